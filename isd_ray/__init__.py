@@ -1,0 +1,1 @@
+"""Hybrid screens by inference set design."""

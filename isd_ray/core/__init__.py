@@ -1,0 +1,1 @@
+"""Pure decisions of a hybrid screen: numpy and the standard library only."""

@@ -1,0 +1,102 @@
+"""Feature containers: ragged on-bits of fingerprints, or dense rows (embeddings, images)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class OnBits:
+    """The set bits of n molecules in one vocabulary of `width` bits, as a ragged array.
+
+    Attributes
+    ----------
+    values:
+        The set bits of all rows, concatenated; uint16 or uint32, each below `width`.
+    offsets:
+        int64, shape (n + 1,); row i owns ``values[offsets[i]:offsets[i + 1]]``.
+    width:
+        Size of the vocabulary (the number of columns of the equivalent 0/1 matrix).
+    """
+
+    values: NDArray[np.unsignedinteger]
+    offsets: NDArray[np.int64]
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def take(self, indices: NDArray[np.integer]) -> OnBits:
+        """The given rows, in the given order (int indices, shape (m,))."""
+        starts = self.offsets[indices]
+        lengths = self.offsets[np.asarray(indices) + 1] - starts
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        gather = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return OnBits(self.values[gather], offsets, self.width)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the two arrays."""
+        return self.values.nbytes + self.offsets.nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Dense features of n rows.
+
+    Attributes
+    ----------
+    values:
+        Shape (n, width); uint8, float16 or float32.
+    """
+
+    values: NDArray[np.generic]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.values.shape[1])
+
+    def take(self, indices: NDArray[np.integer]) -> Dense:
+        """The given rows, in the given order (int indices, shape (m,))."""
+        return Dense(self.values[indices])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the array."""
+        return self.values.nbytes
+
+
+Features: TypeAlias = OnBits | Dense
+
+
+def concatenate(parts: Sequence[Features]) -> Features:
+    """Stack feature containers of one kind and width, in order.
+
+    Raises
+    ------
+    ValueError
+        If `parts` is empty, or mixes kinds or widths.
+    """
+    if not parts:
+        raise ValueError("nothing to concatenate")
+    if len({(type(part), part.width) for part in parts}) != 1:
+        raise ValueError("features of different kinds or widths cannot be concatenated")
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], Dense):
+        return Dense(np.concatenate([part.values for part in parts]))
+    on_bits = [part for part in parts if isinstance(part, OnBits)]
+    shifts = np.cumsum([0] + [int(part.offsets[-1] - part.offsets[0]) for part in on_bits])
+    offsets = [part.offsets[1:] - part.offsets[0] + shift for part, shift in zip(on_bits, shifts, strict=False)]
+    values = [part.values[part.offsets[0] : part.offsets[-1]] for part in on_bits]
+    return OnBits(np.concatenate(values), np.concatenate([np.zeros(1, np.int64), *offsets]), on_bits[0].width)

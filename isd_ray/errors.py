@@ -1,0 +1,65 @@
+"""The errors that isd_ray raises on purpose: each says what failed, where, and what to do about it."""
+
+from __future__ import annotations
+
+
+class IsdError(Exception):
+    """Base of every deliberate error.
+
+    The three parts are positional so that the exception pickles by its ``args`` and crosses process borders unchanged.
+
+    Parameters
+    ----------
+    what:
+        What failed, with the offending value.
+    where:
+        The file, line, id, configuration key or actor it concerns; empty when `what` already says so.
+    remedy:
+        What the reader can do now; empty when there is nothing beyond what `what` says.
+    """
+
+    def __init__(self, what: str, where: str = "", remedy: str = "") -> None:
+        super().__init__(what, where, remedy)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n  Remedy: {self.remedy}" if self.remedy else text
+
+
+class ConfigError(IsdError):
+    """A configuration that cannot mean anything sensible; `where` is the path of the key."""
+
+
+class InputFileError(IsdError):
+    """A user's file is missing, empty, unreadable, or holds nothing usable."""
+
+
+class LabelError(IsdError):
+    """Labels or readouts that cannot be placed or used: unknown ids, NaN, one class only."""
+
+
+class LibraryError(IsdError):
+    """A target library that is absent, incomplete, or does not fit the configuration."""
+
+
+class LibraryChangedError(LibraryError):
+    """The library is no longer the one that the campaign began with."""
+
+
+class CorruptFileError(IsdError):
+    """A file that isd_ray wrote is truncated or altered."""
+
+
+class StoreError(IsdError):
+    """The campaign directory refuses: it belongs to another campaign, or a decision was already taken."""
+
+
+class ResourceError(IsdError):
+    """The machine or cluster lacks what was demanded: memory, a GPU, CPUs, a reachable head."""
+
+
+class ActorLostError(IsdError):
+    """An actor died, or stayed silent past its timeout, more often than the failure policy allows."""
