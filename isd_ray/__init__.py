@@ -1,1 +1,49 @@
-"""Hybrid screens by inference set design."""
+"""Hybrid screens by inference set design: measure the hardest compounds, predict the rest, stop with a bound.
+
+The public names are loaded on first use, so that ``import isd_ray`` imports none of ray, torch and rdkit (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isd_ray.config import CampaignConfig
+    from isd_ray.data.build import build_library
+    from isd_ray.data.library import Library
+    from isd_ray.errors import IsdError
+    from isd_ray.ops.compare import Comparison, compare
+    from isd_ray.ops.simulate import SimulationResult, simulate
+
+_HOMES = {
+    "CampaignConfig": "isd_ray.config",
+    "Comparison": "isd_ray.ops.compare",
+    "IsdError": "isd_ray.errors",
+    "Library": "isd_ray.data.library",
+    "SimulationResult": "isd_ray.ops.simulate",
+    "build_library": "isd_ray.data.build",
+    "compare": "isd_ray.ops.compare",
+    "simulate": "isd_ray.ops.simulate",
+}
+
+__all__ = [
+    "CampaignConfig",
+    "Comparison",
+    "IsdError",
+    "Library",
+    "SimulationResult",
+    "build_library",
+    "compare",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

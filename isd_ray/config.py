@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, model_validator
@@ -108,22 +110,22 @@ class LibraryConfig(Section):
     path: str | None = None
     """Directory of the library; built there from `source` if absent. Default: `library/` in the run's folder."""
     source: str | Strings | None = None
-    """File or files to build from. `${VAR}` is expanded; `package:NAME/FILE` names a file inside an installed package."""
+    """File or files to build from. `${VAR}` is expanded; `package:NAME/FILE` is a file of an installed package."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
     smiles_column: str | None = "smiles"
     id_column: str | None = None
     """Column of unique compound ids; without it the 1-based record number is the id."""
     columns: Strings = ()
     """Further columns of the source to keep: stock, cost, ordering."""
-    features: FeatureSpec = Field(default="standard", validate_default=True)  # type: ignore[assignment]
+    features: FeatureSpec = Field(default="standard", validate_default=True)
     """A preset (ecfp4, light, standard, rich), a stack of fingerprints, or a dense column."""
     standardise: bool = True
     """Keep the largest fragment and neutralise charges before the canonical SMILES is taken."""
     duplicates: Literal["merge", "refuse", "keep"] = "merge"
     duplicates_by: Literal["smiles", "features"] = "smiles"
     drop_single_atoms: bool = False
-    block_rows: int = Field(default=8192, ge=16, le=1 << 20)
-    """Rows of one block of the fixed scoring grid."""
+    block_rows: int = Field(default=8192, ge=8, le=1 << 20, multiple_of=8)
+    """Rows of one block of the fixed scoring grid; a multiple of 8, so that packed masks split at bytes."""
     part_blocks: int = Field(default=16, ge=1)
     """Blocks of one part file."""
     workers: int | None = Field(default=None, ge=1)
@@ -223,7 +225,7 @@ class ModelConfig(Section):
     members: int = Field(default=1, ge=1, le=1000)
     """Size of the committee."""
     diversity: Literal["split", "bootstrap", "seed"] = "split"
-    """How members differ beyond initial weights and order: own validation split, own bootstrap sample, or nothing more."""
+    """How members differ beyond initial weights and order: own validation split, bootstrap sample, or no more."""
 
     @model_validator(mode="before")
     @classmethod
@@ -319,6 +321,13 @@ class CampaignConfig(Section):
     stopping: StoppingConfig = StoppingConfig()
     compute: ComputeConfig = ComputeConfig()
     simulation: SimulationConfig = SimulationConfig()
+
+    @classmethod
+    def from_toml(cls, path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+        """Read a campaign file; see `isd_ray.config_file.load_config`."""
+        from isd_ray.config_file import load_config
+
+        return load_config(path, overrides)
 
     @property
     def acquisition_name(self) -> str:

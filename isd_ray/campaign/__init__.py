@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The campaign: Algorithm 1 as a loop over a backend, and the store that remembers it."""

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Molecules: the only place that imports rdkit."""

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Files: sources of compounds, the target library on disk, labels."""

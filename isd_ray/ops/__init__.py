@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Operations: preparing, connecting, running and comparing campaigns."""

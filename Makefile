@@ -1,0 +1,41 @@
+# Everything happens in .venv; `make demo` and `make test` install what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Data sets of the experiments, when they lie beside the checkout; tests that need one say so when it is absent.
+ifeq ($(origin ISD_DATA),undefined)
+ifneq ($(wildcard ../shared/data/README.md),)
+export ISD_DATA := $(abspath ../shared/data)
+endif
+endif
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: install demo test lint types check clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	touch $@
+
+demo: install
+	rm -rf runs/quickstart
+	$(BIN)/isd simulate examples/quickstart.toml --out runs/quickstart
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,122 @@
+"""The backend that puts a campaign's work on Ray actors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+
+from isd_ray.actors.bound import BoundActor
+from isd_ray.actors.failure import FailurePolicy
+from isd_ray.actors.group import ActorGroup, GroupOptions
+from isd_ray.actors.scorer import Scorer
+from isd_ray.actors.trainer import Trainer
+from isd_ray.campaign.backend import Truth
+from isd_ray.campaign.scoring import merge_scores, plan_shards, whole_library_request
+from isd_ray.core.metrics import merge_evaluations
+from isd_ray.data.library import Library
+from isd_ray.messages import (
+    Committee,
+    FitReport,
+    FitRequest,
+    HybridRequest,
+    RoundEvidence,
+    Rows,
+    ScoreReport,
+    ScoreRequest,
+    ShardScores,
+    StopDecision,
+    WorkerSpec,
+)
+
+SHARDS_PER_SCORER = 4
+"""More shards than scorers, so that a fast scorer takes over from a slow one."""
+
+
+class RayBackend:
+    """Trainers, scorers and the bound actor on Ray; gives the same answers as `LocalBackend`.
+
+    Created inside the coordinator, so that its actors end with it.
+
+    Parameters
+    ----------
+    spec:
+        The campaign's configuration and libraries.
+    truth:
+        Known labels in a simulation; empty otherwise.
+    """
+
+    def __init__(self, spec: WorkerSpec, truth: Truth) -> None:
+        self._spec = spec
+        self._target = Library.open(spec.libraries["target"])
+        self._truth = {name: ray.put(labels) for name, labels in truth.items()}
+        self._committee: tuple[str, Any] = ("", None)
+        compute = spec.config.compute
+        self._trainers = self._group(
+            "trainer", Trainer, (ray.put(spec),), compute.trainers, compute.trainer_cpus, compute.trainer_gpus
+        )
+        self._scorers = self._group(
+            "scorer", Scorer, (ray.put(spec),), compute.scorers, compute.scorer_cpus, compute.scorer_gpus
+        )
+        self._bound = self._group("bound", BoundActor, (spec.config.stopping,), 1, 0.0, 0.0)
+        for group in (self._bound, self._trainers, self._scorers):
+            group.wait_until_ready()
+
+    def _group(
+        self, name: str, plain_class: type, arguments: tuple[Any, ...], size: int, cpus: float, gpus: float
+    ) -> ActorGroup:
+        compute = self._spec.config.compute
+        policy = FailurePolicy(compute.lost_actor_retries)
+        options = GroupOptions(name, size, cpus, gpus, compute.start_timeout_s, compute.call_timeout_s, policy)
+        return ActorGroup(plain_class, arguments, options)
+
+    def fit(self, requests: Sequence[FitRequest]) -> list[FitReport]:
+        """See `Backend.fit`."""
+        return self._trainers.map("fit", [(request,) for request in requests])
+
+    def score(self, request: ScoreRequest, committee: Committee | None) -> ScoreReport:
+        """See `Backend.score`."""
+        n_shards = SHARDS_PER_SCORER * self._spec.config.compute.scorers
+        committee_ref = self._put_committee(committee)
+        truth = self._truth.get("target") if committee else None
+        request_ref = ray.put(request)
+        target = plan_shards("target", self._target.n_blocks, n_shards)
+        calls: list[tuple[Any, ...]] = [(request_ref, shard, committee_ref, truth) for shard in target]
+        if committee and "test" in self._truth:
+            library = Library.open(self._spec.libraries["test"])
+            whole_ref = ray.put(whole_library_request(request.round, library.n_rows))
+            held_out = plan_shards("test", library.n_blocks, n_shards)
+            calls += [(whole_ref, shard, committee_ref, self._truth["test"]) for shard in held_out]
+        answers: list[ShardScores] = self._scorers.map("score", calls)
+        tests = [part.evaluation for part in answers[len(target) :] if part.evaluation is not None]
+        test = merge_evaluations(tests) if tests else None
+        return merge_scores(answers[: len(target)], request.k, request.tie_seed, test)
+
+    def write_features(self, rows: Rows, file: str) -> None:
+        """See `Backend.write_features`."""
+        self._scorers.map("write_features", [(rows, file)])
+
+    def write_hybrid(self, request: HybridRequest, committee: Committee | None) -> None:
+        """See `Backend.write_hybrid`."""
+        request_ref, committee_ref = ray.put(request), self._put_committee(committee)
+        calls = [(request_ref, part, committee_ref) for part in range(self._target.n_parts)]
+        self._scorers.map("write_hybrid", calls)
+
+    def decide(self, evidence: RoundEvidence) -> StopDecision:
+        """See `Backend.decide`."""
+        [decision] = self._bound.map("decide", [(evidence,)])
+        return decision
+
+    def close(self) -> None:
+        """End the actors."""
+        for group in (self._trainers, self._scorers, self._bound):
+            group.close()
+
+    def _put_committee(self, committee: Committee | None) -> Any:
+        """Put a committee into the object store once, whatever the number of calls that read it."""
+        if committee is None:
+            return None
+        if self._committee[0] != committee.hash:
+            self._committee = (committee.hash, ray.put(committee))
+        return self._committee[1]

@@ -1,0 +1,41 @@
+"""The scorer: scores, predicts and writes shards of the library."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.campaign.scoring import ShardScorer
+from isd_ray.messages import Committee, HybridRequest, Rows, ScoreRequest, Shard, ShardScores, WorkerSpec
+from isd_ray.models.device import configure_threads, resolve_placement
+
+
+class Scorer:
+    """A `ShardScorer` in a process of its own. Without a GPU of its own it is pinned to the CPU.
+
+    The work of starting is in `ready`, not in the constructor: Ray drops the type of what a constructor raises.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+
+    def ready(self) -> None:
+        """Take the device."""
+        compute = self._spec.config.compute
+        configure_threads(compute.threads)
+        placement = resolve_placement("cuda" if compute.scorer_gpus else "cpu", compute.precision)
+        self._scorer = ShardScorer(self._spec, placement)
+
+    def score(
+        self, request: ScoreRequest, shard: Shard, committee: Committee | None, truth: NDArray[np.float64] | None
+    ) -> ShardScores:
+        """Score the inference rows of a shard."""
+        return self._scorer.score(request, shard, committee, truth)
+
+    def write_features(self, rows: Rows, file: str) -> None:
+        """Write the features of a batch."""
+        self._scorer.write_features(rows, file)
+
+    def write_hybrid(self, request: HybridRequest, part: int, committee: Committee | None) -> None:
+        """Write one part of the hybrid screen."""
+        self._scorer.write_hybrid(request, part, committee)

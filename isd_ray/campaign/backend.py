@@ -1,0 +1,113 @@
+"""What the loop asks of its workers, and the backend that does it in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.campaign.fitting import MemberTrainer
+from isd_ray.campaign.scoring import ShardScorer, merge_scores, plan_shards, whole_library_request
+from isd_ray.core.stopping import decide
+from isd_ray.data.library import Library
+from isd_ray.messages import (
+    Committee,
+    FitReport,
+    FitRequest,
+    HybridRequest,
+    RoundEvidence,
+    Rows,
+    ScoreReport,
+    ScoreRequest,
+    StopDecision,
+    WorkerSpec,
+)
+from isd_ray.models.device import configure_threads, resolve_placement
+
+Truth = Mapping[str, NDArray[np.float64]]
+"""Labels of every row of the target and test library, for the errors that a simulation reports."""
+
+
+class Backend(Protocol):
+    """The workers of a campaign. Every call is idempotent: the same request gives the same answer."""
+
+    def fit(self, requests: Sequence[FitRequest]) -> list[FitReport]:
+        """Fit the members; reports in the order of the requests."""
+        ...
+
+    def score(self, request: ScoreRequest, committee: Committee | None) -> ScoreReport:
+        """Score the inference set; in a simulation also count errors on it and on the test library."""
+        ...
+
+    def write_features(self, rows: Rows, file: str) -> None:
+        """Write the features of a batch for the trainers."""
+        ...
+
+    def write_hybrid(self, request: HybridRequest, committee: Committee | None) -> None:
+        """Write predictions and the hybrid screen, part by part."""
+        ...
+
+    def decide(self, evidence: RoundEvidence) -> StopDecision:
+        """Let the stopping rule judge a round."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class LocalBackend:
+    """All workers in this process: no Ray, the same answers.
+
+    Parameters
+    ----------
+    spec:
+        The campaign's configuration and libraries.
+    truth:
+        Known labels in a simulation; empty otherwise.
+    """
+
+    def __init__(self, spec: WorkerSpec, truth: Truth) -> None:
+        compute = spec.config.compute
+        configure_threads(compute.threads)
+        placement = resolve_placement(compute.device, compute.precision)
+        self._spec = spec
+        self._truth = truth
+        self._trainer = MemberTrainer(spec, placement)
+        self._scorer = ShardScorer(spec, placement)
+        self._target = Library.open(spec.libraries["target"])
+
+    def fit(self, requests: Sequence[FitRequest]) -> list[FitReport]:
+        """See `Backend.fit`."""
+        return [self._trainer.fit(request) for request in requests]
+
+    def score(self, request: ScoreRequest, committee: Committee | None) -> ScoreReport:
+        """See `Backend.score`."""
+        [shard] = plan_shards("target", self._target.n_blocks, 1)
+        truth = self._truth.get("target") if committee else None
+        scores = self._scorer.score(request, shard, committee, truth)
+        test = None
+        if committee and "test" in self._truth:
+            library = Library.open(self._spec.libraries["test"])
+            [shard] = plan_shards("test", library.n_blocks, 1)
+            whole = whole_library_request(request.round, library.n_rows)
+            test = self._scorer.score(whole, shard, committee, self._truth["test"]).evaluation
+        return merge_scores([scores], request.k, request.tie_seed, test)
+
+    def write_features(self, rows: Rows, file: str) -> None:
+        """See `Backend.write_features`."""
+        self._scorer.write_features(rows, file)
+
+    def write_hybrid(self, request: HybridRequest, committee: Committee | None) -> None:
+        """See `Backend.write_hybrid`."""
+        for part in range(self._target.n_parts):
+            self._scorer.write_hybrid(request, part, committee)
+
+    def decide(self, evidence: RoundEvidence) -> StopDecision:
+        """See `Backend.decide`."""
+        return decide(evidence, self._spec.config.stopping)
+
+    def close(self) -> None:
+        """Nothing to give back."""

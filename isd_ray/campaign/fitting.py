@@ -1,0 +1,81 @@
+"""Fitting a committee member on the observation set: what a trainer does, with or without Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from isd_ray.core.features import Features, concatenate
+from isd_ray.data.features_file import read_features
+from isd_ray.data.library import Library
+from isd_ray.messages import FitReport, FitRequest, WorkerSpec
+from isd_ray.models.device import Placement
+from isd_ray.models.fit import fit_member
+from isd_ray.models.resmlp import Architecture
+
+
+class MemberTrainer:
+    """Fits members from the batches' own feature files; keeps what it has read, and reads only new rounds.
+
+    Parameters
+    ----------
+    spec:
+        The campaign's configuration and libraries.
+    placement:
+        Device and precision of the network.
+    """
+
+    def __init__(self, spec: WorkerSpec, placement: Placement) -> None:
+        self._spec = spec
+        self._placement = placement
+        target = Library.open(Path(spec.libraries["target"]))
+        self._width = target.spec.width
+        self._architecture = Architecture.from_config(spec.config.model, target.spec, spec.n_outputs)
+        self._files: tuple[str, ...] = ()
+        self._observed: Features | None = None
+        self._external: Features | None = None
+
+    def fit(self, request: FitRequest) -> FitReport:
+        """Fit one member from scratch on all observed rows."""
+        config = self._spec.config
+        external = None
+        if self._spec.validation_labels is not None:
+            external = (self._validation_features(), self._spec.validation_labels)
+        fitted = fit_member(
+            self._observed_features(request.feature_files),
+            request.labels,
+            task=config.task,
+            architecture=self._architecture,
+            model=config.model,
+            validation=config.validation,
+            seed=request.seed,
+            split_seed=request.split_seed,
+            external=external,
+            placement=self._placement,
+        )
+        return FitReport(
+            round=request.round,
+            member=request.member,
+            weights=fitted.weights,
+            validation_loss=fitted.validation_loss,
+            epochs=fitted.epochs,
+            n_train=fitted.n_train,
+            n_validation=fitted.n_validation,
+            seconds=fitted.seconds,
+        )
+
+    def _observed_features(self, files: tuple[str, ...]) -> Features:
+        known = len(self._files)
+        if self._observed is None or files[:known] != self._files:
+            self._observed, known = None, 0
+        parts = [] if self._observed is None else [self._observed]
+        parts += [read_features(Path(file), self._width) for file in files[known:]]
+        self._observed, self._files = concatenate(parts), files
+        return self._observed
+
+    def _validation_features(self) -> Features:
+        if self._external is None:
+            library = Library.open(Path(self._spec.libraries["validation"]))
+            self._external = library.features(np.arange(library.n_rows))
+        return self._external

@@ -1,0 +1,47 @@
+"""Where readouts come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.data.labels import Labels
+from isd_ray.messages import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Readouts:
+    """Readouts of some rows.
+
+    Attributes
+    ----------
+    labels:
+        float64 (n,): class indices, or values.
+    values:
+        float64 (n,): the raw readout, NaN where the source gave a class name.
+    """
+
+    labels: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+class Oracle(Protocol):
+    """Answers with the readouts of rows of the target set."""
+
+    def measure(self, rows: Rows) -> Readouts:
+        """Readouts of `rows`, in that order."""
+        ...
+
+
+class LookupOracle:
+    """A simulation's oracle: every label is known beforehand."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._labels = labels
+
+    def measure(self, rows: Rows) -> Readouts:
+        """Readouts of `rows`, in that order."""
+        return Readouts(self._labels.labels[rows].astype(np.float64), self._labels.values[rows])

@@ -1,0 +1,206 @@
+"""Scoring a shard of the library: what a scorer does, with or without Ray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.core.acquisition import Candidates, acquisition_for
+from isd_ray.core.features import Features
+from isd_ray.core.metrics import evaluate, merge_evaluations
+from isd_ray.core.predictions import predict
+from isd_ray.core.seeding import derive_seed
+from isd_ray.core.topk import concatenate_rows, top_k
+from isd_ray.data.features_file import write_features
+from isd_ray.data.hybrid import write_hybrid_part, write_predictions_part
+from isd_ray.data.library import Library
+from isd_ray.messages import (
+    Committee,
+    Evaluation,
+    HybridRequest,
+    Rows,
+    ScoredRows,
+    ScoreReport,
+    ScoreRequest,
+    Shard,
+    ShardScores,
+    WorkerSpec,
+)
+from isd_ray.models.device import Placement
+from isd_ray.models.predict import CommitteePredictor
+from isd_ray.models.resmlp import Architecture
+
+_MERGE_AT = 8
+"""Candidate lists are merged when they hold this many times k rows: bounded memory, few sorts."""
+
+
+def plan_shards(name: Literal["target", "test"], n_blocks: int, n_shards: int) -> list[Shard]:
+    """Cut a library's blocks into at most `n_shards` runs of nearly equal length."""
+    edges = np.linspace(0, n_blocks, min(n_shards, n_blocks) + 1).round().astype(int).tolist()
+    return [Shard(name, first, stop) for first, stop in pairwise(edges)]
+
+
+def merge_scores(parts: Sequence[ShardScores], k: int, tie_seed: int, test: Evaluation | None = None) -> ScoreReport:
+    """The shards' answers as one; equal for every number and order of `parts`."""
+    parts = sorted(parts, key=lambda part: part.shard.first_block)
+    evaluations = [part.evaluation for part in parts if part.evaluation is not None]
+    return ScoreReport(
+        n_scored=sum(part.n_scored for part in parts),
+        top=top_k(concatenate_rows([part.top for part in parts]), k, tie_seed),
+        watched=concatenate_rows([part.watched for part in parts]),
+        evaluation=merge_evaluations(evaluations) if evaluations else None,
+        test=test,
+    )
+
+
+def whole_library_request(round_number: int, n_rows: int) -> ScoreRequest:
+    """A request that evaluates every row of a held-out library and acquires none."""
+    everything = np.packbits(np.ones(n_rows, dtype=np.bool_))
+    return ScoreRequest(round=round_number, k=0, tie_seed=0, inference=everything, watch=np.empty(0, np.int64))
+
+
+class ShardScorer:
+    """Scores, predicts and writes any block of the campaign's libraries.
+
+    Holds memory maps and the last committee's predictor, both rebuilt on demand: it can be replaced at any time.
+
+    Parameters
+    ----------
+    spec:
+        The campaign's configuration and libraries.
+    placement:
+        Device and precision of the network.
+    """
+
+    def __init__(self, spec: WorkerSpec, placement: Placement) -> None:
+        self._spec = spec
+        self._placement = placement
+        self._acquisition = acquisition_for(spec.config)
+        self._libraries: dict[str, Library] = {}
+        self._committee_hash = ""
+        self._predictor: CommitteePredictor | None = None
+
+    def score(
+        self,
+        request: ScoreRequest,
+        shard: Shard,
+        committee: Committee | None,
+        truth: NDArray[np.float64] | None,
+    ) -> ShardScores:
+        """Score the inference rows of a shard, block by block.
+
+        Parameters
+        ----------
+        request:
+            What to score and return.
+        shard:
+            Which blocks.
+        committee:
+            The fitted members; None when the acquisition function needs no model and nothing is fitted yet.
+        truth:
+            Labels of every row of the shard's library, float64, when errors are to be counted (simulation); else None.
+        """
+        start = time.perf_counter()
+        pending: list[ScoredRows] = []
+        watched: list[ScoredRows] = []
+        evaluations: list[Evaluation] = []
+        n_scored = 0
+        for block in range(shard.first_block, shard.stop_block):
+            scored = self._score_block(request, shard.library, block, committee)
+            if scored is None:
+                continue
+            n_scored += len(scored.rows)
+            if truth is not None:
+                config = self._spec.config
+                evaluations.append(
+                    evaluate(scored.prediction, truth[scored.rows], config.task, config.stopping.tolerance)
+                )
+            watched.append(scored.take(np.isin(scored.rows, request.watch, assume_unique=True)))
+            if request.k:
+                pending.append(top_k(scored, request.k, request.tie_seed))
+                if sum(len(part.rows) for part in pending) > _MERGE_AT * request.k:
+                    pending = [top_k(concatenate_rows(pending), request.k, request.tie_seed)]
+        return ShardScores(
+            shard=shard,
+            n_scored=n_scored,
+            top=top_k(concatenate_rows(pending), request.k, request.tie_seed),
+            watched=concatenate_rows(watched),
+            evaluation=merge_evaluations(evaluations) if truth is not None else None,
+            seconds=time.perf_counter() - start,
+        )
+
+    def write_features(self, rows: Rows, file: str) -> None:
+        """Write the features of `rows` of the target set, in that order, for the trainers."""
+        write_features(self._library("target").features(rows), Path(file))
+
+    def write_hybrid(self, request: HybridRequest, part: int, committee: Committee | None) -> None:
+        """Predict the inference rows of one library part and write its predictions and its lines of the hybrid screen.
+
+        Files go by library part, not by shard, so their bytes do not depend on the number of scorers.
+        """
+        library = self._library("target")
+        plain = ScoreRequest(request.round, 0, 0, request.inference, np.empty(0, np.int64))
+        scored = [
+            rows
+            for block in library.part_blocks(part)
+            if (rows := self._score_block(plain, "target", block, committee)) is not None
+        ]
+        predictions = concatenate_rows(scored)
+        write_predictions_part(predictions, part, request)
+        write_hybrid_part(library, predictions, part, request)
+
+    def _score_block(
+        self, request: ScoreRequest, name: str, block: int, committee: Committee | None
+    ) -> ScoredRows | None:
+        library = self._library(name)
+        first, stop = library.block_rows_range(block)
+        mask = np.unpackbits(request.inference[first // 8 : (stop + 7) // 8], count=stop - first)
+        within = np.flatnonzero(mask)
+        if not len(within):
+            return None
+        rows = within + first
+        features: Features | None = None
+        outputs = np.empty((0, len(rows)), np.float32)
+        prediction = np.full(len(rows), np.nan)
+        uncertainty = np.full(len(rows), np.nan, np.float32)
+        if committee is not None:
+            features = library.block(block)
+            if len(within) < stop - first:
+                features = features.take(within)
+            predictor = self._predictor_of(committee)
+            outputs = predictor.outputs(features)
+            prediction, uncertainty = predict(outputs, self._spec.config.task)
+        if not request.k:
+            zeros = np.zeros(len(rows), np.float32)
+            return ScoredRows(rows, zeros, zeros, prediction, uncertainty)
+        if self._acquisition.needs == "dropout" and committee is not None and features is not None:
+            config = self._spec.config
+            seed = derive_seed(config.seed, "dropout", request.round, block)
+            outputs = self._predictor_of(committee).dropout_outputs(features, config.acquisition.dropout_samples, seed)
+        primary, secondary = self._acquisition.score(Candidates(rows, outputs, self._column(library, rows)))
+        return ScoredRows(rows, primary, secondary, prediction, uncertainty)
+
+    def _column(self, library: Library, rows: Rows) -> NDArray[np.float64]:
+        name = self._spec.config.acquisition.column
+        if name is None:
+            return rows.astype(np.float64)
+        return np.asarray(library.column(name, rows), np.float64)
+
+    def _library(self, name: str) -> Library:
+        if name not in self._libraries:
+            self._libraries[name] = Library.open(Path(self._spec.libraries[name]))
+        return self._libraries[name]
+
+    def _predictor_of(self, committee: Committee) -> CommitteePredictor:
+        if self._predictor is None or self._committee_hash != committee.hash:
+            config = self._spec.config
+            architecture = Architecture.from_config(config.model, self._library("target").spec, self._spec.n_outputs)
+            self._predictor = CommitteePredictor(committee.members, architecture, self._placement)
+            self._committee_hash = committee.hash
+        return self._predictor

@@ -1,0 +1,164 @@
+"""Everything that a campaign needs to begin or to continue."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.loop import CampaignLoop
+from isd_ray.campaign.oracle import LookupOracle
+from isd_ray.campaign.store import CampaignStore, canonical_json
+from isd_ray.config import CampaignConfig
+from isd_ray.core.acquisition import acquisition_for
+from isd_ray.core.stopping import earliest_paper_stop
+from isd_ray.data.labels import Labels
+from isd_ray.data.library import Library
+from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
+from isd_ray.messages import WorkerSpec
+
+LATE_STOP = 0.5
+"""A paper rule that cannot stop before this share is acquired is warned about."""
+RECORDED_SOFTWARE = ("isd_ray", "ray", "torch", "rdkit", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSetup:
+    """A simulation ready to run: configuration, libraries, and every label.
+
+    Attributes
+    ----------
+    out:
+        The campaign directory.
+    labels:
+        Labels of the target set.
+    test_labels:
+        float64 labels of the test library in its row order, or None.
+    """
+
+    config: CampaignConfig
+    out: Path
+    spec: WorkerSpec
+    labels: Labels
+    test_labels: NDArray[np.float64] | None
+
+    @property
+    def n_target(self) -> int:
+        """Size of the target set."""
+        return len(self.labels.labels)
+
+    def with_config(self, config: CampaignConfig, out: Path) -> CampaignSetup:
+        """The same data under another configuration and folder."""
+        return replace(self, config=config, out=out, spec=replace(self.spec, config=config))
+
+    @property
+    def truth(self) -> dict[str, NDArray[np.float64]]:
+        """Known labels of the target and test library."""
+        truth = {"target": self.labels.labels.astype(np.float64)}
+        if self.test_labels is not None:
+            truth["test"] = self.test_labels
+        return truth
+
+
+def check(config: CampaignConfig, n_target: int) -> list[str]:
+    """Whether the configuration fits a target set of that size; returns warnings for the user.
+
+    Raises
+    ------
+    ConfigError
+        If the acquisition function does not fit, or a batch is larger than the library.
+    """
+    acquisition_for(config)
+    for key, size in (("batch_size", config.acquisition.batch_size), ("initial_size", config.initial_size)):
+        if size > n_target:
+            raise ConfigError(
+                f"{key}={size} is larger than the target set of {n_target} compounds",
+                f"acquisition.{key}",
+                f"choose at most {n_target}; 1 to 5 % of the library is usual",
+            )
+    stopping = config.stopping
+    earliest = earliest_paper_stop(config.acquisition.batch_size, stopping.gamma, stopping.delta)
+    if stopping.rule != "paper" or earliest < LATE_STOP:
+        return []
+    return [
+        f"with batches of {config.acquisition.batch_size} the paper's rule cannot stop before {earliest:.0%} of the "
+        f"target set is acquired, however good the model (alpha <= delta^(1/b), gamma={stopping.gamma:g}, "
+        f"delta={stopping.delta:g}); use larger batches or a lower gamma"
+    ]
+
+
+def campaign_id(config: CampaignConfig, library_hash: str, labels_hash: str) -> str:
+    """Name of a campaign: equal for equal science, whatever number of actors computes it and wherever it lies."""
+    science = config.model_dump(mode="json", include={"name", "task", "seed", "model", "acquisition", "stopping"})
+    science["validation"] = config.validation.model_dump(mode="json", exclude={"file"})
+    numerics = config.compute.model_dump(mode="json", include={"device", "precision", "threads"})
+    content = {"science": science, "numerics": numerics, "library": library_hash, "labels": labels_hash}
+    return f"{config.name}-{hashlib.sha256(canonical_json(content)).hexdigest()[:12]}"
+
+
+def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
+    """Create the campaign directory, or open it when this very campaign was begun there.
+
+    Raises
+    ------
+    LibraryChangedError
+        If the library is not the one that the campaign began with.
+    StoreError
+        If another campaign lies there.
+    """
+    library = Library.open(setup.spec.libraries["target"])
+    labels_hash = hashlib.sha256(setup.labels.labels.tobytes()).hexdigest()
+    identity = campaign_id(setup.config, library.hash, labels_hash)
+    if not CampaignStore.exists(setup.out):
+        manifest = {
+            "campaign_id": identity,
+            "config": setup.config.model_dump(mode="json"),
+            "library_hash": library.hash,
+            "n_target": library.n_rows,
+            "classes": list(setup.labels.classes),
+            "cut": setup.labels.cut,
+            "software": {"python": platform.python_version()} | {name: version(name) for name in RECORDED_SOFTWARE},
+        }
+        return CampaignStore.create(setup.out, manifest)
+    store = CampaignStore.open(setup.out)
+    if store.manifest["library_hash"] != library.hash:
+        raise LibraryChangedError(
+            "the library has changed since the campaign began: "
+            f"its hash was {store.manifest['library_hash'][:12]}, now it is {library.hash[:12]}",
+            str(setup.spec.libraries["target"]),
+            "restore the library, or begin a new campaign in another folder",
+        )
+    if store.manifest["campaign_id"] != identity:
+        changed = _differences(store.manifest["config"], setup.config.model_dump(mode="json"))
+        raise StoreError(
+            f"another campaign was begun here; the configuration differs in {', '.join(changed) or 'its labels'}",
+            str(setup.out),
+            "choose another folder, or restore the configuration (campaign.json holds it) to continue",
+        )
+    return store
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    changed: list[str] = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            changed += _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            changed.append(f"{prefix}{key}")
+    return changed
+
+
+def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
+    """The campaign's loop, standing where its store says."""
+    library = Library.open(setup.spec.libraries["target"])
+    store = begin_or_resume(setup)
+    return CampaignLoop(setup.config, store, library, LookupOracle(setup.labels), backend, setup.labels.classes)

@@ -1,0 +1,22 @@
+"""The states of the campaign loop."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class LoopState(Enum):
+    """One step of Algorithm 1 of the paper; each is left by one call of `CampaignLoop.advance`."""
+
+    FIT = "fit"
+    SCORE = "score"
+    RELEASE = "release"
+    MEASURE = "measure"
+    DECIDE = "decide"
+    DELIVER = "deliver"
+    DONE = "done"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing follows."""
+        return self is LoopState.DONE

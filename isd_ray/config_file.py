@@ -1,0 +1,213 @@
+"""Reading a campaign's TOML file, with overrides, into a `CampaignConfig`; and writing a commented template."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from isd_ray.config import CampaignConfig, Section
+from isd_ray.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_PATH_KEYS = (
+    ("library", "path"),
+    ("library", "source"),
+    ("labels", "source"),
+    ("validation", "file"),
+    ("test", "file"),
+)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+    """Read and check a campaign file.
+
+    Relative paths in it are taken from the file's own folder.
+
+    Parameters
+    ----------
+    path:
+        A TOML file.
+    overrides:
+        ``section.key=value`` each; the value is TOML, or else a plain string.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not TOML, or a key or value is wrong; `where` is the path of the key.
+    """
+    file = Path(path)
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("there is no such file", str(file), "check the path; `isd init` writes a template") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot be read as TOML: {error}", str(file), "mend that line") from error
+    for section, key in _PATH_KEYS:
+        table = data.get(section)
+        if isinstance(table, dict) and key in table:
+            table[key] = _anchored(table[key], file.parent)
+    for override in overrides:
+        _apply_override(data, override)
+    return parse_config(data)
+
+
+def parse_config(data: Mapping[str, Any]) -> CampaignConfig:
+    """Check a configuration given as nested mappings.
+
+    Raises
+    ------
+    ConfigError
+        With the path of the first wrong key, what is wrong, and the remedy.
+    """
+    try:
+        return CampaignConfig.model_validate(data)
+    except ValidationError as error:
+        raise _translated(error) from error
+
+
+_S = TypeVar("_S", bound=Section)
+
+
+def parse_section(section: type[_S], data: Mapping[str, Any], overrides: Sequence[str] = ()) -> _S:
+    """Check one table on its own, with overrides whose keys are relative to it.
+
+    Raises
+    ------
+    ConfigError
+        As `parse_config`.
+    """
+    table = dict(data)
+    for override in overrides:
+        _apply_override(table, override)
+    try:
+        return section.model_validate(table)
+    except ValidationError as error:
+        raise _translated(error, section) from error
+
+
+def toml_value(text: str) -> Any:
+    """A TOML value; text that is none is taken as it stands."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _anchored(value: Any, base: Path) -> Any:
+    if isinstance(value, list):
+        return [_anchored(item, base) for item in value]
+    if not isinstance(value, str) or value.startswith(("package:", "$")) or ":/" in value:
+        return value
+    return str((base / value).resolve())
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise ConfigError(
+            f"cannot read the override {override!r}", "--set", "write it as section.key=value, as in model.members=5"
+        )
+    table = data
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{name!r} is not a table", f"--set {key}", "check the path of the key")
+    table[names[-1]] = toml_value(text)
+
+
+def _translated(error: ValidationError, root: type[Section] = CampaignConfig) -> ConfigError:
+    details = error.errors(include_url=False)
+    first = details[0]
+    location = tuple(part for part in first["loc"] if part not in ("on_bits", "dense"))
+    where = ".".join(str(part) for part in location) or "the whole file"
+    given = "" if isinstance(first["input"], (dict, BaseModel)) else f" (given: {first['input']!r})"
+    others = f"; {len(details) - 1} more to follow" if len(details) > 1 else ""
+    match first["type"]:
+        case "extra_forbidden":
+            known = _keys_at(root, location[:-1])
+            close = difflib.get_close_matches(str(location[-1]), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys here: {', '.join(known)}"
+            return ConfigError(f"unknown key{others}", where, hint)
+        case "missing":
+            return ConfigError(f"this key is required{others}", where, "add it; `isd init` shows every key")
+        case "value_error":
+            return ConfigError(str(first["ctx"]["error"]) + others, where)
+        case "byte_size_unit":
+            return ConfigError(f"{first['msg']}{given}{others}", where, 'use a size such as "8 GiB" or "500 MB"')
+    return ConfigError(f"{first['msg']}{given}{others}", where, "correct the value")
+
+
+def _keys_at(root: type[Section], location: tuple[int | str, ...]) -> list[str]:
+    section = root
+    for part in location:
+        field = section.model_fields.get(str(part))
+        candidates = () if field is None else (field.annotation, *getattr(field.annotation, "__args__", ()))
+        inner = next((item for item in candidates if isinstance(item, type) and issubclass(item, Section)), None)
+        if inner is None:
+            return []
+        section = inner
+    return list(section.model_fields)
+
+
+def to_toml(config: CampaignConfig) -> str:
+    """The resolved configuration as TOML, every default written out."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+_EXAMPLES = {
+    ("library", "source"): '"compounds.csv"',
+    ("labels", "column"): '"label"',
+    ("acquisition", "batch_size"): "384",
+}
+"""What the template fills in where there is no default, or where a file without it would be of no use."""
+
+
+def template() -> str:
+    """A commented campaign file with every key, its meaning and its default."""
+    lines = [
+        "# A campaign of isd_ray. Lines that begin with '#' show the default; remove the '#' to change it.",
+        "# Run it with: isd simulate THIS_FILE --out runs/first",
+        "",
+    ]
+    sections = []
+    for name, field in CampaignConfig.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            sections.append((name, section))
+        else:
+            lines += _field_lines((name,), field.default, field.is_required(), field.description)
+    for name, section in sections:
+        lines += ["", *_comment(str(section.__doc__)), f"[{name}]", *_section_lines(name, section)]
+    return "\n".join(lines) + "\n"
+
+
+def _section_lines(name: str, section: type[Section]) -> Iterator[str]:
+    for key, field in section.model_fields.items():
+        yield from _field_lines((name, key), field.default, field.is_required(), field.description)
+
+
+def _field_lines(path: tuple[str, ...], default: Any, required: bool, description: str | None) -> list[str]:
+    lines = _comment(description) if description else []
+    if path in _EXAMPLES:
+        return [*lines, f"{path[-1]} = {_EXAMPLES[path]}"]
+    if required:
+        return []
+    if default is None or isinstance(default, Section):
+        return [*lines, f"# {path[-1]} ="]
+    return [*lines, "# " + tomli_w.dumps({path[-1]: default}).strip().replace("\n", " ")]
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), 110, initial_indent="## ", subsequent_indent="## ")

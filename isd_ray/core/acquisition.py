@@ -1,0 +1,204 @@
+"""Acquisition functions: which inference rows are hardest to predict.
+
+Each is a pure function of one block's `Candidates`; larger scores are acquired first. A package adds its own by the
+entry point group ``isd_ray.acquisition``: the entry's name is the function's name, its value an `AcquisitionFunction`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.config import CampaignConfig, Task
+from isd_ray.core.predictions import doubt, mean_probabilities
+from isd_ray.errors import ConfigError
+
+ENTRY_POINTS = "isd_ray.acquisition"
+Scores: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What an acquisition function sees of one block of inference rows.
+
+    Attributes
+    ----------
+    rows:
+        int64 (n,), rows of the target set.
+    outputs:
+        float32: class probabilities (M, n, K) or values (M, n) of the M members, or of M stochastic passes; empty for
+        functions that need no model.
+    column:
+        float64 (n,): the library column that `acquisition.column` names, or the row number.
+    """
+
+    rows: NDArray[np.int64]
+    outputs: NDArray[np.float32]
+    column: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class AcquisitionFunction:
+    """A named acquisition function and what it needs.
+
+    Attributes
+    ----------
+    score:
+        From `Candidates` to two float32 arrays (n,): the score, and a second score that orders rows of equal score.
+    needs:
+        `members`: the outputs of the committee; `dropout`: stochastic passes with dropout; `nothing`: no model.
+    min_members:
+        Smallest committee for which the scores differ at all.
+    """
+
+    name: str
+    score: Callable[[Candidates], Scores]
+    tasks: tuple[Task, ...]
+    needs: Literal["members", "dropout", "nothing"] = "members"
+    min_members: int = 1
+
+
+def _with_zeros(scores: NDArray[np.floating]) -> Scores:
+    return scores.astype(np.float32), np.zeros(len(scores), np.float32)
+
+
+def _entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    p = np.asarray(probabilities, np.float64)
+    return -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=-1)
+
+
+def least_confidence(candidates: Candidates) -> Scores:
+    """One minus the probability of the predicted class (paper, Eq. 3), of the committee's mean probabilities."""
+    return _with_zeros(doubt(mean_probabilities(candidates.outputs)))
+
+
+def margin(candidates: Candidates) -> Scores:
+    """Minus the gap between the two most probable classes."""
+    ordered = np.sort(mean_probabilities(candidates.outputs), axis=-1)
+    return _with_zeros(ordered[:, -2] - ordered[:, -1])
+
+
+def entropy(candidates: Candidates) -> Scores:
+    """Entropy of the committee's mean probabilities, in nats."""
+    return _with_zeros(_entropy(mean_probabilities(candidates.outputs)))
+
+
+def vote_entropy(candidates: Candidates) -> Scores:
+    """Entropy of the members' votes (paper, Eq. 4), in nats; few values occur, so mean uncertainty orders equals."""
+    n_classes = candidates.outputs.shape[-1]
+    votes = candidates.outputs.argmax(axis=-1)
+    shares = (votes[..., None] == np.arange(n_classes)).mean(axis=0)
+    # Rounded so that permutations of one vote count are the same score whatever the order of summation.
+    scores = np.round(_entropy(np.sort(shares, axis=-1)), 6)
+    return scores.astype(np.float32), doubt(candidates.outputs).mean(axis=0).astype(np.float32)
+
+
+def bald(candidates: Candidates) -> Scores:
+    """Mutual information of label and weights (Houlsby et al. 2011; MC dropout after Gal et al. 2017), in nats."""
+    mean_entropy = _entropy(candidates.outputs).mean(axis=0)
+    return _with_zeros(_entropy(mean_probabilities(candidates.outputs)) - mean_entropy)
+
+
+def variance(candidates: Candidates) -> Scores:
+    """Variance of the members' values, in the squared unit of the label."""
+    return _with_zeros(candidates.outputs.astype(np.float64).var(axis=0))
+
+
+def standard_deviation(candidates: Candidates) -> Scores:
+    """Standard deviation of the members' values, in the unit of the label."""
+    return _with_zeros(candidates.outputs.astype(np.float64).std(axis=0))
+
+
+def random(candidates: Candidates) -> Scores:
+    """Equal scores: the seeded hash of the rows decides."""
+    return _with_zeros(np.zeros(len(candidates.rows)))
+
+
+def in_order(candidates: Candidates) -> Scores:
+    """By a column of the library, ascending unless told otherwise.
+
+    The two scores hold the value's leading and trailing part, so that more rows than float32 can count stay in order.
+    """
+    leading = (-candidates.column).astype(np.float32)
+    return leading, (-candidates.column - leading).astype(np.float32)
+
+
+_CLASSES: tuple[Task, ...] = ("classification",)
+_VALUES: tuple[Task, ...] = ("regression",)
+BUILT_IN = {
+    function.name: function
+    for function in (
+        AcquisitionFunction("least_confidence", least_confidence, _CLASSES),
+        AcquisitionFunction("margin", margin, _CLASSES),
+        AcquisitionFunction("entropy", entropy, _CLASSES),
+        AcquisitionFunction("vote_entropy", vote_entropy, _CLASSES, min_members=2),
+        AcquisitionFunction("bald", bald, _CLASSES, needs="dropout"),
+        AcquisitionFunction("variance", variance, _VALUES, min_members=2),
+        AcquisitionFunction("standard_deviation", standard_deviation, _VALUES, min_members=2),
+        AcquisitionFunction("random", random, _CLASSES + _VALUES, needs="nothing"),
+        AcquisitionFunction("in_order", in_order, _CLASSES + _VALUES, needs="nothing"),
+    )
+}
+
+
+def find_acquisition(name: str) -> AcquisitionFunction:
+    """The acquisition function of that name: built in, or from an entry point.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or the entry point does not yield an `AcquisitionFunction`.
+    """
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in plugins:
+        known = [*BUILT_IN, *plugins]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(known)}"
+        raise ConfigError(f"there is no acquisition function {name!r}", "acquisition.function", hint)
+    function = plugins[name].load()
+    if not isinstance(function, AcquisitionFunction):
+        raise ConfigError(
+            f"the entry point {plugins[name].value!r} is a {type(function).__name__}",
+            "acquisition.function",
+            "let it name an isd_ray.core.acquisition.AcquisitionFunction",
+        )
+    return function
+
+
+def acquisition_for(config: CampaignConfig) -> AcquisitionFunction:
+    """The acquisition function of a campaign, checked against its task and committee.
+
+    Raises
+    ------
+    ConfigError
+        If they do not fit together.
+    """
+    function = find_acquisition(config.acquisition_name)
+    if config.task not in function.tasks:
+        fitting = [known.name for known in BUILT_IN.values() if config.task in known.tasks]
+        raise ConfigError(
+            f"{function.name!r} is not for task = {config.task!r}",
+            "acquisition.function",
+            f"choose one of {', '.join(fitting)}",
+        )
+    if config.model.members < function.min_members:
+        raise ConfigError(
+            f"{function.name!r} needs a committee; model.members is {config.model.members}",
+            "acquisition.function",
+            f"set model.members to {function.min_members} or more (5 is usual)",
+        )
+    if function.needs == "dropout" and config.model.dropout == 0.0:
+        raise ConfigError(f"{function.name!r} needs dropout; model.dropout is 0", "model.dropout", "set it to 0.1")
+    if config.acquisition.column is not None and function.name in BUILT_IN and function.name != "in_order":
+        raise ConfigError(
+            f"a column is only for 'in_order', not for {function.name!r}", "acquisition.column", "remove it"
+        )
+    return function

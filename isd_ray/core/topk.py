@@ -1,0 +1,49 @@
+"""The best k rows by (score, second score, seeded hash), in pieces that merge to the same answer in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from isd_ray.core.seeding import tie_keys
+from isd_ray.messages import ScoredRows
+
+
+def empty_rows() -> ScoredRows:
+    """No rows."""
+    none32 = np.empty(0, np.float32)
+    return ScoredRows(np.empty(0, np.int64), none32, none32, np.empty(0, np.float64), none32)
+
+
+def concatenate_rows(parts: Sequence[ScoredRows]) -> ScoredRows:
+    """All rows of `parts`, one after the other."""
+    if not parts:
+        return empty_rows()
+    return ScoredRows(
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.primary for part in parts]),
+        np.concatenate([part.secondary for part in parts]),
+        np.concatenate([part.prediction for part in parts]),
+        np.concatenate([part.uncertainty for part in parts]),
+    )
+
+
+def top_k(candidates: ScoredRows, k: int, tie_seed: int) -> ScoredRows:
+    """The k best candidates, best first: larger `primary`, then larger `secondary`, then smaller `tie_keys`.
+
+    The order is total, so the k best of a union are the k best of the k best of its parts, however it is cut.
+
+    Raises
+    ------
+    ValueError
+        If a score is not finite: an order with NaN would depend on how the rows were cut.
+    """
+    if not (np.isfinite(candidates.primary).all() and np.isfinite(candidates.secondary).all()):
+        raise ValueError("scores must be finite")
+    if 0 < k < len(candidates.rows):
+        # One linear pass first: only rows at or above the k-th score can be among the best.
+        cut = np.partition(candidates.primary, len(candidates.primary) - k)[len(candidates.primary) - k]
+        candidates = candidates.take(candidates.primary >= cut)
+    keys = (tie_keys(tie_seed, candidates.rows), -candidates.secondary, -candidates.primary)
+    return candidates.take(np.lexsort(keys)[:k])

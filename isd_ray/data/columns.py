@@ -1,0 +1,109 @@
+"""Types and text of source columns: which kept column is a number, what counts as empty, ids as text."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from isd_ray.errors import InputFileError
+
+ColumnKind: TypeAlias = Literal["int64", "float64", "string"]
+
+NULL_WORDS = frozenset(pyarrow.csv.ConvertOptions().null_values)
+"""Words that mean "no value" in a text column of numbers (pyarrow's list: empty, NA, NaN, null, …)."""
+_INTEGER = r"^[+-]?(0|[1-9][0-9]{0,17})$"
+_LEADING_ZERO = r"^[+-]?0[0-9]"
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds strings (dictionaries of strings included)."""
+    if pa.types.is_dictionary(kind):
+        return is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def trimmed(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Strings without blanks around them; nulls stay."""
+    return pc.utf8_trim_whitespace(values)
+
+
+def _without_null_words(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    values = trimmed(values)
+    empty = pc.is_in(values, value_set=pa.array(sorted(NULL_WORDS), pa.string()))
+    return pc.if_else(empty, pa.scalar(None, pa.string()), values)
+
+
+def text_kind(values: pa.Array | pa.ChunkedArray) -> ColumnKind | None:
+    """What a column of strings holds: whole numbers, numbers, or text; None when every value is empty.
+
+    Numbers with leading zeros ("0071") are catalogue numbers and stay text.
+    """
+    filled = pc.drop_null(_without_null_words(values))
+    if not len(filled):
+        return None
+    if pc.any(pc.match_substring_regex(filled, _LEADING_ZERO)).as_py():
+        return "string"
+    if pc.all(pc.match_substring_regex(filled, _INTEGER)).as_py():
+        return "int64"
+    try:
+        pc.cast(filled, pa.float64())
+    except pa.ArrowInvalid:
+        return "string"
+    return "float64"
+
+
+def typed_kind(kind: pa.DataType, name: str, where: str) -> ColumnKind:
+    """How a typed (Parquet) column is kept.
+
+    Raises
+    ------
+    InputFileError
+        If the column holds lists, structures or other values with no place in a library column.
+    """
+    if is_text(kind) or pa.types.is_temporal(kind):
+        return "string"
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        return "int64"
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "float64"
+    raise InputFileError(
+        f"column {name!r} holds {kind}, which cannot be kept",
+        where,
+        "keep columns of numbers or text only; feature vectors go in [library.features] with kind = 'dense'",
+    )
+
+
+def common_kind(first: ColumnKind | None, second: ColumnKind | None) -> ColumnKind | None:
+    """The narrowest kind that holds both."""
+    if first is None or second is None or first == second:
+        return first or second
+    return "string" if "string" in (first, second) else "float64"
+
+
+def convert(values: pa.Array | pa.ChunkedArray, kind: ColumnKind) -> pa.Array | pa.ChunkedArray:
+    """A source column as int64, float64 or string; empty text becomes null.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        If a value does not fit `kind`; `text_kind` and `typed_kind` choose one that fits.
+    """
+    if pa.types.is_dictionary(values.type):
+        values = pc.cast(values, values.type.value_type)
+    if kind == "string":
+        values = pc.cast(values, pa.string())
+        return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+    if is_text(values.type):
+        values = _without_null_words(pc.cast(values, pa.string()))
+    return pc.cast(values, pa.int64() if kind == "int64" else pa.float64())
+
+
+def ids_as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """An id column as trimmed text; blanks become null."""
+    if pa.types.is_dictionary(values.type):
+        values = pc.cast(values, values.type.value_type)
+    values = trimmed(pc.cast(values, pa.string()))
+    return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)

@@ -1,0 +1,124 @@
+"""The hybrid screen: one line for each compound of the library, measured or predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from isd_ray.data.library import Library
+from isd_ray.messages import ROLES, HybridRequest, ScoredRows
+
+HYBRID_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("smiles", pa.string()),
+        ("source", pa.string()),
+        ("label", pa.string()),
+        ("value", pa.float64()),
+        ("confidence", pa.float32()),
+        ("uncertainty", pa.float32()),
+        ("round", pa.int32()),
+        ("role", pa.string()),
+        ("plate", pa.string()),
+        ("well", pa.string()),
+        ("n_replicates", pa.int32()),
+        ("qc", pa.string()),
+        ("committee_hash", pa.string()),
+        ("campaign_id", pa.string()),
+        ("certificate_id", pa.string()),
+    ]
+)
+"""Columns of the hybrid screen.
+
+`source` is measured or predicted. `label` is the class; null for a regression. `value` is the raw readout of a measured
+compound, or a regression's prediction. `confidence` is the probability of the predicted class, `uncertainty` one minus it or
+the committee's standard deviation; both are null for measured compounds. `round` and `role` say when and why a compound was
+measured, `committee_hash` which model predicted it. Plates, replicates and certificates are null in a simulation.
+"""
+
+
+def write_predictions_part(predictions: ScoredRows, part: int, request: HybridRequest) -> None:
+    """Write the predictions of one library part: row, prediction, uncertainty."""
+    folder = Path(request.predictions_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pa.table(
+        {"row": predictions.rows, "prediction": predictions.prediction, "uncertainty": predictions.uncertainty}
+    )
+    _replace(table, folder / f"part-{part:05d}.parquet")
+
+
+def write_hybrid_part(library: Library, predictions: ScoredRows, part: int, request: HybridRequest) -> None:
+    """Write the lines of one library part; every row of it is measured or predicted, and none is both.
+
+    Raises
+    ------
+    ValueError
+        If rows are missing or doubled: the sets do not partition the target set.
+    """
+    first, stop = library.part_rows_range(part)
+    low, high = np.searchsorted(request.rows, (first, stop)).tolist()
+    lines = pa.concat_tables([_measured(request, low, high), _predicted(request, predictions)]).sort_by("row")
+    rows = np.arange(first, stop)
+    if not np.array_equal(lines["row"].to_numpy(), rows):
+        raise ValueError(f"measured and predicted rows do not make up the rows {first} to {stop - 1} of part {part}")
+    columns = {name: lines[name] for name in lines.column_names}
+    columns["id"] = pa.array(library.ids(rows), pa.string())
+    columns["smiles"] = pa.array(library.smiles(rows), pa.string())
+    columns["campaign_id"] = pa.array([request.campaign_id] * len(rows), pa.string())
+    table = pa.table([columns[name] for name in HYBRID_SCHEMA.names], schema=HYBRID_SCHEMA)
+    folder = Path(request.hybrid_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(table, folder / f"part-{part:05d}.parquet")
+
+
+def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:
+    n = high - low
+    return _lines(
+        row=request.rows[low:high],
+        source=["measured"] * n,
+        label=_class_names(request.labels[low:high], request.classes),
+        value=pa.array(request.values[low:high], from_pandas=True),
+        round=request.rounds[low:high],
+        role=[ROLES[role] for role in request.roles[low:high]],
+        n_replicates=np.ones(n, np.int32),
+    )
+
+
+def _predicted(request: HybridRequest, predictions: ScoredRows) -> pa.Table:
+    n = len(predictions.rows)
+    kind = {"confidence": 1 - predictions.uncertainty} if request.classes else {"value": predictions.prediction}
+    return _lines(
+        row=predictions.rows,
+        source=["predicted"] * n,
+        label=_class_names(predictions.prediction, request.classes),
+        uncertainty=predictions.uncertainty,
+        committee_hash=[request.committee_hash] * n,
+        **kind,
+    )
+
+
+def _lines(**columns: Any) -> pa.Table:
+    """Lines with the given columns; the others are null."""
+    n = len(columns["row"])
+    arrays = [
+        pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(n, field.type)
+        for field in HYBRID_SCHEMA
+    ]
+    return pa.table(arrays, schema=HYBRID_SCHEMA)
+
+
+def _class_names(labels: NDArray[np.float64], classes: tuple[str, ...]) -> list[str | None]:
+    return [classes[int(label)] for label in labels] if classes else [None] * len(labels)
+
+
+def _replace(table: pa.Table, path: Path) -> None:
+    """Write atomically: a repeated call replaces the file by an equal one, and no reader sees half of it."""
+    temporary = path.with_name(f".{path.name}.partial")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)

@@ -1,0 +1,34 @@
+"""What there is to say about a library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryInfo:
+    """What `isd library info` tells.
+
+    Attributes
+    ----------
+    nbytes:
+        Bytes of all parts.
+    mean_on_bits:
+        Mean on-bits of a molecule, estimated from the first block; None for dense features.
+    counts:
+        Records read and kept, duplicates merged, rejects by reason.
+    """
+
+    path: str
+    hash: str
+    n_rows: int
+    n_blocks: int
+    block_rows: int
+    width: int
+    features: dict[str, Any]
+    nbytes: int
+    mean_on_bits: float | None
+    columns: dict[str, str]
+    counts: dict[str, Any]
+    sources: list[dict[str, Any]]

@@ -1,0 +1,168 @@
+"""Reading the label column of a file: one label for each compound id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from isd_ray.config import LabelsConfig, LibraryConfig
+from isd_ray.data.columns import NULL_WORDS, common_kind, convert, text_kind, trimmed, typed_kind
+from isd_ray.data.plan import PlannedSource, id_prefixes, open_sources, record_ids
+from isd_ray.data.sources import open_source, resolve_source
+from isd_ray.errors import InputFileError, LabelError
+
+N_SHOWN = 5
+"""Examples in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """Labels of compounds as they stand in the file; each id once.
+
+    Attributes
+    ----------
+    ids:
+        Compound ids (string), m of them.
+    values:
+        Labels: float64, or string where they are words; null where there is none. Shape (m,).
+    lines:
+        int64, shape (m,): line of each in its file.
+    file:
+        Where they come from, for messages.
+    """
+
+    config: LabelsConfig
+    ids: pa.Array
+    values: pa.Array
+    lines: NDArray[np.int64]
+    file: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether labels are numbers."""
+        return bool(pa.types.is_floating(self.values.type))
+
+    def numbers(self) -> NDArray[np.float64]:
+        """Labels as float64, shape (m,); NaN where missing, and throughout for words."""
+        if not self.is_numeric:
+            return np.full(len(self), np.nan)
+        numbers: NDArray[np.float64] = self.values.fill_null(np.nan).to_numpy(zero_copy_only=False)
+        return numbers
+
+    def examples(self, indices: Iterable[int]) -> str:
+        """The first few labels among `indices`, with line and id, for messages."""
+        shown = [int(index) for index in list(indices)[:N_SHOWN]]
+        return "; ".join(
+            f"line {self.lines[i]} (id {self.ids[i].as_py()!r}): {self.values[i].as_py()!r}" for i in shown
+        )
+
+
+def read_labels(config: LabelsConfig, library_config: LibraryConfig, base_dir: Path) -> LabelTable:
+    """Read the label of every compound in a file.
+
+    Parameters
+    ----------
+    config:
+        `source` None reads the library's sources; `id_column` None takes the library's, or record numbers.
+    base_dir:
+        Folder that relative paths start from.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read or lacks the id column.
+    LabelError
+        If the label column is missing, no compound has a label, or an id has two different labels.
+    """
+    if config.source is None:
+        sources = open_sources(library_config, base_dir)
+    else:
+        sources = [open_source(resolve_source(config.source, base_dir), config.format)]
+    id_column = config.id_column or library_config.id_column
+    prefixes = id_prefixes(sources) if id_column is None else [""] * len(sources)
+    chunks: list[pa.Array] = []
+    ids: list[pa.Array] = []
+    lines: list[NDArray[np.int64]] = []
+    kind = None
+    for source, prefix in zip(sources, prefixes, strict=True):
+        try:
+            source.require(config.column, "labels.column")
+        except InputFileError as error:
+            raise LabelError(error.what, error.where, error.remedy) from error
+        if id_column is not None:
+            source.require(id_column, "labels.id_column")
+        columns = tuple(dict.fromkeys(name for name in (config.column, id_column) if name is not None))
+        planned = PlannedSource(source, columns, None, id_column, prefix)
+        if source.typed:
+            kind = common_kind(kind, typed_kind(source.column_type(config.column), config.column, str(source.path)))
+        for records in source.read(columns):
+            values = records.table[config.column]
+            if not source.typed:
+                kind = common_kind(kind, text_kind(values))
+            chunks.extend(values.chunks)
+            ids.append(record_ids(records.table, planned, records.first, len(records)))
+            lines.append(records.lines)
+    file = ", ".join(str(source.path) for source in sources)
+    if kind is None:
+        raise LabelError(f"column {config.column!r} holds no label", file, "name another column in labels.column")
+    values = _concatenated([_label_chunk(chunk, kind == "string", config) for chunk in chunks])
+    return _each_id_once(LabelTable(config, _concatenated(ids), values, np.concatenate(lines), file))
+
+
+def _concatenated(arrays: list[pa.Array]) -> pa.Array:
+    # 32-bit offsets of a string array end at 2 GiB; labels are held whole, so they get 64-bit ones where needed.
+    if pa.types.is_string(arrays[0].type) and sum(array.nbytes for array in arrays) >= (1 << 31):
+        arrays = [array.cast(pa.large_string()) for array in arrays]
+    return pa.concat_arrays(arrays)
+
+
+def _label_chunk(values: pa.Array, as_words: bool, config: LabelsConfig) -> pa.Array:
+    if not as_words:
+        numbers = convert(values, "float64")
+        return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
+    words = trimmed(convert(values, "string"))
+    null_words = sorted(NULL_WORDS - set(config.classes))
+    return pc.if_else(pc.is_in(words, value_set=pa.array(null_words)), pa.scalar(None, pa.string()), words)
+
+
+def _each_id_once(table: LabelTable) -> LabelTable:
+    """Drop records without an id and repetitions of a label; refuse contradictions."""
+    named = np.flatnonzero(table.ids.is_valid().to_numpy(zero_copy_only=False))
+    if len(named) < len(table.ids):
+        table = _rows(table, named)
+    encoded = table.ids.dictionary_encode()
+    if len(encoded.dictionary) == len(table):
+        return table
+    codes = encoded.indices.to_numpy()
+    missing = table.values.is_null().to_numpy(zero_copy_only=False)
+    labels = table.values.dictionary_encode().indices.fill_null(-1).to_numpy()
+    order = np.lexsort((np.arange(len(codes)), missing, codes))
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    leader = np.repeat(order[starts], np.diff([*starts, len(order)]))
+    conflicts = np.flatnonzero(~missing[order] & (labels[order] != labels[leader]))
+    if len(conflicts):
+        shown = [
+            f"{table.ids[int(leader[i])].as_py()!r} is {table.values[int(leader[i])].as_py()!r} in line "
+            f"{table.lines[leader[i]]} and {table.values[int(order[i])].as_py()!r} in line {table.lines[order[i]]}"
+            for i in conflicts[:N_SHOWN].tolist()
+        ]
+        raise LabelError(
+            f"{len(conflicts)} labels contradict an earlier one of the same id: {'; '.join(shown)}",
+            table.file,
+            "keep one label for each id (an aggregate of replicates, for instance)",
+        )
+    return _rows(table, np.sort(order[starts]))
+
+
+def _rows(table: LabelTable, rows: NDArray[np.int64]) -> LabelTable:
+    take = pa.array(rows)
+    return LabelTable(table.config, table.ids.take(take), table.values.take(take), table.lines[rows], table.file)

@@ -1,0 +1,244 @@
+"""Known labels of a simulation: placed on library rows and turned into classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from isd_ray.config import Task
+from isd_ray.data.columns import text_kind
+from isd_ray.data.label_table import N_SHOWN, LabelTable, read_labels
+from isd_ray.data.library import Library
+from isd_ray.errors import LabelError
+
+__all__ = ["LabelRule", "LabelTable", "Labels", "labels_for", "read_labels"]
+
+MAX_CLASSES = 1000
+"""More distinct labels than this are taken for a regression by mistake."""
+BINARY_CLASSES = ("0", "1")
+"""Classes of a cut: at most the cut, above it."""
+MISSING_CLASS = -1
+"""Class index of a row without a label, where that is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """How raw labels become classes: settled on the target set, then applied unchanged to held-out sets.
+
+    Attributes
+    ----------
+    classes:
+        Names of the classes by index; empty for a regression.
+    cut:
+        Class 1 is above it; None without a transform.
+    """
+
+    task: Task
+    classes: tuple[str, ...]
+    cut: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Labels of the n rows of a library.
+
+    Attributes
+    ----------
+    values:
+        float64, shape (n,): raw numbers; NaN where classes are words.
+    labels:
+        Shape (n,): class index (int64; -1 where missing is allowed), or for a regression the number (float64; NaN).
+    rule:
+        How `labels` came from `values`.
+    n_unused:
+        Labels whose id is not in the library (rejected or merged compounds, other parts of a split).
+    """
+
+    values: NDArray[np.float64]
+    labels: NDArray[np.int64] | NDArray[np.float64]
+    rule: LabelRule
+    n_unused: int
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by index; empty for a regression."""
+        return self.rule.classes
+
+    @property
+    def cut(self) -> float | None:
+        """Class 1 is above it; None without a transform."""
+        return self.rule.cut
+
+
+def labels_for(
+    table: LabelTable,
+    library: Library,
+    task: Task,
+    *,
+    allow_missing: bool = False,
+    rule: LabelRule | None = None,
+) -> Labels:
+    """Labels of the rows of a library.
+
+    Parameters
+    ----------
+    table:
+        From `read_labels`.
+    allow_missing:
+        Accept rows without a label (class -1, NaN) instead of raising.
+    rule:
+        Classes and cut settled before: give ``labels_of_target.rule`` for validation and test sets. None settles them
+        here, so `library` must then be the target set.
+
+    Raises
+    ------
+    LabelError
+        If no id matches; a row has no label; labels are not classes (not whole numbers, more than 1,000, not among the
+        configured ones) or there is only one class in the whole column; a transform or a regression meets words.
+    """
+    at = _match(table, library, allow_missing)
+    if rule is None:
+        rule = _settle(table, at, task)
+    present = np.flatnonzero(at >= 0)
+    values = np.full(library.n_rows, np.nan)
+    values[present] = table.numbers()[at[present]]
+    n_unused = len(table) - len(present)
+    if task == "regression":
+        return Labels(values, values.copy(), rule, n_unused)
+    labels = np.full(library.n_rows, MISSING_CLASS, dtype=np.int64)
+    if rule.cut is not None:
+        labels[present] = values[present] > rule.cut
+    else:
+        indices = _class_indices(table, rule.classes)[at[present]]
+        unknown = at[present][indices < 0]
+        if len(unknown):
+            raise LabelError(
+                f"{len(unknown)} labels are none of the classes {', '.join(map(repr, rule.classes))}: "
+                + table.examples(unknown),
+                table.file,
+                "add them to labels.classes, or correct them",
+            )
+        labels[present] = indices
+    return Labels(values, labels, rule, n_unused)
+
+
+def _match(table: LabelTable, library: Library, allow_missing: bool) -> NDArray[np.int64]:
+    """Index in the table of each library row, -1 where there is no label: int64, shape (n,)."""
+    ids = library.arrow_column("id")
+    found = pc.index_in(ids.cast(table.ids.type), value_set=table.ids)
+    at: NDArray[np.int64] = found.fill_null(-1).to_numpy().astype(np.int64)
+    if (at < 0).all():
+        of_file = ", ".join(map(repr, table.ids[:3].to_pylist())) or "none"
+        of_library = ", ".join(map(repr, ids[:3].to_pylist()))
+        raise LabelError(
+            f"no label belongs to a compound of the library: ids there are {of_library} …, here {of_file} …",
+            table.file,
+            "set labels.id_column to the column with the library's ids (without id_column they are record numbers)",
+        )
+    rows = np.flatnonzero(at < 0)
+    if len(rows) and not allow_missing:
+        shown = ", ".join(map(repr, library.ids(rows[:N_SHOWN])))
+        raise LabelError(
+            f"{len(rows)} compounds of the library have no label: ids {shown}",
+            table.file,
+            "add their labels, or leave them out of the library",
+        )
+    unlabelled = ~np.append(table.values.is_valid().to_numpy(zero_copy_only=False), False)[at]
+    rows = np.flatnonzero(unlabelled & (at >= 0))
+    if len(rows) and not allow_missing:
+        raise LabelError(
+            f"{len(rows)} labels in column {table.config.column!r} are empty or NaN: {table.examples(at[rows])}",
+            table.file,
+            "leave these compounds out of the library, or choose a column that is complete",
+        )
+    at[unlabelled] = -1
+    return at
+
+
+def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
+    """Cut and classes, from every labelled row, or for the cut from the target rows if so configured."""
+    config = table.config
+    if task == "regression" or config.transform != "none":
+        if not table.is_numeric:
+            words = table.values.to_pylist()
+            kinds = (text_kind(pa.array([word])) == "string" for word in words)
+            wrong = [index for index, is_word in enumerate(kinds) if is_word and words[index] is not None][:N_SHOWN]
+            raise LabelError(
+                f"labels in column {config.column!r} are not numbers: {table.examples(wrong)}",
+                table.file,
+                "choose a numeric column; for classes named by words set task = 'classification', transform = 'none'",
+            )
+        infinite = np.flatnonzero(np.isinf(table.numbers()))
+        if len(infinite):
+            raise LabelError(f"infinite labels: {table.examples(infinite)}", table.file, "correct or remove them")
+    if task == "regression":
+        return LabelRule(task, (), None)
+    if config.transform == "none":
+        return LabelRule(task, _classes(table), None)
+    numbers = table.numbers()
+    if config.transform == "median":
+        rows = at[at >= 0] if config.median_rows == "target" else slice(None)
+        cut = float(np.nanmedian(numbers[rows]))
+    else:
+        assert config.threshold is not None  # LabelsConfig: it goes with the transform
+        cut = config.threshold
+    numbers = numbers[~np.isnan(numbers)]
+    if (numbers > cut).all() or not (numbers > cut).any():
+        raise LabelError(
+            f"every label is {'above' if numbers[0] > cut else 'at most'} the cut {cut}: there is only one class",
+            table.file,
+            f"labels run from {numbers.min()} to {numbers.max()}; choose a threshold between",
+        )
+    return LabelRule(task, config.classes or BINARY_CLASSES, cut)
+
+
+def _classes(table: LabelTable) -> tuple[str, ...]:
+    config = table.config
+    distinct = table.values.drop_null().unique()
+    if table.is_numeric:
+        numbers = np.sort(distinct.to_numpy())
+        if (numbers != np.floor(numbers)).any() or np.isinf(numbers).any():
+            values = table.numbers()
+            fractional = np.flatnonzero((values != np.floor(values)) & ~np.isnan(values))
+            raise LabelError(
+                f"labels in column {config.column!r} are not class numbers: {table.examples(fractional)}",
+                table.file,
+                'set labels.transform = "median" or "threshold" to make two classes, or task = "regression"',
+            )
+        names = [str(int(number)) for number in numbers[: MAX_CLASSES + 1]]
+    else:
+        names = sorted(distinct.to_pylist())
+    if len(names) > MAX_CLASSES:
+        raise LabelError(
+            f"column {config.column!r} has {len(distinct)} distinct labels, more than {MAX_CLASSES} classes",
+            table.file,
+            'choose the label column, set labels.transform = "median", or task = "regression"',
+        )
+    if len(names) < 2:
+        raise LabelError(
+            f"every label in column {config.column!r} is {names[0]!r}: there is only one class",
+            table.file,
+            "there is nothing to predict; choose another column",
+        )
+    return config.classes or tuple(names)
+
+
+def _class_indices(table: LabelTable, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Class index of every label, -1 for none of them: int64, shape (m,)."""
+    if not table.is_numeric:
+        found = pc.index_in(table.values, value_set=pa.array(classes, table.values.type), skip_nulls=True)
+        return found.fill_null(-1).to_numpy().astype(np.int64)
+    numbers = pa.array([_number(name) for name in classes], pa.float64())
+    found = pc.index_in(table.values, value_set=numbers, skip_nulls=True)
+    return found.fill_null(-1).to_numpy().astype(np.int64)
+
+
+def _number(name: str) -> float | None:
+    try:
+        return float(name)
+    except ValueError:
+        return None

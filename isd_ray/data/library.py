@@ -1,0 +1,309 @@
+"""The target library: an immutable directory of memory-mapped blocks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from isd_ray.config import FeatureSpec
+from isd_ray.core.features import Dense, Features, OnBits, concatenate
+from isd_ray.data.info import LibraryInfo
+from isd_ray.data.layout import (
+    FEATURES,
+    ID,
+    METADATA_FILE,
+    SMILES,
+    REBUILD,
+    arrow_to_features,
+    read_metadata,
+    sha256_file,
+    spec_from_json,
+)
+from isd_ray.errors import CorruptFileError, LibraryError
+
+
+class Library:
+    """A built target library; open it with `Library.open`.
+
+    Rows are numbered from 0. They lie in blocks of `block_rows` (the last may be shorter), the fixed grid of scoring. A
+    pickled library carries its path and metadata only, and maps the files again where it arrives.
+
+    Attributes
+    ----------
+    path:
+        The directory.
+    metadata:
+        library.json.
+    n_rows, n_blocks, block_rows, width:
+        Sizes; `width` is the number of feature columns.
+    spec:
+        What the features are.
+    hash:
+        SHA-256 that identifies features, rows and their order.
+    """
+
+    def __init__(self, path: Path, metadata: dict[str, Any]) -> None:
+        self.path = path
+        self.metadata = metadata
+        self.n_rows: int = metadata["n_rows"]
+        self.block_rows: int = metadata["block_rows"]
+        self.n_blocks: int = -(-self.n_rows // self.block_rows)
+        self.width: int = metadata["width"]
+        self.hash: str = metadata["hash"]
+        self.spec: FeatureSpec = spec_from_json(metadata["features"])
+        self._blocks_before = [part["first_row"] // self.block_rows for part in metadata["parts"]]
+        self._readers: dict[int, pa.RecordBatchFileReader] = {}
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_readers": {}}
+
+    @classmethod
+    def open(cls, path: str | Path) -> Library:
+        """Open a library, checking its description and the size of every part.
+
+        Raises
+        ------
+        LibraryError
+            If there is no library at `path`, or it was written by a newer version.
+        CorruptFileError
+            If library.json cannot be read, or a part is missing or has another size than when it was written.
+        """
+        folder = Path(path)
+        file = folder / METADATA_FILE
+        metadata = read_metadata(folder)
+        try:
+            library = cls(folder, metadata)
+            parts = [(folder / part["file"], part["bytes"]) for part in metadata["parts"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptFileError(f"is not a library description: {error!r}", str(file), REBUILD) from error
+        for part, nbytes in parts:
+            size = part.stat().st_size if part.is_file() else None
+            if size != nbytes:
+                what = "is missing" if size is None else f"has {size} bytes instead of {nbytes}"
+                raise CorruptFileError(what, str(part), REBUILD)
+        return library
+
+    @property
+    def column_names(self) -> list[str]:
+        """Columns that `column` gives: row, id, smiles, record, and those kept from the source."""
+        return ["row", ID, SMILES, "record", *self.metadata["columns"]]
+
+    def block_rows_range(self, index: int) -> tuple[int, int]:
+        """First row of a block, and the row after its last."""
+        if not 0 <= index < self.n_blocks:
+            raise IndexError(f"block {index} of {self.n_blocks}")
+        first = index * self.block_rows
+        return first, min(first + self.block_rows, self.n_rows)
+
+    @property
+    def n_parts(self) -> int:
+        """Number of part files."""
+        return len(self.metadata["parts"])
+
+    def part_blocks(self, part: int) -> range:
+        """The blocks of a part file."""
+        stops = [*self._blocks_before[1:], self.n_blocks]
+        return range(self._blocks_before[part], stops[part])
+
+    def part_rows_range(self, part: int) -> tuple[int, int]:
+        """First row of a part file, and the row after its last."""
+        blocks = self.part_blocks(part)
+        return self.block_rows_range(blocks[0])[0], self.block_rows_range(blocks[-1])[1]
+
+    def block(self, index: int) -> Features:
+        """Features of a block: read-only views of the memory map (on-bit offsets, int64, are a copy).
+
+        Raises
+        ------
+        CorruptFileError
+            If the part is damaged.
+        """
+        with self._guarded(index):
+            return arrow_to_features(self._batch(index).column(FEATURES), self.width)
+
+    def features(self, rows: NDArray[np.integer]) -> Features:
+        """Features of scattered rows, in the given order (int64, shape (m,)); repeated rows are allowed.
+
+        Raises
+        ------
+        IndexError
+            If a row is outside the library.
+        CorruptFileError
+            If a part is damaged.
+        """
+        rows = self._checked(rows)
+        if not len(rows):
+            return _no_rows(self.block(0))
+        order = np.argsort(rows, kind="stable")
+        parts = [self.block(block).take(local) for block, local in self._by_block(rows[order])]
+        back = np.empty(len(rows), dtype=np.int64)
+        back[order] = np.arange(len(rows))
+        return concatenate(parts).take(back)
+
+    def column(self, name: str, rows: NDArray[np.integer] | None = None) -> NDArray[Any]:
+        """Values of a column.
+
+        Parameters
+        ----------
+        name:
+            One of `column_names`.
+        rows:
+            int64, shape (m,): these rows in this order; default all.
+
+        Returns
+        -------
+        array, shape (m,)
+            int64 or float64 (integers with missing values become float64 with NaN), or object: str, None where missing.
+
+        Raises
+        ------
+        LibraryError
+            If there is no such column.
+        IndexError
+            If a row is outside the library.
+        CorruptFileError
+            If a part is damaged.
+        """
+        if rows is None:
+            return _to_numpy(self.arrow_column(name))
+        rows = self._checked(rows)
+        order = np.argsort(rows, kind="stable")
+        parts = [
+            self._column_of(block, name).take(pa.array(local)) for block, local in self._by_block(rows[order])
+        ] or [self._column_of(0, name).slice(0, 0)]
+        found = _to_numpy(pa.chunked_array(parts))
+        values = np.empty(len(rows), dtype=found.dtype)
+        values[order] = found
+        return values
+
+    def arrow_column(self, name: str) -> pa.ChunkedArray:
+        """A whole column as Arrow, one chunk a block, memory-mapped (raises as `column`)."""
+        return pa.chunked_array([self._column_of(block, name) for block in range(self.n_blocks)])
+
+    def ids(self, rows: NDArray[np.integer] | None = None) -> NDArray[np.object_]:
+        """Compound ids (str), as `column`."""
+        return self.column(ID, rows)
+
+    def smiles(self, rows: NDArray[np.integer] | None = None) -> NDArray[np.object_]:
+        """Canonical SMILES (str, or None in a library without structures), as `column`."""
+        return self.column(SMILES, rows)
+
+    def rows_of(self, ids: Sequence[str] | NDArray[Any] | pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+        """Rows of compound ids: int64, shape (m,); -1 for an id that is not in the library.
+
+        Reads the id column once, at a cost that hardly depends on m: ask for many ids at a time.
+        """
+        asked = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(list(ids), pa.string())
+        if isinstance(asked, pa.ChunkedArray):
+            asked = pa.concat_arrays(asked.chunks) if asked.num_chunks else pa.array([], pa.string())
+        encoded = asked.cast(pa.string()).dictionary_encode()
+        rows_of_distinct = np.full(len(encoded.dictionary) + 1, -1, dtype=np.int64)  # the last is for nulls
+        for block in range(self.n_blocks):
+            # Looking the library up among the asked keeps the hash table as small as the question.
+            found = pc.index_in(self._column_of(block, ID), value_set=encoded.dictionary)
+            hits = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
+            rows_of_distinct[found.drop_null().to_numpy()] = hits + block * self.block_rows
+        return rows_of_distinct[encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()]
+
+    def verify(self) -> None:
+        """Read every part again and compare hashes.
+
+        Raises
+        ------
+        CorruptFileError
+            If a part is not what was written.
+        """
+        for part in self.metadata["parts"]:
+            path = self.path / part["file"]
+            found = sha256_file(path) if path.is_file() else "no file"
+            if found != part["sha256"]:
+                raise CorruptFileError(f"sha256 is {found} instead of {part['sha256']}", str(path), REBUILD)
+
+    def info(self) -> LibraryInfo:
+        """A summary for people and programs."""
+        first = self.block(0)
+        return LibraryInfo(
+            path=str(self.path),
+            hash=self.hash,
+            n_rows=self.n_rows,
+            n_blocks=self.n_blocks,
+            block_rows=self.block_rows,
+            width=self.width,
+            features=self.metadata["features"],
+            nbytes=sum(part["bytes"] for part in self.metadata["parts"]),
+            mean_on_bits=float(np.diff(first.offsets).mean()) if isinstance(first, OnBits) else None,
+            columns=dict(self.metadata["columns"]),
+            counts=self.metadata["counts"],
+            sources=self.metadata["sources"],
+        )
+
+    def block_table(self, index: int) -> pa.RecordBatch:
+        """All columns of a block, memory-mapped (raises as `block`)."""
+        with self._guarded(index):
+            return self._batch(index)
+
+    def _part_of(self, block: int) -> int:
+        return int(np.searchsorted(self._blocks_before, block, side="right")) - 1
+
+    def _batch(self, block: int) -> pa.RecordBatch:
+        first, stop = self.block_rows_range(block)
+        part = self._part_of(block)
+        reader = self._readers.get(part)
+        if reader is None:
+            path = self.path / self.metadata["parts"][part]["file"]
+            reader = self._readers[part] = pa.ipc.open_file(pa.memory_map(str(path)))
+        batch = reader.get_batch(block - self._blocks_before[part])
+        if batch.num_rows != stop - first:
+            raise ValueError(f"block {block} has {batch.num_rows} rows instead of {stop - first}")
+        return batch
+
+    def _column_of(self, block: int, name: str) -> pa.Array:
+        if name not in self.column_names:
+            raise LibraryError(f"no column {name!r}", str(self.path), f"it has {', '.join(self.column_names)}")
+        with self._guarded(block):
+            column = self._batch(block).column(name)
+            column.validate(full=True)
+            return column
+
+    @contextmanager
+    def _guarded(self, block: int) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            part = self.path / self.metadata["parts"][self._part_of(block)]["file"]
+            raise CorruptFileError(f"cannot be read: {error}", str(part), REBUILD) from error
+
+    def _checked(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        checked: NDArray[np.int64] = np.asarray(rows, dtype=np.int64)
+        if len(checked) and (checked.min() < 0 or checked.max() >= self.n_rows):
+            raise IndexError(f"rows {checked.min()} to {checked.max()} of a library of {self.n_rows}")
+        return checked
+
+    def _by_block(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Blocks that ascending rows touch, each with the rows counted from its first."""
+        blocks = rows // self.block_rows
+        starts = np.flatnonzero(np.diff(blocks, prepend=-1))
+        for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+            block = int(blocks[start])
+            yield block, rows[start:stop] - block * self.block_rows
+
+
+def _no_rows(features: Features) -> Features:
+    if isinstance(features, Dense):
+        return Dense(features.values[:0])
+    return OnBits(features.values[:0], np.zeros(1, dtype=np.int64), features.width)
+
+
+def _to_numpy(values: pa.ChunkedArray) -> NDArray[Any]:
+    array: NDArray[Any] = values.to_numpy()
+    return array

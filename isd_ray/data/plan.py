@@ -1,0 +1,174 @@
+"""What a build will do, settled before the first record: sources, their columns, the types of kept columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from isd_ray.config import DenseFeatures, LibraryConfig, OnBitFeatures
+from isd_ray.data.columns import ColumnKind, common_kind, ids_as_text, text_kind, typed_kind
+from isd_ray.data.dense import check_dense_column
+from isd_ray.data.layout import RESERVED_COLUMNS
+from isd_ray.data.sources import Source, open_source, resolve_source
+from isd_ray.errors import ConfigError, InputFileError
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """One source, the columns to read, which of them hold structure and id, and what precedes record numbers."""
+
+    source: Source
+    columns: tuple[str, ...]
+    structure: str | None
+    id_column: str | None
+    id_prefix: str
+
+
+@dataclass(slots=True)
+class BuildPlan:
+    """All that a build needs to know; `kept` gives the further columns and their types."""
+
+    config: LibraryConfig
+    sources: list[PlannedSource]
+    kept: dict[str, ColumnKind]
+    starts: list[tuple[int, Path]] = field(default_factory=list)
+    """Position of the first record, and path, of each source that reading has reached."""
+
+    @property
+    def has_structures(self) -> bool:
+        """Whether there are SMILES or mol blocks at all."""
+        return self.sources[0].structure is not None
+
+    @property
+    def fingerprints(self) -> OnBitFeatures | None:
+        """The fingerprints to make, None for dense features."""
+        return self.config.features if isinstance(self.config.features, OnBitFeatures) else None
+
+    @property
+    def hash_by(self) -> Literal["smiles", "features"] | None:
+        """What tells duplicates, None when they are kept."""
+        return None if self.config.duplicates == "keep" else self.config.duplicates_by
+
+    def place_of(self, position: int) -> tuple[Path, int]:
+        """File and record number of a position among the records of all sources."""
+        start, path = next((start, path) for start, path in reversed(self.starts) if start <= position)
+        return path, position - start + 1
+
+
+def library_columns(config: LibraryConfig) -> list[str]:
+    """Further columns of the source that the library keeps: `columns`, and the one that the split looks at.
+
+    Raises
+    ------
+    ConfigError
+        If one has the name of a column that every library has.
+    """
+    columns = list(dict.fromkeys(config.columns))
+    if config.split is not None and config.split.column is not None and config.split.column not in columns:
+        columns.append(config.split.column)
+    taken = [name for name in columns if name in RESERVED_COLUMNS]
+    if taken:
+        raise ConfigError(
+            f"column {taken[0]!r} cannot be kept under this name: every library has its own",
+            "library.columns",
+            f"rename it in the source; reserved: {', '.join(RESERVED_COLUMNS)}",
+        )
+    return columns
+
+
+def open_sources(config: LibraryConfig, base_dir: Path) -> list[Source]:
+    """The library's source files, resolved and opened.
+
+    Raises
+    ------
+    InputFileError
+        If one is missing, empty, or of unknown format.
+    ConfigError
+        If `source` is not set.
+    """
+    if config.source is None:
+        raise ConfigError("no source to build from", "library.source", "name the file with the compounds")
+    paths = [config.source] if isinstance(config.source, str) else list(config.source)
+    return [open_source(resolve_source(path, base_dir), config.format) for path in paths]
+
+
+def id_prefixes(sources: Sequence[Source]) -> list[str]:
+    """What precedes record numbers used as ids: nothing for one source, ``stem:`` for several.
+
+    Raises
+    ------
+    InputFileError
+        If two sources would share a prefix.
+    """
+    if len(sources) == 1:
+        return [""]
+    stems = [source.path.name.split(".", 1)[0] for source in sources]
+    repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if repeated:
+        raise InputFileError(
+            f"several sources are called {repeated[0]!r}, so that their record numbers would be the same ids",
+            "library.source",
+            "set id_column, or rename one of the files",
+        )
+    return [f"{stem}:" for stem in stems]
+
+
+def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
+    """Open and check the sources.
+
+    Raises
+    ------
+    InputFileError, ConfigError
+        As told by `build_library`.
+    """
+    sources = open_sources(config, base_dir)
+    extra = library_columns(config)
+    prefixes = id_prefixes(sources) if config.id_column is None else [""] * len(sources)
+    planned = []
+    for source, prefix in zip(sources, prefixes, strict=True):
+        structure = source.structure_column(config.smiles_column)
+        if structure is not None and structure == config.smiles_column:
+            source.require(structure, "smiles_column")
+        if config.id_column is not None:
+            source.require(config.id_column, "id_column")
+        for name in extra:
+            source.require(name, "columns")
+        columns = [structure, config.id_column, *extra]
+        if isinstance(config.features, DenseFeatures):
+            source.require(config.features.column, "features.column")
+            check_dense_column(source.column_type(config.features.column), config.features, str(source.path))
+            columns.append(config.features.column)
+        names = tuple(dict.fromkeys(name for name in columns if name is not None))
+        planned.append(PlannedSource(source, names, structure, config.id_column, prefix))
+    return BuildPlan(config, planned, _kept_kinds(sources, extra))
+
+
+def _kept_kinds(sources: Sequence[Source], columns: list[str]) -> dict[str, ColumnKind]:
+    """Types of kept columns over all sources; text columns are read once to see whether they are numbers."""
+    kinds: dict[str, ColumnKind | None] = dict.fromkeys(columns)
+    for source in sources:
+        if source.typed:
+            for name in columns:
+                kinds[name] = common_kind(kinds[name], typed_kind(source.column_type(name), name, str(source.path)))
+            continue
+        if not columns:
+            continue
+        for records in source.read(columns):
+            for name in columns:
+                kinds[name] = common_kind(kinds[name], text_kind(records.table[name]))
+    return {name: kind or "string" for name, kind in kinds.items()}
+
+
+def record_ids(table: pa.Table, planned: PlannedSource, first: int, n: int) -> pa.Array:
+    """Ids of n records as strings, null where a record has none."""
+    if planned.id_column is None:
+        numbers = pc.cast(pa.array(np.arange(first, first + n)), pa.string())
+        return pc.binary_join_element_wise(planned.id_prefix, numbers, "") if planned.id_prefix else numbers
+    ids = ids_as_text(table[planned.id_column])
+    return ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids

@@ -1,0 +1,254 @@
+"""Readers of CSV, TSV, SMI and Parquet sources."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from isd_ray.data.sources import Records, Source
+from isd_ray.errors import InputFileError
+
+READ_ROWS = 4096
+"""Records of one chunk of the formats read by rows; bounds memory also for wide feature columns."""
+CSV_BLOCK_BYTES = 4 << 20
+"""Bytes parsed at once; also the longest CSV record."""
+_BLANK = "blank line"
+_SMI_HEADERS = frozenset({"smiles", "smi", "canonical_smiles", "structure"})
+_SMI_COLUMNS = ["smiles", "id"]
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The file as bytes, decompressed if its name ends in .gz."""
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+@contextmanager
+def readable(path: Path, remedy: str) -> Iterator[None]:
+    """Turn the errors of readers and decompressors into InputFileError."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError, zlib.error, csv.Error) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputFileError(f"cannot be read: {reason[0]}", str(path), remedy) from error
+
+
+_TEXT_REMEDY = "check that the file is complete, is text in UTF-8, and that its quotes are balanced"
+
+
+class CsvSource(Source):
+    """Delimited text with a header line, optionally gzipped.
+
+    A record with the wrong number of fields, or with bytes that are not UTF-8, is reported as a problem of that record.
+    """
+
+    def __init__(self, path: Path, delimiter: str) -> None:
+        super().__init__(path)
+        self._delimiter = delimiter
+
+    @cached_property
+    def _header(self) -> tuple[list[str], int]:
+        """Column names, and how many lines they take."""
+        with readable(self.path, _TEXT_REMEDY), open_bytes(self.path) as stream:
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
+            rows = csv.reader(text, delimiter=self._delimiter)
+            return next(rows, []), rows.line_num
+
+    @property
+    def column_names(self) -> list[str]:  # noqa: D102
+        return self._header[0]
+
+    def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
+        names, header_lines = self._header
+        wanted = [names.index(column) for column in columns]
+        bad: list[tuple[int, str, int]] = []
+
+        def skip(row: Any) -> str:
+            reason = f"wrong number of fields: {row.actual_columns} instead of {row.expected_columns}"
+            bad.append((row.number - 1, reason, row.text.count("\n")))  # the header is row 1
+            return "skip"
+
+        first, line = 1, header_lines + 1
+        with readable(self.path, _TEXT_REMEDY):
+            for batch in self._batches(names, skip):
+                inserted, total = [], len(batch)
+                while bad and bad[0][0] < first + total:
+                    inserted.append(bad.pop(0))
+                    total += 1
+                records, line = _with_gaps(batch, wanted, columns, inserted, first, line)
+                yield records
+                first += total
+            if bad:
+                empty = pa.RecordBatch.from_arrays([pa.array([], pa.binary())] * len(names), names=names)
+                yield _with_gaps(empty, wanted, columns, bad, first, line)[0]
+
+    def _batches(self, names: list[str], skip: Any) -> Iterable[pa.RecordBatch]:
+        compression = "gzip" if self.path.suffix.lower() == ".gz" else None
+        # One thread: only then does pyarrow number the rows that it refuses. Bytes instead of strings: one field in
+        # another encoding must not end the file. Empty lines are kept so that line numbers stay true.
+        return pyarrow.csv.open_csv(
+            pa.input_stream(str(self.path), compression=compression),
+            read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES, use_threads=False),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=self._delimiter,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+                invalid_row_handler=skip,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={name: pa.binary() for name in names}, strings_can_be_null=False
+            ),
+        )
+
+
+def _heights(batch: pa.RecordBatch, inserted: list[tuple[int, str, int]], first: int) -> NDArray[np.int64]:
+    """Lines that each record takes: one, and one more for every newline inside quotes."""
+    good = np.ones(len(batch), dtype=np.int64)
+    for column in batch.columns:
+        good += pc.count_substring(column, "\n").to_numpy(zero_copy_only=False).astype(np.int64)
+    heights = np.zeros(len(batch) + len(inserted), dtype=np.int64)
+    is_bad = np.zeros(len(heights), dtype=bool)
+    for record, _, newlines in inserted:
+        is_bad[record - first] = True
+        heights[record - first] = 1 + newlines
+    heights[~is_bad] = good
+    return heights
+
+
+def _with_gaps(
+    batch: pa.RecordBatch,
+    wanted: list[int],
+    columns: Sequence[str],
+    inserted: list[tuple[int, str, int]],
+    first: int,
+    line: int,
+) -> tuple[Records, int]:
+    """The good rows with the refused ones put back, as nulls, in their places; and the line after them."""
+    heights = _heights(batch, inserted, first)
+    problems = {record - first: reason for record, reason, _ in inserted}
+    positions = np.flatnonzero(~np.isin(np.arange(len(heights)), list(problems)))
+    blank = np.ones(len(batch), dtype=bool)
+    for column in batch.columns:
+        blank &= pc.binary_length(column).to_numpy(zero_copy_only=False) == 0
+    problems.update(dict.fromkeys(positions[blank].tolist(), _BLANK))
+    arrays = []
+    for index, name in zip(wanted, columns, strict=True):
+        array, undecodable = _decoded(batch.column(index))
+        problems.update({int(positions[i]): f"column {name!r} is not UTF-8 text" for i in undecodable})
+        arrays.append(array)
+    table = pa.Table.from_arrays(arrays, names=list(columns))
+    if inserted and columns:
+        indices = np.full(len(heights), -1, dtype=np.int64)
+        indices[positions] = np.arange(len(positions))
+        table = table.take(pa.array(indices, mask=indices < 0))
+    ends = line + np.cumsum(heights)
+    return Records(table, first, ends - heights, problems), int(ends[-1]) if len(ends) else line
+
+
+def _decoded(values: pa.Array) -> tuple[pa.Array, list[int]]:
+    """Bytes as strings, and the indices that are not UTF-8 (null there)."""
+    try:
+        return pc.cast(values, pa.string()), []
+    except pa.ArrowInvalid:
+        texts = [_text_or_none(value) for value in values.to_pylist()]
+        return pa.array(texts, pa.string()), [index for index, text in enumerate(texts) if text is None]
+
+
+def _text_or_none(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+class SmiSource(Source):
+    """Lines of ``SMILES id``, separated by blanks or tabs; a first line that begins with the word SMILES is a header.
+
+    The columns are always `smiles` and `id`: an id may hold blanks, and ends at a tab or at the end of the line.
+    """
+
+    @property
+    def column_names(self) -> list[str]:  # noqa: D102
+        return list(_SMI_COLUMNS)
+
+    def structure_column(self, smiles_column: str | None) -> str | None:  # noqa: D102
+        return smiles_column and "smiles"
+
+    def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
+        first = 1
+        values: dict[str, list[str | None]] = {"smiles": [], "id": []}
+        lines: list[int] = []
+        problems: dict[int, str] = {}
+        with readable(self.path, _TEXT_REMEDY), open_bytes(self.path) as stream:
+            for number, raw in enumerate(stream, start=1):
+                fields, problem = _smi_fields(raw)
+                if number == 1 and fields and fields[0].casefold() in _SMI_HEADERS:
+                    continue
+                if problem:
+                    problems[len(lines)] = problem
+                values["smiles"].append(fields[0] if fields else None)
+                values["id"].append(fields[1] if len(fields) > 1 else None)
+                lines.append(number)
+                if len(lines) == READ_ROWS:
+                    yield _text_records(values, columns, first, lines, problems)
+                    first += len(lines)
+                    values, lines, problems = {"smiles": [], "id": []}, [], {}
+            if lines:
+                yield _text_records(values, columns, first, lines, problems)
+
+
+def _smi_fields(raw: bytes) -> tuple[list[str], str]:
+    try:
+        fields = raw.decode("utf-8-sig").split(None, 1)
+    except UnicodeDecodeError:
+        return [], "the line is not UTF-8 text"
+    if not fields:
+        return [], _BLANK
+    return [fields[0], *(rest.split("\t", 1)[0].strip() for rest in fields[1:])], ""
+
+
+def _text_records(
+    values: dict[str, list[str | None]], columns: Sequence[str], first: int, lines: list[int], problems: dict[int, str]
+) -> Records:
+    table = pa.table({name: pa.array(values[name], pa.string()) for name in columns})
+    return Records(table, first, np.array(lines, dtype=np.int64), problems)
+
+
+class ParquetSource(Source):
+    """A Parquet file; columns keep their types."""
+
+    typed = True
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        with readable(self.path, "check that it is a complete Parquet file, or set format"):
+            return pq.read_schema(self.path)
+
+    @property
+    def column_names(self) -> list[str]:  # noqa: D102
+        return list(self._schema.names)
+
+    def column_type(self, name: str) -> pa.DataType:  # noqa: D102
+        return self._schema.field(name).type
+
+    def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
+        first = 1
+        with readable(self.path, "check that the file is complete"), pq.ParquetFile(self.path) as file:
+            # Without a column asked for there is still the number of records.
+            for batch in file.iter_batches(batch_size=READ_ROWS, columns=list(columns) or self.column_names[:1]):
+                lines = np.arange(first, first + len(batch), dtype=np.int64)
+                yield Records(pa.Table.from_batches([batch]).select(list(columns)), first, lines)
+                first += len(batch)

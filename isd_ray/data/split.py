@@ -1,0 +1,139 @@
+"""Dividing a library into target set, validation and test: each a library of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from isd_ray.config import SplitConfig
+from isd_ray.data.layout import ROW
+from isd_ray.data.library import Library
+from isd_ray.data.sources import closest
+from isd_ray.data.writer import LibraryWriter, RejectsWriter, staging, write_metadata
+from isd_ray.errors import LibraryError
+
+PART_NAMES = ("target", "validation", "test")
+_SHOWN = 5
+
+
+def split_library(library: Library, config: SplitConfig, out: Path) -> dict[str, Library]:
+    """Write ``out/target``, ``out/validation`` and ``out/test``; a held-out part without rows is left out.
+
+    Rows keep the library's order and are numbered from 0 again; ids, records and kept columns stay as they are.
+
+    Parameters
+    ----------
+    library:
+        Must hold `config.column`, if that is set (`build_library` sees to it).
+    config:
+        By the values of a column (several values of one part as a list), or random with a seed.
+    out:
+        A directory that is absent or empty; it appears when all parts are complete.
+
+    Returns
+    -------
+    dict
+        Name of each part that has rows, and its library.
+
+    Raises
+    ------
+    LibraryError
+        If `out` is taken, the column is not in the library, a value of it belongs to no part or to two, or the target
+        set is empty.
+    """
+    rows = _rows_by_column(library, config) if config.column is not None else _rows_by_chance(library, config)
+    if not len(rows["target"]):
+        detail = f"no row has {config.column} = {config.target!r}" if config.column is not None else "its share is 0"
+        raise LibraryError(f"the target set is empty: {detail}", str(library.path), "change [library.split]")
+    out = Path(out)
+    parts = [name for name in PART_NAMES if len(rows[name])]
+    with staging(out) as folder:
+        for name in parts:
+            _write_part(library, rows[name], name, folder / name)
+    return {name: Library.open(out / name) for name in parts}
+
+
+def _rows_by_chance(library: Library, config: SplitConfig) -> dict[str, NDArray[np.int64]]:
+    n = library.n_rows
+    shuffled = np.random.Generator(np.random.PCG64(config.seed)).permutation(n)
+    n_validation, n_test = (round(share * n) for share in config.fractions[1:])
+    n_target = n - n_validation - n_test
+    return {
+        "target": np.sort(shuffled[:n_target]),
+        "validation": np.sort(shuffled[n_target : n_target + n_validation]),
+        "test": np.sort(shuffled[n_target + n_validation :]),
+    }
+
+
+def _rows_by_column(library: Library, config: SplitConfig) -> dict[str, NDArray[np.int64]]:
+    assert config.column is not None
+    if config.column not in library.column_names:
+        raise LibraryError(
+            f"split.column = {config.column!r} is no column of the library; it has {', '.join(library.column_names)}",
+            str(library.path),
+            closest(config.column, library.column_names) or "build the library again with this [library.split]",
+        )
+    encoded = library.arrow_column(config.column).combine_chunks().dictionary_encode(null_encoding="encode")
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    distinct = [_key(value) for value in encoded.dictionary.to_pylist()]
+    codes = encoded.indices.to_numpy()
+    asked = {name: _keys(getattr(config, name)) for name in PART_NAMES}
+    for value in distinct:
+        homes = [name for name in PART_NAMES if value in asked[name]]
+        if len(homes) > 1:
+            raise LibraryError(
+                f"rows with {config.column} = {value!r} belong to both {homes[0]} and {homes[1]}",
+                "library.split",
+                "give each part values of its own",
+            )
+    known = set().union(*asked.values())
+    strays = [(value, int((codes == code).sum())) for code, value in enumerate(distinct) if value not in known]
+    if strays:
+        shown = ", ".join(f"{value!r} ({count} rows)" for value, count in strays[:_SHOWN])
+        raise LibraryError(
+            f"{len(strays)} values of column {config.column!r} belong to no part: {shown}",
+            str(library.path),
+            "name them as target, validation or test in [library.split] (a list names several), or drop the rows",
+        )
+    return {
+        name: np.flatnonzero(np.isin(codes, [code for code, value in enumerate(distinct) if value in asked[name]]))
+        for name in PART_NAMES
+    }
+
+
+def _keys(values: Any) -> set[Any]:
+    return {_key(value) for value in (values if isinstance(values, list | tuple) else [values])}
+
+
+def _key(value: Any) -> Any:
+    """One form for 0, 0.0, "0" and "0.0", so that the file's types need not be those of the configuration."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _write_part(library: Library, rows: NDArray[np.int64], name: str, folder: Path) -> None:
+    part_blocks = library.metadata["options"]["part_blocks"]
+    writer = LibraryWriter(folder, library.block_rows, part_blocks)
+    RejectsWriter(folder).close()
+    cuts = np.searchsorted(rows, np.arange(library.n_blocks + 1) * library.block_rows)
+    for block in range(library.n_blocks):
+        local = rows[cuts[block] : cuts[block + 1]] - block * library.block_rows
+        if len(local):
+            table = pa.Table.from_batches([library.block_table(block).take(pa.array(local))])
+            writer.append(table.drop_columns([ROW]))
+    parts = writer.close()
+    n = len(rows)
+    kept = {key: library.metadata[key] for key in ("features", "width", "block_rows")}
+    copied = {key: library.metadata[key] for key in ("sources", "columns", "options", "rdkit")}
+    counts = {"read": n, "kept": n, "duplicates": 0, "rejected": {}}
+    parent = {"hash": library.hash, "n_rows": library.n_rows, "part": name}
+    write_metadata(folder, {"n_rows": n, **kept, "parts": parts, "counts": counts, **copied, "parent": parent})

@@ -1,0 +1,185 @@
+"""Writing a target library: blocks into parts, rejects beside them, and all of it under its name only when complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isd_ray.data.layout import (
+    METADATA_FILE,
+    PARTS_DIRECTORY,
+    REJECTS_FILE,
+    ROW,
+    SCHEMA_VERSION,
+    content_hash,
+    sha256_file,
+)
+from isd_ray.errors import LibraryError
+
+_REJECTS_BUFFER = 16_384
+"""Rejects of one Parquet row group."""
+REJECTS_SCHEMA = pa.schema(
+    [
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("record", pa.int64()),
+        ("id", pa.string()),
+        ("smiles", pa.string()),
+        ("reason", pa.string()),
+        ("row", pa.int64()),
+    ]
+)
+"""`record` is the 1-based number of the record, `line` the line where it begins, `row` the row it was merged into."""
+
+
+def refuse_existing(out: Path) -> None:
+    """Raise LibraryError unless `out` is absent or an empty directory."""
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    if out.exists():
+        raise LibraryError("already exists", str(out), "choose another directory, or remove this one")
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """A temporary directory beside `out` that becomes `out` at the end, or vanishes when an error ends the block.
+
+    Raises
+    ------
+    LibraryError
+        If `out` exists with content, before or at the end; or if its parent cannot be written.
+    """
+    refuse_existing(out)
+    folder = out.parent / f".{out.name}.building-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise LibraryError(f"cannot be created: {error}", str(out), "choose a directory that can be written") from error
+    try:
+        yield folder
+        refuse_existing(out)
+        if out.exists():
+            out.rmdir()
+        try:
+            folder.rename(out)
+        except OSError as error:
+            raise LibraryError(f"cannot be put in place: {error}", str(out), "build it again") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class LibraryWriter:
+    """Rows in, part files out: one record batch for each block, `part_blocks` blocks to a part."""
+
+    def __init__(self, folder: Path, block_rows: int, part_blocks: int) -> None:
+        self._folder = folder
+        self._block_rows = block_rows
+        self._part_blocks = part_blocks
+        self._buffer: list[pa.Table] = []
+        self._n_buffered = 0
+        self._n_blocks = 0
+        self._n_written = 0
+        self._file: pa.RecordBatchFileWriter | None = None
+        self._parts: list[dict[str, Any]] = []
+        (folder / PARTS_DIRECTORY).mkdir(parents=True)
+
+    def append(self, rows: pa.Table) -> None:
+        """Add rows: all columns but `row`, always of one schema."""
+        self._buffer.append(rows)
+        self._n_buffered += len(rows)
+        while self._n_buffered >= self._block_rows:
+            self._write_block()
+
+    def close(self) -> list[dict[str, Any]]:
+        """Write what is left, and describe the parts: file, first_row, n_rows, bytes, sha256."""
+        if self._n_buffered:
+            self._write_block()
+        self._finish_part()
+        return self._parts
+
+    def _write_block(self) -> None:
+        rows = pa.concat_tables(self._buffer)
+        block = rows.slice(0, self._block_rows).combine_chunks()
+        rest = rows.slice(self._block_rows)
+        self._buffer, self._n_buffered = ([rest] if len(rest) else []), len(rest)
+        numbers = pa.array(np.arange(self._n_written, self._n_written + len(block)))
+        block = block.add_column(0, ROW, numbers)
+        if self._file is None:
+            self._start_part(block.schema)
+        assert self._file is not None  # set by _start_part
+        for batch in block.to_batches():
+            self._file.write_batch(batch)
+        self._parts[-1]["n_rows"] += len(block)
+        self._n_written += len(block)
+        self._n_blocks += 1
+        if self._n_blocks % self._part_blocks == 0:
+            self._finish_part()
+
+    def _start_part(self, schema: pa.Schema) -> None:
+        name = f"{PARTS_DIRECTORY}/part-{len(self._parts):05d}.arrow"
+        self._parts.append({"file": name, "first_row": self._n_written, "n_rows": 0})
+        # Uncompressed, so that a memory map of the file is the arrays themselves.
+        self._file = pa.ipc.new_file(self._folder / name, schema, options=pa.ipc.IpcWriteOptions(compression=None))
+
+    def _finish_part(self) -> None:
+        if self._file is None:
+            return
+        self._file.close()
+        self._file = None
+        path = self._folder / self._parts[-1]["file"]
+        _sync(path)
+        self._parts[-1].update(bytes=path.stat().st_size, sha256=sha256_file(path))
+
+
+class RejectsWriter:
+    """rejects.parquet: one line for every record that did not become a row."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = pq.ParquetWriter(folder / REJECTS_FILE, REJECTS_SCHEMA, compression="zstd")
+        self._buffer: list[dict[str, Any]] = []
+        self.n_rejects = 0
+
+    def add(self, **reject: Any) -> None:
+        """Add one reject, by the columns of `REJECTS_SCHEMA`."""
+        self._buffer.append(reject)
+        self.n_rejects += 1
+        if len(self._buffer) >= _REJECTS_BUFFER:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self._file.write_table(pa.Table.from_pylist(self._buffer, schema=REJECTS_SCHEMA))
+        self._buffer = []
+
+
+def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
+    """Write library.json; adds the schema version and the content hash to `metadata`.
+
+    `metadata` needs the keys features, n_rows, block_rows and parts.
+    """
+    part_hashes = [part["sha256"] for part in metadata["parts"]]
+    identity = content_hash(metadata["features"], metadata["n_rows"], metadata["block_rows"], part_hashes)
+    text = json.dumps({"schema_version": SCHEMA_VERSION, "hash": identity, **metadata}, indent=1, ensure_ascii=False)
+    path = folder / METADATA_FILE
+    path.write_text(text + "\n", encoding="utf-8")
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())

@@ -1,0 +1,263 @@
+"""What travels between the coordinator, the trainers, the scorers and the bound actor. Frozen, slotted, picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.config import CampaignConfig
+
+Rows: TypeAlias = NDArray[np.int64]
+Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
+Role = Literal["initial", "top", "random"]
+Action = Literal["continue", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class FitRequest:
+    """Fit one committee member on the observation set.
+
+    Attributes
+    ----------
+    feature_files:
+        One Arrow file for each released batch, oldest first; their concatenated rows are the observation set.
+    labels:
+        Shape (n_observed,), in the order of the files: int64 class indices, or float64 values.
+    seed, split_seed:
+        Seed of this member, and the seed that the members of a committee share.
+    """
+
+    round: int
+    member: int
+    seed: int
+    split_seed: int
+    feature_files: tuple[str, ...]
+    labels: NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """A fitted member: its weights as numpy arrays, and how the fit went."""
+
+    round: int
+    member: int
+    weights: Weights
+    validation_loss: float
+    epochs: int
+    n_train: int
+    n_validation: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Committee:
+    """The members of one round; `hash` names their exact weights."""
+
+    hash: str
+    members: tuple[Weights, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A union of whole consecutive blocks of one library: ``first_block <= block < stop_block``."""
+
+    library: Literal["target", "test"]
+    first_block: int
+    stop_block: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Score the inference rows of a shard.
+
+    Attributes
+    ----------
+    inference:
+        Packed bits (numpy.packbits, big-endian) over all rows of the library, 1 where the row is in the inference set.
+        At 1/8 byte a row every request carries the whole truth, and a scorer needs no memory of earlier rounds.
+    k:
+        How many of the best rows to return; 0 for an evaluation only.
+    watch:
+        Rows whose prediction is wanted whatever their score (the random share), ascending.
+    tie_seed:
+        Seed of the hash that orders rows of equal score.
+    """
+
+    round: int
+    k: int
+    tie_seed: int
+    inference: NDArray[np.uint8]
+    watch: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRows:
+    """Rows with their scores and predictions; all arrays have shape (n,).
+
+    `primary` and `secondary` order acquisition (larger first). `prediction` is a class index or a value; `uncertainty`
+    is one minus the probability of the predicted class, or the committee's standard deviation.
+    """
+
+    rows: Rows
+    primary: NDArray[np.float32]
+    secondary: NDArray[np.float32]
+    prediction: NDArray[np.float64]
+    uncertainty: NDArray[np.float32]
+
+    def take(self, indices: NDArray[np.integer] | NDArray[np.bool_]) -> ScoredRows:
+        """The given entries, in the given order."""
+        return ScoredRows(
+            self.rows[indices],
+            self.primary[indices],
+            self.secondary[indices],
+            self.prediction[indices],
+            self.uncertainty[indices],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Errors against known labels, kept block by block so that sums do not depend on how blocks were shared out.
+
+    Attributes
+    ----------
+    n:
+        Rows evaluated.
+    n_correct:
+        Rows predicted right (class equal, or within the tolerance; 0 when a regression has no tolerance).
+    squared, absolute:
+        For each block its sum of squared and of absolute errors (regression only).
+    """
+
+    n: int = 0
+    n_correct: int = 0
+    squared: tuple[float, ...] = ()
+    absolute: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShardScores:
+    """The answer to a `ScoreRequest` for one shard."""
+
+    shard: Shard
+    n_scored: int
+    top: ScoredRows
+    watched: ScoredRows
+    evaluation: Evaluation | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreReport:
+    """The shards' answers merged: independent of the number of shards and of the order in which they arrived."""
+
+    n_scored: int
+    top: ScoredRows
+    watched: ScoredRows
+    evaluation: Evaluation | None
+    test: Evaluation | None
+
+
+@dataclass(frozen=True, slots=True)
+class HybridRequest:
+    """Write the hybrid screen: predictions for the inference set, readouts for the observation set.
+
+    Attributes
+    ----------
+    inference:
+        Packed bits as in `ScoreRequest`, at the stop.
+    rows, labels, values, rounds, roles:
+        The observation set, sorted by row: shape (n_observed,). `labels` are class indices or values, `roles` index
+        `ROLES`.
+    classes:
+        Names of the classes; empty for a regression.
+    """
+
+    round: int
+    inference: NDArray[np.uint8]
+    rows: Rows
+    labels: NDArray[np.float64]
+    values: NDArray[np.float64]
+    rounds: NDArray[np.int32]
+    roles: NDArray[np.int8]
+    classes: tuple[str, ...]
+    committee_hash: str
+    campaign_id: str
+    predictions_dir: str
+    hybrid_dir: str
+
+
+ROLES: tuple[Role, ...] = ("initial", "top", "random")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEvidence:
+    """What a stopping rule may look at after the readouts of a round.
+
+    Attributes
+    ----------
+    n_observed, n_inference:
+        Sizes of the two sets, the new batch included in the first.
+    n_batch:
+        Size of the new batch; 0 when nothing more may be acquired.
+    n_top, n_top_correct:
+        Rows of the batch that the acquisition function chose, and how many of them the model had predicted right before
+        their labels were used. Rows of other roles are not evidence for the paper's bound.
+    """
+
+    round: int
+    n_target: int
+    n_observed: int
+    n_inference: int
+    n_batch: int
+    n_top: int
+    n_top_correct: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopDecision:
+    """What the bound actor decided; `alpha` and `system_bound` are None without evidence."""
+
+    action: Action
+    reason: str
+    alpha: float | None = None
+    system_bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a campaign stands after one step of the loop: what live displays show."""
+
+    state: str
+    round: int
+    n_target: int
+    n_observed: int
+    done: bool
+    system_bound: float | None = None
+    system_accuracy: float | None = None
+    decision: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What a trainer or scorer needs to rebuild itself anywhere: everything else it holds comes from files.
+
+    Attributes
+    ----------
+    libraries:
+        Directory of the library of each part: target, and validation and test where there are such.
+    n_outputs:
+        Number of classes; 1 for a regression.
+    validation_labels:
+        Labels of the external validation library, in its row order; None when validation rows are observed rows.
+    """
+
+    config: CampaignConfig
+    libraries: Mapping[str, str]
+    n_outputs: int
+    validation_labels: NDArray[np.float64] | None = None

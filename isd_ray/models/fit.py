@@ -1,0 +1,271 @@
+"""Fitting one member of the committee, reproducible from its seed alone."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from isd_ray.config import ModelConfig, Task, ValidationConfig
+from isd_ray.core.features import Features, OnBits
+from isd_ray.errors import IsdError
+from isd_ray.models.batches import Vocabulary, check_fit, slice_rows, to_batch
+from isd_ray.models.device import Placement
+from isd_ray.models.dropout import DropoutStream
+from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, Weights, initial_weights
+from isd_ray.models.split import Rows, split_rows
+from isd_ray.models.targets import checked_labels, standardised, target_scaling
+
+CPU_MICRO_ROWS = 2048
+"""Rows of one forward and backward pass on a CPU: a larger batch is summed from such parts, which stay in cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMember:
+    """One fitted member and how it came about.
+
+    Attributes
+    ----------
+    weights:
+        Float32 arrays by name: those of `Architecture.shapes`, and for a regression ``target.mean`` and ``target.sd``,
+        shape (1,), in label units.
+    validation_loss:
+        Lowest mean loss on the validation rows: cross-entropy in nats, or squared error in units of the training
+        targets' variance. NaN when nothing was held out.
+    best_epoch:
+        The epoch (from 1) whose weights these are.
+    epochs:
+        Epochs run.
+    n_train, n_validation:
+        Rows used; a bootstrap sample counts with repetitions.
+    seconds:
+        Wall time.
+    """
+
+    weights: Weights
+    validation_loss: float
+    best_epoch: int
+    epochs: int
+    n_train: int
+    n_validation: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Streams:
+    """Independent random streams of one member, so that drawing more of one never shifts another."""
+
+    split: np.random.Generator
+    bootstrap: np.random.Generator
+    initial: np.random.Generator
+    order: np.random.Generator
+    dropout_seed: int
+
+    @classmethod
+    def of(cls, seed: int, split_seed: int, model: ModelConfig) -> _Streams:
+        own, bootstrap, initial, order, dropout = np.random.SeedSequence(seed).spawn(5)
+        shared = np.random.SeedSequence(split_seed).spawn(1)[0]
+        split = own if model.diversity == "split" else shared
+        return cls(
+            split=np.random.default_rng(split),
+            bootstrap=np.random.default_rng(bootstrap),
+            initial=np.random.default_rng(initial),
+            order=np.random.default_rng(order),
+            dropout_seed=int(dropout.generate_state(1, np.uint64)[0] >> np.uint64(1)),
+        )
+
+
+def fit_member(
+    features: Features,
+    labels: NDArray[np.generic],
+    *,
+    task: Task,
+    architecture: Architecture,
+    model: ModelConfig,
+    validation: ValidationConfig,
+    seed: int,
+    split_seed: int = 0,
+    external: tuple[Features, NDArray[np.generic]] | None = None,
+    placement: Placement | None = None,
+) -> FittedMember:
+    """Fit one ResMLP with AdamW, gradient clipping and early stopping (paper, Table 1).
+
+    The result is a function of the arguments, of the number of torch threads and of the kind of processor; global
+    random state is neither read nor moved.
+
+    Parameters
+    ----------
+    features:
+        The observed rows.
+    labels:
+        Shape (n,). Classification: class indices 0 … n_outputs - 1. Regression: finite numbers in label units.
+    seed:
+        Seed of this member: initial weights, order, dropout, and what `model.diversity` adds: the validation split
+        (``split``) or the bootstrap sample (``bootstrap``).
+    split_seed:
+        Seed of the validation split that members share under ``bootstrap`` and ``seed``.
+    external:
+        Features and labels of a separate validation set; then nothing is held out of the observed rows.
+    placement:
+        Default: CPU, float32.
+
+    Raises
+    ------
+    LabelError
+        If there are no rows, or labels are not what the task demands.
+    LibraryError
+        If the features do not fit `architecture`.
+    IsdError
+        If the loss becomes infinite or NaN.
+    """
+    started = time.perf_counter()
+    placement = placement or Placement()
+    streams = _Streams.of(seed, split_seed, model)
+    check_fit(features, architecture.kind, architecture.width)
+    labels = checked_labels(features, labels, task, architecture.n_outputs)
+    if external is None:
+        train_rows, held_out = split_rows(labels, task, validation, streams.split)
+        validation_features, validation_labels = features.take(held_out), labels[held_out]
+    else:
+        train_rows, validation_features = np.arange(len(labels)), external[0]
+        check_fit(validation_features, architecture.kind, architecture.width)
+        validation_labels = checked_labels(validation_features, external[1], task, architecture.n_outputs)
+    if model.diversity == "bootstrap":
+        train_rows = streams.bootstrap.choice(train_rows, size=len(train_rows))
+
+    scaling: Weights = {}
+    if task == "regression":
+        scaling = target_scaling(labels[train_rows])
+        labels = standardised(labels, scaling)
+        validation_labels = standardised(validation_labels, scaling)
+
+    weights = initial_weights(architecture, streams.initial)
+    full_table = weights[FIRST_WEIGHT]
+    vocabulary = None
+    if isinstance(features, OnBits) and isinstance(validation_features, OnBits):
+        # AdamW walks over the whole table in each step; rows of bits that no row here has would only decay.
+        vocabulary = Vocabulary.of([features, validation_features])
+        features, validation_features = vocabulary.remap(features), vocabulary.remap(validation_features)
+        weights[FIRST_WEIGHT] = full_table[vocabulary.bits]
+
+    run = _Run(ResMLP(architecture, weights, placement.hidden_dtype).to(placement.device), model, placement, task)
+    dropout = (
+        DropoutStream(architecture.dropout, streams.dropout_seed, placement.device) if architecture.dropout else None
+    )
+    best_loss, best_epoch, best, epoch = math.nan, 0, run.snapshot(), 0
+    for epoch in range(1, model.epochs + 1):
+        loss = run.train_epoch(features, labels, streams.order.permutation(train_rows), dropout)
+        if len(validation_labels):
+            loss = run.mean_loss(validation_features, validation_labels)
+        if not math.isfinite(loss):
+            raise IsdError(
+                f"the loss became {loss} in epoch {epoch} of {len(train_rows)} training rows",
+                f"fit of the member with seed {seed}",
+                "look for extreme values in the features or labels (library.features.scale), or lower "
+                "model.learning_rate or model.gradient_clip",
+            )
+        if not len(validation_labels):
+            continue
+        if best_epoch == 0 or loss < best_loss:
+            best_loss, best_epoch = loss, epoch
+            run.snapshot(into=best)
+        elif epoch - best_epoch >= model.patience:
+            break
+    if best_epoch == 0:
+        best_epoch = epoch
+        run.snapshot(into=best)
+
+    weights = {name: tensor.cpu().numpy() for name, tensor in best.items()}
+    if vocabulary is not None:
+        # Bits without a gradient see nothing of AdamW but its decay, once a step: this is what training them gives.
+        steps = best_epoch * math.ceil(len(train_rows) / model.batch_size)
+        full_table *= np.float32((1.0 - model.learning_rate * model.weight_decay) ** steps)
+        full_table[vocabulary.bits] = weights[FIRST_WEIGHT]
+        weights[FIRST_WEIGHT] = full_table
+    return FittedMember(
+        weights={**weights, **scaling},
+        validation_loss=best_loss,
+        best_epoch=best_epoch,
+        epochs=epoch,
+        n_train=len(train_rows),
+        n_validation=len(validation_labels),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Run:
+    """A network in training: its optimizer, one epoch, its loss, copies of its weights."""
+
+    def __init__(self, network: ResMLP, model: ModelConfig, placement: Placement, task: Task) -> None:
+        self.network = network
+        self.model = model
+        self.placement = placement
+        self.task = task
+        self.parameters = list(network.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=model.learning_rate, weight_decay=model.weight_decay, fused=True
+        )
+        self.micro_rows = min(model.batch_size, CPU_MICRO_ROWS) if placement.on_cpu else model.batch_size
+
+    def train_epoch(
+        self, features: Features, labels: NDArray[np.generic], order: Rows, dropout: DropoutStream | None
+    ) -> float:
+        """One pass in the given order; a last, smaller batch is a step like the others. Returns the mean loss."""
+        total = torch.zeros((), device=self.placement.device)
+        for start in range(0, len(order), self.model.batch_size):
+            rows = order[start : start + self.model.batch_size]
+            self._forget_gradients()
+            for first in range(0, len(rows), self.micro_rows):
+                part = rows[first : first + self.micro_rows]
+                batch = to_batch(features.take(part), self.placement.device, for_training=True)
+                loss = self._summed_loss(self.network(batch, dropout), labels[part])
+                (loss / len(rows)).backward()
+                total += loss.detach()
+            self._clip()
+            self.optimizer.step()
+        return float(total) / len(order)
+
+    def _forget_gradients(self) -> None:
+        for parameter in self.parameters:
+            if parameter is self.network.first.weight and parameter.grad is not None:
+                parameter.grad.zero_()  # the table's is large and is added into: keep its memory
+            else:
+                parameter.grad = None
+
+    def _clip(self) -> None:
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        # On a CPU the answer is at hand, and a multiplication by 1 over a table of megabytes is saved.
+        if self.placement.on_cpu and norm <= self.model.gradient_clip:
+            return
+        torch.nn.utils.clip_grads_with_norm_(self.parameters, self.model.gradient_clip, norm)
+
+    @torch.no_grad()
+    def mean_loss(self, features: Features, labels: NDArray[np.generic]) -> float:
+        """Mean loss without dropout."""
+        total = torch.zeros((), device=self.placement.device)
+        for start in range(0, len(labels), CPU_MICRO_ROWS):
+            part = slice(start, min(start + CPU_MICRO_ROWS, len(labels)))
+            batch = to_batch(slice_rows(features, part.start, part.stop), self.placement.device)
+            total += self._summed_loss(self.network(batch), labels[part])
+        return float(total) / len(labels)
+
+    def snapshot(self, into: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+        """Copy the weights, into the tensors of an earlier copy if given."""
+        state = self.network.state_dict()
+        if into is None:
+            return {name: tensor.clone() for name, tensor in state.items()}
+        for name, tensor in state.items():
+            into[name].copy_(tensor)
+        return into
+
+    def _summed_loss(self, outputs: torch.Tensor, labels: NDArray[np.generic]) -> torch.Tensor:
+        targets = torch.from_numpy(labels).to(self.placement.device)
+        if self.task == "classification":
+            return functional.cross_entropy(outputs, targets, reduction="sum")
+        return functional.mse_loss(outputs[:, 0], targets, reduction="sum")

@@ -1,0 +1,203 @@
+"""The ResMLP of the paper (appendix B), with a first layer that sums embeddings of on-bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from isd_ray.config import FeatureSpec, ModelConfig
+from isd_ray.models.batches import Batch, DenseBatch, OnBitBatch
+from isd_ray.models.dropout import DropoutStream
+
+FIRST_WEIGHT = "first.weight"
+Weights = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Shape of a ResMLP: all that is needed beside the weights to run it.
+
+    Attributes
+    ----------
+    kind:
+        ``on_bits``: the first layer is an embedding table summed over set bits; ``dense``: a linear layer.
+    width:
+        Columns of the features.
+    scale:
+        Dense values are multiplied by this; 1 for on-bits.
+    hidden_size, residual_blocks, dropout, leaky_slope:
+        As in `ModelConfig`.
+    n_outputs:
+        Classes of a classification (logits); 1 for a regression.
+    """
+
+    kind: Literal["on_bits", "dense"]
+    width: int
+    n_outputs: int
+    scale: float = 1.0
+    hidden_size: int = 512
+    residual_blocks: int = 2
+    dropout: float = 0.1
+    leaky_slope: float = 0.01
+
+    @classmethod
+    def from_config(cls, model: ModelConfig, spec: FeatureSpec, n_outputs: int) -> Architecture:
+        """The architecture that `model` gives on features of `spec`."""
+        return cls(
+            kind=spec.kind,
+            width=spec.width,
+            n_outputs=n_outputs,
+            scale=spec.scale if spec.kind == "dense" else 1.0,
+            hidden_size=model.hidden_size,
+            residual_blocks=model.residual_blocks,
+            dropout=model.dropout,
+            leaky_slope=model.leaky_slope,
+        )
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each weight, in the order of the forward pass."""
+        hidden = self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {}
+        shapes[FIRST_WEIGHT] = (self.width, hidden) if self.kind == "on_bits" else (hidden, self.width)
+        shapes["first.bias"] = (hidden,)
+        for block in range(self.residual_blocks):
+            for layer in ("inner", "outer"):
+                shapes[f"blocks.{block}.{layer}.weight"] = (hidden, hidden)
+                shapes[f"blocks.{block}.{layer}.bias"] = (hidden,)
+        shapes["output.weight"] = (self.n_outputs, hidden)
+        shapes["output.bias"] = (self.n_outputs,)
+        return shapes
+
+
+def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Weights:
+    """Draw initial weights, distributed as by ``torch.nn.Linear``: uniform within ± 1 / sqrt(fan-in), biases too."""
+    hidden = architecture.hidden_size
+    weights = {}
+    for name, shape in architecture.shapes().items():
+        bound = 1.0 / math.sqrt(architecture.width if name.startswith("first.") else hidden)
+        draw = rng.random(shape, dtype=np.float32)
+        draw *= np.float32(2.0 * bound)
+        draw -= np.float32(bound)
+        weights[name] = draw
+    return weights
+
+
+class _SumOfRows(torch.autograd.Function):
+    """EmbeddingBag(sum) whose gradient is the EmbeddingBag(sum) of the transposed index, added into ``weight.grad``.
+
+    torch's own backward sorts the indices and adds row by row into a fresh table: 4.8 ms for 256 rows of 73 bits on
+    6,000 × 512. The transposed sum reads the gradient of the batch, which fits the cache, and visits each row of the
+    table once: 0.6 ms. No two threads ever add to one row, so it is deterministic on any device. Adding in place
+    instead of returning the gradient saves a table for each step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: torch.Tensor, batch: OnBitBatch) -> torch.Tensor:
+        ctx.weight, ctx.pieces = weight, batch.pieces
+        return _sum_rows(batch.bits, weight, batch.offsets)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, None]:
+        upstream = gradients[0].contiguous()
+        if ctx.weight.grad is None:
+            ctx.weight.grad = torch.zeros_like(ctx.weight)
+        for piece in ctx.pieces:
+            ctx.weight.grad[piece.start : piece.stop].add_(_sum_rows(piece.rows, upstream, piece.offsets))
+        return None, None
+
+
+def _sum_rows(rows: torch.Tensor, table: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+    return functional.embedding_bag(rows, table, offsets, mode="sum", include_last_offset=True)
+
+
+class _Affine(nn.Module):
+    """A linear layer that multiplies in the dtype of its input, whatever the dtype of its parameters."""
+
+    def __init__(self, weight_shape: tuple[int, ...], n_outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(weight_shape))
+        self.bias = nn.Parameter(torch.empty(n_outputs))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
+class _Block(nn.Module):
+    """A residual block as in the paper's code: lrelu(x + W₂ lrelu(W₁ x))."""
+
+    def __init__(self, hidden_size: int, slope: float) -> None:
+        super().__init__()
+        self.inner = _Affine((hidden_size, hidden_size), hidden_size)
+        self.outer = _Affine((hidden_size, hidden_size), hidden_size)
+        self.slope = slope
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = functional.leaky_relu(self.inner(x), self.slope, inplace=True)
+        return functional.leaky_relu(self.outer(hidden).add_(x), self.slope, inplace=True)
+
+
+class ResMLP(nn.Module):
+    """First layer, leaky ReLU, residual blocks each followed by dropout, linear output.
+
+    Dropout is active exactly when a `DropoutStream` is passed, so there is no train/eval mode to forget. Parameters
+    keep the dtype they are given; activations of the hidden layers are of `hidden_dtype`, the output is float32.
+
+    Parameters
+    ----------
+    architecture:
+        Its shape. For on-bits the table may have fewer rows (see `Vocabulary`): those of the weights loaded.
+    weights:
+        Float32 arrays by the names of `Architecture.shapes`; copied.
+    hidden_dtype:
+        float32 or bfloat16.
+    """
+
+    def __init__(
+        self, architecture: Architecture, weights: Mapping[str, NDArray[np.float32]], hidden_dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        hidden = architecture.hidden_size
+        self.architecture = architecture
+        self.hidden_dtype = hidden_dtype
+        self.first = _Affine(weights[FIRST_WEIGHT].shape, hidden)
+        self.blocks = nn.ModuleList(
+            _Block(hidden, architecture.leaky_slope) for _ in range(architecture.residual_blocks)
+        )
+        self.output = _Affine((architecture.n_outputs, hidden), architecture.n_outputs)
+        self.load_state_dict({name: torch.from_numpy(np.array(weights[name])) for name in architecture.shapes()})
+
+    def features(self, batch: Batch) -> torch.Tensor:
+        """Output of the first layer and its leaky ReLU, shape (n, hidden_size), of `hidden_dtype`."""
+        if isinstance(batch, DenseBatch):
+            x = self._dense(batch)
+        elif batch.pieces:
+            x = _SumOfRows.apply(self.first.weight, batch).add_(self.first.bias)
+        else:
+            x = _sum_rows(batch.bits, self.first.weight, batch.offsets).add_(self.first.bias)
+        return functional.leaky_relu(x.to(self.hidden_dtype), self.architecture.leaky_slope, inplace=True)
+
+    def _dense(self, batch: DenseBatch) -> torch.Tensor:
+        # Integers up to 255 are exact in bfloat16; of other values (think of 100 ± 1) it would lose too much.
+        dtype = self.hidden_dtype if batch.values.dtype is torch.uint8 else torch.float32
+        weight = self.first.weight * self.architecture.scale
+        return functional.linear(batch.values.to(dtype), weight.to(dtype), self.first.bias.to(dtype))
+
+    def head(self, x: torch.Tensor, dropout: DropoutStream | None = None) -> torch.Tensor:
+        """Blocks and output on the result of `features`, which is left unchanged; float32, shape (n, n_outputs)."""
+        for block in self.blocks:
+            x = block(x)
+            if dropout is not None:
+                x = x * dropout.mask(x.shape[0], x.shape[1], x.dtype)
+        return functional.linear(x.float(), self.output.weight, self.output.bias)
+
+    def forward(self, batch: Batch, dropout: DropoutStream | None = None) -> torch.Tensor:
+        """Logits or standardised predictions, float32, shape (n, n_outputs)."""
+        return self.head(self.features(batch), dropout)

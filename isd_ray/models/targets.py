@@ -1,0 +1,66 @@
+"""Labels as a loss takes them, and the scaling that brings regression outputs back to label units."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.config import Task
+from isd_ray.core.features import Features
+from isd_ray.errors import LabelError
+from isd_ray.models.resmlp import Weights
+
+TARGET_MEAN = "target.mean"
+TARGET_SD = "target.sd"
+
+
+def checked_labels(features: Features, labels: NDArray[np.generic], task: Task, n_outputs: int) -> NDArray[np.generic]:
+    """Copy labels to int64 (class indices) or float64 (numbers), shape (n,).
+
+    Raises
+    ------
+    LabelError
+        If there are none, not one for each row, NaN or infinite numbers, or class indices beyond the outputs.
+    """
+    if len(labels) == 0 or len(labels) != len(features):
+        raise LabelError(
+            f"{len(labels)} labels for {len(features)} rows of features",
+            "fit",
+            "give one label for each row, at least 1",
+        )
+    if task == "regression":
+        values = np.array(labels, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise LabelError(
+                f"{int((~np.isfinite(values)).sum())} of {len(values)} labels are NaN or infinite",
+                "fit",
+                "leave rows without a usable readout out of the observation set",
+            )
+        return values
+    classes = np.array(labels, dtype=np.int64)
+    if classes.min() < 0 or classes.max() >= n_outputs:
+        raise LabelError(
+            f"class indices from {classes.min()} to {classes.max()}, the model has {n_outputs} outputs",
+            "fit",
+            "map labels to 0 … n_outputs - 1; labels.classes lists the classes in order",
+        )
+    return classes
+
+
+def target_scaling(labels: NDArray[np.generic]) -> Weights:
+    """Mean and standard deviation of the training targets by their names among the weights; float32, shape (1,)."""
+    values = cast("NDArray[np.float64]", labels)
+    sd = float(values.std())
+    # A constant target has nothing to scale; 1 keeps the round trip to label units exact.
+    return {
+        TARGET_MEAN: np.array([values.mean()], dtype=np.float32),
+        TARGET_SD: np.array([sd if sd > 0 else 1.0], dtype=np.float32),
+    }
+
+
+def standardised(labels: NDArray[np.generic], scaling: Weights) -> NDArray[np.float32]:
+    """Targets in standard deviations from the mean; subtracted in float64, so large offsets cost no digits."""
+    values = cast("NDArray[np.float64]", labels)
+    return ((values - scaling[TARGET_MEAN][0]) / scaling[TARGET_SD][0]).astype(np.float32)

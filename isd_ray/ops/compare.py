@@ -1,0 +1,141 @@
+"""The same screen by several agents and seeds, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig
+from isd_ray.errors import ConfigError, StoreError
+from isd_ray.ops.connect import ray_session
+from isd_ray.ops.simulate import SimulationResult, fraction_reaching, simulate, with_settings
+from isd_ray.report.plots import comparison_figure
+
+AGENTS = ("active", "random", "in-order")
+GOALS = (0.90, 0.95, 0.98, 0.99)
+"""System accuracies for which the comparison tells what each agent had to acquire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A finished comparison: its folder and the content of its ``summary.json``."""
+
+    path: Path
+    summary: Mapping[str, Any]
+
+
+def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | None, root: Path) -> CampaignConfig:
+    """The configuration of one agent and seed.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such agent.
+    """
+    if agent not in AGENTS:
+        raise ConfigError(f"there is no agent {agent!r}", "--agents", f"choose among {', '.join(AGENTS)}")
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "library": {"path": config.library.path or str(root / "library")},
+        "simulation": {"random_baseline": False},
+    }
+    if agent == "random":
+        settings["acquisition"] = {"function": "random", "random_share": 0.0, "column": None}
+    elif agent == "in-order":
+        settings["acquisition"] = {"function": "in_order", "random_share": 0.0, "column": order_column}
+    return with_settings(config, settings)
+
+
+def compare(
+    config: CampaignConfig,
+    out: str | Path,
+    agents: Sequence[str] = AGENTS,
+    n_seeds: int = 1,
+    order_column: str | None = None,
+    watcher: Watcher | None = None,
+) -> Comparison:
+    """Run every agent with every seed into ``out/<agent>/<seed>/`` and put the results side by side.
+
+    Variants that are finished already are not run again, so a comparison that was cut off continues.
+
+    Raises
+    ------
+    IsdError
+        As `simulate`.
+    StoreError
+        If a finished variant was run with another configuration.
+    """
+    root = Path(out)
+    watcher = watcher or Watcher()
+    seeds = range(config.seed, config.seed + n_seeds)
+    variants = {(agent, seed): variant(config, agent, seed, order_column, root) for agent in agents for seed in seeds}
+    results: dict[str, dict[int, SimulationResult]] = {agent: {} for agent in agents}
+    with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
+        for (agent, seed), settings in variants.items():
+            watcher.message(f"{agent}, seed {seed}")
+            results[agent][seed] = _run_or_read(settings, root / agent / str(seed), watcher)
+    rounds = {
+        agent: {seed: result.rounds.to_pylist() for seed, result in by_seed.items()}
+        for agent, by_seed in results.items()
+    }
+    _write_rounds(results, root / "comparison.parquet")
+    gamma = config.stopping.gamma if config.stopping.rule != "none" else None
+    (root / "comparison.png").write_bytes(comparison_figure(rounds, config.task, gamma))
+    summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
+    (root / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return Comparison(root, summary)
+
+
+def _run_or_read(config: CampaignConfig, path: Path, watcher: Watcher) -> SimulationResult:
+    file = path / "summary.json"
+    if not file.is_file():
+        return simulate(config, path, watcher)
+    stored = json.loads((path / "campaign.json").read_bytes())["config"]
+    if stored != config.model_dump(mode="json"):
+        raise StoreError("this variant was run with another configuration", str(path), "choose another --out")
+    return SimulationResult(path, json.loads(file.read_bytes()))
+
+
+def _write_rounds(results: Mapping[str, Mapping[int, SimulationResult]], path: Path) -> None:
+    tables = []
+    for agent, by_seed in results.items():
+        for seed, result in by_seed.items():
+            rounds = result.rounds
+            rounds = rounds.add_column(0, "seed", pa.array([seed] * rounds.num_rows))
+            tables.append(rounds.add_column(0, "agent", pa.array([agent] * rounds.num_rows)))
+    pq.write_table(pa.concat_tables(tables), path)
+
+
+def _agent_summaries(
+    results: Mapping[str, Mapping[int, SimulationResult]], rounds: Mapping[str, Mapping[int, list[dict[str, Any]]]]
+) -> dict[str, Any]:
+    """Means over the seeds for each agent, and the share it had to acquire for each goal."""
+    summaries = {}
+    for agent, by_seed in results.items():
+        finals = [result.summary for result in by_seed.values()]
+        curves = rounds[agent].values()
+        summaries[agent] = {
+            "seeds": list(by_seed),
+            "fraction_acquired": mean(final["fraction_acquired"] for final in finals),
+            "stopped_at_round": [final["stopped_at_round"] for final in finals],
+            **{
+                name: mean(final[name] for final in finals)
+                for name in ("system_accuracy", "test_accuracy", "system_mse")
+                if all(final[name] is not None for final in finals)
+            },
+            "fraction_to_reach": {
+                f"{goal:g}": mean(fraction_reaching(curve, goal) for curve in curves)
+                for goal in GOALS
+                if all(max((row["system_accuracy"] or 0.0) for row in curve) >= goal for curve in curves)
+            },
+        }
+    return summaries

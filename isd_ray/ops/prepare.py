@@ -1,0 +1,134 @@
+"""From a configuration to a campaign that is ready to run: libraries, labels, resources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from isd_ray.campaign.setup import CampaignSetup
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig, LibraryConfig
+from isd_ray.data.build import build_library
+from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
+from isd_ray.data.library import Library
+from isd_ray.data.split import PART_NAMES, split_library
+from isd_ray.errors import LibraryError, ResourceError
+from isd_ray.messages import WorkerSpec
+
+ROW_BYTES = 32
+"""Memory of one target row in driver and coordinator: labels, sets and masks."""
+ACTOR_BYTES = 400 << 20
+"""Memory of one actor that has loaded torch."""
+FIT_COPIES = 3
+"""Copies of the observed rows' features in a trainer while it reads, splits and fits."""
+
+
+def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetup:
+    """Build or open the libraries, read the labels, and check that all fits together and into memory.
+
+    Raises
+    ------
+    IsdError
+        If anything is missing, inconsistent or too large.
+    """
+    libraries = _libraries(config, out, watcher)
+    target = libraries["target"]
+    _check_memory(config, target)
+    for library in libraries.values():
+        library.verify()
+    table = read_labels(config.labels, config.library, Path.cwd())
+    labels = labels_for(table, target, config.task)
+    if labels.n_unused and len(libraries) == 1:
+        watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
+    external = config.validation.source == "external"
+    validation = _held_out_labels(config, "validation", table, libraries, labels) if external else None
+    test = _held_out_labels(config, "test", table, libraries, labels) if "test" in libraries else None
+    spec = WorkerSpec(
+        config=config,
+        libraries={name: str(library.path.resolve()) for name, library in libraries.items()},
+        n_outputs=len(labels.classes) if config.task == "classification" else 1,
+        validation_labels=validation,
+    )
+    return CampaignSetup(config, out, spec, labels, test)
+
+
+def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str, Library]:
+    """The target library, and held-out ones from the split or from files of their own."""
+    root = Path(config.library.path) if config.library.path else out / "library"
+    whole = _open_or_build(config.library, root, watcher)
+    libraries = {"target": whole}
+    if config.library.split is not None:
+        folder = root.with_name(f"{root.name}-split")
+        if folder.is_dir():
+            libraries = {name: Library.open(folder / name) for name in PART_NAMES if (folder / name).is_dir()}
+            _check_parent(libraries, whole, folder)
+        else:
+            libraries = split_library(whole, config.library.split, folder)
+    for name, held_out in (("validation", config.validation), ("test", config.test)):
+        if held_out.file is not None:
+            settings = config.library.model_copy(update={"source": held_out.file, "split": None})
+            libraries[name] = _open_or_build(settings, root.with_name(f"{root.name}-{name}"), watcher)
+    if config.validation.source == "external" and "validation" not in libraries:
+        raise LibraryError("the split leaves no validation rows", "library.split", "give validation a share")
+    return libraries
+
+
+def _open_or_build(config: LibraryConfig, path: Path, watcher: Watcher) -> Library:
+    if not (path / "library.json").is_file():
+        if config.source is None:
+            raise LibraryError(
+                "there is no library here, and no source to build one from",
+                str(path),
+                "build it with `isd library build`, or set library.source",
+            )
+        return build_library(config, path, base_dir=Path.cwd(), progress=watcher.building)
+    library = Library.open(path)
+    if library.spec != config.features:
+        raise LibraryError(
+            f"the library was built with other features than the configuration asks for: {library.spec}",
+            str(path),
+            "set library.features to those of the library, or build another library in another folder",
+        )
+    return library
+
+
+def _check_parent(parts: dict[str, Library], whole: Library, folder: Path) -> None:
+    if any(part.metadata["parent"]["hash"] != whole.hash for part in parts.values()) or "target" not in parts:
+        raise LibraryError(
+            "this split was made from another library", str(folder), "remove the folder; it is made again"
+        )
+
+
+def _held_out_labels(
+    config: CampaignConfig, name: str, table: LabelTable, libraries: dict[str, Library], target: Labels
+) -> NDArray[np.float64]:
+    """Labels of a held-out library, by the target's classes and cut."""
+    file = (config.validation if name == "validation" else config.test).file
+    if file is not None:
+        settings = config.labels.model_copy(update={"source": file, "format": "auto"})
+        table = read_labels(settings, config.library, Path.cwd())
+    return labels_for(table, libraries[name], config.task, rule=target.rule).labels.astype(np.float64)
+
+
+def _check_memory(config: CampaignConfig, target: Library) -> None:
+    """Refuse a run whose processes on this machine cannot fit; libraries are memory-mapped and do not count."""
+    compute = config.compute
+    if compute.address is not None:
+        return
+    n_actors = compute.trainers + compute.scorers if compute.backend == "ray" else 1
+    observed = config.stopping.max_fraction * sum(part["bytes"] for part in target.metadata["parts"])
+    n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
+    store = int(compute.object_store_memory) if compute.backend == "ray" else 0
+    need = n_actors * ACTOR_BYTES + store + ROW_BYTES * target.n_rows + FIT_COPIES * n_trainers * observed
+    limit = int(compute.memory) if compute.memory is not None else psutil.virtual_memory().available
+    if need > limit:
+        raise ResourceError(
+            f"the run may need {need / 2**30:.1f} GiB of memory: {n_actors} actors, {target.n_rows:,} rows, and the "
+            f"features of up to {config.stopping.max_fraction:.0%} of them in {n_trainers} trainers; "
+            f"there are {limit / 2**30:.1f} GiB",
+            "compute.memory" if compute.memory is not None else "this machine",
+            "use fewer trainers or scorers, smaller features (ecfp4), a lower stopping.max_fraction, or more memory",
+        )

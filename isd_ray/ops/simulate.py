@@ -1,0 +1,179 @@
+"""A simulated screen: every label is known, so the answer can be checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isd_ray.campaign.backend import LocalBackend
+from isd_ray.campaign.record import summarise
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check, open_loop
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig
+from isd_ray.config_file import parse_config, to_toml
+from isd_ray.errors import StoreError
+from isd_ray.messages import Progress
+from isd_ray.ops.connect import ray_session
+from isd_ray.ops.prepare import prepare
+from isd_ray.report.html import render_report
+
+BASELINE = "random-baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationResult:
+    """A finished simulation.
+
+    Attributes
+    ----------
+    path:
+        The campaign directory.
+    summary:
+        The content of ``summary.json``.
+    """
+
+    path: Path
+    summary: Mapping[str, Any]
+
+    @property
+    def rounds(self) -> pa.Table:
+        """``rounds.parquet``: one row a round."""
+        return pq.read_table(self.path / "rounds.parquet")
+
+    @property
+    def hybrid(self) -> pa.Table:
+        """The hybrid screen: one row for each line of the library."""
+        return pq.read_table(self.path / "hybrid")
+
+
+def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = None) -> SimulationResult:
+    """Run a campaign against known labels, from its library to its report.
+
+    A run that was cut off continues from where its directory says.
+
+    Parameters
+    ----------
+    config:
+        The campaign.
+    out:
+        Its directory; new, empty, or begun by the same configuration.
+    watcher:
+        Told about progress.
+
+    Raises
+    ------
+    IsdError
+        If the configuration, the data or the machine do not allow it; see `isd_ray.errors`.
+    """
+    watcher = watcher or Watcher()
+    path = Path(out)
+    if (path / "summary.json").is_file():
+        raise StoreError("this run is finished", str(path), "choose another folder")
+    setup = prepare(config, path, watcher)
+    for warning in check(config, setup.n_target):
+        watcher.message(f"warning: {warning}")
+    store = begin_or_resume(setup)
+    (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
+        for progress in run(setup):
+            watcher.step(config.name, progress)
+        rounds = pq.read_table(path / "rounds.parquet").to_pylist()
+        summary = summarise(config, rounds, setup.n_target, store.manifest["campaign_id"])
+        if config.simulation.random_baseline:
+            summary["random_baseline"] = _random_baseline(setup, summary, watcher)
+    return _finish(path, summary, rounds)
+
+
+def run(setup: CampaignSetup) -> Iterator[Progress]:
+    """Run a prepared campaign to its end on the configured backend, step by step."""
+    if setup.config.compute.backend == "ray":
+        from isd_ray.actors.coordinator import run_on_ray
+
+        yield from run_on_ray(setup)
+        return
+    loop = open_loop(setup, LocalBackend(setup.spec, setup.truth))
+    done = False
+    while not done:
+        progress = loop.advance()
+        done = progress.done
+        yield progress
+
+
+def with_settings(config: CampaignConfig, settings: Mapping[str, Mapping[str, Any] | Any]) -> CampaignConfig:
+    """The configuration with some keys replaced, checked again."""
+    data = config.model_dump(mode="json")
+    for section, values in settings.items():
+        if isinstance(values, Mapping):
+            data[section].update(values)
+        else:
+            data[section] = values
+    return parse_config(data)
+
+
+def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: Watcher) -> dict[str, Any]:
+    """How much random selection must measure for the accuracy that the hybrid screen has.
+
+    Runs random acquisition in coarse batches until it is as accurate, and interpolates linearly between its rounds.
+    """
+    config, n_target = setup.config, setup.n_target
+    baseline = with_settings(
+        config,
+        {
+            "name": BASELINE,
+            "acquisition": {
+                "function": "random",
+                "batch_size": math.ceil(config.simulation.baseline_fraction * n_target),
+                "initial_size": None,
+                "random_share": 0.0,
+                "column": None,
+            },
+            "stopping": {"rule": "none", "max_fraction": 1.0, "continue_after_stop": False},
+        },
+    )
+    goal = summary["system_accuracy"]
+    steps = run(setup.with_config(baseline, setup.out / BASELINE))
+    for progress in steps:
+        watcher.step(BASELINE, progress)
+        if (progress.system_accuracy or 0.0) >= goal:
+            break
+    steps.close()
+    rounds = pq.read_table(setup.out / BASELINE / "rounds.parquet").to_pylist()
+    fraction = fraction_reaching(rounds, goal)
+    return {
+        "fraction_at_equal_accuracy": fraction,
+        "n_saved": round(fraction * n_target) - summary["n_acquired"],
+    }
+
+
+def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> float:
+    """Least share acquired at which `system_accuracy` reaches a value, interpolated linearly between rounds.
+
+    Measuring everything gives accuracy 1, which is the last point of the curve.
+    """
+    points = [
+        (row["fraction_acquired"], row["system_accuracy"]) for row in rounds if row["system_accuracy"] is not None
+    ]
+    points.append((1.0, 1.0))
+    before: tuple[float, float] | None = None
+    for x, y in points:
+        if y >= accuracy:
+            return x if before is None or y == before[1] else float(np.interp(accuracy, (before[1], y), (before[0], x)))
+        before = (x, y)
+    return 1.0
+
+
+def _finish(path: Path, summary: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> SimulationResult:
+    """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
+    page = render_report(summary, rounds, (path / "config.toml").read_text(encoding="utf-8"))
+    (path / "report.html").write_text(page, encoding="utf-8")
+    (path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return SimulationResult(path, summary)

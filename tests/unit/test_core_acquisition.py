@@ -1,0 +1,117 @@
+"""Acquisition functions score what they say, against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from isd_ray.config_file import parse_config
+from isd_ray.core import acquisition
+from isd_ray.core.acquisition import AcquisitionFunction, Candidates, acquisition_for, find_acquisition
+from isd_ray.errors import ConfigError
+
+
+def candidates(outputs, column=None) -> Candidates:
+    outputs = np.asarray(outputs, np.float32)
+    n = outputs.shape[1]
+    return Candidates(np.arange(n), outputs, np.asarray(column if column is not None else np.arange(n), np.float64))
+
+
+TWO_MEMBERS = [[[0.9, 0.1], [0.4, 0.6]], [[0.7, 0.3], [0.8, 0.2]]]
+"""Mean probabilities (0.8, 0.2) and (0.6, 0.4)."""
+
+
+def test_least_confidence_is_one_minus_the_mean_probability_of_the_predicted_class():
+    score, second = acquisition.least_confidence(candidates(TWO_MEMBERS))
+    np.testing.assert_allclose(score, [0.2, 0.4], rtol=1e-6)
+    assert not second.any()
+
+
+def test_least_confidence_tells_apart_rows_that_one_minus_the_maximum_would_round_together():
+    score, _ = acquisition.least_confidence(candidates([[[1.0, 3e-9], [1.0, 1e-9], [1.0, 2e-9]]]))
+    assert score.argsort().tolist() == [1, 2, 0]
+
+
+def test_margin_and_entropy_rank_by_the_mean_probabilities():
+    outputs = [[[0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.8, 0.1, 0.1]]]
+    score, _ = acquisition.margin(candidates(outputs))
+    np.testing.assert_allclose(score, [-0.2, 0.0, -0.7], atol=1e-6)
+    score, _ = acquisition.entropy(candidates(outputs))
+    expected = [-sum(p * math.log(p) for p in row) for row in outputs[0]]
+    np.testing.assert_allclose(score, expected, rtol=1e-6)
+
+
+def test_vote_entropy_counts_votes_and_orders_equals_by_mean_uncertainty():
+    votes_for_0, votes_for_1 = [0.9, 0.1], [0.45, 0.55]
+    members = [[votes_for_0, votes_for_0, [0.6, 0.4]], [votes_for_0, votes_for_1, [0.6, 0.4]], [votes_for_0] * 3]
+    score, second = acquisition.vote_entropy(candidates(members))
+    np.testing.assert_allclose(score, [0.0, -(2 / 3) * math.log(2 / 3) - math.log(1 / 3) / 3, 0.0], atol=1e-5)
+    np.testing.assert_allclose(second, [0.1, (0.1 + 0.45 + 0.1) / 3, (0.4 + 0.4 + 0.1) / 3], rtol=1e-5)
+
+
+def test_vote_entropy_does_not_depend_on_which_class_or_member_got_the_votes():
+    rng = np.random.default_rng(0)
+    outputs = rng.dirichlet(np.ones(4), size=(7, 50)).astype(np.float32)
+    score, _ = acquisition.vote_entropy(candidates(outputs))
+    permuted, _ = acquisition.vote_entropy(candidates(outputs[rng.permutation(7)][:, :, [2, 0, 3, 1]]))
+    np.testing.assert_array_equal(score, permuted)
+
+
+def test_bald_is_zero_where_passes_agree_and_largest_where_each_is_sure_of_another_class():
+    agree, unsure, quarrel = [[0.9, 0.1]] * 2, [[0.5, 0.5]] * 2, [[1.0, 0.0], [0.0, 1.0]]
+    outputs = np.array([agree, unsure, quarrel]).transpose(1, 0, 2)
+    score, _ = acquisition.bald(candidates(outputs))
+    np.testing.assert_allclose(score, [0.0, 0.0, math.log(2)], atol=1e-6)
+
+
+def test_variance_and_standard_deviation_are_over_the_members():
+    values = [[1.0, 2.0, 10.0], [3.0, 2.0, 10.5]]
+    np.testing.assert_allclose(acquisition.variance(candidates(values))[0], [1.0, 0.0, 0.0625])
+    np.testing.assert_allclose(acquisition.standard_deviation(candidates(values))[0], [1.0, 0.0, 0.25])
+
+
+def test_in_order_keeps_apart_integers_that_float32_cannot():
+    column = np.array([16_777_216, 16_777_217, 16_777_218, 5])
+    score, second = acquisition.in_order(candidates(np.empty((0, 4)), column))
+    assert np.lexsort((-second, -score)).tolist() == [3, 0, 1, 2]
+
+
+def test_an_unknown_name_names_the_nearest():
+    with pytest.raises(ConfigError, match="least_confidence"):
+        find_acquisition("least_confident")
+
+
+def test_a_plugin_is_found_by_its_entry_point(monkeypatch):
+    mine = AcquisitionFunction("mine", acquisition.random, ("classification",))
+    entry = type("Entry", (), {"name": "mine", "value": "pkg:mine", "load": lambda self: mine})()
+    monkeypatch.setattr(acquisition, "entry_points", lambda group: [entry] if group == "isd_ray.acquisition" else [])
+    assert find_acquisition("mine") is mine
+
+
+def test_a_plugin_that_is_something_else_is_refused(monkeypatch):
+    entry = type("Entry", (), {"name": "mine", "value": "pkg:mine", "load": lambda self: print})()
+    monkeypatch.setattr(acquisition, "entry_points", lambda group: [entry])
+    with pytest.raises(ConfigError, match="AcquisitionFunction"):
+        find_acquisition("mine")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "regression"}, "not for task"),
+        ({"acquisition": {"batch_size": 5, "function": "vote_entropy"}}, "needs a committee"),
+        ({"acquisition": {"batch_size": 5, "function": "bald"}, "model": {"dropout": 0.0}}, "needs dropout"),
+        ({"acquisition": {"batch_size": 5, "column": "size"}}, "only for 'in_order'"),
+    ],
+)
+def test_functions_that_do_not_fit_the_campaign_are_refused(changes, message):
+    base = {
+        "library": {"source": "a.csv"},
+        "labels": {"column": "y"},
+        "stopping": {"rule": "none"},
+        "acquisition": {"batch_size": 5, "function": "least_confidence"},
+    }
+    with pytest.raises(ConfigError, match=message):
+        acquisition_for(parse_config({**base, **changes}))
