@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -195,7 +196,7 @@ def library_split(
 
 
 def _print_library(library: Library, as_json: bool) -> None:
-    info = library.info()
+    info = asdict(library.info())
     if as_json:
         _print_json(info)
         return

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import ray
-from ray.exceptions import RayTaskError
 
 from isd_ray.actors.backend import RayBackend
-from isd_ray.actors.failure import FailureDecision, FailurePolicy
-from isd_ray.actors.group import LOSSES, unwrap
+from isd_ray.actors.failure import FailurePolicy
+from isd_ray.actors.group import ActorGroup, GroupOptions
 from isd_ray.campaign.setup import CampaignSetup, open_loop
-from isd_ray.errors import ActorLostError
 from isd_ray.messages import Progress
 
 
@@ -38,7 +36,7 @@ class Coordinator:
         self._backend.close()
 
 
-def run_on_ray(setup: CampaignSetup) -> Iterator[Progress]:
+def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
     """Run a campaign on the connected Ray to its end, step by step.
 
     A coordinator that dies is replaced; the new one continues from the store, with the same result.
@@ -50,33 +48,17 @@ def run_on_ray(setup: CampaignSetup) -> Iterator[Progress]:
     ActorLostError
         If coordinators keep dying.
     """
-    policy = FailurePolicy(setup.spec.config.compute.lost_actor_retries)
-    setup_ref = ray.put(setup)
-    coordinator, ready = None, False
-    n_lost = 0
-    done = False
+    compute = setup.spec.config.compute
+    # No timeouts here: whatever the coordinator waits for has its own, and it needs no resources to be placed.
+    options = GroupOptions("coordinator", 1, 0.0, 0.0, None, None, FailurePolicy(compute.lost_actor_retries))
+    group = ActorGroup(Coordinator, (ray.put(setup),), options)
     try:
+        group.wait_until_ready()
+        done = False
         while not done:
-            try:
-                if coordinator is None:
-                    coordinator, ready = ray.remote(Coordinator).options(num_cpus=0).remote(setup_ref), False
-                if not ready:
-                    ray.get(coordinator.ready.remote())
-                    ready = True
-                progress: Progress = ray.get(coordinator.advance.remote())
-            except RayTaskError as error:
-                raise unwrap(error) from error
-            except LOSSES as error:
-                coordinator = None
-                n_lost += 1
-                if policy.decide(n_lost) is FailureDecision.GIVE_UP:
-                    raise ActorLostError(
-                        f"the coordinator was lost {n_lost} times", remedy="see the Ray logs; run again to continue"
-                    ) from error
-            else:
-                done = progress.done
-                yield progress
-        ray.get(coordinator.close.remote())
+            [progress] = group.map("advance", [()])
+            done = progress.done
+            yield progress
+        group.map("close", [()])
     finally:
-        if coordinator is not None:
-            ray.kill(coordinator)
+        group.close()

@@ -22,7 +22,7 @@ from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.errors import ActorLostError, IsdError, ResourceError
 
 LOSSES = (ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, WorkerCrashedError)
-"""What Ray raises when an actor, its node, or an object that it owned is gone. Calls are idempotent and may be repeated."""
+"""What Ray raises when an actor, its node, or an object that it owned is gone; calls are idempotent and are repeated."""
 
 
 def unwrap(error: RayTaskError) -> Exception:
@@ -39,15 +39,15 @@ class GroupOptions:
     num_cpus, num_gpus:
         What each actor reserves (logical resources; fractions share a device).
     start_timeout_s, call_timeout_s:
-        Longest wait for an actor to start, and for any call to end.
+        Longest wait for an actor to start, and for any call to end; None where what the actor does is bounded itself.
     """
 
     name: str
     size: int
     num_cpus: float
     num_gpus: float
-    start_timeout_s: float
-    call_timeout_s: float
+    start_timeout_s: float | None
+    call_timeout_s: float | None
     policy: FailurePolicy
 
 
@@ -86,7 +86,7 @@ class ActorGroup:
         if waiting:
             raise ResourceError(
                 f"{len(waiting)} of {options.size} {options.name} actors did not start within "
-                f"{options.start_timeout_s:g} s; each asks for {options.num_cpus:g} CPU and {options.num_gpus:g} GPU; "
+                f"{options.start_timeout_s} s; each asks for {options.num_cpus:g} CPU and {options.num_gpus:g} GPU; "
                 f"the cluster has {_short(ray.cluster_resources())}, free {_short(ray.available_resources())}",
                 remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s",
             )
@@ -125,7 +125,7 @@ class ActorGroup:
             if not ready:
                 raise ActorLostError(
                     f"no answer to {method} from {len(running)} {self._options.name} actors within "
-                    f"{self._options.call_timeout_s:g} s; free resources {_short(ray.available_resources())}",
+                    f"{self._options.call_timeout_s} s; free resources {_short(ray.available_resources())}",
                     remedy="look for a hung node, or raise compute.call_timeout_s",
                 )
             slot, index = running.pop(ready[0])
@@ -156,7 +156,7 @@ class ActorGroup:
             ray.get(self._actors[slot].ready.remote(), timeout=self._options.start_timeout_s)
         except GetTimeoutError as error:
             raise ResourceError(
-                f"a replacement {self._options.name} actor did not start within {self._options.start_timeout_s:g} s; "
+                f"a replacement {self._options.name} actor did not start within {self._options.start_timeout_s} s; "
                 f"free resources {_short(ray.available_resources())}",
                 remedy="add nodes, or raise compute.start_timeout_s",
             ) from error

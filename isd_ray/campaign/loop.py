@@ -134,8 +134,9 @@ class CampaignLoop:
         reports = self._backend.fit(requests)
         weights = tuple(report.weights for report in reports)
         self._round.committee = Committee(committee_hash(weights), weights)
+        loss = float(np.mean([report.validation_loss for report in reports]))
         self._round.details.update(
-            validation_loss=float(np.mean([report.validation_loss for report in reports])),
+            validation_loss=loss if np.isfinite(loss) else None,
             epochs=float(np.mean([report.epochs for report in reports])),
             fit_seconds=time.perf_counter() - self._round.started,
         )

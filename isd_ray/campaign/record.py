@@ -47,8 +47,8 @@ ROUND_SCHEMA = pa.schema(
 `n_observed`, `n_inference`, `fraction_acquired`, and all accuracies and errors but one, speak of the moment at which
 the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. The batch of the round comes on top:
 `n_acquired` counts it in, `alpha`, `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the
-true accuracy of the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that need
-known labels are null in a real screen; accuracies of a regression are null without a tolerance.
+true accuracy of the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that
+need known labels are null in a real screen; accuracies of a regression are null without a tolerance.
 """
 
 

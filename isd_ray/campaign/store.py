@@ -1,7 +1,7 @@
 """The campaign directory: append-only, and the truth. Decisions are files that exist or do not.
 
 Only ``batch.json``, ``round.json`` and ``events/<seq>.json`` decide, and each is made by `put_if_absent`. Everything
-else is bulk data that a decision names together with its hash; an attempt that was never named is rubbish and is ignored.
+else is bulk data that a decision names together with its hash; an attempt that was never named is rubbish and ignored.
 """
 
 from __future__ import annotations

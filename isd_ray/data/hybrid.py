@@ -37,9 +37,9 @@ HYBRID_SCHEMA = pa.schema(
 """Columns of the hybrid screen.
 
 `source` is measured or predicted. `label` is the class; null for a regression. `value` is the raw readout of a measured
-compound, or a regression's prediction. `confidence` is the probability of the predicted class, `uncertainty` one minus it or
-the committee's standard deviation; both are null for measured compounds. `round` and `role` say when and why a compound was
-measured, `committee_hash` which model predicted it. Plates, replicates and certificates are null in a simulation.
+compound, or a regression's prediction. `confidence` is the probability of the predicted class, `uncertainty` one minus
+it or the committee's standard deviation; both are null for measured compounds. `round` and `role` say when and why a
+compound was measured, `committee_hash` which model predicted it. Plates and certificates are null in a simulation.
 """
 
 

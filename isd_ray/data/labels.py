@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -164,9 +165,8 @@ def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
     config = table.config
     if task == "regression" or config.transform != "none":
         if not table.is_numeric:
-            words = table.values.to_pylist()
-            kinds = (text_kind(pa.array([word])) == "string" for word in words)
-            wrong = [index for index, is_word in enumerate(kinds) if is_word and words[index] is not None][:N_SHOWN]
+            words = enumerate(table.values)
+            wrong = list(islice((i for i, word in words if text_kind(pa.array([word])) == "string"), N_SHOWN))
             raise LabelError(
                 f"labels in column {config.column!r} are not numbers: {table.examples(wrong)}",
                 table.file,

@@ -101,6 +101,7 @@ def arrow_to_features(array: pa.Array, width: int) -> Features:
     ValueError
         If lists do not fit `width` or each other: the file was altered.
     """
+    array.validate()  # buffers as long as they should be: an altered file must not crash the process
     if pa.types.is_fixed_size_list(array.type):
         if array.type.list_size != width or array.null_count:
             raise ValueError(f"rows of {array.type.list_size} values instead of {width}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from isd_ray.data.layout import (
     FEATURES,
     ID,
     METADATA_FILE,
-    SMILES,
     REBUILD,
+    SMILES,
     arrow_to_features,
     read_metadata,
     sha256_file,
@@ -292,8 +293,8 @@ class Library:
     def _by_block(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Blocks that ascending rows touch, each with the rows counted from its first."""
         blocks = rows // self.block_rows
-        starts = np.flatnonzero(np.diff(blocks, prepend=-1))
-        for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        edges = [*np.flatnonzero(np.diff(blocks, prepend=-1)).tolist(), len(rows)]
+        for start, stop in pairwise(edges):
             block = int(blocks[start])
             yield block, rows[start:stop] - block * self.block_rows
 

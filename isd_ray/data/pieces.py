@@ -32,6 +32,7 @@ class Piece:
 
     @property
     def label(self) -> str:
+        """Where the records come from, for messages."""
         return f"{self.file}, records {self.first} to {self.first + len(self.lines) - 1}"
 
 

@@ -112,15 +112,15 @@ class LibraryWriter:
         block = rows.slice(0, self._block_rows).combine_chunks()
         rest = rows.slice(self._block_rows)
         self._buffer, self._n_buffered = ([rest] if len(rest) else []), len(rest)
-        numbers = pa.array(np.arange(self._n_written, self._n_written + len(block)))
-        block = block.add_column(0, ROW, numbers)
+        columns = {ROW: pa.array(np.arange(self._n_written, self._n_written + len(block)))}
+        columns.update((name, _canonical(block[name].chunk(0))) for name in block.column_names)
+        block = pa.record_batch(columns)
         if self._file is None:
             self._start_part(block.schema)
         assert self._file is not None  # set by _start_part
-        for batch in block.to_batches():
-            self._file.write_batch(batch)
-        self._parts[-1]["n_rows"] += len(block)
-        self._n_written += len(block)
+        self._file.write_batch(block)
+        self._parts[-1]["n_rows"] += block.num_rows
+        self._n_written += block.num_rows
         self._n_blocks += 1
         if self._n_blocks % self._part_blocks == 0:
             self._finish_part()
@@ -178,6 +178,24 @@ def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
     path = folder / METADATA_FILE
     path.write_text(text + "\n", encoding="utf-8")
     _sync(path)
+
+
+def _canonical(array: pa.Array) -> pa.Array:
+    """The same values in the one layout that their content decides.
+
+    Arrow may or may not keep a bitmap of no nulls, and anything at all beneath a null, depending on how an array came
+    about. Files, and so the hash of a library, must not depend on how its rows were cut on the way.
+    """
+    if pa.types.is_string(array.type):
+        return pa.array(array.to_pylist(), array.type)
+    if pa.types.is_list(array.type):
+        offsets = array.offsets.to_numpy()
+        return pa.ListArray.from_arrays(pa.array(offsets - offsets[0]), _canonical(array.flatten()))
+    if pa.types.is_fixed_size_list(array.type):
+        return pa.FixedSizeListArray.from_arrays(_canonical(array.flatten()), array.type.list_size)
+    mask = array.is_null().to_numpy(zero_copy_only=False)
+    filled = array.fill_null(0) if mask.any() else array
+    return pa.array(filled.to_numpy(), array.type, mask=mask if mask.any() else None)
 
 
 def _sync(path: Path) -> None:

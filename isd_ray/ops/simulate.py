@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +93,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     return _finish(path, summary, rounds)
 
 
-def run(setup: CampaignSetup) -> Iterator[Progress]:
+def run(setup: CampaignSetup) -> Generator[Progress, None, None]:
     """Run a prepared campaign to its end on the configured backend, step by step."""
     if setup.config.compute.backend == "ray":
         from isd_ray.actors.coordinator import run_on_ray

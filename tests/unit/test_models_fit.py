@@ -63,7 +63,7 @@ def test_fit_repeats_bit_for_bit_whatever_the_global_random_state(bf16: bool) ->
 
 
 def test_early_stopping_restores_the_best_weights() -> None:
-    """Labels are noise, so validation gets worse while training goes on; the weights returned must give the best loss."""
+    """Labels are noise, so validation gets worse with training; the weights returned must give the best loss."""
     features, external = random_bits(300, seed=1), random_bits(300, seed=2)
     rng = np.random.default_rng(0)
     labels, external_labels = rng.integers(0, 2, 300), rng.integers(0, 2, 300)

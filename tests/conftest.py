@@ -1,0 +1,109 @@
+"""Fixtures that several folders share: data sets, small real campaigns, one Ray for the whole session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from isd_ray.config import CampaignConfig
+from isd_ray.config_file import parse_config
+from isd_ray.data.sources import resolve_source
+
+N_COMPOUNDS = 900
+
+
+@pytest.fixture(scope="session")
+def isd_data() -> Path:
+    """The folder with the data sets of the experiments; absent is a skip here and a failure in CI."""
+    folder = os.environ.get("ISD_DATA")
+    if folder and Path(folder).is_dir():
+        return Path(folder)
+    reason = "ISD_DATA does not name the folder with the data sets"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def compounds(tmp_path_factory) -> Path:
+    """A CSV of 900 real compounds with a class (BBB+ or BBB-) and a number (their molecular size), from B3DB."""
+    file = resolve_source("package:B3DB/B3DB_classification.tsv", Path.cwd())
+    options = pa.csv.ParseOptions(delimiter="\t", newlines_in_values=False)
+    table = pa.csv.read_csv(file, parse_options=options)
+    every = table.take(pa.array(range(0, table.num_rows, table.num_rows // N_COMPOUNDS))).slice(0, N_COMPOUNDS)
+    smiles = every["SMILES"].to_pylist()
+    small = pa.table(
+        {
+            "name": [f"C{number:04d}" for number in range(len(smiles))],
+            "smiles": smiles,
+            "bbb": every["BBB+/BBB-"],
+            "size": [float(sum(letter.isalpha() for letter in text)) for text in smiles],
+        }
+    )
+    path = tmp_path_factory.mktemp("data") / "compounds.csv"
+    pa.csv.write_csv(small, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_config(compounds, tmp_path_factory):
+    """A small campaign on real compounds; tables given are merged over it. All share one library on disk."""
+    library = tmp_path_factory.mktemp("library") / "small"
+
+    def make(**changes) -> CampaignConfig:
+        data = {
+            "name": "small",
+            "library": {
+                "source": str(compounds),
+                "path": str(library),
+                "id_column": "name",
+                "columns": ["size"],
+                "features": "ecfp4",
+                "duplicates": "keep",
+                "block_rows": 64,
+                "part_blocks": 4,
+                "workers": 1,
+            },
+            "labels": {"column": "bbb"},
+            "model": {"hidden_size": 32, "epochs": 6, "members": 2},
+            "acquisition": {"batch_size": 120},
+            "stopping": {"gamma": 0.9},
+            "compute": {"backend": "local"},
+        }
+        for section, values in changes.items():
+            data[section] = {**data.get(section, {}), **values} if isinstance(values, dict) else values
+        return parse_config(data)
+
+    return make
+
+
+@pytest.fixture
+def regression():
+    """Changes that make a small campaign a regression of molecular size."""
+    return {
+        "task": "regression",
+        "labels": {"column": "size"},
+        "acquisition": {"function": "variance", "random_share": 0.1},
+        "stopping": {"rule": "paper", "gamma": 0.9, "tolerance": 4.0},
+    }
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """One embedded Ray for the whole session: starting it takes many seconds."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=16,
+        include_dashboard=False,
+        object_store_memory=256 << 20,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    yield
+    ray.shutdown()

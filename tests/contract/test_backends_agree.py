@@ -1,0 +1,41 @@
+"""LocalBackend, Ray with one scorer, and Ray with three scorers and two trainers: the same screen, bit for bit."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+import pytest
+
+from isd_ray.ops.simulate import simulate
+
+TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
+LAYOUTS = {
+    "ray-1": {"backend": "ray", "scorers": 1, "trainers": 1},
+    "ray-3": {"backend": "ray", "scorers": 3, "trainers": 2},
+}
+
+
+def batches(path) -> list:
+    """The frozen batch of every round."""
+    return [pq.read_table(file) for file in sorted(path.glob("rounds/*/attempt-*/batch.parquet"))]
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
+    task, make_config, regression, ray_cluster, tmp_path
+):
+    changes = regression if task == "regression" else {"acquisition": {"batch_size": 120, "random_share": 0.1}}
+    local = simulate(make_config(**changes), tmp_path / "local")
+    assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
+    for name, layout in LAYOUTS.items():
+        other = simulate(make_config(**changes, compute=layout), tmp_path / name)
+        assert [a.equals(b) for a, b in zip(batches(local.path), batches(other.path), strict=True)].count(False) == 0
+        assert other.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
+        assert other.hybrid.equals(local.hybrid)
+        assert other.summary["stopped_at_round"] == local.summary["stopped_at_round"]
+
+
+def test_another_seed_chooses_other_rows(make_config, tmp_path):
+    first = simulate(make_config(), tmp_path / "0")
+    second = simulate(make_config(seed=1), tmp_path / "1")
+    assert not batches(first.path)[0]["row"].equals(batches(second.path)[0]["row"])
+    assert not batches(first.path)[1]["row"].equals(batches(second.path)[1]["row"])

@@ -1,0 +1,141 @@
+"""Actors die and the screen is the same; what cannot be mended is said clearly.
+
+Invariants: a lost trainer, scorer or coordinator changes neither selections nor stop nor hybrid screen; errors of our own
+code are not retried and keep their type; an actor that cannot be placed is named with what it asks for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from isd_ray.actors.failure import FailureDecision, FailurePolicy
+from isd_ray.actors.group import ActorGroup, GroupOptions
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.errors import ActorLostError, LabelError, ResourceError
+from isd_ray.ops.simulate import simulate
+
+TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
+
+
+def options(**changes) -> GroupOptions:
+    values = {"name": "test", "size": 2, "num_cpus": 1.0, "num_gpus": 0.0, "start_timeout_s": 60.0}
+    return GroupOptions(**{**values, "call_timeout_s": 60.0, "policy": FailurePolicy(3), **changes})
+
+
+class Worker:
+    """Squares numbers; dies, fails or hangs when told to."""
+
+    def __init__(self, marker: str) -> None:
+        self._marker = Path(marker)
+
+    def ready(self) -> None:
+        pass
+
+    def square(self, x: int) -> int:
+        if x == 3 and not self._marker.exists():
+            self._marker.touch()
+            os._exit(1)
+        return x * x
+
+    def always_dies(self) -> None:
+        os._exit(1)
+
+    def refuses(self) -> None:
+        with self._marker.open("a") as file:
+            file.write("called\n")
+        raise LabelError("a NaN", "line 7", "remove it")
+
+    def never_answers(self) -> None:
+        signal.pause()
+
+
+class NeverStarts(Worker):
+    def ready(self) -> None:
+        raise LabelError("bad at the start", "here")
+
+
+@pytest.fixture
+def group(ray_cluster, tmp_path):
+    made = ActorGroup(Worker, (str(tmp_path / "marker"),), options())
+    made.wait_until_ready()
+    yield made
+    made.close()
+
+
+def test_a_lost_actor_is_replaced_and_its_call_repeated_in_order(group):
+    assert group.map("square", [(x,) for x in range(6)]) == [0, 1, 4, 9, 16, 25]
+
+
+def test_actors_that_keep_dying_end_the_phase(group):
+    with pytest.raises(ActorLostError, match="4 test actors were lost during always_dies"):
+        group.map("always_dies", [()])
+
+
+def test_our_own_errors_keep_their_type_and_are_not_retried(group, tmp_path):
+    with pytest.raises(LabelError, match=r"line 7: a NaN"):
+        group.map("refuses", [()])
+    assert (tmp_path / "marker").read_text() == "called\n"
+
+
+def test_silence_is_an_error_that_names_what_was_waited_for(ray_cluster, tmp_path):
+    silent = ActorGroup(Worker, (str(tmp_path / "marker"),), options(size=1, call_timeout_s=1.0))
+    silent.wait_until_ready()
+    with pytest.raises(ActorLostError, match="no answer to never_answers"):
+        silent.map("never_answers", [()])
+    silent.close()
+
+
+def test_an_actor_that_cannot_be_placed_is_named_with_what_it_asks_for(ray_cluster, tmp_path):
+    huge = ActorGroup(Worker, ("",), options(size=1, num_gpus=64.0, start_timeout_s=1.0))
+    with pytest.raises(ResourceError, match=r"asks for 1 CPU and 64 GPU; the cluster has 16 CPU"):
+        huge.wait_until_ready()
+    huge.close()
+
+
+def test_an_error_at_the_start_keeps_its_type(ray_cluster):
+    broken = ActorGroup(NeverStarts, ("",), options(size=1))
+    with pytest.raises(LabelError, match="bad at the start"):
+        broken.wait_until_ready()
+    broken.close()
+
+
+def test_the_policy_replaces_within_its_budget():
+    policy = FailurePolicy(2)
+    assert [policy.decide(n) for n in (1, 2, 3)] == [*[FailureDecision.REPLACE] * 2, FailureDecision.GIVE_UP]
+
+
+class Killer(Watcher):
+    """Kills the process of one kind of actor once, when a state of the loop is reached."""
+
+    def __init__(self, actor: str, state: str) -> None:
+        self.actor, self.state, self.n_killed = actor, state, 0
+
+    def step(self, name, progress) -> None:
+        if progress.round == 2 and progress.state == self.state and not self.n_killed:
+            for process in psutil.Process().children(recursive=True):
+                if any(part.startswith(f"ray::{self.actor}") for part in process.cmdline()):
+                    process.kill()
+                    self.n_killed += 1
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_config, tmp_path_factory):
+    return simulate(make_config(), tmp_path_factory.mktemp("undisturbed") / "run")
+
+
+@pytest.mark.parametrize(
+    ("actor", "state"),
+    [("Trainer", "fit"), ("Scorer", "score"), ("BoundActor", "decide"), ("Coordinator", "measure")],
+)
+def test_a_killed_actor_changes_nothing(actor, state, make_config, undisturbed, ray_cluster, tmp_path):
+    killer = Killer(actor, state)
+    layout = {"backend": "ray", "scorers": 1, "trainers": 1}
+    result = simulate(make_config(compute=layout), tmp_path / "run", killer)
+    assert killer.n_killed == 1
+    assert result.rounds.drop(TIMES).equals(undisturbed.rounds.drop(TIMES))
+    assert result.hybrid.equals(undisturbed.hybrid)

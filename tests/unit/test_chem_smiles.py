@@ -1,0 +1,83 @@
+"""Parsing and standardisation say what they did, and the shortcuts change nothing."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import pytest
+from rdkit import Chem
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+from isd_ray.chem.smiles import Prepared, prepare, prepare_mol_block, silenced
+
+
+def canonical(smiles, standardise=True):
+    result = prepare(smiles, standardise=standardise, drop_single_atoms=False)
+    assert isinstance(result, Prepared)
+    return result.canonical
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [(None, "empty SMILES"), ("", "empty SMILES"), ("  ", "empty SMILES"), ("C1CC", "does not parse")],
+)
+def test_bad_smiles_are_reasons_not_errors(smiles, reason):
+    with silenced():
+        assert prepare(smiles, standardise=True, drop_single_atoms=False) == reason
+
+
+def test_one_compound_written_two_ways_has_one_canonical_smiles():
+    assert canonical("OCC") == canonical("C(O)C") == "CCO"
+
+
+def test_standardisation_keeps_the_largest_fragment_neutral():
+    assert canonical("[Na+].CC(=O)[O-]") == "CC(=O)O"
+    assert canonical("C[NH3+]") == "CN"
+    assert canonical("[Na+].CC(=O)[O-]", standardise=False) == "CC(=O)[O-].[Na+]"
+
+
+def test_charges_that_sanitisation_makes_are_seen():
+    # A nitro group without any sign in its text has charges after parsing; written either way it is one compound.
+    assert canonical("CN(=O)=O") == canonical("C[N+](=O)[O-]")
+
+
+def test_single_atoms_are_counted_after_standardisation():
+    assert prepare("[Na+].[Cl-]", standardise=True, drop_single_atoms=True) == "single atom"
+    assert isinstance(prepare("[Na+].[Cl-]", standardise=False, drop_single_atoms=True), Prepared)
+    assert prepare("O", standardise=False, drop_single_atoms=True) == "single atom"
+    assert isinstance(prepare("O", standardise=False, drop_single_atoms=False), Prepared)
+
+
+def test_mol_blocks_give_the_same_molecule_as_smiles():
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("c1ccccc1C(=O)[O-].[Na+]"))
+    result = prepare_mol_block(block, standardise=True, drop_single_atoms=False)
+    assert isinstance(result, Prepared)
+    assert result.canonical == canonical("OC(=O)c1ccccc1")
+    assert prepare_mol_block(" ", standardise=True, drop_single_atoms=False) == "empty mol block"
+
+
+def test_silence_ends_with_its_block(capfd):
+    with silenced():
+        Chem.MolFromSmiles("C1CC")
+    assert "unclosed ring" not in capfd.readouterr().err
+    Chem.MolFromSmiles("C1CC")
+    assert "unclosed ring" in capfd.readouterr().err
+
+
+def test_skipped_steps_change_nothing_on_real_molecules():
+    pytest.importorskip("B3DB")
+    folder = Path(importlib.util.find_spec("B3DB").submodule_search_locations[0])
+    with (folder / "B3DB_classification.tsv").open(encoding="utf-8", newline="") as stream:
+        smiles = [row["SMILES"] for row in csv.DictReader(stream, delimiter="\t")]
+    awkward = [text for text in smiles if "." in text or "+" in text or "-" in text]
+    chooser, uncharger = rdMolStandardize.LargestFragmentChooser(), rdMolStandardize.Uncharger()
+    n_compared = 0
+    with silenced():
+        for text in smiles[::20] + awkward[::8]:
+            mol = Chem.MolFromSmiles(text)
+            if mol is not None:
+                n_compared += 1
+                assert canonical(text) == Chem.MolToSmiles(uncharger.uncharge(chooser.choose(mol)))
+    assert n_compared > 400
