@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isd_ray.config import CampaignConfig
-    from isd_ray.data.build import build_library
+    from isd_ray.data.ingest.build import build_library
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
     from isd_ray.ops.compare import Comparison, compare
@@ -22,7 +22,7 @@ _HOMES = {
     "IsdError": "isd_ray.errors",
     "Library": "isd_ray.data.library",
     "SimulationResult": "isd_ray.ops.simulate",
-    "build_library": "isd_ray.data.build",
+    "build_library": "isd_ray.data.ingest.build",
     "compare": "isd_ray.ops.compare",
     "simulate": "isd_ray.ops.simulate",
 }

@@ -149,7 +149,7 @@ def library_build(
     """Build a target library: standardise, deduplicate, fingerprint."""
     from isd_ray.config import LibraryConfig
     from isd_ray.config_file import parse_section
-    from isd_ray.data.build import build_library
+    from isd_ray.data.ingest.build import build_library
 
     settings = parse_section(LibraryConfig, {"source": source, "features": features}, overrides or ())
     library = _watched(

@@ -11,7 +11,7 @@ import pytest
 
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config
-from isd_ray.data.sources import resolve_source
+from isd_ray.data.ingest.sources import resolve_source
 
 N_COMPOUNDS = 900
 

@@ -22,7 +22,7 @@ from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.errors import ActorLostError, IsdError, ResourceError
 
 LOSSES = (ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, WorkerCrashedError)
-"""What Ray raises when an actor, its node, or an object that it owned is gone; calls are idempotent and are repeated."""
+"""What Ray raises when an actor, its node, or an object that it owned is gone; calls are idempotent and repeated."""
 
 
 def unwrap(error: RayTaskError) -> Exception:

@@ -110,7 +110,7 @@ class CampaignLoop:
             n_observed=self._sets.n_observed,
             done=self._state.is_terminal,
             system_bound=last.get("system_bound"),
-            system_accuracy=last.get("system_accuracy"),
+            system_accuracy=last.get("delivered_accuracy"),
             decision=last.get("decision", ""),
             warnings=warnings,
         )

@@ -1,1 +1,1 @@
-"""Files: sources of compounds, the target library on disk, labels."""
+"""The target library on disk, labels, and the hybrid screen."""

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, LibraryConfig
-from isd_ray.data.columns import NULL_WORDS, common_kind, convert, text_kind, trimmed, typed_kind
-from isd_ray.data.plan import PlannedSource, id_prefixes, open_sources, record_ids
-from isd_ray.data.sources import open_source, resolve_source
+from isd_ray.data.ingest.columns import NULL_WORDS, common_kind, convert, text_kind, trimmed, typed_kind
+from isd_ray.data.ingest.plan import PlannedSource, id_prefixes, open_sources, record_ids
+from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.errors import InputFileError, LabelError
 
 N_SHOWN = 5

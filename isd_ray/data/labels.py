@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import Task
-from isd_ray.data.columns import text_kind
+from isd_ray.data.ingest.columns import text_kind
 from isd_ray.data.label_table import N_SHOWN, LabelTable, read_labels
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError

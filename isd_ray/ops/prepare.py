@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, LibraryConfig
-from isd_ray.data.build import build_library
+from isd_ray.data.ingest.build import build_library
 from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
 from isd_ray.data.library import Library
 from isd_ray.data.split import PART_NAMES, split_library

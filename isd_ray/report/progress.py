@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as Bar
 
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.data.build import BuildProgress
+from isd_ray.data.ingest.build import BuildProgress
 from isd_ray.messages import Progress
 
 PHASES = {

@@ -1,7 +1,7 @@
 """Actors die and the screen is the same; what cannot be mended is said clearly.
 
-Invariants: a lost trainer, scorer or coordinator changes neither selections nor stop nor hybrid screen; errors of our own
-code are not retried and keep their type; an actor that cannot be placed is named with what it asks for.
+Invariants: a lost trainer, scorer or coordinator changes neither selections nor stop nor hybrid screen; errors of our
+own code are not retried and keep their type; an actor that cannot be placed is named with what it asks for.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from isd_ray.config import LabelsConfig, LibraryConfig, SplitConfig
-from isd_ray.data.build import build_library
+from isd_ray.data.ingest.build import build_library
 from isd_ray.data.labels import labels_for, read_labels
 from isd_ray.data.split import split_library
 from isd_ray.errors import InputFileError, LabelError

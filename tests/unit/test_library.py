@@ -10,7 +10,7 @@ import pytest
 
 from isd_ray.config import LibraryConfig
 from isd_ray.core.features import concatenate
-from isd_ray.data.build import build_library
+from isd_ray.data.ingest.build import build_library
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, LibraryError
 

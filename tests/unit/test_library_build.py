@@ -16,9 +16,9 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
 from isd_ray.config import LibraryConfig, SplitConfig
-from isd_ray.data import molecules
-from isd_ray.data.build import build_library
-from isd_ray.data.dedupe import DuplicateIndex, RejectedPositions, hash_keys
+from isd_ray.data.ingest import molecules
+from isd_ray.data.ingest.build import build_library
+from isd_ray.data.ingest.dedupe import DuplicateIndex, RejectedPositions, hash_keys
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LibraryError
 
@@ -89,12 +89,12 @@ def test_rows_are_blocks_and_blocks_are_parts(tmp_path):
 
 def test_the_library_does_not_depend_on_the_number_of_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(molecules, "SERIAL_CHUNKS", 0)
-    monkeypatch.setattr("isd_ray.data.pieces.CHUNK_ROWS", 7)
+    monkeypatch.setattr("isd_ray.data.ingest.pieces.CHUNK_ROWS", 7)
     smiles = alkanes(40) * 2 + ["not a molecule", "CCO"]
     source = write_csv(tmp_path, ["smiles", *smiles])
     alone = build(tmp_path, source, "alone", workers=1)
     together = build(tmp_path, source, "together", workers=2)
-    monkeypatch.setattr("isd_ray.data.pieces.CHUNK_ROWS", 1024)
+    monkeypatch.setattr("isd_ray.data.ingest.pieces.CHUNK_ROWS", 1024)
     in_one_go = build(tmp_path, source, "in_one_go", workers=1)
     assert alone.hash == together.hash == in_one_go.hash
     assert rejects_of(alone) == rejects_of(together) == rejects_of(in_one_go)
@@ -110,8 +110,8 @@ def test_a_script_without_a_main_guard_can_build_in_parallel(tmp_path):
         print("script runs")
         from pathlib import Path
         from isd_ray.config import LibraryConfig
-        from isd_ray.data import molecules, pieces
-        from isd_ray.data.build import build_library
+        from isd_ray.data.ingest import molecules, pieces
+        from isd_ray.data.ingest.build import build_library
         molecules.SERIAL_CHUNKS, pieces.CHUNK_ROWS = 0, 20
         folder = Path({str(tmp_path)!r})
         config = LibraryConfig(source="compounds.csv", features="ecfp4", workers=2)
@@ -139,7 +139,7 @@ def test_duplicates_can_be_kept_or_refused(tmp_path):
 
 
 def test_rejected_records_do_not_shift_the_row_a_duplicate_points_to(tmp_path, monkeypatch):
-    monkeypatch.setattr("isd_ray.data.pieces.CHUNK_ROWS", 4)
+    monkeypatch.setattr("isd_ray.data.ingest.pieces.CHUNK_ROWS", 4)
     smiles = ["bad", "CCO", "bad", "CCN", "bad", "CCS", "OCC", "NCC", "SCC", "CCF", "FCC"]
     library = build(tmp_path, write_csv(tmp_path, ["smiles", *smiles]))
     assert library.smiles().tolist() == ["CCO", "CCN", "CCS", "CCF"]
@@ -293,7 +293,7 @@ def test_wrong_columns_are_said_before_anything_is_built(tmp_path, options, erro
 
 
 def test_progress_counts_every_record(tmp_path, monkeypatch):
-    monkeypatch.setattr("isd_ray.data.pieces.CHUNK_ROWS", 2)
+    monkeypatch.setattr("isd_ray.data.ingest.pieces.CHUNK_ROWS", 2)
     seen = []
     config = config_of(write_csv(tmp_path, ["smiles", "CCO", "bad", "OCC", "CCN", "CCS"]))
     build_library(config, tmp_path / "library", base_dir=tmp_path, progress=seen.append)

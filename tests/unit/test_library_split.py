@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isd_ray.config import LibraryConfig, SplitConfig
-from isd_ray.data.build import build_library
+from isd_ray.data.ingest.build import build_library
 from isd_ray.data.library import Library
 from isd_ray.data.split import split_library
 from isd_ray.errors import LibraryError

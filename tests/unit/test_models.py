@@ -5,16 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from models_helpers import (
-    WIDTH,
-    fit_rule,
-    from_matrix,
-    has_rule_bit,
-    random_bits,
-    small_architecture,
-    small_model,
-    to_matrix,
-)
 
 from isd_ray.config import DenseFeatures, Fingerprint, ModelConfig, OnBitFeatures
 from isd_ray.core.features import Dense, OnBits
@@ -26,6 +16,16 @@ from isd_ray.models.device import Placement, configure_threads, resolve_placemen
 from isd_ray.models.dropout import DropoutStream
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, initial_weights
+from tests.unit.models_helpers import (
+    WIDTH,
+    fit_rule,
+    from_matrix,
+    has_rule_bit,
+    random_bits,
+    small_architecture,
+    small_model,
+    to_matrix,
+)
 
 CPU = torch.device("cpu")
 

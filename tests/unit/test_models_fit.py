@@ -7,16 +7,6 @@ import random
 import numpy as np
 import pytest
 import torch
-from models_helpers import (
-    WIDTH,
-    fit_rule,
-    from_matrix,
-    has_rule_bit,
-    random_bits,
-    small_architecture,
-    small_model,
-    to_matrix,
-)
 
 from isd_ray.config import ValidationConfig
 from isd_ray.core.features import Dense
@@ -28,6 +18,16 @@ from isd_ray.models.fit import FittedMember, fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, initial_weights
 from isd_ray.models.split import n_validation_rows, split_rows
+from tests.unit.models_helpers import (
+    WIDTH,
+    fit_rule,
+    from_matrix,
+    has_rule_bit,
+    random_bits,
+    small_architecture,
+    small_model,
+    to_matrix,
+)
 
 
 def same(a: FittedMember, b: FittedMember) -> bool:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem
 
-from isd_ray.data import readers
-from isd_ray.data.sources import open_source, resolve_source
+from isd_ray.data.ingest import readers
+from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.errors import InputFileError
 
 COMPOUNDS = [("CCO", "a"), ("CCN", "b"), ("c1ccccc1", "c")]
@@ -59,7 +59,7 @@ def test_formats_agree(tmp_path, name):
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("read_bytes", [50, 1 << 20])
 def test_sdf_records_have_mol_block_title_items_and_lines(tmp_path, monkeypatch, name, newline, read_bytes):
-    monkeypatch.setattr("isd_ray.data.sdf._READ_BYTES", read_bytes)  # records cut anywhere by the reads
+    monkeypatch.setattr("isd_ray.data.ingest.sdf._READ_BYTES", read_bytes)  # records cut anywhere by the reads
     text = sdf_text(newline)
     path = write(tmp_path / name, text)
     source = open_source(path)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from isd_ray.config import DenseFeatures, LibraryConfig, OnBitFeatures
-from isd_ray.data.columns import ColumnKind, common_kind, ids_as_text, text_kind, typed_kind
-from isd_ray.data.dense import check_dense_column
+from isd_ray.data.ingest.columns import ColumnKind, common_kind, ids_as_text, text_kind, typed_kind
+from isd_ray.data.ingest.dense import check_dense_column
+from isd_ray.data.ingest.sources import Source, open_source, resolve_source
 from isd_ray.data.layout import RESERVED_COLUMNS
-from isd_ray.data.sources import Source, open_source, resolve_source
 from isd_ray.errors import ConfigError, InputFileError
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from isd_ray.data.molecules import CHUNK_ROWS, MoleculeOptions
-from isd_ray.data.plan import BuildPlan, record_ids
+from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions
+from isd_ray.data.ingest.plan import BuildPlan, record_ids
 
 
 @dataclass(frozen=True, slots=True)

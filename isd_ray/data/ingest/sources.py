@@ -215,8 +215,8 @@ def open_source(path: Path, file_format: str = "auto") -> Source:
     InputFileError
         If the format is unknown, or the head of the file is not of that format.
     """
-    from isd_ray.data.readers import CsvSource, ParquetSource, SmiSource
-    from isd_ray.data.sdf import SdfSource
+    from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource
+    from isd_ray.data.ingest.sdf import SdfSource
 
     kind = detect_format(path) if file_format == "auto" else file_format
     if kind == "csv":

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from isd_ray.config import DenseFeatures
 from isd_ray.core.features import Dense
-from isd_ray.data.columns import is_text
+from isd_ray.data.ingest.columns import is_text
 from isd_ray.errors import ConfigError, InputFileError
 
 _UINT8_MAX = 255

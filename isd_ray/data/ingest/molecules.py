@@ -24,7 +24,7 @@ from isd_ray.chem.fingerprints import on_bits
 from isd_ray.chem.smiles import StructureFormat, prepare, prepare_mol_block, silenced
 from isd_ray.config import OnBitFeatures
 from isd_ray.core.features import OnBits
-from isd_ray.data.dedupe import hash_features, hash_keys
+from isd_ray.data.ingest.dedupe import hash_features, hash_keys
 from isd_ray.errors import ResourceError
 
 CHUNK_ROWS = 1024

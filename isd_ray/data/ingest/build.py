@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from isd_ray.chem.smiles import rdkit_version
 from isd_ray.config import DenseFeatures, LibraryConfig
 from isd_ray.core.features import Dense
-from isd_ray.data.columns import convert
-from isd_ray.data.dedupe import DuplicateIndex, RejectedPositions, hash_features, hash_keys
-from isd_ray.data.dense import dense_rows
+from isd_ray.data.ingest.columns import convert
+from isd_ray.data.ingest.dedupe import DuplicateIndex, RejectedPositions, hash_features, hash_keys
+from isd_ray.data.ingest.dense import dense_rows
+from isd_ray.data.ingest.molecules import PreparedChunk, prepare_chunks
+from isd_ray.data.ingest.pieces import Piece, pieces
+from isd_ray.data.ingest.plan import BuildPlan, plan_build
 from isd_ray.data.layout import FEATURES, ID, RECORD, SMILES, features_to_arrow, sha256_file
 from isd_ray.data.library import Library
-from isd_ray.data.molecules import PreparedChunk, prepare_chunks
-from isd_ray.data.pieces import Piece, pieces
-from isd_ray.data.plan import BuildPlan, plan_build
 from isd_ray.data.writer import LibraryWriter, RejectsWriter, staging, write_metadata
 from isd_ray.errors import InputFileError, LibraryError
 
