@@ -90,7 +90,7 @@ class SplitConfig(Section):
     column: str | None = None
     """A column of the source that says which part a record belongs to; without it the split is random."""
     target: Any = 0
-    """Value of `column` for the target set."""
+    """Value of `column` for the target set, or a list of values."""
     validation: Any = 1
     test: Any = 2
     fractions: Annotated[tuple[float, ...], Field(strict=False, min_length=3, max_length=3)] = (0.80, 0.05, 0.15)
@@ -114,7 +114,7 @@ class LibraryConfig(Section):
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
     smiles_column: str | None = "smiles"
     id_column: str | None = None
-    """Column of unique compound ids; without it the 1-based record number is the id."""
+    """Column of unique compound ids; without it record numbers, from 1, are ids (of several files: ``stem:number``)."""
     columns: Strings = ()
     """Further columns of the source to keep: stock, cost, ordering."""
     features: FeatureSpec = Field(default="standard", validate_default=True)
@@ -160,7 +160,7 @@ class LabelsConfig(Section):
     column: str
     source: str | None = None
     """File with the labels; default: the library's source."""
-    format: Literal["auto", "csv", "tsv", "sdf", "parquet"] = "auto"
+    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
     id_column: str | None = None
     """Default: the library's `id_column`."""
     transform: Literal["none", "median", "threshold"] = "none"
@@ -354,10 +354,15 @@ class CampaignConfig(Section):
                 )
             if self.stopping.rule == "paper" and self.stopping.tolerance is None:
                 raise ValueError("stopping.rule='paper' on a regression needs stopping.tolerance, in the label's unit")
+            if self.simulation.random_baseline and self.stopping.tolerance is None:
+                raise ValueError("simulation.random_baseline on a regression needs stopping.tolerance")
         elif self.stopping.tolerance is not None:
             raise ValueError("stopping.tolerance is for task='regression'; remove it")
         if self.validation.source == "external" and not (self.validation.file or self.library.split):
             raise ValueError("validation.source='external' needs validation.file or [library.split]")
-        if self.compute.device == "cpu" and (self.compute.trainer_gpus or self.compute.scorer_gpus):
+        on_gpu = bool(self.compute.trainer_gpus or self.compute.scorer_gpus)
+        if self.compute.device == "cuda" and self.compute.backend == "ray" and not on_gpu:
+            raise ValueError("compute.device='cuda' on Ray needs trainer_gpus or scorer_gpus above 0")
+        if self.compute.device == "cpu" and on_gpu:
             raise ValueError("compute.device='cpu' contradicts trainer_gpus or scorer_gpus above 0")
         return self

@@ -232,8 +232,8 @@ class StopDecision:
 class Progress:
     """Where a campaign stands after one step of the loop: what live displays show.
 
-    `system_bound` and `system_accuracy` (known in a simulation only) speak of the last finished round: its model, and the
-    observation set with its batch.
+    `system_bound` and `system_accuracy` (known in a simulation only) speak of the last finished round: its model,
+    and the observation set with its batch.
     """
 
     state: str

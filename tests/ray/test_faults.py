@@ -139,3 +139,9 @@ def test_a_killed_actor_changes_nothing(actor, state, make_config, undisturbed, 
     assert killer.n_killed == 1
     assert result.rounds.drop(TIMES).equals(undisturbed.rounds.drop(TIMES))
     assert result.hybrid.equals(undisturbed.hybrid)
+
+
+def test_a_gpu_that_the_machine_lacks_is_refused_at_once(make_config, ray_cluster, tmp_path):
+    demanding = make_config(compute={"backend": "ray", "device": "cuda", "trainer_gpus": 1.0})
+    with pytest.raises(ResourceError, match=r"1 GPU demanded for one actor, but this machine has 0"):
+        simulate(demanding, tmp_path / "run")

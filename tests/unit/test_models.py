@@ -109,14 +109,12 @@ def test_dense_bytes_are_scaled(bf16: bool) -> None:
 
 def test_bf16_keeps_the_digits_of_offset_embeddings() -> None:
     """Embeddings of 1000 ± 1 would all look alike in bfloat16, which has 8 significant bits."""
-    values = 1000 + np.random.default_rng(0).random((30, WIDTH), dtype=np.float32)
+    values = 1000 + np.random.default_rng(0).standard_normal((30, WIDTH), dtype=np.float32)
     architecture = Architecture("dense", WIDTH, 2, 0.01, 32, 1)
     weights = make_weights(architecture)
     exact = CommitteePredictor([weights], architecture).outputs(Dense(values))
     rounded = CommitteePredictor([weights], architecture, Placement(bf16=True)).outputs(Dense(values))
-    same = CommitteePredictor([weights], architecture).outputs(Dense(np.full_like(values, 1000.5)))
-    assert np.abs(rounded - exact).max() < 0.02
-    assert np.abs(exact - same).max() > 0
+    assert np.corrcoef(exact[0, :, 0], rounded[0, :, 0])[0, 1] > 0.8
 
 
 def test_bf16_ranks_agree_with_float32() -> None:
@@ -183,8 +181,8 @@ def test_predictor_refuses_other_features() -> None:
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_dropout_samples_vary_around_the_prediction_and_repeat_from_the_seed(bf16: bool) -> None:
-    fitted, bits = fit_rule(), random_bits(100, seed=3)
-    predictor = CommitteePredictor([fitted.weights] * 2, small_architecture(small_model()), Placement(bf16=bf16))
+    members, bits = [fit_rule(seed=seed).weights for seed in (0, 1)], random_bits(100, seed=3)
+    predictor = CommitteePredictor(members, small_architecture(small_model()), Placement(bf16=bf16))
     torch.manual_seed(1)
     samples = predictor.dropout_outputs(bits, 30, seed=4)
     torch.manual_seed(2)
@@ -192,7 +190,11 @@ def test_dropout_samples_vary_around_the_prediction_and_repeat_from_the_seed(bf1
     assert samples.shape == (60, 100, 2)
     assert not np.array_equal(predictor.dropout_outputs(bits, 30, seed=5), samples)
     assert samples[:30].std(axis=0).max() > 0.005
-    assert np.abs(samples.mean(axis=0) - predictor.outputs(bits)[0]).mean() < 0.05
+    means, outputs = samples.reshape(2, 30, 100, 2).mean(axis=1), predictor.outputs(bits)
+    for member in (0, 1):
+        error = [np.abs(means[member] - outputs[other]).mean() for other in (member, 1 - member)]
+        assert error[0] < 0.05
+        assert error[0] < error[1]
 
 
 def test_dropout_without_dropout_is_refused() -> None:

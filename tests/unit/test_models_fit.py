@@ -105,6 +105,9 @@ def test_split_is_stratified_and_keeps_each_class_in_training() -> None:
     np.testing.assert_array_equal(np.sort(np.concatenate([train, held_out])), np.arange(1000))
     _, other = split_rows(labels, "classification", ValidationConfig(), np.random.default_rng(1))
     assert not np.array_equal(held_out, other)
+    rare = np.r_[np.zeros(102, dtype=int), np.arange(1, 99)]
+    train, _ = split_rows(rare, "classification", ValidationConfig(), np.random.default_rng(0))
+    assert set(rare[train]) == set(rare)
     train, held_out = split_rows(np.linspace(0, 1, 1000), "regression", ValidationConfig(), np.random.default_rng(0))
     assert (len(train), len(held_out), len(set(train) & set(held_out))) == (900, 100, 0)
 

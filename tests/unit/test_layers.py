@@ -1,0 +1,83 @@
+"""Imports only go down, and heavy packages stay in their layers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isd_ray
+
+ROOT = Path(isd_ray.__file__).parent
+LAYERS = [
+    {"cli"},
+    {"ops"},
+    {"report"},
+    {"actors"},
+    {"campaign"},
+    {"core", "models", "chem", "data"},
+    {"config", "config_file", "messages", "errors"},
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+HOMES = {"ray": {"actors", "ops"}, "torch": {"models"}, "rdkit": {"chem"}, "matplotlib": {"report"}}
+MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_imports_only_go_down(path):
+    layer = path.parts[0].removesuffix(".py")
+    if layer == "__init__":
+        return
+    for name in imports(path):
+        if name.startswith("isd_ray."):
+            used = name.split(".")[1]
+            assert RANK[used] >= RANK[layer], f"{path} imports {name}"
+            pure = {"core", "models", "chem", "data"}
+            if layer == "core":
+                assert used in {"core", "config", "messages", "errors"}, f"{path} imports {name}"
+            if layer in {"models", "chem"}:
+                assert used in {layer, "core", "config", "messages", "errors"}, f"{path} imports {name}"
+            assert not (layer == "data" and used in pure - {"data", "core", "chem"}), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_heavy_packages_stay_where_they_belong(path):
+    layer = path.parts[0].removesuffix(".py")
+    for name in imports(path):
+        package = name.split(".")[0]
+        assert layer in HOMES.get(package, {layer}), f"{path} imports {name}"
+
+
+def test_core_needs_numpy_and_the_standard_library_only():
+    allowed = {"numpy", "isd_ray", *sys.stdlib_module_names}
+    for path in MODULES:
+        if path.parts[0] == "core":
+            assert {name.split(".")[0] for name in imports(path)} <= allowed, path
+
+
+@pytest.mark.parametrize("module", ["isd_ray", "isd_ray.cli", "isd_ray.config", "isd_ray.core.acquisition"])
+def test_light_modules_load_nothing_heavy(module):
+    code = f"import sys, {module}; print(sorted({{'ray', 'torch', 'rdkit', 'pyarrow'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_exists_and_is_listed():
+    for name in isd_ray.__all__:
+        assert getattr(isd_ray, name).__module__.startswith("isd_ray")
+    assert set(isd_ray.__all__) <= set(dir(isd_ray))
+    with pytest.raises(AttributeError, match="no attribute 'simulat'"):
+        isd_ray.simulat  # noqa: B018
