@@ -175,6 +175,8 @@ class HybridRequest:
         `ROLES`.
     classes:
         Names of the classes; empty for a regression.
+    only_label:
+        The one label seen so far, predicted for all when there is no committee.
     """
 
     round: int
@@ -185,6 +187,7 @@ class HybridRequest:
     rounds: NDArray[np.int32]
     roles: NDArray[np.int8]
     classes: tuple[str, ...]
+    only_label: float
     committee_hash: str
     campaign_id: str
     predictions_dir: str

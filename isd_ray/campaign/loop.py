@@ -304,14 +304,7 @@ class CampaignLoop:
     def _deliver(self) -> LoopState:
         work = self._round
         assert work.attempt is not None, "DELIVER follows DECIDE"
-        committee = work.committee
-        if self._sets.n_inference == 0:
-            committee = None
-        elif committee is None:
-            # A restored round: the model that decided is delivered, never a new one.
-            files = sorted(work.attempt.committee_dir.glob("*.safetensors"))
-            weights = tuple(load_member(file) for file in files)
-            committee = Committee(committee_hash(weights), weights)
+        committee = work.committee or self._stored_committee(work.attempt)
         order = np.argsort(self._sets.rows)
         rounds = np.repeat(np.arange(len(self._roles), dtype=np.int32), [len(roles) for roles in self._roles])
         request = HybridRequest(
@@ -323,6 +316,7 @@ class CampaignLoop:
             rounds=rounds[order],
             roles=np.concatenate(self._roles)[order],
             classes=self._classes,
+            only_label=float(self._sets.labels[0]),
             committee_hash=committee.hash if committee else "",
             campaign_id=self._store.manifest["campaign_id"],
             predictions_dir=str(work.attempt.predictions_dir),
@@ -331,6 +325,12 @@ class CampaignLoop:
         self._backend.write_hybrid(request, committee)
         self._store.mark_delivered({"round": work.number, "n_measured": len(order), "n_rows": self._sets.n_target})
         return self._next_round()
+
+    @staticmethod
+    def _stored_committee(attempt: Attempt) -> Committee | None:
+        """The model that decided a restored round: it is delivered, never a new one."""
+        weights = tuple(load_member(file) for file in sorted(attempt.committee_dir.glob("*.safetensors")))
+        return Committee(committee_hash(weights), weights) if weights else None
 
     def _restore(self, files: RoundFiles) -> None:
         """Take over a released round from the store; a committed one is history, an open one is where to go on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -152,6 +153,8 @@ class ShardScorer:
             if (rows := self._score_block(plain, "target", block, committee)) is not None
         ]
         predictions = concatenate_rows(scored)
+        if committee is None:
+            predictions = replace(predictions, prediction=np.full(len(predictions.rows), request.only_label))
         write_predictions_part(predictions, part, request)
         write_hybrid_part(library, predictions, part, request)
 
@@ -188,9 +191,9 @@ class ShardScorer:
 
     def _column(self, library: Library, rows: Rows) -> NDArray[np.float64]:
         name = self._spec.config.acquisition.column
-        if name is None:
-            return rows.astype(np.float64)
-        return np.asarray(library.column(name, rows), np.float64)
+        values = rows if name is None else library.column(name, rows)
+        column: NDArray[np.float64] = np.asarray(values, np.float64)
+        return -column if self._spec.config.acquisition.descending else column
 
     def _library(self, name: str) -> Library:
         if name not in self._libraries:

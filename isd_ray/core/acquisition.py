@@ -35,7 +35,8 @@ class Candidates:
         float32: class probabilities (M, n, K) or values (M, n) of the M members, or of M stochastic passes; empty for
         functions that need no model.
     column:
-        float64 (n,): the library column that `acquisition.column` names, or the row number.
+        float64 (n,): the library column that `acquisition.column` names, or the row number; negated for a descending
+        order.
     """
 
     rows: NDArray[np.int64]
@@ -121,7 +122,7 @@ def random(candidates: Candidates) -> Scores:
 
 
 def in_order(candidates: Candidates) -> Scores:
-    """By a column of the library, ascending unless told otherwise.
+    """By a column of the library, smallest first.
 
     The two scores hold the value's leading and trailing part, so that more rows than float32 can count stay in order.
     """

@@ -92,13 +92,14 @@ def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:
 
 def _predicted(request: HybridRequest, predictions: ScoredRows) -> pa.Table:
     n = len(predictions.rows)
-    kind = {"confidence": 1 - predictions.uncertainty} if request.classes else {"value": predictions.prediction}
+    confidence = pa.array(1 - predictions.uncertainty, from_pandas=True)
+    kind = {"confidence": confidence} if request.classes else {"value": predictions.prediction}
     return _lines(
         row=predictions.rows,
         source=["predicted"] * n,
         label=_class_names(predictions.prediction, request.classes),
-        uncertainty=predictions.uncertainty,
-        committee_hash=[request.committee_hash] * n,
+        uncertainty=pa.array(predictions.uncertainty, from_pandas=True),
+        committee_hash=[request.committee_hash or None] * n,
         **kind,
     )
 

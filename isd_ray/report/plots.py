@@ -65,7 +65,8 @@ def rounds_figure(rows: Rows, gamma: float | None) -> bytes:
         axes.axhline(gamma, color="black", linestyle="--", linewidth=1, label=f"goal γ = {gamma:g}")
     _percent_axis(axes)
     axes.set_ylabel("accuracy")
-    axes.legend(fontsize="small")
+    if axes.lines:
+        axes.legend(fontsize="small")
     return _png(figure)
 
 
