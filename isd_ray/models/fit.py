@@ -14,6 +14,7 @@ from torch.nn import functional
 from isd_ray.config import ModelConfig, Task, ValidationConfig
 from isd_ray.core.features import Features, OnBits
 from isd_ray.errors import IsdError
+from isd_ray.models.adamw import ClippedAdamW
 from isd_ray.models.batches import Vocabulary, check_fit, slice_rows, to_batch
 from isd_ray.models.device import Placement
 from isd_ray.models.dropout import DropoutStream
@@ -206,9 +207,11 @@ class _Run:
         self.model = model
         self.placement = placement
         self.task = task
-        self.parameters = list(network.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=model.learning_rate, weight_decay=model.weight_decay, fused=True
+        self.optimizer = ClippedAdamW(
+            network.parameters(),
+            learning_rate=model.learning_rate,
+            weight_decay=model.weight_decay,
+            gradient_clip=model.gradient_clip,
         )
         self.micro_rows = min(model.batch_size, CPU_MICRO_ROWS) if placement.on_cpu else model.batch_size
 
@@ -226,24 +229,15 @@ class _Run:
                 loss = self._summed_loss(self.network(batch, dropout), labels[part])
                 (loss / len(rows)).backward()
                 total += loss.detach()
-            self._clip()
             self.optimizer.step()
         return float(total) / len(order)
 
     def _forget_gradients(self) -> None:
-        for parameter in self.parameters:
+        for parameter in self.network.parameters():
             if parameter is self.network.first.weight and parameter.grad is not None:
                 parameter.grad.zero_()  # the table's is large and is added into: keep its memory
             else:
                 parameter.grad = None
-
-    def _clip(self) -> None:
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        # On a CPU the answer is at hand, and a multiplication by 1 over a table of megabytes is saved.
-        if self.placement.on_cpu and norm <= self.model.gradient_clip:
-            return
-        torch.nn.utils.clip_grads_with_norm_(self.parameters, self.model.gradient_clip, norm)
 
     @torch.no_grad()
     def mean_loss(self, features: Features, labels: NDArray[np.generic]) -> float:

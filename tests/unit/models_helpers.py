@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
+import torch
 from numpy.typing import NDArray
 
 from isd_ray.config import ModelConfig, ValidationConfig
@@ -12,6 +16,15 @@ from isd_ray.models.resmlp import Architecture
 
 WIDTH = 64
 RULE_BIT = 7
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One torch thread: the networks here are tiny, and two threads on a busy machine wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def random_bits(n_rows: int, seed: int, width: int = WIDTH, density: float = 0.2) -> OnBits:

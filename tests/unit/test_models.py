@@ -21,6 +21,7 @@ from tests.unit.models_helpers import (
     fit_rule,
     from_matrix,
     has_rule_bit,
+    one_thread,
     random_bits,
     small_architecture,
     small_model,
@@ -28,6 +29,7 @@ from tests.unit.models_helpers import (
 )
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures(one_thread.__name__)
 
 
 def make_weights(architecture: Architecture, seed: int = 0) -> dict[str, np.ndarray]:

@@ -12,6 +12,7 @@ from isd_ray.config import ValidationConfig
 from isd_ray.core.features import Dense
 from isd_ray.errors import IsdError, LabelError, LibraryError
 from isd_ray.models import fit as fit_module
+from isd_ray.models.adamw import ClippedAdamW
 from isd_ray.models.batches import Vocabulary
 from isd_ray.models.device import Placement
 from isd_ray.models.fit import FittedMember, fit_member
@@ -23,11 +24,14 @@ from tests.unit.models_helpers import (
     fit_rule,
     from_matrix,
     has_rule_bit,
+    one_thread,
     random_bits,
     small_architecture,
     small_model,
     to_matrix,
 )
+
+pytestmark = pytest.mark.usefixtures(one_thread.__name__)
 
 
 def same(a: FittedMember, b: FittedMember) -> bool:
@@ -190,6 +194,26 @@ def test_the_smaller_table_equals_plain_training(monkeypatch: pytest.MonkeyPatch
     initial = initial_weights(small_architecture(model), np.random.default_rng(seeds[2]))[FIRST_WEIGHT]
     ratio = small.weights[FIRST_WEIGHT][20:] / initial[20:]
     assert ratio.mean() == pytest.approx((1 - 0.01 * 0.1) ** (small.best_epoch * 4), abs=1e-5)
+
+
+@pytest.mark.parametrize("clip", [0.05, 100.0])
+def test_optimizer_is_torchs_adamw_with_clipping(clip: float) -> None:
+    def parameters() -> list[torch.nn.Parameter]:
+        generator = torch.Generator().manual_seed(0)
+        return [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((5, 3), (4,))]
+
+    ours, theirs = parameters(), parameters()
+    optimizer = ClippedAdamW(ours, learning_rate=0.01, weight_decay=0.1, gradient_clip=clip)
+    reference = torch.optim.AdamW(theirs, lr=0.01, weight_decay=0.1)
+    for step in range(5):
+        for group in (ours, theirs):
+            for parameter in group:
+                parameter.grad = torch.sin(parameter.detach() * (step + 1))
+        torch.nn.utils.clip_grad_norm_(theirs, clip)
+        optimizer.step()
+        reference.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-6)
 
 
 def test_unseen_bits_and_empty_fingerprints_do_no_harm() -> None:
