@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.config import SplitConfig
-from isd_ray.data.ingest.sources import closest
+from isd_ray.data.ingest.records import closest
 from isd_ray.data.layout import ROW
 from isd_ray.data.library import Library
 from isd_ray.data.writer import LibraryWriter, RejectsWriter, staging, write_metadata

@@ -19,7 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from isd_ray.data.ingest.sources import Records, Source
+from isd_ray.data.ingest.records import Records, Source
 from isd_ray.errors import InputFileError
 
 READ_ROWS = 4096

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import BinaryIO
 
 from isd_ray.data.ingest.readers import READ_ROWS, _text_records, open_bytes, readable
-from isd_ray.data.ingest.sources import Records, Source
+from isd_ray.data.ingest.records import Records, Source
 
 MOL_BLOCK_COLUMN = "_MolBlock"
 TITLE_COLUMN = "_Name"
