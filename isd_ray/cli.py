@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 library_app = typer.Typer(help="Build, inspect and split target libraries.", no_args_is_help=True)
 app.add_typer(library_app, name="library")
+certificate_app = typer.Typer(help="Read certificates.", no_args_is_help=True)
+app.add_typer(certificate_app, name="certificate")
 
 out_console = Console()
 live_console = Console(stderr=True)
@@ -121,8 +123,13 @@ def compare(
 
 def _comparison_table(agents: dict[str, Any]) -> Table:
     goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]})
-    table = Table(title="Means over the seeds", title_justify="left")
-    for heading in ("agent", "acquired", "system accuracy", "test accuracy", *(f"reaches {goal} at" for goal in goals)):
+    table = Table(
+        title="Means over the seeds",
+        caption="≥ x: share acquired when the accuracy of the whole screen reaches x",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("agent", "acquired", "accuracy", "test", *(f"≥ {goal}" for goal in goals)):
         table.add_column(heading, justify="left" if heading == "agent" else "right")
 
     def cell(value: float | None) -> str:
@@ -193,6 +200,26 @@ def library_split(
     config = parse_section(SplitConfig, {"fractions": toml_value(f"[{fractions}]"), "seed": seed, **by_column})
     for name, part in split_library(Library.open(path), config, out).items():
         out_console.print(f"{name}: {part.n_rows:,} rows in {part.path}", highlight=False)
+
+
+@certificate_app.command("show")
+def certificate_show(
+    path: Annotated[Path, typer.Argument(help="Folder of the campaign.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a campaign's certificate guarantees, by what proof and under which assumptions."""
+    from isd_ray.campaign.certificate import certificate_lines
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.errors import StoreError
+
+    certificate = CampaignStore.open(path).certificate()
+    if certificate is None:
+        raise StoreError("NOT CERTIFIED: this campaign has no certificate", str(path), "see its summary.json")
+    if as_json:
+        _print_json(certificate)
+        return
+    for line in certificate_lines(certificate):
+        out_console.print(line, highlight=False)
 
 
 def _print_library(library: Library, as_json: bool) -> None:

@@ -243,7 +243,7 @@ class AcquisitionConfig(Section):
     initial_size: int | None = Field(default=None, ge=1)
     """Size of the first, random batch; default: `batch_size`."""
     random_share: float | None = Field(default=None, ge=0.0, le=1.0)
-    """Share of each batch drawn uniformly from the whole inference set; default 0."""
+    """Share of each batch drawn uniformly from the inference set; default 0.1 under `certify` and `pac`, else 0."""
     column: str | None = None
     """Column of the library that `in_order` sorts by; default: file order."""
     descending: bool = False
@@ -251,11 +251,18 @@ class AcquisitionConfig(Section):
     """Stochastic passes of each member for `bald`."""
 
 
+AUDITED_RULES = ("certify", "pac")
+"""Rules whose stop rests on a random audit."""
+DEFAULT_RANDOM_SHARE = 0.1
+"""Random share of a batch under an audited rule, which forecasts from it."""
+
+
 class StoppingConfig(Section):
     """When the screen ends."""
 
-    rule: Literal["paper", "none"] = "paper"
-    """`paper`: Eq. 5 and 6, a heuristic. `none`: run until `max_fraction` is acquired."""
+    rule: Literal["certify", "pac", "paper", "none"] = "certify"
+    """`certify`: looks at random audits, a guarantee. `pac`: one look at the full risk, a guarantee. `paper`: Eq. 5 and
+    6, a heuristic. `none`: run until `max_fraction` is acquired."""
     gamma: Fraction = 0.95
     """System accuracy asked for."""
     delta: Fraction = 0.05
@@ -264,6 +271,10 @@ class StoppingConfig(Section):
     """Share of the target set after which acquisition ends in any case."""
     tolerance: float | None = Field(default=None, gt=0.0)
     """Regression: a prediction within this distance of the readout counts as right (unit of the label)."""
+    max_looks: int = Field(default=5, ge=1, le=50)
+    """Most looks of `certify`; the risk of look j is delta / 2^j."""
+    trigger: Literal["trend", "platt"] = "trend"
+    """Forecast that decides when a look is worth its audit; never touches the guarantee."""
     continue_after_stop: bool = False
     """Simulation only: note the stop and go on to `max_fraction`."""
 
@@ -338,7 +349,9 @@ class CampaignConfig(Section):
     @property
     def random_share(self) -> float:
         """The random share in force."""
-        return self.acquisition.random_share or 0.0
+        if self.acquisition.random_share is None:
+            return DEFAULT_RANDOM_SHARE if self.stopping.rule in AUDITED_RULES else 0.0
+        return self.acquisition.random_share
 
     @property
     def initial_size(self) -> int:
@@ -352,8 +365,10 @@ class CampaignConfig(Section):
                 raise ValueError(
                     "labels.transform and labels.classes make classes; remove them or use task='classification'"
                 )
-            if self.stopping.rule == "paper" and self.stopping.tolerance is None:
-                raise ValueError("stopping.rule='paper' on a regression needs stopping.tolerance, in the label's unit")
+            if self.stopping.rule != "none" and self.stopping.tolerance is None:
+                raise ValueError(
+                    f"stopping.rule={self.stopping.rule!r} on a regression needs stopping.tolerance (unit of the label)"
+                )
             if self.simulation.random_baseline and self.stopping.tolerance is None:
                 raise ValueError("simulation.random_baseline on a regression needs stopping.tolerance")
         elif self.stopping.tolerance is not None:

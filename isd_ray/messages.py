@@ -13,8 +13,8 @@ from isd_ray.config import CampaignConfig
 
 Rows: TypeAlias = NDArray[np.int64]
 Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
-Role = Literal["initial", "top", "random"]
-Action = Literal["continue", "stop"]
+Role = Literal["initial", "top", "random", "audit", "finish"]
+Action = Literal["continue", "finish", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +147,69 @@ class ShardScores:
     n_scored: int
     top: ScoredRows
     watched: ScoredRows
+    histogram: NDArray[np.int64]
     evaluation: Evaluation | None
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreReport:
-    """The shards' answers merged: independent of the number of shards and of the order in which they arrived."""
+    """The shards' answers merged: independent of the number of shards and of the order in which they arrived.
+
+    `histogram` counts the uncertainties of the inference set in the bins of `isd_ray.core.trigger`.
+    """
 
     n_scored: int
     top: ScoredRows
     watched: ScoredRows
+    histogram: NDArray[np.int64]
     evaluation: Evaluation | None
     test: Evaluation | None
 
 
 @dataclass(frozen=True, slots=True)
+class PredictRequest:
+    """Write the prediction and uncertainty of every inference row of a library part.
+
+    Attributes
+    ----------
+    inference:
+        Packed bits as in `ScoreRequest`.
+    directory:
+        Where ``part-*.parquet`` go.
+    only_label:
+        The one label seen so far, predicted for all when there is no committee.
+    """
+
+    round: int
+    inference: NDArray[np.uint8]
+    directory: str
+    only_label: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankRequest:
+    """Count the rows that come before each audited row in the order of frozen predictions.
+
+    Attributes
+    ----------
+    directory:
+        The frozen predictions.
+    rows, uncertainty:
+        The audited rows and their uncertainties, shape (m,).
+    tie_seed:
+        Seed of the hash that orders rows of equal uncertainty.
+    """
+
+    directory: str
+    rows: Rows
+    uncertainty: NDArray[np.float32]
+    tie_seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class HybridRequest:
-    """Write the hybrid screen: predictions for the inference set, readouts for the observation set.
+    """Write the hybrid screen: frozen predictions for the inference set, readouts for the observation set.
 
     Attributes
     ----------
@@ -175,11 +220,10 @@ class HybridRequest:
         `ROLES`.
     classes:
         Names of the classes; empty for a regression.
-    only_label:
-        The one label seen so far, predicted for all when there is no committee.
+    certificate_id:
+        Empty without a certificate.
     """
 
-    round: int
     inference: NDArray[np.uint8]
     rows: Rows
     labels: NDArray[np.float64]
@@ -187,14 +231,14 @@ class HybridRequest:
     rounds: NDArray[np.int32]
     roles: NDArray[np.int8]
     classes: tuple[str, ...]
-    only_label: float
     committee_hash: str
     campaign_id: str
+    certificate_id: str
     predictions_dir: str
     hybrid_dir: str
 
 
-ROLES: tuple[Role, ...] = ("initial", "top", "random")
+ROLES: tuple[Role, ...] = ("initial", "top", "random", "audit", "finish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +254,10 @@ class RoundEvidence:
     n_top, n_top_correct:
         Rows of the batch that the acquisition function chose, and how many of them the model had predicted right before
         their labels were used. Rows of other roles are not evidence for the paper's bound.
+    n_random, n_random_correct:
+        Likewise for the rows that were drawn uniformly from the inference set before this batch.
+    n_finish:
+        Rows that complete the finish of a passed look.
     """
 
     round: int
@@ -219,16 +267,44 @@ class RoundEvidence:
     n_batch: int
     n_top: int
     n_top_correct: int
+    n_random: int = 0
+    n_random_correct: int = 0
+    n_finish: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StopDecision:
-    """What the bound actor decided; `alpha` and `system_bound` are None without evidence."""
+    """What the bound actor decided.
+
+    Attributes
+    ----------
+    alpha, system_bound:
+        Lower bounds on the accuracy of the inference set and of the screen; None without evidence.
+    n_finish:
+        With the action ``finish``: measure so many of the most uncertain rows, then stop.
+    """
 
     action: Action
     reason: str
     alpha: float | None = None
     system_bound: float | None = None
+    n_finish: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Predictions of the whole inference set, written before a batch is released.
+
+    Attributes
+    ----------
+    files:
+        SHA-256 of each file by its name.
+    chosen:
+        The predictions of the rows that were asked for, in ascending order of row.
+    """
+
+    files: Mapping[str, str]
+    chosen: ScoredRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def make_config(compounds, tmp_path_factory):
             "labels": {"column": "bbb"},
             "model": {"hidden_size": 32, "epochs": 6, "members": 2},
             "acquisition": {"batch_size": 120},
-            "stopping": {"gamma": 0.9},
+            "stopping": {"rule": "paper", "gamma": 0.9},
             "compute": {"backend": "local"},
         }
         for section, values in changes.items():

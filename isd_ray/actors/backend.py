@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import ray
+from numpy.typing import NDArray
 
 from isd_ray.actors.bound import BoundActor
 from isd_ray.actors.failure import FailurePolicy
@@ -13,16 +15,23 @@ from isd_ray.actors.group import ActorGroup, GroupOptions
 from isd_ray.actors.scorer import Scorer
 from isd_ray.actors.trainer import Trainer
 from isd_ray.campaign.backend import Truth
-from isd_ray.campaign.scoring import merge_scores, plan_shards, whole_library_request
+from isd_ray.campaign.scoring import merge_frozen, merge_scores, plan_shards, whole_library_request
+from isd_ray.core.certify import LookForecast, LookPlan
 from isd_ray.core.metrics import merge_evaluations
+from isd_ray.core.stopping import LookEvidence
+from isd_ray.core.topk import concatenate_rows, top_k
 from isd_ray.data.library import Library
 from isd_ray.messages import (
     Committee,
     FitReport,
     FitRequest,
+    Frozen,
     HybridRequest,
+    PredictRequest,
+    RankRequest,
     RoundEvidence,
     Rows,
+    ScoredRows,
     ScoreReport,
     ScoreRequest,
     ShardScores,
@@ -50,6 +59,7 @@ class RayBackend:
     def __init__(self, spec: WorkerSpec, truth: Truth) -> None:
         self._spec = spec
         self._target = Library.open(spec.libraries["target"])
+        self._parts = range(self._target.n_parts)
         self._truth = {name: ray.put(labels) for name, labels in truth.items()}
         self._committee: tuple[str, Any] = ("", None)
         compute = spec.config.compute
@@ -97,11 +107,38 @@ class RayBackend:
         """See `Backend.write_features`."""
         self._scorers.map("write_features", [(rows, file)])
 
-    def write_hybrid(self, request: HybridRequest, committee: Committee | None) -> None:
-        """See `Backend.write_hybrid`."""
+    def freeze(self, request: PredictRequest, committee: Committee | None, rows: Rows) -> Frozen:
+        """See `Backend.freeze`."""
         request_ref, committee_ref = ray.put(request), self._put_committee(committee)
-        calls = [(request_ref, part, committee_ref) for part in range(self._target.n_parts)]
-        self._scorers.map("write_hybrid", calls)
+        calls = [(request_ref, part, committee_ref, rows) for part in self._parts]
+        return merge_frozen(self._scorers.map("freeze", calls))
+
+    def count_ranks(self, request: RankRequest) -> NDArray[np.int64]:
+        """See `Backend.count_ranks`."""
+        request_ref = ray.put(request)
+        return np.sum(self._scorers.map("count_ranks", [(request_ref, part) for part in self._parts]), axis=0)
+
+    def most_uncertain(self, directory: str, n: int, tie_seed: int) -> ScoredRows:
+        """See `Backend.most_uncertain`."""
+        best = self._scorers.map("most_uncertain", [(directory, n, tie_seed, part) for part in self._parts])
+        return top_k(concatenate_rows(best), n, tie_seed)
+
+    def write_hybrid(self, request: HybridRequest) -> None:
+        """See `Backend.write_hybrid`."""
+        request_ref = ray.put(request)
+        self._scorers.map("write_hybrid", [(request_ref, part) for part in self._parts])
+
+    def forecast_look(self, evidence: LookEvidence) -> LookForecast:
+        """See `Backend.forecast_look`."""
+        [forecast] = self._bound.map("forecast_look", [(evidence,)])
+        return forecast
+
+    def decide_look(
+        self, plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_affordable: int
+    ) -> StopDecision:
+        """See `Backend.decide_look`."""
+        [decision] = self._bound.map("decide_look", [(plan, ranks, errors, n_affordable)])
+        return decision
 
     def decide(self, evidence: RoundEvidence) -> StopDecision:
         """See `Backend.decide`."""

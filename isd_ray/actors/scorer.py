@@ -6,7 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.scoring import ShardScorer
-from isd_ray.messages import Committee, HybridRequest, Rows, ScoreRequest, Shard, ShardScores, WorkerSpec
+from isd_ray.messages import (
+    Committee,
+    HybridRequest,
+    PredictRequest,
+    RankRequest,
+    Rows,
+    ScoredRows,
+    ScoreRequest,
+    Shard,
+    ShardScores,
+    WorkerSpec,
+)
 from isd_ray.models.device import configure_threads, resolve_placement
 
 
@@ -36,6 +47,20 @@ class Scorer:
         """Write the features of a batch."""
         self._scorer.write_features(rows, file)
 
-    def write_hybrid(self, request: HybridRequest, part: int, committee: Committee | None) -> None:
+    def freeze(
+        self, request: PredictRequest, part: int, committee: Committee | None, rows: Rows
+    ) -> tuple[str, ScoredRows]:
+        """Write the predictions of one part."""
+        return self._scorer.freeze(request, part, committee, rows)
+
+    def count_ranks(self, request: RankRequest, part: int) -> NDArray[np.int64]:
+        """Count the rows of one part that come before each audited row."""
+        return self._scorer.count_ranks(request, part)
+
+    def most_uncertain(self, directory: str, n: int, tie_seed: int, part: int) -> ScoredRows:
+        """Find the most uncertain rows of one part."""
+        return self._scorer.most_uncertain(directory, n, tie_seed, part)
+
+    def write_hybrid(self, request: HybridRequest, part: int) -> None:
         """Write one part of the hybrid screen."""
-        self._scorer.write_hybrid(request, part, committee)
+        self._scorer.write_hybrid(request, part)

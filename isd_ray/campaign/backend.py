@@ -9,16 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.fitting import MemberTrainer
-from isd_ray.campaign.scoring import ShardScorer, merge_scores, plan_shards, whole_library_request
-from isd_ray.core.stopping import decide
+from isd_ray.campaign.scoring import ShardScorer, merge_frozen, merge_scores, plan_shards, whole_library_request
+from isd_ray.core.certify import LookForecast, LookPlan
+from isd_ray.core.stopping import Judge, LookEvidence
+from isd_ray.core.topk import concatenate_rows, top_k
 from isd_ray.data.library import Library
 from isd_ray.messages import (
     Committee,
     FitReport,
     FitRequest,
+    Frozen,
     HybridRequest,
+    PredictRequest,
+    RankRequest,
     RoundEvidence,
     Rows,
+    ScoredRows,
     ScoreReport,
     ScoreRequest,
     StopDecision,
@@ -45,8 +51,30 @@ class Backend(Protocol):
         """Write the features of a batch for the trainers."""
         ...
 
-    def write_hybrid(self, request: HybridRequest, committee: Committee | None) -> None:
-        """Write predictions and the hybrid screen, part by part."""
+    def freeze(self, request: PredictRequest, committee: Committee | None, rows: Rows) -> Frozen:
+        """Write the predictions of the whole inference set, part by part, and return those of `rows`."""
+        ...
+
+    def count_ranks(self, request: RankRequest) -> NDArray[np.int64]:
+        """Exact position of each audited row in the inference set by decreasing uncertainty, int64 (m,)."""
+        ...
+
+    def most_uncertain(self, directory: str, n: int, tie_seed: int) -> ScoredRows:
+        """The n most uncertain rows of frozen predictions, most uncertain first."""
+        ...
+
+    def write_hybrid(self, request: HybridRequest) -> None:
+        """Write the hybrid screen, part by part."""
+        ...
+
+    def forecast_look(self, evidence: LookEvidence) -> LookForecast:
+        """Let the stopping rule say whether this is the round to look."""
+        ...
+
+    def decide_look(
+        self, plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_affordable: int
+    ) -> StopDecision:
+        """Let the stopping rule judge an audit."""
         ...
 
     def decide(self, evidence: RoundEvidence) -> StopDecision:
@@ -77,7 +105,9 @@ class LocalBackend:
         self._truth = truth
         self._trainer = MemberTrainer(spec, placement)
         self._scorer = ShardScorer(spec, placement)
+        self._bound = Judge(spec.config.stopping)
         self._target = Library.open(spec.libraries["target"])
+        self._parts = range(self._target.n_parts)
 
     def fit(self, requests: Sequence[FitRequest]) -> list[FitReport]:
         """See `Backend.fit`."""
@@ -100,14 +130,37 @@ class LocalBackend:
         """See `Backend.write_features`."""
         self._scorer.write_features(rows, file)
 
-    def write_hybrid(self, request: HybridRequest, committee: Committee | None) -> None:
+    def freeze(self, request: PredictRequest, committee: Committee | None, rows: Rows) -> Frozen:
+        """See `Backend.freeze`."""
+        return merge_frozen([self._scorer.freeze(request, part, committee, rows) for part in self._parts])
+
+    def count_ranks(self, request: RankRequest) -> NDArray[np.int64]:
+        """See `Backend.count_ranks`."""
+        return np.sum([self._scorer.count_ranks(request, part) for part in self._parts], axis=0)
+
+    def most_uncertain(self, directory: str, n: int, tie_seed: int) -> ScoredRows:
+        """See `Backend.most_uncertain`."""
+        best = [self._scorer.most_uncertain(directory, n, tie_seed, part) for part in self._parts]
+        return top_k(concatenate_rows(best), n, tie_seed)
+
+    def write_hybrid(self, request: HybridRequest) -> None:
         """See `Backend.write_hybrid`."""
-        for part in range(self._target.n_parts):
-            self._scorer.write_hybrid(request, part, committee)
+        for part in self._parts:
+            self._scorer.write_hybrid(request, part)
+
+    def forecast_look(self, evidence: LookEvidence) -> LookForecast:
+        """See `Backend.forecast_look`."""
+        return self._bound.forecast_look(evidence)
+
+    def decide_look(
+        self, plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_affordable: int
+    ) -> StopDecision:
+        """See `Backend.decide_look`."""
+        return self._bound.decide_look(plan, ranks, errors, n_affordable)
 
     def decide(self, evidence: RoundEvidence) -> StopDecision:
         """See `Backend.decide`."""
-        return decide(evidence, self._spec.config.stopping)
+        return self._bound.decide(evidence)
 
     def close(self) -> None:
         """Nothing to give back."""

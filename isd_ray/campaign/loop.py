@@ -1,39 +1,48 @@
-"""Algorithm 1 of the paper as a state machine over a backend. Knows nothing of Ray."""
+"""Algorithm 1 of the paper, with looks, as a state machine over a backend. Knows nothing of Ray."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.batch import batch_table, selection_of
+from isd_ray.campaign.certificate import make_certificate
+from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Oracle, Readouts
-from isd_ray.campaign.record import ROUND_SCHEMA, simulation_metrics
+from isd_ray.campaign.record import ROUND_SCHEMA, metrics_after, simulation_metrics
 from isd_ray.campaign.selection import Selection, choose, random_count, unscored
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles
-from isd_ray.config import CampaignConfig
-from isd_ray.core.metrics import is_correct
+from isd_ray.config import AUDITED_RULES, CampaignConfig
+from isd_ray.core.certify import LookPlan
 from isd_ray.core.seeding import derive_seed
-from isd_ray.core.sets import TargetSets
+from isd_ray.core.stopping import LookEvidence
 from isd_ray.data.library import Library
 from isd_ray.messages import (
     ROLES,
     Committee,
     FitRequest,
     HybridRequest,
+    PredictRequest,
     Progress,
+    RankRequest,
     Role,
     RoundEvidence,
-    ScoredRows,
+    Rows,
+    ScoreReport,
     ScoreRequest,
+    StopDecision,
 )
 from isd_ray.models.committee import committee_hash, load_member, save_member
+
+_AUDIT, _FINISH, _TOP, _RANDOM = (ROLES.index(role) for role in ("audit", "finish", "top", "random"))
 
 
 @dataclass(slots=True)
@@ -43,9 +52,11 @@ class _Round:
     number: int
     started: float
     committee: Committee | None = None
-    attempt: Attempt | None = None
+    look: LookPlan | None = None
     selection: Selection | None = None
+    attempt: Attempt | None = None
     readouts: Readouts | None = None
+    frozen: Path | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,18 +88,15 @@ class CampaignLoop:
         self._oracle = oracle
         self._backend = backend
         self._classes = classes
-        self._sets = TargetSets(library.n_rows)
-        self._values: list[NDArray[np.float64]] = []
-        self._roles: list[NDArray[np.int8]] = []
-        self._feature_files: list[str] = []
-        self._records: list[dict[str, Any]] = []
-        self._stop_round: int | None = None
+        self._history = History(config, library.n_rows)
+        self._sets = self._history.sets
         self._warnings: list[str] = []
         self._state = LoopState.FIT
         self._round = _Round(0, time.perf_counter())
         self._steps: Mapping[LoopState, Callable[[], LoopState]] = {
             LoopState.FIT: self._fit,
             LoopState.SCORE: self._score,
+            LoopState.FINISH: self._finish,
             LoopState.RELEASE: self._release,
             LoopState.MEASURE: self._measure,
             LoopState.DECIDE: self._decide,
@@ -101,7 +109,7 @@ class CampaignLoop:
         """Do one step and say where the campaign stands. Nothing happens once it is done."""
         if not self._state.is_terminal:
             self._state = self._steps[self._state]()
-        last = self._records[-1] if self._records else {}
+        last = self._history.records[-1] if self._history.records else {}
         warnings, self._warnings = tuple(self._warnings), []
         return Progress(
             state=self._state.value,
@@ -115,18 +123,20 @@ class CampaignLoop:
             warnings=warnings,
         )
 
+    def _seed(self, purpose: str, *path: int) -> int:
+        return derive_seed(self._config.seed, purpose, self._round.number, *path)
+
     def _fit(self) -> LoopState:
-        number = self._round.number
         if not self._can_fit():
             return LoopState.SCORE
         labels = self._sets.labels
         requests = [
             FitRequest(
-                round=number,
+                round=self._round.number,
                 member=member,
-                seed=derive_seed(self._config.seed, "member", number, member),
-                split_seed=derive_seed(self._config.seed, "split", number),
-                feature_files=tuple(self._feature_files),
+                seed=self._seed("member", member),
+                split_seed=self._seed("split"),
+                feature_files=tuple(self._history.feature_files),
                 labels=labels.astype(np.int64) if self._config.task == "classification" else labels,
             )
             for member in range(self._config.model.members)
@@ -154,73 +164,111 @@ class CampaignLoop:
         return True
 
     def _score(self) -> LoopState:
-        number = self._round.number
         n_batch = self._batch_size()
         start = time.perf_counter()
         if self._round.committee is None:
-            rows = self._sets.draw(n_batch, derive_seed(self._config.seed, "random", number))
-            role: Role = "random" if number else "initial"
-            self._round.selection = Selection.of(unscored(rows), role)
+            role: Role = "random" if self._round.number else "initial"
+            self._round.selection = Selection.of(unscored(self._sets.draw(n_batch, self._seed("random"))), role)
             return LoopState.RELEASE
         n_random = random_count(n_batch, self._config.random_share)
         request = ScoreRequest(
-            round=number,
+            round=self._round.number,
             k=n_batch,
-            tie_seed=derive_seed(self._config.seed, "tie", number),
+            tie_seed=self._seed("tie"),
             inference=self._sets.packed_inference(),
-            watch=self._sets.draw(n_random, derive_seed(self._config.seed, "random", number)),
+            watch=self._sets.draw(n_random, self._seed("random")),
         )
         report = self._backend.score(request, self._round.committee)
-        self._round.selection = choose(report, n_batch)
         self._round.details.update(simulation_metrics(report, self._sets.n_target, self._config))
+        self._round.look = self._plan_look(report, n_batch, n_random)
+        if self._round.look is None:
+            self._round.selection = choose(report, n_batch)
+        else:
+            audit = self._sets.draw(self._round.look.size, self._seed("audit"))
+            self._round.details["audit_seed"] = self._seed("audit")
+            self._round.selection = self._freeze(audit, report)
         self._round.details["score_seconds"] = time.perf_counter() - start
         return LoopState.RELEASE
 
+    def _affordable(self) -> int:
+        """Rows that may still be acquired."""
+        return int(self._config.stopping.max_fraction * self._sets.n_target + 1e-9) - self._sets.n_observed
+
     def _batch_size(self) -> int:
         wanted = self._config.acquisition.batch_size if self._sets.n_observed else self._config.initial_size
-        allowed = int(self._config.stopping.max_fraction * self._sets.n_target + 1e-9) - self._sets.n_observed
-        return max(0, min(wanted, allowed, self._sets.n_inference))
+        return max(0, min(wanted, self._affordable(), self._sets.n_inference))
+
+    def _plan_look(self, report: ScoreReport, n_batch: int, n_random: int) -> LookPlan | None:
+        if self._config.stopping.rule not in AUDITED_RULES or self._history.stop_round is not None:
+            return None
+        evidence = LookEvidence(
+            n_target=self._sets.n_target,
+            n_inference=self._sets.n_inference,
+            batch_size=self._config.acquisition.batch_size,
+            n_batch=n_batch,
+            n_random=n_random,
+            n_affordable=self._affordable(),
+            histogram=report.histogram,
+            scored=tuple(self._history.scored),
+            failed_looks=self._history.failed_looks,
+            batches_since_look=self._history.batches_since_look,
+        )
+        forecast = self._backend.forecast_look(evidence)
+        self._round.details["forecast_errors"] = forecast.errors
+        return forecast.plan
+
+    def _freeze(self, rows: Rows, report: ScoreReport | None = None) -> Selection:
+        """Write the predictions of the whole inference set; `rows` of it, an audit, come back as a selection."""
+        attempt = self._new_attempt()
+        request = PredictRequest(
+            round=self._round.number,
+            inference=self._sets.packed_inference(),
+            directory=str(attempt.predictions_dir),
+            only_label=float(self._sets.labels[0]),
+        )
+        frozen = self._backend.freeze(request, self._round.committee, rows)
+        self._round.frozen = attempt.predictions_dir
+        self._round.details["predictions"] = dict(frozen.files)
+        return Selection.of(frozen.chosen, "audit", report.histogram if report else None)
+
+    def _finish(self) -> LoopState:
+        """Take the most uncertain rows up to the cut that the look proved, without those audited already."""
+        assert self._round.frozen is not None, "FINISH follows a look"
+        n_finish = self._history.records[-1]["n_finish"]
+        look_seed = derive_seed(self._config.seed, "tie", self._round.number - 1)
+        best = self._backend.most_uncertain(str(self._round.frozen), n_finish, look_seed)
+        rows = best.take(~np.isin(best.rows, self._sets.rows))
+        self._round.selection = Selection.of(rows, "finish")
+        return LoopState.RELEASE
+
+    def _new_attempt(self) -> Attempt:
+        if self._round.attempt is None:
+            plan = {
+                "round": self._round.number,
+                "seed": self._config.seed,
+                "acquisition": self._config.acquisition_name,
+                "look": asdict(self._round.look) if self._round.look else None,
+                "audit_seed": self._round.details.get("audit_seed"),
+            }
+            self._round.attempt = self._store.new_attempt(self._round.number, plan)
+        return self._round.attempt
 
     def _release(self) -> LoopState:
         selection, committee = self._round.selection, self._round.committee
-        assert selection is not None, "RELEASE follows SCORE"
-        plan = {
-            "round": self._round.number,
-            "seed": self._config.seed,
-            "acquisition": self._config.acquisition_name,
-            "n_batch": len(selection.roles),
-            "n_random": int((selection.roles == ROLES.index("random")).sum()),
-        }
-        attempt = self._store.new_attempt(self._round.number, plan)
+        assert selection is not None, "RELEASE follows SCORE or FINISH"
+        attempt = self._new_attempt()
         if committee is not None:
             for member, weights in enumerate(committee.members):
                 save_member(attempt.committee_dir / f"member-{member:03d}.safetensors", weights)
         self._backend.write_features(selection.scored.rows, str(attempt.features_file))
-        self._store.release(
-            attempt,
-            self._batch_table(selection),
-            {**self._round.details, "committee_hash": committee.hash if committee else None},
-        )
-        self._round.attempt = attempt
+        released = {
+            **self._round.details,
+            "look": asdict(self._round.look) if self._round.look else None,
+            "frozen": str(self._round.frozen.relative_to(self._store.path)) if self._round.frozen else None,
+            "committee_hash": committee.hash if committee else None,
+        }
+        self._store.release(attempt, batch_table(selection, self._library), released)
         return LoopState.MEASURE
-
-    def _batch_table(self, selection: Selection) -> pa.Table:
-        scored = selection.scored
-        nothing = pa.nulls(len(scored.rows), pa.string())
-        return pa.table(
-            {
-                "row": scored.rows,
-                "id": pa.array(self._library.ids(scored.rows), pa.string()),
-                "smiles": pa.array(self._library.smiles(scored.rows), pa.string()),
-                "role": pa.array([ROLES[role] for role in selection.roles], pa.string()),
-                "score": scored.primary,
-                "second_score": scored.secondary,
-                "prediction": pa.array(scored.prediction, from_pandas=True),
-                "uncertainty": pa.array(scored.uncertainty, from_pandas=True),
-                "plate": nothing,
-                "well": nothing,
-            }
-        )
 
     def _measure(self) -> LoopState:
         selection = self._round.selection
@@ -232,38 +280,22 @@ class CampaignLoop:
         self._round.readouts = readouts
         return LoopState.DECIDE
 
-    def _observe(self, attempt: Attempt, selection: Selection, readouts: Readouts) -> None:
-        self._sets.observe(selection.scored.rows, readouts.labels)
-        self._values.append(readouts.values)
-        self._roles.append(selection.roles)
-        self._feature_files.append(str(attempt.features_file))
-
     def _decide(self) -> LoopState:
         work = self._round
         assert work.selection is not None, "DECIDE follows MEASURE"
         assert work.readouts is not None, "DECIDE follows MEASURE"
         assert work.attempt is not None, "DECIDE follows MEASURE"
         n_before = self._sets.n_observed
-        self._observe(work.attempt, work.selection, work.readouts)
-        task, tolerance = self._config.task, self._config.stopping.tolerance
-        correct = is_correct(work.selection.scored.prediction, work.readouts.labels, task, tolerance)
-        top = work.selection.roles == ROLES.index("top")
-        if task == "regression" and tolerance is None:
-            # Right and wrong are not defined, so no row is evidence.
-            top = np.zeros_like(top)
-        evidence = RoundEvidence(
-            round=work.number,
-            n_target=self._sets.n_target,
-            n_observed=self._sets.n_observed,
-            n_inference=self._sets.n_inference,
-            n_batch=len(correct),
-            n_top=int(top.sum()),
-            n_top_correct=int((correct & top).sum()),
-        )
-        decision = self._backend.decide(evidence)
+        correct = self._history.correct(work.selection, work.readouts)
+        self._history.observe(work.attempt, work.selection, work.readouts)
+        decision = self._judge(work.selection, correct)
         if "inference_errors" in work.details:
             errors = work.details["inference_errors"] - int((~correct).sum())
             work.details["delivered_accuracy"] = 1.0 - errors / self._sets.n_target
+        roles = work.selection.roles
+        n_top = int((roles == _TOP).sum())
+        n_scored = int(np.isfinite(work.selection.scored.prediction).sum())
+        counts = self._config.task == "classification" or self._config.stopping.tolerance is not None
         record = {
             "fit_seconds": 0.0,
             "score_seconds": 0.0,
@@ -272,83 +304,128 @@ class CampaignLoop:
             "n_observed": n_before,
             "n_inference": self._sets.n_target - n_before,
             "fraction_acquired": n_before / self._sets.n_target,
-            "n_batch": evidence.n_batch,
-            "n_random": int((work.selection.roles == ROLES.index("random")).sum()),
-            "n_acquired": evidence.n_observed,
-            "batch_accuracy": evidence.n_top_correct / evidence.n_top if evidence.n_top else None,
+            "n_batch": len(roles),
+            "n_random": int((roles == _RANDOM).sum()),
+            "n_random_errors": int((~correct)[roles == _RANDOM].sum()) if n_scored else None,
+            "n_audit": int((roles == _AUDIT).sum()),
+            "n_finish": decision.n_finish,
+            "n_acquired": self._sets.n_observed,
+            "batch_accuracy": float(correct[roles == _TOP].mean()) if n_top and counts else None,
             "alpha": decision.alpha,
             "system_bound": decision.system_bound,
             "decision": decision.action,
             "reason": decision.reason,
+            "look": asdict(work.look) if work.look else None,
+            "frozen": str(work.frozen.relative_to(self._store.path)) if work.frozen else None,
+            "n_errors_audit": int((~correct)[roles == _AUDIT].sum()) if work.look else None,
             "round_seconds": time.perf_counter() - work.started,
         }
         self._store.commit(work.number, record)
         return self._after_commit(record)
 
+    def _judge(self, selection: Selection, correct: np.ndarray[Any, np.dtype[np.bool_]]) -> StopDecision:
+        """What the bound says of the batch, which the history holds already."""
+        if self._round.look is not None:
+            request = RankRequest(
+                directory=str(self._round.frozen),
+                rows=selection.scored.rows,
+                uncertainty=selection.scored.uncertainty,
+                tie_seed=self._seed("tie"),
+            )
+            ranks = self._backend.count_ranks(request)
+            return self._backend.decide_look(self._round.look, ranks, ~correct, self._affordable())
+        counts = self._config.task == "classification" or self._config.stopping.tolerance is not None
+        # Where right and wrong are not defined, or no model had spoken, no row is evidence.
+        known = np.isfinite(selection.scored.prediction) & counts
+        top, random = (known & (selection.roles == role) for role in (_TOP, _RANDOM))
+        evidence = RoundEvidence(
+            round=self._round.number,
+            n_target=self._sets.n_target,
+            n_observed=self._sets.n_observed,
+            n_inference=self._sets.n_inference,
+            n_batch=len(correct),
+            n_top=int(top.sum()),
+            n_top_correct=int((correct & top).sum()),
+            n_random=int(random.sum()),
+            n_random_correct=int((correct & random).sum()),
+            n_finish=int((selection.roles == _FINISH).sum()),
+        )
+        return self._backend.decide(evidence)
+
     def _after_commit(self, record: dict[str, Any]) -> LoopState:
-        self._records.append(record)
-        self._store.write_table("rounds.parquet", self._records, ROUND_SCHEMA)
-        if record["decision"] == "stop" and self._stop_round is None:
-            self._stop_round = self._round.number
+        stopped_before = self._history.stop_round is not None
+        self._history.records.append(record)
+        self._store.write_table("rounds.parquet", self._history.records, ROUND_SCHEMA)
+        if record["decision"] == "finish":
+            work = self._round
+            self._round = _Round(work.number + 1, time.perf_counter(), self._committee(), frozen=work.frozen)
+            self._round.details = metrics_after(record, self._sets.n_target)
+            return LoopState.FINISH
+        if record["decision"] == "stop" and not stopped_before:
             return LoopState.DELIVER
         return self._next_round()
 
     def _next_round(self) -> LoopState:
-        last = self._records[-1]
+        last = self._history.records[-1]
         exhausted = last["n_batch"] == 0 or self._sets.n_inference == 0
-        if exhausted or (self._stop_round is not None and not self._config.stopping.continue_after_stop):
+        stopped = self._history.stop_round is not None
+        if exhausted or (stopped and not self._config.stopping.continue_after_stop):
             return LoopState.DONE
         self._round = _Round(self._round.number + 1, time.perf_counter())
         return LoopState.FIT
 
+    def _committee(self) -> Committee | None:
+        """The model of the round: in memory, or of a restored round from the store; never a new one."""
+        if self._round.committee is None and self._round.attempt is not None:
+            files = sorted(self._round.attempt.committee_dir.glob("*.safetensors"))
+            weights = tuple(load_member(file) for file in files)
+            return Committee(committee_hash(weights), weights) if weights else None
+        return self._round.committee
+
     def _deliver(self) -> LoopState:
-        work = self._round
-        assert work.attempt is not None, "DELIVER follows DECIDE"
-        committee = work.committee or self._stored_committee(work.attempt)
-        order = np.argsort(self._sets.rows)
-        rounds = np.repeat(np.arange(len(self._roles), dtype=np.int32), [len(roles) for roles in self._roles])
+        self._round.committee = self._committee()
+        if self._round.frozen is None:
+            self._freeze(np.empty(0, np.int64))
+        certificate = make_certificate(self._config, self._store.manifest, self._history, self._round.committee)
+        if certificate is not None:
+            self._store.certify(certificate)
         request = HybridRequest(
-            round=work.number,
             inference=self._sets.packed_inference(),
-            rows=self._sets.rows[order],
-            labels=self._sets.labels[order],
-            values=np.concatenate(self._values)[order],
-            rounds=rounds[order],
-            roles=np.concatenate(self._roles)[order],
+            **self._history.measured(),
             classes=self._classes,
-            only_label=float(self._sets.labels[0]),
-            committee_hash=committee.hash if committee else "",
+            committee_hash=self._round.committee.hash if self._round.committee else "",
             campaign_id=self._store.manifest["campaign_id"],
-            predictions_dir=str(work.attempt.predictions_dir),
+            certificate_id=certificate["certificate_id"] if certificate else "",
+            predictions_dir=str(self._round.frozen),
             hybrid_dir=str(self._store.hybrid_dir),
         )
-        self._backend.write_hybrid(request, committee)
-        self._store.mark_delivered({"round": work.number, "n_measured": len(order), "n_rows": self._sets.n_target})
+        self._backend.write_hybrid(request)
+        self._store.mark_delivered({"round": self._round.number, "n_measured": self._sets.n_observed})
         return self._next_round()
-
-    @staticmethod
-    def _stored_committee(attempt: Attempt) -> Committee | None:
-        """The model that decided a restored round: it is delivered, never a new one."""
-        weights = tuple(load_member(file) for file in sorted(attempt.committee_dir.glob("*.safetensors")))
-        return Committee(committee_hash(weights), weights) if weights else None
 
     def _restore(self, files: RoundFiles) -> None:
         """Take over a released round from the store; a committed one is history, an open one is where to go on."""
-        table = files.read_batch()
-        roles = np.array([ROLES.index(role) for role in table["role"].to_pylist()], np.int8)
-        columns = ("row", "score", "second_score", "prediction", "uncertainty")
-        scored = ScoredRows(*(table[name].to_numpy() for name in columns))
         if self._round.number != files.round:
             self._round = _Round(files.round, time.perf_counter())
-        work = self._round
-        work.attempt, work.selection = files.attempt, Selection(scored, roles)
-        work.details = {name: files.released[name] for name in files.released if name in ROUND_SCHEMA.names}
+        work, released = self._round, files.released
+        work.attempt, work.selection = files.attempt, selection_of(files.read_batch())
+        work.look = LookPlan(**_as_plan(released["look"])) if released["look"] else None
+        work.frozen = self._store.path / released["frozen"] if released["frozen"] else None
+        work.committee = None
+        kept = ("predictions", "audit_seed", "forecast_errors", *ROUND_SCHEMA.names)
+        work.details = {name: released[name] for name in kept if name in released}
         if files.committed is None:
             self._state = LoopState.MEASURE
             return
         readouts = self._store.read_readouts(files.committed["readouts_sha256"])
-        values = readouts["value"].to_numpy()
-        self._observe(work.attempt, work.selection, Readouts(readouts["label"].to_numpy(), values))
+        told = Readouts(readouts["label"].to_numpy(), readouts["value"].to_numpy())
+        self._history.observe(work.attempt, work.selection, told)
         self._state = self._after_commit(dict(files.committed))
         if self._state is LoopState.DELIVER and self._store.is_delivered():
             self._state = self._next_round()
+
+
+def _as_plan(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored look as arguments of `LookPlan`: JSON knows no tuples."""
+    loss = stored["expected_loss"]
+    return {**stored, "expected_loss": tuple(loss) if loss is not None else None}

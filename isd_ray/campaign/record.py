@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from isd_ray.config import CampaignConfig
+from isd_ray.core.certify import accuracy_interval
 from isd_ray.core.metrics import accuracy, mean_absolute_error, mean_squared_error, system_accuracy
 from isd_ray.messages import ScoreReport
 
@@ -19,12 +20,17 @@ ROUND_SCHEMA = pa.schema(
         ("fraction_acquired", pa.float64()),
         ("n_batch", pa.int64()),
         ("n_random", pa.int64()),
+        ("n_random_errors", pa.int64()),
+        ("n_audit", pa.int64()),
+        ("n_errors_audit", pa.int64()),
+        ("n_finish", pa.int64()),
         ("n_acquired", pa.int64()),
         ("batch_accuracy", pa.float64()),
         ("alpha", pa.float64()),
         ("system_bound", pa.float64()),
         ("decision", pa.string()),
         ("reason", pa.string()),
+        ("forecast_errors", pa.float64()),
         ("validation_loss", pa.float64()),
         ("epochs", pa.float64()),
         ("fit_seconds", pa.float64()),
@@ -49,6 +55,10 @@ the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. The
 `n_acquired` counts it in, `alpha`, `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the
 true accuracy of the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that
 need known labels are null in a real screen; accuracies of a regression are null without a tolerance.
+
+`system_bound` is the paper's bound under the rules `paper` and `none`; under `certify` and `pac` it is the exact bound
+of the round's random rows alone. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a
+finish.
 """
 
 
@@ -75,25 +85,63 @@ def simulation_metrics(report: ScoreReport, n_target: int, config: CampaignConfi
     return metrics
 
 
+def metrics_after(record: Mapping[str, Any], n_target: int) -> dict[str, float]:
+    """True accuracies of a round's model once its batch, an audit, is measured: where the finish begins."""
+    metrics = {name: record[name] for name in ("test_accuracy", "test_mse", "test_mae") if name in record}
+    if "inference_errors" in record:
+        errors = record["inference_errors"] - record["n_errors_audit"]
+        metrics["inference_errors"] = errors
+        metrics["inference_accuracy"] = 1.0 - errors / (n_target - record["n_acquired"])
+        metrics["system_accuracy"] = 1.0 - errors / n_target
+    return metrics
+
+
 def oracle_fraction(rounds: Sequence[Mapping[str, Any]], gamma: float) -> float | None:
     """Least share acquired at which the screen was truly above gamma; None if it never was or labels are not known."""
     reached = [row["fraction_acquired"] for row in rounds if (row.get("system_accuracy") or 0.0) > gamma]
     return min(reached, default=None)
 
 
+def random_share_interval(
+    rounds: Sequence[Mapping[str, Any]], n_target: int, delta: float
+) -> dict[str, float | int] | None:
+    """Interval of the accuracy at the last round with scored random rows, confidence 1 - delta; None without such.
+
+    Exact for that round's model and observation set (`accuracy_interval`); a model fitted afterwards is another one.
+    """
+    scored = [row for row in rounds if row["n_random"] and row["n_random_errors"] is not None]
+    if not scored:
+        return None
+    last = scored[-1]
+    low, high = accuracy_interval(last["n_random_errors"], last["n_random"], last["n_inference"], n_target, 1.0 - delta)
+    return {"low": low, "high": high, "confidence": 1.0 - delta, "round": last["round"], "n_random": last["n_random"]}
+
+
 def summarise(
-    config: CampaignConfig, rounds: Sequence[Mapping[str, Any]], n_target: int, campaign_id: str
+    config: CampaignConfig,
+    rounds: Sequence[Mapping[str, Any]],
+    n_target: int,
+    manifest: Mapping[str, Any],
+    certified: bool,
 ) -> dict[str, Any]:
     """The numbers of ``summary.json`` that the rounds yield; the first round that decided to stop is the stop.
 
-    `certified` is whether a rule with a proven guarantee decided; the paper's rule is a heuristic, and `claim` says so.
+    `certified` is whether there is a certificate, or everything was measured: the paper's rule is a heuristic, and
+    `claim` says so.
     """
     stop = next(row for row in rounds if row["decision"] == "stop")
-    by_rule = config.stopping.rule == "paper" and (stop["system_bound"] or 0.0) > config.stopping.gamma
     complete = stop["n_acquired"] == n_target
-    claims = {True: "measured completely", False: "heuristic bound of the paper" if by_rule else "no claim"}
+    by_paper = config.stopping.rule == "paper" and (stop["system_bound"] or 0.0) > config.stopping.gamma
+    if complete:
+        claim, claimed = "measured completely", 1.0
+    elif certified:
+        claim, claimed = "certified by a random audit", config.stopping.gamma
+    elif by_paper:
+        claim, claimed = "heuristic bound of the paper", stop["system_bound"]
+    else:
+        claim, claimed = "NOT CERTIFIED", None
     return {
-        "campaign_id": campaign_id,
+        "campaign_id": manifest["campaign_id"],
         "name": config.name,
         "task": config.task,
         "acquisition": config.acquisition_name,
@@ -103,13 +151,15 @@ def summarise(
         "seed": config.seed,
         "stopped_at_round": stop["round"],
         "stop_reason": stop["reason"],
-        "claim": claims[complete],
-        "certified": complete,
-        "accuracy_claimed": stop["system_bound"] if by_rule or complete else None,
+        "claim": claim,
+        "certified": certified or complete,
+        "accuracy_claimed": claimed,
+        "accuracy_interval": random_share_interval(rounds, n_target, config.stopping.delta),
         "n_target": n_target,
         "n_acquired": stop["n_acquired"],
         "n_predicted": n_target - stop["n_acquired"],
         "fraction_acquired": stop["n_acquired"] / n_target,
+        "n_audited": sum(row["n_audit"] for row in rounds),
         "system_accuracy": stop.get("delivered_accuracy"),
         "test_accuracy": stop.get("test_accuracy"),
         "system_mse": stop.get("system_mse"),

@@ -13,18 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.acquisition import Candidates, acquisition_for
+from isd_ray.core.certify import count_preceding
 from isd_ray.core.features import Features
 from isd_ray.core.metrics import evaluate, merge_evaluations
 from isd_ray.core.predictions import predict
-from isd_ray.core.seeding import derive_seed
+from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.topk import concatenate_rows, top_k
+from isd_ray.core.trigger import N_BINS, uncertainty_bins
 from isd_ray.data.features_file import write_features
-from isd_ray.data.hybrid import write_hybrid_part, write_predictions_part
+from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
+from isd_ray.data.predictions import part_name, read_predictions, write_predictions
 from isd_ray.messages import (
     Committee,
     Evaluation,
+    Frozen,
     HybridRequest,
+    PredictRequest,
+    RankRequest,
     Rows,
     ScoredRows,
     ScoreReport,
@@ -55,9 +61,16 @@ def merge_scores(parts: Sequence[ShardScores], k: int, tie_seed: int, test: Eval
         n_scored=sum(part.n_scored for part in parts),
         top=top_k(concatenate_rows([part.top for part in parts]), k, tie_seed),
         watched=concatenate_rows([part.watched for part in parts]),
+        histogram=np.sum([part.histogram for part in parts], axis=0),
         evaluation=merge_evaluations(evaluations) if evaluations else None,
         test=test,
     )
+
+
+def merge_frozen(parts: Sequence[tuple[str, ScoredRows]]) -> Frozen:
+    """The answers of `ShardScorer.freeze` for all parts, in their order."""
+    files = {part_name(number): sha256 for number, (sha256, _) in enumerate(parts)}
+    return Frozen(files, concatenate_rows([chosen for _, chosen in parts]))
 
 
 def whole_library_request(round_number: int, n_rows: int) -> ScoreRequest:
@@ -111,6 +124,7 @@ class ShardScorer:
         pending: list[ScoredRows] = []
         watched: list[ScoredRows] = []
         evaluations: list[Evaluation] = []
+        histogram = np.zeros(N_BINS, np.int64)
         n_scored = 0
         for block in range(shard.first_block, shard.stop_block):
             scored = self._score_block(request, shard.library, block, committee)
@@ -122,6 +136,8 @@ class ShardScorer:
                 evaluations.append(
                     evaluate(scored.prediction, truth[scored.rows], config.task, config.stopping.tolerance)
                 )
+            if committee is not None:
+                histogram += np.bincount(uncertainty_bins(scored.uncertainty), minlength=N_BINS)
             watched.append(scored.take(np.isin(scored.rows, request.watch, assume_unique=True)))
             if request.k:
                 pending.append(top_k(scored, request.k, request.tie_seed))
@@ -132,6 +148,7 @@ class ShardScorer:
             n_scored=n_scored,
             top=top_k(concatenate_rows(pending), request.k, request.tie_seed),
             watched=concatenate_rows(watched),
+            histogram=histogram,
             evaluation=merge_evaluations(evaluations) if truth is not None else None,
             seconds=time.perf_counter() - start,
         )
@@ -140,23 +157,40 @@ class ShardScorer:
         """Write the features of `rows` of the target set, in that order, for the trainers."""
         write_features(self._library("target").features(rows), Path(file))
 
-    def write_hybrid(self, request: HybridRequest, part: int, committee: Committee | None) -> None:
-        """Predict the inference rows of one library part and write its predictions and its lines of the hybrid screen.
+    def freeze(
+        self, request: PredictRequest, part: int, committee: Committee | None, rows: Rows
+    ) -> tuple[str, ScoredRows]:
+        """Predict the inference rows of one library part and write them down.
 
-        Files go by library part, not by shard, so their bytes do not depend on the number of scorers.
+        Files go by library part, not by shard, so their bytes do not depend on the number of scorers. Returns the
+        file's SHA-256 and the predictions of those of `rows` that lie in the part.
         """
-        library = self._library("target")
         plain = ScoreRequest(request.round, 0, 0, request.inference, np.empty(0, np.int64))
-        scored = [
-            rows
-            for block in library.part_blocks(part)
-            if (rows := self._score_block(plain, "target", block, committee)) is not None
-        ]
-        predictions = concatenate_rows(scored)
+        blocks = self._library("target").part_blocks(part)
+        scored = [self._score_block(plain, "target", block, committee) for block in blocks]
+        predictions = concatenate_rows([block for block in scored if block is not None])
         if committee is None:
             predictions = replace(predictions, prediction=np.full(len(predictions.rows), request.only_label))
-        write_predictions_part(predictions, part, request)
-        write_hybrid_part(library, predictions, part, request)
+        sha256 = write_predictions(predictions, Path(request.directory), part)
+        return sha256, predictions.take(np.isin(predictions.rows, rows, assume_unique=True))
+
+    def count_ranks(self, request: RankRequest, part: int) -> NDArray[np.int64]:
+        """How many of a part's frozen predictions come before each audited row, int64 (m,)."""
+        frozen = read_predictions(Path(request.directory), part)
+        return count_preceding(
+            request.uncertainty,
+            tie_keys(request.tie_seed, request.rows),
+            frozen.uncertainty,
+            tie_keys(request.tie_seed, frozen.rows),
+        )
+
+    def most_uncertain(self, directory: str, n: int, tie_seed: int, part: int) -> ScoredRows:
+        """The n most uncertain of a part's frozen predictions, in the order of `count_ranks`."""
+        return top_k(read_predictions(Path(directory), part), n, tie_seed)
+
+    def write_hybrid(self, request: HybridRequest, part: int) -> None:
+        """Write one part's lines of the hybrid screen from its frozen predictions and the readouts."""
+        write_hybrid_part(self._library("target"), part, request)
 
     def _score_block(
         self, request: ScoreRequest, name: str, block: int, committee: Committee | None

@@ -9,20 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.topk import concatenate_rows
+from isd_ray.core.trigger import ranks_from_histogram
 from isd_ray.messages import ROLES, Role, ScoredRows, ScoreReport
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A batch: rows with scores and predictions, and the role of each as an index into `ROLES` (int8)."""
+    """A batch.
+
+    Attributes
+    ----------
+    scored:
+        Its rows with scores and predictions.
+    roles:
+        int8 (n,): the role of each as an index into `ROLES`.
+    ranks:
+        float64 (n,): about how many rows of the inference set were more uncertain; NaN where no model had scored them.
+    """
 
     scored: ScoredRows
     roles: NDArray[np.int8]
+    ranks: NDArray[np.float64]
 
     @classmethod
-    def of(cls, scored: ScoredRows, role: Role) -> Selection:
-        """Rows that share one role."""
-        return cls(scored, np.full(len(scored.rows), ROLES.index(role), np.int8))
+    def of(cls, scored: ScoredRows, role: Role, histogram: NDArray[np.int64] | None = None) -> Selection:
+        """Rows that share one role; ranks by the histogram of the inference set's uncertainties."""
+        n = len(scored.rows)
+        ranks = np.full(n, np.nan) if histogram is None else ranks_from_histogram(histogram, scored.uncertainty)
+        return cls(scored, np.full(n, ROLES.index(role), np.int8), ranks)
 
 
 def random_count(batch_size: int, random_share: float) -> int:
@@ -43,6 +57,10 @@ def choose(report: ScoreReport, n_batch: int) -> Selection:
     """
     rest = report.top.take(~np.isin(report.top.rows, report.watched.rows))
     top = rest.take(np.arange(n_batch - len(report.watched.rows)))
-    random = Selection.of(report.watched, "random")
-    best = Selection.of(top, "top")
-    return Selection(concatenate_rows([random.scored, best.scored]), np.concatenate([random.roles, best.roles]))
+    random = Selection.of(report.watched, "random", report.histogram)
+    best = Selection.of(top, "top", report.histogram)
+    return Selection(
+        concatenate_rows([random.scored, best.scored]),
+        np.concatenate([random.roles, best.roles]),
+        np.concatenate([random.ranks, best.ranks]),
+    )

@@ -6,10 +6,11 @@ from enum import Enum
 
 
 class LoopState(Enum):
-    """One step of Algorithm 1 of the paper; each is left by one call of `CampaignLoop.advance`."""
+    """One step of Algorithm 1 of the paper, or of a finish; each is left by one call of `CampaignLoop.advance`."""
 
     FIT = "fit"
     SCORE = "score"
+    FINISH = "finish"
     RELEASE = "release"
     MEASURE = "measure"
     DECIDE = "decide"

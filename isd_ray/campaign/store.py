@@ -287,6 +287,16 @@ class CampaignStore:
         """Where the hybrid screen lies."""
         return self.path / "hybrid"
 
+    def certify(self, certificate: Mapping[str, Any]) -> None:
+        """Write the certificate; a resumed campaign finds its own there."""
+        if put_if_absent(self.path / "certificate.json", canonical_json(certificate)):
+            self.append_event("certificate", {"certificate_id": certificate["certificate_id"]})
+
+    def certificate(self) -> dict[str, Any] | None:
+        """The content of ``certificate.json``; None without one."""
+        file = self.path / "certificate.json"
+        return _read_json(file) if file.is_file() else None
+
     def mark_delivered(self, details: Mapping[str, Any]) -> None:
         """Note that the hybrid screen is complete."""
         if put_if_absent(self.path / "delivered.json", canonical_json(details)):

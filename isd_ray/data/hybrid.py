@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.data.library import Library
+from isd_ray.data.predictions import part_name, read_predictions, replace_table
 from isd_ray.messages import ROLES, HybridRequest, ScoredRows
 
 HYBRID_SCHEMA = pa.schema(
@@ -39,22 +39,14 @@ HYBRID_SCHEMA = pa.schema(
 `source` is measured or predicted. `label` is the class; null for a regression. `value` is the raw readout of a measured
 compound, or a regression's prediction. `confidence` is the probability of the predicted class, `uncertainty` one minus
 it or the committee's standard deviation; both are null for measured compounds. `round` and `role` say when and why a
-compound was measured, `committee_hash` which model predicted it. Plates and certificates are null in a simulation.
+compound was measured, `committee_hash` which model predicted it. Plates are null in a simulation.
 """
 
 
-def write_predictions_part(predictions: ScoredRows, part: int, request: HybridRequest) -> None:
-    """Write the predictions of one library part: row, prediction, uncertainty."""
-    folder = Path(request.predictions_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    table = pa.table(
-        {"row": predictions.rows, "prediction": predictions.prediction, "uncertainty": predictions.uncertainty}
-    )
-    _replace(table, folder / f"part-{part:05d}.parquet")
-
-
-def write_hybrid_part(library: Library, predictions: ScoredRows, part: int, request: HybridRequest) -> None:
+def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> None:
     """Write the lines of one library part; every row of it is measured or predicted, and none is both.
+
+    Predictions are the frozen ones; those of rows that were measured after the freeze are left out.
 
     Raises
     ------
@@ -63,6 +55,9 @@ def write_hybrid_part(library: Library, predictions: ScoredRows, part: int, requ
     """
     first, stop = library.part_rows_range(part)
     low, high = np.searchsorted(request.rows, (first, stop)).tolist()
+    predictions = read_predictions(Path(request.predictions_dir), part)
+    left = np.unpackbits(request.inference[first // 8 : (stop + 7) // 8], count=stop - first).astype(np.bool_)
+    predictions = predictions.take(left[predictions.rows - first])
     lines = pa.concat_tables([_measured(request, low, high), _predicted(request, predictions)]).sort_by("row")
     rows = np.arange(first, stop)
     if not np.array_equal(lines["row"].to_numpy(), rows):
@@ -71,10 +66,11 @@ def write_hybrid_part(library: Library, predictions: ScoredRows, part: int, requ
     columns["id"] = pa.array(library.ids(rows), pa.string())
     columns["smiles"] = pa.array(library.smiles(rows), pa.string())
     columns["campaign_id"] = pa.array([request.campaign_id] * len(rows), pa.string())
+    columns["certificate_id"] = pa.array([request.certificate_id or None] * len(rows), pa.string())
     table = pa.table([columns[name] for name in HYBRID_SCHEMA.names], schema=HYBRID_SCHEMA)
     folder = Path(request.hybrid_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(table, folder / f"part-{part:05d}.parquet")
+    replace_table(table, folder / part_name(part))
 
 
 def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:
@@ -116,10 +112,3 @@ def _lines(**columns: Any) -> pa.Table:
 
 def _class_names(labels: NDArray[np.float64], classes: tuple[str, ...]) -> list[str | None]:
     return [classes[int(label)] for label in labels] if classes else [None] * len(labels)
-
-
-def _replace(table: pa.Table, path: Path) -> None:
-    """Write atomically: a repeated call replaces the file by an equal one, and no reader sees half of it."""
-    temporary = path.with_name(f".{path.name}.partial")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)

@@ -88,10 +88,11 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
         for progress in run(setup):
             watcher.step(config.name, progress)
         rounds = _read_rounds(path)
-        summary = summarise(config, rounds, setup.n_target, store.manifest["campaign_id"])
+        certificate = store.certificate()
+        summary = summarise(config, rounds, setup.n_target, store.manifest, certificate is not None)
         if config.simulation.random_baseline:
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
-    return _finish(path, summary, rounds)
+    return _finish(path, summary, rounds, certificate)
 
 
 def run(setup: CampaignSetup) -> Generator[Progress, None, None]:
@@ -180,9 +181,14 @@ def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> f
     return 1.0
 
 
-def _finish(path: Path, summary: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]) -> SimulationResult:
+def _finish(
+    path: Path,
+    summary: Mapping[str, Any],
+    rounds: Sequence[Mapping[str, Any]],
+    certificate: Mapping[str, Any] | None,
+) -> SimulationResult:
     """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
-    page = render_report(summary, rounds, (path / "config.toml").read_text(encoding="utf-8"))
+    page = render_report(summary, rounds, (path / "config.toml").read_text(encoding="utf-8"), certificate)
     (path / "report.html").write_text(page, encoding="utf-8")
     (path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return SimulationResult(path, summary)

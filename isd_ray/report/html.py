@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.report.plots import rounds_figure
 from isd_ray.report.words import summary_lines
 
@@ -16,6 +17,8 @@ COLUMNS = {
     "n_observed": "observed",
     "n_batch": "batch",
     "fraction_acquired": "acquired",
+    "n_audit": "audit",
+    "n_errors_audit": "errors in it",
     "batch_accuracy": "batch accuracy",
     "alpha": "α",
     "system_bound": "bound",
@@ -36,7 +39,12 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def render_report(summary: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]], config_toml: str) -> str:
+def render_report(
+    summary: Mapping[str, Any],
+    rounds: Sequence[Mapping[str, Any]],
+    config_toml: str,
+    certificate: Mapping[str, Any] | None,
+) -> str:
     """The page as a string.
 
     Parameters
@@ -47,6 +55,8 @@ def render_report(summary: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]
         The rows of ``rounds.parquet``.
     config_toml:
         The resolved configuration.
+    certificate:
+        The content of ``certificate.json``, if there is one.
     """
     shown = [name for name in COLUMNS if any(row.get(name) is not None for row in rounds)]
     gamma = summary["gamma"] if summary["rule"] != "none" else None
@@ -60,6 +70,7 @@ def render_report(summary: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]
         rows=[[_cell(row.get(name)) for name in shown] for row in rounds],
         figure=base64.b64encode(rounds_figure(rounds, gamma)).decode(),
         heuristic=summary["rule"] == "paper",
+        certificate=certificate_lines(certificate) if certificate else [],
         campaign_id=summary["campaign_id"],
         config=config_toml,
     )

@@ -55,7 +55,7 @@ def rounds_figure(rows: Rows, gamma: float | None) -> bytes:
         ("system_accuracy", "true system accuracy"),
         ("inference_accuracy", "true accuracy on the inference set"),
         ("batch_accuracy", "accuracy on the acquired batch"),
-        ("system_bound", "the paper's bound (heuristic)"),
+        ("system_bound", "bound"),
     )
     for index, (column, label) in enumerate(lines):
         x, y = _series(rows, column)

@@ -16,6 +16,7 @@ from isd_ray.messages import Progress
 PHASES = {
     "fit": "fitting the committee",
     "score": "scoring the inference set",
+    "finish": "choosing the finish of a passed look",
     "release": "freezing the batch",
     "measure": "measuring the batch",
     "decide": "bounding the accuracy",

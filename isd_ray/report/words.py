@@ -12,6 +12,21 @@ def _percent(value: float) -> str:
     return f"{value:.1%}"
 
 
+def _claim(summary: Mapping[str, Any]) -> str:
+    if summary["accuracy_claimed"] is None:
+        interval = summary["accuracy_interval"]
+        if interval is None:
+            return "none: NOT CERTIFIED"
+        between = f"{_percent(interval['low'])} and {_percent(interval['high'])}"
+        return f"none: NOT CERTIFIED; by the random rows of round {interval['round']} between {between}"
+    if summary["n_predicted"] == 0:
+        return "100%: everything is measured"
+    above = f"above {_percent(summary['gamma'])}"
+    if summary["certified"]:
+        return f"{above} with confidence {_percent(1 - summary['delta'])}, certified by a random audit"
+    return f"{above} at a nominal risk of {_percent(summary['delta'])} ({summary['claim']})"
+
+
 def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The summary as (what, answer) pairs."""
     n_target = summary["n_target"]
@@ -20,12 +35,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Acquired (measured)", f"{summary['n_acquired']:,} ({_percent(summary['fraction_acquired'])})"),
         ("Predicted", f"{summary['n_predicted']:,} ({_percent(summary['n_predicted'] / n_target)})"),
     ]
-    if summary["accuracy_claimed"] is None:
-        lines.append(("Accuracy claimed", "none: no rule decided"))
-    else:
-        risk = "" if summary["certified"] else f", at a nominal risk of {_percent(summary['delta'])}"
-        claimed = f"above {_percent(summary['gamma'])}{risk} ({summary['claim']})"
-        lines.append(("Accuracy claimed", claimed))
+    lines.append(("Accuracy claimed", _claim(summary)))
     if summary["system_accuracy"] is not None:
         lines.append(("Accuracy true (the labels are known)", _percent(summary["system_accuracy"])))
     if summary.get("system_mse") is not None:

@@ -19,11 +19,15 @@ def batches(path) -> list:
     return [pq.read_table(file) for file in sorted(path.glob("rounds/*/attempt-*/batch.parquet"))]
 
 
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("screen", ["paper", "certified", "regression"])
 def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
-    task, make_config, regression, ray_cluster, tmp_path
+    screen, make_config, regression, ray_cluster, tmp_path
 ):
-    changes = regression if task == "regression" else {"acquisition": {"batch_size": 120, "random_share": 0.1}}
+    changes = {
+        "paper": {"acquisition": {"batch_size": 120, "random_share": 0.1}},
+        "certified": {"stopping": {"rule": "certify", "gamma": 0.8}},
+        "regression": regression,
+    }[screen]
     local = simulate(make_config(**changes), tmp_path / "local")
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
     for name, layout in LAYOUTS.items():
@@ -32,6 +36,10 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
         assert other.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
         assert other.hybrid.equals(local.hybrid)
         assert other.summary["stopped_at_round"] == local.summary["stopped_at_round"]
+        assert (other.path / "certificate.json").is_file() == (screen == "certified")
+        if screen == "certified":
+            certificates = [(run.path / "certificate.json").read_bytes() for run in (local, other)]
+            assert certificates[0] == certificates[1]
 
 
 def test_another_seed_chooses_other_rows(make_config, tmp_path):

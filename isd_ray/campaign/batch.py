@@ -1,0 +1,39 @@
+"""The frozen batch as a table, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from isd_ray.campaign.selection import Selection
+from isd_ray.data.library import Library
+from isd_ray.messages import ROLES, ScoredRows
+
+_SCORED = ("row", "score", "second_score", "prediction", "uncertainty")
+
+
+def batch_table(selection: Selection, library: Library) -> pa.Table:
+    """What is released: rows with id, structure, role and what the model says of them (null before there is one)."""
+    scored = selection.scored
+    nothing = pa.nulls(len(scored.rows), pa.string())
+    return pa.table(
+        {
+            "row": scored.rows,
+            "id": pa.array(library.ids(scored.rows), pa.string()),
+            "smiles": pa.array(library.smiles(scored.rows), pa.string()),
+            "role": pa.array([ROLES[role] for role in selection.roles], pa.string()),
+            "score": scored.primary,
+            "second_score": scored.secondary,
+            "prediction": pa.array(scored.prediction, from_pandas=True),
+            "uncertainty": pa.array(scored.uncertainty, from_pandas=True),
+            "rank": pa.array(selection.ranks, from_pandas=True),
+            "plate": nothing,
+            "well": nothing,
+        }
+    )
+
+
+def selection_of(table: pa.Table) -> Selection:
+    """The selection that `batch_table` wrote."""
+    roles = np.array([ROLES.index(role) for role in table["role"].to_pylist()], np.int8)
+    return Selection(ScoredRows(*(table[name].to_numpy() for name in _SCORED)), roles, table["rank"].to_numpy())

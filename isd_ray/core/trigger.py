@@ -1,0 +1,216 @@
+"""Forecasts of a new model's errors on the inference set: they plan when an audit is worth its wells.
+
+Planning only. Nothing here touches the validity of a stop, which the audit alone decides (`isd_ray.core.certify`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats = NDArray[np.float64]
+
+_FORGETTING = 3.0
+"""A batch weighs (n_observed then / n_observed now) to this power; measured over the scenarios of the benchmark."""
+_TREND_PRIOR = (np.array([0.0, 0.0, 0.0, 0.5]), np.array([30.0, 3.0, 10.0, 0.5]))
+"""Means and standard deviations of the coefficients of `_rank_features`. All but the last only keep a fit finite when
+all rows are right, or all wrong; the last says that odds of an error fall with the square root of the training set."""
+_PLATT_BATCHES = 5
+_PLATT_PRIOR = (np.array([0.0, 1.0]), np.array([30.0, 3.0]))
+_NEWTON_STEPS = 25
+_QUADRATURE = 400
+"""Points of a sum over ranks."""
+_SURE = 1e-12
+"""Least uncertainty of which a logit is taken."""
+N_BINS = 1 << 15
+"""Bins of `uncertainty_bins`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """Readouts of one batch beside what the model had said before it saw them.
+
+    Of every acquisition batch that a committee scored, and of the audit of every failed look (all its rows are random).
+
+    Attributes
+    ----------
+    n_inference:
+        Size of the inference set that was scored, the batch included.
+    uncertainty:
+        float32 (k,): the model's uncertainty, in any unit for `trend`; for `platt` in [0, 1].
+    rank:
+        float64 or int64 (k,): how many rows of the inference set were more uncertain (0 is the most uncertain row).
+        Ranks read off a histogram are good enough (`ranks_from_histogram`).
+    loss:
+        float64 (k,): 1 where the prediction was wrong, else 0; a panel row's loss may lie between.
+    is_random:
+        bool (k,): drawn uniformly from the whole inference set.
+    """
+
+    n_inference: int
+    uncertainty: NDArray[np.float32]
+    rank: NDArray[np.generic]
+    loss: _Floats
+    is_random: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Uncertainties of a whole inference set, counted in bins; counts of shards add up.
+
+    Attributes
+    ----------
+    centres:
+        float64 (n_bins,), ascending: the uncertainty that stands for a bin.
+    counts:
+        int64 (n_bins,).
+    """
+
+    centres: _Floats
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Expected errors of the present model: on the inference set, and among the next batch's rows."""
+
+    errors: float
+    next_batch: float
+
+
+def uncertainty_bins(uncertainty: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Bin of each uncertainty, in 0 … `N_BINS` - 1: the leading 16 bits of its float32.
+
+    For non-negative numbers the bits ascend with the value, so bins are 0.4 to 0.8 % wide at every scale, and shards
+    need not agree on a range. Negative zero counts as zero.
+    """
+    return (np.abs(uncertainty).astype(np.float32).view(np.uint32) >> np.uint32(16)).astype(np.int64)
+
+
+def bin_centres() -> _Floats:
+    """The uncertainty in the middle of each bin of `uncertainty_bins`, float64 (N_BINS,); infinite where none is."""
+    bits = (np.arange(N_BINS, dtype=np.uint32) << np.uint32(16)) + np.uint32(1 << 15)
+    values = bits.view(np.float32)
+    return np.where(np.isnan(values), np.float32(np.inf), values).astype(np.float64)
+
+
+def ranks_from_histogram(counts: NDArray[np.int64], uncertainty: NDArray[np.float32]) -> _Floats:
+    """About how many rows are more uncertain, for each uncertainty: rows of higher bins and half of its own."""
+    above = np.cumsum(counts[::-1])[::-1]
+    bins = uncertainty_bins(uncertainty)
+    return above[bins] - 0.5 * counts[bins] - 0.5
+
+
+def forecast_trend(
+    batches: Sequence[ScoredBatch], n_target: int, n_inference: int, n_batch: int, n_random: int
+) -> Forecast | None:
+    """Forecast from ranks alone, which keep their meaning when a refit changes the scale of confidences.
+
+    A logistic regression of the loss on log(rank / n), rank / n and the age of the batch, over all rows learnt from.
+    Age is the growth of the observation set since, log(n_observed now / then): errors fall with the size of the
+    training set rather than with the number of rounds. Older batches weigh less.
+
+    Parameters
+    ----------
+    batches:
+        What has been learnt so far, oldest first.
+    n_target, n_inference:
+        Size of the target set, and of the inference set that the present model predicts.
+    n_batch, n_random:
+        Size of the next batch, and of its random part.
+
+    Returns
+    -------
+    Forecast or None
+        None before one batch has been scored.
+    """
+    if not batches or n_inference == 0:
+        return None
+    u = np.concatenate([(np.asarray(batch.rank, np.float64) + 0.5) / batch.n_inference for batch in batches])
+    loss = np.concatenate([batch.loss for batch in batches])
+    # A batch more on both sides, so that the first rounds of a campaign are not ages apart.
+    size_now = n_target - n_inference + n_batch
+    growth = [math.log(size_now / (n_target - batch.n_inference + n_batch)) for batch in batches]
+    age = np.repeat(growth, [len(batch.loss) for batch in batches])
+    weights = np.exp(-_FORGETTING * age)
+    coefficients = _logistic_fit(_rank_features(u, age), loss, weights, _TREND_PRIOR)
+    edges = np.exp(np.linspace(math.log(0.5), math.log(n_inference), _QUADRATURE + 1))
+    edges[0] = 0.0
+    middle = (edges[1:] + edges[:-1]) / 2.0 / n_inference
+    rates = _sigmoid(_rank_features(middle, np.zeros(_QUADRATURE)) @ coefficients)
+    total = float(rates @ np.diff(edges))
+    n_top = min(n_batch, n_inference) - min(n_random, n_inference)
+    top = float(rates @ np.diff(np.minimum(edges, n_top)))
+    return Forecast(total, min(total, top + total * min(1.0, n_random / n_inference)))
+
+
+def forecast_platt(
+    batches: Sequence[ScoredBatch], histogram: Histogram, n_batch: int, n_random: int
+) -> Forecast | None:
+    """Forecast from confidences: their Platt map over recent batches, scaled to the random rows' errors.
+
+    Parameters
+    ----------
+    batches, n_batch, n_random:
+        As in `forecast_trend`; uncertainties in [0, 1].
+    histogram:
+        Uncertainties of the inference set under the present model.
+
+    Returns
+    -------
+    Forecast or None
+        None before one batch has been scored, or if the histogram is empty.
+    """
+    n_inference = int(histogram.counts.sum())
+    if not batches or n_inference == 0:
+        return None
+    recent = batches[-_PLATT_BATCHES:]
+    x = _logit(np.concatenate([batch.uncertainty for batch in recent]).astype(np.float64))
+    y = np.concatenate([batch.loss for batch in recent])
+    intercept, slope = _logistic_fit(np.stack([np.ones_like(x), x], axis=1), y, np.ones(len(y)), _PLATT_PRIOR)
+    random = np.concatenate([batch.is_random for batch in recent])
+    ratio = (y[random].sum() + 1.0) / (_sigmoid(intercept + slope * x[random]).sum() + 1.0)
+    filled = histogram.counts > 0
+    counts = histogram.counts[filled].astype(np.float64)
+    rates = _sigmoid(intercept + slope * _logit(histogram.centres[filled]))
+    total = min(float(n_inference), float(ratio * (rates @ counts)))
+    n_top = min(n_batch, n_inference) - min(n_random, n_inference)
+    # The most uncertain rows are in the last bins.
+    taken = np.diff(np.minimum(np.concatenate([[0.0], np.cumsum(counts[::-1])]), n_top))
+    top = float(rates[::-1] @ taken)
+    return Forecast(total, min(total, top + total * min(1.0, n_random / n_inference)))
+
+
+def _rank_features(u: _Floats, age: _Floats) -> _Floats:
+    """Intercept; the steep top and the bulk of the order; age."""
+    return np.stack([np.ones_like(u), np.log(u), u, age], axis=1)
+
+
+def _sigmoid(x: _Floats) -> _Floats:
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -700.0, 700.0)))
+
+
+def _logit(p: _Floats) -> _Floats:
+    p = np.clip(p, _SURE, 1.0 - 1e-7)
+    return np.log(p) - np.log1p(-p)
+
+
+def _logistic_fit(design: _Floats, loss: _Floats, weights: _Floats, prior: tuple[_Floats, _Floats]) -> _Floats:
+    """Coefficients of the weighted logistic regression with normal priors (means, standard deviations), by Newton."""
+    means, precision = prior[0], 1.0 / np.square(prior[1])
+    rate = (weights @ loss + 0.5) / (weights.sum() + 1.0)
+    coefficients = means.copy()
+    coefficients[0] = math.log(rate / (1.0 - rate))
+    for _ in range(_NEWTON_STEPS):
+        p = _sigmoid(design @ coefficients)
+        gradient = design.T @ (weights * (loss - p)) - precision * (coefficients - means)
+        curvature = (design * (weights * p * (1.0 - p))[:, None]).T @ design + np.diag(precision)
+        step = np.clip(np.linalg.solve(curvature, gradient), -2.0, 2.0)
+        coefficients = coefficients + step
+        if np.abs(step).max() < 1e-6:
+            break
+    return coefficients

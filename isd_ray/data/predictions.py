@@ -1,0 +1,52 @@
+"""Frozen predictions: one Parquet file for each part of the library, hashed before a batch is released."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isd_ray.data.layout import sha256_file
+from isd_ray.errors import CorruptFileError
+from isd_ray.messages import ScoredRows
+
+
+def part_name(part: int) -> str:
+    """File name of a library part's predictions and lines."""
+    return f"part-{part:05d}.parquet"
+
+
+def write_predictions(predictions: ScoredRows, directory: Path, part: int) -> str:
+    """Write row, prediction and uncertainty of a part's inference rows, ascending; returns the file's SHA-256."""
+    directory.mkdir(parents=True, exist_ok=True)
+    table = pa.table(
+        {"row": predictions.rows, "prediction": predictions.prediction, "uncertainty": predictions.uncertainty}
+    )
+    replace_table(table, directory / part_name(part))
+    return sha256_file(directory / part_name(part))
+
+
+def read_predictions(directory: Path, part: int) -> ScoredRows:
+    """What `write_predictions` wrote; both scores are the uncertainty and zero.
+
+    Raises
+    ------
+    CorruptFileError
+        If the file is missing or unreadable.
+    """
+    path = directory / part_name(part)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise CorruptFileError(f"frozen predictions cannot be read: {error}", str(path), "restore them") from error
+    rows, prediction, uncertainty = (table[name].to_numpy() for name in ("row", "prediction", "uncertainty"))
+    return ScoredRows(rows, uncertainty, np.zeros(len(rows), np.float32), prediction, uncertainty)
+
+
+def replace_table(table: pa.Table, path: Path) -> None:
+    """Write atomically: a repeated call replaces the file by an equal one, and no reader sees half of it."""
+    temporary = path.with_name(f".{path.name}.partial")
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(path)
