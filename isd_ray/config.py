@@ -269,6 +269,13 @@ class StoppingConfig(Section):
     """Risk of a stop below gamma."""
     max_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     """Share of the target set after which acquisition ends in any case."""
+    max_compounds: int | None = Field(default=None, ge=1)
+    """Compounds after which acquisition ends in any case."""
+    max_rounds: int | None = Field(default=None, ge=1)
+    """Rounds after which acquisition ends in any case."""
+    max_cost: float | None = Field(default=None, gt=0.0)
+    """Money after which acquisition ends in any case, in the unit of `cost_per_compound`."""
+    cost_per_compound: float | None = Field(default=None, gt=0.0)
     tolerance: float | None = Field(default=None, gt=0.0)
     """Regression: a prediction within this distance of the readout counts as right (unit of the label)."""
     max_looks: int = Field(default=5, ge=1, le=50)
@@ -276,7 +283,22 @@ class StoppingConfig(Section):
     trigger: Literal["trend", "platt"] = "trend"
     """Forecast that decides when a look is worth its audit; never touches the guarantee."""
     continue_after_stop: bool = False
-    """Simulation only: note the stop and go on to `max_fraction`."""
+    """Simulation only: note the stop and go on to the end of the budget."""
+
+    def budget(self, n_target: int) -> int:
+        """Compounds that may be acquired of a target set: the tightest of the limits on share, number and money."""
+        limits = [int(self.max_fraction * n_target + 1e-9)]
+        if self.max_compounds is not None:
+            limits.append(self.max_compounds)
+        if self.max_cost is not None and self.cost_per_compound is not None:
+            limits.append(int(self.max_cost / self.cost_per_compound + 1e-9))
+        return min(limits)
+
+    @model_validator(mode="after")
+    def _money_needs_a_price(self) -> StoppingConfig:
+        if (self.max_cost is None) != (self.cost_per_compound is None):
+            raise ValueError("`max_cost` and `cost_per_compound` go together; give both or neither")
+        return self
 
 
 class ComputeConfig(Section):

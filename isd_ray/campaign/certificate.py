@@ -83,8 +83,8 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         f"With confidence {1 - certificate['delta']:.4g} the {claim['quantity']} of this hybrid screen is above "
         f"{claim['above']:g}: of {certificate['n_target']:,} compounds {certificate['n_measured']:,} are measured and "
         f"{n_predicted:,} predicted, at most {certificate['n_allowed_errors']:,} of these wrongly.",
-        f"Proof: an audit of {audit['n']:,} compounds, drawn at random in round {audit['round']} (seed {audit['seed']}) "
-        f"from {audit['n_inference']:,} with the model frozen, held {audit['n_errors']:,} wrong predictions; "
+        f"Proof: an audit of {audit['n']:,} compounds, drawn at random from {audit['n_inference']:,} in round "
+        f"{audit['round']} (seed {audit['seed']}) with the model frozen, held {audit['n_errors']:,} wrong predictions; "
         f"exact hypergeometric test at {certificate['look']['delta']:g}, look {certificate['look']['number']}.",
     ]
     if finish["cut"]:

@@ -14,8 +14,11 @@ from isd_ray.config import CampaignConfig
 from isd_ray.core.metrics import is_correct
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.trigger import ScoredBatch
+from isd_ray.core.watch import CalibrationAlarm, calibration_alarm
 from isd_ray.messages import ROLES
 
+CALIBRATION_RISK = 0.05
+"""Probability of a false calibration alarm in a campaign."""
 RANDOM_ROLES = [ROLES.index("random"), ROLES.index("audit")]
 
 
@@ -59,6 +62,11 @@ class History:
         self.feature_files.append(str(attempt.features_file))
         self._values.append(readouts.values)
         self._roles.append(selection.roles)
+
+    def calibration(self) -> CalibrationAlarm:
+        """Whether confident predictions were wrong more often than unconfident ones (risk of a false alarm: 5 %)."""
+        look = len(self.scored)
+        return calibration_alarm(self.scored, CALIBRATION_RISK / (look * (look + 1)) if look else 0.0)
 
     @property
     def failed_looks(self) -> int:

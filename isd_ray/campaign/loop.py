@@ -191,8 +191,11 @@ class CampaignLoop:
         return LoopState.RELEASE
 
     def _affordable(self) -> int:
-        """Rows that may still be acquired."""
-        return int(self._config.stopping.max_fraction * self._sets.n_target + 1e-9) - self._sets.n_observed
+        """Rows that the budget still allows."""
+        stopping = self._config.stopping
+        if stopping.max_rounds is not None and self._round.number >= stopping.max_rounds:
+            return 0
+        return stopping.budget(self._sets.n_target) - self._sets.n_observed
 
     def _batch_size(self) -> int:
         wanted = self._config.acquisition.batch_size if self._sets.n_observed else self._config.initial_size
@@ -292,6 +295,13 @@ class CampaignLoop:
         if "inference_errors" in work.details:
             errors = work.details["inference_errors"] - int((~correct).sum())
             work.details["delivered_accuracy"] = 1.0 - errors / self._sets.n_target
+        calibration = self._history.calibration()
+        if calibration.raised:
+            self._warnings.append(
+                f"round {work.number}: confident predictions are wrong more often than unconfident ones: "
+                f"{calibration.n_confident_errors} of {calibration.n_errors} errors of random rows lie in the most "
+                f"confident {calibration.share:.0%} (p = {calibration.pvalue:.2g}); do not trust the paper's rule here"
+            )
         roles = work.selection.roles
         n_top = int((roles == _TOP).sum())
         n_scored = int(np.isfinite(work.selection.scored.prediction).sum())
@@ -315,6 +325,8 @@ class CampaignLoop:
             "system_bound": decision.system_bound,
             "decision": decision.action,
             "reason": decision.reason,
+            "calibration_pvalue": calibration.pvalue,
+            "calibration_alarm": calibration.raised,
             "look": asdict(work.look) if work.look else None,
             "frozen": str(work.frozen.relative_to(self._store.path)) if work.frozen else None,
             "n_errors_audit": int((~correct)[roles == _AUDIT].sum()) if work.look else None,

@@ -31,6 +31,8 @@ ROUND_SCHEMA = pa.schema(
         ("decision", pa.string()),
         ("reason", pa.string()),
         ("forecast_errors", pa.float64()),
+        ("calibration_pvalue", pa.float64()),
+        ("calibration_alarm", pa.bool_()),
         ("validation_loss", pa.float64()),
         ("epochs", pa.float64()),
         ("fit_seconds", pa.float64()),
@@ -56,6 +58,7 @@ the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. The
 true accuracy of the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that
 need known labels are null in a real screen; accuracies of a regression are null without a tolerance.
 
+`calibration_pvalue` tests whether confident rows are wrong more often than unconfident ones; small is alarming.
 `system_bound` is the paper's bound under the rules `paper` and `none`; under `certify` and `pac` it is the exact bound
 of the round's random rows alone. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a
 finish.
@@ -159,6 +162,7 @@ def summarise(
         "n_acquired": stop["n_acquired"],
         "n_predicted": n_target - stop["n_acquired"],
         "fraction_acquired": stop["n_acquired"] / n_target,
+        "calibration_alarm": any(row["calibration_alarm"] for row in rounds),
         "n_audited": sum(row["n_audit"] for row in rounds),
         "system_accuracy": stop.get("delivered_accuracy"),
         "test_accuracy": stop.get("test_accuracy"),

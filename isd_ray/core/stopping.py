@@ -73,7 +73,7 @@ def decide(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
     """What the configured rule says, and the end when nothing more may be acquired."""
     decision = RULES[config.rule](evidence, config)
     if decision.action == "continue" and evidence.n_batch == 0:
-        reason = f"{evidence.n_observed} of {evidence.n_target} compounds, the max_fraction, are acquired"
+        reason = f"{evidence.n_observed} of {evidence.n_target} compounds, the budget, are acquired"
         return StopDecision("stop", reason, decision.alpha, decision.system_bound)
     return decision
 

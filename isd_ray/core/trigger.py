@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 _Floats = NDArray[np.float64]
 
-_FORGETTING = 3.0
+_FORGETTING = 4.0
 """A batch weighs (n_observed then / n_observed now) to this power; measured over the scenarios of the benchmark."""
-_TREND_PRIOR = (np.array([0.0, 0.0, 0.0, 0.5]), np.array([30.0, 3.0, 10.0, 0.5]))
+_TREND_PRIOR = (np.array([0.0, 0.0, 0.0, 1.0]), np.array([30.0, 3.0, 10.0, 1.0]))
 """Means and standard deviations of the coefficients of `_rank_features`. All but the last only keep a fit finite when
-all rows are right, or all wrong; the last says that odds of an error fall with the square root of the training set."""
+all rows are right, or all wrong; the last says that errors fall about as fast as the training set grows."""
 _PLATT_BATCHES = 5
 _PLATT_PRIOR = (np.array([0.0, 1.0]), np.array([30.0, 3.0]))
 _NEWTON_STEPS = 25

@@ -40,6 +40,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(("Accuracy true (the labels are known)", _percent(summary["system_accuracy"])))
     if summary.get("system_mse") is not None:
         lines.append(("Mean squared error of the screen", f"{summary['system_mse']:.4g}"))
+    if summary["calibration_alarm"]:
+        lines.append(("Calibration ALARM", "confident predictions were wrong more often than unconfident ones"))
     lines.append(("Saved against measuring all", f"{summary['n_predicted']:,} compounds"))
     baseline = summary.get("random_baseline")
     if baseline:

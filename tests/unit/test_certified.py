@@ -15,6 +15,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue
 from isd_ray.core.seeding import tie_keys
 from isd_ray.data.layout import sha256_file
+from isd_ray.errors import ConfigError
 from isd_ray.models import fit
 from isd_ray.ops.simulate import simulate
 
@@ -119,7 +120,8 @@ def test_the_decision_follows_from_the_frozen_predictions_and_the_readouts(scree
     cut = look["n_finish"]
     assert look["decision"] == "finish"
     assert passes(cut)
-    assert not passes(cut - 5)
+    # The next smaller cut of the grid, one or two rows nearer to the top, failed.
+    assert not all(passes(lower) for lower in range(cut - 3, cut))
     finish = pq.read_table(attempt(screen, look["round"] + 1) / "batch.parquet")
     assert set(finish["row"].to_pylist()) == set(rows[order][:cut][~is_audited[:cut]].tolist())
     assert wrong[cut:].sum() - errors[cut:].sum() <= c
@@ -185,3 +187,45 @@ def test_a_regression_is_certified_within_its_tolerance(make_config, regression,
     result = simulate(make_config(**changes), tmp_path / "run")
     assert result.summary["certified"] is True
     assert result.summary["system_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("limits", "n_acquired"),
+    [
+        ({"max_compounds": 300}, 300),
+        ({"max_rounds": 2}, 240),
+        ({"max_cost": 500.0, "cost_per_compound": 2.0}, 250),
+        ({"max_compounds": 300, "max_fraction": 0.2}, 180),
+    ],
+)
+def test_the_tightest_budget_ends_a_screen(limits, n_acquired, make_config, tmp_path):
+    result = simulate(make_config(stopping={"rule": "certify", "gamma": 0.99, **limits}), tmp_path / "run")
+    assert result.summary["n_acquired"] == n_acquired
+    assert result.summary["certified"] is False
+    assert "the budget" in result.summary["stop_reason"]
+
+
+def test_money_without_a_price_is_refused(make_config):
+    with pytest.raises(ConfigError, match="go together"):
+        make_config(stopping={"max_cost": 500.0})
+
+
+def test_an_alarm_is_raised_where_confidence_is_upside_down(make_config, tmp_path, monkeypatch):
+    """A model whose stated certainty is turned around: it is most sure where it errs most."""
+    from isd_ray.campaign import scoring
+
+    original = scoring.predict
+
+    def upside_down(outputs, task):
+        prediction, uncertainty = original(outputs, task)
+        return prediction, (0.5 - uncertainty).astype(np.float32)
+
+    changes = {
+        "acquisition": {"batch_size": 100, "random_share": 1.0},
+        "stopping": {"rule": "none", "max_fraction": 0.8},
+    }
+    assert simulate(make_config(**changes), tmp_path / "plain").summary["calibration_alarm"] is False
+    monkeypatch.setattr(scoring, "predict", upside_down)
+    result = simulate(make_config(**changes), tmp_path / "run")
+    assert result.summary["calibration_alarm"] is True
+    assert "Calibration ALARM" in (result.path / "report.html").read_text()
