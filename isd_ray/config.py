@@ -376,6 +376,11 @@ class CampaignConfig(Section):
         return self.acquisition.random_share
 
     @property
+    def counts_errors(self) -> bool:
+        """Whether a prediction is right or wrong: always for classes, for values if there is a tolerance."""
+        return self.task == "classification" or self.stopping.tolerance is not None
+
+    @property
     def initial_size(self) -> int:
         """The size of the first batch in force."""
         return self.acquisition.initial_size or self.acquisition.batch_size

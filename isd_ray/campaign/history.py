@@ -95,3 +95,12 @@ class History:
             "rounds": np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[order],
             "roles": np.concatenate(self._roles)[order],
         }
+
+
+def calibration_warning(alarm: CalibrationAlarm) -> str:
+    """A raised alarm in words."""
+    return (
+        "confident predictions are wrong more often than unconfident ones: "
+        f"{alarm.n_confident_errors} of {alarm.n_errors} errors of random rows lie in the most confident "
+        f"{alarm.share:.0%} (p = {alarm.pvalue:.2g}); do not trust the paper's rule here"
+    )

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import batch_table, selection_of
 from isd_ray.campaign.certificate import make_certificate
-from isd_ray.campaign.history import History
+from isd_ray.campaign.history import History, calibration_warning
 from isd_ray.campaign.oracle import Oracle, Readouts
-from isd_ray.campaign.record import ROUND_SCHEMA, metrics_after, simulation_metrics
+from isd_ray.campaign.record import ROUND_SCHEMA, batch_record, decision_record, metrics_after, simulation_metrics
 from isd_ray.campaign.selection import Selection, choose, random_count, unscored
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles
+from isd_ray.campaign.work import RoundWork
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.core.certify import LookPlan
 from isd_ray.core.seeding import derive_seed
@@ -42,22 +43,7 @@ from isd_ray.messages import (
 )
 from isd_ray.models.committee import committee_hash, load_member, save_member
 
-_AUDIT, _FINISH, _TOP, _RANDOM = (ROLES.index(role) for role in ("audit", "finish", "top", "random"))
-
-
-@dataclass(slots=True)
-class _Round:
-    """What is being worked on between two commits."""
-
-    number: int
-    started: float
-    committee: Committee | None = None
-    look: LookPlan | None = None
-    selection: Selection | None = None
-    attempt: Attempt | None = None
-    readouts: Readouts | None = None
-    frozen: Path | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+_FINISH, _TOP, _RANDOM = (ROLES.index(role) for role in ("finish", "top", "random"))
 
 
 class CampaignLoop:
@@ -92,7 +78,7 @@ class CampaignLoop:
         self._sets = self._history.sets
         self._warnings: list[str] = []
         self._state = LoopState.FIT
-        self._round = _Round(0, time.perf_counter())
+        self._round = RoundWork(0, time.perf_counter())
         self._steps: Mapping[LoopState, Callable[[], LoopState]] = {
             LoopState.FIT: self._fit,
             LoopState.SCORE: self._score,
@@ -266,8 +252,7 @@ class CampaignLoop:
         self._backend.write_features(selection.scored.rows, str(attempt.features_file))
         released = {
             **self._round.details,
-            "look": asdict(self._round.look) if self._round.look else None,
-            "frozen": str(self._round.frozen.relative_to(self._store.path)) if self._round.frozen else None,
+            **self._round.reference(self._store.path),
             "committee_hash": committee.hash if committee else None,
         }
         self._store.release(attempt, batch_table(selection, self._library), released)
@@ -297,45 +282,27 @@ class CampaignLoop:
             work.details["delivered_accuracy"] = 1.0 - errors / self._sets.n_target
         calibration = self._history.calibration()
         if calibration.raised:
-            self._warnings.append(
-                f"round {work.number}: confident predictions are wrong more often than unconfident ones: "
-                f"{calibration.n_confident_errors} of {calibration.n_errors} errors of random rows lie in the most "
-                f"confident {calibration.share:.0%} (p = {calibration.pvalue:.2g}); do not trust the paper's rule here"
-            )
-        roles = work.selection.roles
-        n_top = int((roles == _TOP).sum())
-        n_scored = int(np.isfinite(work.selection.scored.prediction).sum())
-        counts = self._config.task == "classification" or self._config.stopping.tolerance is not None
+            self._warnings.append(f"round {work.number}: {calibration_warning(calibration)}")
         record = {
             "fit_seconds": 0.0,
             "score_seconds": 0.0,
             **work.details,
+            **work.reference(self._store.path),
+            **batch_record(work.selection, correct, self._config.counts_errors),
+            **decision_record(decision),
             "round": work.number,
             "n_observed": n_before,
             "n_inference": self._sets.n_target - n_before,
             "fraction_acquired": n_before / self._sets.n_target,
-            "n_batch": len(roles),
-            "n_random": int((roles == _RANDOM).sum()),
-            "n_random_errors": int((~correct)[roles == _RANDOM].sum()) if n_scored else None,
-            "n_audit": int((roles == _AUDIT).sum()),
-            "n_finish": decision.n_finish,
             "n_acquired": self._sets.n_observed,
-            "batch_accuracy": float(correct[roles == _TOP].mean()) if n_top and counts else None,
-            "alpha": decision.alpha,
-            "system_bound": decision.system_bound,
-            "decision": decision.action,
-            "reason": decision.reason,
             "calibration_pvalue": calibration.pvalue,
             "calibration_alarm": calibration.raised,
-            "look": asdict(work.look) if work.look else None,
-            "frozen": str(work.frozen.relative_to(self._store.path)) if work.frozen else None,
-            "n_errors_audit": int((~correct)[roles == _AUDIT].sum()) if work.look else None,
             "round_seconds": time.perf_counter() - work.started,
         }
         self._store.commit(work.number, record)
         return self._after_commit(record)
 
-    def _judge(self, selection: Selection, correct: np.ndarray[Any, np.dtype[np.bool_]]) -> StopDecision:
+    def _judge(self, selection: Selection, correct: NDArray[np.bool_]) -> StopDecision:
         """What the bound says of the batch, which the history holds already."""
         if self._round.look is not None:
             request = RankRequest(
@@ -346,9 +313,8 @@ class CampaignLoop:
             )
             ranks = self._backend.count_ranks(request)
             return self._backend.decide_look(self._round.look, ranks, ~correct, self._affordable())
-        counts = self._config.task == "classification" or self._config.stopping.tolerance is not None
         # Where right and wrong are not defined, or no model had spoken, no row is evidence.
-        known = np.isfinite(selection.scored.prediction) & counts
+        known = np.isfinite(selection.scored.prediction) & self._config.counts_errors
         top, random = (known & (selection.roles == role) for role in (_TOP, _RANDOM))
         evidence = RoundEvidence(
             round=self._round.number,
@@ -370,7 +336,7 @@ class CampaignLoop:
         self._store.write_table("rounds.parquet", self._history.records, ROUND_SCHEMA)
         if record["decision"] == "finish":
             work = self._round
-            self._round = _Round(work.number + 1, time.perf_counter(), self._committee(), frozen=work.frozen)
+            self._round = RoundWork(work.number + 1, time.perf_counter(), self._committee(), frozen=work.frozen)
             self._round.details = metrics_after(record, self._sets.n_target)
             return LoopState.FINISH
         if record["decision"] == "stop" and not stopped_before:
@@ -383,7 +349,7 @@ class CampaignLoop:
         stopped = self._history.stop_round is not None
         if exhausted or (stopped and not self._config.stopping.continue_after_stop):
             return LoopState.DONE
-        self._round = _Round(self._round.number + 1, time.perf_counter())
+        self._round = RoundWork(self._round.number + 1, time.perf_counter())
         return LoopState.FIT
 
     def _committee(self) -> Committee | None:
@@ -418,14 +384,11 @@ class CampaignLoop:
     def _restore(self, files: RoundFiles) -> None:
         """Take over a released round from the store; a committed one is history, an open one is where to go on."""
         if self._round.number != files.round:
-            self._round = _Round(files.round, time.perf_counter())
-        work, released = self._round, files.released
+            self._round = RoundWork(files.round, time.perf_counter())
+        work = self._round
         work.attempt, work.selection = files.attempt, selection_of(files.read_batch())
-        work.look = LookPlan(**_as_plan(released["look"])) if released["look"] else None
-        work.frozen = self._store.path / released["frozen"] if released["frozen"] else None
+        work.take_over(files.released, self._store.path)
         work.committee = None
-        kept = ("predictions", "audit_seed", "forecast_errors", *ROUND_SCHEMA.names)
-        work.details = {name: released[name] for name in kept if name in released}
         if files.committed is None:
             self._state = LoopState.MEASURE
             return
@@ -435,9 +398,3 @@ class CampaignLoop:
         self._state = self._after_commit(dict(files.committed))
         if self._state is LoopState.DELIVER and self._store.is_delivered():
             self._state = self._next_round()
-
-
-def _as_plan(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored look as arguments of `LookPlan`: JSON knows no tuples."""
-    loss = stored["expected_loss"]
-    return {**stored, "expected_loss": tuple(loss) if loss is not None else None}

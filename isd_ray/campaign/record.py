@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
 from isd_ray.core.certify import accuracy_interval
 from isd_ray.core.metrics import accuracy, mean_absolute_error, mean_squared_error, system_accuracy
-from isd_ray.messages import ScoreReport
+from isd_ray.messages import ROLES, ScoreReport, StopDecision
 
 ROUND_SCHEMA = pa.schema(
     [
@@ -69,9 +72,8 @@ def simulation_metrics(report: ScoreReport, n_target: int, config: CampaignConfi
     """True accuracies and errors of the round's model; empty when labels are not known."""
     metrics: dict[str, float] = {}
     evaluation, test = report.evaluation, report.test
-    counts = config.task == "classification" or config.stopping.tolerance is not None
     if evaluation is not None:
-        if counts:
+        if config.counts_errors:
             metrics["inference_errors"] = evaluation.n - evaluation.n_correct
             metrics["inference_accuracy"] = accuracy(evaluation)
             metrics["system_accuracy"] = system_accuracy(n_target - evaluation.n, evaluation)
@@ -80,12 +82,45 @@ def simulation_metrics(report: ScoreReport, n_target: int, config: CampaignConfi
             metrics["inference_mae"] = mean_absolute_error(evaluation)
             metrics["system_mse"] = metrics["inference_mse"] * evaluation.n / n_target
     if test is not None:
-        if counts:
+        if config.counts_errors:
             metrics["test_accuracy"] = accuracy(test)
         if config.task == "regression":
             metrics["test_mse"] = mean_squared_error(test)
             metrics["test_mae"] = mean_absolute_error(test)
     return metrics
+
+
+def batch_record(selection: Selection, correct: NDArray[np.bool_], counts_errors: bool) -> dict[str, Any]:
+    """Counts of a measured batch by role, and what the model had said of it before its labels were used.
+
+    Parameters
+    ----------
+    correct:
+        bool (n,): predicted right.
+    counts_errors:
+        Whether right and wrong are defined.
+    """
+    of = {role: selection.roles == index for index, role in enumerate(ROLES)}
+    n_scored = int(np.isfinite(selection.scored.prediction).sum())
+    return {
+        "n_batch": len(correct),
+        "n_random": int(of["random"].sum()),
+        "n_random_errors": int((~correct)[of["random"]].sum()) if n_scored else None,
+        "n_audit": int(of["audit"].sum()),
+        "n_errors_audit": int((~correct)[of["audit"]].sum()) if of["audit"].any() else None,
+        "batch_accuracy": float(correct[of["top"]].mean()) if of["top"].any() and counts_errors else None,
+    }
+
+
+def decision_record(decision: StopDecision) -> dict[str, Any]:
+    """What the bound actor decided."""
+    return {
+        "decision": decision.action,
+        "reason": decision.reason,
+        "alpha": decision.alpha,
+        "system_bound": decision.system_bound,
+        "n_finish": decision.n_finish,
+    }
 
 
 def metrics_after(record: Mapping[str, Any], n_target: int) -> dict[str, float]:
