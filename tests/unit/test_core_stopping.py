@@ -63,16 +63,16 @@ def evidence(**changes) -> RoundEvidence:
 def test_the_paper_rule_is_equation_6_with_a_strict_inequality():
     alpha = 0.05 ** (1 / 100)
     bound = (400 + alpha * 600) / 1000
-    decision = decide(evidence(), StoppingConfig(gamma=0.95))
+    decision = decide(evidence(), StoppingConfig(rule="paper", gamma=0.95))
     assert (decision.action, decision.alpha, decision.system_bound) == (
         "stop", pytest.approx(alpha), pytest.approx(bound),
     )  # fmt: skip
-    assert decide(evidence(), StoppingConfig(gamma=decision.system_bound)).action == "continue"
-    assert decide(evidence(n_top_correct=90), StoppingConfig(gamma=0.95)).action == "continue"
+    assert decide(evidence(), StoppingConfig(rule="paper", gamma=decision.system_bound)).action == "continue"
+    assert decide(evidence(n_top_correct=90), StoppingConfig(rule="paper", gamma=0.95)).action == "continue"
 
 
 def test_rows_of_other_roles_are_no_evidence():
-    decision = decide(evidence(n_top=0, n_top_correct=0), StoppingConfig(gamma=0.5))
+    decision = decide(evidence(n_top=0, n_top_correct=0), StoppingConfig(rule="paper", gamma=0.5))
     assert (decision.action, decision.alpha, decision.system_bound) == ("continue", None, None)
 
 
@@ -94,4 +94,4 @@ def test_the_earliest_stop_of_the_paper_rule_is_the_fraction_at_which_a_perfect_
     for step, action in ((-2, "continue"), (2, "stop")):
         n = round(fraction * 100_000) + step
         perfect = evidence(n_target=100_000, n_observed=n, n_inference=100_000 - n, n_top=50, n_top_correct=50)
-        assert decide(perfect, StoppingConfig(gamma=0.99)).action == action
+        assert decide(perfect, StoppingConfig(rule="paper", gamma=0.99)).action == action

@@ -1,0 +1,112 @@
+"""The scenarios by name: a world, a target, a batch, and the rules that apply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from isd_ray.core.certify import LookRule, reserve_size
+from isd_ray.core.targets import recall_allowance
+from tests.benchmarks.stopping.simulate import (
+    DELTA,
+    MAX_LOOKS,
+    Outcome,
+    RecallTarget,
+    Target,
+    run_looks,
+    run_oracle,
+    run_paper,
+)
+from tests.benchmarks.stopping.worlds import (
+    N_PLATE,
+    AntiRanked,
+    Digits,
+    Flat,
+    Learner,
+    Panel,
+    RareHits,
+    WrongCluster,
+    small_digits,
+)
+
+LOOKS = ("certify", "pac", "reserved")
+RULES = ("paper", *LOOKS)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One line of the benchmark's table."""
+
+    title: str
+    world: Callable[[Any], Any]
+    target: Any
+    batch: int
+    rules: tuple[str, ...] = RULES
+
+    def run(self, rule, world_rng, rng, trigger="trend") -> Outcome:
+        """Simulate one campaign; `oracle` stops when the target is truly met."""
+        world, target = self.world(world_rng), self.target
+        if rule == "oracle":
+            return run_oracle(world, target, self.batch, rng)
+        if rule.startswith("paper"):
+            return run_paper(world, target, self.batch, rng, cells=rule == "paper-cells")
+        if rule == "pac":
+            return run_looks(world, target, self.batch, rng, LookRule.pac(DELTA, self.batch), trigger)
+        if rule == "reserved":
+            looks = LookRule.reserved(DELTA, MAX_LOOKS, self.batch)
+            return run_looks(world, target, self.batch, rng, looks, trigger, n_reserved=self.n_reserved())
+        return run_looks(world, target, self.batch, rng, LookRule.certify(DELTA, MAX_LOOKS, self.batch), trigger)
+
+    def n_reserved(self):
+        """Rows of the reserved audit, from what is known before the start."""
+        if isinstance(self.target, RecallTarget):
+            # As a laboratory would plan that expects 1 % hits.
+            allowed = recall_allowance(self.target.n // 100, self.target.gamma)
+            return reserve_size(self.target.n, allowed, DELTA, MAX_LOOKS)
+        return reserve_size(self.target.n, math.floor(self.target.allowance), DELTA, MAX_LOOKS)
+
+
+def _learner(title, n, batch, gamma, world=Learner, **options):
+    return Scenario(title, lambda rng: world(n, rng, **options), Target(n, gamma), batch)
+
+
+def _recall(title, n):
+    return Scenario(title, lambda rng: RareHits(n, rng), RecallTarget(n, 0.9), 500, LOOKS)
+
+
+def _panel():
+    n = 1674
+    rules = ("paper", "paper-cells", *LOOKS)
+    return Scenario("panel rows x 151, uninformative", lambda rng: Panel(n, rng), Target(n, 0.93, N_PLATE), 25, rules)
+
+
+def _digits():
+    images, labels = small_digits()
+    return Scenario("real: digits", lambda rng: Digits(images, labels, rng), Target(len(labels), 0.95), 30)
+
+
+SCENARIOS = {
+    "S1": lambda: _learner("calibrated, well ranked", 10_000, 200, 0.95),
+    "S1-0.90": lambda: _learner("gamma 0.90", 10_000, 200, 0.90),
+    "S1-0.99": lambda: _learner("gamma 0.99", 10_000, 200, 0.99),
+    "S1-100k": lambda: _learner("N = 100,000", 100_000, 1000, 0.95),
+    "S1-100k-0.99": lambda: _learner("N = 100,000, gamma 0.99", 100_000, 1000, 0.99),
+    "S2": lambda: _learner("flat confidence", 10_000, 100, 0.95, Flat),
+    "S3": lambda: _learner("confidently wrong cluster", 10_000, 200, 0.95, WrongCluster),
+    "S3b": lambda: _learner("the same, never learned", 10_000, 200, 0.95, WrongCluster, learnable=False),
+    "S4": lambda: _learner("anti-ranked confidence", 10_000, 200, 0.95, AntiRanked),
+    "S5": lambda: _learner("3 % label noise", 10_000, 200, 0.95, noise=0.03),
+    "S7": lambda: _learner("refits that churn", 10_000, 200, 0.95, churn=0.3, stumble=0.1),
+    "S8": lambda: _learner("small batches", 10_000, 50, 0.95),
+    "rows": _panel,
+    "recall": lambda: _recall("recall of 1 % hits", 20_000),
+    "recall-100k": lambda: _recall("recall, N = 100,000", 100_000),
+    "digits": _digits,
+}
+
+
+def available():
+    """Names of the scenarios whose data are here."""
+    return [name for name in SCENARIOS if name != "digits" or small_digits() is not None]

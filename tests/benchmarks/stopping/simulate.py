@@ -1,0 +1,216 @@
+"""Campaigns on synthetic worlds, driven by the production rules: `isd_ray.core.certify`, `.trigger` and `.stopping`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from isd_ray.config import StoppingConfig
+from isd_ray.core.bounds import allowed_errors
+from isd_ray.core.certify import LookState, judge_look, judge_losses, plan_look
+from isd_ray.core.stopping import decide
+from isd_ray.core.targets import recall_allowance
+from isd_ray.core.trigger import (
+    N_BINS,
+    Histogram,
+    ScoredBatch,
+    bin_centres,
+    forecast_platt,
+    forecast_trend,
+    uncertainty_bins,
+)
+from isd_ray.messages import RoundEvidence
+
+DELTA = 0.05
+MAX_LOOKS = 5
+RANDOM_SHARE = 0.1
+INITIAL_SHARE = 0.001
+"""A larger random start would show the cluster of S3 to every rule by chance."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One campaign: share acquired at the stop, true accuracy (or recall) there, and whether the stop was false."""
+
+    acquired: float
+    accuracy: float
+    false_stop: bool
+    looks: int
+
+
+class Target:
+    """Accuracy above gamma, of rows whose loss is 0 or 1, or counts `units` parts."""
+
+    def __init__(self, n, gamma, units=1):
+        self.n, self.gamma, self.units = n, gamma, units
+        self.allowance = allowed_errors(n * units, gamma) / units
+
+    def allowed(self, measured_loss):
+        return self.allowance if self.units > 1 else int(self.allowance)
+
+    def outcome(self, world, observed, looks):
+        loss = float(world.losses(np.flatnonzero(~observed)).sum())
+        return Outcome(observed.mean(), 1.0 - loss / self.n, loss > self.allowance * (1 + 1e-12), looks)
+
+
+class RecallTarget:
+    """Recall of hits of at least R."""
+
+    units = 1
+
+    def __init__(self, n, recall):
+        self.n, self.gamma = n, recall
+
+    def allowed(self, measured_loss):
+        return recall_allowance(round(measured_loss), self.gamma)
+
+    def outcome(self, world, observed, looks):
+        missed, found = int(world.hit[~observed].sum()), int(world.hit[observed].sum())
+        return Outcome(observed.mean(), found / (found + missed), missed > recall_allowance(found, self.gamma), looks)
+
+
+class Campaign:
+    """The state of one simulated campaign: what is observed, and what the trigger may learn from.
+
+    Attributes
+    ----------
+    reserve:
+        bool (n,): rows of a reserved audit that acquisition has not passed over. They are scored like all others.
+    """
+
+    def __init__(self, world, target, batch, rng, trigger="trend", n_reserved=0):
+        self.world, self.target, self.batch, self.rng, self.trigger = world, target, batch, rng, trigger
+        self.observed = np.zeros(world.n, np.bool_)
+        self.reserve = np.zeros(world.n, np.bool_)
+        self.history = []
+        self.measured_loss = 0.0
+        drawn = rng.permutation(world.n)
+        self.reserve[drawn[:n_reserved]] = True
+        n_initial = max(1, round(INITIAL_SHARE * world.n))
+        self.observe(drawn[n_reserved : n_reserved + n_initial])
+
+    def observe(self, rows):
+        self.observed[rows] = True
+        self.reserve[rows] = False
+        self.measured_loss += float(self.world.losses(rows).sum())
+
+    def fit_and_score(self):
+        """Refit, then order the inference set by decreasing uncertainty."""
+        self.world.refit(self.observed)
+        rows = np.flatnonzero(~self.observed)
+        uncertainty = self.world.uncertainty(rows)
+        order = np.argsort(-uncertainty)
+        self.rows, self.uncertainty = rows[order], uncertainty[order].astype(np.float32)
+        self.losses = self.world.losses(self.rows)
+
+    def forecast(self, n_random):
+        if self.trigger == "platt":
+            counts = np.bincount(uncertainty_bins(self.uncertainty), minlength=N_BINS)
+            return forecast_platt(self.history, Histogram(bin_centres(), counts), self.batch, n_random)
+        return forecast_trend(self.history, self.world.n, len(self.rows), self.batch, n_random)
+
+    def learn(self, positions, is_random):
+        uncertainty, losses = self.uncertainty[positions], self.losses[positions]
+        self.history.append(ScoredBatch(len(self.rows), uncertainty, positions, losses, is_random))
+
+    def acquire(self, n_random):
+        """Random rows first, then the most uncertain of the rest; reserved rows that were passed over come along."""
+        free = np.flatnonzero(~self.reserve[self.rows])
+        n_batch = min(self.batch, len(free))
+        random = self.rng.choice(free, min(n_random, n_batch), replace=False)
+        is_random = np.zeros(len(self.rows), np.bool_)
+        is_random[random] = True
+        top = free[:n_batch]
+        top = top[~is_random[top]][: n_batch - len(random)]
+        passed = np.flatnonzero(self.reserve[self.rows[: top[-1]]]) if len(top) else top
+        positions = np.concatenate([random, top, passed])
+        self.learn(positions, is_random[positions])
+        self.observe(self.rows[positions])
+        return positions
+
+    def must_measure(self):
+        """Rows predicted to be hits, at the head of the order: measured before a look at the recall."""
+        return int((self.uncertainty >= 0.5).sum()) if isinstance(self.target, RecallTarget) else 0
+
+    def loss_variance(self):
+        if self.target.units == 1:
+            return None
+        losses = np.concatenate([batch.loss[batch.is_random] for batch in self.history] or [np.zeros(0)])
+        return float(losses.var()) if len(losses) > 1 else 0.25
+
+
+def run_paper(world, target, batch, rng, cells=False):
+    """Algorithm 1 with the paper's rule; `cells` counts a panel's outputs as if they were independent."""
+    config = StoppingConfig(rule="paper", gamma=target.gamma, delta=DELTA)
+    campaign = Campaign(world, target, batch, rng)
+    for number in count(1):
+        campaign.fit_and_score()
+        positions = campaign.acquire(0)
+        units = target.units if cells else 1
+        evidence = RoundEvidence(
+            round=number,
+            n_target=world.n,
+            n_observed=int(campaign.observed.sum()),
+            n_inference=int((~campaign.observed).sum()),
+            n_batch=len(positions),
+            n_top=len(positions) * units,
+            # A panel's rows are right in part.
+            n_top_correct=(1.0 - campaign.losses[positions]).sum() * units,
+        )
+        if decide(evidence, config).action == "stop":
+            return target.outcome(world, campaign.observed, number)
+    raise AssertionError("a measured set always stops")
+
+
+def run_oracle(world, target, batch, rng):
+    """Stop as soon as the target is truly met, on the path without random rows."""
+    campaign = Campaign(world, target, batch, rng)
+    while True:
+        campaign.fit_and_score()
+        if campaign.losses.sum() <= target.allowed(campaign.measured_loss):
+            return target.outcome(world, campaign.observed, 0)
+        campaign.acquire(0)
+
+
+def run_looks(world, target, batch, rng, rule, trigger="trend", random_share=RANDOM_SHARE, n_reserved=0):
+    """Campaign under `certify`, `pac` or, with a reserve, `reserved`."""
+    campaign = Campaign(world, target, batch, rng, trigger, n_reserved)
+    n_random = math.floor(random_share * batch + 0.5)
+    failed, since = 0, 0
+    while not (campaign.observed | campaign.reserve).all():
+        campaign.fit_and_score()
+        must = campaign.must_measure()
+        n = len(campaign.rows) - must
+        reserved = np.flatnonzero(campaign.reserve[campaign.rows[must:]])
+        state = LookState(
+            n_inference=n,
+            allowed=target.allowed(campaign.measured_loss + campaign.losses[:must].sum()),
+            forecast=campaign.forecast(n_random),
+            failed_looks=failed,
+            batches_since_look=since,
+            n_reserved=len(reserved) if n_reserved else None,
+            loss_variance=campaign.loss_variance(),
+        )
+        plan = plan_look(rule, state).plan
+        if plan is None:
+            campaign.acquire(n_random)
+            since += 1
+            continue
+        ranks = rng.permutation(reserved) if n_reserved else rng.choice(n, plan.size, replace=False)
+        losses = campaign.losses[must + ranks]
+        verdict = judge_look(plan, ranks, losses > 0.5) if target.units == 1 else judge_losses(plan, losses)
+        if verdict.stop:
+            campaign.observe(campaign.rows[: must + verdict.n_finish])
+            campaign.observe(campaign.rows[must + ranks])
+            return target.outcome(world, campaign.observed | campaign.reserve, plan.number)
+        if not n_reserved:
+            campaign.learn(must + ranks, np.ones(plan.size, np.bool_))
+            campaign.observe(campaign.rows[must + ranks])
+        failed, since = failed + 1, 0
+        if n_reserved:
+            campaign.acquire(n_random)
+            since += 1
+    return target.outcome(world, campaign.observed | campaign.reserve, failed)

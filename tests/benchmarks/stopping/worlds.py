@@ -1,0 +1,192 @@
+"""Synthetic learners on synthetic target sets: the worlds in which stopping rules are tried.
+
+A world knows every readout, so it can say what a rule's stop was worth. Rows are interchangeable: nothing depends on a
+row's number, so an order by row number is a random tie-break.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+N_PLATE = 151
+"""Outputs of a panel's row."""
+SURE = 0.0005
+"""Uncertainty that the wrong cluster reports."""
+
+
+def logistic(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def logit(p):
+    return np.log(p) - np.log1p(-p)
+
+
+class Learner:
+    """Calibrated and well ranked (S1): row i is wrong iff u_i < q_i * g, and g falls as the training set grows.
+
+    Parameters
+    ----------
+    churn:
+        Share of the rows that redraw u at each refit.
+    stumble:
+        Probability that a refit is a bad one: g is 1.8 times larger.
+    noise:
+        Share of the readouts that are flipped; errors are counted against readouts.
+    """
+
+    def __init__(self, n, rng, churn=0.03, stumble=0.0, noise=0.0):
+        self.n, self.rng, self.churn, self.stumble = n, rng, churn, stumble
+        hard = rng.permutation(n) < round(0.3 * n)
+        self.q = np.where(hard, rng.uniform(0.15, 0.55, n), np.maximum(rng.beta(0.6, 25.0, n), 1e-9))
+        self.u = rng.random(n)
+        self.flipped = rng.random(n) < noise
+        self.rate = self.q
+
+    def difficulty(self, observed):
+        """Error probability of each row after a fit on the observed rows, shape (n,)."""
+        g = max(0.35, (1.0 + observed.sum() / (0.08 * self.n)) ** -0.5)
+        if self.rng.random() < self.stumble:
+            g = min(1.0, 1.8 * g)
+        return self.q * g
+
+    def refit(self, observed):
+        """Fit on the observed rows (bool, shape (n,))."""
+        redrawn = np.flatnonzero(self.rng.random(self.n, dtype=np.float32) < self.churn)
+        self.u[redrawn] = self.rng.random(len(redrawn))
+        self.rate = self.difficulty(observed)
+
+    def losses(self, rows):
+        """Loss of the present model on the rows: 1 where it disagrees with the readout."""
+        return ((self.u[rows] < self.rate[rows]) ^ self.flipped[rows]).astype(np.float64)
+
+    def uncertainty(self, rows):
+        """What the present model reports for the rows."""
+        return logistic(logit(self.rate[rows]) + 0.25 * self.rng.standard_normal(len(rows)))
+
+
+class Flat(Learner):
+    """S2: every row is equally hard, nothing is learnt, and the confidence says nothing."""
+
+    def __init__(self, n, rng):
+        super().__init__(n, rng)
+        self.q = np.full(n, 0.08)
+
+    def difficulty(self, observed):
+        return self.q
+
+    def uncertainty(self, rows):
+        return np.clip(0.08 + 0.02 * self.rng.standard_normal(len(rows)), 1e-4, 1.0)
+
+
+class WrongCluster(Learner):
+    """S3: a random 8 % of the rows is predicted wrong with full confidence, until 20 of them have been measured (S3b:
+    for ever)."""
+
+    def __init__(self, n, rng, learnable=True):
+        super().__init__(n, rng)
+        self.cluster = rng.permutation(n) < round(0.08 * n)
+        self.learnable, self.known = learnable, False
+
+    def difficulty(self, observed):
+        rate = super().difficulty(observed)
+        seen = int((observed & self.cluster).sum())
+        self.known = self.learnable and seen >= 20
+        rate[self.cluster] = 0.85 / math.sqrt(1.0 + seen / 40.0) if self.known else 0.85
+        return rate
+
+    def uncertainty(self, rows):
+        reported = super().uncertainty(rows)
+        return reported if self.known else np.where(self.cluster[rows], SURE, reported)
+
+
+class AntiRanked(Learner):
+    """S4: the surer, the likelier wrong."""
+
+    def uncertainty(self, rows):
+        doubt = 0.6 - self.rate[rows] + 0.02 * self.rng.standard_normal(len(rows))
+        return 0.15 * np.clip(doubt, 1e-4, 0.6)
+
+
+class Panel:
+    """Rows of 151 outputs; a row's loss is the share of wrong outputs. Nothing is learnt, the ranking says nothing."""
+
+    def __init__(self, n, rng):
+        self.n, self.rng = n, rng
+        self.loss = rng.binomial(N_PLATE, rng.beta(0.4, 3.6, n)) / N_PLATE
+
+    def refit(self, observed):
+        pass
+
+    def losses(self, rows):
+        return self.loss[rows]
+
+    def uncertainty(self, rows):
+        return self.rng.random(len(rows))
+
+
+class RareHits:
+    """1 % hits with score 2 * hit + normal and calibrated probabilities; acquired by probability of a hit.
+
+    What a rule must bound is the hits among the rows that are predicted to be none: a hit is the loss.
+    """
+
+    def __init__(self, n, rng):
+        self.n, self.rng = n, rng
+        self.hit = rng.permutation(n) < round(0.01 * n)
+        score = 2.0 * self.hit + rng.standard_normal(n)
+        self.probability = logistic(logit(0.01) + 2.0 * score - 2.0)
+
+    def refit(self, observed):
+        pass
+
+    def losses(self, rows):
+        return self.hit[rows].astype(np.float64)
+
+    def uncertainty(self, rows):
+        return self.probability[rows]
+
+
+class Digits:
+    """A real one: 1,797 MNIST test digits shrunk to 8 x 8, ridge regression on random ReLU features.
+
+    In the place of scikit-learn's digits, which is no dependency: as many images of the same kind and size.
+    """
+
+    def __init__(self, images, labels, rng, n_features=300, ridge=1.0, temperature=8.0):
+        self.n, self.labels, self.ridge, self.temperature = len(images), labels, ridge, temperature
+        weights = rng.standard_normal((images.shape[1], n_features)) / math.sqrt(images.shape[1])
+        self.features = np.maximum(images @ weights + 0.3 * rng.standard_normal(n_features), 0.0)
+        self.onehot = np.eye(10)[labels]
+        self.scores = np.zeros((self.n, 10))
+
+    def refit(self, observed):
+        x, y = self.features[observed], self.onehot[observed]
+        gram = x.T @ x + self.ridge * np.eye(x.shape[1])
+        self.scores = self.features @ np.linalg.solve(gram, x.T @ y)
+
+    def losses(self, rows):
+        return (self.scores[rows].argmax(axis=1) != self.labels[rows]).astype(np.float64)
+
+    def uncertainty(self, rows):
+        shares = np.exp(self.temperature * (self.scores[rows] - self.scores[rows].max(axis=1, keepdims=True)))
+        return 1.0 - shares.max(axis=1) / shares.sum(axis=1)
+
+
+@cache
+def small_digits():
+    """Images (1797, 64) in [0, 1] standardised, and their labels, from ISD_DATA; None without it."""
+    file = Path(os.environ.get("ISD_DATA", "")) / "mnist.parquet"
+    if not file.is_file():
+        return None
+    table = pq.read_table(file, columns=["image", "label", "is_test"], filters=[("is_test", "=", 1)]).slice(0, 1797)
+    images = np.array([np.frombuffer(image, np.uint8) for image in table["image"].to_pylist()]).reshape(-1, 28, 28)
+    padded = np.pad(images / 255.0, ((0, 0), (2, 2), (2, 2)))
+    blocks = padded.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(-1, 64)
+    return 2.0 * blocks, table["label"].to_numpy().astype(np.int64)
