@@ -34,6 +34,8 @@ app.add_typer(certificate_app, name="certificate")
 out_console = Console()
 live_console = Console(stderr=True)
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended."""
 T = TypeVar("T")
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file of the campaign; `isd init` writes a template.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; new or to be continued.")]
@@ -47,6 +49,10 @@ def main() -> None:
     """Run the command line; every deliberate error is one message and exit code 1."""
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            live_console.print("stopped; the same command continues where it was", highlight=False)
+        raise
     except IsdError as error:
         live_console.print(f"[bold red]{type(error).__name__}[/bold red]", highlight=False)
         live_console.print(str(error), markup=False, highlight=False, soft_wrap=True)
@@ -149,7 +155,7 @@ def library_build(
     features: Annotated[str, typer.Option(help="Preset: ecfp4, light, standard, rich.")] = "standard",
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a key of [library], as id_column=name."),
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help=r"Override a key of \[library], as id_column=name."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -228,6 +234,8 @@ def _print_library(library: Library, as_json: bool) -> None:
         _print_json(info)
         return
     table = Table(title=f"Library {library.path}", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")
     for key, value in info.items():
         table.add_row(key, json.dumps(value) if isinstance(value, (dict, list)) else str(value))
     out_console.print(table)

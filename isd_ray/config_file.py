@@ -131,7 +131,7 @@ def _translated(error: ValidationError, root: type[Section] = CampaignConfig) ->
     details = error.errors(include_url=False)
     first = details[0]
     location = tuple(part for part in first["loc"] if part not in ("on_bits", "dense"))
-    where = ".".join(str(part) for part in location) or "the whole file"
+    where = ".".join(str(part) for part in location) or "the configuration"
     given = "" if isinstance(first["input"], (dict, BaseModel)) else f" (given: {first['input']!r})"
     others = f"; {len(details) - 1} more to follow" if len(details) > 1 else ""
     match first["type"]:

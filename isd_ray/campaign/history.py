@@ -49,7 +49,7 @@ class History:
 
     def observe(self, attempt: Attempt, selection: Selection, readouts: Readouts) -> None:
         """Move a measured batch into the observation set."""
-        if len(selection.ranks) and np.isfinite(selection.ranks).all():
+        if self._config.counts_errors and len(selection.ranks) and np.isfinite(selection.ranks).all():
             batch = ScoredBatch(
                 n_inference=self.sets.n_inference,
                 uncertainty=selection.scored.uncertainty,

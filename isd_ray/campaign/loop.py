@@ -19,13 +19,14 @@ from isd_ray.campaign.oracle import Oracle, Readouts
 from isd_ray.campaign.record import ROUND_SCHEMA, batch_record, decision_record, metrics_after, simulation_metrics
 from isd_ray.campaign.selection import Selection, choose, random_count, unscored
 from isd_ray.campaign.states import LoopState
-from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles
+from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles, check_hash
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.core.certify import LookPlan
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import LookEvidence
 from isd_ray.data.library import Library
+from isd_ray.errors import CorruptFileError
 from isd_ray.messages import (
     ROLES,
     Committee,
@@ -357,7 +358,14 @@ class CampaignLoop:
         if self._round.committee is None and self._round.attempt is not None:
             files = sorted(self._round.attempt.committee_dir.glob("*.safetensors"))
             weights = tuple(load_member(file) for file in files)
-            return Committee(committee_hash(weights), weights) if weights else None
+            found = committee_hash(weights) if weights else None
+            if found != self._round.committee_hash:
+                raise CorruptFileError(
+                    f"the stored model has hash {found}, its release says {self._round.committee_hash}",
+                    str(self._round.attempt.committee_dir),
+                    "restore the folder from a backup",
+                )
+            return Committee(found, weights) if found else None
         return self._round.committee
 
     def _deliver(self) -> LoopState:
@@ -378,7 +386,13 @@ class CampaignLoop:
             hybrid_dir=str(self._store.hybrid_dir),
         )
         self._backend.write_hybrid(request)
-        self._store.mark_delivered({"round": self._round.number, "n_measured": self._sets.n_observed})
+        self._store.mark_delivered(
+            {
+                "round": self._round.number,
+                "n_measured": self._sets.n_observed,
+                "predictions": self._round.details.get("predictions", {}),
+            }
+        )
         return self._next_round()
 
     def _restore(self, files: RoundFiles) -> None:
@@ -388,6 +402,9 @@ class CampaignLoop:
         work = self._round
         work.attempt, work.selection = files.attempt, selection_of(files.read_batch())
         work.take_over(files.released, self._store.path)
+        check_hash(work.attempt.features_file, files.released["features_sha256"])
+        for name, sha256 in work.details.get("predictions", {}).items():
+            check_hash(work.attempt.predictions_dir / name, sha256)
         work.committee = None
         if files.committed is None:
             self._state = LoopState.MEASURE

@@ -105,7 +105,7 @@ def batch_record(selection: Selection, correct: NDArray[np.bool_], counts_errors
     return {
         "n_batch": len(correct),
         "n_random": int(of["random"].sum()),
-        "n_random_errors": int((~correct)[of["random"]].sum()) if n_scored else None,
+        "n_random_errors": int((~correct)[of["random"]].sum()) if n_scored and counts_errors else None,
         "n_audit": int(of["audit"].sum()),
         "n_errors_audit": int((~correct)[of["audit"]].sum()) if of["audit"].any() else None,
         "batch_accuracy": float(correct[of["top"]].mean()) if of["top"].any() and counts_errors else None,
@@ -145,7 +145,8 @@ def random_share_interval(
 ) -> dict[str, float | int] | None:
     """Interval of the accuracy at the last round with scored random rows, confidence 1 - delta; None without such.
 
-    Exact for that round's model and observation set (`accuracy_interval`); a model fitted afterwards is another one.
+    Exact for a round fixed in advance, its model and its observation set (`accuracy_interval`). That it is the last
+    round depends on the data, and the delivered model was fitted afterwards: for reading, where nothing is certified.
     """
     scored = [row for row in rounds if row["n_random"] and row["n_random_errors"] is not None]
     if not scored:
@@ -192,7 +193,9 @@ def summarise(
         "claim": claim,
         "certified": certified or complete,
         "accuracy_claimed": claimed,
-        "accuracy_interval": random_share_interval(rounds, n_target, config.stopping.delta),
+        "accuracy_interval": random_share_interval(rounds, n_target, config.stopping.delta)
+        if claimed is None
+        else None,
         "n_target": n_target,
         "n_acquired": stop["n_acquired"],
         "n_predicted": n_target - stop["n_acquired"],

@@ -85,6 +85,12 @@ def check(config: CampaignConfig, n_target: int) -> list[str]:
                 f"choose at most {n_target}; 1 to 5 % of the library is usual",
             )
     stopping = config.stopping
+    if stopping.budget(n_target) < 1:
+        raise ConfigError(
+            f"the budget does not pay for one of {n_target} compounds",
+            "stopping.max_fraction, stopping.max_compounds, stopping.max_cost",
+            "allow at least one batch",
+        )
     earliest = earliest_paper_stop(config.acquisition.batch_size, stopping.gamma, stopping.delta)
     if stopping.rule != "paper" or earliest < LATE_STOP:
         return []

@@ -110,7 +110,13 @@ class RoundFiles:
 
 
 def read_checked(path: Path, sha256: str) -> pa.Table:
-    """A Parquet file whose bytes must have the given hash.
+    """A Parquet file whose bytes must have the given hash (raises as `check_hash`)."""
+    check_hash(path, sha256)
+    return pq.read_table(path)
+
+
+def check_hash(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the one that was recorded.
 
     Raises
     ------
@@ -123,7 +129,6 @@ def read_checked(path: Path, sha256: str) -> pa.Table:
             str(path),
             "restore it from a backup; the campaign cannot go on without it",
         )
-    return pq.read_table(path)
 
 
 class CampaignStore:

@@ -28,6 +28,8 @@ class RoundWork:
         The look whose audit is the batch of this round.
     frozen:
         Folder of the frozen predictions that a look and its finish go by.
+    committee_hash:
+        What the release of a restored round says of its model.
     details:
         What the record of the round will hold beside its counts and its decision.
     """
@@ -40,6 +42,7 @@ class RoundWork:
     attempt: Attempt | None = None
     readouts: Readouts | None = None
     frozen: Path | None = None
+    committee_hash: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     def reference(self, root: Path) -> dict[str, Any]:
@@ -58,4 +61,5 @@ class RoundWork:
             stored = {**stored, "expected_loss": tuple(loss) if loss is not None else None}
         self.look = LookPlan(**stored) if stored else None
         self.frozen = root / released["frozen"] if released["frozen"] else None
+        self.committee_hash = released["committee_hash"]
         self.details = {name: released[name] for name in _KEPT if name in released}

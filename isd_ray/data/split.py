@@ -53,7 +53,7 @@ def split_library(library: Library, config: SplitConfig, out: Path) -> dict[str,
     parts = [name for name in PART_NAMES if len(rows[name])]
     with staging(out) as folder:
         for name in parts:
-            _write_part(library, rows[name], name, folder / name)
+            _write_part(library, rows[name], name, config, folder / name)
     return {name: Library.open(out / name) for name in parts}
 
 
@@ -120,7 +120,7 @@ def _key(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _write_part(library: Library, rows: NDArray[np.int64], name: str, folder: Path) -> None:
+def _write_part(library: Library, rows: NDArray[np.int64], name: str, config: SplitConfig, folder: Path) -> None:
     part_blocks = library.metadata["options"]["part_blocks"]
     writer = LibraryWriter(folder, library.block_rows, part_blocks)
     RejectsWriter(folder).close()
@@ -135,5 +135,5 @@ def _write_part(library: Library, rows: NDArray[np.int64], name: str, folder: Pa
     kept = {key: library.metadata[key] for key in ("features", "width", "block_rows")}
     copied = {key: library.metadata[key] for key in ("sources", "columns", "options", "rdkit")}
     counts = {"read": n, "kept": n, "duplicates": 0, "rejected": {}}
-    parent = {"hash": library.hash, "n_rows": library.n_rows, "part": name}
+    parent = {"hash": library.hash, "n_rows": library.n_rows, "part": name, "split": config.model_dump(mode="json")}
     write_metadata(folder, {"n_rows": n, **kept, "parts": parts, "counts": counts, **copied, "parent": parent})

@@ -14,10 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import CampaignConfig
+from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.errors import ConfigError, StoreError
 from isd_ray.ops.connect import ray_session
-from isd_ray.ops.simulate import SimulationResult, fraction_reaching, simulate, with_settings
+from isd_ray.ops.simulate import (
+    SimulationResult,
+    accuracy_curve,
+    fraction_reaching,
+    simulate,
+    with_settings,
+    write_text,
+)
 from isd_ray.report.plots import comparison_figure
 
 AGENTS = ("active", "random", "in-order")
@@ -48,10 +55,13 @@ def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | N
         "library": {"path": config.library.path or str(root / "library")},
         "simulation": {"random_baseline": False},
     }
+    audited = config.stopping.rule in AUDITED_RULES
     if agent == "random":
-        settings["acquisition"] = {"function": "random", "random_share": 0.0, "column": None}
+        # Drawn uniformly, all its rows are evidence for the forecast of an audited rule.
+        settings["acquisition"] = {"function": "random", "random_share": 1.0 if audited else 0.0, "column": None}
     elif agent == "in-order":
-        settings["acquisition"] = {"function": "in_order", "random_share": 0.0, "column": order_column}
+        share = config.acquisition.random_share if audited else 0.0
+        settings["acquisition"] = {"function": "in_order", "random_share": share, "column": order_column}
     return with_settings(config, settings)
 
 
@@ -91,7 +101,7 @@ def compare(
     gamma = config.stopping.gamma if config.stopping.rule != "none" else None
     (root / "comparison.png").write_bytes(comparison_figure(rounds, config.task, gamma))
     summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
-    (root / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_text(root / "summary.json", json.dumps(summary, indent=1) + "\n")
     return Comparison(root, summary)
 
 
@@ -135,7 +145,7 @@ def _agent_summaries(
             "fraction_to_reach": {
                 f"{goal:g}": mean(fraction_reaching(curve, goal) for curve in curves)
                 for goal in GOALS
-                if all(max((row["system_accuracy"] or 0.0) for row in curve) >= goal for curve in curves)
+                if all(max(y for _, y in accuracy_curve(curve)) >= goal for curve in curves)
             },
         }
     return summaries

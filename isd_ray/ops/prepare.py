@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import CampaignConfig, LibraryConfig
+from isd_ray.config import CampaignConfig, LibraryConfig, SplitConfig
 from isd_ray.data.ingest.build import build_library
+from isd_ray.data.ingest.plan import library_columns
+from isd_ray.data.ingest.sources import resolve_source
 from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
 from isd_ray.data.library import Library
 from isd_ray.data.split import PART_NAMES, split_library
@@ -64,7 +66,7 @@ def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str,
         folder = root.with_name(f"{root.name}-split")
         if folder.is_dir():
             libraries = {name: Library.open(folder / name) for name in PART_NAMES if (folder / name).is_dir()}
-            _check_parent(libraries, whole, folder)
+            _check_split(libraries, whole, config.library.split, folder)
         else:
             libraries = split_library(whole, config.library.split, folder)
     for name, held_out in (("validation", config.validation), ("test", config.test)):
@@ -86,6 +88,8 @@ def _open_or_build(config: LibraryConfig, path: Path, watcher: Watcher) -> Libra
             )
         return build_library(config, path, base_dir=Path.cwd(), progress=watcher.building)
     library = Library.open(path)
+    if config.source is not None:
+        _check_built_from(config, library)
     if library.spec != config.features:
         raise LibraryError(
             f"the library was built with other features than the configuration asks for: {library.spec}",
@@ -95,10 +99,34 @@ def _open_or_build(config: LibraryConfig, path: Path, watcher: Watcher) -> Libra
     return library
 
 
-def _check_parent(parts: dict[str, Library], whole: Library, folder: Path) -> None:
-    if any(part.metadata["parent"]["hash"] != whole.hash for part in parts.values()) or "target" not in parts:
+def _check_built_from(config: LibraryConfig, library: Library) -> None:
+    """Refuse a library that was built from other files or with other options than the configuration says."""
+    options = library.metadata["options"]
+    asked = config.model_dump(mode="json", include=set(options))
+    changed = [f"library.{key}" for key, value in options.items() if asked[key] != value]
+    names = [config.source] if isinstance(config.source, str) else list(config.source or ())
+    files = [resolve_source(name, Path.cwd()) for name in names]
+    if [(file.name, file.stat().st_size) for file in files] != [
+        (source["name"], source["bytes"]) for source in library.metadata["sources"]
+    ]:
+        changed.append("library.source")
+    changed += [f"library.columns ({name})" for name in library_columns(config) if name not in library.column_names]
+    if changed:
         raise LibraryError(
-            "this split was made from another library", str(folder), "remove the folder; it is made again"
+            f"the library was built otherwise than the configuration asks for: {', '.join(changed)}",
+            str(library.path),
+            "remove it, so that it is built again, or set library.path to another folder",
+        )
+
+
+def _check_split(parts: dict[str, Library], whole: Library, config: SplitConfig, folder: Path) -> None:
+    made = [part.metadata["parent"] for part in parts.values()]
+    asked = (whole.hash, config.model_dump(mode="json"))
+    if "target" not in parts or any((parent["hash"], parent["split"]) != asked for parent in made):
+        raise LibraryError(
+            "this split was made from another library, or with other settings",
+            str(folder),
+            "remove the folder, so that it is made again, or set library.path to another one",
         )
 
 
@@ -119,7 +147,8 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     if compute.address is not None:
         return
     n_actors = compute.trainers + compute.scorers if compute.backend == "ray" else 1
-    observed = config.stopping.max_fraction * sum(part["bytes"] for part in target.metadata["parts"])
+    share = config.stopping.budget(target.n_rows) / target.n_rows
+    observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
     need = n_actors * ACTOR_BYTES + store + ROW_BYTES * target.n_rows + FIT_COPIES * n_trainers * observed
@@ -127,7 +156,7 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     if need > limit:
         raise ResourceError(
             f"the run may need {need / 2**30:.1f} GiB of memory: {n_actors} actors, {target.n_rows:,} rows, and the "
-            f"features of up to {config.stopping.max_fraction:.0%} of them in {n_trainers} trainers; "
+            f"features of up to {share:.0%} of them in {n_trainers} trainers; "
             f"there are {limit / 2**30:.1f} GiB",
             "compute.memory" if compute.memory is not None else "this machine",
             "use fewer trainers or scorers, smaller features (ecfp4), a lower stopping.max_fraction, or more memory",

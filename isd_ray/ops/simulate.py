@@ -83,7 +83,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     for warning in check(config, setup.n_target):
         watcher.message(f"warning: {warning}")
     store = begin_or_resume(setup)
-    (path / "config.toml").write_text(to_toml(config), encoding="utf-8")
+    write_text(path / "config.toml", to_toml(config))
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
         for progress in run(setup):
             watcher.step(config.name, progress)
@@ -140,7 +140,15 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
                 "random_share": 0.0,
                 "column": None,
             },
-            "stopping": {"rule": "none", "max_fraction": 1.0, "continue_after_stop": False},
+            "stopping": {
+                "rule": "none",
+                "max_fraction": 1.0,
+                "max_compounds": None,
+                "max_rounds": None,
+                "max_cost": None,
+                "cost_per_compound": None,
+                "continue_after_stop": False,
+            },
         },
     )
     goal = summary["system_accuracy"]
@@ -164,15 +172,30 @@ def _read_rounds(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def accuracy_curve(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Share acquired and true accuracy of the screen, round by round, and what the last round delivers."""
+    points = [
+        (row["fraction_acquired"], row["system_accuracy"]) for row in rounds if row["system_accuracy"] is not None
+    ]
+    last = rounds[-1]
+    if last.get("delivered_accuracy") is not None:
+        points.append((last["n_acquired"] / (last["n_observed"] + last["n_inference"]), last["delivered_accuracy"]))
+    return points
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
 def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> float:
     """Least share acquired at which `system_accuracy` reaches a value, interpolated linearly between rounds.
 
     Measuring everything gives accuracy 1, which is the last point of the curve.
     """
-    points = [
-        (row["fraction_acquired"], row["system_accuracy"]) for row in rounds if row["system_accuracy"] is not None
-    ]
-    points.append((1.0, 1.0))
+    points = [*accuracy_curve(rounds), (1.0, 1.0)]
     before: tuple[float, float] | None = None
     for x, y in points:
         if y >= accuracy:
@@ -189,6 +212,6 @@ def _finish(
 ) -> SimulationResult:
     """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
     page = render_report(summary, rounds, (path / "config.toml").read_text(encoding="utf-8"), certificate)
-    (path / "report.html").write_text(page, encoding="utf-8")
-    (path / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_text(path / "report.html", page)
+    write_text(path / "summary.json", json.dumps(summary, indent=1) + "\n")
     return SimulationResult(path, summary)

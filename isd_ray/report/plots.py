@@ -42,8 +42,23 @@ def _percent_axis(axes: Axes) -> None:
     axes.grid(alpha=0.3)
 
 
+AFTER_THE_BATCH = frozenset({"system_bound", "batch_accuracy"})
+"""Columns that speak of the moment after a round's batch; the others of the moment its model was fitted."""
+
+
 def _series(rows: Rows, column: str) -> tuple[list[float], list[float]]:
-    points = [(100.0 * row["fraction_acquired"], row[column]) for row in rows if row.get(column) is not None]
+    """Share acquired in percent, and the column; the accuracy of the screen ends with what was delivered."""
+    place = "n_acquired" if column in AFTER_THE_BATCH else "n_observed"
+    points = [
+        (100.0 * row[place] / (row["n_observed"] + row["n_inference"]), row[column])
+        for row in rows
+        if row.get(column) is not None
+    ]
+    last = rows[-1]
+    if column == "system_accuracy" and points and last.get("delivered_accuracy") is not None:
+        points.append(
+            (100.0 * last["n_acquired"] / (last["n_observed"] + last["n_inference"]), last["delivered_accuracy"])
+        )
     return [x for x, _ in points], [y for _, y in points]
 
 

@@ -305,7 +305,12 @@ def test_events_form_a_hash_chain(screen):
 
 
 def test_the_share_that_reaches_an_accuracy_is_interpolated():
-    rounds = [{"fraction_acquired": x, "system_accuracy": y} for x, y in ((0.0, None), (0.1, 0.8), (0.2, 0.9))]
+    rounds = [
+        {"fraction_acquired": x, "system_accuracy": y, "n_acquired": 30, "n_observed": 20, "n_inference": 80}
+        for x, y in ((0.0, None), (0.1, 0.8), (0.2, 0.9))
+    ]
     assert fraction_reaching(rounds, 0.7) == 0.1
     assert fraction_reaching(rounds, 0.85) == pytest.approx(0.15)
     assert fraction_reaching(rounds, 0.95) == pytest.approx(0.6)
+    rounds[-1]["delivered_accuracy"] = 0.96
+    assert fraction_reaching(rounds, 0.95) == pytest.approx(0.2 + 0.1 * 5 / 6)

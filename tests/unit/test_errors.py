@@ -155,6 +155,47 @@ def other_features(campaign):
     campaign.set("library", features="light")
 
 
+def other_options(campaign):
+    campaign.run()
+    shutil.rmtree(campaign.folder / "run")
+    campaign.set("library", standardise=False, columns=["size"])
+
+
+def other_source(campaign):
+    campaign.run()
+    shutil.rmtree(campaign.folder / "run")
+    campaign.table = campaign.table.slice(0, 250)
+    campaign.write()
+
+
+def other_split(campaign):
+    campaign.set("library", split={"fractions": [0.8, 0.1, 0.1]})
+    campaign.run()
+    shutil.rmtree(campaign.folder / "run")
+    campaign.set("library", split={"fractions": [0.5, 0.1, 0.4]})
+
+
+def budget_below_one(campaign):
+    campaign.set("stopping", max_fraction=0.0005)
+
+
+def altered_model(campaign):
+    campaign.run()
+    for name in ("summary.json", "delivered.json"):
+        (campaign.folder / "run" / name).unlink()
+    first, *_, last = sorted((campaign.folder / "run").glob("rounds/*/attempt-*/committee/member-000.safetensors"))
+    shutil.copy(first, last)
+    return campaign.run()
+
+
+def altered_features(campaign):
+    campaign.run()
+    (campaign.folder / "run" / "summary.json").unlink()
+    first, second, *_ = sorted((campaign.folder / "run").glob("rounds/*/attempt-*/features.arrow"))
+    shutil.copy(first, second)
+    return campaign.run()
+
+
 def truncated_part(campaign):
     campaign.run()
     part = next((campaign.folder / "library" / "parts").iterdir())
@@ -225,6 +266,12 @@ CASES = [
     (unknown_key, "ConfigError", r"model.member: unknown key.*did you mean 'members'"),
     (unknown_function, "ConfigError", r"acquisition.function: .*did you mean 'least_confidence'"),
     (other_features, "LibraryError", r"library: the library was built with other features.*Remedy"),
+    (other_options, "LibraryError", r"built otherwise.*library.standardise, library.columns \(size\).*Remedy"),
+    (other_source, "LibraryError", r"built otherwise.*library.source.*Remedy"),
+    (other_split, "LibraryError", r"this split was made from another library, or with other settings.*Remedy"),
+    (budget_below_one, "ConfigError", r"stopping.max_fraction.*the budget does not pay for one of 300 compounds"),
+    (altered_model, "CorruptFileError", r"committee: the stored model has hash .*Remedy"),
+    (altered_features, "CorruptFileError", r"00001.*features.arrow: the file is missing or its bytes"),
     (truncated_part, "CorruptFileError", r"part-00000.arrow.*bytes instead of.*Remedy"),
     (flipped_byte_in_part, "CorruptFileError", r"part-00000.arrow: sha256.*Remedy"),
     (finished_run, "StoreError", r"run: this run is finished.*another folder"),
