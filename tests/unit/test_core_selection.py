@@ -11,6 +11,7 @@ from isd_ray.campaign.selection import choose, random_count
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.topk import concatenate_rows, top_k
+from isd_ray.core.trigger import N_BINS
 from isd_ray.messages import ScoredRows, ScoreReport
 
 
@@ -90,6 +91,7 @@ def test_the_random_share_is_rounded_half_up(batch, share, expected):
 
 def test_a_batch_is_the_random_rows_and_then_the_best_of_the_rest():
     top = scored([5, 1, 2, 9], [4, 3, 2, 1])
-    selection = choose(ScoreReport(10, top, scored([1, 7], [3, 0]), None, None), 4)
+    nothing = np.zeros(N_BINS, np.int64)
+    selection = choose(ScoreReport(10, top, scored([1, 7], [3, 0]), nothing, None, None), 4)
     assert selection.scored.rows.tolist() == [1, 7, 5, 2]
     assert selection.roles.tolist() == [2, 2, 1, 1]
