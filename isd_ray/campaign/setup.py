@@ -55,6 +55,15 @@ class CampaignSetup:
         """Size of the target set."""
         return len(self.labels.labels)
 
+    @property
+    def labels_hash(self) -> str:
+        """SHA-256 of every label that a decision may rest on, and of the names of the classes."""
+        digest = hashlib.sha256("\n".join(self.labels.classes).encode())
+        digest.update(self.labels.labels.tobytes())
+        if self.spec.validation_labels is not None:
+            digest.update(self.spec.validation_labels.tobytes())
+        return digest.hexdigest()
+
     def with_config(self, config: CampaignConfig, out: Path) -> CampaignSetup:
         """The same data under another configuration and folder."""
         return replace(self, config=config, out=out, spec=replace(self.spec, config=config))
@@ -121,8 +130,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
         If another campaign lies there.
     """
     library = Library.open(setup.spec.libraries["target"])
-    labels_hash = hashlib.sha256(setup.labels.labels.tobytes()).hexdigest()
-    identity = campaign_id(setup.config, library.hash, labels_hash)
+    identity = campaign_id(setup.config, library.hash, setup.labels_hash)
     if not CampaignStore.exists(setup.out):
         manifest = {
             "campaign_id": identity,
