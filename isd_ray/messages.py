@@ -13,7 +13,7 @@ from isd_ray.config import CampaignConfig
 
 Rows: TypeAlias = NDArray[np.int64]
 Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
-Role = Literal["initial", "top", "random", "audit", "finish"]
+Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve"]
 Action = Literal["continue", "finish", "stop"]
 
 
@@ -131,10 +131,13 @@ class Evaluation:
         Rows predicted right (class equal, or within the tolerance; 0 when a regression has no tolerance).
     squared, absolute:
         For each block its sum of squared and of absolute errors (regression only).
+    losses:
+        For each block its sums of losses by group (`isd_ray.core.goals`).
     """
 
     n: int = 0
     n_correct: int = 0
+    losses: tuple[tuple[float, ...], ...] = ()
     squared: tuple[float, ...] = ()
     absolute: tuple[float, ...] = ()
 
@@ -156,7 +159,8 @@ class ShardScores:
 class ScoreReport:
     """The shards' answers merged: independent of the number of shards and of the order in which they arrived.
 
-    `histogram` counts the uncertainties of the inference set in the bins of `isd_ray.core.trigger`.
+    `histogram`, int64 (groups, bins), counts the uncertainties of the scored rows in the bins of
+    `isd_ray.core.trigger`, by what is predicted of them (`isd_ray.core.goals`).
     """
 
     n_scored: int
@@ -168,8 +172,17 @@ class ScoreReport:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditDraw:
+    """A uniform sample of `size` rows of a group, by a seed: the rows of smallest `tie_keys`, in that order."""
+
+    group: int
+    size: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class PredictRequest:
-    """Write the prediction and uncertainty of every inference row of a library part.
+    """Write the prediction and uncertainty of every inference row of a library part, and return some of them.
 
     Attributes
     ----------
@@ -179,22 +192,30 @@ class PredictRequest:
         Where ``part-*.parquet`` go.
     only_label:
         The one label seen so far, predicted for all when there is no committee.
+    draws:
+        Audits to draw.
+    whole_group:
+        A group of which every row is wanted.
     """
 
     round: int
     inference: NDArray[np.uint8]
     directory: str
     only_label: float
+    draws: tuple[AuditDraw, ...] = ()
+    whole_group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RankRequest:
-    """Count the rows that come before each audited row in the order of frozen predictions.
+    """Count the rows of its group that come before each audited row in the order of frozen predictions.
 
     Attributes
     ----------
     directory:
         The frozen predictions.
+    group:
+        The group that was audited.
     rows, uncertainty:
         The audited rows and their uncertainties, shape (m,).
     tie_seed:
@@ -202,8 +223,19 @@ class RankRequest:
     """
 
     directory: str
+    group: int
     rows: Rows
     uncertainty: NDArray[np.float32]
+    tie_seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRequest:
+    """The `size` most uncertain rows of a group of frozen predictions; fields as in `RankRequest`."""
+
+    directory: str
+    group: int
+    size: int
     tie_seed: int
 
 
@@ -238,7 +270,9 @@ class HybridRequest:
     hybrid_dir: str
 
 
-ROLES: tuple[Role, ...] = ("initial", "top", "random", "audit", "finish")
+ROLES: tuple[Role, ...] = ("initial", "top", "random", "audit", "finish", "hit", "reserve")
+"""Why a row was measured: the first random batch; best by the acquisition function; drawn uniformly in a batch; drawn
+for a look; most uncertain, after a passed look; predicted hit, with a look at the recall; audit drawn beforehand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,10 +288,10 @@ class RoundEvidence:
     n_top, n_top_correct:
         Rows of the batch that the acquisition function chose, and how many of them the model had predicted right before
         their labels were used. Rows of other roles are not evidence for the paper's bound.
-    n_random, n_random_correct:
-        Likewise for the rows that were drawn uniformly from the inference set before this batch.
     n_finish:
         Rows that complete the finish of a passed look.
+    rule_counts:
+        Whether a yes of the rule ends the screen (`isd_ray.core.conditions`).
     """
 
     round: int
@@ -267,9 +301,8 @@ class RoundEvidence:
     n_batch: int
     n_top: int
     n_top_correct: int
-    n_random: int = 0
-    n_random_correct: int = 0
     n_finish: int = 0
+    rule_counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +312,7 @@ class StopDecision:
     Attributes
     ----------
     alpha, system_bound:
-        Lower bounds on the accuracy of the inference set and of the screen; None without evidence.
+        The paper's bounds on the accuracy of the inference set and of the screen; None without evidence.
     n_finish:
         With the action ``finish``: measure so many of the most uncertain rows, then stop.
     """
@@ -299,12 +332,13 @@ class Frozen:
     ----------
     files:
         SHA-256 of each file by its name.
-    chosen:
-        The predictions of the rows that were asked for, in ascending order of row.
+    drawn, group:
+        The predictions of the draws and of the whole group that were asked for (`PredictRequest`).
     """
 
     files: Mapping[str, str]
-    chosen: ScoredRows
+    drawn: tuple[ScoredRows, ...]
+    group: ScoredRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,13 +368,18 @@ class WorkerSpec:
     ----------
     libraries:
         Directory of the library of each part: target, and validation and test where there are such.
-    n_outputs:
-        Number of classes; 1 for a regression.
+    classes:
+        Names of the classes; empty for a regression.
     validation_labels:
         Labels of the external validation library, in its row order; None when validation rows are observed rows.
     """
 
     config: CampaignConfig
     libraries: Mapping[str, str]
-    n_outputs: int
+    classes: tuple[str, ...]
     validation_labels: NDArray[np.float64] | None = None
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the network: the classes, or one value."""
+        return len(self.classes) or 1

@@ -16,13 +16,15 @@ from isd_ray.actors.scorer import Scorer
 from isd_ray.actors.trainer import Trainer
 from isd_ray.campaign.backend import Truth
 from isd_ray.campaign.scoring import merge_frozen, merge_scores, plan_shards, whole_library_request
-from isd_ray.core.certify import LookForecast, LookPlan
+from isd_ray.core.certify import LookPlan
+from isd_ray.core.goals import Goal
 from isd_ray.core.metrics import merge_evaluations
-from isd_ray.core.stopping import LookEvidence
+from isd_ray.core.stopping import Audit, LookEvidence, LookOutlook
 from isd_ray.core.topk import concatenate_rows, top_k
 from isd_ray.data.library import Library
 from isd_ray.messages import (
     Committee,
+    FinishRequest,
     FitReport,
     FitRequest,
     Frozen,
@@ -69,7 +71,8 @@ class RayBackend:
         self._scorers = self._group(
             "scorer", Scorer, (ray.put(spec),), compute.scorers, compute.scorer_cpus, compute.scorer_gpus
         )
-        self._bound = self._group("bound", BoundActor, (spec.config.stopping,), 1, 0.0, 0.0)
+        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes))
+        self._bound = self._group("bound", BoundActor, rule, 1, 0.0, 0.0)
         for group in (self._bound, self._trainers, self._scorers):
             group.wait_until_ready()
 
@@ -107,37 +110,41 @@ class RayBackend:
         """See `Backend.write_features`."""
         self._scorers.map("write_features", [(rows, file)])
 
-    def freeze(self, request: PredictRequest, committee: Committee | None, rows: Rows) -> Frozen:
+    def freeze(self, request: PredictRequest, committee: Committee | None) -> Frozen:
         """See `Backend.freeze`."""
         request_ref, committee_ref = ray.put(request), self._put_committee(committee)
-        calls = [(request_ref, part, committee_ref, rows) for part in self._parts]
-        return merge_frozen(self._scorers.map("freeze", calls))
+        calls = [(request_ref, part, committee_ref) for part in self._parts]
+        return merge_frozen(request, self._scorers.map("freeze", calls))
+
+    def look_up(self, directory: str, rows: Rows) -> ScoredRows:
+        """See `Backend.look_up`."""
+        return concatenate_rows(self._scorers.map("look_up", [(directory, rows, part) for part in self._parts]))
 
     def count_ranks(self, request: RankRequest) -> NDArray[np.int64]:
         """See `Backend.count_ranks`."""
         request_ref = ray.put(request)
         return np.sum(self._scorers.map("count_ranks", [(request_ref, part) for part in self._parts]), axis=0)
 
-    def most_uncertain(self, directory: str, n: int, tie_seed: int) -> ScoredRows:
+    def most_uncertain(self, request: FinishRequest) -> ScoredRows:
         """See `Backend.most_uncertain`."""
-        best = self._scorers.map("most_uncertain", [(directory, n, tie_seed, part) for part in self._parts])
-        return top_k(concatenate_rows(best), n, tie_seed)
+        best = self._scorers.map("most_uncertain", [(request, part) for part in self._parts])
+        return top_k(concatenate_rows(best), request.size, request.tie_seed)
 
     def write_hybrid(self, request: HybridRequest) -> None:
         """See `Backend.write_hybrid`."""
         request_ref = ray.put(request)
         self._scorers.map("write_hybrid", [(request_ref, part) for part in self._parts])
 
-    def forecast_look(self, evidence: LookEvidence) -> LookForecast:
+    def forecast_look(self, evidence: LookEvidence) -> LookOutlook:
         """See `Backend.forecast_look`."""
         [forecast] = self._bound.map("forecast_look", [(evidence,)])
         return forecast
 
     def decide_look(
-        self, plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_affordable: int
+        self, plans: Sequence[LookPlan], audits: Sequence[Audit], n_hits: int, n_affordable: int
     ) -> StopDecision:
         """See `Backend.decide_look`."""
-        [decision] = self._bound.map("decide_look", [(plan, ranks, errors, n_affordable)])
+        [decision] = self._bound.map("decide_look", [(plans, audits, n_hits, n_affordable)])
         return decision
 
     def decide(self, evidence: RoundEvidence) -> StopDecision:

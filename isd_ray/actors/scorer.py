@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from isd_ray.campaign.scoring import ShardScorer
 from isd_ray.messages import (
     Committee,
+    FinishRequest,
+    Frozen,
     HybridRequest,
     PredictRequest,
     RankRequest,
@@ -47,19 +49,21 @@ class Scorer:
         """Write the features of a batch."""
         self._scorer.write_features(rows, file)
 
-    def freeze(
-        self, request: PredictRequest, part: int, committee: Committee | None, rows: Rows
-    ) -> tuple[str, ScoredRows]:
+    def freeze(self, request: PredictRequest, part: int, committee: Committee | None) -> Frozen:
         """Write the predictions of one part."""
-        return self._scorer.freeze(request, part, committee, rows)
+        return self._scorer.freeze(request, part, committee)
+
+    def look_up(self, directory: str, rows: Rows, part: int) -> ScoredRows:
+        """Read frozen predictions of one part."""
+        return self._scorer.look_up(directory, rows, part)
 
     def count_ranks(self, request: RankRequest, part: int) -> NDArray[np.int64]:
         """Count the rows of one part that come before each audited row."""
         return self._scorer.count_ranks(request, part)
 
-    def most_uncertain(self, directory: str, n: int, tie_seed: int, part: int) -> ScoredRows:
+    def most_uncertain(self, request: FinishRequest, part: int) -> ScoredRows:
         """Find the most uncertain rows of one part."""
-        return self._scorer.most_uncertain(directory, n, tie_seed, part)
+        return self._scorer.most_uncertain(request, part)
 
     def write_hybrid(self, request: HybridRequest, part: int) -> None:
         """Write one part of the hybrid screen."""

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.fitting import MemberTrainer
 from isd_ray.campaign.scoring import ShardScorer, merge_frozen, merge_scores, plan_shards, whole_library_request
-from isd_ray.core.certify import LookForecast, LookPlan
-from isd_ray.core.stopping import Judge, LookEvidence
+from isd_ray.core.certify import LookPlan
+from isd_ray.core.goals import Goal
+from isd_ray.core.stopping import Audit, Judge, LookEvidence, LookOutlook
 from isd_ray.core.topk import concatenate_rows, top_k
 from isd_ray.data.library import Library
 from isd_ray.messages import (
     Committee,
+    FinishRequest,
     FitReport,
     FitRequest,
     Frozen,
@@ -51,28 +53,32 @@ class Backend(Protocol):
         """Write the features of a batch for the trainers."""
         ...
 
-    def freeze(self, request: PredictRequest, committee: Committee | None, rows: Rows) -> Frozen:
-        """Write the predictions of the whole inference set, part by part, and return those of `rows`."""
+    def freeze(self, request: PredictRequest, committee: Committee | None) -> Frozen:
+        """Write the predictions of the whole inference set, part by part, and return those that are asked for."""
+        ...
+
+    def look_up(self, directory: str, rows: Rows) -> ScoredRows:
+        """The frozen predictions of `rows`, ascending."""
         ...
 
     def count_ranks(self, request: RankRequest) -> NDArray[np.int64]:
-        """Exact position of each audited row in the inference set by decreasing uncertainty, int64 (m,)."""
+        """Exact position of each audited row in its group by decreasing uncertainty, int64 (m,)."""
         ...
 
-    def most_uncertain(self, directory: str, n: int, tie_seed: int) -> ScoredRows:
-        """The n most uncertain rows of frozen predictions, most uncertain first."""
+    def most_uncertain(self, request: FinishRequest) -> ScoredRows:
+        """The most uncertain rows of a group of frozen predictions, most uncertain first."""
         ...
 
     def write_hybrid(self, request: HybridRequest) -> None:
         """Write the hybrid screen, part by part."""
         ...
 
-    def forecast_look(self, evidence: LookEvidence) -> LookForecast:
+    def forecast_look(self, evidence: LookEvidence) -> LookOutlook:
         """Let the stopping rule say whether this is the round to look."""
         ...
 
     def decide_look(
-        self, plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_affordable: int
+        self, plans: Sequence[LookPlan], audits: Sequence[Audit], n_hits: int, n_affordable: int
     ) -> StopDecision:
         """Let the stopping rule judge an audit."""
         ...
@@ -105,7 +111,7 @@ class LocalBackend:
         self._truth = truth
         self._trainer = MemberTrainer(spec, placement)
         self._scorer = ShardScorer(spec, placement)
-        self._bound = Judge(spec.config.stopping)
+        self._bound = Judge(spec.config.stopping, Goal.of(spec.config, spec.classes))
         self._target = Library.open(spec.libraries["target"])
         self._parts = range(self._target.n_parts)
 
@@ -130,33 +136,37 @@ class LocalBackend:
         """See `Backend.write_features`."""
         self._scorer.write_features(rows, file)
 
-    def freeze(self, request: PredictRequest, committee: Committee | None, rows: Rows) -> Frozen:
+    def freeze(self, request: PredictRequest, committee: Committee | None) -> Frozen:
         """See `Backend.freeze`."""
-        return merge_frozen([self._scorer.freeze(request, part, committee, rows) for part in self._parts])
+        return merge_frozen(request, [self._scorer.freeze(request, part, committee) for part in self._parts])
+
+    def look_up(self, directory: str, rows: Rows) -> ScoredRows:
+        """See `Backend.look_up`."""
+        return concatenate_rows([self._scorer.look_up(directory, rows, part) for part in self._parts])
 
     def count_ranks(self, request: RankRequest) -> NDArray[np.int64]:
         """See `Backend.count_ranks`."""
         return np.sum([self._scorer.count_ranks(request, part) for part in self._parts], axis=0)
 
-    def most_uncertain(self, directory: str, n: int, tie_seed: int) -> ScoredRows:
+    def most_uncertain(self, request: FinishRequest) -> ScoredRows:
         """See `Backend.most_uncertain`."""
-        best = [self._scorer.most_uncertain(directory, n, tie_seed, part) for part in self._parts]
-        return top_k(concatenate_rows(best), n, tie_seed)
+        best = [self._scorer.most_uncertain(request, part) for part in self._parts]
+        return top_k(concatenate_rows(best), request.size, request.tie_seed)
 
     def write_hybrid(self, request: HybridRequest) -> None:
         """See `Backend.write_hybrid`."""
         for part in self._parts:
             self._scorer.write_hybrid(request, part)
 
-    def forecast_look(self, evidence: LookEvidence) -> LookForecast:
+    def forecast_look(self, evidence: LookEvidence) -> LookOutlook:
         """See `Backend.forecast_look`."""
         return self._bound.forecast_look(evidence)
 
     def decide_look(
-        self, plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_affordable: int
+        self, plans: Sequence[LookPlan], audits: Sequence[Audit], n_hits: int, n_affordable: int
     ) -> StopDecision:
         """See `Backend.decide_look`."""
-        return self._bound.decide_look(plan, ranks, errors, n_affordable)
+        return self._bound.decide_look(plans, audits, n_hits, n_affordable)
 
     def decide(self, evidence: RoundEvidence) -> StopDecision:
         """See `Backend.decide`."""

@@ -9,66 +9,91 @@ from typing import Any
 from isd_ray.campaign.history import History
 from isd_ray.campaign.store import canonical_json
 from isd_ray.config import CampaignConfig
+from isd_ray.core.goals import HITS, Goal
+from isd_ray.core.targets import accuracy_on_truth
 from isd_ray.messages import Committee
 
 SCHEMA_VERSION = 1
-ASSUMPTIONS = (
-    "A compound's readout does not depend on when or beside which others it is measured: accuracy is agreement with "
-    "the readouts that measuring everything would have given.",
-    "The audited compounds were drawn uniformly from the inference set by the recorded seed, after the model was "
-    "frozen and before any of their readouts was known; nobody chose or redrew them.",
+READOUTS = (
+    "A compound's readout does not depend on when or beside which others it is measured: the claim is about agreement "
+    "with the readouts that measuring everything would have given."
 )
+FRESH_AUDIT = (
+    "The audited compounds were drawn uniformly by the recorded seed, after the model was frozen and before any of "
+    "their readouts was known; nobody chose or redrew them."
+)
+RESERVED_AUDIT = (
+    "The audited compounds are what acquisition has left of a reserve that was drawn uniformly from the whole target "
+    "set by the recorded seed before the first model; no model, forecast or choice ever used their readouts."
+)
+REPLICATES = "Errors of replicates are independent of each other and equally likely in all compounds."
 """All that the guarantee rests on; nothing is assumed of the model, its calibration, or the acquisition function."""
 
 
 def make_certificate(
-    config: CampaignConfig, manifest: Mapping[str, Any], history: History, committee: Committee | None
+    config: CampaignConfig, goal: Goal, manifest: Mapping[str, Any], history: History, committee: Committee | None
 ) -> dict[str, Any] | None:
     """The certificate of a campaign that has just stopped; None if no look was passed.
 
     A pure function of the record, so that a resumed campaign writes the same bytes.
     """
-    look = next((record for record in reversed(history.records) if record["look"] is not None), None)
+    look = next((record for record in reversed(history.records) if record["look"]), None)
     if look is None or look["decision"] == "continue":
         return None
-    plan = look["look"]
+    stopping = config.stopping
+    is_reserved = stopping.rule == "reserved"
+    assumptions = [READOUTS, RESERVED_AUDIT if is_reserved else FRESH_AUDIT]
+    truth = None
+    if stopping.repeatability is not None:
+        above = accuracy_on_truth(stopping.gamma, stopping.repeatability)
+        truth = {"above": above, "repeatability": stopping.repeatability}
+        assumptions.append(REPLICATES)
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "campaign_id": manifest["campaign_id"],
         "library_hash": manifest["library_hash"],
         "committee_hash": committee.hash if committee else None,
-        "rule": config.stopping.rule,
+        "rule": stopping.rule,
         "claim": {
-            "quantity": "accuracy" if config.task == "classification" else "share within the tolerance",
-            "above": config.stopping.gamma,
-            "tolerance": config.stopping.tolerance,
+            "quantity": stopping.quantity,
+            "level": goal.level,
+            "words": goal.words,
+            "tolerance": stopping.tolerance,
+            "clip": stopping.loss_clip,
+            "hit": manifest["classes"][goal.positive] if goal.knows_hits else None,
+            "truth": truth,
         },
-        "delta": config.stopping.delta,
-        "assumptions": list(ASSUMPTIONS),
+        "delta": stopping.delta,
+        "assumptions": assumptions,
         "n_target": history.sets.n_target,
-        "n_measured": history.sets.n_observed,
-        "n_allowed_errors": plan["allowed"],
-        "look": {"number": plan["number"], "of": config.stopping.max_looks, "delta": plan["delta"]},
+        "n_measured": history.sets.n_measured,
+        "n_hits_measured": history.n_hits if goal.knows_hits else None,
+        "look": {"number": look["look"][0]["number"], "delta": look["look"][0]["delta"], "round": look["round"]},
         "audit": {
-            "round": look["round"],
-            "seed": look["audit_seed"],
-            "n_inference": plan["n_inference"],
-            "n": look["n_audit"],
-            "n_errors": look["n_errors_audit"],
-            "readouts_sha256": look["readouts_sha256"],
+            "seed": history.records[0]["reserve_seed"] if is_reserved else look["audit_seed"],
+            "readouts_sha256": (history.records[0] if is_reserved else look)["readouts_sha256"],
+            "groups": [
+                {
+                    "predicted": ("hit" if plan["group"] == HITS else "other") if goal.knows_hits else "any",
+                    "n_inference": plan["n_inference"],
+                    "allowed": plan["allowed"],
+                    **found,
+                }
+                for plan, found in zip(look["look"], look["audits"], strict=True)
+            ],
         },
         "finish": {"cut": look["n_finish"], "n_new": history.records[-1]["n_batch"] if look["n_finish"] else 0},
         "looks_spent": [
             {
-                "number": record["look"]["number"],
-                "delta": record["look"]["delta"],
+                "number": record["look"][0]["number"],
+                "delta": record["look"][0]["delta"],
                 "round": record["round"],
                 "n": record["n_audit"],
                 "n_errors": record["n_errors_audit"],
                 "passed": record["decision"] != "continue",
             }
             for record in history.records
-            if record["look"] is not None
+            if record["look"]
         ],
     }
     return {"certificate_id": hashlib.sha256(canonical_json(content)).hexdigest()[:16], **content}
@@ -76,28 +101,42 @@ def make_certificate(
 
 def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
     """The certificate in words."""
-    claim, audit, finish = certificate["claim"], certificate["audit"], certificate["finish"]
+    claim, audit, look, finish = (certificate[name] for name in ("claim", "audit", "look", "finish"))
     n_predicted = certificate["n_target"] - certificate["n_measured"]
+    confidence = f"With confidence {1 - certificate['delta']:.4g}"
     lines = [
         f"Certificate {certificate['certificate_id']} of campaign {certificate['campaign_id']}",
-        f"With confidence {1 - certificate['delta']:.4g} the {claim['quantity']} of this hybrid screen is above "
-        f"{claim['above']:g}: of {certificate['n_target']:,} compounds {certificate['n_measured']:,} are measured and "
-        f"{n_predicted:,} predicted, at most {certificate['n_allowed_errors']:,} of these wrongly.",
-        f"Proof: an audit of {audit['n']:,} compounds, drawn at random from {audit['n_inference']:,} in round "
-        f"{audit['round']} (seed {audit['seed']}) with the model frozen, held {audit['n_errors']:,} wrong predictions; "
-        f"exact hypergeometric test at {certificate['look']['delta']:g}, look {certificate['look']['number']}.",
+        f"{confidence} the {claim['words']} in this hybrid screen: of {certificate['n_target']:,} compounds "
+        f"{certificate['n_measured']:,} are measured and {n_predicted:,} predicted.",
     ]
+    if claim["hit"] is not None:
+        lines.append(f"A hit is {claim['hit']}; {certificate['n_hits_measured']:,} are measured.")
+    lines += [_proof(group, audit["seed"], look) for group in audit["groups"]]
     if finish["cut"]:
         lines.append(
             f"The {finish['cut']:,} most uncertain of them were then measured ({finish['n_new']:,} beyond the "
             "audit), as the test had shown to suffice."
         )
-    for look in certificate["looks_spent"]:
-        outcome = "passed" if look["passed"] else "failed; its audit joined the observation set"
+    for spent in certificate["looks_spent"]:
         lines.append(
-            f"Look {look['number']} spent {look['delta']:g} of the risk {certificate['delta']:g}: "
-            f"{look['n_errors']:,} errors in {look['n']:,}; {outcome}."
+            f"Look {spent['number']} spent {spent['delta']:g} of the risk {certificate['delta']:g}: "
+            f"{spent['n_errors']:g} errors in {spent['n']:,}; {'passed' if spent['passed'] else 'failed'}."
+        )
+    if claim["truth"] is not None:
+        lines.append(
+            f"{confidence} the expected accuracy against the truth is above {claim['truth']['above']:.4g}, as "
+            f"replicates agree in {claim['truth']['repeatability']:.4g} of cases."
         )
     lines += [f"Assumed: {text}" for text in certificate["assumptions"]]
     lines.append(f"Model {certificate['committee_hash']}, library {certificate['library_hash']}.")
     return lines
+
+
+def _proof(group: Mapping[str, Any], seed: int, look: Mapping[str, Any]) -> str:
+    predicted = {"any": "compounds", "hit": "predicted hits", "other": "compounds predicted not to be hits"}
+    return (
+        f"Proof: an audit of {group['n']:,} of {group['n_inference']:,} {predicted[group['predicted']]}, drawn at "
+        f"random (seed {seed}) and judged in round {look['round']} with the model frozen, held errors of "
+        f"{group['n_errors']:g}; {group['allowed']:g} may be left; exact test at {look['delta']:g}, "
+        f"look {look['number']}."
+    )

@@ -16,35 +16,48 @@ from isd_ray.campaign.batch import batch_table, selection_of
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.history import History, calibration_warning
 from isd_ray.campaign.oracle import Oracle, Readouts
-from isd_ray.campaign.record import ROUND_SCHEMA, batch_record, decision_record, metrics_after, simulation_metrics
-from isd_ray.campaign.selection import Selection, choose, random_count, unscored
+from isd_ray.campaign.record import (
+    RELIABILITY_SCHEMA,
+    ROUND_SCHEMA,
+    Bound,
+    batch_record,
+    decision_record,
+    metrics_after,
+    metrics_of_finish,
+    simulation_metrics,
+)
+from isd_ray.campaign.selection import Ranks, Selection, choose, join, random_count, ranks_by, unscored
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles, check_hash
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.core.certify import LookPlan
-from isd_ray.core.seeding import derive_seed
-from isd_ray.core.stopping import LookEvidence
+from isd_ray.core.conditions import affordable, rule_counts
+from isd_ray.core.goals import HITS, Goal
+from isd_ray.core.seeding import derive_seed, tie_keys
+from isd_ray.core.stopping import Audit, LookEvidence, RandomSample, kept_wells, random_bound, reserved_rows, settled
+from isd_ray.core.topk import uniform_sample
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError
 from isd_ray.messages import (
     ROLES,
+    AuditDraw,
     Committee,
+    FinishRequest,
     FitRequest,
+    Frozen,
     HybridRequest,
     PredictRequest,
     Progress,
     RankRequest,
-    Role,
     RoundEvidence,
-    Rows,
     ScoreReport,
     ScoreRequest,
     StopDecision,
 )
 from isd_ray.models.committee import committee_hash, load_member, save_member
 
-_FINISH, _TOP, _RANDOM = (ROLES.index(role) for role in ("finish", "top", "random"))
+_FINISH, _TOP, _RANDOM, _AUDIT, _RESERVE = map(ROLES.index, ("finish", "top", "random", "audit", "reserve"))
 
 
 class CampaignLoop:
@@ -75,7 +88,8 @@ class CampaignLoop:
         self._oracle = oracle
         self._backend = backend
         self._classes = classes
-        self._history = History(config, library.n_rows)
+        self._goal = Goal.of(config, classes)
+        self._history = History(self._goal, library.n_rows)
         self._sets = self._history.sets
         self._warnings: list[str] = []
         self._state = LoopState.FIT
@@ -102,7 +116,7 @@ class CampaignLoop:
             state=self._state.value,
             round=self._round.number,
             n_target=self._sets.n_target,
-            n_observed=self._sets.n_observed,
+            n_observed=self._sets.n_measured,
             done=self._state.is_terminal,
             system_bound=last.get("system_bound"),
             system_accuracy=last.get("delivered_accuracy"),
@@ -154,80 +168,121 @@ class CampaignLoop:
         n_batch = self._batch_size()
         start = time.perf_counter()
         if self._round.committee is None:
-            role: Role = "random" if self._round.number else "initial"
-            self._round.selection = Selection.of(unscored(self._sets.draw(n_batch, self._seed("random"))), role)
+            self._round.selection = self._draw_unscored(n_batch)
             return LoopState.RELEASE
-        n_random = random_count(n_batch, self._config.random_share)
+        n_random, reserve = random_count(n_batch, self._config.random_share), self._sets.reserve
         request = ScoreRequest(
             round=self._round.number,
-            k=n_batch,
+            k=n_batch + len(reserve),
             tie_seed=self._seed("tie"),
-            inference=self._sets.packed_inference(),
-            watch=self._sets.draw(n_random, self._seed("random")),
+            inference=self._sets.packed_scored(),
+            watch=np.union1d(self._sets.draw(n_random, self._seed("random")), reserve),
         )
         report = self._backend.score(request, self._round.committee)
-        self._round.details.update(simulation_metrics(report, self._sets.n_target, self._config))
+        self._round.details["group_sizes"] = report.histogram.sum(axis=1).tolist()
+        self._round.details.update(simulation_metrics(report, self._history, self._config, self._goal))
+        ranks = ranks_by(self._goal, report.histogram)
         self._round.look = self._plan_look(report, n_batch, n_random)
-        if self._round.look is None:
-            self._round.selection = choose(report, n_batch)
+        if self._round.look:
+            self._round.selection = self._freeze_for_look(self._round.look, ranks)
         else:
-            audit = self._sets.draw(self._round.look.size, self._seed("audit"))
-            self._round.details["audit_seed"] = self._seed("audit")
-            self._round.selection = self._freeze(audit, report)
+            self._round.selection, passed = choose(report, n_batch, reserve, ranks)
+            self._round.details["passed"] = passed.tolist()
         self._round.details["score_seconds"] = time.perf_counter() - start
         return LoopState.RELEASE
 
-    def _affordable(self) -> int:
-        """Rows that the budget still allows."""
-        stopping = self._config.stopping
-        if stopping.max_rounds is not None and self._round.number >= stopping.max_rounds:
-            return 0
-        return stopping.budget(self._sets.n_target) - self._sets.n_observed
+    def _draw_unscored(self, n_batch: int) -> Selection:
+        """Rows drawn before there is a model; the first of them, if the rule wants it, as its reserve."""
+        if self._round.number:
+            return Selection.of(unscored(self._sets.draw(n_batch, self._seed("random"))), "random")
+        n_reserve = reserved_rows(self._config.stopping, self._sets.n_target)
+        drawn = unscored(self._sets.draw(n_batch + n_reserve, self._seed("random")))
+        self._round.details["reserve_seed"] = self._seed("reserve")
+        reserve = uniform_sample(drawn, n_reserve, self._seed("reserve"))
+        initial = drawn.take(~np.isin(drawn.rows, reserve.rows))
+        return join([Selection.of(initial, "initial"), Selection.of(reserve, "reserve")])
+
+    def _affordable(self, rounds: int) -> int:
+        """Rows that may still be acquired after so many rounds, whatever the rule says."""
+        return affordable(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target)
 
     def _batch_size(self) -> int:
-        wanted = self._config.acquisition.batch_size if self._sets.n_observed else self._config.initial_size
-        return max(0, min(wanted, self._affordable(), self._sets.n_inference))
+        stopping, n_target = self._config.stopping, self._sets.n_target
+        wanted, kept = self._config.acquisition.batch_size, kept_wells(stopping, n_target)
+        if not self._sets.n_measured:
+            wanted, kept = self._config.initial_size, kept + reserved_rows(stopping, n_target)
+        return max(0, min(wanted, self._affordable(self._round.number) - kept, self._sets.n_inference))
 
-    def _plan_look(self, report: ScoreReport, n_batch: int, n_random: int) -> LookPlan | None:
-        if self._config.stopping.rule not in AUDITED_RULES or self._history.stop_round is not None:
-            return None
+    def _wells_for_a_look(self, is_last: bool) -> int:
+        """Wells that a look and its finish may take: the last one those kept for it, in a round beyond the others."""
+        if is_last:
+            return self._affordable(0)
+        return max(0, self._affordable(self._round.number) - kept_wells(self._config.stopping, self._sets.n_target))
+
+    def _plan_look(self, report: ScoreReport, n_batch: int, n_random: int) -> tuple[LookPlan, ...]:
+        stopping = self._config.stopping
+        looks = stopping.rule in AUDITED_RULES or stopping.reserve_audit
+        if not looks or self._history.stop_round is not None or not self._sets.n_inference:
+            return ()
+        left = tuple(self._round.details["group_sizes"])
         evidence = LookEvidence(
-            n_target=self._sets.n_target,
-            n_inference=self._sets.n_inference,
+            counts=self._history.counts(left),
+            n_observed=self._sets.n_observed,
             batch_size=self._config.acquisition.batch_size,
             n_batch=n_batch,
             n_random=n_random,
-            n_affordable=self._affordable(),
+            n_affordable=self._wells_for_a_look(stopping.reserve_audit and n_batch == 0),
+            rule_counts=rule_counts(stopping, self._sets.n_measured, self._round.number, self._sets.n_target),
             histogram=report.histogram,
-            scored=tuple(self._history.scored),
+            scored=tuple(tuple(batches) for batches in self._history.scored),
             failed_looks=self._history.failed_looks,
+            risk_spent=self._history.risk_spent,
             batches_since_look=self._history.batches_since_look,
+            n_reserved=len(self._sets.reserve) if stopping.rule == "reserved" else None,
         )
-        forecast = self._backend.forecast_look(evidence)
-        self._round.details["forecast_errors"] = forecast.errors
-        return forecast.plan
+        outlook = self._backend.forecast_look(evidence)
+        self._round.details["forecast_errors"] = outlook.errors
+        self._round.details["needed"] = asdict(outlook.needed) if outlook.needed and not n_batch else None
+        return outlook.plans
 
-    def _freeze(self, rows: Rows, report: ScoreReport | None = None) -> Selection:
-        """Write the predictions of the whole inference set; `rows` of it, an audit, come back as a selection."""
+    def _freeze_for_look(self, look: tuple[LookPlan, ...], ranks: Ranks) -> Selection:
+        """Write the predictions down, then draw the audit from them; a reserve is the audit as it is."""
+        seed = self._seed("audit")
+        self._round.details["audit_seed"] = seed
+        is_reserved = self._config.stopping.rule == "reserved"
+        draws = () if is_reserved else tuple(AuditDraw(plan.group, plan.size, seed) for plan in look)
+        frozen = self._freeze(draws, HITS if self._goal.takes_hits else None)
+        hits = Selection.of(frozen.group, "hit", ranks)
+        return join([hits, *(Selection.of(drawn, "audit", ranks) for drawn in frozen.drawn)])
+
+    def _freeze(self, draws: tuple[AuditDraw, ...] = (), whole_group: int | None = None) -> Frozen:
+        """Write the predictions of the whole inference set, before a row of it is released."""
         attempt = self._new_attempt()
         request = PredictRequest(
             round=self._round.number,
-            inference=self._sets.packed_inference(),
+            inference=self._sets.packed_scored(),
             directory=str(attempt.predictions_dir),
             only_label=float(self._sets.labels[0]),
+            draws=draws,
+            whole_group=whole_group,
         )
-        frozen = self._backend.freeze(request, self._round.committee, rows)
+        frozen = self._backend.freeze(request, self._round.committee)
         self._round.frozen = attempt.predictions_dir
         self._round.details["predictions"] = dict(frozen.files)
-        return Selection.of(frozen.chosen, "audit", report.histogram if report else None)
+        return frozen
 
     def _finish(self) -> LoopState:
         """Take the most uncertain rows up to the cut that the look proved, without those audited already."""
         assert self._round.frozen is not None, "FINISH follows a look"
-        n_finish = self._history.records[-1]["n_finish"]
-        look_seed = derive_seed(self._config.seed, "tie", self._round.number - 1)
-        best = self._backend.most_uncertain(str(self._round.frozen), n_finish, look_seed)
-        rows = best.take(~np.isin(best.rows, self._sets.rows))
+        last = self._history.records[-1]
+        request = FinishRequest(
+            directory=str(self._round.frozen),
+            group=last["look"][0]["group"],
+            size=last["n_finish"],
+            tie_seed=derive_seed(self._config.seed, "tie", self._round.number - 1),
+        )
+        best = self._backend.most_uncertain(request)
+        rows = best.take(~np.isin(best.rows, self._history.measured()["rows"]))
         self._round.selection = Selection.of(rows, "finish")
         return LoopState.RELEASE
 
@@ -237,7 +292,7 @@ class CampaignLoop:
                 "round": self._round.number,
                 "seed": self._config.seed,
                 "acquisition": self._config.acquisition_name,
-                "look": asdict(self._round.look) if self._round.look else None,
+                "look": [asdict(plan) for plan in self._round.look] or None,
                 "audit_seed": self._round.details.get("audit_seed"),
             }
             self._round.attempt = self._store.new_attempt(self._round.number, plan)
@@ -250,7 +305,8 @@ class CampaignLoop:
         if committee is not None:
             for member, weights in enumerate(committee.members):
                 save_member(attempt.committee_dir / f"member-{member:03d}.safetensors", weights)
-        self._backend.write_features(selection.scored.rows, str(attempt.features_file))
+        trained_on = selection.roles != _RESERVE
+        self._backend.write_features(selection.scored.rows[trained_on], str(attempt.features_file))
         released = {
             **self._round.details,
             **self._round.reference(self._store.path),
@@ -274,13 +330,14 @@ class CampaignLoop:
         assert work.selection is not None, "DECIDE follows MEASURE"
         assert work.readouts is not None, "DECIDE follows MEASURE"
         assert work.attempt is not None, "DECIDE follows MEASURE"
-        n_before = self._sets.n_observed
+        n_before = self._sets.n_measured
         correct = self._history.correct(work.selection, work.readouts)
-        self._history.observe(work.attempt, work.selection, work.readouts)
-        decision = self._judge(work.selection, correct)
-        if "inference_errors" in work.details:
-            errors = work.details["inference_errors"] - int((~correct).sum())
-            work.details["delivered_accuracy"] = 1.0 - errors / self._sets.n_target
+        losses = self._history.losses(work.selection, work.readouts)
+        bound = self._bound(work.selection, losses)
+        self._history.observe(work.attempt, work.selection, work.readouts, work.details)
+        audits = self._audits(work.selection, losses) if work.look else ()
+        decision = self._judge(work.selection, correct, audits)
+        work.details.update(metrics_after(work.details, work.selection, losses, correct, self._history, self._goal))
         calibration = self._history.calibration()
         if calibration.raised:
             self._warnings.append(f"round {work.number}: {calibration_warning(calibration)}")
@@ -289,13 +346,13 @@ class CampaignLoop:
             "score_seconds": 0.0,
             **work.details,
             **work.reference(self._store.path),
-            **batch_record(work.selection, correct, self._config.counts_errors),
-            **decision_record(decision),
+            **batch_record(work.selection, losses, audits, self._goal),
+            **decision_record(decision, bound),
             "round": work.number,
             "n_observed": n_before,
             "n_inference": self._sets.n_target - n_before,
             "fraction_acquired": n_before / self._sets.n_target,
-            "n_acquired": self._sets.n_observed,
+            "n_acquired": self._sets.n_measured,
             "calibration_pvalue": calibration.pvalue,
             "calibration_alarm": calibration.raised,
             "round_seconds": time.perf_counter() - work.started,
@@ -303,31 +360,64 @@ class CampaignLoop:
         self._store.commit(work.number, record)
         return self._after_commit(record)
 
-    def _judge(self, selection: Selection, correct: NDArray[np.bool_]) -> StopDecision:
-        """What the bound says of the batch, which the history holds already."""
-        if self._round.look is not None:
+    def _bound(self, selection: Selection, losses: NDArray[np.float64]) -> Bound:
+        """What the random rows of the batch say of the screen before it."""
+        if not self._goal.has_losses or "group_sizes" not in self._round.details:
+            return None, None
+        scored = selection.scored
+        is_random, groups = selection.roles == _RANDOM, self._goal.groups(scored.prediction)
+        # By a random key: betting needs a random order, and these rows lie in file order.
+        order = np.argsort(tie_keys(self._seed("order"), scored.rows))
+        samples = [
+            RandomSample(size, losses[order][(is_random & (groups == group))[order]])
+            for group, size in enumerate(self._round.details["group_sizes"])
+        ]
+        counts = self._history.counts(tuple(self._round.details["group_sizes"]))
+        return random_bound(self._goal, counts, samples, self._config.stopping.delta)
+
+    def _audits(self, selection: Selection, losses: NDArray[np.float64]) -> tuple[Audit, ...]:
+        """The audit of each group of the look: rows of the batch, or the reserve."""
+        scored, is_audit = selection.scored, selection.roles == _AUDIT
+        if self._config.stopping.rule == "reserved":
+            scored = self._backend.look_up(str(self._round.frozen), self._sets.reserve)
+            losses = self._goal.losses(scored.prediction, self._history.labels_of(scored.rows))
+            is_audit = np.ones(len(losses), np.bool_)
+        groups = self._goal.groups(scored.prediction)
+        audits = []
+        for plan in self._round.look:
+            inside = is_audit & (groups == plan.group)
             request = RankRequest(
                 directory=str(self._round.frozen),
-                rows=selection.scored.rows,
-                uncertainty=selection.scored.uncertainty,
+                group=plan.group,
+                rows=scored.rows[inside],
+                uncertainty=scored.uncertainty[inside],
                 tie_seed=self._seed("tie"),
             )
-            ranks = self._backend.count_ranks(request)
-            return self._backend.decide_look(self._round.look, ranks, ~correct, self._affordable())
+            audits.append(Audit(self._backend.count_ranks(request), losses[inside]))
+        return tuple(audits)
+
+    def _judge(self, selection: Selection, correct: NDArray[np.bool_], audits: tuple[Audit, ...]) -> StopDecision:
+        """What the bound actor says of the batch, which the history holds already."""
+        n_batch, stopping = len(correct), self._config.stopping
+        if self._round.look:
+            audited = self._history.labels_of(selection.scored.rows[selection.roles == _AUDIT])
+            n_hits = self._history.n_hits - int(self._goal.hits(audited).sum())
+            self._round.look = settled(self._round.look, self._goal, n_hits)
+            wells = self._wells_for_a_look(stopping.reserve_audit and self._round.look[0].finish == "any")
+            return self._backend.decide_look(self._round.look, audits, n_hits, wells)
         # Where right and wrong are not defined, or no model had spoken, no row is evidence.
-        known = np.isfinite(selection.scored.prediction) & self._config.counts_errors
-        top, random = (known & (selection.roles == role) for role in (_TOP, _RANDOM))
+        top = np.isfinite(selection.scored.prediction) & self._config.counts_errors & (selection.roles == _TOP)
+        n_measured, n_target = self._sets.n_measured, self._sets.n_target
         evidence = RoundEvidence(
             round=self._round.number,
-            n_target=self._sets.n_target,
-            n_observed=self._sets.n_observed,
+            n_target=n_target,
+            n_observed=n_measured,
             n_inference=self._sets.n_inference,
-            n_batch=len(correct),
+            n_batch=n_batch,
             n_top=int(top.sum()),
             n_top_correct=int((correct & top).sum()),
-            n_random=int(random.sum()),
-            n_random_correct=int((correct & random).sum()),
             n_finish=int((selection.roles == _FINISH).sum()),
+            rule_counts=rule_counts(stopping, n_measured, self._round.number + 1, n_target),
         )
         return self._backend.decide(evidence)
 
@@ -335,10 +425,12 @@ class CampaignLoop:
         stopped_before = self._history.stop_round is not None
         self._history.records.append(record)
         self._store.write_table("rounds.parquet", self._history.records, ROUND_SCHEMA)
+        bins = [asdict(part) for part in self._history.reliability()]
+        self._store.write_table("calibration.parquet", bins, RELIABILITY_SCHEMA)
         if record["decision"] == "finish":
             work = self._round
             self._round = RoundWork(work.number + 1, time.perf_counter(), self._committee(), frozen=work.frozen)
-            self._round.details = metrics_after(record, self._sets.n_target)
+            self._round.details = metrics_of_finish(record, self._sets.n_target)
             return LoopState.FINISH
         if record["decision"] == "stop" and not stopped_before:
             return LoopState.DELIVER
@@ -346,7 +438,8 @@ class CampaignLoop:
 
     def _next_round(self) -> LoopState:
         last = self._history.records[-1]
-        exhausted = last["n_batch"] == 0 or self._sets.n_inference == 0
+        # A look at a reserve acquires nothing and ends nothing.
+        exhausted = (last["n_batch"] == 0 and not last["look"]) or self._sets.n_inference == 0
         stopped = self._history.stop_round is not None
         if exhausted or (stopped and not self._config.stopping.continue_after_stop):
             return LoopState.DONE
@@ -371,8 +464,10 @@ class CampaignLoop:
     def _deliver(self) -> LoopState:
         self._round.committee = self._committee()
         if self._round.frozen is None:
-            self._freeze(np.empty(0, np.int64))
-        certificate = make_certificate(self._config, self._store.manifest, self._history, self._round.committee)
+            self._freeze()
+        certificate = make_certificate(
+            self._config, self._goal, self._store.manifest, self._history, self._round.committee
+        )
         if certificate is not None:
             self._store.certify(certificate)
         request = HybridRequest(
@@ -389,7 +484,7 @@ class CampaignLoop:
         self._store.mark_delivered(
             {
                 "round": self._round.number,
-                "n_measured": self._sets.n_observed,
+                "n_measured": self._sets.n_measured,
                 "predictions": self._round.details.get("predictions", {}),
             }
         )
@@ -411,7 +506,7 @@ class CampaignLoop:
             return
         readouts = self._store.read_readouts(files.committed["readouts_sha256"])
         told = Readouts(readouts["label"].to_numpy(), readouts["value"].to_numpy())
-        self._history.observe(work.attempt, work.selection, told)
+        self._history.observe(work.attempt, work.selection, told, work.details)
         self._state = self._after_commit(dict(files.committed))
         if self._state is LoopState.DELIVER and self._store.is_delivered():
             self._state = self._next_round()

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.campaign.history import History
 from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
-from isd_ray.core.certify import accuracy_interval
-from isd_ray.core.metrics import accuracy, mean_absolute_error, mean_squared_error, system_accuracy
-from isd_ray.messages import ROLES, ScoreReport, StopDecision
+from isd_ray.core.goals import Goal
+from isd_ray.core.metrics import (
+    accuracy,
+    evaluate,
+    group_losses,
+    mean_absolute_error,
+    mean_squared_error,
+    system_accuracy,
+    without,
+)
+from isd_ray.core.stopping import Audit
+from isd_ray.messages import ROLES, Evaluation, ScoreReport, StopDecision
 
 ROUND_SCHEMA = pa.schema(
     [
@@ -23,14 +33,16 @@ ROUND_SCHEMA = pa.schema(
         ("fraction_acquired", pa.float64()),
         ("n_batch", pa.int64()),
         ("n_random", pa.int64()),
-        ("n_random_errors", pa.int64()),
+        ("n_random_errors", pa.float64()),
         ("n_audit", pa.int64()),
-        ("n_errors_audit", pa.int64()),
+        ("n_errors_audit", pa.float64()),
         ("n_finish", pa.int64()),
         ("n_acquired", pa.int64()),
         ("batch_accuracy", pa.float64()),
         ("alpha", pa.float64()),
         ("system_bound", pa.float64()),
+        ("interval_low", pa.float64()),
+        ("interval_high", pa.float64()),
         ("decision", pa.string()),
         ("reason", pa.string()),
         ("forecast_errors", pa.float64()),
@@ -45,6 +57,9 @@ ROUND_SCHEMA = pa.schema(
         ("inference_accuracy", pa.float64()),
         ("system_accuracy", pa.float64()),
         ("delivered_accuracy", pa.float64()),
+        ("system_value", pa.float64()),
+        ("delivered_value", pa.float64()),
+        ("goal_met", pa.bool_()),
         ("test_accuracy", pa.float64()),
         ("inference_mse", pa.float64()),
         ("inference_mae", pa.float64()),
@@ -61,22 +76,47 @@ the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. The
 true accuracy of the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that
 need known labels are null in a real screen; accuracies of a regression are null without a tolerance.
 
+`system_value` and `delivered_value` are the claimed quantity (accuracy, recall, …) at these two moments, `goal_met`
+whether the claim was true at the first. Errors of mae and mse are sums of losses in [0, 1].
+
 `calibration_pvalue` tests whether confident rows are wrong more often than unconfident ones; small is alarming.
-`system_bound` is the paper's bound under the rules `paper` and `none`; under `certify` and `pac` it is the exact bound
-of the round's random rows alone. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a
-finish.
+`system_bound` is the paper's bound under the rules `paper` and `none`; under the others it is the bound by the round's
+random rows alone, and `interval_low` and `interval_high` are its two-sided interval, of the claimed quantity before the
+batch. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a finish.
 """
+RELIABILITY_SCHEMA = pa.schema(
+    [
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("n", pa.int64()),
+        ("n_random", pa.int64()),
+        ("uncertainty", pa.float64()),
+        ("errors", pa.float64()),
+        ("random_errors", pa.float64()),
+    ]
+)
+"""Columns of ``calibration.parquet``: `isd_ray.core.watch.ReliabilityBin` of the last rounds."""
+Bound: TypeAlias = tuple[float | None, tuple[float, float] | None]
+"""Bound and interval of `isd_ray.core.stopping.random_bound`."""
+_TOP, _RANDOM, _AUDIT = map(ROLES.index, ("top", "random", "audit"))
 
 
-def simulation_metrics(report: ScoreReport, n_target: int, config: CampaignConfig) -> dict[str, float]:
+def simulation_metrics(report: ScoreReport, history: History, config: CampaignConfig, goal: Goal) -> dict[str, Any]:
     """True accuracies and errors of the round's model; empty when labels are not known."""
-    metrics: dict[str, float] = {}
-    evaluation, test = report.evaluation, report.test
+    metrics: dict[str, Any] = {}
+    evaluation, test, n_target = report.evaluation, report.test, history.sets.n_target
     if evaluation is not None:
+        if len(history.sets.reserve):
+            evaluation = without(evaluation, _reserve_evaluation(report, history, goal))
         if config.counts_errors:
             metrics["inference_errors"] = evaluation.n - evaluation.n_correct
             metrics["inference_accuracy"] = accuracy(evaluation)
             metrics["system_accuracy"] = system_accuracy(n_target - evaluation.n, evaluation)
+        if goal.has_losses:
+            losses, counts = group_losses(evaluation), history.counts(tuple(report.histogram.sum(axis=1).tolist()))
+            metrics["group_losses"] = list(losses)
+            metrics["system_value"] = goal.value(counts, losses)
+            metrics["goal_met"] = goal.is_met(counts, losses)
         if config.task == "regression":
             metrics["inference_mse"] = mean_squared_error(evaluation)
             metrics["inference_mae"] = mean_absolute_error(evaluation)
@@ -90,91 +130,139 @@ def simulation_metrics(report: ScoreReport, n_target: int, config: CampaignConfi
     return metrics
 
 
-def batch_record(selection: Selection, correct: NDArray[np.bool_], counts_errors: bool) -> dict[str, Any]:
+def _reserve_evaluation(report: ScoreReport, history: History, goal: Goal) -> Evaluation:
+    """Errors on the reserve, which is scored with the inference set but measured."""
+    reserve = report.watched.take(np.isin(report.watched.rows, history.sets.reserve))
+    return evaluate(reserve.prediction, history.labels_of(reserve.rows), goal)
+
+
+def batch_record(
+    selection: Selection, losses: NDArray[np.float64], audits: Sequence[Audit], goal: Goal
+) -> dict[str, Any]:
     """Counts of a measured batch by role, and what the model had said of it before its labels were used.
 
     Parameters
     ----------
-    correct:
-        bool (n,): predicted right.
-    counts_errors:
-        Whether right and wrong are defined.
+    losses:
+        float64 (n,): of the predictions.
+    audits:
+        Of a look.
     """
-    of = {role: selection.roles == index for index, role in enumerate(ROLES)}
-    n_scored = int(np.isfinite(selection.scored.prediction).sum())
+    top, random = selection.roles == _TOP, selection.roles == _RANDOM
+    is_scored = bool(np.isfinite(selection.scored.prediction).any()) and goal.has_losses
     return {
-        "n_batch": len(correct),
-        "n_random": int(of["random"].sum()),
-        "n_random_errors": int((~correct)[of["random"]].sum()) if n_scored and counts_errors else None,
-        "n_audit": int(of["audit"].sum()),
-        "n_errors_audit": int((~correct)[of["audit"]].sum()) if of["audit"].any() else None,
-        "batch_accuracy": float(correct[of["top"]].mean()) if of["top"].any() and counts_errors else None,
+        "n_batch": len(losses),
+        "n_random": int(random.sum()),
+        "n_random_errors": _total(losses[random]) if is_scored else None,
+        "n_audit": sum(len(audit.losses) for audit in audits),
+        "n_errors_audit": sum(_total(audit.losses) for audit in audits) if audits else None,
+        "audits": [{"n": len(audit.losses), "n_errors": _total(audit.losses)} for audit in audits],
+        "batch_accuracy": 1.0 - float(losses[top].mean()) if is_scored and goal.is_exact and top.any() else None,
     }
 
 
-def decision_record(decision: StopDecision) -> dict[str, Any]:
-    """What the bound actor decided."""
+def _total(losses: NDArray[np.float64]) -> float | int:
+    """Their sum; of right and wrong, as a count."""
+    total = float(losses.sum())
+    return int(total) if total.is_integer() else total
+
+
+def decision_record(decision: StopDecision, bound: Bound) -> dict[str, Any]:
+    """What the bound actor decided, and what the random rows say."""
+    at_most, interval = bound
     return {
         "decision": decision.action,
         "reason": decision.reason,
         "alpha": decision.alpha,
-        "system_bound": decision.system_bound,
+        "system_bound": at_most if decision.system_bound is None else decision.system_bound,
+        "interval_low": interval[0] if interval else None,
+        "interval_high": interval[1] if interval else None,
         "n_finish": decision.n_finish,
     }
 
 
-def metrics_after(record: Mapping[str, Any], n_target: int) -> dict[str, float]:
-    """True accuracies of a round's model once its batch, an audit, is measured: where the finish begins."""
-    metrics = {name: record[name] for name in ("test_accuracy", "test_mse", "test_mae") if name in record}
-    if "inference_errors" in record:
-        errors = record["inference_errors"] - record["n_errors_audit"]
+def metrics_after(
+    details: Mapping[str, Any],
+    selection: Selection,
+    losses: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    history: History,
+    goal: Goal,
+) -> dict[str, Any]:
+    """What is left after the batch, which the history holds already, and in a simulation its true errors."""
+    if "group_sizes" not in details:
+        return {}
+    groups = goal.groups(selection.scored.prediction)
+    left = np.array(details["group_sizes"]) - np.bincount(groups, minlength=goal.n_groups)
+    after: dict[str, Any] = {"left_sizes": left.tolist()}
+    if "inference_errors" in details:
+        errors = details["inference_errors"] - int((~correct).sum())
+        after["left_errors"] = errors
+        after["delivered_accuracy"] = 1.0 - errors / history.sets.n_target
+    if "group_losses" in details:
+        remaining = np.array(details["group_losses"]) - np.bincount(groups, losses, goal.n_groups)
+        # Sums of fractional losses leave a rounding error behind.
+        after["left_losses"] = np.maximum(remaining, 0.0).tolist()
+        after["delivered_value"] = goal.value(history.counts(tuple(left.tolist())), tuple(after["left_losses"]))
+    return after
+
+
+def metrics_of_finish(record: Mapping[str, Any], n_target: int) -> dict[str, Any]:
+    """Where a finish begins: the true accuracies of the look's model once its audit is measured."""
+    same = ("test_accuracy", "test_mse", "test_mae")
+    metrics = {name: record[name] for name in same if name in record}
+    metrics["group_sizes"] = record["left_sizes"]
+    if "left_errors" in record:
+        errors = record["left_errors"]
         metrics["inference_errors"] = errors
         metrics["inference_accuracy"] = 1.0 - errors / (n_target - record["n_acquired"])
         metrics["system_accuracy"] = 1.0 - errors / n_target
+    if "left_losses" in record:
+        metrics["group_losses"] = record["left_losses"]
+        metrics["system_value"] = record["delivered_value"]
     return metrics
 
 
-def oracle_fraction(rounds: Sequence[Mapping[str, Any]], gamma: float) -> float | None:
-    """Least share acquired at which the screen was truly above gamma; None if it never was or labels are not known."""
-    reached = [row["fraction_acquired"] for row in rounds if (row.get("system_accuracy") or 0.0) > gamma]
-    return min(reached, default=None)
+def oracle_fraction(rounds: Sequence[Mapping[str, Any]]) -> float | None:
+    """Least share acquired at which the claim was true; None if it never was or labels are not known."""
+    return min((row["fraction_acquired"] for row in rounds if row.get("goal_met")), default=None)
 
 
-def random_share_interval(
-    rounds: Sequence[Mapping[str, Any]], n_target: int, delta: float
-) -> dict[str, float | int] | None:
-    """Interval of the accuracy at the last round with scored random rows, confidence 1 - delta; None without such.
+def random_share_interval(rounds: Sequence[Mapping[str, Any]], delta: float) -> dict[str, float | int] | None:
+    """Interval of the claimed quantity at the last round with scored random rows, confidence 1 - delta; None without.
 
-    Exact for a round fixed in advance, its model and its observation set (`accuracy_interval`). That it is the last
-    round depends on the data, and the delivered model was fitted afterwards: for reading, where nothing is certified.
+    Exact for a round fixed in advance, its model and its observation set (`random_bound`). That it is the last round
+    depends on the data, and the delivered model was fitted afterwards: for reading, where nothing is certified.
     """
-    scored = [row for row in rounds if row["n_random"] and row["n_random_errors"] is not None]
+    scored = [row for row in rounds if row["interval_low"] is not None]
     if not scored:
         return None
     last = scored[-1]
-    low, high = accuracy_interval(last["n_random_errors"], last["n_random"], last["n_inference"], n_target, 1.0 - delta)
-    return {"low": low, "high": high, "confidence": 1.0 - delta, "round": last["round"], "n_random": last["n_random"]}
+    ends = {"low": last["interval_low"], "high": last["interval_high"]}
+    return {**ends, "confidence": 1.0 - delta, "round": last["round"], "n_random": last["n_random"]}
 
 
 def summarise(
     config: CampaignConfig,
+    goal: Goal,
     rounds: Sequence[Mapping[str, Any]],
     n_target: int,
     manifest: Mapping[str, Any],
     certified: bool,
+    needed: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The numbers of ``summary.json`` that the rounds yield; the first round that decided to stop is the stop.
 
     `certified` is whether there is a certificate, or everything was measured: the paper's rule is a heuristic, and
-    `claim` says so.
+    `claim` says so. `needed` is what a certificate would still have cost (`isd_ray.core.certify.Needed`).
     """
     stop = next(row for row in rounds if row["decision"] == "stop")
     complete = stop["n_acquired"] == n_target
     by_paper = config.stopping.rule == "paper" and (stop["system_bound"] or 0.0) > config.stopping.gamma
     if complete:
-        claim, claimed = "measured completely", 1.0
+        claim, claimed = "measured completely", 1.0 if goal.is_exact else 0.0
     elif certified:
-        claim, claimed = "certified by a random audit", config.stopping.gamma
+        claim, claimed = "certified by a random audit", goal.level
     elif by_paper:
         claim, claimed = "heuristic bound of the paper", stop["system_bound"]
     else:
@@ -185,7 +273,9 @@ def summarise(
         "task": config.task,
         "acquisition": config.acquisition_name,
         "rule": config.stopping.rule,
-        "gamma": config.stopping.gamma,
+        "quantity": config.stopping.quantity,
+        "goal": goal.words,
+        "gamma": goal.level,
         "delta": config.stopping.delta,
         "seed": config.seed,
         "stopped_at_round": stop["round"],
@@ -193,9 +283,8 @@ def summarise(
         "claim": claim,
         "certified": certified or complete,
         "accuracy_claimed": claimed,
-        "accuracy_interval": random_share_interval(rounds, n_target, config.stopping.delta)
-        if claimed is None
-        else None,
+        "accuracy_interval": random_share_interval(rounds, config.stopping.delta) if claimed is None else None,
+        "needed": needed if claimed is None else None,
         "n_target": n_target,
         "n_acquired": stop["n_acquired"],
         "n_predicted": n_target - stop["n_acquired"],
@@ -203,9 +292,10 @@ def summarise(
         "calibration_alarm": any(row["calibration_alarm"] for row in rounds),
         "n_audited": sum(row["n_audit"] for row in rounds),
         "system_accuracy": stop.get("delivered_accuracy"),
+        "system_value": stop.get("delivered_value"),
         "test_accuracy": stop.get("test_accuracy"),
         "system_mse": stop.get("system_mse"),
-        "oracle_fraction": oracle_fraction(rounds, config.stopping.gamma),
+        "oracle_fraction": oracle_fraction(rounds),
         "rounds": len(rounds),
         "seconds": sum(row["round_seconds"] for row in rounds),
     }

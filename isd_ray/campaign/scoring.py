@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from isd_ray.core.acquisition import Candidates, acquisition_for
 from isd_ray.core.certify import count_preceding
 from isd_ray.core.features import Features
+from isd_ray.core.goals import Goal
 from isd_ray.core.metrics import evaluate, merge_evaluations
 from isd_ray.core.predictions import predict
 from isd_ray.core.seeding import derive_seed, tie_keys
-from isd_ray.core.topk import concatenate_rows, top_k
+from isd_ray.core.topk import concatenate_rows, top_k, uniform_sample
 from isd_ray.core.trigger import N_BINS, uncertainty_bins
 from isd_ray.data.features_file import write_features
 from isd_ray.data.hybrid import write_hybrid_part
@@ -27,6 +28,7 @@ from isd_ray.data.predictions import part_name, read_predictions, write_predicti
 from isd_ray.messages import (
     Committee,
     Evaluation,
+    FinishRequest,
     Frozen,
     HybridRequest,
     PredictRequest,
@@ -67,10 +69,24 @@ def merge_scores(parts: Sequence[ShardScores], k: int, tie_seed: int, test: Eval
     )
 
 
-def merge_frozen(parts: Sequence[tuple[str, ScoredRows]]) -> Frozen:
+def merge_frozen(request: PredictRequest, parts: Sequence[Frozen]) -> Frozen:
     """The answers of `ShardScorer.freeze` for all parts, in their order."""
-    files = {part_name(number): sha256 for number, (sha256, _) in enumerate(parts)}
-    return Frozen(files, concatenate_rows([chosen for _, chosen in parts]))
+    drawn = [concatenate_rows([part.drawn[index] for part in parts]) for index in range(len(request.draws))]
+    return Frozen(
+        files={name: sha256 for part in parts for name, sha256 in part.files.items()},
+        drawn=tuple(uniform_sample(rows, d.size, d.seed) for rows, d in zip(drawn, request.draws, strict=True)),
+        group=concatenate_rows([part.group for part in parts]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The last predictions of a block, for the freeze: 16 bytes a row, good for the same model and the same rows."""
+
+    committee_hash: str
+    within: NDArray[np.uint32]
+    prediction: NDArray[np.float64]
+    uncertainty: NDArray[np.float32]
 
 
 def whole_library_request(round_number: int, n_rows: int) -> ScoreRequest:
@@ -82,7 +98,8 @@ def whole_library_request(round_number: int, n_rows: int) -> ScoreRequest:
 class ShardScorer:
     """Scores, predicts and writes any block of the campaign's libraries.
 
-    Holds memory maps and the last committee's predictor, both rebuilt on demand: it can be replaced at any time.
+    Holds memory maps, the last committee's predictor and the last predictions of the blocks it scored, all of them made
+    again on demand: it can be replaced at any time.
 
     Parameters
     ----------
@@ -96,6 +113,8 @@ class ShardScorer:
         self._spec = spec
         self._placement = placement
         self._acquisition = acquisition_for(spec.config)
+        self._goal = Goal.of(spec.config, spec.classes)
+        self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}
         self._committee_hash = ""
         self._predictor: CommitteePredictor | None = None
@@ -124,7 +143,7 @@ class ShardScorer:
         pending: list[ScoredRows] = []
         watched: list[ScoredRows] = []
         evaluations: list[Evaluation] = []
-        histogram = np.zeros(N_BINS, np.int64)
+        histogram = np.zeros((self._goal.n_groups, N_BINS), np.int64)
         n_scored = 0
         for block in range(shard.first_block, shard.stop_block):
             scored = self._score_block(request, shard.library, block, committee)
@@ -132,12 +151,10 @@ class ShardScorer:
                 continue
             n_scored += len(scored.rows)
             if truth is not None:
-                config = self._spec.config
-                evaluations.append(
-                    evaluate(scored.prediction, truth[scored.rows], config.task, config.stopping.tolerance)
-                )
+                evaluations.append(evaluate(scored.prediction, truth[scored.rows], self._goal))
             if committee is not None:
-                histogram += np.bincount(uncertainty_bins(scored.uncertainty), minlength=N_BINS)
+                bins = uncertainty_bins(scored.uncertainty) + N_BINS * self._goal.groups(scored.prediction)
+                histogram += np.bincount(bins, minlength=histogram.size).reshape(histogram.shape)
             watched.append(scored.take(np.isin(scored.rows, request.watch, assume_unique=True)))
             if request.k:
                 pending.append(top_k(scored, request.k, request.tie_seed))
@@ -157,26 +174,34 @@ class ShardScorer:
         """Write the features of `rows` of the target set, in that order, for the trainers."""
         write_features(self._library("target").features(rows), Path(file))
 
-    def freeze(
-        self, request: PredictRequest, part: int, committee: Committee | None, rows: Rows
-    ) -> tuple[str, ScoredRows]:
-        """Predict the inference rows of one library part and write them down.
+    def freeze(self, request: PredictRequest, part: int, committee: Committee | None) -> Frozen:
+        """Write the predictions of a library part's inference rows, and return those asked for.
 
-        Files go by library part, not by shard, so their bytes do not depend on the number of scorers. Returns the
-        file's SHA-256 and the predictions of those of `rows` that lie in the part.
+        Files go by library part, not by shard, so their bytes do not depend on the number of scorers.
         """
-        plain = ScoreRequest(request.round, 0, 0, request.inference, np.empty(0, np.int64))
         blocks = self._library("target").part_blocks(part)
-        scored = [self._score_block(plain, "target", block, committee) for block in blocks]
-        predictions = concatenate_rows([block for block in scored if block is not None])
+        predicted = [self._predict_again(request, block, committee) for block in blocks]
+        predictions = concatenate_rows([block for block in predicted if block is not None])
         if committee is None:
             predictions = replace(predictions, prediction=np.full(len(predictions.rows), request.only_label))
         sha256 = write_predictions(predictions, Path(request.directory), part)
-        return sha256, predictions.take(np.isin(predictions.rows, rows, assume_unique=True))
+        groups = self._goal.groups(predictions.prediction)
+        return Frozen(
+            files={part_name(part): sha256},
+            drawn=tuple(
+                uniform_sample(predictions.take(groups == draw.group), draw.size, draw.seed) for draw in request.draws
+            ),
+            group=predictions.take(groups == request.whole_group),
+        )
+
+    def look_up(self, directory: str, rows: Rows, part: int) -> ScoredRows:
+        """The frozen predictions of those of `rows` that lie in a part, ascending."""
+        frozen = read_predictions(Path(directory), part)
+        return frozen.take(np.isin(frozen.rows, rows, assume_unique=True))
 
     def count_ranks(self, request: RankRequest, part: int) -> NDArray[np.int64]:
-        """How many of a part's frozen predictions come before each audited row, int64 (m,)."""
-        frozen = read_predictions(Path(request.directory), part)
+        """How many of a part's frozen predictions come before each audited row of their group, int64 (m,)."""
+        frozen = self._frozen_group(request.directory, part, request.group)
         return count_preceding(
             request.uncertainty,
             tie_keys(request.tie_seed, request.rows),
@@ -184,9 +209,28 @@ class ShardScorer:
             tie_keys(request.tie_seed, frozen.rows),
         )
 
-    def most_uncertain(self, directory: str, n: int, tie_seed: int, part: int) -> ScoredRows:
-        """The n most uncertain of a part's frozen predictions, in the order of `count_ranks`."""
-        return top_k(read_predictions(Path(directory), part), n, tie_seed)
+    def most_uncertain(self, request: FinishRequest, part: int) -> ScoredRows:
+        """The most uncertain rows of a group in a part's frozen predictions, in the order of `count_ranks`."""
+        return top_k(self._frozen_group(request.directory, part, request.group), request.size, request.tie_seed)
+
+    def _frozen_group(self, directory: str, part: int, group: int) -> ScoredRows:
+        frozen = read_predictions(Path(directory), part)
+        return frozen.take(self._goal.groups(frozen.prediction) == group) if self._goal.n_groups > 1 else frozen
+
+    def _predict_again(self, request: PredictRequest, block: int, committee: Committee | None) -> ScoredRows | None:
+        """The predictions of a block's inference rows: those just made for the scores, or new ones."""
+        kept, first = self._kept.get(block), self._library("target").block_rows_range(block)[0]
+        within = self._inference_rows(request.inference, "target", block)
+        if kept and committee and kept.committee_hash == committee.hash and np.array_equal(kept.within, within):
+            zeros = np.zeros(len(within), np.float32)
+            return ScoredRows(within + first, zeros, zeros, kept.prediction, kept.uncertainty)
+        plain = ScoreRequest(request.round, 0, 0, request.inference, np.empty(0, np.int64))
+        return self._score_block(plain, "target", block, committee)
+
+    def _inference_rows(self, inference: NDArray[np.uint8], name: str, block: int) -> NDArray[np.int64]:
+        """Places of the inference rows within a block."""
+        first, stop = self._library(name).block_rows_range(block)
+        return np.flatnonzero(np.unpackbits(inference[first // 8 : (stop + 7) // 8], count=stop - first))
 
     def write_hybrid(self, request: HybridRequest, part: int) -> None:
         """Write one part's lines of the hybrid screen from its frozen predictions and the readouts."""
@@ -197,8 +241,7 @@ class ShardScorer:
     ) -> ScoredRows | None:
         library = self._library(name)
         first, stop = library.block_rows_range(block)
-        mask = np.unpackbits(request.inference[first // 8 : (stop + 7) // 8], count=stop - first)
-        within = np.flatnonzero(mask)
+        within = self._inference_rows(request.inference, name, block)
         if not len(within):
             return None
         rows = within + first
@@ -213,6 +256,8 @@ class ShardScorer:
             predictor = self._predictor_of(committee)
             outputs = predictor.outputs(features)
             prediction, uncertainty = predict(outputs, self._spec.config.task)
+            if name == "target":
+                self._kept[block] = _Kept(committee.hash, within.astype(np.uint32), prediction, uncertainty)
         if not request.k:
             zeros = np.zeros(len(rows), np.float32)
             return ScoredRows(rows, zeros, zeros, prediction, uncertainty)

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.core.goals import Goal
 from isd_ray.core.topk import concatenate_rows
 from isd_ray.core.trigger import ranks_from_histogram
-from isd_ray.messages import ROLES, Role, ScoredRows, ScoreReport
+from isd_ray.messages import ROLES, Role, Rows, ScoredRows, ScoreReport
+
+Ranks: TypeAlias = Callable[[ScoredRows], NDArray[np.float64]]
+
+
+def ranks_by(goal: Goal, histogram: NDArray[np.int64]) -> Ranks:
+    """Ranks of rows in their groups, read off the groups' histograms of uncertainty, (groups, bins)."""
+
+    def ranks(scored: ScoredRows) -> NDArray[np.float64]:
+        found = np.empty(len(scored.rows))
+        groups = goal.groups(scored.prediction)
+        for group, counts in enumerate(histogram):
+            found[groups == group] = ranks_from_histogram(counts, scored.uncertainty[groups == group])
+        return found
+
+    return ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +42,7 @@ class Selection:
     roles:
         int8 (n,): the role of each as an index into `ROLES`.
     ranks:
-        float64 (n,): about how many rows of the inference set were more uncertain; NaN where no model had scored them.
+        float64 (n,): about how many rows of its group were more uncertain; NaN where no model had scored the row.
     """
 
     scored: ScoredRows
@@ -32,11 +50,11 @@ class Selection:
     ranks: NDArray[np.float64]
 
     @classmethod
-    def of(cls, scored: ScoredRows, role: Role, histogram: NDArray[np.int64] | None = None) -> Selection:
-        """Rows that share one role; ranks by the histogram of the inference set's uncertainties."""
+    def of(cls, scored: ScoredRows, role: Role, ranks: Ranks | None = None) -> Selection:
+        """Rows that share one role."""
         n = len(scored.rows)
-        ranks = np.full(n, np.nan) if histogram is None else ranks_from_histogram(histogram, scored.uncertainty)
-        return cls(scored, np.full(n, ROLES.index(role), np.int8), ranks)
+        known = np.full(n, np.nan) if ranks is None else ranks(scored)
+        return cls(scored, np.full(n, ROLES.index(role), np.int8), known)
 
 
 def random_count(batch_size: int, random_share: float) -> int:
@@ -50,17 +68,36 @@ def unscored(rows: NDArray[np.int64]) -> ScoredRows:
     return ScoredRows(rows, zeros, zeros, np.full(len(rows), np.nan), np.full(len(rows), np.nan, np.float32))
 
 
-def choose(report: ScoreReport, n_batch: int) -> Selection:
+def join(parts: Sequence[Selection]) -> Selection:
+    """One batch of several."""
+    return Selection(
+        concatenate_rows([part.scored for part in parts]),
+        np.concatenate([part.roles for part in parts]),
+        np.concatenate([part.ranks for part in parts]),
+    )
+
+
+def choose(report: ScoreReport, n_batch: int, reserve: Rows, ranks: Ranks) -> tuple[Selection, Rows]:
     """The random rows, which were drawn first from the whole inference set, then the best of the rest.
 
-    `report.top` holds the n_batch best rows, so that enough are left when some of them are among the random ones.
+    Parameters
+    ----------
+    report:
+        `top` holds the best n_batch + len(reserve) rows, so that enough are left when some are random or reserved.
+    reserve:
+        Measured rows that are scored like all others but not acquired, ascending.
+    ranks:
+        About how many rows of its group are more uncertain than each.
+
+    Returns
+    -------
+    tuple
+        The batch, and the reserved rows that its best rows passed over.
     """
-    rest = report.top.take(~np.isin(report.top.rows, report.watched.rows))
-    top = rest.take(np.arange(n_batch - len(report.watched.rows)))
-    random = Selection.of(report.watched, "random", report.histogram)
-    best = Selection.of(top, "top", report.histogram)
-    return Selection(
-        concatenate_rows([random.scored, best.scored]),
-        np.concatenate([random.roles, best.roles]),
-        np.concatenate([random.ranks, best.ranks]),
-    )
+    random = report.watched.take(~np.isin(report.watched.rows, reserve))
+    rest = report.top.take(~np.isin(report.top.rows, random.rows))
+    is_reserved = np.isin(rest.rows, reserve)
+    places = np.flatnonzero(~is_reserved)[: n_batch - len(random.rows)]
+    passed = rest.rows[: places[-1]][is_reserved[: places[-1]]] if len(places) else np.empty(0, np.int64)
+    chosen = join([Selection.of(random, "random", ranks), Selection.of(rest.take(places), "top", ranks)])
+    return chosen, passed

@@ -17,9 +17,10 @@ from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle
 from isd_ray.campaign.store import CampaignStore, canonical_json
-from isd_ray.config import CampaignConfig
+from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core.acquisition import acquisition_for
-from isd_ray.core.stopping import earliest_paper_stop
+from isd_ray.core.conditions import affordable
+from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
 from isd_ray.data.labels import Labels
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
@@ -94,11 +95,12 @@ def check(config: CampaignConfig, n_target: int) -> list[str]:
                 f"choose at most {n_target}; 1 to 5 % of the library is usual",
             )
     stopping = config.stopping
-    if stopping.budget(n_target) < 1:
+    if affordable(stopping, 0, 0, n_target) < 1 + wells_beforehand(stopping, n_target):
         raise ConfigError(
-            f"the budget does not pay for one of {n_target} compounds",
+            f"the budget pays for {affordable(stopping, 0, 0, n_target)} of {n_target} compounds, and "
+            f"{wells_beforehand(stopping, n_target)} of these are kept for the audit",
             "stopping.max_fraction, stopping.max_compounds, stopping.max_cost",
-            "allow at least one batch",
+            "allow at least one batch beside the audit",
         )
     earliest = earliest_paper_stop(config.acquisition.batch_size, stopping.gamma, stopping.delta)
     if stopping.rule != "paper" or earliest < LATE_STOP:
@@ -108,6 +110,24 @@ def check(config: CampaignConfig, n_target: int) -> list[str]:
         f"target set is acquired, however good the model (alpha <= delta^(1/b), gamma={stopping.gamma:g}, "
         f"delta={stopping.delta:g}); use larger batches or a lower gamma"
     ]
+
+
+def wells_beforehand(stopping: StoppingConfig, n_target: int) -> int:
+    """Wells that are no acquisition's: a reserve, or those kept for a last audit.
+
+    Raises
+    ------
+    ConfigError
+        If no audit could certify so small a target set.
+    """
+    try:
+        return reserved_rows(stopping, n_target) + kept_wells(stopping, n_target)
+    except ValueError as error:
+        raise ConfigError(
+            f"{error}; with {n_target} compounds gamma={stopping.gamma:g} cannot be certified by a reserve",
+            "stopping.rule, stopping.reserve_audit",
+            "lower gamma, or use rule = 'certify'",
+        ) from error
 
 
 def campaign_id(config: CampaignConfig, library_hash: str, labels_hash: str) -> str:

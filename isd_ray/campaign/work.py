@@ -14,7 +14,8 @@ from isd_ray.campaign.store import Attempt
 from isd_ray.core.certify import LookPlan
 from isd_ray.messages import Committee
 
-_KEPT = ("predictions", "audit_seed", "forecast_errors", *ROUND_SCHEMA.names)
+_FROM_RELEASE = ("predictions", "audit_seed", "reserve_seed", "group_sizes", "group_losses", "passed", "needed")
+_KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
 """Details of a release that its commit repeats."""
 
 
@@ -25,7 +26,7 @@ class RoundWork:
     Attributes
     ----------
     look:
-        The look whose audit is the batch of this round.
+        The look of this round, with the audit of each group; empty if there is none.
     frozen:
         Folder of the frozen predictions that a look and its finish go by.
     committee_hash:
@@ -37,7 +38,7 @@ class RoundWork:
     number: int
     started: float
     committee: Committee | None = None
-    look: LookPlan | None = None
+    look: tuple[LookPlan, ...] = ()
     selection: Selection | None = None
     attempt: Attempt | None = None
     readouts: Readouts | None = None
@@ -48,18 +49,19 @@ class RoundWork:
     def reference(self, root: Path) -> dict[str, Any]:
         """The look and the place of the frozen predictions, for JSON; paths from the campaign's folder."""
         return {
-            "look": asdict(self.look) if self.look else None,
+            "look": [asdict(plan) for plan in self.look] or None,
             "frozen": str(self.frozen.relative_to(root)) if self.frozen else None,
         }
 
     def take_over(self, released: Mapping[str, Any], root: Path) -> None:
         """Take back from a release what `reference` and the details had put there."""
-        stored = released["look"]
-        if stored is not None:
-            # JSON knows no tuples.
-            loss = stored["expected_loss"]
-            stored = {**stored, "expected_loss": tuple(loss) if loss is not None else None}
-        self.look = LookPlan(**stored) if stored else None
+        self.look = tuple(_plan_of(stored) for stored in released["look"] or ())
         self.frozen = root / released["frozen"] if released["frozen"] else None
         self.committee_hash = released["committee_hash"]
         self.details = {name: released[name] for name in _KEPT if name in released}
+
+
+def _plan_of(stored: Mapping[str, Any]) -> LookPlan:
+    # JSON knows no tuples.
+    loss = stored["expected_loss"]
+    return LookPlan(**{**stored, "expected_loss": None if loss is None else tuple(loss)})

@@ -12,6 +12,10 @@ _BOLDEST_BET = 0.9
 """Largest part of the wealth that the worst loss, 1, may take; below 1 so that wealth never reaches 0."""
 _PRIOR_UNITS = 10.0
 """How many units of audit the expected loss weighs against what the audit has shown so far."""
+_GRID = 400
+"""Steps of the totals that `betting_interval` tries."""
+_SMALL, _SPREAD = 0.05, 0.05
+"""Mean and variance of a loss that `betting_interval` expects before it has seen any."""
 _POWER_Z = 1.2816
 """Normal quantile of 90 % power."""
 
@@ -103,6 +107,23 @@ def betting_size(
     spread = np.sqrt(np.cumsum(np.square(bets) * expected_variance))
     enough = (np.cumsum(gains) - _POWER_Z * spread >= math.log(1.0 / delta)) | (mu >= 1.0)
     return int(enough.argmax()) + 1 if enough.any() else None
+
+
+def betting_interval(losses: NDArray[np.float64], population: int, delta: float) -> tuple[float, float]:
+    """Two-sided confidence interval of the total loss of a population, delta / 2 on each side.
+
+    On a grid of totals, each end is the outermost total that `betting_test` does not refute, rounded outwards: it is
+    wrong only if the test refutes the grid point next to the true total, probability at most delta / 2. The first bets
+    expect small losses.
+    """
+    grid = np.linspace(0.0, float(population), _GRID + 1)
+
+    def largest(values: NDArray[np.float64], expected: float) -> float:
+        passed = [betting_test(values, population, float(t), delta / 2, expected, _SPREAD).passed for t in grid]
+        # Everything up to the whole population is possible, and that passes always.
+        return float(grid[max((index + 1 for index, shown in enumerate(passed) if not shown), default=0)])
+
+    return population - largest(1.0 - losses, 1.0 - _SMALL), largest(losses, _SMALL)
 
 
 def _bets(mu: NDArray[np.float64], mean: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:

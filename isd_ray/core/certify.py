@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.betting import betting_size, betting_test
-from isd_ray.core.bounds import hypergeometric_pvalue, plausible_range
+from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.trigger import Forecast
 
 Finish = Literal["none", "cheap", "any"]
@@ -141,6 +141,8 @@ class LookPlan:
         Largest cut of a cheap finish.
     expected_loss:
         Mean and variance of a unit's loss as forecast; None for right-or-wrong errors.
+    group:
+        Which of the rows that are predicted alike are audited (`isd_ray.core.goals`).
     """
 
     number: int
@@ -151,6 +153,7 @@ class LookPlan:
     finish: Finish
     reach: int
     expected_loss: tuple[float, float] | None = None
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,24 @@ class LookForecast:
     reason: str
     errors: float | None = None
     size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """The cheapest way to a certificate that a forecast sees, for the model at hand.
+
+    Attributes
+    ----------
+    errors, allowed:
+        Wrong predictions expected, and how many may be left.
+    finish, audit:
+        Most uncertain rows to measure, and rows of a random audit of the others, that certify with about 90 % power.
+    """
+
+    errors: float
+    allowed: float
+    finish: int
+    audit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +310,38 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
     return LookForecast(plan, f"about {errors:.0f} errors are left, {state.allowed:g} are allowed", errors, size)
 
 
+def last_look(rule: LookRule, state: LookState, delta: float, size: int) -> LookPlan:
+    """One look at the end of a budget, at all the risk `delta` that is left, with the audit that the budget allows."""
+    return LookPlan(
+        number=state.failed_looks + 1,
+        delta=delta,
+        size=size,
+        n_inference=state.n_inference,
+        allowed=state.allowed,
+        finish="any",
+        reach=size + int(_FINISH_BATCHES * rule.batch_size),
+    )
+
+
+def needed_to_certify(forecast: Forecast, n_inference: int, allowed: int, delta: float) -> Needed | None:
+    """What one look at risk `delta` would cost from here, by the forecast; None if it does not say.
+
+    The smallest sum of a finish, the a most uncertain rows, and an audit with about 90 % power of the others, whose
+    errors found are put right.
+    """
+    if forecast.edges is None or forecast.beyond is None:
+        return None
+    best: Needed | None = None
+    for cut, errors in zip(np.ceil(forecast.edges).astype(int).tolist(), forecast.beyond.tolist(), strict=True):
+        n_left = n_inference - cut
+        if errors > allowed or n_left < 0:
+            continue
+        audit = 0 if n_left <= allowed else audit_size(n_left, errors, allowed, delta)
+        if audit is not None and (best is None or cut + audit < best.finish + best.audit):
+            best = Needed(forecast.errors, allowed, cut, audit)
+    return best
+
+
 def _size(state: LookState, n_inference: int, errors: float, delta: float, most: int) -> int | None:
     if state.loss_variance is None:
         return audit_size(n_inference, errors, int(state.allowed), delta, most)
@@ -414,15 +467,3 @@ def count_preceding(
     ranks = np.empty(len(wanted), np.int64)
     ranks[order] = counts
     return ranks
-
-
-def accuracy_interval(
-    n_errors: int, n_sampled: int, n_inference: int, n_target: int, confidence: float
-) -> tuple[float, float]:
-    """Two-sided interval of the accuracy of the screen if it ended now, from rows drawn uniformly.
-
-    Exact for one model and one draw (Clopper and Pearson, without replacement): the random share of the last round,
-    or the audit of a look. Rows pooled over rounds make it approximate, as the models differ.
-    """
-    least, most = plausible_range(n_errors, n_inference, n_sampled, 1.0 - confidence)
-    return 1.0 - most / n_target, 1.0 - least / n_target

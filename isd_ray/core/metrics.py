@@ -8,30 +8,20 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import Task
+from isd_ray.core.goals import Goal
 from isd_ray.messages import Evaluation
 
 
-def is_correct(
-    predictions: NDArray[np.float64], labels: NDArray[np.float64], task: Task, tolerance: float | None
-) -> NDArray[np.bool_]:
-    """Which predictions count as right, shape (n,): class equal, or within `tolerance` of the readout."""
-    if task == "classification":
-        return predictions == labels
-    if tolerance is None:
-        return np.zeros(len(labels), dtype=np.bool_)
-    return np.abs(predictions - labels) <= tolerance
-
-
-def evaluate(
-    predictions: NDArray[np.float64], labels: NDArray[np.float64], task: Task, tolerance: float | None
-) -> Evaluation:
+def evaluate(predictions: NDArray[np.float64], labels: NDArray[np.float64], goal: Goal) -> Evaluation:
     """Errors of one block."""
-    n_correct = int(is_correct(predictions, labels, task, tolerance).sum())
-    if task == "classification":
-        return Evaluation(len(labels), n_correct)
+    n_correct = int(goal.correct(predictions, labels).sum())
+    losses = np.bincount(goal.groups(predictions), goal.losses(predictions, labels), goal.n_groups)
+    by_group = (tuple(losses.tolist()),)
+    if not goal.is_regression:
+        return Evaluation(len(labels), n_correct, by_group)
     errors = predictions - labels
-    return Evaluation(len(labels), n_correct, (float(np.square(errors).sum()),), (float(np.abs(errors).sum()),))
+    squared, absolute = float(np.square(errors).sum()), float(np.abs(errors).sum())
+    return Evaluation(len(labels), n_correct, by_group, (squared,), (absolute,))
 
 
 def merge_evaluations(parts: Iterable[Evaluation]) -> Evaluation:
@@ -40,8 +30,20 @@ def merge_evaluations(parts: Iterable[Evaluation]) -> Evaluation:
     return Evaluation(
         sum(part.n for part in parts),
         sum(part.n_correct for part in parts),
+        tuple(value for part in parts for value in part.losses),
         tuple(value for part in parts for value in part.squared),
         tuple(value for part in parts for value in part.absolute),
+    )
+
+
+def without(evaluation: Evaluation, part: Evaluation) -> Evaluation:
+    """The errors of all rows but those of `part`."""
+    return Evaluation(
+        evaluation.n - part.n,
+        evaluation.n_correct - part.n_correct,
+        (*evaluation.losses, *(tuple(-value for value in values) for values in part.losses)),
+        (*evaluation.squared, *(-value for value in part.squared)),
+        (*evaluation.absolute, *(-value for value in part.absolute)),
     )
 
 
@@ -58,6 +60,11 @@ def mean_squared_error(evaluation: Evaluation) -> float:
 def mean_absolute_error(evaluation: Evaluation) -> float:
     """MAE in the unit of the label."""
     return math.fsum(evaluation.absolute) / evaluation.n if evaluation.n else 0.0
+
+
+def group_losses(evaluation: Evaluation) -> tuple[float, ...]:
+    """Sums of losses by group; exact summation, so the order of blocks does not matter."""
+    return tuple(math.fsum(values) for values in zip(*evaluation.losses, strict=True))
 
 
 def system_accuracy(n_observed: int, evaluation: Evaluation) -> float:

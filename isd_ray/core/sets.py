@@ -9,16 +9,20 @@ from isd_ray.messages import Rows
 
 
 class TargetSets:
-    """Which rows are observed, in which order, with which labels.
+    """Which rows are observed, in which order, with which labels; and the reserve of the rule `reserved`.
 
-    Holds one byte a row of the target set, and the rows and labels of the observation set.
+    The observation set is what models are fitted on. Reserved rows are measured, but no model ever sees them; they are
+    still predicted, as the audit of the others, until acquisition passes over them. Holds two bytes a row of the target
+    set, and the rows and labels of the observation set.
     """
 
     def __init__(self, n_target: int) -> None:
         self.n_target = n_target
         self._inference = np.ones(n_target, dtype=np.bool_)
+        self._scored = np.ones(n_target, dtype=np.bool_)
         self._rows: list[Rows] = []
         self._labels: list[NDArray[np.float64]] = []
+        self.n_set_aside = 0
 
     @property
     def n_observed(self) -> int:
@@ -26,9 +30,24 @@ class TargetSets:
         return sum(len(rows) for rows in self._rows)
 
     @property
+    def n_measured(self) -> int:
+        """Rows with a readout: the observation set and the reserve."""
+        return self.n_observed + self.n_set_aside
+
+    @property
     def n_inference(self) -> int:
-        """Size of the inference set."""
-        return self.n_target - self.n_observed
+        """Size of the inference set: rows without a readout."""
+        return self.n_target - self.n_measured
+
+    @property
+    def n_scored(self) -> int:
+        """Rows that models predict: the inference set, and what is left of the reserve."""
+        return int(self._scored.sum())
+
+    @property
+    def reserve(self) -> Rows:
+        """Reserved rows that acquisition has not passed over, ascending."""
+        return np.flatnonzero(self._scored & ~self._inference)
 
     @property
     def rows(self) -> Rows:
@@ -44,21 +63,38 @@ class TargetSets:
         """The inference set as packed bits, one for each row of the target set."""
         return np.packbits(self._inference)
 
+    def packed_scored(self) -> NDArray[np.uint8]:
+        """The rows that models predict as packed bits, one for each row of the target set."""
+        return np.packbits(self._scored)
+
     def observe(self, rows: Rows, labels: NDArray[np.float64]) -> None:
         """Move rows from the inference set to the observation set.
 
         Raises
         ------
         ValueError
-            If a row is repeated, unknown or already observed: the sets would no longer partition the target set.
+            If a row is repeated, unknown or already measured: the sets would no longer partition the target set.
         """
+        self._take(rows, labels)
+        self._scored[rows] = False
+        self._rows.append(np.asarray(rows, np.int64))
+        self._labels.append(np.asarray(labels, np.float64))
+
+    def set_aside(self, rows: Rows, labels: NDArray[np.float64]) -> None:
+        """Move measured rows from the inference set to the reserve (raises as `observe`)."""
+        self._take(rows, labels)
+        self.n_set_aside += len(rows)
+
+    def pass_over(self, rows: Rows) -> None:
+        """Take rows out of the reserve that is left: they stay measured, and are no longer of the audit."""
+        self._scored[rows] = False
+
+    def _take(self, rows: Rows, labels: NDArray[np.float64]) -> None:
         if len(rows) != len(labels):
             raise ValueError(f"{len(rows)} rows but {len(labels)} labels")
         if len(np.unique(rows)) != len(rows) or (len(rows) and not self._inference[rows].all()):
             raise ValueError("a row is repeated or already observed")
         self._inference[rows] = False
-        self._rows.append(np.asarray(rows, np.int64))
-        self._labels.append(np.asarray(labels, np.float64))
 
     def draw(self, n: int, seed: int) -> Rows:
         """Draw n rows uniformly without replacement from the inference set, ascending."""

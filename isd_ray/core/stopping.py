@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import StoppingConfig
-from isd_ray.core.bounds import allowed_errors, kl_lower_bound, largest_plausible
-from isd_ray.core.certify import LookForecast, LookPlan, LookRule, LookState, judge_look, plan_look
-from isd_ray.core.trigger import Histogram, ScoredBatch, bin_centres, forecast_platt, forecast_trend
+from isd_ray.config import AUDITED_RULES, StoppingConfig
+from isd_ray.core.betting import betting_interval
+from isd_ray.core.bounds import allowed_errors, kl_lower_bound, largest_plausible, plausible_range
+from isd_ray.core.certify import (
+    LookPlan,
+    LookRule,
+    LookState,
+    LookVerdict,
+    Needed,
+    judge_look,
+    judge_losses,
+    last_look,
+    look_deltas,
+    needed_to_certify,
+    plan_look,
+    reserve_size,
+)
+from isd_ray.core.goals import HITS, Goal, ScreenCounts
+from isd_ray.core.targets import judge_population, judge_precision, judge_recall, passes_all, recall_allowance
+from isd_ray.core.trigger import Forecast, Histogram, ScoredBatch, bin_centres, forecast_platt, forecast_trend
 from isd_ray.messages import RoundEvidence, StopDecision
 
+_NO_RISK = 1e-9
+"""Share of the risk that counts as none: what rounding leaves of a risk that is spent."""
 StoppingRule: TypeAlias = Callable[[RoundEvidence, StoppingConfig], StopDecision]
 
 
@@ -44,26 +62,18 @@ def no_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
 
 
 def look_based_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
-    """Between looks nothing can stop; the bound reported is the exact one of this round's random share.
-
-    P(accuracy below it) <= delta for this round on its own: the random rows are a uniform sample of the inference set
-    that the model predicted. It is for reading, and no stop rests on it.
-    """
+    """Between looks nothing can stop; the bound reported is that of `random_bound`, and no stop rests on it."""
     if evidence.n_inference == 0:
-        return StopDecision("stop", "every compound of the target set is measured", 1.0, 1.0)
+        return StopDecision("stop", "every compound of the target set is measured", system_bound=1.0)
     if evidence.n_finish:
         return StopDecision("stop", f"the finish of {evidence.n_finish} compounds completes a passed look")
-    if evidence.n_random == 0:
-        return StopDecision("continue", "no look this round")
-    n_scored = evidence.n_inference + evidence.n_batch
-    errors = evidence.n_random - evidence.n_random_correct
-    most = largest_plausible(errors, n_scored, evidence.n_random, config.delta)
-    return StopDecision("continue", "no look this round", 1.0 - most / n_scored, 1.0 - most / evidence.n_target)
+    return StopDecision("continue", "no look this round")
 
 
 RULES: dict[str, StoppingRule] = {
     "certify": look_based_rule,
     "pac": look_based_rule,
+    "reserved": look_based_rule,
     "paper": paper_rule,
     "none": no_rule,
 }
@@ -72,10 +82,49 @@ RULES: dict[str, StoppingRule] = {
 def decide(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
     """What the configured rule says, and the end when nothing more may be acquired."""
     decision = RULES[config.rule](evidence, config)
+    if evidence.n_finish:
+        # Also of a last look after a budget, whatever the rule.
+        decision = replace(look_based_rule(evidence, config), alpha=decision.alpha, system_bound=decision.system_bound)
+    if decision.action == "stop" and not evidence.rule_counts and evidence.n_inference:
+        decision = replace(decision, action="continue", reason=f"{decision.reason}, but another condition is not met")
     if decision.action == "continue" and evidence.n_batch == 0:
         reason = f"{evidence.n_observed} of {evidence.n_target} compounds, the budget, are acquired"
-        return StopDecision("stop", reason, decision.alpha, decision.system_bound)
+        return replace(decision, action="stop", reason=reason)
     return decision
+
+
+@dataclass(frozen=True, slots=True)
+class RandomSample:
+    """Measured rows that were drawn uniformly from the `n` rows of a group; `losses` in random order, float64 (m,)."""
+
+    n: int
+    losses: NDArray[np.float64]
+
+
+def random_bound(
+    goal: Goal, counts: ScreenCounts, samples: Sequence[RandomSample], delta: float
+) -> tuple[float | None, tuple[float, float] | None]:
+    """What the random rows of one round say of the screen as it was when they were drawn.
+
+    Returns
+    -------
+    tuple
+        A bound on the claimed quantity that fails with probability at most delta, and its two-sided interval of
+        confidence 1 - delta, ordered; each exact for this round on its own, whose model and observation set were fixed
+        before the draw. For reading: that a round is the last, or the best, depends on the data. None without a sample.
+    """
+    if not any(len(sample.losses) for sample in samples):
+        return None, None
+    share = delta / len(samples)
+    if not goal.is_exact:
+        low, high = betting_interval(samples[0].losses, samples[0].n, share)
+        return goal.value(counts, (high,)), (goal.value(counts, (low,)), goal.value(counts, (high,)))
+    errors = [int(sample.losses.sum()) for sample in samples]
+    most = [largest_plausible(e, s.n, len(s.losses), share) for e, s in zip(errors, samples, strict=True)]
+    ranges = [plausible_range(e, s.n, len(s.losses), share) for e, s in zip(errors, samples, strict=True)]
+    worst = goal.value(counts, tuple(high for _, high in ranges))
+    best = goal.value(counts, tuple(low for low, _ in ranges))
+    return goal.value(counts, tuple(most)), (worst, best)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,90 +133,274 @@ class LookEvidence:
 
     Attributes
     ----------
+    counts:
+        Measured rows, and rows left by group; a reserve counts as left.
+    n_observed:
+        Rows that the model was fitted on.
     batch_size:
         The configured batch, the unit in which an audit is weighed.
     n_batch, n_random:
         Size of the batch that would come next, and of its random part.
     n_affordable:
-        Rows that the budget still allows; an audit beyond it is not planned.
+        Rows that the budget still allows, a reserve for a last audit included; no larger look is planned.
+    rule_counts:
+        A yes of the rule would end the screen.
     histogram:
-        Counts of the inference set's uncertainties, in the bins of `isd_ray.core.trigger`.
+        Counts of the inference set's uncertainties, (groups, bins), in the bins of `isd_ray.core.trigger`.
     scored:
-        Past batches with what the models had said of them.
+        For each group, past batches with what the models had said of them.
+    risk_spent:
+        Risk of the failed looks together.
+    n_reserved:
+        `reserved` only: rows of the reserve that are left.
     """
 
-    n_target: int
-    n_inference: int
+    counts: ScreenCounts
+    n_observed: int
     batch_size: int
     n_batch: int
     n_random: int
     n_affordable: int
+    rule_counts: bool
     histogram: NDArray[np.int64]
-    scored: tuple[ScoredBatch, ...]
+    scored: tuple[tuple[ScoredBatch, ...], ...]
     failed_looks: int
+    risk_spent: float
     batches_since_look: int
+    n_reserved: int | None = None
 
 
-def forecast_look(evidence: LookEvidence, config: StoppingConfig) -> LookForecast:
-    """Whether this is the round to look, under `certify` or `pac`; spends no risk and proves nothing."""
-    if config.rule == "certify":
-        rule = LookRule.certify(config.delta, config.max_looks, evidence.batch_size)
-    else:
-        rule = LookRule.pac(config.delta, evidence.batch_size)
-    if config.trigger == "trend":
-        forecast = forecast_trend(
-            evidence.scored, evidence.n_target, evidence.n_inference, evidence.n_batch, evidence.n_random
+@dataclass(frozen=True, slots=True)
+class LookOutlook:
+    """Whether to look now.
+
+    Attributes
+    ----------
+    plans:
+        One for each audited group; empty if this is not the round.
+    reason:
+        Why, or why not.
+    errors:
+        Losses expected in the audited groups together; None before there is anything to learn from.
+    needed:
+        What a certificate would still cost.
+    """
+
+    plans: tuple[LookPlan, ...]
+    reason: str
+    errors: float | None = None
+    needed: Needed | None = None
+
+
+def look_rule(config: StoppingConfig, batch_size: int) -> LookRule:
+    """The rule in force; with `reserve_audit` the last look of `certify` is kept for the end of the budget."""
+    if config.rule == "pac":
+        return LookRule.pac(config.delta, batch_size)
+    if config.rule == "reserved":
+        return LookRule.reserved(config.delta, config.max_looks, batch_size)
+    return LookRule.certify(config.delta, config.max_looks, batch_size)
+
+
+def reserved_rows(config: StoppingConfig, n_target: int) -> int:
+    """Rows of the audit that `reserved` draws before the first model; 0 for the other rules.
+
+    Raises
+    ------
+    ValueError
+        If no reserve could certify.
+    """
+    if config.rule != "reserved":
+        return 0
+    if config.reserve_size is not None:
+        return min(config.reserve_size, n_target)
+    return reserve_size(n_target, allowed_errors(n_target, config.gamma), config.delta, config.max_looks)
+
+
+def kept_wells(config: StoppingConfig, n_target: int) -> int:
+    """Wells that `reserve_audit` keeps: an audit that certifies a model with half the allowed errors; 0 without it.
+
+    Raises
+    ------
+    ValueError
+        If no audit could certify.
+    """
+    if not config.reserve_audit:
+        return 0
+    # The least risk that can be left when the budget ends.
+    delta = look_deltas(config.delta, config.max_looks)[-1] if config.rule == "certify" else config.delta
+    return reserve_size(n_target, allowed_errors(n_target, config.gamma), delta, 1)
+
+
+def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) -> LookOutlook:
+    """Whether this is the round to look; spends no risk and proves nothing."""
+    rule = look_rule(config, evidence.batch_size)
+    forecasts = tuple(_forecast(evidence, config, group) for group in range(goal.n_groups))
+    expected = tuple(forecast.errors if forecast else 0.0 for forecast in forecasts)
+    errors = sum(expected[group] for group in goal.audited) if all(forecasts[g] for g in goal.audited) else None
+    allowances = goal.allowances(evidence.counts, expected)
+    if allowances is None:
+        return LookOutlook((), "even without an error the goal would be missed", errors)
+    states = {
+        group: LookState(
+            n_inference=evidence.counts.left[group],
+            allowed=allowed,
+            forecast=_certain(forecasts[group], evidence.counts.left[group]),
+            failed_looks=evidence.failed_looks,
+            batches_since_look=evidence.batches_since_look,
+            n_reserved=evidence.n_reserved,
+            loss_variance=None if goal.is_exact else _loss_variance(evidence.scored[group]),
         )
-    else:
-        histogram = Histogram(bin_centres(), evidence.histogram)
-        forecast = forecast_platt(evidence.scored, histogram, evidence.n_batch, evidence.n_random)
-    state = LookState(
-        n_inference=evidence.n_inference,
-        allowed=allowed_errors(evidence.n_target, config.gamma),
-        forecast=forecast,
-        failed_looks=evidence.failed_looks,
-        batches_since_look=evidence.batches_since_look,
-    )
-    planned = plan_look(rule, state)
-    if planned.plan is not None and planned.plan.size > evidence.n_affordable:
-        reason = f"an audit of {planned.plan.size} is beyond the budget of {evidence.n_affordable}"
-        return LookForecast(None, reason, planned.errors, planned.size)
-    return planned
+        for group, allowed in zip(goal.audited, allowances, strict=True)
+    }
+    risk_left = config.delta - evidence.risk_spent
+    if config.reserve_audit and evidence.n_batch == 0 and risk_left > _NO_RISK * config.delta:
+        [state] = states.values()
+        size = min(evidence.n_affordable, state.n_inference)
+        outlook = LookOutlook((), "nothing is left to audit", errors)
+        if size:
+            plan = last_look(rule, state, risk_left, min(size, kept_wells(config, evidence.counts.n_target)))
+            outlook = LookOutlook((plan,), "the last look, at the end of the budget", errors)
+        return outlook
+    needed = _needed(states, goal, config)
+    if config.rule not in AUDITED_RULES:
+        return LookOutlook((), "no look is planned by this rule", errors, needed)
+    if config.reserve_audit and evidence.failed_looks == rule.max_looks - 1:
+        return LookOutlook((), "the last look is kept for the end of the budget", errors, needed)
+    if not evidence.rule_counts:
+        return LookOutlook((), "another condition of the end is not met", errors, needed)
+    if goal.knows_hits and goal.quantity != "recall":
+        rule = replace(rule, finish="none")
+    planned = [(group, plan_look(rule, state)) for group, state in states.items() if state.n_inference]
+    for _, look in planned:
+        if look.plan is None:
+            return LookOutlook((), look.reason, errors, needed)
+    plans = tuple(replace(look.plan, group=group) for group, look in planned if look.plan is not None)
+    if not plans:
+        return LookOutlook((), "no prediction is left to audit", errors, needed)
+    cost = 0 if evidence.n_reserved is not None else sum(plan.size for plan in plans)
+    cost += evidence.counts.left[HITS] if goal.takes_hits else 0
+    if cost > evidence.n_affordable:
+        reason = f"a look of {cost} is beyond the budget of {evidence.n_affordable}"
+        return LookOutlook((), reason, errors, needed)
+    return LookOutlook(plans, planned[0][1].reason, errors, needed)
 
 
-def decide_look(plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_affordable: int) -> StopDecision:
-    """What the readouts of an audit prove (`judge_look`), within what the budget still allows."""
-    verdict = judge_look(plan, ranks, errors)
-    found = f"look {plan.number}: {verdict.n_errors:g} errors in {plan.size} audited compounds"
-    n_new = verdict.n_finish - int((ranks < verdict.n_finish).sum())
-    if not verdict.stop:
-        return StopDecision("continue", f"{found}; not enough to stop, the audit joins the observation set")
+def _forecast(evidence: LookEvidence, config: StoppingConfig, group: int) -> Forecast | None:
+    n_left = evidence.counts.left[group]
+    scored = evidence.scored[group]
+    if config.trigger == "trend":
+        return forecast_trend(scored, evidence.n_observed, n_left, evidence.n_batch, evidence.n_random)
+    histogram = Histogram(bin_centres(), evidence.histogram[group])
+    return forecast_platt(scored, histogram, evidence.n_batch, evidence.n_random)
+
+
+def _certain(forecast: Forecast | None, n_left: int) -> Forecast | None:
+    """The forecast; of no rows at all, that none of them is wrong."""
+    return Forecast(0.0, 0.0) if n_left == 0 else forecast
+
+
+def _loss_variance(scored: Sequence[ScoredBatch]) -> float:
+    """Variance of a row's loss over past random rows; of a coin before there are any."""
+    losses = np.concatenate([batch.loss[batch.is_random] for batch in scored] or [np.empty(0)])
+    return float(losses.var()) if len(losses) > 1 else 0.25
+
+
+def _needed(states: dict[int, LookState], goal: Goal, config: StoppingConfig) -> Needed | None:
+    """What one look at the whole risk would cost from here; for goals with one exact audit."""
+    [(group, state), *others] = states.items()
+    if others or not goal.is_exact or state.forecast is None or group == HITS:
+        return None
+    return needed_to_certify(state.forecast, state.n_inference, int(state.allowed), config.delta)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Readouts of the audit of one group, in the order of drawing.
+
+    Attributes
+    ----------
+    ranks:
+        int64 (m,): position of each row in its group by decreasing uncertainty.
+    losses:
+        float64 (m,): against the frozen predictions.
+    """
+
+    ranks: NDArray[np.int64]
+    losses: NDArray[np.float64]
+
+
+def settled(plans: Sequence[LookPlan], goal: Goal, n_hits: int) -> tuple[LookPlan, ...]:
+    """The plans with the allowance that follows from the hits measured outside the audit.
+
+    A recall was planned by a forecast of the predicted hits, which the look measures. How many of them are hits does
+    not depend on which of the others were drawn, so the allowance is as good as fixed before the draw.
+    """
+    if goal.quantity != "recall":
+        return tuple(plans)
+    return tuple(replace(plan, allowed=recall_allowance(n_hits, goal.level)) for plan in plans)
+
+
+def decide_look(
+    plans: Sequence[LookPlan], audits: Sequence[Audit], goal: Goal, n_hits: int, n_affordable: int
+) -> StopDecision:
+    """What the readouts of an audit prove, within what the budget still allows.
+
+    Parameters
+    ----------
+    plans, audits:
+        As declared and `settled`, and what came back; one for each audited group, and all must pass (`passes_all`).
+    n_hits:
+        Measured hits without those of the audit.
+    n_affordable:
+        Rows that the budget still allows.
+    """
+    verdicts = [_judge(plan, audit, goal, n_hits) for plan, audit in zip(plans, audits, strict=True)]
+    n_audited, n_errors = sum(plan.size for plan in plans), sum(verdict.n_errors for verdict in verdicts)
+    found = f"look {plans[0].number}: {n_errors:g} errors in {n_audited} audited compounds"
+    if not passes_all([verdict.stop for verdict in verdicts]):
+        return StopDecision("continue", f"{found}; not enough to stop")
+    n_finish = max(verdict.n_finish for verdict in verdicts)
+    n_new = sum(v.n_finish - int((a.ranks < v.n_finish).sum()) for v, a in zip(verdicts, audits, strict=True))
     if n_new > n_affordable:
         return StopDecision("continue", f"{found}; the finish of {n_new} is beyond the budget of {n_affordable}")
     if n_new:
-        return StopDecision("finish", f"{found}; passed with a finish of {n_new}", n_finish=verdict.n_finish)
+        return StopDecision("finish", f"{found}; passed with a finish of {n_new}", n_finish=n_finish)
     return StopDecision("stop", f"{found}; passed")
+
+
+def _judge(plan: LookPlan, audit: Audit, goal: Goal, n_hits: int) -> LookVerdict:
+    if not goal.is_exact:
+        return judge_losses(plan, audit.losses)
+    errors = audit.losses > 0.5
+    if goal.quantity == "recall":
+        return judge_recall(plan, audit.ranks, errors, n_hits, goal.level)
+    if goal.quantity == "precision":
+        return judge_precision(plan, errors, n_hits, goal.level)
+    if goal.quantity == "balanced_accuracy":
+        return judge_population(plan, errors)
+    return judge_look(plan, audit.ranks, errors)
 
 
 class Judge:
     """The configured rule; sees evidence only, never a model."""
 
-    def __init__(self, config: StoppingConfig) -> None:
+    def __init__(self, config: StoppingConfig, goal: Goal) -> None:
         self._config = config
+        self._goal = goal
 
     def decide(self, evidence: RoundEvidence) -> StopDecision:
         """Judge a round; see `decide`."""
         return decide(evidence, self._config)
 
-    def forecast_look(self, evidence: LookEvidence) -> LookForecast:
+    def forecast_look(self, evidence: LookEvidence) -> LookOutlook:
         """Whether to look now; see `forecast_look`."""
-        return forecast_look(evidence, self._config)
+        return forecast_look(evidence, self._config, self._goal)
 
     def decide_look(
-        self, plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_affordable: int
+        self, plans: Sequence[LookPlan], audits: Sequence[Audit], n_hits: int, n_affordable: int
     ) -> StopDecision:
         """Judge an audit; see `decide_look`."""
-        return decide_look(plan, ranks, errors, n_affordable)
+        return decide_look(plans, audits, self._goal, n_hits, n_affordable)
 
 
 def earliest_paper_stop(batch_size: int, gamma: float, delta: float) -> float:

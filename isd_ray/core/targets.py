@@ -27,6 +27,11 @@ def recall_allowance(n_hits: int, recall: float) -> int:
     return math.floor(n_hits * (1 - share) / share)
 
 
+def recall_floor(n_found: float, n_missed: float) -> float:
+    """Recall of a screen; 1 where there is no hit at all, as none is missed."""
+    return n_found / (n_found + n_missed) if n_found + n_missed else 1.0
+
+
 def judge_recall(
     plan: LookPlan, ranks: NDArray[np.int64], hits: NDArray[np.bool_], n_hits: int, recall: float
 ) -> LookVerdict:
@@ -71,6 +76,52 @@ def precision_allowance(n_hits: int, n_predicted: int, precision: float) -> int:
     Delivered are n_hits measured hits, all of them true, and the predicted ones that were not measured.
     """
     return math.floor((n_hits + n_predicted) * (1 - Fraction(str(precision))))
+
+
+def precision_floor(n_hits: int, n_predicted: int, wrong: float) -> float:
+    """Precision of the delivered hits, n_hits of them measured; 1 where none is delivered, as none is wrong."""
+    return 1.0 - wrong / (n_hits + n_predicted) if n_hits + n_predicted else 1.0
+
+
+def judge_precision(plan: LookPlan, false_hits: NDArray[np.bool_], n_hits: int, precision: float) -> LookVerdict:
+    """Decide a look at the precision of the delivered hits, from an audit of the predicted ones.
+
+    The e false hits found leave the delivered hits, of which K - e are then wrong: stop iff U - e <= the allowance of
+    n_hits measured and n - e predicted hits. That is false only if the upper bound U is below K, probability at most
+    delta_j.
+
+    Parameters
+    ----------
+    plan:
+        With `n_inference` the n predicted hits left, `allowed` = precision_allowance(n_hits, n, precision).
+    false_hits:
+        bool (m,): audited rows that are no hits.
+    n_hits:
+        Hits measured before the audit.
+    """
+    found = int(false_hits.sum())
+    allowed = precision_allowance(n_hits, plan.n_inference - found, precision)
+    pvalue = hypergeometric_pvalue(found, plan.n_inference, allowed + 1 + found, plan.size)
+    return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
+
+
+def judge_population(plan: LookPlan, errors: NDArray[np.bool_]) -> LookVerdict:
+    """Decide whether a group held at most the allowed errors when it was frozen; those found are not credited.
+
+    For claims in which a corrected error moves more than one count, as a balanced accuracy: correcting only improves
+    it (`balanced_accuracy_floor` falls in both numbers of wrong rows), so what holds before holds after.
+    """
+    found = int(errors.sum())
+    pvalue = hypergeometric_pvalue(found, plan.n_inference, int(plan.allowed) + 1, plan.size)
+    return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
+
+
+def mean_loss_allowance(n_target: int, largest_mean: float, unit: float) -> float:
+    """Largest total of losses in [0, 1] that keeps the mean error of n_target rows at `largest_mean`.
+
+    `unit` is the error that a loss of 1 stands for; measured rows have no error.
+    """
+    return n_target * largest_mean / unit
 
 
 def balanced_accuracy_floor(n_hits: int, n_others: int, predicted: tuple[int, int], wrong: tuple[int, int]) -> Fraction:

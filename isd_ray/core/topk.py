@@ -29,6 +29,18 @@ def concatenate_rows(parts: Sequence[ScoredRows]) -> ScoredRows:
     )
 
 
+def uniform_sample(candidates: ScoredRows, n: int, seed: int) -> ScoredRows:
+    """A uniform sample of n candidates (all, if there are fewer): those of smallest `tie_keys`, in that random order.
+
+    Which rows are drawn depends on the seed and the set of candidates only, so the sample of a union is the sample of
+    the samples of its parts, however it is cut.
+    """
+    keys = tie_keys(seed, candidates.rows)
+    if n < len(keys):
+        candidates, keys = candidates.take(nearest := np.argpartition(keys, n)[:n]), keys[nearest]
+    return candidates.take(np.argsort(keys))
+
+
 def top_k(candidates: ScoredRows, k: int, tie_seed: int) -> ScoredRows:
     """The k best candidates, best first: larger `primary`, then larger `secondary`, then smaller `tie_keys`.
 

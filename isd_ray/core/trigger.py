@@ -48,7 +48,9 @@ class ScoredBatch:
     Attributes
     ----------
     n_inference:
-        Size of the inference set that was scored, the batch included.
+        Size of the inference set that was scored, the batch included; of one of its groups if the batch is.
+    n_observed:
+        Rows that the model was fitted on.
     uncertainty:
         float32 (k,): the model's uncertainty, in any unit for `trend`; for `platt` in [0, 1].
     rank:
@@ -61,6 +63,7 @@ class ScoredBatch:
     """
 
     n_inference: int
+    n_observed: int
     uncertainty: NDArray[np.float32]
     rank: NDArray[np.generic]
     loss: _Floats
@@ -85,10 +88,20 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Expected errors of the present model: on the inference set, and among the next batch's rows."""
+    """Expected errors of the present model.
+
+    Attributes
+    ----------
+    errors, next_batch:
+        On the inference set, and among the next batch's rows.
+    edges, beyond:
+        float64 (q,), ascending: numbers of most uncertain rows, and the errors expected beyond them; None if unknown.
+    """
 
     errors: float
     next_batch: float
+    edges: _Floats | None = None
+    beyond: _Floats | None = None
 
 
 def uncertainty_bins(uncertainty: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -115,7 +128,7 @@ def ranks_from_histogram(counts: NDArray[np.int64], uncertainty: NDArray[np.floa
 
 
 def forecast_trend(
-    batches: Sequence[ScoredBatch], n_target: int, n_inference: int, n_batch: int, n_random: int
+    batches: Sequence[ScoredBatch], n_observed: int, n_inference: int, n_batch: int, n_random: int
 ) -> Forecast | None:
     """Forecast from ranks alone, which keep their meaning when a refit changes the scale of confidences.
 
@@ -127,8 +140,8 @@ def forecast_trend(
     ----------
     batches:
         What has been learnt so far, oldest first; the present model has seen the labels of all of them.
-    n_target, n_inference:
-        Size of the target set, and of the inference set that the present model predicts.
+    n_observed, n_inference:
+        Rows that the present model was fitted on, and that it predicts.
     n_batch, n_random:
         Size of the next batch, and of its random part.
 
@@ -143,15 +156,24 @@ def forecast_trend(
     edges[0] = 0.0
     middle = (edges[1:] + edges[:-1]) / 2.0 / n_inference
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
-    totals, tops = [], []
+    totals, tops, slices = [], [], []
     for rates, level in (
         _rates_by_level(batches, middle),
-        _rates_by_growth(batches, middle, n_target, n_inference, n_batch),
+        _rates_by_growth(batches, middle, n_observed, n_batch),
     ):
         totals.append(min(float(n_inference), level * float(rates @ np.diff(edges))))
         tops.append(float(rates @ np.diff(np.minimum(edges, n_top))))
+        slices.append(rates * np.diff(edges))
     total, top = (math.sqrt(pair[0] * pair[1]) for pair in (totals, tops))
-    return Forecast(total, min(total, top + total * min(1.0, n_random / n_inference)))
+    shape = np.sqrt(slices[0] * slices[1])
+    next_batch = min(total, top + total * min(1.0, n_random / n_inference))
+    return Forecast(total, next_batch, edges, _beyond(total, shape))
+
+
+def _beyond(total: float, shape: _Floats) -> _Floats:
+    """Errors beyond each edge, of `total` spread in proportion to `shape` from the most uncertain slice on."""
+    after = np.concatenate([np.cumsum(shape[::-1])[::-1], [0.0]])
+    return total * after / max(float(after[0]), _SURE)
 
 
 def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats, float]:
@@ -173,7 +195,7 @@ def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats
 
 
 def _rates_by_growth(
-    batches: Sequence[ScoredBatch], u: _Floats, n_target: int, n_inference: int, n_batch: int
+    batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_batch: int
 ) -> tuple[_Floats, float]:
     """Error rates at relative ranks u, by one regression over all batches and their ages; no further factor.
 
@@ -183,8 +205,7 @@ def _rates_by_growth(
     ranks = np.concatenate([_relative_rank(batch) for batch in batches])
     loss = np.concatenate([batch.loss for batch in batches])
     # A batch more on both sides, so that the first rounds of a campaign are not ages apart.
-    size_now = n_target - n_inference + n_batch
-    growth = [math.log(size_now / (n_target - batch.n_inference + n_batch)) for batch in batches]
+    growth = [math.log((n_observed + n_batch) / (batch.n_observed + n_batch)) for batch in batches]
     age = np.repeat(growth, [len(batch.loss) for batch in batches])
     coefficients = _logistic_fit(_rank_features(ranks, age), loss, np.exp(-_FORGETTING * age), _GROWTH_PRIOR)
     return _sigmoid(_rank_features(u, np.zeros(len(u))) @ coefficients), 1.0
@@ -222,9 +243,10 @@ def forecast_platt(
     total = min(float(n_inference), float(ratio * (rates @ counts)))
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
     # The most uncertain rows are in the last bins.
-    taken = np.diff(np.minimum(np.concatenate([[0.0], np.cumsum(counts[::-1])]), n_top))
-    top = float(rates[::-1] @ taken)
-    return Forecast(total, min(total, top + total * min(1.0, n_random / n_inference)))
+    edges = np.concatenate([[0.0], np.cumsum(counts[::-1])])
+    top = float(rates[::-1] @ np.diff(np.minimum(edges, n_top)))
+    next_batch = min(total, top + total * min(1.0, n_random / n_inference))
+    return Forecast(total, next_batch, edges, _beyond(total, (rates * counts)[::-1]))
 
 
 def _relative_rank(batch: ScoredBatch) -> _Floats:

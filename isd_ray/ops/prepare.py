@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, LibraryConfig, SplitConfig
+from isd_ray.core.conditions import affordable
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_source
@@ -51,7 +52,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
     spec = WorkerSpec(
         config=config,
         libraries={name: str(library.path.resolve()) for name, library in libraries.items()},
-        n_outputs=len(labels.classes) if config.task == "classification" else 1,
+        classes=labels.classes,
         validation_labels=validation,
     )
     return CampaignSetup(config, out, spec, labels, test)
@@ -147,7 +148,7 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     if compute.address is not None:
         return
     n_actors = compute.trainers + compute.scorers if compute.backend == "ray" else 1
-    share = config.stopping.budget(target.n_rows) / target.n_rows
+    share = affordable(config.stopping, 0, 0, target.n_rows) / target.n_rows
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0

@@ -21,6 +21,7 @@ from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, to_toml
+from isd_ray.core.goals import Goal
 from isd_ray.errors import StoreError
 from isd_ray.messages import Progress
 from isd_ray.ops.connect import ray_session
@@ -89,7 +90,11 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
             watcher.step(config.name, progress)
         rounds = _read_rounds(path)
         certificate = store.certificate()
-        summary = summarise(config, rounds, setup.n_target, store.manifest, certificate is not None)
+        goal = Goal.of(config, setup.labels.classes)
+        last = store.rounds()[-1].committed or {}
+        summary = summarise(
+            config, goal, rounds, setup.n_target, store.manifest, certificate is not None, last.get("needed")
+        )
         if config.simulation.random_baseline:
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
     return _finish(path, summary, rounds, certificate)
@@ -147,6 +152,10 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
                 "max_rounds": None,
                 "max_cost": None,
                 "cost_per_compound": None,
+                "any_of": None,
+                "all_of": None,
+                "reserve_size": None,
+                "reserve_audit": False,
                 "continue_after_stop": False,
             },
         },

@@ -14,7 +14,6 @@ from isd_ray.core.certify import (
     LookPlan,
     LookRule,
     LookState,
-    accuracy_interval,
     audit_size,
     count_preceding,
     judge_look,
@@ -23,7 +22,9 @@ from isd_ray.core.certify import (
     plan_look,
     reserve_size,
 )
+from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.seeding import tie_keys
+from isd_ray.core.stopping import RandomSample, random_bound
 from isd_ray.core.trigger import Forecast
 
 DELTA = 0.05
@@ -289,7 +290,10 @@ def test_the_interval_of_the_accuracy_holds_the_truth():
     n, n_target, wrong = 700, 1000, 40
     rng = np.random.default_rng(2)
     found = rng.hypergeometric(wrong, n - wrong, 60, size=200)
-    intervals = {e: accuracy_interval(int(e), 60, n, n_target, 0.95) for e in np.unique(found)}
+    goal, counts = Goal("accuracy", 0.95), ScreenCounts(n_target, 0, n_target - n, (n,))
+    bounds = {e: random_bound(goal, counts, [RandomSample(n, np.arange(60) < e)], 0.05) for e in np.unique(found)}
     truth = 1 - wrong / n_target
-    assert np.mean([intervals[e][0] <= truth <= intervals[e][1] for e in found]) >= 0.95
-    assert accuracy_interval(0, 0, n, n_target, 0.95) == pytest.approx((0.3, 1.0))
+    assert np.mean([bounds[e][1][0] <= truth <= bounds[e][1][1] for e in found]) >= 0.95
+    assert np.mean([bounds[e][0] <= truth for e in found]) >= 0.95
+    assert all(bounds[e][1][0] <= bounds[e][0] for e in found)
+    assert random_bound(goal, counts, [RandomSample(n, np.empty(0))], 0.05) == (None, None)

@@ -30,7 +30,9 @@ def batch_of(losses, n_inference=1000):
     n = len(losses)
     ranks = np.arange(n) * (n_inference // n)
     uncertainty = np.linspace(0.4, 0.01, n, dtype=np.float32)
-    return ScoredBatch(n_inference, uncertainty, ranks, np.asarray(losses, np.float64), np.ones(n, np.bool_))
+    return ScoredBatch(
+        n_inference, 2000 - n_inference, uncertainty, ranks, np.asarray(losses, np.float64), np.ones(n, np.bool_)
+    )
 
 
 @pytest.mark.parametrize("trigger", ["trend", "platt"])
@@ -49,7 +51,7 @@ def test_most_forecasts_are_within_a_factor_of_two_when_a_look_is_near(trigger, 
 
 
 def test_nothing_learnt_nothing_said():
-    assert forecast_trend([], 1000, 900, 50, 5) is None
+    assert forecast_trend([], 100, 900, 50, 5) is None
     assert forecast_trend([batch_of([0, 1])], 1000, 0, 50, 5) is None
     assert forecast_platt([], histogram_of([0.1, 0.2]), 50, 5) is None
     assert forecast_platt([batch_of([0, 1])], Histogram(bin_centres(), np.zeros(N_BINS, np.int64)), 50, 5) is None
@@ -59,7 +61,7 @@ def test_nothing_learnt_nothing_said():
 def test_forecasts_stay_finite_when_all_rows_are_alike(losses):
     batches = [batch_of(losses)] * 3
     for forecast in (
-        forecast_trend(batches, 2000, 900, 50, 5),
+        forecast_trend(batches, 1100, 900, 50, 5),
         forecast_platt(batches, histogram_of(np.linspace(0.01, 0.4, 900)), 50, 5),
     ):
         assert forecast.errors == pytest.approx(900 * losses[0], abs=60)
@@ -68,7 +70,7 @@ def test_forecasts_stay_finite_when_all_rows_are_alike(losses):
 
 def test_the_next_batch_holds_its_share():
     flat = [batch_of(([1.0] + [0.0] * 9) * 10)] * 5
-    forecast = forecast_trend(flat, 1050, 1000, 100, 100)
+    forecast = forecast_trend(flat, 50, 1000, 100, 100)
     assert forecast.next_batch == pytest.approx(forecast.errors / 10, rel=0.05)
 
 

@@ -38,14 +38,14 @@ def test_false_alarms_are_rarer_than_the_level():
     for _ in range(400):
         ranks = rng.choice(5000, 200, replace=False)
         wrong = (rng.random(200) < 0.2).astype(np.float64)
-        batch = ScoredBatch(5000, np.zeros(200, np.float32), ranks, wrong, np.ones(200, np.bool_))
+        batch = ScoredBatch(5000, 0, np.zeros(200, np.float32), ranks, wrong, np.ones(200, np.bool_))
         alarms += calibration_alarm([batch], LEVEL).raised
     assert alarms / 400 <= LEVEL
 
 
 def test_rows_that_were_chosen_are_no_evidence_of_an_alarm():
     n = 50
-    batch = ScoredBatch(1000, np.zeros(n, np.float32), 999 - np.arange(n), np.ones(n), np.zeros(n, np.bool_))
+    batch = ScoredBatch(1000, 0, np.zeros(n, np.float32), 999 - np.arange(n), np.ones(n), np.zeros(n, np.bool_))
     assert calibration_alarm([batch], LEVEL).n_errors == 0
     assert not calibration_alarm([], LEVEL).raised
 

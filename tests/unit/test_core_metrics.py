@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from isd_ray.core import metrics
+from isd_ray.core.goals import Goal
 from isd_ray.core.predictions import predict
 from isd_ray.messages import Evaluation
+
+REGRESSION = Goal("accuracy", 0.9, is_regression=True)
 
 
 def test_system_accuracy_counts_measured_rows_as_right():
@@ -17,13 +20,13 @@ def test_system_accuracy_counts_measured_rows_as_right():
 
 def test_a_regression_is_right_within_its_tolerance_and_never_without_one():
     predictions, labels = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.0, 4.0])
-    assert metrics.is_correct(predictions, labels, "regression", 0.5).tolist() == [True, True, False]
-    assert not metrics.is_correct(predictions, labels, "regression", None).any()
+    assert Goal("accuracy", 0.9, True, 0.5).correct(predictions, labels).tolist() == [True, True, False]
+    assert not REGRESSION.correct(predictions, labels).any()
 
 
 def test_errors_do_not_depend_on_the_order_of_blocks():
     rng = np.random.default_rng(1)
-    blocks = [metrics.evaluate(rng.normal(size=50), rng.normal(size=50) * 1e6, "regression", 1.0) for _ in range(20)]
+    blocks = [metrics.evaluate(rng.normal(size=50), rng.normal(size=50) * 1e6, REGRESSION) for _ in range(20)]
     merged = metrics.merge_evaluations(blocks)
     backwards = metrics.merge_evaluations(reversed(blocks))
     assert metrics.mean_squared_error(merged) == metrics.mean_squared_error(backwards)
@@ -33,8 +36,8 @@ def test_errors_do_not_depend_on_the_order_of_blocks():
 def test_mse_and_mae_are_means_over_all_rows():
     merged = metrics.merge_evaluations(
         [
-            metrics.evaluate(np.array([1.0]), np.array([3.0]), "regression", None),
-            metrics.evaluate(np.array([0.0, 0.0]), np.array([1.0, -1.0]), "regression", None),
+            metrics.evaluate(np.array([1.0]), np.array([3.0]), REGRESSION),
+            metrics.evaluate(np.array([0.0, 0.0]), np.array([1.0, -1.0]), REGRESSION),
         ]
     )
     assert metrics.mean_squared_error(merged) == pytest.approx(2.0)

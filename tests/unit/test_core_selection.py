@@ -22,6 +22,17 @@ def scored(rows, primary, secondary=None) -> ScoredRows:
     return ScoredRows(rows, np.asarray(primary, np.float32), second, rows.astype(np.float64), zeros)
 
 
+NOTHING = np.empty(0, np.int64)
+
+
+def report_of(top, watched):
+    return ScoreReport(10, top, watched, np.zeros((1, N_BINS), np.int64), None, None)
+
+
+def no_ranks(rows):
+    return np.zeros(len(rows.rows))
+
+
 def test_the_best_are_by_score_then_second_score_then_hash():
     candidates = scored([0, 1, 2, 3, 4], [1, 3, 3, 3, 2], [0, 0, 5, 0, 0])
     first_of_tie, last_of_tie = sorted([1, 3], key=lambda row: tie_keys(7, np.array([row]))[0])
@@ -91,7 +102,17 @@ def test_the_random_share_is_rounded_half_up(batch, share, expected):
 
 def test_a_batch_is_the_random_rows_and_then_the_best_of_the_rest():
     top = scored([5, 1, 2, 9], [4, 3, 2, 1])
-    nothing = np.zeros(N_BINS, np.int64)
-    selection = choose(ScoreReport(10, top, scored([1, 7], [3, 0]), nothing, None, None), 4)
+    selection, passed = choose(report_of(top, scored([1, 7], [3, 0])), 4, NOTHING, no_ranks)
     assert selection.scored.rows.tolist() == [1, 7, 5, 2]
     assert selection.roles.tolist() == [2, 2, 1, 1]
+    assert passed.tolist() == []
+
+
+def test_reserved_rows_are_not_acquired_and_those_passed_over_are_named():
+    top = scored([5, 1, 2, 9, 4, 3], [6, 5, 4, 3, 2, 1])
+    selection, passed = choose(report_of(top, scored([2, 3, 7], [4, 1, 0])), 3, np.array([2, 3, 4]), no_ranks)
+    assert selection.scored.rows.tolist() == [7, 5, 1]
+    assert passed.tolist() == []
+    selection, passed = choose(report_of(top, scored([2, 3, 7], [4, 1, 0])), 4, np.array([2, 3, 4]), no_ranks)
+    assert selection.scored.rows.tolist() == [7, 5, 1, 9]
+    assert passed.tolist() == [2]

@@ -269,7 +269,7 @@ CASES = [
     (other_options, "LibraryError", r"built otherwise.*library.standardise, library.columns \(size\).*Remedy"),
     (other_source, "LibraryError", r"built otherwise.*library.source.*Remedy"),
     (other_split, "LibraryError", r"this split was made from another library, or with other settings.*Remedy"),
-    (budget_below_one, "ConfigError", r"stopping.max_fraction.*the budget does not pay for one of 300 compounds"),
+    (budget_below_one, "ConfigError", r"stopping.max_fraction.*the budget pays for 0 of 300 compounds"),
     (altered_model, "CorruptFileError", r"committee: the stored model has hash .*Remedy"),
     (altered_features, "CorruptFileError", r"00001.*features.arrow: the file is missing or its bytes"),
     (truncated_part, "CorruptFileError", r"part-00000.arrow.*bytes instead of.*Remedy"),

@@ -110,11 +110,12 @@ class Campaign:
         if self.trigger == "platt":
             counts = np.bincount(uncertainty_bins(self.uncertainty), minlength=N_BINS)
             return forecast_platt(self.history, Histogram(bin_centres(), counts), self.batch, n_random)
-        return forecast_trend(self.history, self.world.n, len(self.rows), self.batch, n_random)
+        return forecast_trend(self.history, self.world.n - len(self.rows), len(self.rows), self.batch, n_random)
 
     def learn(self, positions, is_random):
         uncertainty, losses = self.uncertainty[positions], self.losses[positions]
-        self.history.append(ScoredBatch(len(self.rows), uncertainty, positions, losses, is_random))
+        n = len(self.rows)
+        self.history.append(ScoredBatch(n, self.world.n - n, uncertainty, positions, losses, is_random))
 
     def acquire(self, n_random):
         """Random rows first, then the most uncertain of the rest; reserved rows that were passed over come along."""

@@ -1,0 +1,228 @@
+"""What a screen claims of itself: which predictions are audited, what counts as an error, how many may be left."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.config import CampaignConfig, Quantity
+from isd_ray.core.bounds import allowed_errors
+from isd_ray.core.targets import (
+    balanced_accuracy_allowances,
+    balanced_accuracy_floor,
+    mean_loss_allowance,
+    precision_allowance,
+    precision_floor,
+    recall_allowance,
+    recall_floor,
+)
+
+OTHERS, HITS = 0, 1
+"""Groups of rows by what is predicted of them. Goals that know no hits have one group, 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenCounts:
+    """Sizes that a claim depends on.
+
+    Attributes
+    ----------
+    n_target:
+        Rows of the target set.
+    n_hits, n_others:
+        Measured rows that are hits, and the others; all are others where the goal knows no hits.
+    left:
+        Rows that are not measured, by group.
+    """
+
+    n_target: int
+    n_hits: int
+    n_others: int
+    left: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """The claim of a campaign.
+
+    Attributes
+    ----------
+    quantity:
+        accuracy, recall, precision, balanced_accuracy, mae or mse; "accuracy" of a regression is the share within the
+        tolerance.
+    level:
+        What the quantity must exceed (accuracy), reach (recall, precision, balanced accuracy), or not exceed (mae in
+        the unit of the label, mse in its square).
+    is_regression:
+        Predictions are values, not class indices.
+    tolerance:
+        Regression: a prediction within it is right; None where right and wrong are not defined.
+    clip:
+        mae and mse: the error at which the loss is 1.
+    positive:
+        Class index of a hit.
+    """
+
+    quantity: Quantity
+    level: float
+    is_regression: bool = False
+    tolerance: float | None = None
+    clip: float | None = None
+    positive: int = 1
+
+    @classmethod
+    def of(cls, config: CampaignConfig, classes: tuple[str, ...]) -> Goal:
+        """The goal of a campaign whose classes have these names."""
+        stopping = config.stopping
+        return cls(
+            quantity=stopping.quantity,
+            level=stopping.gamma if stopping.max_loss is None else stopping.max_loss,
+            is_regression=config.task == "regression",
+            tolerance=stopping.tolerance,
+            clip=stopping.loss_clip,
+            positive=len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive),
+        )
+
+    @property
+    def knows_hits(self) -> bool:
+        """Whether rows are told apart by a predicted hit."""
+        return self.quantity in ("recall", "precision", "balanced_accuracy")
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of rows by prediction."""
+        return 2 if self.knows_hits else 1
+
+    @property
+    def audited(self) -> tuple[int, ...]:
+        """Groups that an audit is drawn from."""
+        return {"precision": (HITS,), "balanced_accuracy": (OTHERS, HITS)}.get(self.quantity, (OTHERS,))
+
+    @property
+    def takes_hits(self) -> bool:
+        """Whether a look measures every predicted hit that is left."""
+        return self.quantity == "recall"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a loss is 0 or 1."""
+        return self.quantity not in ("mae", "mse")
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether there is a loss at all: a regression without tolerance or bound on its error has none."""
+        return not (self.is_regression and self.is_exact and self.tolerance is None)
+
+    def groups(self, prediction: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Group of each row by its prediction, int64 (n,)."""
+        if not self.knows_hits:
+            return np.zeros(len(prediction), np.int64)
+        return (prediction == self.positive).astype(np.int64)
+
+    def hits(self, labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which measured rows are hits, bool (n,); none where the goal knows no hits."""
+        return (labels == self.positive) & self.knows_hits
+
+    def correct(self, prediction: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which predictions are right, bool (n,): class equal, or within the tolerance; none without a tolerance."""
+        if not self.is_regression:
+            return prediction == labels
+        if self.tolerance is None:
+            return np.zeros(len(labels), np.bool_)
+        return np.abs(prediction - labels) <= self.tolerance
+
+    def losses(self, prediction: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where nothing was predicted."""
+        if not self.has_losses:
+            return np.zeros(len(labels))
+        if self.knows_hits:
+            wrong = self.hits(prediction) != self.hits(labels)
+            return (wrong | np.isnan(prediction)).astype(np.float64)
+        if self.is_exact:
+            return (~self.correct(prediction, labels)).astype(np.float64)
+        error = np.abs(prediction - labels)
+        loss = np.square(error) / self._unit if self.quantity == "mse" else error / self._unit
+        return np.where(np.isnan(loss), 1.0, np.minimum(loss, 1.0))
+
+    def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
+        """Largest loss left in each audited group that keeps the claim; None if none would.
+
+        Parameters
+        ----------
+        counts:
+            Without the audit.
+        expected:
+            Forecast losses by group: they share out a balanced accuracy between its groups. A recall counts on the
+            predicted hits, less those expected to be wrong; where they are measured already, `left` holds none.
+        """
+        if self.quantity == "recall":
+            predicted = max(0, math.floor(counts.left[HITS] - expected[HITS]))
+            return (recall_allowance(counts.n_hits + predicted, self.level),)
+        if self.quantity == "precision":
+            return (precision_allowance(counts.n_hits, counts.left[HITS], self.level),)
+        if self.quantity == "balanced_accuracy":
+            pair = balanced_accuracy_allowances(
+                counts.n_hits,
+                counts.n_others,
+                (counts.left[HITS], counts.left[OTHERS]),
+                (expected[HITS], expected[OTHERS]),
+                self.level,
+            )
+            return None if pair is None else (pair[1], pair[0])
+        if not self.is_exact:
+            return (mean_loss_allowance(counts.n_target, self.level, self._unit),)
+        return (allowed_errors(counts.n_target, self.level),)
+
+    def value(self, counts: ScreenCounts, losses: tuple[float, ...]) -> float:
+        """The claimed quantity of a screen whose predictions left have these losses, by group.
+
+        It gets worse, or stays, as any of the losses grows: at upper bounds of the losses it is a bound itself.
+        """
+        if self.quantity == "recall":
+            found = counts.n_hits + counts.left[HITS] - losses[HITS]
+            return recall_floor(found, losses[OTHERS])
+        if self.quantity == "precision":
+            return precision_floor(counts.n_hits, counts.left[HITS], losses[HITS])
+        if self.quantity == "balanced_accuracy":
+            left, wrong = (counts.left[HITS], counts.left[OTHERS]), (int(losses[HITS]), int(losses[OTHERS]))
+            return float(balanced_accuracy_floor(counts.n_hits, counts.n_others, left, wrong))
+        share = sum(losses) / counts.n_target
+        return 1.0 - share if self.is_exact else share * self._unit
+
+    def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
+        """Whether the claim is true of a screen whose predictions left have these losses."""
+        if self.quantity == "accuracy":
+            return losses[OTHERS] <= allowed_errors(counts.n_target, self.level)
+        value = self.value(counts, losses)
+        return value >= self.level if self.is_exact else value <= self.level
+
+    @property
+    def _unit(self) -> float:
+        """Error that a loss of 1 stands for."""
+        clip = 1.0 if self.clip is None else self.clip
+        return clip**2 if self.quantity == "mse" else clip
+
+    @property
+    def name(self) -> str:
+        """The claimed quantity in words."""
+        if self.quantity == "accuracy":
+            return "share within the tolerance" if self.is_regression else "accuracy"
+        names: dict[Literal["recall", "precision", "balanced_accuracy", "mae", "mse"], str] = {
+            "recall": "recall of hits",
+            "precision": "precision of hits",
+            "balanced_accuracy": "balanced accuracy",
+            "mae": "mean absolute error",
+            "mse": "mean squared error",
+        }
+        return names[self.quantity]
+
+    @property
+    def words(self) -> str:
+        """The claim in words."""
+        if not self.is_exact:
+            return f"{self.name} is at most {self.level:g} (errors above {self.clip:g} counted as {self.clip:g})"
+        return f"{self.name} is {'above' if self.quantity == 'accuracy' else 'at least'} {self.level:g}"
