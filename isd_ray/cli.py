@@ -148,6 +148,21 @@ def _comparison_table(agents: dict[str, Any]) -> Table:
     return table
 
 
+@app.command()
+def amend(
+    path: Annotated[Path, typer.Argument(help="Folder of the campaign.")],
+    file: Annotated[Path, typer.Argument(help="File with the corrected readouts; columns as in the configuration.")],
+    reason: Annotated[str, typer.Option(help="What was wrong: kept on record.")],
+) -> None:
+    """Correct readouts; a certificate that rests on them is withdrawn."""
+    from isd_ray.ops.amend import amend_from_file
+
+    amended = amend_from_file(path, file, reason)
+    out_console.print(f"{amended.n_changed:,} readouts changed", highlight=False)
+    if amended.withdrawn:
+        live_console.print("[bold red]the certificate of this campaign is WITHDRAWN[/bold red]", highlight=False)
+
+
 @library_app.command("build")
 def library_build(
     source: Annotated[str, typer.Argument(help="CSV, TSV, CSV.gz, SMI, SDF or Parquet file.")],
@@ -218,9 +233,12 @@ def certificate_show(
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.errors import StoreError
 
-    certificate = CampaignStore.open(path).certificate()
+    store = CampaignStore.open(path)
+    certificate = store.certificate()
     if certificate is None:
         raise StoreError("NOT CERTIFIED: this campaign has no certificate", str(path), "see its summary.json")
+    if (why := store.withdrawn()) is not None:
+        raise StoreError(f"certificate {certificate['certificate_id']} is WITHDRAWN: {why}", str(path), "screen again")
     if as_json:
         _print_json(certificate)
         return

@@ -345,8 +345,8 @@ class Frozen:
 class Progress:
     """Where a campaign stands after one step of the loop: what live displays show.
 
-    `system_bound` and `system_accuracy` (known in a simulation only) speak of the last finished round: its model,
-    and the observation set with its batch.
+    `system_bound` and `system_value` (the claimed quantity, known in a simulation only) speak of the last finished
+    round: its model, and the observation set with its batch.
     """
 
     state: str
@@ -355,7 +355,7 @@ class Progress:
     n_observed: int
     done: bool
     system_bound: float | None = None
-    system_accuracy: float | None = None
+    system_value: float | None = None
     decision: str = ""
     warnings: tuple[str, ...] = field(default=())
 

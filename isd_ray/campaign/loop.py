@@ -15,7 +15,7 @@ from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import batch_table, selection_of
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.history import History, calibration_warning
-from isd_ray.campaign.oracle import Oracle, Readouts
+from isd_ray.campaign.oracle import Oracle, Readouts, with_amendments
 from isd_ray.campaign.record import (
     RELIABILITY_SCHEMA,
     ROUND_SCHEMA,
@@ -119,7 +119,7 @@ class CampaignLoop:
             n_observed=self._sets.n_measured,
             done=self._state.is_terminal,
             system_bound=last.get("system_bound"),
-            system_accuracy=last.get("delivered_accuracy"),
+            system_value=last.get("delivered_value"),
             decision=last.get("decision", ""),
             warnings=warnings,
         )
@@ -506,6 +506,7 @@ class CampaignLoop:
             return
         readouts = self._store.read_readouts(files.committed["readouts_sha256"])
         told = Readouts(readouts["label"].to_numpy(), readouts["value"].to_numpy())
+        told = with_amendments(told, work.selection.scored.rows, self._store.amended())
         self._history.observe(work.attempt, work.selection, told, work.details)
         self._state = self._after_commit(dict(files.committed))
         if self._state is LoopState.DELIVER and self._store.is_delivered():

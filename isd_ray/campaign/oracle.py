@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,15 @@ class Readouts:
 
     labels: NDArray[np.float64]
     values: NDArray[np.float64]
+
+
+def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, tuple[float, float | None]]) -> Readouts:
+    """The readouts of `rows` with those that were corrected since."""
+    labels, values = readouts.labels.copy(), readouts.values.copy()
+    for place in np.flatnonzero(np.isin(rows, list(amended))):
+        label, value = amended[int(rows[place])]
+        labels[place], values[place] = label, np.nan if value is None else value
+    return Readouts(labels, values)
 
 
 class Oracle(Protocol):

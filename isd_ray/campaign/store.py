@@ -270,6 +270,26 @@ class CampaignStore:
     def _readouts(self, sha256: str) -> Path:
         return self.path / "readouts" / f"{sha256}.parquet"
 
+    def amend(self, readouts: Sequence[Mapping[str, Any]], reason: str) -> int:
+        """Put corrected readouts (row, label, value) on record for ever; returns the number of the amendment."""
+        content = canonical_json({"reason": reason, "readouts": [dict(readout) for readout in readouts]})
+        number = len(self._amendments())
+        while not put_if_absent(self.path / "amendments" / f"{number:06d}.json", content):
+            number += 1
+        self.append_event("amend", {"amendment": number, "n": len(readouts), "reason": reason})
+        return number
+
+    def amended(self) -> dict[int, tuple[float, float | None]]:
+        """Label and value of every row that was corrected; of several corrections the last."""
+        return {
+            line["row"]: (line["label"], line["value"])
+            for file in self._amendments()
+            for line in _read_json(file)["readouts"]
+        }
+
+    def _amendments(self) -> list[Path]:
+        return sorted((self.path / "amendments").glob("*.json"))
+
     def append_event(self, kind: str, details: Mapping[str, Any]) -> None:
         """Append to the hash-chained log; each event holds the hash of the one before."""
         folder = self.path / "events"
@@ -301,6 +321,18 @@ class CampaignStore:
         """The content of ``certificate.json``; None without one."""
         file = self.path / "certificate.json"
         return _read_json(file) if file.is_file() else None
+
+    def withdraw(self, reason: str) -> bool:
+        """Withdraw the certificate, which stays on record; False if it was withdrawn before."""
+        is_new = put_if_absent(self.path / "withdrawn.json", canonical_json({"reason": reason}))
+        if is_new:
+            self.append_event("withdraw", {"reason": reason})
+        return is_new
+
+    def withdrawn(self) -> str | None:
+        """Why the certificate was withdrawn; None if it was not."""
+        file = self.path / "withdrawn.json"
+        return str(_read_json(file)["reason"]) if file.is_file() else None
 
     def mark_delivered(self, details: Mapping[str, Any]) -> None:
         """Note that the hybrid screen is complete."""

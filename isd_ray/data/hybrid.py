@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.data.library import Library
@@ -71,6 +72,37 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> No
     folder = Path(request.hybrid_dir)
     folder.mkdir(parents=True, exist_ok=True)
     replace_table(table, folder / part_name(part))
+
+
+def amend_hybrid_part(
+    file: Path,
+    rows: NDArray[np.int64],
+    labels: NDArray[np.float64],
+    values: NDArray[np.float64],
+    classes: tuple[str, ...],
+    withdrawn: bool,
+) -> None:
+    """Correct measured lines of one file, marked ``amended`` in `qc`; take a withdrawn certificate's id off all lines.
+
+    Parameters
+    ----------
+    rows, labels, values:
+        The corrected readouts, shape (n,); those of other files are left out.
+    """
+    table = pq.read_table(file)
+    places = {row: place for place, row in enumerate(table["row"].to_pylist())}
+    columns = {name: table[name].to_pylist() for name in ("label", "value", "qc")}
+    names = _class_names(labels, classes)
+    for row, name, value in zip(rows.tolist(), names, values.tolist(), strict=True):
+        if (place := places.get(row)) is not None:
+            columns["label"][place], columns["qc"][place] = name, "amended"
+            columns["value"][place] = None if np.isnan(value) else value
+    if withdrawn:
+        columns["certificate_id"] = [None] * table.num_rows
+    for name, cells in columns.items():
+        field = HYBRID_SCHEMA.field(name)
+        table = table.set_column(table.schema.get_field_index(name), field, pa.array(cells, field.type))
+    replace_table(table, file)
 
 
 def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:

@@ -18,6 +18,7 @@ from isd_ray.campaign.backend import LocalBackend
 from isd_ray.campaign.record import summarise
 from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check, open_loop
 from isd_ray.campaign.states import LoopState
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, to_toml
@@ -89,15 +90,13 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
         for progress in run(setup):
             watcher.step(config.name, progress)
         rounds = _read_rounds(path)
-        certificate = store.certificate()
         goal = Goal.of(config, setup.labels.classes)
         last = store.rounds()[-1].committed or {}
-        summary = summarise(
-            config, goal, rounds, setup.n_target, store.manifest, certificate is not None, last.get("needed")
-        )
+        certified = store.certificate() is not None
+        summary = summarise(config, goal, rounds, setup.n_target, store.manifest, certified, last.get("needed"))
         if config.simulation.random_baseline:
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
-    return _finish(path, summary, rounds, certificate)
+    return write_results(path, summary, store)
 
 
 def run(setup: CampaignSetup) -> Generator[Progress, None, None]:
@@ -213,14 +212,15 @@ def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> f
     return 1.0
 
 
-def _finish(
-    path: Path,
-    summary: Mapping[str, Any],
-    rounds: Sequence[Mapping[str, Any]],
-    certificate: Mapping[str, Any] | None,
-) -> SimulationResult:
+def write_results(path: Path, summary: Mapping[str, Any], store: CampaignStore) -> SimulationResult:
     """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
-    page = render_report(summary, rounds, (path / "config.toml").read_text(encoding="utf-8"), certificate)
+    page = render_report(
+        summary,
+        _read_rounds(path),
+        (path / "config.toml").read_text(encoding="utf-8"),
+        store.certificate() if store.withdrawn() is None else None,
+        pq.read_table(path / "calibration.parquet").to_pylist(),
+    )
     write_text(path / "report.html", page)
     write_text(path / "summary.json", json.dumps(summary, indent=1) + "\n")
     return SimulationResult(path, summary)

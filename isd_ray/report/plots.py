@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from isd_ray.report.words import QUANTITIES
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 PANELS = {
@@ -55,31 +57,32 @@ def _series(rows: Rows, column: str) -> tuple[list[float], list[float]]:
         if row.get(column) is not None
     ]
     last = rows[-1]
-    if column == "system_accuracy" and points and last.get("delivered_accuracy") is not None:
-        points.append(
-            (100.0 * last["n_acquired"] / (last["n_observed"] + last["n_inference"]), last["delivered_accuracy"])
-        )
+    delivered = last.get(column.replace("system", "delivered"))
+    if column in ("system_accuracy", "system_value") and points and delivered is not None:
+        points.append((100.0 * last["n_acquired"] / (last["n_observed"] + last["n_inference"]), delivered))
     return [x for x, _ in points], [y for _, y in points]
 
 
-def rounds_figure(rows: Rows, gamma: float | None) -> bytes:
-    """Accuracy and bound by share acquired, as PNG."""
+def rounds_figure(rows: Rows, quantity: str, goal: float | None) -> bytes:
+    """The claimed quantity and its bound by share acquired, as PNG; `goal` is drawn as a line."""
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.subplots()
-    lines = (
+    lines = [
         ("system_accuracy", "true system accuracy"),
         ("inference_accuracy", "true accuracy on the inference set"),
         ("batch_accuracy", "accuracy on the acquired batch"),
         ("system_bound", "bound"),
-    )
+    ]
+    if quantity != "accuracy":
+        lines = [("system_value", f"true {QUANTITIES[quantity].lower()}"), ("system_bound", "bound by the random rows")]
     for index, (column, label) in enumerate(lines):
         x, y = _series(rows, column)
         if x:
             axes.plot(x, y, color=COLOURS[index], marker=MARKERS[index], markersize=3.5, label=label)
-    if gamma is not None:
-        axes.axhline(gamma, color="black", linestyle="--", linewidth=1, label=f"goal γ = {gamma:g}")
+    if goal is not None:
+        axes.axhline(goal, color="black", linestyle="--", linewidth=1, label=f"goal {goal:g}")
     _percent_axis(axes)
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel(QUANTITIES[quantity].lower())
     if axes.lines:
         axes.legend(fontsize="small")
     return _png(figure)

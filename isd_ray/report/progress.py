@@ -95,6 +95,6 @@ class LiveProgress(Watcher):
         if progress.system_bound is not None:
             goal = f" (goal {self._gamma:g})" if self._gamma is not None else ""
             parts.append(f"bound {progress.system_bound:.3f}{goal}")
-        if progress.system_accuracy is not None:
-            parts.append(f"true accuracy {progress.system_accuracy:.3f}")
+        if progress.system_value is not None:
+            parts.append(f"truly {progress.system_value:.3f}")
         return ", ".join(parts) or "no bound yet"

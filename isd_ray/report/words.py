@@ -7,6 +7,16 @@ from typing import Any
 
 from rich.table import Table
 
+QUANTITIES = {
+    "accuracy": "Accuracy",
+    "recall": "Recall of hits",
+    "precision": "Precision of hits",
+    "balanced_accuracy": "Balanced accuracy",
+    "mae": "Mean absolute error",
+    "mse": "Mean squared error",
+}
+"""Names of what a screen may claim."""
+
 
 def _percent(value: float) -> str:
     return f"{value:.1%}"
@@ -14,17 +24,28 @@ def _percent(value: float) -> str:
 
 def _claim(summary: Mapping[str, Any]) -> str:
     if summary["accuracy_claimed"] is None:
+        if "WITHDRAWN" in summary["claim"]:
+            return f"none: {summary['claim']}"
         interval = summary["accuracy_interval"]
         if interval is None:
             return "none: NOT CERTIFIED"
-        between = f"{_percent(interval['low'])} and {_percent(interval['high'])}"
+        between = f"{interval['low']:.4g} and {interval['high']:.4g}"
         return f"none: NOT CERTIFIED; by the random rows of round {interval['round']} between {between}"
     if summary["n_predicted"] == 0:
-        return "100%: everything is measured"
-    above = f"above {_percent(summary['gamma'])}"
+        return "everything is measured"
     if summary["certified"]:
-        return f"{above} with confidence {_percent(1 - summary['delta'])}, certified by a random audit"
-    return f"{above} at a nominal risk of {_percent(summary['delta'])} ({summary['claim']})"
+        return f"{summary['goal']}, with confidence {_percent(1 - summary['delta'])}, certified by a random audit"
+    return f"{summary['goal']}, at a nominal risk of {_percent(summary['delta'])} ({summary['claim']})"
+
+
+def _needed(needed: Mapping[str, Any]) -> str:
+    """What a certificate would still cost, in words."""
+    finish, audit = needed["finish"], needed["audit"]
+    how = f"the {finish:,} most uncertain and an audit of {audit:,}" if finish else f"an audit of {audit:,}"
+    return (
+        f"by forecast {finish + audit:,} compounds more: {how} (about {needed['errors']:,.0f} predictions are wrong, "
+        f"{needed['allowed']:,} may be)"
+    )
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -34,10 +55,15 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Compounds in the target set", f"{n_target:,}"),
         ("Acquired (measured)", f"{summary['n_acquired']:,} ({_percent(summary['fraction_acquired'])})"),
         ("Predicted", f"{summary['n_predicted']:,} ({_percent(summary['n_predicted'] / n_target)})"),
+        ("Claimed", _claim(summary)),
     ]
-    lines.append(("Accuracy claimed", _claim(summary)))
+    if summary["needed"] is not None:
+        lines.append(("A certificate would have needed", _needed(summary["needed"])))
+    if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
+        name = QUANTITIES[summary["quantity"]]
+        lines.append((f"{name}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
-        lines.append(("Accuracy true (the labels are known)", _percent(summary["system_accuracy"])))
+        lines.append(("Accuracy, true (the labels are known)", _percent(summary["system_accuracy"])))
     if summary.get("system_mse") is not None:
         lines.append(("Mean squared error of the screen", f"{summary['system_mse']:.4g}"))
     if summary["calibration_alarm"]:

@@ -1,0 +1,138 @@
+"""Corrected readouts: on record, in the hybrid screen, and the end of a certificate that rested on them."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pytest
+from typer.testing import CliRunner
+
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.cli import app
+from isd_ray.errors import LabelError
+from isd_ray.ops.amend import amend_from_file
+from isd_ray.ops.simulate import simulate
+
+OTHER = {"BBB+": "BBB-", "BBB-": "BBB+"}
+
+
+@pytest.fixture
+def screen(make_config, tmp_path):
+    return simulate(make_config(stopping={"rule": "certify", "gamma": 0.8}), tmp_path / "run")
+
+
+def corrections(screen, tmp_path, role, n=3):
+    """A file that turns the labels of n compounds of a role around."""
+    lines = screen.hybrid.filter(pc.equal(screen.hybrid["role"], role)).slice(0, n)
+    file = tmp_path / f"{role}.csv"
+    labels = [OTHER[label] for label in lines["label"].to_pylist()]
+    pa.csv.write_csv(pa.table({"name": lines["id"], "bbb": labels}), file)
+    return file, dict(zip(lines["id"].to_pylist(), labels, strict=True))
+
+
+def test_a_certificate_is_withdrawn_with_its_audit(screen, tmp_path):
+    file, corrected = corrections(screen, tmp_path, "audit")
+    before = {line["id"]: line for line in screen.hybrid.to_pylist()}
+    amended = amend_from_file(screen.path, file, "plate 7 was read twice")
+    assert (amended.n_changed, amended.withdrawn) == (3, True)
+    after = {line["id"]: line for line in screen.hybrid.to_pylist()}
+    for name, line in after.items():
+        changes = {"label": corrected[name], "qc": "amended"} if name in corrected else {}
+        assert line == {**before[name], **changes, "certificate_id": None}
+    summary = json.loads((screen.path / "summary.json").read_text())
+    assert summary["certified"] is False
+    assert "plate 7 was read twice" in summary["claim"]
+    assert "WITHDRAWN" in (screen.path / "report.html").read_text()
+    shown = CliRunner().invoke(app, ["certificate", "show", str(screen.path)])
+    assert "is WITHDRAWN" in str(shown.exception)
+    events = [json.loads(file.read_text())["kind"] for file in sorted((screen.path / "events").iterdir())]
+    assert events[-2:] == ["amend", "withdraw"]
+
+
+def test_a_certificate_outlives_labels_that_only_trained_the_model(screen, tmp_path):
+    file, corrected = corrections(screen, tmp_path, "top")
+    assert amend_from_file(screen.path, file, "wrong lot").withdrawn is False
+    assert json.loads((screen.path / "summary.json").read_text())["certified"] is True
+    lines = {line["id"]: line for line in screen.hybrid.to_pylist()}
+    assert all(lines[name]["label"] == label and lines[name]["certificate_id"] for name, label in corrected.items())
+
+
+def test_the_readout_as_it_was_stays_on_record_and_the_same_file_twice_changes_nothing(screen, tmp_path):
+    store = CampaignStore.open(screen.path)
+    readouts = {file.name: file.read_bytes() for file in (screen.path / "readouts").iterdir()}
+    file, _ = corrections(screen, tmp_path, "top")
+    assert amend_from_file(screen.path, file, "wrong lot").n_changed == 3
+    assert amend_from_file(screen.path, file, "wrong lot").n_changed == 0
+    assert {file.name: file.read_bytes() for file in (screen.path / "readouts").iterdir()} == readouts
+    assert len(store.amended()) == 3
+
+
+def test_the_hits_that_a_recall_counts_are_part_of_its_certificate(make_config, tmp_path):
+    stopping = {"rule": "certify", "quantity": "recall", "gamma": 0.7}
+    screen = simulate(make_config(stopping=stopping), tmp_path / "run")
+    file, _ = corrections(screen, tmp_path, "top")
+    assert amend_from_file(screen.path, file, "wrong lot").withdrawn is True
+
+
+def test_a_campaign_that_goes_on_learns_from_the_correction(make_config, tmp_path, monkeypatch):
+    from isd_ray.campaign.watcher import Watcher
+    from isd_ray.models import fit
+
+    class Stop(Watcher):
+        def step(self, name, progress):
+            if progress.round == 2 and progress.state == "fit":
+                raise KeyboardInterrupt
+
+    config = make_config()
+    with pytest.raises(KeyboardInterrupt):
+        simulate(config, tmp_path / "run", Stop())
+    store = CampaignStore.open(tmp_path / "run")
+    first = store.rounds()[0].read_batch()["id"].to_pylist()[0]
+    [before] = [
+        line["label"]
+        for line in store.read_readouts(store.rounds()[0].committed["readouts_sha256"]).slice(0, 1).to_pylist()
+    ]
+    file = tmp_path / "fix.csv"
+    file.write_text(f"name,bbb\n{first},{['BBB-', 'BBB+'][int(before)]}\n")
+    amend_from_file(tmp_path / "run", file, "mixed up")
+    seen = []
+    original = fit.fit_member
+
+    def spy(features, labels, **arguments):
+        seen.append(labels[0])
+        return original(features, labels, **arguments)
+
+    monkeypatch.setattr("isd_ray.campaign.fitting.fit_member", spy)
+    simulate(config, tmp_path / "run")
+    assert set(seen) == {1 - before}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,bbb\nC9999,BBB+\n", "no label belongs to a compound"),
+        ("name,bbb\n{unmeasured},BBB+\n", "never measured in this campaign, among them 'C"),
+        ("name,bbb\n{measured},BBB?\n", "BBB"),
+        ("name,bbb\n{measured},BBB+\nC9999,BBB+\n", "1 lines have no label, or an id that is not"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused(text, message, screen, tmp_path):
+    lines = screen.hybrid.to_pylist()
+    names = {
+        "measured": next(line["id"] for line in lines if line["source"] == "measured"),
+        "unmeasured": next(line["id"] for line in lines if line["source"] == "predicted"),
+    }
+    file = tmp_path / "bad.csv"
+    file.write_text(text.format(**names))
+    with pytest.raises(LabelError, match=message):
+        amend_from_file(screen.path, file, "wrong lot")
+    assert CampaignStore.open(screen.path).amended() == {}
+
+
+def test_an_amendment_without_a_reason_is_refused(screen, tmp_path):
+    file, _ = corrections(screen, tmp_path, "top")
+    with pytest.raises(LabelError, match="needs a reason"):
+        amend_from_file(screen.path, file, " ")
