@@ -102,8 +102,9 @@ class ActorGroup:
     def map(self, method: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Call `method` once for each tuple of arguments; results in the order of `calls`.
 
-        An idle actor takes the next call, so a slow one holds up only what it has. A lost actor is replaced and its
-        call repeated, within the policy's budget.
+        Calls are shared out in order, the first to the first actor: equal work goes to the same actor every time, where
+        what it keeps of it lies. An actor that has done its share takes over from the one with the most left, so a
+        slow one holds up only what it has. A lost actor is replaced and its call repeated, within the policy's budget.
 
         Raises
         ------
@@ -113,13 +114,17 @@ class ActorGroup:
             If the budget is spent, or no call ends within the timeout.
         """
         results: list[Any] = [None] * len(calls)
-        queue = deque(range(len(calls)))
-        idle = deque(range(len(self._actors)))
+        n_actors = len(self._actors)
+        queues: list[deque[int]] = [deque() for _ in range(n_actors)]
+        for index in range(len(calls)):
+            queues[index * n_actors // len(calls)].append(index)
+        idle = deque(range(n_actors))
         running: dict[ray.ObjectRef, tuple[int, int]] = {}
         n_lost = 0
-        while queue or running:
-            while queue and idle:
-                slot, index = idle.popleft(), queue.popleft()
+        while any(queues) or running:
+            while idle and any(queues):
+                slot = idle.popleft()
+                index = queues[slot].popleft() if queues[slot] else max(queues, key=len).pop()
                 running[getattr(self._actors[slot], method).remote(*calls[index])] = (slot, index)
             ready, _ = ray.wait(list(running), timeout=self._options.call_timeout_s)
             if not ready:
@@ -136,7 +141,7 @@ class ActorGroup:
             except LOSSES as error:
                 n_lost += 1
                 self._replace(slot, n_lost, method, error)
-                queue.appendleft(index)
+                queues[slot].appendleft(index)
             idle.append(slot)
         return results
 

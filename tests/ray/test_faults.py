@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -50,6 +51,10 @@ class Worker:
             file.write("called\n")
         raise LabelError("a NaN", "line 7", "remove it")
 
+    def who(self, seconds: float) -> int:
+        time.sleep(seconds)
+        return os.getpid()
+
     def never_answers(self) -> None:
         signal.pause()
 
@@ -69,6 +74,16 @@ def group(ray_cluster, tmp_path):
 
 def test_a_lost_actor_is_replaced_and_its_call_repeated_in_order(group):
     assert group.map("square", [(x,) for x in range(6)]) == [0, 1, 4, 9, 16, 25]
+
+
+def test_equal_work_stays_with_its_actor_and_a_slow_one_is_relieved(group):
+    first = group.map("who", [(0.1,)] * 8)
+    assert len(set(first[:4])) == len(set(first[4:])) == 1
+    assert first[0] != first[4]
+    assert group.map("who", [(0.1,)] * 8) == first
+    relieved = group.map("who", [(3.0,)] + [(0.0,)] * 7)
+    assert relieved[0] == first[0]
+    assert set(relieved[1:]) == {first[4]}
 
 
 def test_actors_that_keep_dying_end_the_phase(group):
