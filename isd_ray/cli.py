@@ -149,6 +149,43 @@ def _comparison_table(agents: dict[str, Any]) -> Table:
 
 
 @app.command()
+def plan(
+    config: ConfigFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run, where its library may lie.")] = Path(),
+    rows: Annotated[
+        float | None, typer.Option(min=1, help="Size of the target set, as 1e9; default: of the library or source.")
+    ] = None,
+    stop_at: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share acquired at the stop, assumed.")] = 0.3,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that fit and score.")] = 0,
+    gpu_speedup: Annotated[float, typer.Option(min=1.0, help="Cores that one GPU is assumed to be worth.")] = 50.0,
+    price_hour: Annotated[
+        float | None, typer.Option(min=0.0, help="Price of an hour of a GPU, else of a core.")
+    ] = None,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell time, memory and money of a screen beforehand, by a short calibration on this machine."""
+    from isd_ray.config import CampaignConfig
+    from isd_ray.ops.plan import plan_campaign
+    from isd_ray.report.plan import plan_table
+
+    campaign = CampaignConfig.from_toml(config, overrides or ())
+    made = plan_campaign(
+        campaign,
+        out=out,
+        n_rows=None if rows is None else int(rows),
+        stop_share=stop_at,
+        gpus=gpus,
+        gpu_speedup=gpu_speedup,
+        price_hour=price_hour,
+    )
+    if as_json:
+        _print_json(asdict(made))
+        return
+    out_console.print(plan_table(made, campaign.name))
+
+
+@app.command()
 def amend(
     path: Annotated[Path, typer.Argument(help="Folder of the campaign.")],
     file: Annotated[Path, typer.Argument(help="File with the corrected readouts; columns as in the configuration.")],

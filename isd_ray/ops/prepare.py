@@ -60,17 +60,18 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
 
 def open_target(config: CampaignConfig, out: Path) -> Library:
     """The target library of a campaign that was begun in `out`."""
-    root = _library_root(config, out)
+    root = library_root(config, out)
     return Library.open(root.with_name(f"{root.name}-split") / "target" if config.library.split else root)
 
 
-def _library_root(config: CampaignConfig, out: Path) -> Path:
+def library_root(config: CampaignConfig, out: Path) -> Path:
+    """Where the library of a run in `out` lies, or will."""
     return Path(config.library.path) if config.library.path else out / "library"
 
 
 def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
-    root = _library_root(config, out)
+    root = library_root(config, out)
     whole = _open_or_build(config.library, root, watcher)
     libraries = {"target": whole}
     if config.library.split is not None:

@@ -1,0 +1,153 @@
+"""What a campaign will cost before it begins: rounds, time, memory and money, from measured rates and assumptions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+PROCESS_BYTES = 400 << 20
+"""Memory of one process that has loaded Ray and torch."""
+COORDINATOR_ROW_BYTES = 16
+"""Memory of one target row in driver and coordinator, at most; of one inference row in a scorer."""
+TRAINED_ROW_BYTES = 64
+"""Memory of one observed row in a trainer: labels, order and row index; features stay in memory-mapped files."""
+OPTIMISER_COPIES = 4
+"""A weight, its gradient and two moments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Speed of one core, or of one GPU if `gpu_speedup` is applied.
+
+    Attributes
+    ----------
+    build_row_s:
+        Standardising and fingerprinting one record; 0 if the library is there already.
+    fit_row_s:
+        One observed row in one epoch of one member.
+    score_row_s:
+        One inference row by one member.
+    row_bytes:
+        Features of one row on disk.
+    member_bytes:
+        Weights of one member.
+    """
+
+    build_row_s: float
+    fit_row_s: float
+    score_row_s: float
+    row_bytes: float
+    member_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A campaign's size and workers.
+
+    Attributes
+    ----------
+    stop_share:
+        Share of the target set assumed to be acquired at the stop.
+    gpus:
+        GPUs that trainers and scorers use; 0 for cores alone.
+    gpu_speedup:
+        How many cores of the calibrated kind one GPU is assumed to be worth.
+    """
+
+    n_rows: int
+    n_initial: int
+    n_batch: int
+    members: int
+    epochs: int
+    trained_share: float
+    trainers: int
+    scorers: int
+    builders: int
+    stop_share: float
+    gpus: int
+    gpu_speedup: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outlay:
+    """The forecast; seconds of wall time, the laboratory's not counted.
+
+    Attributes
+    ----------
+    first, last:
+        Seconds of (fit, score) in the first and in the last round with a model.
+    memory:
+        Bytes of one process of each kind.
+    """
+
+    rounds: int
+    n_acquired: int
+    build_s: float
+    fit_s: float
+    score_s: float
+    first: tuple[float, float]
+    last: tuple[float, float]
+    disk_bytes: float
+    memory: dict[str, float]
+    device_hours: float
+
+    @property
+    def total_s(self) -> float:
+        """All phases together."""
+        return self.build_s + self.fit_s + self.score_s
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPlan:
+    """A forecast with what it rests on.
+
+    Attributes
+    ----------
+    problems:
+        What cannot fit; empty if nothing was found.
+    assumptions:
+        In words.
+    money:
+        In the unit of the prices; None without a price.
+    """
+
+    demand: Demand
+    outlay: Outlay
+    problems: tuple[str, ...]
+    assumptions: tuple[str, ...]
+    money: float | None
+
+
+def outlay(demand: Demand, rates: Rates) -> Outlay:
+    """Forecast a campaign: every member runs all epochs, every round refits from scratch and scores all that is left.
+
+    Members are shared out to the trainers in turns, rows to the scorers evenly.
+    """
+    n_acquired = max(demand.n_initial, round(demand.stop_share * demand.n_rows))
+    n_rounds = 1 + math.ceil((n_acquired - demand.n_initial) / demand.n_batch)
+    observed = np.minimum(demand.n_rows, demand.n_initial + demand.n_batch * np.arange(n_rounds, dtype=np.float64))
+    speed = demand.gpu_speedup if demand.gpus else 1.0
+    trainers, scorers = demand.gpus or demand.trainers, demand.gpus or demand.scorers
+    turns = math.ceil(demand.members / trainers)
+    fit = turns * demand.epochs * demand.trained_share * observed * rates.fit_row_s / speed
+    score = (demand.n_rows - observed) * demand.members * rates.score_row_s / scorers / speed
+    used = fit.sum() * demand.members / turns + score.sum() * scorers
+    model = rates.member_bytes * demand.members
+    return Outlay(
+        rounds=n_rounds,
+        n_acquired=n_acquired,
+        build_s=demand.n_rows * rates.build_row_s / demand.builders,
+        fit_s=float(fit.sum()),
+        score_s=float(score.sum()),
+        first=(float(fit[0]), float(score[0])),
+        last=(float(fit[-1]), float(score[-1])),
+        disk_bytes=demand.n_rows * rates.row_bytes,
+        memory={
+            "coordinator": PROCESS_BYTES + COORDINATOR_ROW_BYTES * demand.n_rows + model,
+            "trainer": PROCESS_BYTES + TRAINED_ROW_BYTES * n_acquired + OPTIMISER_COPIES * rates.member_bytes,
+            "scorer": PROCESS_BYTES + COORDINATOR_ROW_BYTES * demand.n_rows / scorers + 2.0 * model,
+        },
+        device_hours=float(used) / 3600.0,
+    )

@@ -1,0 +1,52 @@
+"""The plan of a campaign as a table for the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from isd_ray.core.outlay import CampaignPlan
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def size(n_bytes: float) -> str:
+    """Memory or disk in GiB or MiB."""
+    return f"{n_bytes / 2**30:,.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:,.0f} MiB"
+
+
+def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
+    """The plan as (what, answer) pairs."""
+    demand, forecast = plan.demand, plan.outlay
+    device = f"{demand.gpus} GPUs" if demand.gpus else f"{demand.trainers} trainers and {demand.scorers} scorers"
+    lines = [
+        ("Compounds in the target set", f"{demand.n_rows:,}"),
+        ("Acquired at the stop (assumed)", f"{forecast.n_acquired:,} in {forecast.rounds:,} rounds"),
+        ("Library", f"{size(forecast.disk_bytes)} on disk, {duration(forecast.build_s)} to build"),
+        ("First round with a model", f"fit {duration(forecast.first[0])}, score {duration(forecast.first[1])}"),
+        ("Last round", f"fit {duration(forecast.last[0])}, score {duration(forecast.last[1])}"),
+        ("All rounds", f"fit {duration(forecast.fit_s)}, score {duration(forecast.score_s)}"),
+        ("Computing in all", f"{duration(forecast.total_s)} on {device}"),
+        ("GPU hours" if demand.gpus else "Core hours", f"{forecast.device_hours:,.1f}"),
+    ]
+    lines += [(f"Memory of a {kind}", size(n_bytes)) for kind, n_bytes in forecast.memory.items()]
+    if plan.money is not None:
+        lines.append(("Money", f"{plan.money:,.2f}"))
+    lines += [("Does NOT fit", problem) for problem in plan.problems]
+    lines += [("Assumed", text) for text in plan.assumptions]
+    return lines
+
+
+def plan_table(plan: CampaignPlan, name: str) -> Table:
+    """The plan as a table."""
+    table = Table(title=f"Plan of {name}", show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    for what, answer in plan_lines(plan):
+        table.add_row(what, answer)
+    return table
