@@ -13,7 +13,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, LibraryConfig, SplitConfig
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.plan import library_columns
-from isd_ray.data.ingest.sources import resolve_source
+from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
 from isd_ray.data.library import Library
 from isd_ray.data.split import PART_NAMES, split_library
@@ -105,8 +105,8 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
     asked = config.model_dump(mode="json", include=set(options))
     changed = [f"library.{key}" for key, value in options.items() if asked[key] != value]
     names = [config.source] if isinstance(config.source, str) else list(config.source or ())
-    files = [resolve_source(name, Path.cwd()) for name in names]
-    if [(file.name, file.stat().st_size) for file in files] != [
+    files = [file for name in names for file in resolve_sources(name, Path.cwd())]
+    if [(file.name, file.size) for file in files] != [
         (source["name"], source["bytes"]) for source in library.metadata["sources"]
     ]:
         changed.append("library.source")
