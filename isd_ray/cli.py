@@ -150,25 +150,29 @@ def _comparison_table(agents: dict[str, Any]) -> Table:
 
 @library_app.command("build")
 def library_build(
-    source: Annotated[str, typer.Argument(help="CSV, TSV, CSV.gz, SMI, SDF or Parquet file.")],
+    source: Annotated[
+        list[str],
+        typer.Argument(help="CSV, TSV, SMI, SDF (also .gz) or Parquet: files, wildcards in quotes, s3://… and alike."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the library.")],
     features: Annotated[str, typer.Option(help="Preset: ecfp4, light, standard, rich.")] = "standard",
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="KEY=VALUE", help=r"Override a key of \[library], as id_column=name."),
     ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster that does the chemistry; default: the cores of this machine.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build a target library: standardise, deduplicate, fingerprint."""
-    from isd_ray.config import LibraryConfig
+    """Build a target library: standardise, deduplicate, fingerprint. The same command continues one cut off."""
+    from isd_ray.config import ComputeConfig, LibraryConfig
     from isd_ray.config_file import parse_section
-    from isd_ray.data.ingest.build import build_library
+    from isd_ray.ops.build import build
 
     settings = parse_section(LibraryConfig, {"source": source, "features": features}, overrides or ())
-    library = _watched(
-        lambda watcher: build_library(settings, out, base_dir=Path.cwd(), progress=watcher.building), "library"
-    )
-    _print_library(library, as_json)
+    compute = ComputeConfig(address=address)
+    _print_library(_watched(lambda watcher: build(settings, compute, out, watcher.building), "library"), as_json)
 
 
 @library_app.command("info")

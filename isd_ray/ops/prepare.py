@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import CampaignConfig, LibraryConfig, SplitConfig
-from isd_ray.data.ingest.build import build_library
+from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
@@ -19,6 +18,7 @@ from isd_ray.data.library import Library
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import LibraryError, ResourceError
 from isd_ray.messages import WorkerSpec
+from isd_ray.ops.build import build
 
 ROW_BYTES = 32
 """Memory of one target row in driver and coordinator: labels, sets and masks."""
@@ -60,7 +60,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
 def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
     root = Path(config.library.path) if config.library.path else out / "library"
-    whole = _open_or_build(config.library, root, watcher)
+    whole = _open_or_build(config.library, config.compute, root, watcher)
     libraries = {"target": whole}
     if config.library.split is not None:
         folder = root.with_name(f"{root.name}-split")
@@ -72,13 +72,13 @@ def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str,
     for name, held_out in (("validation", config.validation), ("test", config.test)):
         if held_out.file is not None:
             settings = config.library.model_copy(update={"source": held_out.file, "split": None})
-            libraries[name] = _open_or_build(settings, root.with_name(f"{root.name}-{name}"), watcher)
+            libraries[name] = _open_or_build(settings, config.compute, root.with_name(f"{root.name}-{name}"), watcher)
     if config.validation.source == "external" and "validation" not in libraries:
         raise LibraryError("the split leaves no validation rows", "library.split", "give validation a share")
     return libraries
 
 
-def _open_or_build(config: LibraryConfig, path: Path, watcher: Watcher) -> Library:
+def _open_or_build(config: LibraryConfig, compute: ComputeConfig, path: Path, watcher: Watcher) -> Library:
     if not (path / "library.json").is_file():
         if config.source is None:
             raise LibraryError(
@@ -86,7 +86,7 @@ def _open_or_build(config: LibraryConfig, path: Path, watcher: Watcher) -> Libra
                 str(path),
                 "build it with `isd library build`, or set library.source",
             )
-        return build_library(config, path, base_dir=Path.cwd(), progress=watcher.building)
+        return build(config, compute, path, watcher.building)
     library = Library.open(path)
     if config.source is not None:
         _check_built_from(config, library)

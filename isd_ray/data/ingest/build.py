@@ -69,7 +69,6 @@ def build_library(
     ResourceError
         If a process of the build died.
     """
-    started = time.monotonic()
     out = Path(out)
     plan = plan_build(config, base_dir)
     if prepare is None:
@@ -84,6 +83,7 @@ def build_library(
         journal = Journal(folder, _identity(plan, sources))
         intake = Intake(plan, journal)
         before = journal.tally
+        started = time.monotonic()
         for piece, prepared in prepare(_remaining(plan, before)):
             try:
                 intake.take_in(piece, prepared)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,8 @@ _PARTITION_BITS = 6
 _N_RECENT = 1 << 16
 """New keys are collected up to this number before they are dealt out to the partitions."""
 _MAX_ROWS = 1 << 32
+_KEY_BYTES = 14
+_OWN_PAGES_BYTES = 1 << 16
 
 
 def hash_keys(keys: Iterable[bytes]) -> NDArray[np.uint64]:
@@ -36,17 +38,36 @@ def hash_features(features: Features) -> NDArray[np.uint64]:
     return hash_keys(data[start:stop] for start, stop in pairwise(bounds))
 
 
-@dataclass(frozen=True, slots=True)
 class _Run:
     """Keys sorted by `high`: the first 80 bits of their hashes, and the row of each.
 
     80 bits: with 10^9 keys the chance of any false match is 4 in 10^7. 14 bytes a key leave room, within 16 bytes a
     row, for the copies that merging makes.
+
+    Parameters
+    ----------
+    high, tag, row:
+        uint64, uint16, uint32, shape (n,): first 64 bits, next 16 bits, row; copied.
+    order:
+        int64, shape (n,): order in which to take them.
     """
 
-    high: NDArray[np.uint64]
-    tag: NDArray[np.uint16]
-    row: NDArray[np.uint32]
+    __slots__ = ("high", "row", "tag")
+
+    def __init__(
+        self, high: NDArray[np.uint64], tag: NDArray[np.uint16], row: NDArray[np.uint32], order: NDArray[np.int64]
+    ) -> None:
+        n = len(order)
+        # Runs that live long get pages of their own: from the heap they would leave holes of every size behind.
+        nbytes = n * _KEY_BYTES
+        memory = mmap.mmap(-1, nbytes) if nbytes >= _OWN_PAGES_BYTES else bytearray(nbytes)
+        self.high = np.frombuffer(memory, np.uint64, n)
+        self.row = np.frombuffer(memory, np.uint32, n, offset=8 * n)
+        self.tag = np.frombuffer(memory, np.uint16, n, offset=12 * n)
+        # mode: without one numpy would make a copy of `out` first.
+        np.take(high, order, out=self.high, mode="clip")
+        np.take(row, order, out=self.row, mode="clip")
+        np.take(tag, order, out=self.tag, mode="clip")
 
     def __len__(self) -> int:
         return len(self.high)
@@ -54,13 +75,6 @@ class _Run:
     @property
     def nbytes(self) -> int:
         return self.high.nbytes + self.tag.nbytes + self.row.nbytes
-
-    def take(self, indices: NDArray[np.integer]) -> _Run:
-        return _Run(self.high[indices], self.tag[indices], self.row[indices])
-
-    def copy_of(self, start: int, stop: int) -> _Run:
-        # A view would keep the whole array alive.
-        return _Run(self.high[start:stop].copy(), self.tag[start:stop].copy(), self.row[start:stop].copy())
 
     def find(self, high: NDArray[np.uint64], tag: NDArray[np.uint16]) -> NDArray[np.int64]:
         """Rows of keys, -1 for those not here."""
@@ -127,7 +141,7 @@ class DuplicateIndex:
         rows[new[np.argsort(order[leaders[new]])]] = first_row + np.arange(len(new))
         added = leaders[new]
         if len(new):
-            self._insert(_Run(high[added], tag[added], rows[new].astype(np.uint32)))
+            self._insert(_Run(high[added], tag[added], rows[new].astype(np.uint32), np.arange(len(new))))
         first = np.empty(len(order), dtype=np.int64)
         first[order] = rows[np.cumsum(leads) - 1]
         first[order[added]] = -1
@@ -153,7 +167,7 @@ class DuplicateIndex:
         for run in dealt:
             for runs, (start, stop) in zip(self._partitions, pairwise(_partition_cuts(run.high)), strict=True):
                 if start < stop:
-                    _merge_in(runs, run.copy_of(start, stop))
+                    _merge_in(runs, _Run(run.high, run.tag, run.row, np.arange(start, stop)))
 
 
 def _partition_cuts(high: NDArray[np.uint64]) -> list[int]:
@@ -168,6 +182,5 @@ def _merge_in(runs: list[_Run], new: _Run) -> None:
         old = runs.pop()
         high = np.concatenate([old.high, new.high])
         order = np.argsort(high, kind="stable")
-        tag = np.concatenate([old.tag, new.tag])[order]
-        new = _Run(high[order], tag, np.concatenate([old.row, new.row])[order])
+        new = _Run(high, np.concatenate([old.tag, new.tag]), np.concatenate([old.row, new.row]), order)
     runs.append(new)

@@ -16,7 +16,7 @@ class BuildProgress:
     share:
         Share of the sources read, 0 to 1: of the rows of a Parquet file, of the bytes of a text file.
     seconds:
-        Since this build was started or continued.
+        Since the first record was asked for, by this process.
     n_read_before, share_before:
         Where it was then; 0 unless an interrupted build is continued.
     """

@@ -264,12 +264,15 @@ class ParquetSource(Source):
         with (
             readable(self.file, "check that the file is complete"),
             self.file.open() as raw,
-            pq.ParquetFile(raw) as file,
+            pq.ParquetFile(raw, buffer_size=_BUFFER_BYTES) as file,
         ):
             n_rows = max(1, file.metadata.num_rows)
             # Without a column asked for there is still the number of records.
-            for batch in file.iter_batches(batch_size=READ_ROWS, columns=list(columns) or self.column_names[:1]):
-                lines = np.arange(first, first + len(batch), dtype=np.int64)
-                first += len(batch)
-                table = pa.Table.from_batches([batch]).select(list(columns))
-                yield Records(table, first - len(batch), lines, (first - 1) / n_rows)
+            wanted = list(columns) or self.column_names[:1]
+            # One row group at a time: an iterator over all of them keeps the buffers of each until its end.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(batch_size=READ_ROWS, columns=wanted, row_groups=[group]):
+                    lines = np.arange(first, first + len(batch), dtype=np.int64)
+                    first += len(batch)
+                    table = pa.Table.from_batches([batch]).select(list(columns))
+                    yield Records(table, first - len(batch), lines, (first - 1) / n_rows)
