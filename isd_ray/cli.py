@@ -154,7 +154,7 @@ def library_build(
         list[str],
         typer.Argument(help="CSV, TSV, SMI, SDF (also .gz) or Parquet: files, wildcards in quotes, s3://… and alike."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the library.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the library; or a URI, as s3://bucket/name.")],
     features: Annotated[str, typer.Option(help="Preset: ecfp4, light, standard, rich.")] = "standard",
     overrides: Annotated[
         list[str] | None,
@@ -177,7 +177,7 @@ def library_build(
 
 @library_app.command("info")
 def library_info(
-    path: Annotated[Path, typer.Argument(help="Folder of the library.")],
+    path: Annotated[str, typer.Argument(help="Folder or URI of the library.")],
     verify: Annotated[bool, typer.Option(help="Read every byte again and compare hashes.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -192,7 +192,7 @@ def library_info(
 
 @library_app.command("split")
 def library_split(
-    path: Annotated[Path, typer.Argument(help="Folder of the library.")],
+    path: Annotated[str, typer.Argument(help="Folder or URI of the library.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for target/, validation/ and test/.")],
     fractions: Annotated[str, typer.Option(help="Target, validation and test shares.")] = "0.80,0.05,0.15",
     seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,

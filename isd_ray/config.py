@@ -108,7 +108,8 @@ class LibraryConfig(Section):
     """Where the target library is, or how it is built."""
 
     path: str | None = None
-    """Directory of the library; built there from `source` if absent. Default: `library/` in the run's folder."""
+    """Directory of the library; built there from `source` if absent. Default: `library/` in the run's folder. Or the
+    URI of a library that is there already: every node copies the parts it needs to its cache (`ISD_CACHE`)."""
     source: str | Strings | None = None
     """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
     `package:NAME/FILE` is a file of an installed package."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
+from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
@@ -50,7 +51,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
     test = _held_out_labels(config, "test", table, libraries, labels) if "test" in libraries else None
     spec = WorkerSpec(
         config=config,
-        libraries={name: str(library.path.resolve()) for name, library in libraries.items()},
+        libraries={name: library.address for name, library in libraries.items()},
         n_outputs=len(labels.classes) if config.task == "classification" else 1,
         validation_labels=validation,
     )
@@ -59,8 +60,12 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
 
 def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
-    root = Path(config.library.path) if config.library.path else out / "library"
-    whole = _open_or_build(config.library, config.compute, root, watcher)
+    address = config.library.path
+    root = Path(address) if address and not is_uri(address) else out / "library"
+    if address and is_uri(address):
+        whole = _checked(config.library, Library.open(address))
+    else:
+        whole = _open_or_build(config.library, config.compute, root, watcher)
     libraries = {"target": whole}
     if config.library.split is not None:
         folder = root.with_name(f"{root.name}-split")
@@ -87,13 +92,17 @@ def _open_or_build(config: LibraryConfig, compute: ComputeConfig, path: Path, wa
                 "build it with `isd library build`, or set library.source",
             )
         return build(config, compute, path, watcher.building)
-    library = Library.open(path)
+    return _checked(config, Library.open(path))
+
+
+def _checked(config: LibraryConfig, library: Library) -> Library:
+    """Refuse a library that is not the one of the configuration."""
     if config.source is not None:
         _check_built_from(config, library)
     if library.spec != config.features:
         raise LibraryError(
             f"the library was built with other features than the configuration asks for: {library.spec}",
-            str(path),
+            str(library.path),
             "set library.features to those of the library, or build another library in another folder",
         )
     return library

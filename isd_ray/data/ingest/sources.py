@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pyarrow import fs as pafs
 
-from isd_ray.data.ingest.files import SourceFile, file_system_of, is_uri, without_secrets
+from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
+from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.ingest.sdf import SdfSource
