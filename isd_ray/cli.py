@@ -237,7 +237,7 @@ def _print_library(library: Library, as_json: bool) -> None:
     if as_json:
         _print_json(info)
         return
-    table = Table(title=f"Library {library.path}", show_header=False, title_justify="left")
+    table = Table(title=f"Library {info['path']}", show_header=False, title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")
     for key, value in info.items():

@@ -265,7 +265,7 @@ class Library:
         """A summary for people and programs."""
         first = self.block(0)
         return LibraryInfo(
-            path=str(self.path),
+            path=str(self._remote or self.path),
             hash=self.hash,
             n_rows=self.n_rows,
             n_blocks=self.n_blocks,

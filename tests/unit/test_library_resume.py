@@ -92,7 +92,7 @@ def test_wherever_a_build_is_cut_the_library_is_the_same(sources, tmp_path, by):
     expected = files(whole.path)
     n_read = whole.metadata["counts"]["read"]
     assert whole.n_rows > 2 * PART_ROWS
-    for cut in range(7, n_read, 7):
+    for cut in range(7, n_read, 14):
         out = tmp_path / f"cut-{cut}"
         folder = cut_off(config, out, cut)
         assert folder.exists() == (cut >= 42), "42 records make the first part"

@@ -8,6 +8,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, BinaryIO, cast
 
@@ -27,6 +28,7 @@ READ_ROWS = 4096
 CSV_BLOCK_BYTES = 4 << 20
 """Bytes parsed at once; also the longest CSV record."""
 _BUFFER_BYTES = 1 << 20
+_OFFSET_BYTES = 4
 _BLANK = "blank line"
 _SMI_HEADERS = frozenset({"smiles", "smi", "canonical_smiles", "structure"})
 _SMI_COLUMNS = ["smiles", "id"]
@@ -87,24 +89,29 @@ class CsvSource(Source):
             bad.append((row.number - 1, reason, row.text.count("\n")))  # the header is row 1
             return "skip"
 
-        first, line = 1, header_lines + 1
-        with readable(self.file, _TEXT_REMEDY), self.file.open() as raw:
-            size = max(1, raw.size())
-            for batch in self._batches(raw, names, skip):
+        first, line, held = 1, header_lines + 1, None
+        n_parsed = 0
+        with readable(self.file, _TEXT_REMEDY), opened(self.file) as (stream, share_fetched):
+            for batch in self._batches(stream, names, skip):
+                if held is not None:
+                    yield held
                 inserted, total = [], len(batch)
                 while bad and bad[0][0] < first + total:
                     inserted.append(bad.pop(0))
                     total += 1
-                share = raw.tell() / size
-                records, line = _with_gaps(batch, wanted, columns, inserted, first, line, share)
-                yield records
+                # pyarrow reads many blocks ahead, so that the position alone would promise too much: what was parsed is
+                # counted, and the text of a compressed file is as long as its head suggests.
+                n_parsed += _text_bytes(batch)
+                share = min(1.0, n_parsed / max(1, stream.tell()) * share_fetched())
+                held, line = _with_gaps(batch, wanted, columns, inserted, first, line, share)
                 first += total
+            if held is not None:
+                yield held if bad else replace(held, share=1.0)
             if bad:
                 empty = pa.RecordBatch.from_arrays([pa.array([], pa.binary())] * len(names), names=names)
                 yield _with_gaps(empty, wanted, columns, bad, first, line, 1.0)[0]
 
-    def _batches(self, raw: pa.NativeFile, names: list[str], skip: Any) -> Iterable[pa.RecordBatch]:
-        stream = pa.CompressedInputStream(raw, "gzip") if self.file.is_gzipped else raw
+    def _batches(self, stream: BinaryIO, names: list[str], skip: Any) -> Iterable[pa.RecordBatch]:
         # One thread: only then does pyarrow number the rows that it refuses. Bytes instead of strings: one field in
         # another encoding must not end the file. Empty lines are kept so that line numbers stay true.
         return pyarrow.csv.open_csv(
@@ -120,6 +127,12 @@ class CsvSource(Source):
                 column_types={name: pa.binary() for name in names}, strings_can_be_null=False
             ),
         )
+
+
+def _text_bytes(batch: pa.RecordBatch) -> int:
+    """About the bytes that the records took in the file: fields, and a separator or line end behind each."""
+    n_offsets = _OFFSET_BYTES * (len(batch) + 1)
+    return sum(column.nbytes - n_offsets + len(batch) for column in batch.columns)
 
 
 def _heights(batch: pa.RecordBatch, inserted: list[tuple[int, str, int]], first: int) -> NDArray[np.int64]:
