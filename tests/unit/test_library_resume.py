@@ -13,10 +13,15 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from isd_ray.config import LibraryConfig
 from isd_ray.data.ingest.build import build_library
+from isd_ray.data.ingest.origins import Origins
+from isd_ray.data.writer import LibraryWriter, RejectsWriter, join_rejects
 from isd_ray.errors import InputFileError, LibraryError
 
 PART_ROWS = 32
@@ -254,3 +259,34 @@ def test_a_finished_library_holds_nothing_but_itself(undisturbed):
     assert sorted(files(undisturbed.path)) == ["library.json", *parts, "rejects.parquet"]
     described = json.loads((undisturbed.path / "library.json").read_text())["parts"]
     assert [part["n_rows"] for part in described][:-1] == [PART_ROWS] * (undisturbed.n_parts - 1)
+
+
+def test_only_records_of_unfinished_parts_are_remembered(tmp_path):
+    (tmp_path / "parts").mkdir()
+    writer = LibraryWriter(tmp_path, block_rows=8, part_blocks=2)
+    origins = Origins(tmp_path, writer, [(0, 0), (30, 20)], 0)
+    records = np.concatenate([np.arange(1, 21) * 2, np.arange(1, 13) * 5])
+    for start in range(0, 32, 4):
+        origins.add(records[start : start + 4])
+        writer.append(pa.table({"record": records[start : start + 4]}))
+        if writer.room == 16:
+            origins.flushed(start + 4)
+        assert sum(map(len, origins._records)) < 16
+    assert [origins.of(row) for row in (0, 9, 19, 20, 31)] == [(0, 2), (0, 20), (0, 40), (1, 5), (1, 60)]
+
+
+def test_rejects_lie_the_same_way_wherever_their_files_were_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr("isd_ray.data.writer._REJECTS_BUFFER", 5)
+    for n_cut in (0, 3, 7, 12, 17):
+        with_cut = [range(n_cut), range(n_cut, 17)]
+        for index, records in enumerate(with_cut):
+            writer = RejectsWriter(tmp_path / f"{index}.parquet")
+            for record in records:
+                writer.add(file="a", line=record, record=record, id=None, smiles=None, reason="x", row=None)
+            writer.close()
+        joined = tmp_path / f"joined-{n_cut}.parquet"
+        join_rejects([tmp_path / "0.parquet", tmp_path / "1.parquet"], joined)
+        with pq.ParquetFile(joined) as file:
+            assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [5, 5, 5, 2]
+            assert file.read()["record"].to_pylist() == list(range(17))
+        assert joined.read_bytes() == (tmp_path / "joined-0.parquet").read_bytes()
