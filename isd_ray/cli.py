@@ -202,30 +202,34 @@ def amend(
 
 @library_app.command("build")
 def library_build(
-    source: Annotated[str, typer.Argument(help="CSV, TSV, CSV.gz, SMI, SDF or Parquet file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the library.")],
+    source: Annotated[
+        list[str],
+        typer.Argument(help="CSV, TSV, SMI, SDF (also .gz) or Parquet: files, wildcards in quotes, s3://… and alike."),
+    ],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the library; or a URI, as s3://bucket/name.")],
     features: Annotated[str, typer.Option(help="Preset: ecfp4, light, standard, rich.")] = "standard",
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="KEY=VALUE", help=r"Override a key of \[library], as id_column=name."),
     ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster that does the chemistry; default: the cores of this machine.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build a target library: standardise, deduplicate, fingerprint."""
-    from isd_ray.config import LibraryConfig
+    """Build a target library: standardise, deduplicate, fingerprint. The same command continues one cut off."""
+    from isd_ray.config import ComputeConfig, LibraryConfig
     from isd_ray.config_file import parse_section
-    from isd_ray.data.ingest.build import build_library
+    from isd_ray.ops.build import build
 
     settings = parse_section(LibraryConfig, {"source": source, "features": features}, overrides or ())
-    library = _watched(
-        lambda watcher: build_library(settings, out, base_dir=Path.cwd(), progress=watcher.building), "library"
-    )
-    _print_library(library, as_json)
+    compute = ComputeConfig(address=address)
+    _print_library(_watched(lambda watcher: build(settings, compute, out, watcher.building), "library"), as_json)
 
 
 @library_app.command("info")
 def library_info(
-    path: Annotated[Path, typer.Argument(help="Folder of the library.")],
+    path: Annotated[str, typer.Argument(help="Folder or URI of the library.")],
     verify: Annotated[bool, typer.Option(help="Read every byte again and compare hashes.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -240,7 +244,7 @@ def library_info(
 
 @library_app.command("split")
 def library_split(
-    path: Annotated[Path, typer.Argument(help="Folder of the library.")],
+    path: Annotated[str, typer.Argument(help="Folder or URI of the library.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for target/, validation/ and test/.")],
     fractions: Annotated[str, typer.Option(help="Target, validation and test shares.")] = "0.80,0.05,0.15",
     seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,
@@ -288,7 +292,7 @@ def _print_library(library: Library, as_json: bool) -> None:
     if as_json:
         _print_json(info)
         return
-    table = Table(title=f"Library {library.path}", show_header=False, title_justify="left")
+    table = Table(title=f"Library {info['path']}", show_header=False, title_justify="left")
     table.add_column()
     table.add_column(overflow="fold")
     for key, value in info.items():

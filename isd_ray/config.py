@@ -108,9 +108,11 @@ class LibraryConfig(Section):
     """Where the target library is, or how it is built."""
 
     path: str | None = None
-    """Directory of the library; built there from `source` if absent. Default: `library/` in the run's folder."""
+    """Directory of the library; built there from `source` if absent. Default: `library/` in the run's folder. Or the
+    URI of a library that is there already: every node copies the parts it needs to its cache (`ISD_CACHE`)."""
     source: str | Strings | None = None
-    """File or files to build from. `${VAR}` is expanded; `package:NAME/FILE` is a file of an installed package."""
+    """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
+    `package:NAME/FILE` is a file of an installed package."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
     smiles_column: str | None = "smiles"
     id_column: str | None = None
@@ -129,7 +131,7 @@ class LibraryConfig(Section):
     part_blocks: int = Field(default=16, ge=1)
     """Blocks of one part file."""
     workers: int | None = Field(default=None, ge=1)
-    """Processes that build; default: all cores."""
+    """Processes that build, where no Ray cluster does it; default: all cores."""
     split: SplitConfig | None = None
 
     @model_validator(mode="before")
@@ -393,7 +395,8 @@ class ComputeConfig(Section):
 
     backend: Literal["ray", "local"] = "ray"
     address: str | None = None
-    """Address of a running Ray cluster; default: an embedded Ray of its own. Never attached to by accident."""
+    """Address of a running Ray cluster, which also builds the library; default: an embedded Ray of its own. Never
+    attached to by accident."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = Field(default=1, ge=1)

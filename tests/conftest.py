@@ -31,7 +31,7 @@ def isd_data() -> Path:
 @pytest.fixture(scope="session")
 def compounds(tmp_path_factory) -> Path:
     """A CSV of 900 real compounds with a class (BBB+ or BBB-) and a number (their molecular size), from B3DB."""
-    file = resolve_source("package:B3DB/B3DB_classification.tsv", Path.cwd())
+    file = resolve_source("package:B3DB/B3DB_classification.tsv", Path.cwd()).path
     options = pa.csv.ParseOptions(delimiter="\t", newlines_in_values=False)
     table = pa.csv.read_csv(file, parse_options=options)
     every = table.take(pa.array(range(0, table.num_rows, table.num_rows // N_COMPOUNDS))).slice(0, N_COMPOUNDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isd_ray.data.ingest.build import BuildProgress
+from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 
 

@@ -103,7 +103,7 @@ def read_labels(config: LabelsConfig, library_config: LibraryConfig, base_dir: P
         columns = tuple(dict.fromkeys(name for name in (config.column, id_column) if name is not None))
         planned = PlannedSource(source, columns, None, id_column, prefix)
         if source.typed:
-            kind = common_kind(kind, typed_kind(source.column_type(config.column), config.column, str(source.path)))
+            kind = common_kind(kind, typed_kind(source.column_type(config.column), config.column, str(source.file)))
         for records in source.read(columns):
             values = records.table[config.column]
             if not source.typed:
@@ -111,7 +111,7 @@ def read_labels(config: LabelsConfig, library_config: LibraryConfig, base_dir: P
             chunks.extend(values.chunks)
             ids.append(record_ids(records.table, planned, records.first, len(records)))
             lines.append(records.lines)
-    file = ", ".join(str(source.path) for source in sources)
+    file = ", ".join(str(source.file) for source in sources)
     if kind is None:
         raise LabelError(f"column {config.column!r} holds no label", file, "name another column in labels.column")
     values = _concatenated([_label_chunk(chunk, kind == "string", config) for chunk in chunks])

@@ -56,14 +56,29 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise LibraryError(f"no library here ({METADATA_FILE} is missing)", str(folder), "build one: isd library build")
     try:
-        metadata: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        version = metadata["schema_version"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        metadata = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
         raise CorruptFileError(f"cannot be read: {error}", str(file), REBUILD) from error
+    return check_version(metadata, str(file))
+
+
+def check_version(metadata: Any, where: str) -> dict[str, Any]:
+    """A description that was read from `where`, if this version understands it.
+
+    Raises
+    ------
+    LibraryError
+        If it has another schema version.
+    CorruptFileError
+        If it has none.
+    """
+    if not isinstance(metadata, dict) or "schema_version" not in metadata:
+        raise CorruptFileError("cannot be read: there is no schema_version", where, REBUILD)
+    version = metadata["schema_version"]
     if version != SCHEMA_VERSION:
         raise LibraryError(
             f"schema version {version}, this isd_ray reads {SCHEMA_VERSION}",
-            str(file),
+            where,
             "build the library again with this version, or install the one that built it",
         )
     return metadata

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import FeatureSpec
 from isd_ray.core.features import Dense, Features, OnBits, concatenate
+from isd_ray.data.filesystem import is_uri
 from isd_ray.data.info import LibraryInfo
 from isd_ray.data.layout import (
     FEATURES,
@@ -27,6 +28,7 @@ from isd_ray.data.layout import (
     sha256_file,
     spec_from_json,
 )
+from isd_ray.data.remote import RemoteLibrary, cache_folder
 from isd_ray.errors import CorruptFileError, LibraryError
 
 
@@ -39,7 +41,8 @@ class Library:
     Attributes
     ----------
     path:
-        The directory.
+        The directory; of a library behind a URI the one of its local copy, into which parts are fetched when they are
+        first needed.
     metadata:
         library.json.
     n_rows, n_blocks, block_rows, width:
@@ -50,8 +53,9 @@ class Library:
         SHA-256 that identifies features, rows and their order.
     """
 
-    def __init__(self, path: Path, metadata: dict[str, Any]) -> None:
+    def __init__(self, path: Path, metadata: dict[str, Any], remote: RemoteLibrary | None = None) -> None:
         self.path = path
+        self._remote = remote
         self.metadata = metadata
         self.n_rows: int = metadata["n_rows"]
         self.block_rows: int = metadata["block_rows"]
@@ -72,6 +76,12 @@ class Library:
     def open(cls, path: str | Path) -> Library:
         """Open a library, checking its description and the size of every part.
 
+        Parameters
+        ----------
+        path:
+            A directory, or the URI of one (``s3://bucket/library``): its parts are then copied to `cache_folder` one
+            by one when they are first read, and checked on the way.
+
         Raises
         ------
         LibraryError
@@ -79,20 +89,41 @@ class Library:
         CorruptFileError
             If library.json cannot be read, or a part is missing or has another size than when it was written.
         """
+        if is_uri(str(path)):
+            remote = RemoteLibrary(str(path))
+            metadata = remote.read_metadata()
+            return cls._described(cache_folder() / str(metadata.get("hash")), metadata, str(remote), remote)
         folder = Path(path)
         file = folder / METADATA_FILE
-        metadata = read_metadata(folder)
-        try:
-            library = cls(folder, metadata)
-            parts = [(folder / part["file"], part["bytes"]) for part in metadata["parts"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorruptFileError(f"is not a library description: {error!r}", str(file), REBUILD) from error
-        for part, nbytes in parts:
-            size = part.stat().st_size if part.is_file() else None
+        library = cls._described(folder, read_metadata(folder), str(file))
+        for part in library.metadata["parts"]:
+            file, nbytes = folder / part["file"], part["bytes"]
+            size = file.stat().st_size if file.is_file() else None
             if size != nbytes:
                 what = "is missing" if size is None else f"has {size} bytes instead of {nbytes}"
-                raise CorruptFileError(what, str(part), REBUILD)
+                raise CorruptFileError(what, str(file), REBUILD)
         return library
+
+    @classmethod
+    def _described(
+        cls, folder: Path, metadata: dict[str, Any], where: str, remote: RemoteLibrary | None = None
+    ) -> Library:
+        try:
+            library = cls(folder, metadata, remote)
+            for part in metadata["parts"]:
+                part["file"], part["bytes"], part["sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptFileError(f"is not a library description: {error!r}", where, REBUILD) from error
+        return library
+
+    @property
+    def address(self) -> str:
+        """What `open` takes to open this library on any machine: the URI, or the absolute path."""
+        return self._remote.uri if self._remote is not None else str(self.path.resolve())
+
+    def _part_file(self, index: int) -> Path:
+        part = self.metadata["parts"][index]
+        return self._remote.local_part(self.path, part) if self._remote is not None else self.path / part["file"]
 
     @property
     def column_names(self) -> list[str]:
@@ -224,8 +255,8 @@ class Library:
         CorruptFileError
             If a part is not what was written.
         """
-        for part in self.metadata["parts"]:
-            path = self.path / part["file"]
+        for index, part in enumerate(self.metadata["parts"]):
+            path = self._part_file(index)
             found = sha256_file(path) if path.is_file() else "no file"
             if found != part["sha256"]:
                 raise CorruptFileError(f"sha256 is {found} instead of {part['sha256']}", str(path), REBUILD)
@@ -234,7 +265,7 @@ class Library:
         """A summary for people and programs."""
         first = self.block(0)
         return LibraryInfo(
-            path=str(self.path),
+            path=str(self._remote or self.path),
             hash=self.hash,
             n_rows=self.n_rows,
             n_blocks=self.n_blocks,
@@ -261,8 +292,7 @@ class Library:
         part = self._part_of(block)
         reader = self._readers.get(part)
         if reader is None:
-            path = self.path / self.metadata["parts"][part]["file"]
-            reader = self._readers[part] = pa.ipc.open_file(pa.memory_map(str(path)))
+            reader = self._readers[part] = pa.ipc.open_file(pa.memory_map(str(self._part_file(part))))
         batch = reader.get_batch(block - self._blocks_before[part])
         if batch.num_rows != stop - first:
             raise ValueError(f"block {block} has {batch.num_rows} rows instead of {stop - first}")

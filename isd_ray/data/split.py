@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import SplitConfig
 from isd_ray.data.ingest.records import closest
-from isd_ray.data.layout import ROW
+from isd_ray.data.layout import REJECTS_FILE, ROW
 from isd_ray.data.library import Library
 from isd_ray.data.writer import LibraryWriter, RejectsWriter, staging, write_metadata
 from isd_ray.errors import LibraryError
@@ -123,7 +123,7 @@ def _key(value: Any) -> Any:
 def _write_part(library: Library, rows: NDArray[np.int64], name: str, config: SplitConfig, folder: Path) -> None:
     part_blocks = library.metadata["options"]["part_blocks"]
     writer = LibraryWriter(folder, library.block_rows, part_blocks)
-    RejectsWriter(folder).close()
+    RejectsWriter(folder / REJECTS_FILE).close()
     cuts = np.searchsorted(rows, np.arange(library.n_blocks + 1) * library.block_rows)
     for block in range(library.n_blocks):
         local = rows[cuts[block] : cuts[block + 1]] - block * library.block_rows

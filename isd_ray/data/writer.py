@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from isd_ray.data.layout import (
     METADATA_FILE,
     PARTS_DIRECTORY,
-    REJECTS_FILE,
     ROW,
     SCHEMA_VERSION,
     content_hash,
@@ -79,19 +78,36 @@ def staging(out: Path) -> Iterator[Path]:
 
 
 class LibraryWriter:
-    """Rows in, part files out: one record batch for each block, `part_blocks` blocks to a part."""
+    """Rows in, part files out: one record batch for each block, `part_blocks` blocks to a part.
 
-    def __init__(self, folder: Path, block_rows: int, part_blocks: int) -> None:
+    Parameters
+    ----------
+    parts:
+        Complete parts that are there already; rows go on behind them.
+    """
+
+    def __init__(self, folder: Path, block_rows: int, part_blocks: int, parts: Sequence[dict[str, Any]] = ()) -> None:
         self._folder = folder
         self._block_rows = block_rows
         self._part_blocks = part_blocks
         self._buffer: list[pa.Table] = []
         self._n_buffered = 0
-        self._n_blocks = 0
-        self._n_written = 0
+        self._n_blocks = part_blocks * len(parts)
+        self._n_written = block_rows * self._n_blocks
         self._file: pa.RecordBatchFileWriter | None = None
-        self._parts: list[dict[str, Any]] = []
-        (folder / PARTS_DIRECTORY).mkdir(parents=True)
+        self._parts = list(parts)
+        (folder / PARTS_DIRECTORY).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def room(self) -> int:
+        """Rows until the part is complete; the size of a part just behind one."""
+        part_rows = self._block_rows * self._part_blocks
+        return part_rows - (self._n_written + self._n_buffered) % part_rows
+
+    @property
+    def parts(self) -> Sequence[dict[str, Any]]:
+        """The parts so far, the last perhaps incomplete: file, first_row, n_rows; of complete ones bytes, sha256."""
+        return self._parts
 
     def append(self, rows: pa.Table) -> None:
         """Add rows: all columns but `row`, always of one schema."""
@@ -101,7 +117,7 @@ class LibraryWriter:
             self._write_block()
 
     def close(self) -> list[dict[str, Any]]:
-        """Write what is left, and describe the parts: file, first_row, n_rows, bytes, sha256."""
+        """Write what is left, and describe the parts: file, first_row, n_rows, bytes, sha256; all are on disk."""
         if self._n_buffered:
             self._write_block()
         self._finish_part()
@@ -137,22 +153,20 @@ class LibraryWriter:
         self._file.close()
         self._file = None
         path = self._folder / self._parts[-1]["file"]
-        _sync(path)
+        sync(path)
         self._parts[-1].update(bytes=path.stat().st_size, sha256=sha256_file(path))
 
 
 class RejectsWriter:
-    """rejects.parquet: one line for every record that did not become a row."""
+    """A file of rejects: one line for every record that did not become a row."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = pq.ParquetWriter(folder / REJECTS_FILE, REJECTS_SCHEMA, compression="zstd")
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetWriter(path, REJECTS_SCHEMA, compression="zstd")
         self._buffer: list[dict[str, Any]] = []
-        self.n_rejects = 0
 
     def add(self, **reject: Any) -> None:
         """Add one reject, by the columns of `REJECTS_SCHEMA`."""
         self._buffer.append(reject)
-        self.n_rejects += 1
         if len(self._buffer) >= _REJECTS_BUFFER:
             self._flush()
 
@@ -167,6 +181,21 @@ class RejectsWriter:
         self._buffer = []
 
 
+def join_rejects(files: Iterable[Path], path: Path) -> None:
+    """Write one file of rejects from several, in order; its layout does not depend on where they were cut."""
+    with pq.ParquetWriter(path, REJECTS_SCHEMA, compression="zstd") as sink:
+        rest = REJECTS_SCHEMA.empty_table()
+        for file in files:
+            with pq.ParquetFile(file) as source:
+                for batch in source.iter_batches(batch_size=_REJECTS_BUFFER):
+                    rest = pa.concat_tables([rest, pa.Table.from_batches([batch])])
+                    if len(rest) >= _REJECTS_BUFFER:
+                        sink.write_table(rest.slice(0, _REJECTS_BUFFER).combine_chunks())
+                        rest = rest.slice(_REJECTS_BUFFER)
+        if len(rest):
+            sink.write_table(rest.combine_chunks())
+
+
 def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
     """Write library.json; adds the schema version and the content hash to `metadata`.
 
@@ -177,7 +206,7 @@ def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
     text = json.dumps({"schema_version": SCHEMA_VERSION, "hash": identity, **metadata}, indent=1, ensure_ascii=False)
     path = folder / METADATA_FILE
     path.write_text(text + "\n", encoding="utf-8")
-    _sync(path)
+    sync(path)
 
 
 def _canonical(array: pa.Array) -> pa.Array:
@@ -198,6 +227,7 @@ def _canonical(array: pa.Array) -> pa.Array:
     return pa.array(filled.to_numpy(), array.type, mask=mask if mask.any() else None)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Force a file to the disk."""
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from isd_ray.config import CampaignConfig, DenseFeatures, Fingerprint
 from isd_ray.core.features import Dense, Features, OnBits
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
-from isd_ray.data.ingest.sources import resolve_source
+from isd_ray.data.ingest.sources import SourceFile, resolve_sources
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError
 from isd_ray.models.device import configure_threads, resolve_placement
@@ -111,20 +111,20 @@ def _count(config: CampaignConfig, library: Library | None) -> int:
     n_rows = library.n_rows if library else None
     names = [config.library.source] if isinstance(config.library.source, str) else list(config.library.source or ())
     if n_rows is None:
-        n_rows = sum(_records(resolve_source(name, Path.cwd())) for name in names)
+        n_rows = sum(_records(file) for name in names for file in resolve_sources(name, Path.cwd()))
     split = config.library.split
     return n_rows if split is None or split.column is not None else round(split.fractions[0] * n_rows)
 
 
-def _records(file: Path) -> int:
+def _records(file: SourceFile) -> int:
     """Records of a source: exact for Parquet, the lines of plain text files."""
-    if file.suffix == ".parquet":
-        return int(pq.read_metadata(file).num_rows)
-    if file.suffix in (".csv", ".tsv", ".smi", ".txt"):
-        with file.open("rb") as text:
-            return sum(chunk.count(b"\n") for chunk in iter(lambda: text.read(1 << 24), b""))
+    with file.filesystem.open_input_file(file.path) as content:
+        if file.path.endswith(".parquet"):
+            return int(pq.read_metadata(content).num_rows)
+        if file.path.endswith((".csv", ".tsv", ".smi", ".txt")):
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: content.read(1 << 24), b""))
     raise ConfigError(
-        f"how many compounds {file.name} holds is not known before the library is built",
+        f"how many compounds {file.path} holds is not known before the library is built",
         "library.source",
         "give --rows, or build the library first",
     )

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import CampaignConfig, LibraryConfig, SplitConfig
+from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.core.conditions import affordable
-from isd_ray.data.ingest.build import build_library
+from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.plan import library_columns
-from isd_ray.data.ingest.sources import resolve_source
+from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
 from isd_ray.data.library import Library
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import LibraryError, ResourceError
 from isd_ray.messages import WorkerSpec
+from isd_ray.ops.build import build
 
 ROW_BYTES = 32
 """Memory of one target row in driver and coordinator: labels, sets and masks."""
@@ -51,7 +52,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
     test = _held_out_labels(config, "test", table, libraries, labels) if "test" in libraries else None
     spec = WorkerSpec(
         config=config,
-        libraries={name: str(library.path.resolve()) for name, library in libraries.items()},
+        libraries={name: library.address for name, library in libraries.items()},
         classes=labels.classes,
         validation_labels=validation,
     )
@@ -60,19 +61,25 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
 
 def open_target(config: CampaignConfig, out: Path) -> Library:
     """The target library of a campaign that was begun in `out`."""
-    root = library_root(config, out)
-    return Library.open(root.with_name(f"{root.name}-split") / "target" if config.library.split else root)
+    address, root = config.library.path, library_root(config, out)
+    if config.library.split:
+        return Library.open(root.with_name(f"{root.name}-split") / "target")
+    return Library.open(address if address and is_uri(address) else root)
 
 
 def library_root(config: CampaignConfig, out: Path) -> Path:
-    """Where the library of a run in `out` lies, or will."""
-    return Path(config.library.path) if config.library.path else out / "library"
+    """Where the library of a run in `out` lies, or will; of a library behind a URI, where its parts go."""
+    address = config.library.path
+    return Path(address) if address and not is_uri(address) else out / "library"
 
 
 def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
-    root = library_root(config, out)
-    whole = _open_or_build(config.library, root, watcher)
+    address, root = config.library.path, library_root(config, out)
+    if address and is_uri(address):
+        whole = _checked(config.library, Library.open(address))
+    else:
+        whole = _open_or_build(config.library, config.compute, root, watcher)
     libraries = {"target": whole}
     if config.library.split is not None:
         folder = root.with_name(f"{root.name}-split")
@@ -84,13 +91,13 @@ def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str,
     for name, held_out in (("validation", config.validation), ("test", config.test)):
         if held_out.file is not None:
             settings = config.library.model_copy(update={"source": held_out.file, "split": None})
-            libraries[name] = _open_or_build(settings, root.with_name(f"{root.name}-{name}"), watcher)
+            libraries[name] = _open_or_build(settings, config.compute, root.with_name(f"{root.name}-{name}"), watcher)
     if config.validation.source == "external" and "validation" not in libraries:
         raise LibraryError("the split leaves no validation rows", "library.split", "give validation a share")
     return libraries
 
 
-def _open_or_build(config: LibraryConfig, path: Path, watcher: Watcher) -> Library:
+def _open_or_build(config: LibraryConfig, compute: ComputeConfig, path: Path, watcher: Watcher) -> Library:
     if not (path / "library.json").is_file():
         if config.source is None:
             raise LibraryError(
@@ -98,14 +105,18 @@ def _open_or_build(config: LibraryConfig, path: Path, watcher: Watcher) -> Libra
                 str(path),
                 "build it with `isd library build`, or set library.source",
             )
-        return build_library(config, path, base_dir=Path.cwd(), progress=watcher.building)
-    library = Library.open(path)
+        return build(config, compute, path, watcher.building)
+    return _checked(config, Library.open(path))
+
+
+def _checked(config: LibraryConfig, library: Library) -> Library:
+    """Refuse a library that is not the one of the configuration."""
     if config.source is not None:
         _check_built_from(config, library)
     if library.spec != config.features:
         raise LibraryError(
             f"the library was built with other features than the configuration asks for: {library.spec}",
-            str(path),
+            str(library.path),
             "set library.features to those of the library, or build another library in another folder",
         )
     return library
@@ -117,8 +128,8 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
     asked = config.model_dump(mode="json", include=set(options))
     changed = [f"library.{key}" for key, value in options.items() if asked[key] != value]
     names = [config.source] if isinstance(config.source, str) else list(config.source or ())
-    files = [resolve_source(name, Path.cwd()) for name in names]
-    if [(file.name, file.stat().st_size) for file in files] != [
+    files = [file for name in names for file in resolve_sources(name, Path.cwd())]
+    if [(file.name, file.size) for file in files] != [
         (source["name"], source["bytes"]) for source in library.metadata["sources"]
     ]:
         changed.append("library.source")

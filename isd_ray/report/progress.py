@@ -10,9 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as Bar
 
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.data.ingest.build import BuildProgress
+from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 
+BUILD_LINE_SECONDS = 60
+"""Without a terminal, seconds from one line about a library build to the next."""
 PHASES = {
     "fit": "fitting the committee",
     "score": "scoring the inference set",
@@ -42,6 +44,7 @@ class LiveProgress(Watcher):
         self._gamma = gamma
         self._tasks: dict[str, TaskID] = {}
         self._last_line = ("", -1)
+        self._n_lines = 0
         self._bar = Bar(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
@@ -68,8 +71,18 @@ class LiveProgress(Watcher):
 
     def building(self, progress: BuildProgress) -> None:
         """The library grows."""
-        rate = progress.n_read / max(progress.seconds, 1e-9)
-        self._show("library", progress.n_read, None, f"{progress.n_rejected:,} rejected, {rate:,.0f} records/s")
+        left = progress.seconds_left
+        status = f"{progress.n_rejected:,} rejected, {progress.rate:,.0f} records/s"
+        if left is not None:
+            status += f", {_duration(left)} left"
+        if self._console.is_terminal:
+            self._show("library", progress.n_read, progress.n_total, status)
+            return
+        if progress.n_read_before and not self._n_lines:
+            self.message(f"library: continues behind record {progress.n_read_before:,}")
+        if progress.seconds >= self._n_lines * BUILD_LINE_SECONDS:
+            self._n_lines = int(progress.seconds // BUILD_LINE_SECONDS) + 1
+            self.message(f"library: {progress.n_read:,} of {progress.n_total:,} records read, {status}")
 
     def step(self, name: str, progress: Progress) -> None:
         """The campaign `name` did a step."""
@@ -98,3 +111,10 @@ class LiveProgress(Watcher):
         if progress.system_value is not None:
             parts.append(f"truly {progress.system_value:.3f}")
         return ", ".join(parts) or "no bound yet"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -16,9 +16,9 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
 from isd_ray.config import LibraryConfig, SplitConfig
-from isd_ray.data.ingest import molecules
+from isd_ray.data.ingest import dedupe, molecules
 from isd_ray.data.ingest.build import build_library
-from isd_ray.data.ingest.dedupe import DuplicateIndex, RejectedPositions, hash_keys
+from isd_ray.data.ingest.dedupe import DuplicateIndex, hash_keys
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LibraryError
 
@@ -312,27 +312,27 @@ def test_metadata_say_what_was_built_from_what(tmp_path):
     assert library.info().counts["kept"] == 1
 
 
-def test_the_duplicate_index_finds_what_a_dictionary_finds_in_16_bytes_a_key():
+def test_the_duplicate_index_finds_what_a_dictionary_finds_in_16_bytes_a_key(monkeypatch):
+    monkeypatch.setattr(dedupe, "_N_RECENT", 3000)
     rng = np.random.default_rng(0)
-    index, first, n = DuplicateIndex(), {}, 0
+    index, rows = DuplicateIndex(), {}
     for _ in range(60):
         keys = rng.integers(0, 30_000, 500)
-        found = index.add(hash_keys(str(key).encode() for key in keys), np.arange(n, n + 500))
+        found = index.add(hash_keys(str(key).encode() for key in keys), len(rows))
         expected = []
-        for position, key in enumerate(keys.tolist(), start=n):
-            expected.append(first.get(key, -1))
-            first.setdefault(key, position)
+        for key in keys.tolist():
+            expected.append(rows.get(key, -1))
+            rows.setdefault(key, len(rows))
         assert found.tolist() == expected
-        n += 500
-    assert index.nbytes == 16 * len(first)
+    assert index.nbytes <= 16 * len(rows)
 
 
-def test_rows_are_positions_less_the_rejects_before_them():
-    rejected = RejectedPositions()
-    for start in range(0, 5000, 50):
-        rejected.add(np.arange(start, start + 50, 2))
-    positions = np.arange(1, 5000, 2)
-    assert rejected.rows_of(positions).tolist() == list(range(2500))
+def test_keys_that_agree_in_64_bits_are_told_apart():
+    hashes = np.array([[7, tag << 48] for tag in (3, 1, 2)] + [[9, 0]], dtype=np.uint64)
+    index = DuplicateIndex()
+    assert index.add(hashes[:2], 0).tolist() == [-1, -1]
+    assert index.add(hashes[[2, 1, 0, 3]], 2).tolist() == [-1, 1, 0, -1]
+    assert index.add(hashes[[3, 2]], 4).tolist() == [3, 2]
 
 
 def test_reasons_are_counted_by_kind(tmp_path):

@@ -11,10 +11,16 @@ import pytest
 from rdkit import Chem
 
 from isd_ray.data.ingest import readers
-from isd_ray.data.ingest.sources import open_source, resolve_source
+from isd_ray.data.ingest.files import SourceFile
+from isd_ray.data.ingest.sources import open_source as open_file
+from isd_ray.data.ingest.sources import resolve_source
 from isd_ray.errors import InputFileError
 
 COMPOUNDS = [("CCO", "a"), ("CCN", "b"), ("c1ccccc1", "c")]
+
+
+def open_source(path, file_format="auto"):
+    return open_file(SourceFile.local(path), file_format)
 
 
 def sdf_text(newline="\n"):
@@ -164,8 +170,8 @@ def test_missing_columns_name_what_there_is_and_the_closest(tmp_path):
 def test_paths_are_resolved_against_the_base_and_the_environment(tmp_path, monkeypatch):
     path = write(tmp_path / "compounds.csv", "smiles\nC\n")
     monkeypatch.setenv("SOME_FOLDER", str(tmp_path))
-    assert resolve_source("compounds.csv", tmp_path) == path
-    assert resolve_source("${SOME_FOLDER}/compounds.csv", tmp_path / "elsewhere") == path
+    assert resolve_source("compounds.csv", tmp_path).path == str(path)
+    assert resolve_source("${SOME_FOLDER}/compounds.csv", tmp_path / "elsewhere").path == str(path)
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions
-from isd_ray.data.ingest.plan import BuildPlan, record_ids
+from isd_ray.data.ingest.plan import BuildPlan, PlannedSource, record_ids
+from isd_ray.data.ingest.records import Records
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Up to CHUNK_ROWS records on their way through the build."""
 
-    file: Path
+    source: int
+    """Index of the source."""
+    file: SourceFile
     table: pa.Table
     first: int
     """Record number of the first, in its file."""
@@ -29,41 +32,79 @@ class Piece:
     ids: pa.Array
     structures: list[str | None]
     options: MoleculeOptions
+    share: float
+    """Share of the bytes of all sources that lies before the end of this piece."""
+
+    def __len__(self) -> int:
+        return len(self.lines)
 
     @property
     def label(self) -> str:
         """Where the records come from, for messages."""
-        return f"{self.file}, records {self.first} to {self.first + len(self.lines) - 1}"
+        return f"{self.file}, records {self.first} to {self.first + len(self) - 1}"
 
 
-def pieces(plan: BuildPlan) -> Iterator[Piece]:
-    """All records of all sources in order, in units of work."""
-    position = 0
-    for planned in plan.sources:
-        source = planned.source
-        plan.starts.append((position, source.path))
-        options = MoleculeOptions(
-            structure=source.structure,
-            fingerprints=plan.fingerprints,
-            standardise=plan.config.standardise,
-            drop_single_atoms=plan.config.drop_single_atoms,
-            hash_by=plan.hash_by,
-        )
-        for records in source.read(planned.columns):
-            for start in range(0, len(records), CHUNK_ROWS):
-                lines = records.lines[start : start + CHUNK_ROWS]
-                table = records.table.slice(start, len(lines))
-                first = records.first + start
-                structures = table[planned.structure].to_pylist() if planned.structure else []
-                yield Piece(
-                    file=source.path,
-                    table=table,
-                    first=first,
-                    position=position,
-                    lines=lines,
-                    problems={i - start: why for i, why in records.problems.items() if 0 <= i - start < len(lines)},
-                    ids=record_ids(table, planned, first, len(lines)),
-                    structures=[None if text is None else str(text) for text in structures],
-                    options=options,
+def pieces(plan: BuildPlan, source: int = 0, n_done: int = 0, position: int = 0) -> Iterator[Piece]:
+    """The records of all sources in order, in units of work.
+
+    Parameters
+    ----------
+    source, n_done, position:
+        Where to begin: the source, how many of its records are done, and how many of all sources together.
+    """
+    sizes = [planned.source.file.size for planned in plan.sources]
+    total, before = max(1, sum(sizes)), sum(sizes[:source])
+    for index, planned in list(enumerate(plan.sources))[source:]:
+        options = _options(plan, planned)
+        share = 0.0
+        for records in planned.source.read(planned.columns):
+            done = min(len(records), max(0, n_done + 1 - records.first))
+            for start in range(done, len(records), CHUNK_ROWS):
+                stop = min(start + CHUNK_ROWS, len(records))
+                read = share + (records.share - share) * stop / len(records)
+                piece = _cut(
+                    index, planned, records, start, stop, position, options, (before + read * sizes[index]) / total
                 )
-                position += len(lines)
+                position += len(piece)
+                yield piece
+            share = records.share
+        before += sizes[index]
+        n_done = 0
+
+
+def _options(plan: BuildPlan, planned: PlannedSource) -> MoleculeOptions:
+    return MoleculeOptions(
+        structure=planned.source.structure,
+        fingerprints=plan.fingerprints,
+        standardise=plan.config.standardise,
+        drop_single_atoms=plan.config.drop_single_atoms,
+        hash_by=plan.hash_by,
+    )
+
+
+def _cut(
+    source: int,
+    planned: PlannedSource,
+    records: Records,
+    start: int,
+    stop: int,
+    position: int,
+    options: MoleculeOptions,
+    share: float,
+) -> Piece:
+    table = records.table.slice(start, stop - start)
+    structures = table[planned.structure].to_pylist() if planned.structure else []
+    first = records.first + start
+    return Piece(
+        source=source,
+        file=planned.source.file,
+        table=table,
+        first=first,
+        position=position,
+        lines=records.lines[start:stop],
+        problems={i - start: why for i, why in records.problems.items() if start <= i < stop},
+        ids=record_ids(table, planned, first, stop - start),
+        structures=[None if text is None else str(text) for text in structures],
+        options=options,
+        share=share,
+    )

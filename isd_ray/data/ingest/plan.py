@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from isd_ray.config import DenseFeatures, LibraryConfig, OnBitFeatures
 from isd_ray.data.ingest.columns import ColumnKind, common_kind, ids_as_text, text_kind, typed_kind
 from isd_ray.data.ingest.dense import check_dense_column
-from isd_ray.data.ingest.sources import Source, open_source, resolve_source
+from isd_ray.data.ingest.sources import Source, open_source, resolve_sources
 from isd_ray.data.layout import RESERVED_COLUMNS
 from isd_ray.errors import ConfigError, InputFileError
 
@@ -37,8 +37,6 @@ class BuildPlan:
     config: LibraryConfig
     sources: list[PlannedSource]
     kept: dict[str, ColumnKind]
-    starts: list[tuple[int, Path]] = field(default_factory=list)
-    """Position of the first record, and path, of each source that reading has reached."""
 
     @property
     def has_structures(self) -> bool:
@@ -54,11 +52,6 @@ class BuildPlan:
     def hash_by(self) -> Literal["smiles", "features"] | None:
         """What tells duplicates, None when they are kept."""
         return None if self.config.duplicates == "keep" else self.config.duplicates_by
-
-    def place_of(self, position: int) -> tuple[Path, int]:
-        """File and record number of a position among the records of all sources."""
-        start, path = next((start, path) for start, path in reversed(self.starts) if start <= position)
-        return path, position - start + 1
 
 
 def library_columns(config: LibraryConfig) -> list[str]:
@@ -95,7 +88,7 @@ def open_sources(config: LibraryConfig, base_dir: Path) -> list[Source]:
     if config.source is None:
         raise ConfigError("no source to build from", "library.source", "name the file with the compounds")
     paths = [config.source] if isinstance(config.source, str) else list(config.source)
-    return [open_source(resolve_source(path, base_dir), config.format) for path in paths]
+    return [open_source(file, config.format) for path in paths for file in resolve_sources(path, base_dir)]
 
 
 def id_prefixes(sources: Sequence[Source]) -> list[str]:
@@ -108,7 +101,7 @@ def id_prefixes(sources: Sequence[Source]) -> list[str]:
     """
     if len(sources) == 1:
         return [""]
-    stems = [source.path.name.split(".", 1)[0] for source in sources]
+    stems = [source.file.name.split(".", 1)[0] for source in sources]
     repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
     if repeated:
         raise InputFileError(
@@ -142,7 +135,7 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
         columns = [structure, config.id_column, *extra]
         if isinstance(config.features, DenseFeatures):
             source.require(config.features.column, "features.column")
-            check_dense_column(source.column_type(config.features.column), config.features, str(source.path))
+            check_dense_column(source.column_type(config.features.column), config.features, str(source.file))
             columns.append(config.features.column)
         names = tuple(dict.fromkeys(name for name in columns if name is not None))
         planned.append(PlannedSource(source, names, structure, config.id_column, prefix))
@@ -155,7 +148,7 @@ def _kept_kinds(sources: Sequence[Source], columns: list[str]) -> dict[str, Colu
     for source in sources:
         if source.typed:
             for name in columns:
-                kinds[name] = common_kind(kinds[name], typed_kind(source.column_type(name), name, str(source.path)))
+                kinds[name] = common_kind(kinds[name], typed_kind(source.column_type(name), name, str(source.file)))
             continue
         if not columns:
             continue

@@ -6,11 +6,11 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.errors import InputFileError
 
@@ -26,24 +27,31 @@ READ_ROWS = 4096
 """Records of one chunk of the formats read by rows; bounds memory also for wide feature columns."""
 CSV_BLOCK_BYTES = 4 << 20
 """Bytes parsed at once; also the longest CSV record."""
+_BUFFER_BYTES = 1 << 20
+_OFFSET_BYTES = 4
 _BLANK = "blank line"
 _SMI_HEADERS = frozenset({"smiles", "smi", "canonical_smiles", "structure"})
 _SMI_COLUMNS = ["smiles", "id"]
 
 
-def open_bytes(path: Path) -> BinaryIO:
-    """The file as bytes, decompressed if its name ends in .gz."""
-    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+@contextmanager
+def opened(file: SourceFile) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
+    """The bytes of a file, decompressed if its name ends in .gz; and a function that tells the share read so far."""
+    with file.open() as raw:
+        size = max(1, raw.size())
+        buffered = io.BufferedReader(raw, _BUFFER_BYTES)
+        stream = gzip.GzipFile(fileobj=buffered, mode="rb") if file.is_gzipped else buffered
+        yield cast(BinaryIO, stream), lambda: raw.tell() / size
 
 
 @contextmanager
-def readable(path: Path, remedy: str) -> Iterator[None]:
+def readable(file: SourceFile, remedy: str) -> Iterator[None]:
     """Turn the errors of readers and decompressors into InputFileError."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, zlib.error, csv.Error) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputFileError(f"cannot be read: {reason[0]}", str(path), remedy) from error
+        raise InputFileError(f"cannot be read: {reason[0]}", str(file), remedy) from error
 
 
 _TEXT_REMEDY = "check that the file is complete, is text in UTF-8, and that its quotes are balanced"
@@ -55,14 +63,14 @@ class CsvSource(Source):
     A record with the wrong number of fields, or with bytes that are not UTF-8, is reported as a problem of that record.
     """
 
-    def __init__(self, path: Path, delimiter: str) -> None:
-        super().__init__(path)
+    def __init__(self, file: SourceFile, delimiter: str) -> None:
+        super().__init__(file)
         self._delimiter = delimiter
 
     @cached_property
     def _header(self) -> tuple[list[str], int]:
         """Column names, and how many lines they take."""
-        with readable(self.path, _TEXT_REMEDY), open_bytes(self.path) as stream:
+        with readable(self.file, _TEXT_REMEDY), opened(self.file) as (stream, _):
             text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
             rows = csv.reader(text, delimiter=self._delimiter)
             return next(rows, []), rows.line_num
@@ -81,26 +89,33 @@ class CsvSource(Source):
             bad.append((row.number - 1, reason, row.text.count("\n")))  # the header is row 1
             return "skip"
 
-        first, line = 1, header_lines + 1
-        with readable(self.path, _TEXT_REMEDY):
-            for batch in self._batches(names, skip):
+        first, line, held = 1, header_lines + 1, None
+        n_parsed = 0
+        with readable(self.file, _TEXT_REMEDY), opened(self.file) as (stream, share_fetched):
+            for batch in self._batches(stream, names, skip):
+                if held is not None:
+                    yield held
                 inserted, total = [], len(batch)
                 while bad and bad[0][0] < first + total:
                     inserted.append(bad.pop(0))
                     total += 1
-                records, line = _with_gaps(batch, wanted, columns, inserted, first, line)
-                yield records
+                # pyarrow reads many blocks ahead, so that the position alone would promise too much: what was parsed is
+                # counted, and the text of a compressed file is as long as its head suggests.
+                n_parsed += _text_bytes(batch)
+                share = min(1.0, n_parsed / max(1, stream.tell()) * share_fetched())
+                held, line = _with_gaps(batch, wanted, columns, inserted, first, line, share)
                 first += total
+            if held is not None:
+                yield held if bad else replace(held, share=1.0)
             if bad:
                 empty = pa.RecordBatch.from_arrays([pa.array([], pa.binary())] * len(names), names=names)
-                yield _with_gaps(empty, wanted, columns, bad, first, line)[0]
+                yield _with_gaps(empty, wanted, columns, bad, first, line, 1.0)[0]
 
-    def _batches(self, names: list[str], skip: Any) -> Iterable[pa.RecordBatch]:
-        compression = "gzip" if self.path.suffix.lower() == ".gz" else None
+    def _batches(self, stream: BinaryIO, names: list[str], skip: Any) -> Iterable[pa.RecordBatch]:
         # One thread: only then does pyarrow number the rows that it refuses. Bytes instead of strings: one field in
         # another encoding must not end the file. Empty lines are kept so that line numbers stay true.
         return pyarrow.csv.open_csv(
-            pa.input_stream(str(self.path), compression=compression),
+            stream,
             read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES, use_threads=False),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=self._delimiter,
@@ -112,6 +127,12 @@ class CsvSource(Source):
                 column_types={name: pa.binary() for name in names}, strings_can_be_null=False
             ),
         )
+
+
+def _text_bytes(batch: pa.RecordBatch) -> int:
+    """About the bytes that the records took in the file: fields, and a separator or line end behind each."""
+    n_offsets = _OFFSET_BYTES * (len(batch) + 1)
+    return sum(column.nbytes - n_offsets + len(batch) for column in batch.columns)
 
 
 def _heights(batch: pa.RecordBatch, inserted: list[tuple[int, str, int]], first: int) -> NDArray[np.int64]:
@@ -135,6 +156,7 @@ def _with_gaps(
     inserted: list[tuple[int, str, int]],
     first: int,
     line: int,
+    share: float,
 ) -> tuple[Records, int]:
     """The good rows with the refused ones put back, as nulls, in their places; and the line after them."""
     heights = _heights(batch, inserted, first)
@@ -155,7 +177,7 @@ def _with_gaps(
         indices[positions] = np.arange(len(positions))
         table = table.take(pa.array(indices, mask=indices < 0))
     ends = line + np.cumsum(heights)
-    return Records(table, first, ends - heights, problems), int(ends[-1]) if len(ends) else line
+    return Records(table, first, ends - heights, share, problems), int(ends[-1]) if len(ends) else line
 
 
 def _decoded(values: pa.Array) -> tuple[pa.Array, list[int]]:
@@ -192,7 +214,7 @@ class SmiSource(Source):
         values: dict[str, list[str | None]] = {"smiles": [], "id": []}
         lines: list[int] = []
         problems: dict[int, str] = {}
-        with readable(self.path, _TEXT_REMEDY), open_bytes(self.path) as stream:
+        with readable(self.file, _TEXT_REMEDY), opened(self.file) as (stream, share):
             for number, raw in enumerate(stream, start=1):
                 fields, problem = _smi_fields(raw)
                 if number == 1 and fields and fields[0].casefold() in _SMI_HEADERS:
@@ -203,11 +225,11 @@ class SmiSource(Source):
                 values["id"].append(fields[1] if len(fields) > 1 else None)
                 lines.append(number)
                 if len(lines) == READ_ROWS:
-                    yield _text_records(values, columns, first, lines, problems)
+                    yield text_records(values, columns, first, lines, share(), problems)
                     first += len(lines)
                     values, lines, problems = {"smiles": [], "id": []}, [], {}
             if lines:
-                yield _text_records(values, columns, first, lines, problems)
+                yield text_records(values, columns, first, lines, share(), problems)
 
 
 def _smi_fields(raw: bytes) -> tuple[list[str], str]:
@@ -220,11 +242,17 @@ def _smi_fields(raw: bytes) -> tuple[list[str], str]:
     return [fields[0], *(rest.split("\t", 1)[0].strip() for rest in fields[1:])], ""
 
 
-def _text_records(
-    values: dict[str, list[str | None]], columns: Sequence[str], first: int, lines: list[int], problems: dict[int, str]
+def text_records(
+    values: dict[str, list[str | None]],
+    columns: Sequence[str],
+    first: int,
+    lines: list[int],
+    share: float,
+    problems: dict[int, str],
 ) -> Records:
+    """Records of collected texts, by column."""
     table = pa.table({name: pa.array(values[name], pa.string()) for name in columns})
-    return Records(table, first, np.array(lines, dtype=np.int64), problems)
+    return Records(table, first, np.array(lines, dtype=np.int64), share, problems)
 
 
 class ParquetSource(Source):
@@ -234,8 +262,8 @@ class ParquetSource(Source):
 
     @cached_property
     def _schema(self) -> pa.Schema:
-        with readable(self.path, "check that it is a complete Parquet file, or set format"):
-            return pq.read_schema(self.path)
+        with readable(self.file, "check that it is a complete Parquet file, or set format"), self.file.open() as raw:
+            return pq.read_schema(raw)
 
     @property
     def column_names(self) -> list[str]:  # noqa: D102
@@ -246,9 +274,18 @@ class ParquetSource(Source):
 
     def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
         first = 1
-        with readable(self.path, "check that the file is complete"), pq.ParquetFile(self.path) as file:
+        with (
+            readable(self.file, "check that the file is complete"),
+            self.file.open() as raw,
+            pq.ParquetFile(raw, buffer_size=_BUFFER_BYTES) as file,
+        ):
+            n_rows = max(1, file.metadata.num_rows)
             # Without a column asked for there is still the number of records.
-            for batch in file.iter_batches(batch_size=READ_ROWS, columns=list(columns) or self.column_names[:1]):
-                lines = np.arange(first, first + len(batch), dtype=np.int64)
-                yield Records(pa.Table.from_batches([batch]).select(list(columns)), first, lines)
-                first += len(batch)
+            wanted = list(columns) or self.column_names[:1]
+            # One row group at a time: an iterator over all of them keeps the buffers of each until its end.
+            for group in range(file.num_row_groups):
+                for batch in file.iter_batches(batch_size=READ_ROWS, columns=wanted, row_groups=[group]):
+                    lines = np.arange(first, first + len(batch), dtype=np.int64)
+                    first += len(batch)
+                    table = pa.Table.from_batches([batch]).select(list(columns))
+                    yield Records(table, first - len(batch), lines, (first - 1) / n_rows)

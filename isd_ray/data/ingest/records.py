@@ -6,13 +6,13 @@ import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.data.ingest.files import SourceFile
 from isd_ray.errors import InputFileError
 
 
@@ -28,6 +28,8 @@ class Records:
         1-based number of the first record in its file; the others follow without a gap.
     lines:
         int64, shape (n,): 1-based line where each record begins (Parquet has no lines: the record number).
+    share:
+        Share of the file that has been read when these records are given out, 0 to 1.
     problems:
         Why a record could not be read, by its index in `table`.
     """
@@ -35,6 +37,7 @@ class Records:
     table: pa.Table
     first: int
     lines: NDArray[np.int64]
+    share: float
     problems: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -48,8 +51,8 @@ class Source(ABC):
     typed: ClassVar[bool] = False
     """Whether columns have types of their own; else all are text."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: SourceFile) -> None:
+        self.file = file
 
     @property
     @abstractmethod
@@ -81,11 +84,11 @@ class Source(ABC):
             return
         if name in names:
             raise InputFileError(
-                f"{role} = {name!r} is the name of {names.count(name)} columns", str(self.path), "rename all but one"
+                f"{role} = {name!r} is the name of {names.count(name)} columns", str(self.file), "rename all but one"
             )
         raise InputFileError(
             f"{role} = {name!r} is no column of this file; it has {', '.join(map(repr, names)) or 'none'}",
-            str(self.path),
+            str(self.file),
             closest(name, names) or f"set {role} to one of them",
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import BinaryIO
 
-from isd_ray.data.ingest.readers import READ_ROWS, _text_records, open_bytes, readable
+from isd_ray.data.ingest.readers import READ_ROWS, opened, readable, text_records
 from isd_ray.data.ingest.records import Records, Source
 
 MOL_BLOCK_COLUMN = "_MolBlock"
@@ -28,7 +28,7 @@ class SdfSource(Source):
     @cached_property
     def _items(self) -> list[str]:
         names: dict[str, None] = {TITLE_COLUMN: None}
-        with readable(self.path, _REMEDY), open_bytes(self.path) as stream:
+        with readable(self.file, _REMEDY), opened(self.file) as (stream, _):
             for _, text in _texts(stream):
                 names.update(dict.fromkeys(name.decode(errors="replace") for name in _ITEM.findall(text)))
         return list(names)
@@ -45,7 +45,7 @@ class SdfSource(Source):
         values: dict[str, list[str | None]] = {name: [] for name in columns}
         lines: list[int] = []
         problems: dict[int, str] = {}
-        with readable(self.path, _REMEDY), open_bytes(self.path) as stream:
+        with readable(self.file, _REMEDY), opened(self.file) as (stream, share):
             for line, text in _texts(stream):
                 items, problem = _parse(text)
                 if problem:
@@ -54,11 +54,11 @@ class SdfSource(Source):
                     values[name].append(items.get(name))
                 lines.append(line)
                 if len(lines) == READ_ROWS:
-                    yield _text_records(values, columns, first, lines, problems)
+                    yield text_records(values, columns, first, lines, share(), problems)
                     first += len(lines)
                     values, lines, problems = {name: [] for name in columns}, [], {}
             if lines:
-                yield _text_records(values, columns, first, lines, problems)
+                yield text_records(values, columns, first, lines, share(), problems)
 
 
 def _texts(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -1,13 +1,18 @@
-"""Source files: where they are, which columns they have, and their records in order."""
+"""Source files: where they are, and the reader for the format of each."""
 
 from __future__ import annotations
 
 import difflib
+import glob
 import importlib.util
 import os
 import re
 from pathlib import Path
 
+from pyarrow import fs as pafs
+
+from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
+from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.ingest.sdf import SdfSource
@@ -30,42 +35,80 @@ _SUFFIXES = {
 }
 
 
-def resolve_source(path: str, base_dir: Path) -> Path:
-    """Turn the text of a configuration into the path of an existing, non-empty file.
+def resolve_source(path: str, base_dir: Path) -> SourceFile:
+    """Turn the text of a configuration into an existing, non-empty file.
 
     Parameters
     ----------
     path:
-        A path with ``${VAR}`` expanded, ``~`` too; ``package:NAME/FILE`` names a file inside an installed package.
+        A path with ``${VAR}`` expanded, ``~`` too; a URI such as ``s3://bucket/key``; ``package:NAME/FILE`` names a
+        file inside an installed package.
     base_dir:
         Folder that relative paths start from: that of the configuration file.
 
     Raises
     ------
     InputFileError
-        If a variable is not set, a package is not installed, or the file is missing, a directory, or empty.
+        If a variable is not set, a package is not installed, a file system cannot be reached, or the file is missing,
+        a directory, or empty.
     """
     if path.startswith(PACKAGE_PREFIX):
-        found = _package_file(path)
-    else:
-        found = base_dir / Path(_VARIABLE.sub(_variable, path)).expanduser()
-    if found.is_dir():
-        raise InputFileError("is a directory, not a file", str(found), "name the file inside it")
-    if not found.exists():
-        near = difflib.get_close_matches(found.name, _siblings(found), n=1)
+        return _checked(SourceFile.local(_package_file(path)))
+    text = _VARIABLE.sub(_variable, path)
+    if is_uri(text):
+        filesystem, inner = file_system_of(text)
+        return _checked(SourceFile(filesystem, inner, without_secrets(text)))
+    return _checked(SourceFile.local(base_dir / Path(text).expanduser()))
+
+
+def resolve_sources(path: str, base_dir: Path) -> list[SourceFile]:
+    """As `resolve_source`, with the wildcards ``*``, ``?``, ``[…]`` and ``**`` in local paths; matches are sorted.
+
+    Raises
+    ------
+    InputFileError
+        As `resolve_source`; and if nothing matches.
+    """
+    text = _VARIABLE.sub(_variable, path)
+    if path.startswith(PACKAGE_PREFIX) or is_uri(text) or not glob.has_magic(text):
+        return [resolve_source(path, base_dir)]
+    pattern = base_dir / Path(text).expanduser()
+    if pattern.exists():  # a name that merely looks like a pattern
+        return [resolve_source(path, base_dir)]
+    found = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True))
+    files = [name for name in found if not name.is_dir()]
+    if not files:
+        raise InputFileError(
+            "no file matches", str(pattern), "check the path; relative paths start at the folder of the configuration"
+        )
+    return [_checked(SourceFile.local(name)) for name in files]
+
+
+def _checked(file: SourceFile) -> SourceFile:
+    try:
+        info = file.filesystem.get_file_info(file.path)
+    except OSError as error:
+        raise InputFileError(
+            f"cannot be reached: {error}", str(file), "check the address, the network and the credentials"
+        ) from error
+    if info.type == pafs.FileType.Directory:
+        raise InputFileError("is a directory, not a file", str(file), "name the file inside it")
+    if info.type == pafs.FileType.NotFound:
+        near = difflib.get_close_matches(file.name, _siblings(file), n=1)
         hint = "check the path; relative paths start at the folder of the configuration"
         if near:
             hint = f"did you mean {near[0]!r}?"
-        raise InputFileError("no such file", str(found), hint)
-    if found.stat().st_size == 0:
-        raise InputFileError(
-            "the file is empty (0 bytes)", str(found), "check that its download or export was finished"
-        )
-    return found
+        raise InputFileError("no such file", str(file), hint)
+    if info.size == 0:
+        raise InputFileError("the file is empty (0 bytes)", str(file), "check that its download or export was finished")
+    return file
 
 
-def _siblings(path: Path) -> list[str]:
-    return sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
+def _siblings(file: SourceFile) -> list[str]:
+    if not isinstance(file.filesystem, pafs.LocalFileSystem):
+        return []  # listing a bucket may take long
+    folder = Path(file.path).parent
+    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
 
 
 def _variable(match: re.Match[str]) -> str:
@@ -96,7 +139,7 @@ def _package_file(path: str) -> Path:
     return Path(folders[0]) / name
 
 
-def detect_format(path: Path) -> str:
+def detect_format(file: SourceFile) -> str:
     """Format by file name (`.gz` aside).
 
     Raises
@@ -104,32 +147,30 @@ def detect_format(path: Path) -> str:
     InputFileError
         If the ending is not known.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] == ".gz":
-        suffixes.pop()
+    suffixes = file.suffixes[:-1] if file.is_gzipped else file.suffixes
     found = _SUFFIXES.get(suffixes[-1]) if suffixes else None
     if found is None:
         raise InputFileError(
-            f"format not known from the name {path.name!r}", str(path), "set format to csv, tsv, smi, sdf or parquet"
+            f"format not known from the name {file.name!r}", str(file), "set format to csv, tsv, smi, sdf or parquet"
         )
     return found
 
 
-def open_source(path: Path, file_format: str = "auto") -> Source:
-    """The source of a resolved path; `file_format` is one of `LibraryConfig.format`.
+def open_source(file: SourceFile, file_format: str = "auto") -> Source:
+    """The source of a resolved file; `file_format` is one of `LibraryConfig.format`.
 
     Raises
     ------
     InputFileError
         If the format is unknown, or the head of the file is not of that format.
     """
-    kind = detect_format(path) if file_format == "auto" else file_format
+    kind = detect_format(file) if file_format == "auto" else file_format
     if kind == "csv":
-        return CsvSource(path, ",")
+        return CsvSource(file, ",")
     if kind == "tsv":
-        return CsvSource(path, "\t")
+        return CsvSource(file, "\t")
     if kind == "smi":
-        return SmiSource(path)
+        return SmiSource(file)
     if kind == "sdf":
-        return SdfSource(path)
-    return ParquetSource(path)
+        return SdfSource(file)
+    return ParquetSource(file)

@@ -1,0 +1,84 @@
+"""The chemistry of a library build as Ray tasks: any cluster, the same bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import ray
+from ray.exceptions import RayTaskError
+
+from isd_ray.actors.failure import FailureDecision, FailurePolicy
+from isd_ray.actors.group import LOSSES, unwrap
+from isd_ray.data.ingest.molecules import Chunk, PreparedChunk, prepare_chunk
+from isd_ray.errors import ActorLostError
+
+AHEAD = 4
+"""Chunks under way for each CPU of the cluster: enough to hide transfers, and a bound on what waits in memory."""
+TASK_CPUS = 1.0
+
+ChunkT = TypeVar("ChunkT", bound=Chunk)
+
+
+def prepare_on_ray(
+    chunks: Iterable[ChunkT], policy: FailurePolicy, timeout_s: float
+) -> Iterator[tuple[ChunkT, PreparedChunk]]:
+    """Prepare chunks on the connected cluster and give them back in their order.
+
+    Parameters
+    ----------
+    policy:
+        How many tasks may be lost with their worker or node before the build gives up; each is done again. Ray's own
+        retries are off, since one lost node may burn them all.
+    timeout_s:
+        Longest wait for the next chunk.
+
+    Raises
+    ------
+    ActorLostError
+        If the policy gives up, or no chunk comes back in time.
+    IsdError
+        What the chemistry raised on purpose.
+    """
+    task = ray.remote(prepare_chunk).options(num_cpus=TASK_CPUS, max_retries=0, scheduling_strategy="SPREAD")
+    pending: deque[tuple[ChunkT, ray.ObjectRef]] = deque()
+    n_lost = 0
+
+    def next_result() -> tuple[ChunkT, PreparedChunk]:
+        nonlocal n_lost
+        while True:
+            chunk, reference = pending[0]
+            ready, _ = ray.wait([reference], timeout=timeout_s)
+            if not ready:
+                raise ActorLostError(
+                    f"no answer within {timeout_s:g} s from a task of the library build; it asks for "
+                    f"{TASK_CPUS:g} CPU, free is {ray.available_resources().get('CPU', 0.0):g}",
+                    chunk.label,
+                    "look for a hung or busy cluster, or raise compute.call_timeout_s",
+                )
+            try:
+                prepared: PreparedChunk = ray.get(reference)
+            except RayTaskError as error:
+                raise unwrap(error) from error
+            except LOSSES as error:
+                n_lost += 1
+                if policy.decide(n_lost) is FailureDecision.GIVE_UP:
+                    raise ActorLostError(
+                        f"{n_lost} tasks of the library build were lost; the last: {type(error).__name__}",
+                        chunk.label,
+                        "check the memory of the nodes and the Ray logs; if always these records are named, a "
+                        "structure near them crashes RDKit; raise compute.lost_actor_retries on spot nodes",
+                    ) from error
+                pending[0] = (chunk, task.remote(chunk.structures, chunk.options))
+                continue
+            pending.popleft()
+            return chunk, prepared
+
+    for chunk in chunks:
+        pending.append((chunk, task.remote(chunk.structures, chunk.options)))
+        # Asked anew each time: nodes come and go.
+        if len(pending) >= AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1.0))):
+            yield next_result()
+    while pending:
+        yield next_result()

@@ -1,0 +1,73 @@
+"""Ids that belong to two compounds, found without holding every id."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from isd_ray.data.ingest.dedupe import DuplicateIndex, hash_keys
+from isd_ray.data.ingest.plan import BuildPlan, record_ids
+
+
+def repeated_ids(plan: BuildPlan) -> NDArray[np.uint64]:
+    """Hashes of the ids that more than one record has, ascending; none when ids are record numbers.
+
+    Reads the id columns once, before the build. Most sources repeat no id, so that the build need not remember any;
+    what is remembered here for a moment, 8 bytes a record (16 while they are joined), is gone before it begins.
+
+    Raises
+    ------
+    InputFileError
+        If a source cannot be read.
+    """
+    chunks = [np.zeros(0, dtype=np.uint64)]
+    for planned in plan.sources:
+        if planned.id_column is not None:
+            chunks.extend(
+                _hashes(record_ids(records.table, planned, records.first, len(records)))[:, 0].copy()
+                for records in planned.source.read((planned.id_column,))
+            )
+    hashes = np.concatenate(chunks)
+    chunks.clear()
+    hashes.sort()
+    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+
+
+def _hashes(ids: pa.Array) -> NDArray[np.uint64]:
+    return hash_keys(text.encode() for text in ids.drop_null().to_pylist())
+
+
+class IdIndex:
+    """The rows whose ids occur more than once in the sources; an id may be repeated by duplicates and rejects only.
+
+    Parameters
+    ----------
+    repeated:
+        Of `repeated_ids`.
+    """
+
+    def __init__(self, repeated: NDArray[np.uint64]) -> None:
+        self._repeated = repeated
+        self._index = DuplicateIndex()
+        self._rows = array("Q")
+
+    def add(self, ids: pa.Array, first_row: int) -> tuple[int, int] | None:
+        """Add the ids (without nulls) of consecutive rows.
+
+        Returns
+        -------
+        (index, row), or None
+            Index of the first of `ids` that an earlier row has, and that row.
+        """
+        if not len(self._repeated):
+            return None
+        hashes = _hashes(ids)
+        at = np.minimum(np.searchsorted(self._repeated, hashes[:, 0]), len(self._repeated) - 1)
+        suspects = np.flatnonzero(self._repeated[at] == hashes[:, 0])
+        seen = self._index.add(hashes[suspects], len(self._rows))
+        self._rows.extend((first_row + suspects[seen < 0]).tolist())
+        again = np.flatnonzero(seen >= 0)
+        return (int(suspects[again[0]]), self._rows[int(seen[again[0]])]) if len(again) else None

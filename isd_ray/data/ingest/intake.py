@@ -1,0 +1,244 @@
+"""Sorting prepared records into rows and rejects, part by part."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from isd_ray.config import DenseFeatures
+from isd_ray.core.features import Dense
+from isd_ray.data.ingest.columns import convert
+from isd_ray.data.ingest.dedupe import DuplicateIndex, hash_features, hash_keys
+from isd_ray.data.ingest.dense import dense_rows
+from isd_ray.data.ingest.ids import IdIndex, repeated_ids
+from isd_ray.data.ingest.journal import Journal, Tally
+from isd_ray.data.ingest.molecules import PreparedChunk
+from isd_ray.data.ingest.origins import Origins
+from isd_ray.data.ingest.pieces import Piece
+from isd_ray.data.ingest.plan import BuildPlan
+from isd_ray.data.layout import FEATURES, ID, RECORD, SMILES, arrow_to_features, features_to_arrow
+from isd_ray.data.writer import LibraryWriter, RejectsWriter
+from isd_ray.errors import InputFileError, LibraryError
+
+_SHOWN = 5
+"""Examples in a message."""
+_NO_ID = "no id"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """A piece, sorted.
+
+    Attributes
+    ----------
+    kept:
+        int64, shape (k,): indices of the records that become rows, ascending.
+    among_passed:
+        int64, shape (k,): their places among the structures that passed.
+    rejects:
+        Reason of each other record, and the row it is merged into, by index, ascending.
+    """
+
+    kept: NDArray[np.int64]
+    among_passed: NDArray[np.int64]
+    rejects: dict[int, tuple[str, int | None]]
+    dense: Dense | None
+
+
+class Intake:
+    """Takes pieces in order and writes them; notes every complete part in the journal.
+
+    All that grows with the rows is the duplicate index. An intake that begins behind the parts of an interrupted build
+    reads them back and goes on as if nothing had happened.
+
+    Raises
+    ------
+    InputFileError
+        If the id column of a source cannot be read.
+    """
+
+    def __init__(self, plan: BuildPlan, journal: Journal) -> None:
+        self.tally: Tally = deepcopy(journal.tally)
+        self._plan = plan
+        self._journal = journal
+        self._compounds = DuplicateIndex()
+        self._ids = IdIndex(repeated_ids(plan))
+        config = plan.config
+        self._writer = LibraryWriter(journal.library, config.block_rows, config.part_blocks, journal.parts)
+        self._rejects = RejectsWriter(journal.rejects(len(journal.parts)))
+        self._origins = Origins(journal.library, self._writer, self.tally.starts, self.tally.n_kept)
+        for part in journal.parts:
+            self._remember(str(journal.library / part["file"]), part["first_row"])
+
+    def take_in(self, piece: Piece, prepared: PreparedChunk) -> None:
+        """Sort the records of one piece into rows and rejects.
+
+        Raises
+        ------
+        InputFileError
+            If an id belongs to two compounds.
+        LibraryError
+            If duplicates are refused and there is one.
+        """
+        tally = self.tally
+        while len(tally.starts) <= piece.source:
+            tally.starts.append((piece.position, tally.n_kept))
+        found = self._sort(piece, prepared)
+        start = 0
+        while start < len(piece):
+            # Cut behind the last row of a part, so that the journal can say: everything up to this record is done.
+            low = int(np.searchsorted(found.kept, start))
+            room = self._writer.room
+            high = min(low + room, len(found.kept))
+            fills_part = high - low == room
+            stop = int(found.kept[high - 1]) + 1 if fills_part else len(piece)
+            self._write(piece, prepared, found, slice(low, high), range(start, stop))
+            if fills_part:
+                self._complete_part()
+            start = stop
+
+    def close(self) -> list[dict[str, Any]]:
+        """Write what is left, and describe the parts."""
+        self._rejects.close()
+        return self._writer.close()
+
+    def _sort(self, piece: Piece, prepared: PreparedChunk) -> _Sorted:
+        plan = self._plan
+        n = len(piece)
+        dense: Dense | None = None
+        reasons: dict[int, str] = {}
+        if isinstance(plan.config.features, DenseFeatures):
+            dense, reasons = dense_rows(piece.table[plan.config.features.column], plan.config.features)
+        reasons.update(prepared.reasons)
+        reasons.update(
+            dict.fromkeys(np.flatnonzero(piece.ids.is_null().to_numpy(zero_copy_only=False)).tolist(), _NO_ID)
+        )
+        reasons.update(piece.problems)
+        is_valid = np.ones(n, dtype=bool)
+        is_valid[list(reasons)] = False
+        valid = np.flatnonzero(is_valid)
+        # Place of each valid record among those that passed chemistry; without structures every record passes.
+        among_passed = np.searchsorted(prepared.passed, valid) if plan.has_structures else valid
+        first_row = np.full(len(valid), -1, dtype=np.int64)
+        if plan.hash_by is not None:
+            if prepared.hashes is not None:
+                hashes = prepared.hashes[among_passed]
+            else:
+                assert dense is not None  # plan: on-bits are hashed with the chemistry
+                hashes = hash_features(dense.take(valid))
+            first_row = self._compounds.add(hashes, self.tally.n_kept)
+        is_kept = first_row < 0
+        kept = valid[is_kept]
+        self._origins.add(piece.first + kept)
+        merged = dict(zip(valid[~is_kept].tolist(), first_row[~is_kept].tolist(), strict=True))
+        if merged and plan.config.duplicates == "refuse":
+            raise self._duplicates_refused(piece, merged)
+        self._check_ids(piece, kept)
+        is_gone = np.ones(n, dtype=bool)
+        is_gone[kept] = False
+        rejects: dict[int, tuple[str, int | None]] = {}
+        for index in np.flatnonzero(is_gone).tolist():
+            row = merged.get(index)
+            rejects[index] = (reasons[index] if row is None else f"duplicate of row {row}", row)
+        return _Sorted(kept, among_passed[is_kept], rejects, dense)
+
+    def _write(self, piece: Piece, prepared: PreparedChunk, found: _Sorted, kept: slice, records: range) -> None:
+        tally = self.tally
+        shows_smiles = self._plan.has_structures and piece.options.structure == "smiles"
+        for index, (reason, row) in found.rejects.items():
+            if index not in records:
+                continue
+            self._rejects.add(
+                file=piece.file.name,
+                line=int(piece.lines[index]),
+                record=piece.first + index,
+                id=piece.ids[index].as_py(),
+                smiles=piece.structures[index] if shows_smiles else None,
+                reason=reason,
+                row=row,
+            )
+            if row is None:
+                tally.reasons[reason.split(":", 1)[0]] += 1
+            else:
+                tally.n_duplicates += 1
+        n_kept = kept.stop - kept.start
+        tally.n_read += len(records)
+        tally.n_kept += n_kept
+        tally.share = piece.share
+        if n_kept:
+            self._writer.append(self._rows(piece, prepared, found, kept))
+
+    def _complete_part(self) -> None:
+        self._rejects.close()
+        self._journal.record(self._writer.parts[-1], self.tally)
+        self._rejects = RejectsWriter(self._journal.rejects(len(self._journal.parts)))
+        self._origins.flushed(self.tally.n_kept)
+
+    def _rows(self, piece: Piece, prepared: PreparedChunk, found: _Sorted, which: slice) -> pa.Table:
+        kept, among_passed = found.kept[which], found.among_passed[which]
+        take = pa.array(kept)
+        has_structures = self._plan.has_structures
+        smiles = [prepared.canonical[i] for i in among_passed.tolist()] if has_structures else [None] * len(kept)
+        columns: dict[str, Any] = {
+            ID: piece.ids.take(take),
+            SMILES: pa.array(smiles, pa.string()),
+            RECORD: pa.array(piece.first + kept),
+        }
+        for name, kind in self._plan.kept.items():
+            columns[name] = convert(piece.table[name].take(take), kind)
+        if found.dense is not None:
+            columns[FEATURES] = features_to_arrow(found.dense.take(kept))
+        else:
+            assert prepared.features is not None  # plan: without a dense column there are fingerprints
+            columns[FEATURES] = features_to_arrow(prepared.features.take(among_passed))
+        return pa.table(columns)
+
+    def _remember(self, file: str, first_row: int) -> None:
+        """Put the compounds and ids of a complete part back into the indices."""
+        with pa.memory_map(file) as source:
+            reader = pa.ipc.open_file(source)
+            for index in range(reader.num_record_batches):
+                batch = reader.get_batch(index)
+                if self._plan.hash_by == "smiles":
+                    self._compounds.add(hash_keys(text.encode() for text in batch[SMILES].to_pylist()), first_row)
+                elif self._plan.hash_by == "features":
+                    features = arrow_to_features(batch[FEATURES], self._plan.config.features.width)
+                    self._compounds.add(hash_features(features), first_row)
+                self._ids.add(batch[ID], first_row)
+                first_row += batch.num_rows
+
+    def _check_ids(self, piece: Piece, kept: NDArray[np.int64]) -> None:
+        ids = piece.ids.take(pa.array(kept))
+        repeated = self._ids.add(ids, self.tally.n_kept)
+        if repeated is None:
+            return
+        index, row = repeated
+        raise InputFileError(
+            f"id {ids[index].as_py()!r} belongs to two compounds: {self._named(row, piece)} and record "
+            f"{piece.first + int(kept[index])} (line {int(piece.lines[kept[index]])})",
+            str(piece.file),
+            f"make the ids of column {self._plan.config.id_column!r} unique, or leave id_column out to number the "
+            "records",
+        )
+
+    def _duplicates_refused(self, piece: Piece, merged: dict[int, int]) -> LibraryError:
+        shown = [
+            f"line {int(piece.lines[index])} (record {piece.first + index}) repeats {self._named(row, piece)}"
+            for index, row in list(merged.items())[:_SHOWN]
+        ]
+        return LibraryError(
+            f"duplicate compounds: {'; '.join(shown)}",
+            str(piece.file),
+            'remove them, or set duplicates = "merge" to keep the first of each, or "keep" to keep all',
+        )
+
+    def _named(self, row: int, piece: Piece) -> str:
+        """The record of a row, in words; the file too where it is not that of the piece."""
+        source, record = self._origins.of(row)
+        of_file = "" if source == piece.source else f" of {self._plan.sources[source].source.file.name}"
+        return f"record {record}{of_file}"

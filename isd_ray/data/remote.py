@@ -1,0 +1,133 @@
+"""Libraries on object stores: written whole, read through a cache on the local disk, part by part."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyarrow import fs as pafs
+
+from isd_ray.data.filesystem import file_system_of, without_secrets
+from isd_ray.data.layout import METADATA_FILE, PARTS_DIRECTORY, REBUILD, REJECTS_FILE, check_version, sha256_file
+from isd_ray.errors import CorruptFileError, LibraryError
+
+CACHE_VARIABLE = "ISD_CACHE"
+_HASH = re.compile(r"[0-9a-f]{64}")
+_PART = re.compile(rf"{PARTS_DIRECTORY}/part-[0-9]{{5,}}\.arrow")
+_REACH = "check the address, the network and the credentials"
+
+
+def cache_folder() -> Path:
+    """Where copies of remote libraries lie: ``$ISD_CACHE``, else ``isd_ray`` in the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isd_ray"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLibrary:
+    """A library behind a URI; pickles as the URI, so that every node fetches for itself."""
+
+    uri: str
+
+    def __str__(self) -> str:
+        return without_secrets(self.uri)
+
+    def read_metadata(self) -> dict[str, Any]:
+        """The description of the library.
+
+        Raises
+        ------
+        LibraryError
+            If there is none, it has another schema version, or the store cannot be reached.
+        CorruptFileError
+            If it cannot be read.
+        """
+        filesystem, path = file_system_of(self.uri)
+        file = f"{path.rstrip('/')}/{METADATA_FILE}"
+        try:
+            if filesystem.get_file_info(file).type == pafs.FileType.NotFound:
+                raise LibraryError(
+                    f"no library here ({METADATA_FILE} is missing)", str(self), "build one: isd library build --out"
+                )
+            with filesystem.open_input_stream(file) as stream:
+                metadata = json.loads(stream.read())
+        except OSError as error:
+            raise LibraryError(f"cannot be reached: {error}", str(self), _REACH) from error
+        except ValueError as error:
+            raise CorruptFileError(f"cannot be read: {error}", f"{self}/{METADATA_FILE}", REBUILD) from error
+        return _with_plain_names(check_version(metadata, f"{self}/{METADATA_FILE}"), f"{self}/{METADATA_FILE}")
+
+    def local_part(self, folder: Path, part: dict[str, Any]) -> Path:
+        """A copy of a part in `folder`, fetched and checked unless it is there.
+
+        Raises
+        ------
+        CorruptFileError
+            If what the store gives is not what was written.
+        LibraryError
+            If the store cannot be reached.
+        """
+        local = folder / part["file"]
+        if local.is_file() and local.stat().st_size == part["bytes"]:
+            return local
+        filesystem, path = file_system_of(self.uri)
+        source = f"{path.rstrip('/')}/{part['file']}"
+        local.parent.mkdir(parents=True, exist_ok=True)
+        temporary = local.with_name(f".{local.name}.{secrets.token_hex(8)}")
+        try:
+            with filesystem.open_input_stream(source) as stream, temporary.open("wb") as sink:
+                shutil.copyfileobj(stream, sink, 1 << 22)
+            if sha256_file(temporary) != part["sha256"]:
+                raise CorruptFileError("is not what was written", f"{self}/{part['file']}", REBUILD)
+            temporary.replace(local)  # several processes of a node may fetch it at once
+        except OSError as error:
+            raise LibraryError(f"{part['file']} cannot be fetched: {error}", str(self), _REACH) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return local
+
+
+def _with_plain_names(metadata: dict[str, Any], where: str) -> dict[str, Any]:
+    """Refuse a description whose names would lead out of the cache: it comes from somebody else's store."""
+    names = [part.get("file") for part in metadata.get("parts", ())]
+    if not _HASH.fullmatch(str(metadata.get("hash"))) or not all(_PART.fullmatch(str(name)) for name in names):
+        raise CorruptFileError("is not a library description: hash or names of parts are none", where, REBUILD)
+    return metadata
+
+
+def publish(folder: Path, uri: str) -> None:
+    """Copy a finished library to an object store or another file system; its description comes last.
+
+    Raises
+    ------
+    LibraryError
+        If there is a library already, or the store cannot be written.
+    """
+    filesystem, path = file_system_of(uri)
+    base = path.rstrip("/")
+    try:
+        refuse_published(uri)
+        filesystem.create_dir(f"{base}/{PARTS_DIRECTORY}", recursive=True)
+        names = [str(file.relative_to(folder)) for file in sorted((folder / PARTS_DIRECTORY).iterdir())]
+        for name in [*names, REJECTS_FILE, METADATA_FILE]:
+            with (folder / name).open("rb") as source, filesystem.open_output_stream(f"{base}/{name}") as sink:
+                shutil.copyfileobj(source, sink, 1 << 22)
+    except OSError as error:
+        raise LibraryError(f"cannot be written: {error}", without_secrets(uri), _REACH) from error
+
+
+def refuse_published(uri: str) -> None:
+    """Raise LibraryError if there is a library at a URI, or the store cannot be reached."""
+    filesystem, path = file_system_of(uri)
+    try:
+        found = filesystem.get_file_info(f"{path.rstrip('/')}/{METADATA_FILE}").type
+    except OSError as error:
+        raise LibraryError(f"cannot be reached: {error}", without_secrets(uri), _REACH) from error
+    if found != pafs.FileType.NotFound:
+        raise LibraryError("already exists", without_secrets(uri), "choose another address, or remove this library")

@@ -1,0 +1,102 @@
+"""A library built by Ray tasks is the library that one process builds, whatever dies on the way.
+
+Invariants: same bytes for any number of workers and any order of their answers; a lost worker's chunk is done again,
+within a budget; only a bounded number of chunks is under way.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from isd_ray.actors import chemistry
+from isd_ray.actors.chemistry import prepare_on_ray
+from isd_ray.actors.failure import FailurePolicy
+from isd_ray.config import ComputeConfig, LibraryConfig
+from isd_ray.data.ingest.build import build_library
+from isd_ray.data.ingest.molecules import MoleculeOptions, prepare_chunk
+from isd_ray.errors import ActorLostError, ConfigError
+from isd_ray.ops.build import build
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_bytes_are_those_of_a_local_build(compounds, ray_cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("isd_ray.data.ingest.pieces.CHUNK_ROWS", 50)
+    monkeypatch.setattr(chemistry, "AHEAD", 1)
+    config = LibraryConfig(source=str(compounds), id_column="name", features="standard", block_rows=64, workers=1)
+    local = build_library(config, tmp_path / "local", base_dir=tmp_path)
+    seen = []
+    remote = build(config, ComputeConfig(address="auto"), tmp_path / "remote", seen.append)
+    assert files(remote.path) == files(local.path)
+    assert seen[-1].n_read == 900
+
+
+@dataclass
+class Piece:
+    structures: list[str | None]
+    options: MoleculeOptions
+    label: str = "somewhere"
+
+
+OPTIONS = MoleculeOptions("smiles", None, True, False, "smiles")
+
+
+def test_answers_come_in_order_and_few_chunks_are_under_way(ray_cluster, monkeypatch):
+    monkeypatch.setattr(chemistry, "AHEAD", 1)  # 16 CPUs
+    drawn = []
+
+    def source():
+        for i in range(60):
+            drawn.append(i)
+            yield Piece(["C" * (i + 2)], OPTIONS)
+
+    for n_done, (piece, prepared) in enumerate(prepare_on_ray(source(), FailurePolicy(0), 60.0)):
+        assert prepared.canonical == piece.structures == ["C" * (n_done + 2)]
+        assert len(drawn) <= n_done + 16
+
+
+def dies_once(marker):
+    def task(structures, options):
+        if structures == ["CCCCC"] and not Path(marker).exists():
+            Path(marker).touch()
+            os._exit(1)
+        return prepare_chunk(structures, options)
+
+    return task
+
+
+def always_dies(structures, options):
+    os._exit(1)
+
+
+def fails(structures, options):
+    raise ConfigError("no such thing", "library.features", "mend it")
+
+
+def pieces(n):
+    return [Piece(["C" * (i + 2)], OPTIONS, f"records {i}") for i in range(n)]
+
+
+def test_a_lost_task_is_done_again_in_its_place(ray_cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(chemistry, "prepare_chunk", dies_once(str(tmp_path / "marker")))
+    found = [prepared.canonical[0] for _, prepared in prepare_on_ray(pieces(8), FailurePolicy(1), 60.0)]
+    assert (tmp_path / "marker").exists()
+    assert found == ["C" * (i + 2) for i in range(8)]
+
+
+def test_tasks_that_keep_dying_end_the_build_and_name_their_records(ray_cluster, monkeypatch):
+    monkeypatch.setattr(chemistry, "prepare_chunk", always_dies)
+    with pytest.raises(ActorLostError, match=r"records 0: 3 tasks of the library build were lost"):
+        list(prepare_on_ray(pieces(1), FailurePolicy(2), 60.0))
+
+
+def test_our_own_errors_keep_their_type(ray_cluster, monkeypatch):
+    monkeypatch.setattr(chemistry, "prepare_chunk", fails)
+    with pytest.raises(ConfigError, match=r"library\.features: no such thing"):
+        list(prepare_on_ray(pieces(1), FailurePolicy(2), 60.0))
