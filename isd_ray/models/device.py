@@ -33,8 +33,8 @@ class Placement:
     bf16: bool = False
 
     @property
-    def hidden_dtype(self) -> torch.dtype:
-        """The dtype of the hidden layers' activations and products."""
+    def product_dtype(self) -> torch.dtype:
+        """The dtype in which hidden layers multiply."""
         return torch.bfloat16 if self.bf16 else torch.float32
 
     @property

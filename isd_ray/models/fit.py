@@ -154,7 +154,7 @@ def fit_member(
         features, validation_features = vocabulary.remap(features), vocabulary.remap(validation_features)
         weights[FIRST_WEIGHT] = full_table[vocabulary.bits]
 
-    run = _Run(ResMLP(architecture, weights, placement.hidden_dtype).to(placement.device), model, placement, task)
+    run = _Run(ResMLP(architecture, weights, placement.product_dtype).to(placement.device), model, placement, task)
     dropout = (
         DropoutStream(architecture.dropout, streams.dropout_seed, placement.device) if architecture.dropout else None
     )

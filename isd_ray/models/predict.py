@@ -52,8 +52,8 @@ class CommitteePredictor:
         self._tile_rows = CPU_TILE_ROWS if self._placement.on_cpu else None
         self._members = []
         for member in weights:
-            network = ResMLP(architecture, member, self._placement.hidden_dtype).requires_grad_(False)
-            network.blocks.to(self._placement.hidden_dtype)
+            network = ResMLP(architecture, member, self._placement.product_dtype).requires_grad_(False)
+            network.blocks.to(self._placement.product_dtype)
             self._members.append(network.to(self._placement.device))
         self._scalings = [
             (float(member[TARGET_MEAN][0]), float(member[TARGET_SD][0])) if TARGET_MEAN in member else None
