@@ -25,8 +25,8 @@ class Placement:
     device:
         Where tensors live.
     bf16:
-        Whether hidden layers multiply in bfloat16. The first layer's sum of embeddings, the output layer and softmax
-        are float32 either way.
+        Whether hidden layers multiply in bfloat16, and a predictor keeps its embedding table in float16. Sums of
+        embeddings, the output layer and softmax are float32 either way.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))

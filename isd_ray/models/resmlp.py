@@ -186,7 +186,7 @@ class ResMLP(nn.Module):
         elif batch.pieces:
             x = _SumOfRows.apply(self.first.weight, batch).add_(self.first.bias)
         else:
-            x = _sum_rows(batch.bits, self.first.weight, batch.offsets).add_(self.first.bias)
+            x = _sum_rows(batch.bits, self.first.weight, batch.offsets).float().add_(self.first.bias)
         return functional.leaky_relu(x.float(), self.architecture.leaky_slope, inplace=True)
 
     def _dense(self, batch: DenseBatch) -> torch.Tensor:

@@ -98,6 +98,21 @@ def test_architecture_follows_the_configuration() -> None:
     assert (image.kind, image.scale, image.shapes()[FIRST_WEIGHT]) == ("dense", 1 / 255, (512, 784))
 
 
+def test_a_half_precision_table_is_summed_in_float32() -> None:
+    """A float16 sum would lose the 598 small embeddings between the large ones; a bfloat16 table their last digit."""
+    architecture = Architecture("on_bits", 600, 2, hidden_size=1, residual_blocks=0)
+    small = np.float32(2**-7 * (1 + 2**-9))
+    weights = {
+        FIRST_WEIGHT: np.r_[np.float32(1000), np.full(598, small), np.float32(-1000)][:, None],
+        "first.bias": np.float32([-598 * small]),
+        "output.weight": np.float32([[0], [1]]),
+        "output.bias": np.float32([0, 0]),
+    }
+    bits = from_matrix(np.ones((1, 600), dtype=bool))
+    halved = CommitteePredictor([weights], architecture, Placement(bf16=True)).outputs(bits)
+    np.testing.assert_allclose(halved, 0.5, atol=1e-3)
+
+
 @pytest.mark.parametrize("bf16", [False, True])
 def test_dense_bytes_are_scaled(bf16: bool) -> None:
     values = np.random.default_rng(0).integers(0, 256, (30, WIDTH), dtype=np.uint8)
@@ -126,6 +141,7 @@ def test_bf16_rounds_factors_of_products_only() -> None:
     weights = make_weights(architecture)
     for name in ("blocks.0.outer.weight", "blocks.0.outer.bias"):
         weights[name] = np.zeros_like(weights[name])
+    weights[FIRST_WEIGHT] = np.round(64 * weights[FIRST_WEIGHT]) / np.float32(64)  # sums without error in float16
     exact, rounded = (
         CommitteePredictor([weights], architecture, Placement(bf16=bf16)).outputs(bits) for bf16 in (False, True)
     )
