@@ -99,3 +99,9 @@ def configure_threads(n_threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+
+
+def release_memory(placement: Placement) -> None:
+    """Give memory that torch keeps for its next tensors back to the card, where other actors may need it."""
+    if not placement.on_cpu:
+        torch.cuda.empty_cache()

@@ -16,7 +16,7 @@ from isd_ray.core.features import Features, OnBits, Stack
 from isd_ray.errors import IsdError
 from isd_ray.models.adamw import ClippedAdamW
 from isd_ray.models.batches import Batch, Vocabulary, check_fit, to_batch
-from isd_ray.models.device import Placement
+from isd_ray.models.device import Placement, release_memory
 from isd_ray.models.dropout import DropoutStream
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, Weights, initial_weights
 from isd_ray.models.split import Rows, split_rows
@@ -184,6 +184,8 @@ def fit_member(
         run.snapshot(into=best)
 
     weights = {name: tensor.cpu().numpy() for name, tensor in best.items()}
+    del network, run, best, dropout
+    release_memory(placement)
     if vocabulary is not None:
         # Bits without a gradient see nothing of AdamW but its decay, once a step: this is what training them gives.
         steps = best_epoch * math.ceil(len(train_rows) / model.batch_size)

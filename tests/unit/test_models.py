@@ -12,7 +12,7 @@ from isd_ray.errors import ConfigError, CorruptFileError, InputFileError, Librar
 from isd_ray.models import device
 from isd_ray.models.batches import to_batch
 from isd_ray.models.committee import committee_hash, load_member, save_member
-from isd_ray.models.device import Placement, configure_threads, resolve_placement
+from isd_ray.models.device import Placement, configure_threads, release_memory, resolve_placement
 from isd_ray.models.dropout import DropoutStream
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, initial_weights
@@ -281,6 +281,26 @@ def test_cuda_without_a_card_is_an_error_and_auto_is_not(monkeypatch: pytest.Mon
     with pytest.raises(ResourceError, match="device = 'auto'"):
         resolve_placement("cuda", "auto")
     assert resolve_placement("auto", "auto").device == CPU
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_takes_the_card_and_bf16_where_it_is_native(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: not native)
+    cuda = torch.device("cuda")
+    assert resolve_placement("auto", "auto") == resolve_placement("cuda", "auto") == Placement(cuda, native)
+    assert resolve_placement("auto", "float32") == Placement(cuda, False)
+    assert resolve_placement("cpu", "auto") == Placement(CPU, not native)
+
+
+def test_memory_is_given_back_to_a_card_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("emptied"))
+    release_memory(Placement(CPU))
+    assert calls == []
+    release_memory(Placement(torch.device("cuda")))
+    assert calls == ["emptied"]
 
 
 @pytest.mark.parametrize(
