@@ -11,6 +11,7 @@ from isd_ray.config import ModelConfig, ValidationConfig
 from isd_ray.core import features as features_module
 from isd_ray.core.features import Dense, Features, OnBits, Stack, concatenate, stack
 from isd_ray.data.features_file import read_features, write_features
+from isd_ray.models import fit as fit_module
 from isd_ray.models.fit import fit_member
 from tests.unit.models_helpers import has_rule_bit, one_thread, random_bits, small_architecture, small_model
 
@@ -83,6 +84,7 @@ def test_a_fit_never_takes_more_than_a_batch_at_a_time(monkeypatch: pytest.Monke
     features = random_bits(3000, seed=1)
     taken: list[int] = []
     original = OnBits.take
+    monkeypatch.setattr(fit_module, "CPU_MICRO_ROWS", 100)
     monkeypatch.setattr(OnBits, "take", lambda self, rows: taken.append(len(rows)) or original(self, rows))
     fit_member(
         Stack((features,)),
@@ -94,7 +96,7 @@ def test_a_fit_never_takes_more_than_a_batch_at_a_time(monkeypatch: pytest.Monke
         seed=0,
     )
     assert sum(taken) == 2 * 3000
-    assert sorted(set(taken)) == [12, 64, 300]  # 2,700 rows in batches of 64, and 300 to validate
+    assert sorted(set(taken)) == [12, 64, 100]  # 2,700 rows in batches of 64, and 300 to validate by 100
 
 
 def test_features_of_a_batch_are_views_of_their_file(tmp_path: Path) -> None:
