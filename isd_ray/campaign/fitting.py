@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from isd_ray.core.features import Features, concatenate
+from isd_ray.core.features import Stack, stack
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
 from isd_ray.messages import FitReport, FitRequest, WorkerSpec
@@ -33,8 +31,8 @@ class MemberTrainer:
         self._width = target.spec.width
         self._architecture = Architecture.from_config(spec.config.model, target.spec, spec.n_outputs)
         self._files: tuple[str, ...] = ()
-        self._observed: Features | None = None
-        self._external: Features | None = None
+        self._observed: Stack | None = None
+        self._external: Stack | None = None
 
     def fit(self, request: FitRequest) -> FitReport:
         """Fit one member from scratch on all observed rows."""
@@ -65,17 +63,18 @@ class MemberTrainer:
             seconds=fitted.seconds,
         )
 
-    def _observed_features(self, files: tuple[str, ...]) -> Features:
+    def _observed_features(self, files: tuple[str, ...]) -> Stack:
         known = len(self._files)
         if self._observed is None or files[:known] != self._files:
             self._observed, known = None, 0
-        parts = [] if self._observed is None else [self._observed]
-        parts += [read_features(Path(file), self._width) for file in files[known:]]
-        self._observed, self._files = concatenate(parts), files
+        parts = [] if self._observed is None else list(self._observed.parts)
+        for file in files[known:]:
+            parts += read_features(Path(file), self._width)
+        self._observed, self._files = stack(parts), files
         return self._observed
 
-    def _validation_features(self) -> Features:
+    def _validation_features(self) -> Stack:
         if self._external is None:
             library = Library.open(Path(self._spec.libraries["validation"]))
-            self._external = library.features(np.arange(library.n_rows))
+            self._external = stack([library.block(block) for block in range(library.n_blocks)])
         return self._external

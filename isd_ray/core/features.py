@@ -79,6 +79,65 @@ class Dense:
 Features: TypeAlias = OnBits | Dense
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The rows of several containers one after the other, each left where it is: most often a memory-mapped file.
+
+    Attributes
+    ----------
+    parts:
+        At least one; all of one kind and width.
+    """
+
+    parts: tuple[Features, ...]
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def take(self, indices: NDArray[np.integer]) -> Features:
+        """The given rows, in the given order (int indices, shape (m,)); ascending ones are the fastest."""
+        if len(self.parts) == 1:
+            return self.parts[0].take(indices)
+        stops = np.cumsum([len(part) for part in self.parts])
+        order = np.argsort(indices, kind="stable")
+        ascending = np.asarray(indices)[order]
+        edges = np.searchsorted(ascending, np.concatenate([[0], stops]))
+        taken = [
+            part.take(ascending[first:stop] - (end - len(part)))
+            for part, end, first, stop in zip(self.parts, stops, edges[:-1], edges[1:], strict=True)
+            if first < stop
+        ]
+        together = concatenate(taken or [self.parts[0].take(ascending)])
+        if np.array_equal(order, np.arange(len(order))):
+            return together
+        back = np.empty(len(order), np.int64)
+        back[order] = np.arange(len(order))
+        return together.take(back)
+
+
+SMALL_PART = 8 << 20
+"""Bytes below which neighbours are copied into one part: each part costs a batch some 20 µs, however few its rows."""
+
+
+def stack(parts: Sequence[Features]) -> Stack:
+    """Stack containers of one kind and width, in order, with small neighbours copied together.
+
+    Raises
+    ------
+    ValueError
+        If `parts` is empty, or mixes kinds or widths.
+    """
+    if len({(type(part), part.width) for part in parts}) != 1:
+        raise ValueError("features of no, or of different, kinds or widths cannot be stacked")
+    merged: list[Features] = []
+    for part in parts:
+        if merged and merged[-1].nbytes + part.nbytes <= SMALL_PART:
+            merged[-1] = concatenate([merged[-1], part])
+        else:
+            merged.append(part)
+    return Stack(tuple(merged))
+
+
 def concatenate(parts: Sequence[Features]) -> Features:
     """Stack feature containers of one kind and width, in order.
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from isd_ray.core.features import Features, concatenate
+from isd_ray.core.features import Features
 from isd_ray.data.layout import FEATURES, arrow_to_features, features_to_arrow
 from isd_ray.errors import CorruptFileError
 
-_CHUNK_ROWS = 8192
-"""Rows of one record batch: list offsets are 32-bit, so a file is never one array."""
+_CHUNK_ROWS = 1 << 17
+"""Rows of one record batch: few, as each costs the trainers time, but list offsets are 32-bit, so not all in one."""
 
 
 def write_features(features: Features, path: Path) -> None:
@@ -26,8 +26,8 @@ def write_features(features: Features, path: Path) -> None:
             sink.write_batch(pa.record_batch([array], schema=schema))
 
 
-def read_features(path: Path, width: int) -> Features:
-    """Read what `write_features` wrote.
+def read_features(path: Path, width: int) -> list[Features]:
+    """Map what `write_features` wrote: its rows in one or more parts, views of the memory map.
 
     Raises
     ------
@@ -35,10 +35,9 @@ def read_features(path: Path, width: int) -> Features:
         If the file is missing, truncated or altered.
     """
     try:
-        with pa.memory_map(str(path)) as source:
-            reader = pa.ipc.open_file(source)
-            batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
-        return concatenate([arrow_to_features(batch.column(0), width) for batch in batches])
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        return [arrow_to_features(batch.column(0), width) for batch in batches]
     except (OSError, ValueError, IndexError) as error:
         raise CorruptFileError(
             f"the features of a batch cannot be read: {error}", str(path), "restore the file from a backup"

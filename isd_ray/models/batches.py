@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +16,10 @@ from isd_ray.errors import LibraryError
 TABLE_PIECE_ROWS = 1024
 """Rows of the embedding table whose gradient is summed at a time on a CPU: 2 MB at 512 columns. A fresh table of 12 MB
 or more for each step costs more in page faults (0.4 ms a megabyte on virtual machines) than in arithmetic."""
+
+
+_VOCABULARY_PIECE = 1 << 20
+"""On-bits looked at together: numpy copies indices to 8 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +136,14 @@ class Vocabulary:
     width: int
 
     @classmethod
-    def of(cls, parts: list[OnBits]) -> Vocabulary:
+    def of(cls, parts: Sequence[OnBits]) -> Vocabulary:
         """The bits that occur in at least one row of `parts`."""
         width = parts[0].width
         seen = np.zeros(width, dtype=bool)
         for part in parts:
-            seen[part.values[part.offsets[0] : part.offsets[-1]]] = True
+            first, end = int(part.offsets[0]), int(part.offsets[-1])
+            for start in range(first, end, _VOCABULARY_PIECE):
+                seen[part.values[start : min(start + _VOCABULARY_PIECE, end)]] = True
         if not seen.any():
             seen[0] = True  # a table needs a row, even where all fingerprints are empty
         return cls(np.flatnonzero(seen), width)

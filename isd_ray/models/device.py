@@ -25,16 +25,16 @@ class Placement:
     device:
         Where tensors live.
     bf16:
-        Whether hidden layers multiply in bfloat16. The first layer's sum of embeddings, the output layer and softmax
-        are float32 either way.
+        Whether hidden layers multiply in bfloat16, and a predictor keeps its embedding table in float16. Sums of
+        embeddings, the output layer and softmax are float32 either way.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     bf16: bool = False
 
     @property
-    def hidden_dtype(self) -> torch.dtype:
-        """The dtype of the hidden layers' activations and products."""
+    def product_dtype(self) -> torch.dtype:
+        """The dtype in which hidden layers multiply."""
         return torch.bfloat16 if self.bf16 else torch.float32
 
     @property
@@ -99,3 +99,9 @@ def configure_threads(n_threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+
+
+def release_memory(placement: Placement) -> None:
+    """Give memory that torch keeps for its next tensors back to the card, where other actors may need it."""
+    if not placement.on_cpu:
+        torch.cuda.empty_cache()

@@ -33,16 +33,12 @@ class DropoutStream:
         self._words = np.random.Generator(np.random.SFC64(seed))
         self._generator = torch.Generator(device).manual_seed(seed) if device.type != "cpu" else None
 
-    def mask(self, n_rows: int, n_columns: int, dtype: torch.dtype) -> torch.Tensor:
-        """A mask of shape (n_rows, n_columns): 0 where dropped, else 1 / (1 - rate) rounded to `dtype`."""
+    def mask(self, n_rows: int, n_columns: int) -> torch.Tensor:
+        """A float32 mask of shape (n_rows, n_columns): 0 where dropped, else 1 / (1 - rate)."""
         if self._generator is not None:
-            mask = torch.empty((n_rows, n_columns), dtype=dtype, device=self._device)
+            mask = torch.empty((n_rows, n_columns), device=self._device)
             return mask.bernoulli_(self._keep, generator=self._generator).div_(self._keep)
         n_words = -(-n_rows * n_columns // LANES_PER_WORD)
         words = self._words.integers(0, 1 << 64, size=n_words, dtype=np.uint64)
         kept = words.view(np.uint16)[: n_rows * n_columns] >= self._threshold
-        if dtype is torch.bfloat16:
-            # numpy has no bfloat16: multiply the bit pattern of 1 / keep by 0 or 1.
-            pattern = torch.tensor(1.0 / self._keep, dtype=dtype).view(torch.int16).numpy()
-            return torch.from_numpy(kept.view(np.int8).astype(np.int16) * pattern).view(dtype).view(n_rows, n_columns)
-        return torch.from_numpy(kept.astype(np.float32) * np.float32(1.0 / self._keep)).view(n_rows, n_columns)
+        return torch.from_numpy(kept * np.float32(1.0 / self._keep)).view(n_rows, n_columns)

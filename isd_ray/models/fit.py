@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from isd_ray.config import ModelConfig, Task, ValidationConfig
-from isd_ray.core.features import Features, OnBits
+from isd_ray.core.features import Features, OnBits, Stack
 from isd_ray.errors import IsdError
 from isd_ray.models.adamw import ClippedAdamW
-from isd_ray.models.batches import Vocabulary, check_fit, slice_rows, to_batch
-from isd_ray.models.device import Placement
+from isd_ray.models.batches import Batch, Vocabulary, check_fit, to_batch
+from isd_ray.models.device import Placement, release_memory
 from isd_ray.models.dropout import DropoutStream
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, Weights, initial_weights
 from isd_ray.models.split import Rows, split_rows
@@ -82,7 +82,7 @@ class _Streams:
 
 
 def fit_member(
-    features: Features,
+    features: Features | Stack,
     labels: NDArray[np.generic],
     *,
     task: Task,
@@ -91,7 +91,7 @@ def fit_member(
     validation: ValidationConfig,
     seed: int,
     split_seed: int = 0,
-    external: tuple[Features, NDArray[np.generic]] | None = None,
+    external: tuple[Features | Stack, NDArray[np.generic]] | None = None,
     placement: Placement | None = None,
 ) -> FittedMember:
     """Fit one ResMLP with AdamW, gradient clipping and early stopping (paper, Table 1).
@@ -102,7 +102,8 @@ def fit_member(
     Parameters
     ----------
     features:
-        The observed rows.
+        The observed rows. They are read batch by batch and never copied as a whole, so a stack of memory maps may be
+        larger than memory.
     labels:
         Shape (n,). Classification: class indices 0 … n_outputs - 1. Regression: finite numbers in label units.
     seed:
@@ -127,15 +128,15 @@ def fit_member(
     started = time.perf_counter()
     placement = placement or Placement()
     streams = _Streams.of(seed, split_seed, model)
-    check_fit(features, architecture.kind, architecture.width)
-    labels = checked_labels(features, labels, task, architecture.n_outputs)
+    observed = _stacked(features, architecture)
+    labels = checked_labels(observed, labels, task, architecture.n_outputs)
     if external is None:
         train_rows, held_out = split_rows(labels, task, validation, streams.split)
-        validation_features, validation_labels = features.take(held_out), labels[held_out]
+        validation_set, validation_labels = observed, labels
     else:
-        train_rows, validation_features = np.arange(len(labels)), external[0]
-        check_fit(validation_features, architecture.kind, architecture.width)
-        validation_labels = checked_labels(validation_features, external[1], task, architecture.n_outputs)
+        train_rows, validation_set = np.arange(len(labels)), _stacked(external[0], architecture)
+        validation_labels = checked_labels(validation_set, external[1], task, architecture.n_outputs)
+        held_out = np.arange(len(validation_labels))
     if model.diversity == "bootstrap":
         train_rows = streams.bootstrap.choice(train_rows, size=len(train_rows))
 
@@ -148,21 +149,22 @@ def fit_member(
     weights = initial_weights(architecture, streams.initial)
     full_table = weights[FIRST_WEIGHT]
     vocabulary = None
-    if isinstance(features, OnBits) and isinstance(validation_features, OnBits):
+    if architecture.kind == "on_bits":
         # AdamW walks over the whole table in each step; rows of bits that no row here has would only decay.
-        vocabulary = Vocabulary.of([features, validation_features])
-        features, validation_features = vocabulary.remap(features), vocabulary.remap(validation_features)
+        parts = (*observed.parts, *(validation_set.parts if external else ()))
+        vocabulary = Vocabulary.of([part for part in parts if isinstance(part, OnBits)])
         weights[FIRST_WEIGHT] = full_table[vocabulary.bits]
 
-    run = _Run(ResMLP(architecture, weights, placement.hidden_dtype).to(placement.device), model, placement, task)
+    network = ResMLP(architecture, weights, placement.product_dtype).to(placement.device)
+    run = _Run(network, vocabulary, model, placement, task)
     dropout = (
         DropoutStream(architecture.dropout, streams.dropout_seed, placement.device) if architecture.dropout else None
     )
     best_loss, best_epoch, best, epoch = math.nan, 0, run.snapshot(), 0
     for epoch in range(1, model.epochs + 1):
-        loss = run.train_epoch(features, labels, streams.order.permutation(train_rows), dropout)
-        if len(validation_labels):
-            loss = run.mean_loss(validation_features, validation_labels)
+        loss = run.train_epoch(observed, labels, streams.order.permutation(train_rows), dropout)
+        if len(held_out):
+            loss = run.mean_loss(validation_set, validation_labels, held_out)
         if not math.isfinite(loss):
             raise IsdError(
                 f"the loss became {loss} in epoch {epoch} of {len(train_rows)} training rows",
@@ -170,7 +172,7 @@ def fit_member(
                 "look for extreme values in the features or labels (library.features.scale), or lower "
                 "model.learning_rate or model.gradient_clip",
             )
-        if not len(validation_labels):
+        if not len(held_out):
             continue
         if best_epoch == 0 or loss < best_loss:
             best_loss, best_epoch = loss, epoch
@@ -182,6 +184,8 @@ def fit_member(
         run.snapshot(into=best)
 
     weights = {name: tensor.cpu().numpy() for name, tensor in best.items()}
+    del network, run, best, dropout
+    release_memory(placement)
     if vocabulary is not None:
         # Bits without a gradient see nothing of AdamW but its decay, once a step: this is what training them gives.
         steps = best_epoch * math.ceil(len(train_rows) / model.batch_size)
@@ -194,16 +198,26 @@ def fit_member(
         best_epoch=best_epoch,
         epochs=epoch,
         n_train=len(train_rows),
-        n_validation=len(validation_labels),
+        n_validation=len(held_out),
         seconds=time.perf_counter() - started,
     )
+
+
+def _stacked(features: Features | Stack, architecture: Architecture) -> Stack:
+    stacked = features if isinstance(features, Stack) else Stack((features,))
+    for part in stacked.parts:
+        check_fit(part, architecture.kind, architecture.width)
+    return stacked
 
 
 class _Run:
     """A network in training: its optimizer, one epoch, its loss, copies of its weights."""
 
-    def __init__(self, network: ResMLP, model: ModelConfig, placement: Placement, task: Task) -> None:
+    def __init__(
+        self, network: ResMLP, vocabulary: Vocabulary | None, model: ModelConfig, placement: Placement, task: Task
+    ) -> None:
         self.network = network
+        self.vocabulary = vocabulary
         self.model = model
         self.placement = placement
         self.task = task
@@ -216,21 +230,28 @@ class _Run:
         self.micro_rows = min(model.batch_size, CPU_MICRO_ROWS) if placement.on_cpu else model.batch_size
 
     def train_epoch(
-        self, features: Features, labels: NDArray[np.generic], order: Rows, dropout: DropoutStream | None
+        self, features: Stack, labels: NDArray[np.generic], order: Rows, dropout: DropoutStream | None
     ) -> float:
         """One pass in the given order; a last, smaller batch is a step like the others. Returns the mean loss."""
         total = torch.zeros((), device=self.placement.device)
         for start in range(0, len(order), self.model.batch_size):
-            rows = order[start : start + self.model.batch_size]
+            # A batch has no order of its own: ascending rows are read from the fewest places.
+            rows = np.sort(order[start : start + self.model.batch_size])
             self._forget_gradients()
             for first in range(0, len(rows), self.micro_rows):
                 part = rows[first : first + self.micro_rows]
-                batch = to_batch(features.take(part), self.placement.device, for_training=True)
+                batch = self._batch(features, part, for_training=True)
                 loss = self._summed_loss(self.network(batch, dropout), labels[part])
                 (loss / len(rows)).backward()
                 total += loss.detach()
             self.optimizer.step()
         return float(total) / len(order)
+
+    def _batch(self, features: Stack, rows: Rows, *, for_training: bool = False) -> Batch:
+        taken = features.take(rows)
+        if self.vocabulary is not None and isinstance(taken, OnBits):
+            taken = self.vocabulary.remap(taken)
+        return to_batch(taken, self.placement.device, for_training=for_training)
 
     def _forget_gradients(self) -> None:
         for parameter in self.network.parameters():
@@ -240,14 +261,13 @@ class _Run:
                 parameter.grad = None
 
     @torch.no_grad()
-    def mean_loss(self, features: Features, labels: NDArray[np.generic]) -> float:
-        """Mean loss without dropout."""
+    def mean_loss(self, features: Stack, labels: NDArray[np.generic], rows: Rows) -> float:
+        """Mean loss of the given rows without dropout."""
         total = torch.zeros((), device=self.placement.device)
-        for start in range(0, len(labels), CPU_MICRO_ROWS):
-            part = slice(start, min(start + CPU_MICRO_ROWS, len(labels)))
-            batch = to_batch(slice_rows(features, part.start, part.stop), self.placement.device)
-            total += self._summed_loss(self.network(batch), labels[part])
-        return float(total) / len(labels)
+        for start in range(0, len(rows), CPU_MICRO_ROWS):
+            part = rows[start : start + CPU_MICRO_ROWS]
+            total += self._summed_loss(self.network(self._batch(features, part)), labels[part])
+        return float(total) / len(rows)
 
     def snapshot(self, into: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
         """Copy the weights, into the tensors of an earlier copy if given."""

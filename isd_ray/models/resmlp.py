@@ -131,24 +131,29 @@ class _Affine(nn.Module):
 
 
 class _Block(nn.Module):
-    """A residual block as in the paper's code: lrelu(x + W₂ lrelu(W₁ x))."""
+    """A residual block as in the paper's code: lrelu(x + W₂ lrelu(W₁ x)).
 
-    def __init__(self, hidden_size: int, slope: float) -> None:
+    Only the factors of the products are of `product_dtype`. The stream `x` stays float32: this nearly halves the error
+    of bfloat16 logits, costs scoring nothing and a fit 3 %.
+    """
+
+    def __init__(self, hidden_size: int, slope: float, product_dtype: torch.dtype) -> None:
         super().__init__()
         self.inner = _Affine((hidden_size, hidden_size), hidden_size)
         self.outer = _Affine((hidden_size, hidden_size), hidden_size)
         self.slope = slope
+        self.product_dtype = product_dtype
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        hidden = functional.leaky_relu(self.inner(x), self.slope, inplace=True)
-        return functional.leaky_relu(self.outer(hidden).add_(x), self.slope, inplace=True)
+        hidden = functional.leaky_relu(self.inner(x.to(self.product_dtype)), self.slope, inplace=True)
+        return functional.leaky_relu(x + self.outer(hidden), self.slope, inplace=True)
 
 
 class ResMLP(nn.Module):
     """First layer, leaky ReLU, residual blocks each followed by dropout, linear output.
 
     Dropout is active exactly when a `DropoutStream` is passed, so there is no train/eval mode to forget. Parameters
-    keep the dtype they are given; activations of the hidden layers are of `hidden_dtype`, the output is float32.
+    keep the dtype they are given; hidden layers multiply in `product_dtype`, everything between them is float32.
 
     Parameters
     ----------
@@ -156,37 +161,37 @@ class ResMLP(nn.Module):
         Its shape. For on-bits the table may have fewer rows (see `Vocabulary`): those of the weights loaded.
     weights:
         Float32 arrays by the names of `Architecture.shapes`; copied.
-    hidden_dtype:
+    product_dtype:
         float32 or bfloat16.
     """
 
     def __init__(
-        self, architecture: Architecture, weights: Mapping[str, NDArray[np.float32]], hidden_dtype: torch.dtype
+        self, architecture: Architecture, weights: Mapping[str, NDArray[np.float32]], product_dtype: torch.dtype
     ) -> None:
         super().__init__()
         hidden = architecture.hidden_size
         self.architecture = architecture
-        self.hidden_dtype = hidden_dtype
+        self.product_dtype = product_dtype
         self.first = _Affine(weights[FIRST_WEIGHT].shape, hidden)
         self.blocks = nn.ModuleList(
-            _Block(hidden, architecture.leaky_slope) for _ in range(architecture.residual_blocks)
+            _Block(hidden, architecture.leaky_slope, product_dtype) for _ in range(architecture.residual_blocks)
         )
         self.output = _Affine((architecture.n_outputs, hidden), architecture.n_outputs)
         self.load_state_dict({name: torch.from_numpy(np.array(weights[name])) for name in architecture.shapes()})
 
     def features(self, batch: Batch) -> torch.Tensor:
-        """Output of the first layer and its leaky ReLU, shape (n, hidden_size), of `hidden_dtype`."""
+        """Output of the first layer and its leaky ReLU, float32, shape (n, hidden_size)."""
         if isinstance(batch, DenseBatch):
             x = self._dense(batch)
         elif batch.pieces:
             x = _SumOfRows.apply(self.first.weight, batch).add_(self.first.bias)
         else:
-            x = _sum_rows(batch.bits, self.first.weight, batch.offsets).add_(self.first.bias)
-        return functional.leaky_relu(x.to(self.hidden_dtype), self.architecture.leaky_slope, inplace=True)
+            x = _sum_rows(batch.bits, self.first.weight, batch.offsets).float().add_(self.first.bias)
+        return functional.leaky_relu(x.float(), self.architecture.leaky_slope, inplace=True)
 
     def _dense(self, batch: DenseBatch) -> torch.Tensor:
         # Integers up to 255 are exact in bfloat16; of other values (think of 100 ± 1) it would lose too much.
-        dtype = self.hidden_dtype if batch.values.dtype is torch.uint8 else torch.float32
+        dtype = self.product_dtype if batch.values.dtype is torch.uint8 else torch.float32
         weight = self.first.weight * self.architecture.scale
         return functional.linear(batch.values.to(dtype), weight.to(dtype), self.first.bias.to(dtype))
 
@@ -195,8 +200,8 @@ class ResMLP(nn.Module):
         for block in self.blocks:
             x = block(x)
             if dropout is not None:
-                x = x * dropout.mask(x.shape[0], x.shape[1], x.dtype)
-        return functional.linear(x.float(), self.output.weight, self.output.bias)
+                x = x * dropout.mask(x.shape[0], x.shape[1])
+        return functional.linear(x, self.output.weight, self.output.bias)
 
     def forward(self, batch: Batch, dropout: DropoutStream | None = None) -> torch.Tensor:
         """Logits or standardised predictions, float32, shape (n, n_outputs)."""

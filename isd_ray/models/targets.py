@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import Task
-from isd_ray.core.features import Features
+from isd_ray.core.features import Stack
 from isd_ray.errors import LabelError
 from isd_ray.models.resmlp import Weights
 
@@ -16,7 +16,7 @@ TARGET_MEAN = "target.mean"
 TARGET_SD = "target.sd"
 
 
-def checked_labels(features: Features, labels: NDArray[np.generic], task: Task, n_outputs: int) -> NDArray[np.generic]:
+def checked_labels(features: Stack, labels: NDArray[np.generic], task: Task, n_outputs: int) -> NDArray[np.generic]:
     """Copy labels to int64 (class indices) or float64 (numbers), shape (n,).
 
     Raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 
 import numpy as np
@@ -17,7 +18,7 @@ from isd_ray.models.batches import Vocabulary
 from isd_ray.models.device import Placement
 from isd_ray.models.fit import FittedMember, fit_member
 from isd_ray.models.predict import CommitteePredictor
-from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, initial_weights
+from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, initial_weights
 from isd_ray.models.split import n_validation_rows, split_rows
 from tests.unit.models_helpers import (
     WIDTH,
@@ -297,6 +298,19 @@ def test_dense_bytes_are_learned() -> None:
     new = np.random.default_rng(1).integers(0, 256, (500, WIDTH), dtype=np.uint8)
     outputs = CommitteePredictor([fitted.weights], architecture).outputs(Dense(new))[0]
     assert (outputs.argmax(axis=1) == (new[:, 4] > 127)).mean() > 0.85
+
+
+def test_nothing_of_a_fit_is_left_on_the_device_when_its_memory_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[Placement] = []
+
+    def release(placement: Placement) -> None:
+        assert not {type(thing) for thing in gc.get_objects()} & {fit_module._Run, ResMLP}
+        released.append(placement)
+
+    monkeypatch.setattr(fit_module, "release_memory", release)
+    gc.collect()
+    fit_rule(small_model(epochs=2), placement=Placement(bf16=True))
+    assert released == [Placement(bf16=True)]
 
 
 @pytest.mark.parametrize("labels", [np.full(400, 2), np.full(400, -1), np.zeros(399), np.zeros(0)])
