@@ -32,7 +32,7 @@ def campaign_file(make_config, tmp_path_factory) -> Path:
 
 def test_simulate_prints_a_summary_and_reports_progress_on_standard_error(campaign_file, tmp_path):
     done = isd("simulate", campaign_file, "--out", tmp_path / "run", "--set", "stopping.max_fraction=0.3")
-    assert "Accuracy true" in done.stdout
+    assert "Accuracy, true" in done.stdout
     assert "270 (30.0%)" in done.stdout
     assert "round 2, acquired 240 of 900" in done.stderr
 
