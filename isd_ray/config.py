@@ -119,6 +119,9 @@ class LibraryConfig(Section):
     """Column of unique compound ids; without it record numbers, from 1, are ids (of several files: ``stem:number``)."""
     columns: Strings = ()
     """Further columns of the source to keep: stock, cost, ordering."""
+    required: Strings = ()
+    """Kept columns that must hold a value: records without one are rejected, as compounds that are out of stock, or, in
+    a simulation, never measured."""
     features: FeatureSpec = Field(default="standard", validate_default=True)
     """A preset (ecfp4, light, standard, rich), a stack of fingerprints, or a dense column."""
     standardise: bool = True
@@ -143,6 +146,12 @@ class LibraryConfig(Section):
                 raise ValueError(f"features={name!r} is no preset; choose one of {', '.join(FEATURE_PRESETS)}")
             data = {**data, "features": {"kind": "on_bits", "fingerprints": FEATURE_PRESETS[name]}}
         return data
+
+    @model_validator(mode="after")
+    def _required_columns_are_kept(self) -> LibraryConfig:
+        if lost := sorted(set(self.required) - set(self.columns)):
+            raise ValueError(f"required={list(self.required)}: {lost[0]!r} is not kept; add it to `columns`")
+        return self
 
     @model_validator(mode="after")
     def _molecules_need_smiles(self) -> LibraryConfig:

@@ -67,6 +67,27 @@ def test_every_input_line_is_a_row_or_a_reject_with_its_reason(tmp_path):
     assert counts["rejected"]["wrong number of fields"] == 1
 
 
+def test_records_without_a_required_value_are_rejected_before_any_chemistry(tmp_path, monkeypatch):
+    parsed = []
+    original = molecules.read
+
+    def spy(text, **options):
+        parsed.append(text)
+        return original(text, **options)
+
+    monkeypatch.setattr(molecules, "read", spy)
+    lines = ["smiles,active", "CCO,1", "CCN,", "CCS,NA", "CCC,0"]
+    library = build(tmp_path, write_csv(tmp_path, lines), columns=["active"], required=["active"])
+    assert library.smiles().tolist() == ["CCO", "CCC"]
+    assert [(r["line"], r["smiles"], r["reason"]) for r in rejects_of(library)] == [
+        (3, None, "no value in required column active"),
+        (4, None, "no value in required column active"),
+    ]
+    assert [text for text in parsed if text] == ["CCO", "CCC"]
+    with pytest.raises(ValueError, match="'active' is not kept; add it to `columns`"):
+        config_of("x.csv", required=["active"])
+
+
 def test_rows_are_blocks_and_blocks_are_parts(tmp_path):
     smiles = alkanes(70)
     library = build(tmp_path, write_csv(tmp_path, ["smiles", *smiles]), standardise=False)

@@ -137,7 +137,7 @@ def _description(file: SourceFile) -> dict[str, Any]:
 
 
 def _options(config: LibraryConfig) -> dict[str, Any]:
-    names = {"standardise", "duplicates", "duplicates_by", "drop_single_atoms", "id_column"}
+    names = {"standardise", "duplicates", "duplicates_by", "drop_single_atoms", "id_column", "required"}
     options = config.model_dump(mode="json", include=names)
     return {**options, "smiles_column": config.smiles_column, "part_blocks": config.part_blocks}
 

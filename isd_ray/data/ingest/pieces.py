@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.data.ingest.columns import ColumnKind, convert
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions
 from isd_ray.data.ingest.plan import BuildPlan, PlannedSource, record_ids
@@ -54,6 +55,7 @@ def pieces(plan: BuildPlan, source: int = 0, n_done: int = 0, position: int = 0)
     """
     sizes = [planned.source.file.size for planned in plan.sources]
     total, before = max(1, sum(sizes)), sum(sizes[:source])
+    required = {name: plan.kept[name] for name in plan.config.required}
     for index, planned in list(enumerate(plan.sources))[source:]:
         options = _options(plan, planned)
         share = 0.0
@@ -62,9 +64,8 @@ def pieces(plan: BuildPlan, source: int = 0, n_done: int = 0, position: int = 0)
             for start in range(done, len(records), CHUNK_ROWS):
                 stop = min(start + CHUNK_ROWS, len(records))
                 read = share + (records.share - share) * stop / len(records)
-                piece = _cut(
-                    index, planned, records, start, stop, position, options, (before + read * sizes[index]) / total
-                )
+                share_read = (before + read * sizes[index]) / total
+                piece = _cut(index, planned, records, start, stop, position, options, share_read, required)
                 position += len(piece)
                 yield piece
             share = records.share
@@ -91,9 +92,18 @@ def _cut(
     position: int,
     options: MoleculeOptions,
     share: float,
+    required: Mapping[str, ColumnKind],
 ) -> Piece:
     table = records.table.slice(start, stop - start)
     structures = table[planned.structure].to_pylist() if planned.structure else []
+    problems = {i - start: why for i, why in records.problems.items() if start <= i < stop}
+    for name, kind in required.items():
+        for i in np.flatnonzero(convert(table[name], kind).is_null().to_numpy(zero_copy_only=False)).tolist():
+            problems.setdefault(i, f"no value in required column {name}")
+    if structures:
+        # No chemistry for what is rejected anyway.
+        for i in problems:
+            structures[i] = None
     first = records.first + start
     return Piece(
         source=source,
@@ -102,7 +112,7 @@ def _cut(
         first=first,
         position=position,
         lines=records.lines[start:stop],
-        problems={i - start: why for i, why in records.problems.items() if start <= i < stop},
+        problems=problems,
         ids=record_ids(table, planned, first, stop - start),
         structures=[None if text is None else str(text) for text in structures],
         options=options,
