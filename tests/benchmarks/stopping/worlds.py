@@ -67,8 +67,11 @@ class Learner:
         return ((self.u[rows] < self.rate[rows]) ^ self.flipped[rows]).astype(np.float64)
 
     def uncertainty(self, rows):
-        """What the present model reports for the rows."""
-        return logistic(logit(self.rate[rows]) + 0.25 * self.rng.standard_normal(len(rows)))
+        """What the present model reports for the rows: logistic(logit(rate) + 0.25 * noise), in fewer operations."""
+        rate = self.rate[rows]
+        odds = np.exp(0.25 * self.rng.standard_normal(len(rows)))
+        odds *= rate
+        return odds / (odds + (1.0 - rate))
 
 
 class Flat(Learner):
