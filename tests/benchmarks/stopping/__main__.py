@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.benchmarks.stopping.scenarios import RULES, SCENARIOS, available
+from tests.benchmarks.stopping.scenarios import RULES, SCENARIOS, missing, prepare
 from tests.benchmarks.stopping.simulate import DELTA, MAX_LOOKS, RANDOM_SHARE
 
 CHUNK = 5
@@ -100,11 +100,15 @@ def main(arguments=None):
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    names = available() if "all" in options.scenario else options.scenario
+    names = list(SCENARIOS) if "all" in options.scenario else options.scenario
     if unknown := set(names) - set(SCENARIOS):
         parser.error(f"unknown scenario {', '.join(sorted(unknown))}; choose from {', '.join(SCENARIOS)}")
-    if "all" in options.scenario and "digits" not in names:
-        print("digits: left out, ISD_DATA does not name a folder with mnist.parquet")
+    left_out = {name: reason for name in names if (reason := missing(name)) is not None}
+    for name, reason in left_out.items():
+        print(f"{name}: left out, {reason}")
+    names = [name for name in names if name not in left_out]
+    for name in names:
+        prepare(name)
     print(f"{'scenario':14s} {'rule':12s} {'runs':>5s} {'false':>5s} {'rate (95 % interval)':>23s} "
           f"{'acquired':>9s} {'oracle':>7s} {'accuracy':>9s} {'looks':>6s} {'seconds':>8s}")  # fmt: skip
     results = []
@@ -128,8 +132,8 @@ def main(arguments=None):
                 print(f"{name:14s} {rule:12s} {line['runs']:5d} {line['false_stops']:5d} {interval:>23s} "
                       f"{line['acquired_mean']:9.3f} {line['oracle_mean']:7.3f} {line['accuracy_mean']:9.4f} "
                       f"{line['looks_mean']:6.2f} {line['seconds']:8.1f}", flush=True)  # fmt: skip
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+                if options.json:
+                    options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

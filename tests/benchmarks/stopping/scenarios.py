@@ -9,6 +9,8 @@ from typing import Any
 
 from isd_ray.core.certify import LookRule, reserve_size
 from isd_ray.core.targets import recall_allowance
+from tests.benchmarks.stopping import digits, record_qm9
+from tests.benchmarks.stopping.replay import Replay
 from tests.benchmarks.stopping.simulate import (
     DELTA,
     MAX_LOOKS,
@@ -22,13 +24,11 @@ from tests.benchmarks.stopping.simulate import (
 from tests.benchmarks.stopping.worlds import (
     N_PLATE,
     AntiRanked,
-    Digits,
     Flat,
     Learner,
     Panel,
     RareHits,
     WrongCluster,
-    small_digits,
 )
 
 LOOKS = ("certify", "pac", "reserved")
@@ -83,8 +83,12 @@ def _panel():
 
 
 def _digits():
-    images, labels = small_digits()
-    return Scenario("real: digits", lambda rng: Digits(images, labels, rng), Target(len(labels), 0.95), 30)
+    return Scenario("real: digits", digits.Digits, Target(digits.N_IMAGES, 0.95), 30)
+
+
+def _qm9():
+    n, batch = record_qm9.Plan.n_pool, record_qm9.Plan.batch
+    return Scenario("real: QM9", lambda rng: Replay(record_qm9.recording(), n, rng), Target(n, 0.95), batch)
 
 
 SCENARIOS = {
@@ -104,9 +108,18 @@ SCENARIOS = {
     "recall": lambda: _recall("recall of 1 % hits", 20_000),
     "recall-100k": lambda: _recall("recall, N = 100,000", 100_000),
     "digits": _digits,
+    "qm9": _qm9,
 }
 
 
-def available():
-    """Names of the scenarios whose data are here."""
-    return [name for name in SCENARIOS if name != "digits" or small_digits() is not None]
+def missing(name):
+    """Why a scenario cannot be run here, or None."""
+    if name == "qm9" and not record_qm9.recording_file().is_file() and record_qm9.source_file() is None:
+        return "ISD_DATA names no folder with qm9.parquet"
+    return None
+
+
+def prepare(name):
+    """Make once what the scenario's runs share on disk, before they run in parallel."""
+    if name == "qm9":
+        record_qm9.recording()

@@ -104,7 +104,15 @@ class Campaign:
         uncertainty = self.world.uncertainty(rows)
         order = np.argsort(-uncertainty)
         self.rows, self.uncertainty = rows[order], uncertainty[order].astype(np.float32)
-        self.losses = self.world.losses(self.rows)
+
+    def losses_at(self, positions):
+        """Losses of the present model at positions of the order."""
+        return self.world.losses(self.rows[positions])
+
+    @property
+    def losses(self):
+        """Losses of the present model on the whole inference set: only the oracle may look."""
+        return self.losses_at(slice(None))
 
     def forecast(self, n_random):
         if self.trigger == "platt":
@@ -113,8 +121,7 @@ class Campaign:
         return forecast_trend(self.history, self.world.n - len(self.rows), len(self.rows), self.batch, n_random)
 
     def learn(self, positions, is_random):
-        uncertainty, losses = self.uncertainty[positions], self.losses[positions]
-        n = len(self.rows)
+        uncertainty, losses, n = self.uncertainty[positions], self.losses_at(positions), len(self.rows)
         self.history.append(ScoredBatch(n, self.world.n - n, uncertainty, positions, losses, is_random))
 
     def acquire(self, n_random):
@@ -159,7 +166,7 @@ def run_paper(world, target, batch, rng, cells=False):
             n_batch=len(positions),
             n_top=len(positions) * units,
             # A panel's rows are right in part.
-            n_top_correct=(1.0 - campaign.losses[positions]).sum() * units,
+            n_top_correct=(1.0 - campaign.losses_at(positions)).sum() * units,
         )
         if decide(evidence, config).action == "stop":
             return target.outcome(world, campaign.observed, number)
@@ -188,7 +195,7 @@ def run_looks(world, target, batch, rng, rule, trigger="trend", random_share=RAN
         reserved = np.flatnonzero(campaign.reserve[campaign.rows[must:]])
         state = LookState(
             n_inference=n,
-            allowed=target.allowed(campaign.measured_loss + campaign.losses[:must].sum()),
+            allowed=target.allowed(campaign.measured_loss + campaign.losses_at(slice(must)).sum()),
             forecast=campaign.forecast(n_random),
             failed_looks=failed,
             batches_since_look=since,
@@ -201,7 +208,7 @@ def run_looks(world, target, batch, rng, rule, trigger="trend", random_share=RAN
             since += 1
             continue
         ranks = rng.permutation(reserved) if n_reserved else rng.choice(n, plan.size, replace=False)
-        losses = campaign.losses[must + ranks]
+        losses = campaign.losses_at(must + ranks)
         verdict = judge_look(plan, ranks, losses > 0.5) if target.units == 1 else judge_losses(plan, losses)
         if verdict.stop:
             campaign.observe(campaign.rows[: must + verdict.n_finish])

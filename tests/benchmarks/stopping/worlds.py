@@ -7,12 +7,8 @@ row's number, so an order by row number is a random tie-break.
 from __future__ import annotations
 
 import math
-import os
-from functools import cache
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 N_PLATE = 151
 """Outputs of a panel's row."""
@@ -67,8 +63,11 @@ class Learner:
         return ((self.u[rows] < self.rate[rows]) ^ self.flipped[rows]).astype(np.float64)
 
     def uncertainty(self, rows):
-        """What the present model reports for the rows."""
-        return logistic(logit(self.rate[rows]) + 0.25 * self.rng.standard_normal(len(rows)))
+        """What the present model reports for the rows: logistic(logit(rate) + 0.25 * noise), in fewer operations."""
+        rate = self.rate[rows]
+        odds = np.exp(0.25 * self.rng.standard_normal(len(rows)))
+        odds *= rate
+        return odds / (odds + (1.0 - rate))
 
 
 class Flat(Learner):
@@ -151,42 +150,3 @@ class RareHits:
 
     def uncertainty(self, rows):
         return self.probability[rows]
-
-
-class Digits:
-    """A real one: 1,797 MNIST test digits shrunk to 8 x 8, ridge regression on random ReLU features.
-
-    In the place of scikit-learn's digits, which is no dependency: as many images of the same kind and size.
-    """
-
-    def __init__(self, images, labels, rng, n_features=300, ridge=1.0, temperature=8.0):
-        self.n, self.labels, self.ridge, self.temperature = len(images), labels, ridge, temperature
-        weights = rng.standard_normal((images.shape[1], n_features)) / math.sqrt(images.shape[1])
-        self.features = np.maximum(images @ weights + 0.3 * rng.standard_normal(n_features), 0.0)
-        self.onehot = np.eye(10)[labels]
-        self.scores = np.zeros((self.n, 10))
-
-    def refit(self, observed):
-        x, y = self.features[observed], self.onehot[observed]
-        gram = x.T @ x + self.ridge * np.eye(x.shape[1])
-        self.scores = self.features @ np.linalg.solve(gram, x.T @ y)
-
-    def losses(self, rows):
-        return (self.scores[rows].argmax(axis=1) != self.labels[rows]).astype(np.float64)
-
-    def uncertainty(self, rows):
-        shares = np.exp(self.temperature * (self.scores[rows] - self.scores[rows].max(axis=1, keepdims=True)))
-        return 1.0 - shares.max(axis=1) / shares.sum(axis=1)
-
-
-@cache
-def small_digits():
-    """Images (1797, 64) in [0, 1] standardised, and their labels, from ISD_DATA; None without it."""
-    file = Path(os.environ.get("ISD_DATA", "")) / "mnist.parquet"
-    if not file.is_file():
-        return None
-    table = pq.read_table(file, columns=["image", "label", "is_test"], filters=[("is_test", "=", 1)]).slice(0, 1797)
-    images = np.array([np.frombuffer(image, np.uint8) for image in table["image"].to_pylist()]).reshape(-1, 28, 28)
-    padded = np.pad(images / 255.0, ((0, 0), (2, 2), (2, 2)))
-    blocks = padded.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)).reshape(-1, 64)
-    return 2.0 * blocks, table["label"].to_numpy().astype(np.int64)
