@@ -69,13 +69,13 @@ def test_every_input_line_is_a_row_or_a_reject_with_its_reason(tmp_path):
 
 def test_records_without_a_required_value_are_rejected_before_any_chemistry(tmp_path, monkeypatch):
     parsed = []
-    original = molecules.read
+    original = molecules.prepare
 
     def spy(text, **options):
         parsed.append(text)
         return original(text, **options)
 
-    monkeypatch.setattr(molecules, "read", spy)
+    monkeypatch.setattr(molecules, "prepare", spy)
     lines = ["smiles,active", "CCO,1", "CCN,", "CCS,NA", "CCC,0"]
     library = build(tmp_path, write_csv(tmp_path, lines), columns=["active"], required=["active"])
     assert library.smiles().tolist() == ["CCO", "CCC"]
