@@ -12,7 +12,7 @@ endif
 endif
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: install demo test lint types check clean
+.PHONY: install demo test bench lint types check clean
 
 install: $(INSTALLED)
 
@@ -27,6 +27,11 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# The short ones; `python -m tests.benchmarks.NAME --help` tells the options of each, and of the long ones.
+bench: install
+	for name in library scoring fitting agreement rounds scaling gpu; do \
+		$(BIN)/python -m tests.benchmarks.$$name --json bench-$$name.json || exit 1; done
 
 lint: install
 	$(BIN)/ruff check .

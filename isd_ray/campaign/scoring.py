@@ -41,7 +41,7 @@ from isd_ray.messages import (
     ShardScores,
     WorkerSpec,
 )
-from isd_ray.models.device import Placement
+from isd_ray.models.device import Placement, release_memory
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import Architecture
 
@@ -160,6 +160,7 @@ class ShardScorer:
                 pending.append(top_k(scored, request.k, request.tie_seed))
                 if sum(len(part.rows) for part in pending) > _MERGE_AT * request.k:
                     pending = [top_k(concatenate_rows(pending), request.k, request.tie_seed)]
+        release_memory(self._placement)
         return ShardScores(
             shard=shard,
             n_scored=n_scored,
