@@ -421,6 +421,9 @@ class ComputeConfig(Section):
     """Memory the run may use on this machine, such as "8 GiB"; default: what is free at the start."""
     object_store_memory: ByteSize = Field(default=ByteSize(512 << 20), ge=80 << 20)
     """Object store of an embedded Ray."""
+    resident: ByteSize = ByteSize(0)
+    """Memory of each scorer for copies of the library's parts, such as "4 GiB"; the others are memory-mapped, which is
+    as fast where the library is on a local disk and fits into the page cache."""
     start_timeout_s: float = Field(default=300.0, gt=0.0)
     """Longest wait for an actor to be placed and started."""
     call_timeout_s: float = Field(default=7200.0, gt=0.0)

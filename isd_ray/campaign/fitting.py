@@ -27,7 +27,7 @@ class MemberTrainer:
     def __init__(self, spec: WorkerSpec, placement: Placement) -> None:
         self._spec = spec
         self._placement = placement
-        target = Library.open(Path(spec.libraries["target"]))
+        target = Library.open(spec.libraries["target"])
         self._width = target.spec.width
         self._architecture = Architecture.from_config(spec.config.model, target.spec, spec.n_outputs)
         self._files: tuple[str, ...] = ()
@@ -75,6 +75,6 @@ class MemberTrainer:
 
     def _validation_features(self) -> Stack:
         if self._external is None:
-            library = Library.open(Path(self._spec.libraries["validation"]))
+            library = Library.open(self._spec.libraries["validation"])
             self._external = stack([library.block(block) for block in range(library.n_blocks)])
         return self._external

@@ -277,7 +277,8 @@ class ShardScorer:
 
     def _library(self, name: str) -> Library:
         if name not in self._libraries:
-            self._libraries[name] = Library.open(Path(self._spec.libraries[name]))
+            self._libraries[name] = Library.open(self._spec.libraries[name])
+            self._libraries[name].keep_resident(int(self._spec.config.compute.resident))
         return self._libraries[name]
 
     def _predictor_of(self, committee: Committee) -> CommitteePredictor:

@@ -55,6 +55,7 @@ class Library:
 
     def __init__(self, path: Path, metadata: dict[str, Any], remote: RemoteLibrary | None = None) -> None:
         self.path = path
+        self._resident_bytes = 0
         self._remote = remote
         self.metadata = metadata
         self.n_rows: int = metadata["n_rows"]
@@ -68,6 +69,13 @@ class Library:
 
     def __len__(self) -> int:
         return self.n_rows
+
+    def keep_resident(self, n_bytes: int) -> None:
+        """Read parts into memory, up to so many bytes of them, instead of mapping their files.
+
+        For scorers far from their disk: a page of a mapped file may be dropped and fetched again in every round.
+        """
+        self._resident_bytes = n_bytes
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readers": {}}
@@ -292,11 +300,18 @@ class Library:
         part = self._part_of(block)
         reader = self._readers.get(part)
         if reader is None:
-            reader = self._readers[part] = pa.ipc.open_file(pa.memory_map(str(self._part_file(part))))
+            reader = self._readers[part] = pa.ipc.open_file(self._source_of(part))
         batch = reader.get_batch(block - self._blocks_before[part])
         if batch.num_rows != stop - first:
             raise ValueError(f"block {block} has {batch.num_rows} rows instead of {stop - first}")
         return batch
+
+    def _source_of(self, part: int) -> pa.NativeFile | pa.Buffer:
+        file, n_bytes = self._part_file(part), self.metadata["parts"][part]["bytes"]
+        if n_bytes > self._resident_bytes:
+            return pa.memory_map(str(file))
+        self._resident_bytes -= n_bytes
+        return pa.py_buffer(file.read_bytes())
 
     def _column_of(self, block: int, name: str) -> pa.Array:
         if name not in self.column_names:

@@ -6,6 +6,7 @@ import json
 import pickle
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from isd_ray.config import LibraryConfig
@@ -165,3 +166,16 @@ def test_the_hash_is_of_content_not_of_place_or_sources(library, source, tmp_pat
     assert build_library(config, tmp_path / "again", base_dir=tmp_path).hash == library.hash
     metadata = json.loads((library.path / "library.json").read_text())
     assert metadata["hash"] == library.hash
+
+
+def test_resident_parts_are_read_within_their_budget_and_hold_the_same_rows(library, monkeypatch):
+    rows, parts = np.arange(library.n_rows), library.metadata["parts"]
+    plain = library.smiles(rows).tolist()
+    mapped = []
+    original = pa.memory_map
+    monkeypatch.setattr(pa, "memory_map", lambda name: mapped.append(name) or original(name))
+    resident = Library.open(library.path)
+    resident.keep_resident(parts[0]["bytes"] + parts[1]["bytes"])
+    assert resident.smiles(rows).tolist() == plain
+    assert mapped == [str(library.path / part["file"]) for part in parts[2:]]
+    assert len(mapped) > 1
