@@ -178,4 +178,4 @@ def test_resident_parts_are_read_within_their_budget_and_hold_the_same_rows(libr
     resident.keep_resident(parts[0]["bytes"] + parts[1]["bytes"])
     assert resident.smiles(rows).tolist() == plain
     assert mapped == [str(library.path / part["file"]) for part in parts[2:]]
-    assert len(mapped) > 1
+    assert mapped
