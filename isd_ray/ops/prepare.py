@@ -18,7 +18,7 @@ from isd_ray.data.ingest.sources import resolve_source
 from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
 from isd_ray.data.library import Library
 from isd_ray.data.split import PART_NAMES, split_library
-from isd_ray.errors import LibraryError, ResourceError
+from isd_ray.errors import ConfigError, LibraryError, ResourceError
 from isd_ray.messages import WorkerSpec
 
 ROW_BYTES = 32
@@ -44,6 +44,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
         library.verify()
     table = read_labels(config.labels, config.library, Path.cwd())
     labels = labels_for(table, target, config.task)
+    _check_hit(config.stopping.positive, labels.classes)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     external = config.validation.source == "external"
@@ -56,6 +57,15 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
         validation_labels=validation,
     )
     return CampaignSetup(config, out, spec, labels, test)
+
+
+def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
+    if positive is not None and positive not in classes:
+        raise ConfigError(
+            f"the labels have no class {positive!r}; they have {', '.join(map(repr, classes))}",
+            "stopping.positive",
+            "name one of these",
+        )
 
 
 def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str, Library]:
