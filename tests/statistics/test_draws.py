@@ -54,9 +54,7 @@ def test_the_sample_of_a_union_is_the_sample_of_the_samples_of_its_parts(data):
     n = data.draw(st.integers(0, 50))
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, 10**6), min_size=n, max_size=n))), np.int64)
     group = np.array(data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=n, max_size=n)))
-    draws = tuple(
-        AuditDraw(g, data.draw(st.integers(0, n + 2)), data.draw(st.integers(0, 2**63 - 1))) for g in (1, 0)
-    )
+    draws = tuple(AuditDraw(g, data.draw(st.integers(0, n + 2)), data.draw(st.integers(0, 2**63 - 1))) for g in (1, 0))
     request = PredictRequest(0, np.empty(0, np.uint8), "", 0.0, draws, whole_group=1)
 
     def frozen(within) -> Frozen:
@@ -148,7 +146,7 @@ def check_reserve(runs=1500):
     for seed in range(runs):
         campaign = Reserved(seed)
         left, reserve = campaign.scored(), campaign.sets.reserve
-        marks = np.column_stack([WRONG, *(CLUSTER == cluster for cluster in range(CLUSTERS))])
+        marks = np.column_stack([WRONG, *(cluster == CLUSTER for cluster in range(CLUSTERS))])
         excess[seed] = marks[reserve].sum(axis=0) - len(reserve) * marks[left].mean(axis=0)
         passed += campaign.n_passed
     assert passed > 2 * runs, "an adversary that passes over no reserved row shows nothing"

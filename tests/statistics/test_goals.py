@@ -15,7 +15,7 @@ from isd_ray.core.bounds import largest_plausible, plausible_range
 from isd_ray.core.certify import LookPlan
 from isd_ray.core.goals import HITS, OTHERS, Goal, ScreenCounts
 from isd_ray.core.stopping import Audit, RandomSample, decide_look, random_bound, settled
-from isd_ray.core.targets import judge_population, judge_precision, precision_allowance, recall_allowance
+from isd_ray.core.targets import judge_population, judge_precision, precision_allowance
 
 
 def chances(n, bad, m):
@@ -145,7 +145,7 @@ def test_the_allowance_of_a_recall_follows_from_the_hits_that_the_look_measures(
 
 
 def test_a_settled_recall_is_claimed_falsely_with_probability_at_most_delta():
-    """All audits of 4 of 10 predicted negatives, hits anywhere in their order; planned by a forecast that was far off."""
+    """All audits of 4 of 10 predicted negatives, hits anywhere; planned by a forecast far off."""
     n, m, delta, n_hits, goal = 10, 4, 0.17, 2, Goal("recall", 0.5)
     [plan] = settled((plan_of(n, m, 9, delta, "any"),), goal, n_hits)
     audits = np.array(list(itertools.combinations(range(n), m)))

@@ -40,9 +40,8 @@ def test_a_leaf_holds_from_its_limit_on(leaf, before, after):
 
 
 def test_nested_conditions_are_the_boolean_formula_they_spell():
-    nested = condition(
-        any_of=[{"all_of": [RULE, {"compounds": 300}]}, {"all_of": [{"rounds": 5}, {"any_of": [{"cost": 500.0}, RULE]}]}]
-    )
+    late = {"all_of": [{"rounds": 5}, {"any_of": [{"cost": 500.0}, RULE]}]}
+    nested = condition(any_of=[{"all_of": [RULE, {"compounds": 300}]}, late])
     for n, rounds, rule in itertools.product((0, 249, 250, 299, 300, 900), (4, 5), (False, True)):
         expected = (rule and n >= 300) or (rounds >= 5 and (n >= 250 or rule))
         assert holds(nested, Reached(n, rounds, rule), 1000, 2.0) == expected
