@@ -27,7 +27,7 @@ from isd_ray.core.certify import LookVerdict, reserve_size
 from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import LookEvidence, forecast_look, kept_wells
-from isd_ray.core.trigger import N_BINS
+from isd_ray.core.trigger import N_BINS, Forecast
 from isd_ray.data.layout import sha256_file
 from isd_ray.models import fit
 from isd_ray.ops.simulate import SimulationResult, simulate
@@ -506,6 +506,13 @@ def test_the_last_look_spends_all_the_risk_that_is_left_and_no_more(rule):
     assert plan.size == kept_wells(config, N)
 
 
+def test_no_look_is_planned_once_all_the_risk_is_spent(monkeypatch):
+    monkeypatch.setattr(stopping, "_forecast", lambda *_: Forecast(5.0, 1.0))
+    config, goal = StoppingConfig(rule="certify", gamma=0.9, max_looks=5), Goal("accuracy", 0.9)
+    assert forecast_look(evidence(failed_looks=1, risk_spent=0.025), config, goal).plans
+    assert not forecast_look(evidence(failed_looks=1, risk_spent=0.05), config, goal).plans
+
+
 def test_wells_kept_for_the_last_look_certify_half_the_allowed_errors_at_the_least_risk_left():
     config = StoppingConfig(gamma=0.9, reserve_audit=True)
     assert kept_wells(config, N) == reserve_size(N, 89, 0.05 / 16, 1)
@@ -542,8 +549,8 @@ def test_after_a_failed_look_the_last_one_has_the_risk_that_is_left(make_config,
 
 def test_a_last_look_that_fails_is_an_honest_failure_with_what_was_still_needed(make_config, tmp_path, monkeypatch):
     received = spy_on_fits(monkeypatch)
-    asked = {"rule": "certify", "gamma": 0.85, "max_compounds": 500, "reserve_audit": True}
-    result = simulate(make_config(stopping=asked), tmp_path / "run")
+    config = make_config(stopping={"rule": "certify", "gamma": 0.85, "max_compounds": 500, "reserve_audit": True})
+    result = simulate(config, tmp_path / "run", Snapshots(tmp_path / "run"))
     rounds, summary = result.rounds.to_pylist(), result.summary
     look, last = rounds[-2:]
     assert look["n_observed"] == 500 - look["n_audit"] == 500 - reserve_size(N, 134, 0.05 / 16, 1)
@@ -557,6 +564,8 @@ def test_a_last_look_that_fails_is_an_honest_failure_with_what_was_still_needed(
     assert needed["errors"] == pytest.approx(last["forecast_errors"])
     assert 0 < needed["finish"] + needed["audit"] < 400
     assert needed["audit"] > 0
+    for killed in (f"{look['round']}-measure", f"{last['round']}-measure"):
+        assert simulate(config, tmp_path / "snapshots" / killed).summary["needed"] == needed
 
 
 def test_a_finish_is_not_measured_in_a_round_beyond_the_last(make_config, tmp_path):
@@ -567,6 +576,14 @@ def test_a_finish_is_not_measured_in_a_round_beyond_the_last(make_config, tmp_pa
     assert sum(row["n_batch"] > 0 for row in rounds) == 3
     assert result.summary["claim"] == "NOT CERTIFIED"
     assert result.summary["needed"]["finish"] + result.summary["needed"]["audit"] > 0
+
+
+def test_what_a_recall_still_needs_counts_the_predicted_hits_in(make_config, tmp_path):
+    asked = {**CASES["recall"]["stopping"], "gamma": 0.9, "max_compounds": 360}
+    result = simulate(make_config(model=LONGER, stopping=asked), tmp_path / "run")
+    [file] = result.path.glob("rounds/00003/batch.json")
+    n_predicted_hits = json.loads(file.read_text())["group_sizes"][1]
+    assert result.summary["needed"]["finish"] >= n_predicted_hits > 20
 
 
 # --- conditions -----------------------------------------------------------------------------------------------------
