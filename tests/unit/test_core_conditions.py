@@ -39,6 +39,13 @@ def test_a_leaf_holds_from_its_limit_on(leaf, before, after):
     assert holds(condition(**leaf), after, 1000, 2.5)
 
 
+def test_a_share_of_the_target_set_is_exact_in_its_decimals():
+    """0.29 · 100 is below 29 in floats."""
+    assert not holds(condition(fraction=0.29), Reached(28, 0), 100, None)
+    assert holds(condition(fraction=0.29), Reached(29, 0), 100, None)
+    assert affordable(stopping(max_fraction=0.29), 9, 0, 100) == 20
+
+
 def test_nested_conditions_are_the_boolean_formula_they_spell():
     late = {"all_of": [{"rounds": 5}, {"any_of": [{"cost": 500.0}, RULE]}]}
     nested = condition(any_of=[{"all_of": [RULE, {"compounds": 300}]}, late])

@@ -23,10 +23,10 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core import stopping
-from isd_ray.core.certify import LookVerdict, reserve_size
+from isd_ray.core.certify import LookVerdict, Needed, reserve_size
 from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.seeding import derive_seed, tie_keys
-from isd_ray.core.stopping import LookEvidence, forecast_look, kept_wells
+from isd_ray.core.stopping import LookEvidence, RandomSample, forecast_look, kept_wells, random_bound
 from isd_ray.core.trigger import N_BINS, Forecast
 from isd_ray.data.layout import sha256_file
 from isd_ray.models import fit
@@ -270,6 +270,7 @@ def check_finish(screen: Screen, order, audited, wrong, n, allowed, delta) -> No
     assert not cut or not all(passes(lower) for lower in range(cut - 3, cut))
     finish = screen.rows(screen.look["round"] + 1, "finish") if screen.look["decision"] == "finish" else []
     assert sorted(finish) == sorted(order[:cut][~audited[:cut]])
+    assert not cut or f"passed with a finish of {len(finish)}" in screen.look["reason"]
     assert wrong[cut:].sum() - wrong[cut:][audited[cut:]].sum() <= allowed
 
 
@@ -348,6 +349,27 @@ def test_a_mean_loss_follows_from_the_frozen_predictions_and_the_readouts(name, 
         squares += (loss - expected) ** 2
     assert best >= 1 / 0.025
     assert screen.look["decision"] == "stop"
+
+
+@pytest.mark.parametrize("name", ["recall", "mae"])
+def test_between_looks_the_random_rows_of_each_group_bound_the_claim(name, screens):
+    screen = screens(name)
+    goal = Goal.of(screen.config, ("BBB+", "BBB-") if name == "recall" else ())
+    row = screen.rounds[2]
+    batch, sizes = screen.batch(2), screen.released(2)["group_sizes"]
+    batch = batch.filter(pa.compute.equal(batch["role"], "random")).to_pylist()
+    batch.sort(key=lambda line: tie_keys(derive_seed(0, "order", 2), np.array([line["row"]]))[0])
+    assert (len(batch), sum(sizes)) == (12, row["n_inference"])
+    samples = []
+    for group, n in enumerate(sizes):
+        inside = [line for line in batch if name == "mae" or (line["prediction"] == 1.0) == group]
+        error = np.array([abs(line["prediction"] - screen.truth[line["row"]]) for line in inside])
+        samples.append(RandomSample(n, np.minimum(error / (20.0 if name == "mae" else 1.0), 1.0)))
+    n_hits = int(screen.truth[screen.measured_before(2)].sum()) if name == "recall" else 0
+    counts = ScreenCounts(N, n_hits, row["n_observed"] - n_hits, tuple(sizes))
+    at_most, (low, high) = random_bound(goal, counts, samples, 0.05)
+    assert (row["system_bound"], row["interval_low"], row["interval_high"]) == (at_most, low, high)
+    assert low <= row["system_value"] <= high
 
 
 # --- continuing after a kill ----------------------------------------------------------------------------------------
@@ -513,6 +535,14 @@ def test_no_look_is_planned_once_all_the_risk_is_spent(monkeypatch):
     assert not forecast_look(evidence(failed_looks=1, risk_spent=0.05), config, goal).plans
 
 
+def test_the_last_look_is_not_spent_before_the_end_of_the_budget(monkeypatch):
+    monkeypatch.setattr(stopping, "_forecast", lambda *_: Forecast(5.0, 1.0))
+    early = evidence(n_batch=120, failed_looks=1, risk_spent=0.025)
+    for keep, max_looks, looks in ((True, 2, 0), (True, 3, 1), (False, 2, 1)):
+        config = StoppingConfig(rule="certify", gamma=0.9, max_looks=max_looks, reserve_audit=keep)
+        assert len(forecast_look(early, config, Goal("accuracy", 0.9)).plans) == looks
+
+
 def test_wells_kept_for_the_last_look_certify_half_the_allowed_errors_at_the_least_risk_left():
     config = StoppingConfig(gamma=0.9, reserve_audit=True)
     assert kept_wells(config, N) == reserve_size(N, 89, 0.05 / 16, 1)
@@ -578,12 +608,14 @@ def test_a_finish_is_not_measured_in_a_round_beyond_the_last(make_config, tmp_pa
     assert result.summary["needed"]["finish"] + result.summary["needed"]["audit"] > 0
 
 
-def test_what_a_recall_still_needs_counts_the_predicted_hits_in(make_config, tmp_path):
-    asked = {**CASES["recall"]["stopping"], "gamma": 0.9, "max_compounds": 360}
-    result = simulate(make_config(model=LONGER, stopping=asked), tmp_path / "run")
-    [file] = result.path.glob("rounds/00003/batch.json")
-    n_predicted_hits = json.loads(file.read_text())["group_sizes"][1]
-    assert result.summary["needed"]["finish"] >= n_predicted_hits > 20
+def test_what_a_recall_still_needs_counts_the_predicted_hits_in(monkeypatch):
+    monkeypatch.setattr(stopping, "_forecast", lambda *_: Forecast(5.0, 1.0))
+    monkeypatch.setattr(stopping, "needed_to_certify", lambda *_: Needed(5.0, 12, 7, 90))
+    two = evidence(counts=ScreenCounts(N, 50, 450, (370, 30)), scored=((), ()))
+    needed = forecast_look(two, StoppingConfig(quantity="recall", gamma=0.8), Goal("recall", 0.8)).needed
+    assert (needed.finish, needed.audit) == (37, 90)
+    needed = forecast_look(evidence(), StoppingConfig(gamma=0.9), Goal("accuracy", 0.9)).needed
+    assert (needed.finish, needed.audit) == (7, 90)
 
 
 # --- conditions -----------------------------------------------------------------------------------------------------
