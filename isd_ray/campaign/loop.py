@@ -213,11 +213,14 @@ class CampaignLoop:
             wanted, kept = self._config.initial_size, kept + reserved_rows(stopping, n_target)
         return max(0, min(wanted, self._affordable(self._round.number) - kept, self._sets.n_inference))
 
-    def _wells_for_a_look(self, is_last: bool) -> int:
-        """Wells that a look and its finish may take: the last one those kept for it, in a round beyond the others."""
+    def _wells_for_a_look(self, is_last: bool, rounds: int) -> int:
+        """Wells that a look, or its finish, may take after so many rounds.
+
+        The last look takes those kept for it, in rounds beyond the others.
+        """
         if is_last:
             return self._affordable(0)
-        return max(0, self._affordable(self._round.number) - kept_wells(self._config.stopping, self._sets.n_target))
+        return max(0, self._affordable(rounds) - kept_wells(self._config.stopping, self._sets.n_target))
 
     def _plan_look(self, report: ScoreReport, n_batch: int, n_random: int) -> tuple[LookPlan, ...]:
         stopping = self._config.stopping
@@ -231,7 +234,7 @@ class CampaignLoop:
             batch_size=self._config.acquisition.batch_size,
             n_batch=n_batch,
             n_random=n_random,
-            n_affordable=self._wells_for_a_look(stopping.reserve_audit and n_batch == 0),
+            n_affordable=self._wells_for_a_look(stopping.reserve_audit and n_batch == 0, self._round.number),
             rule_counts=rule_counts(stopping, self._sets.n_measured, self._round.number, self._sets.n_target),
             histogram=report.histogram,
             scored=tuple(tuple(batches) for batches in self._history.scored),
@@ -403,7 +406,9 @@ class CampaignLoop:
             audited = self._history.labels_of(selection.scored.rows[selection.roles == _AUDIT])
             n_hits = self._history.n_hits - int(self._goal.hits(audited).sum())
             self._round.look = settled(self._round.look, self._goal, n_hits)
-            wells = self._wells_for_a_look(stopping.reserve_audit and self._round.look[0].finish == "any")
+            is_last = stopping.reserve_audit and self._round.look[0].finish == "any"
+            # A finish would be the next round.
+            wells = self._wells_for_a_look(is_last, self._round.number + 1)
             return self._backend.decide_look(self._round.look, audits, n_hits, wells)
         # Where right and wrong are not defined, or no model had spoken, no row is evidence.
         top = np.isfinite(selection.scored.prediction) & self._config.counts_errors & (selection.roles == _TOP)

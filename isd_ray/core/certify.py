@@ -175,7 +175,8 @@ class Needed:
     errors, allowed:
         Wrong predictions expected, and how many may be left.
     finish, audit:
-        Most uncertain rows to measure, and rows of a random audit of the others, that certify with about 90 % power.
+        Most uncertain rows to measure (for a recall, all predicted hits besides), and rows of a random audit of the
+        others, that certify with about 90 % power.
     """
 
     errors: float

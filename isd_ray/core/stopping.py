@@ -261,9 +261,11 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
             plan = last_look(rule, state, risk_left, min(size, kept_wells(config, evidence.counts.n_target)))
             outlook = LookOutlook((plan,), "the last look, at the end of the budget", errors)
         return outlook
-    needed = _needed(states, goal, config)
+    needed = _needed(states, evidence, goal, config)
     if config.rule not in AUDITED_RULES:
         return LookOutlook((), "no look is planned by this rule", errors, needed)
+    if risk_left <= _NO_RISK * config.delta:
+        return LookOutlook((), "all the risk is spent", errors, needed)
     if config.reserve_audit and evidence.failed_looks == rule.max_looks - 1:
         return LookOutlook((), "the last look is kept for the end of the budget", errors, needed)
     if not evidence.rule_counts:
@@ -305,12 +307,15 @@ def _loss_variance(scored: Sequence[ScoredBatch]) -> float:
     return float(losses.var()) if len(losses) > 1 else 0.25
 
 
-def _needed(states: dict[int, LookState], goal: Goal, config: StoppingConfig) -> Needed | None:
+def _needed(states: dict[int, LookState], evidence: LookEvidence, goal: Goal, config: StoppingConfig) -> Needed | None:
     """What one look at the whole risk would cost from here; for goals with one exact audit."""
     [(group, state), *others] = states.items()
     if others or not goal.is_exact or state.forecast is None or group == HITS:
         return None
-    return needed_to_certify(state.forecast, state.n_inference, int(state.allowed), config.delta)
+    needed = needed_to_certify(state.forecast, state.n_inference, int(state.allowed), config.delta)
+    if needed is None or not goal.takes_hits:
+        return needed
+    return replace(needed, finish=needed.finish + evidence.counts.left[HITS])
 
 
 @dataclass(frozen=True, slots=True)

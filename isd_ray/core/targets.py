@@ -80,7 +80,8 @@ def precision_allowance(n_hits: int, n_predicted: int, precision: float) -> int:
 
 def precision_floor(n_hits: int, n_predicted: int, wrong: float) -> float:
     """Precision of the delivered hits, n_hits of them measured; 1 where none is delivered, as none is wrong."""
-    return 1.0 - wrong / (n_hits + n_predicted) if n_hits + n_predicted else 1.0
+    delivered = n_hits + n_predicted
+    return (delivered - wrong) / delivered if delivered else 1.0
 
 
 def judge_precision(plan: LookPlan, false_hits: NDArray[np.bool_], n_hits: int, precision: float) -> LookVerdict:

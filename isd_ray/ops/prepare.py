@@ -18,7 +18,7 @@ from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
 from isd_ray.data.library import Library
 from isd_ray.data.split import PART_NAMES, split_library
-from isd_ray.errors import LibraryError, ResourceError
+from isd_ray.errors import ConfigError, LibraryError, ResourceError
 from isd_ray.messages import WorkerSpec
 from isd_ray.ops.build import build
 
@@ -45,6 +45,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
         library.verify()
     table = read_labels(config.labels, config.library, Path.cwd())
     labels = labels_for(table, target, config.task)
+    _check_hit(config.stopping.positive, labels.classes)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     external = config.validation.source == "external"
@@ -71,6 +72,15 @@ def library_root(config: CampaignConfig, out: Path) -> Path:
     """Where the library of a run in `out` lies, or will; of a library behind a URI, where its parts go."""
     address = config.library.path
     return Path(address) if address and not is_uri(address) else out / "library"
+
+
+def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
+    if positive is not None and positive not in classes:
+        raise ConfigError(
+            f"the labels have no class {positive!r}; they have {', '.join(map(repr, classes))}",
+            "stopping.positive",
+            "name one of these",
+        )
 
 
 def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str, Library]:

@@ -42,6 +42,27 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
             assert certificates[0] == certificates[1]
 
 
+@pytest.mark.parametrize(
+    ("screen", "stopping"),
+    [
+        ("recall", {"rule": "certify", "quantity": "recall", "gamma": 0.8, "positive": "BBB-"}),
+        ("reserved", {"rule": "reserved", "gamma": 0.85}),
+    ],
+)
+def test_looks_at_groups_and_reserves_are_the_same_on_ray(screen, stopping, make_config, ray_cluster, tmp_path):
+    """Predicted hits, audits of the predicted negatives, ranks in a group, and a finish, by three scorers."""
+    changes = {"model": {"epochs": 12}, "stopping": stopping}
+    local = simulate(make_config(**changes), tmp_path / "local")
+    ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
+    roles = {role for batch in batches(local.path) for role in batch["role"].to_pylist()}
+    assert roles >= {"finish", *(("audit", "hit") if screen == "recall" else ("reserve",))}
+    assert all(a.equals(b) for a, b in zip(batches(local.path), batches(ray.path), strict=True))
+    assert ray.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
+    assert ray.hybrid.equals(local.hybrid)
+    certificates = [(run.path / "certificate.json").read_bytes() for run in (local, ray)]
+    assert certificates[0] == certificates[1]
+
+
 def test_another_seed_chooses_other_rows(make_config, tmp_path):
     first = simulate(make_config(), tmp_path / "0")
     second = simulate(make_config(seed=1), tmp_path / "1")

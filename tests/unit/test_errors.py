@@ -137,6 +137,10 @@ def gamma_of_one(campaign):
     campaign.set("stopping", gamma=1.0)
 
 
+def unknown_hit(campaign):
+    campaign.set("stopping", quantity="recall", positive="BBB")
+
+
 def delta_of_zero(campaign):
     campaign.set("stopping", delta=0.0)
 
@@ -263,6 +267,11 @@ CASES = [
     (batch_too_large, "ConfigError", r"acquisition.batch_size: batch_size=301.*target set of 300"),
     (gamma_of_one, "ConfigError", r"stopping.gamma: Input should be less than 1 \(given: 1.0\)"),
     (delta_of_zero, "ConfigError", r"stopping.delta: Input should be greater than 0 \(given: 0.0\)"),
+    (
+        unknown_hit,
+        "ConfigError",
+        r"stopping.positive: the labels have no class 'BBB'; they have 'BBB\+', 'BBB-'",
+    ),
     (unknown_key, "ConfigError", r"model.member: unknown key.*did you mean 'members'"),
     (unknown_function, "ConfigError", r"acquisition.function: .*did you mean 'least_confidence'"),
     (other_features, "LibraryError", r"library: the library was built with other features.*Remedy"),

@@ -1,0 +1,169 @@
+"""Budgets joined with the stopping rule, and the configurations of the end that are refused."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from isd_ray.config import Condition, StoppingConfig
+from isd_ray.core.conditions import Reached, affordable, holds, rule_counts
+from isd_ray.core.stopping import decide
+from isd_ray.errors import ConfigError
+from isd_ray.messages import RoundEvidence
+
+RULE = {"rule": True}
+
+
+def condition(**keys) -> Condition:
+    return Condition.model_validate(keys)
+
+
+def stopping(**keys) -> StoppingConfig:
+    return StoppingConfig.model_validate(keys)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "before", "after"),
+    [
+        ({"compounds": 300}, Reached(299, 99), Reached(300, 0)),
+        ({"fraction": 0.29}, Reached(289, 99), Reached(290, 0)),
+        ({"rounds": 3}, Reached(999, 2), Reached(0, 3)),
+        # 2.5 a compound: 80 can be paid, and no 81st.
+        ({"cost": 202.0}, Reached(79, 99), Reached(80, 0)),
+        ({"rule": True}, Reached(1000, 99), Reached(0, 0, rule=True)),
+    ],
+)
+def test_a_leaf_holds_from_its_limit_on(leaf, before, after):
+    assert not holds(condition(**leaf), before, 1000, 2.5)
+    assert holds(condition(**leaf), after, 1000, 2.5)
+
+
+def test_a_share_of_the_target_set_is_exact_in_its_decimals():
+    """0.29 · 100 is below 29 in floats."""
+    assert not holds(condition(fraction=0.29), Reached(28, 0), 100, None)
+    assert holds(condition(fraction=0.29), Reached(29, 0), 100, None)
+    assert affordable(stopping(max_fraction=0.29), 9, 0, 100) == 20
+
+
+def test_nested_conditions_are_the_boolean_formula_they_spell():
+    late = {"all_of": [{"rounds": 5}, {"any_of": [{"cost": 500.0}, RULE]}]}
+    nested = condition(any_of=[{"all_of": [RULE, {"compounds": 300}]}, late])
+    for n, rounds, rule in itertools.product((0, 249, 250, 299, 300, 900), (4, 5), (False, True)):
+        expected = (rule and n >= 300) or (rounds >= 5 and (n >= 250 or rule))
+        assert holds(nested, Reached(n, rounds, rule), 1000, 2.0) == expected
+    assert len(nested.leaves()) == 5
+
+
+def test_the_limits_join_whatever_was_asked_for():
+    config = stopping(all_of=[RULE, {"compounds": 300}], max_rounds=4, max_compounds=500, max_fraction=0.9)
+    for n, rounds, rule in itertools.product((299, 300, 499, 500, 899, 900), (3, 4), (False, True)):
+        expected = (rule and n >= 300) or rounds >= 4 or n >= 500
+        assert holds(config.condition, Reached(n, rounds, rule), 1000, None) == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "n_acquired", "rounds", "expected"),
+    [
+        ({}, 0, 0, 1000),
+        ({}, 1000, 9, 0),
+        ({"max_compounds": 300}, 120, 1, 180),
+        ({"max_compounds": 300}, 310, 1, 0),
+        ({"max_compounds": 5000}, 120, 1, 880),
+        ({"max_compounds": 300, "max_fraction": 0.2}, 120, 1, 80),
+        ({"max_cost": 500.0, "cost_per_compound": 2.0}, 120, 1, 130),
+        ({"max_cost": 0.3, "cost_per_compound": 0.1}, 0, 0, 3),
+        ({"max_rounds": 3}, 120, 2, 880),
+        ({"max_rounds": 3}, 120, 3, 0),
+        # Both, or everything.
+        ({"all_of": [RULE, {"compounds": 300}]}, 120, 1, 880),
+        ({"any_of": [RULE, {"all_of": [{"compounds": 300}, {"rounds": 5}]}]}, 120, 4, 880),
+        ({"any_of": [RULE, {"all_of": [{"compounds": 300}, {"rounds": 5}]}]}, 120, 5, 180),
+        ({"any_of": [RULE, {"compounds": 200}], "max_compounds": 300}, 120, 1, 80),
+        ({"rule": "none", "all_of": [{"compounds": 200}, {"fraction": 0.4}]}, 120, 1, 280),
+    ],
+)
+def test_what_may_still_be_acquired_ends_at_the_first_limit_that_ends_the_screen(keys, n_acquired, rounds, expected):
+    assert affordable(stopping(**keys), n_acquired, rounds, 1000) == expected
+
+
+def test_the_rule_is_asked_only_where_its_yes_would_end_the_screen():
+    config = stopping(all_of=[RULE, {"any_of": [{"compounds": 300}, {"rounds": 4}]}])
+    assert [rule_counts(config, n, rounds, 1000) for n, rounds in ((299, 3), (300, 0), (0, 4))] == [False, True, True]
+    assert rule_counts(stopping(any_of=[RULE, {"compounds": 300}]), 0, 0, 1000)
+    assert rule_counts(stopping(), 0, 0, 1000)
+
+
+def test_a_yes_of_the_rule_waits_for_the_other_condition():
+    config = stopping(rule="paper", gamma=0.9, all_of=[RULE, {"compounds": 600}])
+    perfect = RoundEvidence(3, 1000, 500, 500, 100, 100, 100, rule_counts=False)
+    decision = decide(perfect, config)
+    assert decision.action == "continue"
+    assert decision.reason.endswith("but another condition is not met")
+    assert decide(RoundEvidence(3, 1000, 600, 400, 100, 100, 100, rule_counts=True), config).action == "stop"
+    assert decide(RoundEvidence(3, 1000, 1000, 0, 100, 100, 100, rule_counts=False), config).action == "stop"
+    assert decide(RoundEvidence(3, 1000, 500, 500, 0, 0, 0, rule_counts=False), config).reason.count("the budget") == 1
+
+
+REFUSED = [
+    ({"any_of": [{}]}, "exactly one key, as { compounds = 5000 }"),
+    ({"any_of": [{"rule": True, "compounds": 5}]}, "exactly one key"),
+    ({"any_of": [{"rule": False}]}, r"stopping.any_of.0.rule: Input should be True \(given: False\)"),
+    ({"any_of": []}, "stopping.any_of"),
+    ({"any_of": [RULE, {"compounds": 0}]}, "greater than or equal to 1"),
+    ({"any_of": [RULE, {"fraction": 1.5}]}, "less than or equal to 1"),
+    ({"any_of": [RULE], "all_of": [RULE]}, "exclude each other here; put one into the other"),
+    ({"any_of": [{"compounds": 300}]}, r"rule='certify' is in no condition; add { rule = true }, or set rule = 'none'"),
+    ({"any_of": [RULE, {"cost": 5.0}]}, "`cost_per_compound` go together; give both or neither"),
+    ({"max_cost": 5.0}, "give both or neither"),
+    ({"cost_per_compound": 5.0}, "give both or neither"),
+    ({"quantity": "mae"}, "give both or neither"),
+    ({"quantity": "mse", "max_loss": 1.0}, "`max_loss` and `loss_clip` go with"),
+    ({"max_loss": 1.0, "loss_clip": 2.0}, "`max_loss` and `loss_clip` go with"),
+    ({"positive": "BBB-"}, "`positive` goes with quantity = recall, precision, balanced_accuracy; remove it"),
+    ({"quantity": "recall", "rule": "paper"}, "rule='paper' is for quantity = 'accuracy'; use 'certify' or 'pac'"),
+    ({"quantity": "recall", "rule": "reserved"}, "rule='reserved' is for quantity = 'accuracy'"),
+    ({"quantity": "recall", "reserve_audit": True}, "`reserve_audit` is for quantity = 'accuracy'"),
+    ({"quantity": "recall", "repeatability": 0.9}, "`repeatability` is for quantity = 'accuracy'; remove it"),
+    ({"repeatability": 0.4}, "greater than or equal to 0.5"),
+    ({"reserve_size": 50}, "`reserve_size` is for rule = 'reserved'; remove it"),
+    ({"rule": "reserved", "reserve_audit": True}, "for the rules certify, paper and none, not 'reserved'"),
+    ({"rule": "pac", "reserve_audit": True}, "for the rules certify, paper and none, not 'pac'"),
+    ({"quantity": "recal"}, "Input should be"),
+]
+
+
+@pytest.mark.parametrize(("keys", "message"), REFUSED, ids=[str(keys) for keys, _ in REFUSED])
+def test_an_end_that_makes_no_sense_is_refused_with_its_remedy(keys, message, make_config):
+    with pytest.raises(ConfigError, match=message):
+        make_config(stopping={"rule": "certify", **keys})
+
+
+LOSSES = [
+    ({"quantity": "mae", "max_loss": 2.0, "loss_clip": 2.0}, "max_loss=2 is not below the largest possible loss, 2"),
+    ({"quantity": "mse", "max_loss": 5.0, "loss_clip": 2.0}, "max_loss=5 is not below the largest possible loss, 4"),
+    ({"quantity": "recall"}, "label values by a threshold"),
+    ({"tolerance": 1.0, "repeatability": 0.9}, "label values by a threshold"),
+    ({}, "needs stopping.tolerance .*, or quantity = 'mae' or 'mse'"),
+    ({"rule": "none", "reserve_audit": True}, "needs stopping.tolerance"),
+]
+
+
+@pytest.mark.parametrize(("keys", "message"), LOSSES, ids=[str(keys) for keys, _ in LOSSES])
+def test_a_regression_is_told_what_it_can_claim(keys, message, make_config):
+    with pytest.raises(ConfigError, match=message):
+        make_config(task="regression", labels={"column": "size"}, stopping={"rule": "certify", **keys})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"tolerance": 1.0}, {"quantity": "mae", "max_loss": 1.0, "loss_clip": 3.0}],
+)
+def test_classes_have_no_tolerance_and_no_mean_error(keys, make_config):
+    with pytest.raises(ConfigError, match="are for task='regression'; remove them"):
+        make_config(stopping={"rule": "certify", **keys})
+
+
+def test_a_mean_squared_error_may_be_above_the_clip(make_config, regression):
+    keys = {"rule": "certify", "quantity": "mse", "max_loss": 3.0, "loss_clip": 2.0}
+    assert make_config(**{**regression, "stopping": keys}).stopping.max_loss == 3.0
