@@ -20,7 +20,7 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.chem.fingerprints import on_bits
+from isd_ray.chem.fingerprints import OnBitsMaker
 from isd_ray.chem.smiles import StructureFormat, prepare, prepare_mol_block, silenced
 from isd_ray.config import OnBitFeatures
 from isd_ray.core.features import OnBits
@@ -74,7 +74,7 @@ class PreparedChunk:
 def prepare_chunk(structures: list[str | None], options: MoleculeOptions) -> PreparedChunk:
     """Prepare structures one after another; a bad one is a reason, never an exception."""
     read = prepare if options.structure == "smiles" else prepare_mol_block
-    mols = []
+    maker = OnBitsMaker(options.fingerprints) if options.fingerprints is not None else None
     canonical: list[str] = []
     passed: list[int] = []
     reasons: dict[int, str] = {}
@@ -84,11 +84,11 @@ def prepare_chunk(structures: list[str | None], options: MoleculeOptions) -> Pre
             if isinstance(result, str):
                 reasons[index] = result
                 continue
-            if options.fingerprints is not None:
-                mols.append(result.mol)
+            if maker is not None:
+                maker.add(result.mol)
             canonical.append(result.canonical)
             passed.append(index)
-        features = on_bits(mols, options.fingerprints) if options.fingerprints is not None else None
+    features = maker.finish() if maker is not None else None
     hashes = None
     if options.hash_by == "smiles":
         hashes = hash_keys(text.encode() for text in canonical)
