@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import batch_table, selection_of
+from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.certificate import make_certificate
+from isd_ray.campaign.evidence import audits_of, bound_by_random_rows
 from isd_ray.campaign.history import History, calibration_warning
 from isd_ray.campaign.oracle import Oracle, Readouts, with_amendments
 from isd_ray.campaign.record import (
     RELIABILITY_SCHEMA,
     ROUND_SCHEMA,
-    Bound,
     batch_record,
     decision_record,
     metrics_after,
@@ -32,10 +33,9 @@ from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles, check_has
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.core.certify import LookPlan
-from isd_ray.core.conditions import affordable, rule_counts
 from isd_ray.core.goals import HITS, Goal
-from isd_ray.core.seeding import derive_seed, tie_keys
-from isd_ray.core.stopping import Audit, LookEvidence, RandomSample, kept_wells, random_bound, reserved_rows, settled
+from isd_ray.core.seeding import derive_seed
+from isd_ray.core.stopping import Audit, LookEvidence, settled
 from isd_ray.core.topk import uniform_sample
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError
@@ -49,7 +49,6 @@ from isd_ray.messages import (
     HybridRequest,
     PredictRequest,
     Progress,
-    RankRequest,
     RoundEvidence,
     ScoreReport,
     ScoreRequest,
@@ -91,6 +90,7 @@ class CampaignLoop:
         self._goal = Goal.of(config, classes)
         self._history = History(self._goal, library.n_rows)
         self._sets = self._history.sets
+        self._budget = Budget(config, self._sets)
         self._warnings: list[str] = []
         self._state = LoopState.FIT
         self._round = RoundWork(0, time.perf_counter())
@@ -165,7 +165,7 @@ class CampaignLoop:
         return True
 
     def _score(self) -> LoopState:
-        n_batch = self._batch_size()
+        n_batch = self._budget.batch(self._round.number)
         start = time.perf_counter()
         if self._round.committee is None:
             self._round.selection = self._draw_unscored(n_batch)
@@ -195,32 +195,12 @@ class CampaignLoop:
         """Rows drawn before there is a model; the first of them, if the rule wants it, as its reserve."""
         if self._round.number:
             return Selection.of(unscored(self._sets.draw(n_batch, self._seed("random"))), "random")
-        n_reserve = reserved_rows(self._config.stopping, self._sets.n_target)
+        n_reserve = self._budget.n_reserve
         drawn = unscored(self._sets.draw(n_batch + n_reserve, self._seed("random")))
         self._round.details["reserve_seed"] = self._seed("reserve")
         reserve = uniform_sample(drawn, n_reserve, self._seed("reserve"))
         initial = drawn.take(~np.isin(drawn.rows, reserve.rows))
         return join([Selection.of(initial, "initial"), Selection.of(reserve, "reserve")])
-
-    def _affordable(self, rounds: int) -> int:
-        """Rows that may still be acquired after so many rounds, whatever the rule says."""
-        return affordable(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target)
-
-    def _batch_size(self) -> int:
-        stopping, n_target = self._config.stopping, self._sets.n_target
-        wanted, kept = self._config.acquisition.batch_size, kept_wells(stopping, n_target)
-        if not self._sets.n_measured:
-            wanted, kept = self._config.initial_size, kept + reserved_rows(stopping, n_target)
-        return max(0, min(wanted, self._affordable(self._round.number) - kept, self._sets.n_inference))
-
-    def _wells_for_a_look(self, is_last: bool, rounds: int) -> int:
-        """Wells that a look, or its finish, may take after so many rounds.
-
-        The last look takes those kept for it, in rounds beyond the others.
-        """
-        if is_last:
-            return self._affordable(0)
-        return max(0, self._affordable(rounds) - kept_wells(self._config.stopping, self._sets.n_target))
 
     def _plan_look(self, report: ScoreReport, n_batch: int, n_random: int) -> tuple[LookPlan, ...]:
         stopping = self._config.stopping
@@ -234,8 +214,8 @@ class CampaignLoop:
             batch_size=self._config.acquisition.batch_size,
             n_batch=n_batch,
             n_random=n_random,
-            n_affordable=self._wells_for_a_look(stopping.reserve_audit and n_batch == 0, self._round.number),
-            rule_counts=rule_counts(stopping, self._sets.n_measured, self._round.number, self._sets.n_target),
+            n_affordable=self._budget.look(stopping.reserve_audit and n_batch == 0, self._round.number),
+            rule_counts=self._budget.rule_counts(self._round.number),
             histogram=report.histogram,
             scored=tuple(tuple(batches) for batches in self._history.scored),
             failed_looks=self._history.failed_looks,
@@ -336,9 +316,11 @@ class CampaignLoop:
         n_before = self._sets.n_measured
         correct = self._history.correct(work.selection, work.readouts)
         losses = self._history.losses(work.selection, work.readouts)
-        bound = self._bound(work.selection, losses)
+        bound = bound_by_random_rows(self._config, self._goal, work, self._history, losses)
         self._history.observe(work.attempt, work.selection, work.readouts, work.details)
-        audits = self._audits(work.selection, losses) if work.look else ()
+        audits: tuple[Audit, ...] = ()
+        if work.look:
+            audits = audits_of(self._config, self._goal, work, self._history, work.selection, losses, self._backend)
         decision = self._judge(work.selection, correct, audits)
         work.details.update(metrics_after(work.details, work.selection, losses, correct, self._history, self._goal))
         calibration = self._history.calibration()
@@ -363,42 +345,6 @@ class CampaignLoop:
         self._store.commit(work.number, record)
         return self._after_commit(record)
 
-    def _bound(self, selection: Selection, losses: NDArray[np.float64]) -> Bound:
-        """What the random rows of the batch say of the screen before it."""
-        if not self._goal.has_losses or "group_sizes" not in self._round.details:
-            return None, None
-        scored = selection.scored
-        is_random, groups = selection.roles == _RANDOM, self._goal.groups(scored.prediction)
-        # By a random key: betting needs a random order, and these rows lie in file order.
-        order = np.argsort(tie_keys(self._seed("order"), scored.rows))
-        samples = [
-            RandomSample(size, losses[order][(is_random & (groups == group))[order]])
-            for group, size in enumerate(self._round.details["group_sizes"])
-        ]
-        counts = self._history.counts(tuple(self._round.details["group_sizes"]))
-        return random_bound(self._goal, counts, samples, self._config.stopping.delta)
-
-    def _audits(self, selection: Selection, losses: NDArray[np.float64]) -> tuple[Audit, ...]:
-        """The audit of each group of the look: rows of the batch, or the reserve."""
-        scored, is_audit = selection.scored, selection.roles == _AUDIT
-        if self._config.stopping.rule == "reserved":
-            scored = self._backend.look_up(str(self._round.frozen), self._sets.reserve)
-            losses = self._goal.losses(scored.prediction, self._history.labels_of(scored.rows))
-            is_audit = np.ones(len(losses), np.bool_)
-        groups = self._goal.groups(scored.prediction)
-        audits = []
-        for plan in self._round.look:
-            inside = is_audit & (groups == plan.group)
-            request = RankRequest(
-                directory=str(self._round.frozen),
-                group=plan.group,
-                rows=scored.rows[inside],
-                uncertainty=scored.uncertainty[inside],
-                tie_seed=self._seed("tie"),
-            )
-            audits.append(Audit(self._backend.count_ranks(request), losses[inside]))
-        return tuple(audits)
-
     def _judge(self, selection: Selection, correct: NDArray[np.bool_], audits: tuple[Audit, ...]) -> StopDecision:
         """What the bound actor says of the batch, which the history holds already."""
         n_batch, stopping = len(correct), self._config.stopping
@@ -408,21 +354,20 @@ class CampaignLoop:
             self._round.look = settled(self._round.look, self._goal, n_hits)
             is_last = stopping.reserve_audit and self._round.look[0].finish == "any"
             # A finish would be the next round.
-            wells = self._wells_for_a_look(is_last, self._round.number + 1)
+            wells = self._budget.look(is_last, self._round.number + 1)
             return self._backend.decide_look(self._round.look, audits, n_hits, wells)
         # Where right and wrong are not defined, or no model had spoken, no row is evidence.
         top = np.isfinite(selection.scored.prediction) & self._config.counts_errors & (selection.roles == _TOP)
-        n_measured, n_target = self._sets.n_measured, self._sets.n_target
         evidence = RoundEvidence(
             round=self._round.number,
-            n_target=n_target,
-            n_observed=n_measured,
+            n_target=self._sets.n_target,
+            n_observed=self._sets.n_measured,
             n_inference=self._sets.n_inference,
             n_batch=n_batch,
             n_top=int(top.sum()),
             n_top_correct=int((correct & top).sum()),
             n_finish=int((selection.roles == _FINISH).sum()),
-            rule_counts=rule_counts(stopping, n_measured, self._round.number + 1, n_target),
+            rule_counts=self._budget.rule_counts(self._round.number + 1),
         )
         return self._backend.decide(evidence)
 

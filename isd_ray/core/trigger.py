@@ -19,6 +19,8 @@ _FORGETTING = 4.0
 _GROWTH_PRIOR = (np.array([0.0, 0.0, 0.0, 1.0]), np.array([30.0, 3.0, 10.0, 1.0]))
 """Means and standard deviations of the coefficients of `_rank_features`. All but the last only keep a fit finite when
 all rows are right, or all wrong; the last says that errors fall about as fast as the training set grows."""
+_LEVEL_ERRORS = 6.0
+"""Errors of random rows that the fit's own level counts for."""
 _TREND_BATCHES = 8
 """Batches from which the shape of the error rate over ranks is learnt."""
 _TREND_DECAY = 0.7
@@ -197,18 +199,24 @@ def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats
 def _rates_by_growth(
     batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_batch: int
 ) -> tuple[_Floats, float]:
-    """Error rates at relative ranks u, by one regression over all batches and their ages; no further factor.
+    """Error rates at relative ranks u, by one regression over all batches and their ages, and a factor for their level.
 
     Age is the growth of the observation set since, log(n_observed now / then): errors fall with the size of the
-    training set rather than with the number of rounds. Older batches weigh less.
+    training set rather than with the number of rounds. Older batches weigh less. Most rows are of the acquired top, so
+    far behind it the fit is a guess: the factor is what random rows had of errors, to what the fit says of them,
+    drawn towards 1.
     """
     ranks = np.concatenate([_relative_rank(batch) for batch in batches])
     loss = np.concatenate([batch.loss for batch in batches])
     # A batch more on both sides, so that the first rounds of a campaign are not ages apart.
     growth = [math.log((n_observed + n_batch) / (batch.n_observed + n_batch)) for batch in batches]
     age = np.repeat(growth, [len(batch.loss) for batch in batches])
-    coefficients = _logistic_fit(_rank_features(ranks, age), loss, np.exp(-_FORGETTING * age), _GROWTH_PRIOR)
-    return _sigmoid(_rank_features(u, np.zeros(len(u))) @ coefficients), 1.0
+    weights = np.exp(-_FORGETTING * age)
+    coefficients = _logistic_fit(_rank_features(ranks, age), loss, weights, _GROWTH_PRIOR)
+    counted = weights * np.concatenate([batch.is_random for batch in batches])
+    fitted = _sigmoid(_rank_features(ranks, age) @ coefficients)
+    level = (counted @ loss + _LEVEL_ERRORS) / (counted @ fitted + _LEVEL_ERRORS)
+    return _sigmoid(_rank_features(u, np.zeros(len(u))) @ coefficients), float(level)
 
 
 def forecast_platt(

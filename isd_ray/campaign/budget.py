@@ -1,0 +1,45 @@
+"""How many compounds the next step may take."""
+
+from __future__ import annotations
+
+from isd_ray.config import CampaignConfig
+from isd_ray.core.conditions import affordable, rule_counts
+from isd_ray.core.sets import TargetSets
+from isd_ray.core.stopping import kept_wells, reserved_rows
+
+
+class Budget:
+    """The wells that a campaign's limits leave, by what its sets hold already.
+
+    Parameters
+    ----------
+    config, sets:
+        The campaign, and its sets, which change under it.
+    """
+
+    def __init__(self, config: CampaignConfig, sets: TargetSets) -> None:
+        self._config = config
+        self._sets = sets
+        self._kept = kept_wells(config.stopping, sets.n_target)
+        self.n_reserve = reserved_rows(config.stopping, sets.n_target)
+
+    def batch(self, rounds: int) -> int:
+        """Rows of the acquisition batch after so many rounds; of the first one without its reserve."""
+        wanted, kept = self._config.acquisition.batch_size, self._kept
+        if not self._sets.n_measured:
+            wanted, kept = self._config.initial_size, kept + self.n_reserve
+        return max(0, min(wanted, self._affordable(rounds) - kept, self._sets.n_inference))
+
+    def look(self, is_last: bool, rounds: int) -> int:
+        """Wells that a look, or its finish, may take after so many rounds.
+
+        The last look takes those kept for it, in rounds beyond the others.
+        """
+        return self._affordable(0) if is_last else max(0, self._affordable(rounds) - self._kept)
+
+    def rule_counts(self, rounds: int) -> bool:
+        """Whether a yes of the stopping rule would end the screen after so many rounds."""
+        return rule_counts(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target)
+
+    def _affordable(self, rounds: int) -> int:
+        return affordable(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target)

@@ -1,0 +1,77 @@
+"""What a measured batch says: its random rows of the screen before it, its audit of the frozen model."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.history import History
+from isd_ray.campaign.record import Bound
+from isd_ray.campaign.selection import Selection
+from isd_ray.campaign.work import RoundWork
+from isd_ray.config import CampaignConfig
+from isd_ray.core.goals import Goal
+from isd_ray.core.seeding import derive_seed, tie_keys
+from isd_ray.core.stopping import Audit, RandomSample, random_bound
+from isd_ray.messages import ROLES, RankRequest
+
+_RANDOM, _AUDIT = map(ROLES.index, ("random", "audit"))
+
+
+def bound_by_random_rows(
+    config: CampaignConfig, goal: Goal, work: RoundWork, history: History, losses: NDArray[np.float64]
+) -> Bound:
+    """What the random rows of the batch say of the screen before it, which the history still holds.
+
+    Parameters
+    ----------
+    losses:
+        float64 (n,): of the batch.
+    """
+    if not goal.has_losses or work.selection is None or "group_sizes" not in work.details:
+        return None, None
+    scored, sizes = work.selection.scored, tuple(work.details["group_sizes"])
+    is_random, groups = work.selection.roles == _RANDOM, goal.groups(scored.prediction)
+    # By a random key: betting needs a random order, and these rows lie in file order.
+    order = np.argsort(tie_keys(derive_seed(config.seed, "order", work.number), scored.rows))
+    samples = [
+        RandomSample(size, losses[order][(is_random & (groups == group))[order]]) for group, size in enumerate(sizes)
+    ]
+    return random_bound(goal, history.counts(sizes), samples, config.stopping.delta)
+
+
+def audits_of(
+    config: CampaignConfig,
+    goal: Goal,
+    work: RoundWork,
+    history: History,
+    selection: Selection,
+    losses: NDArray[np.float64],
+    backend: Backend,
+) -> tuple[Audit, ...]:
+    """The audit of each group of the round's look: rows of the batch, or the reserve.
+
+    Parameters
+    ----------
+    selection, losses:
+        The batch, and the losses of its predictions.
+    """
+    scored, is_audit = selection.scored, selection.roles == _AUDIT
+    if config.stopping.rule == "reserved":
+        scored = backend.look_up(str(work.frozen), history.sets.reserve)
+        losses = goal.losses(scored.prediction, history.labels_of(scored.rows))
+        is_audit = np.ones(len(losses), np.bool_)
+    groups = goal.groups(scored.prediction)
+    audits = []
+    for plan in work.look:
+        inside = is_audit & (groups == plan.group)
+        request = RankRequest(
+            directory=str(work.frozen),
+            group=plan.group,
+            rows=scored.rows[inside],
+            uncertainty=scored.uncertainty[inside],
+            tie_seed=derive_seed(config.seed, "tie", work.number),
+        )
+        audits.append(Audit(backend.count_ranks(request), losses[inside]))
+    return tuple(audits)
