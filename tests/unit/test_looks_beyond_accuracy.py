@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,10 +52,10 @@ CASES = {
     },
     "balanced_accuracy": {
         "model": LONGER,
-        "stopping": {"rule": "certify", "quantity": "balanced_accuracy", "gamma": 0.8},
+        "stopping": {"rule": "certify", "quantity": "balanced_accuracy", "gamma": 0.82},
     },
-    "mae": {**VALUES, "stopping": {"rule": "certify", "quantity": "mae", "max_loss": 4.0, "loss_clip": 20.0}},
-    "mse": {**VALUES, "stopping": {"rule": "certify", "quantity": "mse", "max_loss": 60.0, "loss_clip": 20.0}},
+    "mae": {**VALUES, "stopping": {"rule": "certify", "quantity": "mae", "max_loss": 5.0, "loss_clip": 20.0}},
+    "mse": {**VALUES, "stopping": {"rule": "certify", "quantity": "mse", "max_loss": 80.0, "loss_clip": 20.0}},
     "reserved": {"stopping": {"rule": "reserved", "gamma": 0.8}},
     "reserved_finish": {"model": LONGER, "stopping": {"rule": "reserved", "gamma": 0.85}},
 }
@@ -216,7 +217,8 @@ def test_the_cases_are_no_easy_ones(screens):
     for name in CASES:
         groups = screens(name).certificate["audit"]["groups"]
         assert any(group["n_errors"] > 2 for group in groups), name
-        assert all(group["allowed"] < group["n_inference"] / 2 or name == "mae" for group in groups), name
+        share = 0.6 if name in ("mae", "mse") else 0.5
+        assert all(group["allowed"] < share * group["n_inference"] for group in groups), name
     assert screens("recall").look["n_finish"] > 0
     assert screens("reserved_finish").look["n_finish"] > 0
 
@@ -319,10 +321,10 @@ def test_a_balanced_accuracy_follows_from_the_frozen_predictions_and_the_readout
     true_hits = n_hits + int((prediction == 1.0).sum()) - false_hits
     true_others = n_others + int((prediction == 0.0).sum()) - missed
     proven = Fraction(true_hits, true_hits + missed) + Fraction(true_others, true_others + false_hits)
-    assert proven / 2 >= Fraction("0.8")
+    assert proven / 2 >= Fraction("0.82")
 
 
-@pytest.mark.parametrize(("name", "unit", "power", "level"), [("mae", 20.0, 1, 4.0), ("mse", 400.0, 2, 60.0)])
+@pytest.mark.parametrize(("name", "unit", "power", "level"), [("mae", 20.0, 1, 5.0), ("mse", 400.0, 2, 80.0)])
 def test_a_mean_loss_follows_from_the_frozen_predictions_and_the_readouts(name, unit, power, level, screens):
     """Betting by plain code, in the order of drawing."""
     screen = screens(name)
@@ -602,7 +604,7 @@ def test_a_finish_is_not_measured_in_a_round_beyond_the_last(make_config, tmp_pa
     """The look of the third round passes, but its finish would be a fourth."""
     result = simulate(make_config(stopping={"rule": "certify", "gamma": 0.8, "max_rounds": 3}), tmp_path / "run")
     rounds = result.rounds.to_pylist()
-    assert "the finish of 15 is beyond the budget of 0" in rounds[2]["reason"]
+    assert re.search(r"the finish of \d+ is beyond the budget of 0", rounds[2]["reason"])
     assert sum(row["n_batch"] > 0 for row in rounds) == 3
     assert result.summary["claim"] == "NOT CERTIFIED"
     assert result.summary["needed"]["finish"] + result.summary["needed"]["audit"] > 0
