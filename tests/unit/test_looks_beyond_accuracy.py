@@ -44,6 +44,7 @@ VALUES = {
 CASES = {
     "recall": {
         "model": LONGER,
+        "acquisition": {"batch_size": 90},
         "stopping": {"rule": "certify", "quantity": "recall", "gamma": 0.8, "positive": "BBB-"},
     },
     "precision": {
@@ -357,17 +358,17 @@ def test_a_mean_loss_follows_from_the_frozen_predictions_and_the_readouts(name, 
 def test_between_looks_the_random_rows_of_each_group_bound_the_claim(name, screens):
     screen = screens(name)
     goal = Goal.of(screen.config, ("BBB+", "BBB-") if name == "recall" else ())
-    row = screen.rounds[2]
-    batch, sizes = screen.batch(2), screen.released(2)["group_sizes"]
+    row = screen.rounds[1]
+    batch, sizes = screen.batch(1), screen.released(1)["group_sizes"]
     batch = batch.filter(pa.compute.equal(batch["role"], "random")).to_pylist()
-    batch.sort(key=lambda line: tie_keys(derive_seed(0, "order", 2), np.array([line["row"]]))[0])
-    assert (len(batch), sum(sizes)) == (12, row["n_inference"])
+    batch.sort(key=lambda line: tie_keys(derive_seed(0, "order", 1), np.array([line["row"]]))[0])
+    assert (len(batch), sum(sizes)) == (screen.config.acquisition.batch_size / 10, row["n_inference"])
     samples = []
     for group, n in enumerate(sizes):
         inside = [line for line in batch if name == "mae" or (line["prediction"] == 1.0) == group]
         error = np.array([abs(line["prediction"] - screen.truth[line["row"]]) for line in inside])
         samples.append(RandomSample(n, np.minimum(error / (20.0 if name == "mae" else 1.0), 1.0)))
-    n_hits = int(screen.truth[screen.measured_before(2)].sum()) if name == "recall" else 0
+    n_hits = int(screen.truth[screen.measured_before(1)].sum()) if name == "recall" else 0
     counts = ScreenCounts(N, n_hits, row["n_observed"] - n_hits, tuple(sizes))
     at_most, (low, high) = random_bound(goal, counts, samples, 0.05)
     assert (row["system_bound"], row["interval_low"], row["interval_high"]) == (at_most, low, high)
