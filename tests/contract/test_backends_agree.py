@@ -43,15 +43,17 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
 
 
 @pytest.mark.parametrize(
-    ("screen", "stopping"),
+    ("screen", "batch_size", "stopping"),
     [
-        ("recall", {"rule": "certify", "quantity": "recall", "gamma": 0.8, "positive": "BBB-"}),
-        ("reserved", {"rule": "reserved", "gamma": 0.85}),
+        ("recall", 90, {"rule": "certify", "quantity": "recall", "gamma": 0.8, "positive": "BBB-"}),
+        ("reserved", 120, {"rule": "reserved", "gamma": 0.85}),
     ],
 )
-def test_looks_at_groups_and_reserves_are_the_same_on_ray(screen, stopping, make_config, ray_cluster, tmp_path):
+def test_looks_at_groups_and_reserves_are_the_same_on_ray(
+    screen, batch_size, stopping, make_config, ray_cluster, tmp_path
+):
     """Predicted hits, audits of the predicted negatives, ranks in a group, and a finish, by three scorers."""
-    changes = {"model": {"epochs": 12}, "stopping": stopping}
+    changes = {"model": {"epochs": 12}, "acquisition": {"batch_size": batch_size}, "stopping": stopping}
     local = simulate(make_config(**changes), tmp_path / "local")
     ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
     roles = {role for batch in batches(local.path) for role in batch["role"].to_pylist()}
