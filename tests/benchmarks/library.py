@@ -5,12 +5,12 @@
 CPU time is that of the whole process tree, from its start to its end, imports included; the build uses all its
 processes. Bare RDKit parses, standardises, writes canonical SMILES and makes fingerprints in one loop, and keeps
 nothing; it runs in as many processes as the build, each with its share of the molecules, since the same work takes more
-CPU time on cores that share a cache, or are threads of one core, with busy neighbours. It is measured twice: with the
-fragment and charge steps only where they change something, as the build does them (`isd_ray.chem.smiles`), and with
-every step for every molecule. Memory is the unique set size of the building
-process: the slope of a line through it while the library grows (constants do not count), and its peak; there a stand-in
-replaces the chemistry, which other processes do. CPU times are the least of several repeats in turn, since other
-processes on the machine make them longer, never shorter.
+CPU time on cores with busy neighbours. It is measured twice: with the fragment and charge steps only where they change
+something, as the build does them (`isd_ray.chem.smiles`), and with every step for every molecule. CPU times are the
+least of several repeats in turn, since other programs on the machine make them longer, never shorter.
+
+Memory is the unique set size of the building process: the slope of a line through it while the library grows (constants
+do not count), and its peak; there a stand-in replaces the chemistry, which other processes do.
 """
 
 from __future__ import annotations
