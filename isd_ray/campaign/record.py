@@ -203,7 +203,9 @@ def metrics_after(
         remaining = np.array(details["group_losses"]) - np.bincount(groups, losses, goal.n_groups)
         # Sums of fractional losses leave a rounding error behind.
         after["left_losses"] = np.maximum(remaining, 0.0).tolist()
-        after["delivered_value"] = goal.value(history.counts(tuple(left.tolist())), tuple(after["left_losses"]))
+        counts, losses_left = history.counts(tuple(left.tolist())), tuple(after["left_losses"])
+        after["delivered_value"] = goal.value(counts, losses_left)
+        after["left_met"] = goal.is_met(counts, losses_left)
     return after
 
 
@@ -220,6 +222,7 @@ def metrics_of_finish(record: Mapping[str, Any], n_target: int) -> dict[str, Any
     if "left_losses" in record:
         metrics["group_losses"] = record["left_losses"]
         metrics["system_value"] = record["delivered_value"]
+        metrics["goal_met"] = record["left_met"]
     return metrics
 
 

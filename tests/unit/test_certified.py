@@ -67,6 +67,13 @@ def test_a_certified_screen_says_so_everywhere(screen):
     assert certificate["certificate_id"] in (screen.path / "report.html").read_text()
 
 
+def test_every_round_with_a_model_knows_whether_its_claim_was_true(screen):
+    rounds = screen.rounds.to_pylist()
+    assert rounds[0]["goal_met"] is None
+    assert [row["goal_met"] for row in rounds[1:]] == [row["system_accuracy"] > 0.8 for row in rounds[1:]]
+    assert screen.summary["oracle_fraction"] == min(row["fraction_acquired"] for row in rounds if row["goal_met"])
+
+
 def test_the_audit_is_a_seeded_uniform_draw_from_the_inference_set(screen, look):
     plan = json.loads((attempt(screen, look["round"]) / "plan.json").read_text())
     certificate = json.loads((screen.path / "certificate.json").read_text())
