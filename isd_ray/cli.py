@@ -288,16 +288,14 @@ def certificate_show(
 
 
 def _print_library(library: Library, as_json: bool) -> None:
+    from isd_ray.report.tables import two_columns
+
     info = asdict(library.info())
     if as_json:
         _print_json(info)
         return
-    table = Table(title=f"Library {info['path']}", show_header=False, title_justify="left")
-    table.add_column()
-    table.add_column(overflow="fold")
-    for key, value in info.items():
-        table.add_row(key, json.dumps(value) if isinstance(value, (dict, list)) else str(value))
-    out_console.print(table)
+    lines = [(key, json.dumps(value) if isinstance(value, (dict, list)) else str(value)) for key, value in info.items()]
+    out_console.print(two_columns(f"Library {info['path']}", lines))
 
 
 def _print_json(value: dict[str, Any]) -> None:
@@ -314,4 +312,4 @@ def _watched(work: Callable[[Watcher], T], name: str, gamma: float | None = None
 
 
 def _goal(campaign: CampaignConfig) -> float | None:
-    return None if campaign.stopping.rule == "none" else campaign.stopping.gamma
+    return None if campaign.stopping.rule == "none" else campaign.stopping.level

@@ -350,6 +350,11 @@ class StoppingConfig(Section):
     """Simulation only: note the stop and go on to the end of the budget."""
 
     @property
+    def level(self) -> float:
+        """What the claimed quantity is held against: `gamma`, or `max_loss`."""
+        return self.gamma if self.max_loss is None else self.max_loss
+
+    @property
     def condition(self) -> Condition:
         """What ends the screen: `any_of` or `all_of`, or the rule, and the limits."""
         limits: dict[str, Any] = {
@@ -503,10 +508,12 @@ class CampaignConfig(Section):
                     f"stopping.rule={stopping.rule!r} on a regression needs stopping.tolerance (unit of the label), or "
                     "quantity = 'mae' or 'mse'"
                 )
-            if self.simulation.random_baseline and self.stopping.tolerance is None:
+            if self.simulation.random_baseline and stopping.tolerance is None:
                 raise ValueError("simulation.random_baseline on a regression needs stopping.tolerance")
         elif self.stopping.tolerance is not None or self.stopping.quantity in LOSS_QUANTITIES:
             raise ValueError("stopping.tolerance, mae and mse are for task='regression'; remove them")
+        if self.simulation.random_baseline and self.stopping.quantity != "accuracy":
+            raise ValueError("simulation.random_baseline compares accuracies; remove it, or use quantity = 'accuracy'")
         if self.validation.source == "external" and not (self.validation.file or self.library.split):
             raise ValueError("validation.source='external' needs validation.file or [library.split]")
         on_gpu = bool(self.compute.trainer_gpus or self.compute.scorer_gpus)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import HIT_QUANTITIES, CampaignConfig
 from isd_ray.data.hybrid import amend_hybrid_part
 from isd_ray.errors import LabelError
@@ -45,16 +46,17 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """What an amendment did: readouts that changed, and whether the certificate was withdrawn by it."""
+    """What an amendment did: how many readouts it changed, and whether the campaign's certificate is withdrawn now."""
 
     n_changed: int
     withdrawn: bool
 
 
 def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) -> Amended:
-    """Put an amendment on record, correct the hybrid screen, and withdraw the certificate if it rests on old readouts.
+    """Put an amendment on record, and let certificate and hybrid screen follow (`settle_amendments`).
 
-    Earlier decisions stay as they were taken. Models fitted from now on use the corrected readouts.
+    Earlier decisions stay as they were taken. Models fitted from now on use the corrected readouts. The same amendment
+    again changes nothing, and ends one that was cut off.
 
     Raises
     ------
@@ -72,28 +74,32 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
             str(store.path),
             "remove them from the file",
         )
-    changed = np.array(
-        [
-            before[row] != (label, None if np.isnan(value) else value)
-            for row, label, value in zip(
-                amendment.rows.tolist(), amendment.labels.tolist(), amendment.values.tolist(), strict=True
-            )
-        ],
-        dtype=np.bool_,
-    )
-    rows, labels, values = amendment.rows[changed], amendment.labels[changed], amendment.values[changed]
-    if not len(rows):
-        return Amended(0, False)
-    lines = zip(rows.tolist(), labels.tolist(), [None if np.isnan(v) else v for v in values.tolist()], strict=True)
-    number = store.amend([{"row": r, "label": y, "value": v} for r, y, v in lines], amendment.reason)
-    certificate = store.certificate()
-    touched = certificate is not None and bool(np.isin(rows, certified_rows(store)).any())
-    withdrawn = touched and store.withdraw(
-        f"amendment {number} corrected {len(rows)} readouts that it may rest on: {amendment.reason}"
-    )
+    values = [None if np.isnan(value) else value for value in amendment.values.tolist()]
+    readouts = zip(amendment.rows.tolist(), amendment.labels.tolist(), values, strict=True)
+    changed = [{"row": row, "label": y, "value": value} for row, y, value in readouts if before[row] != (y, value)]
+    if changed:
+        store.amend(changed, amendment.reason)
+    settle_amendments(store, classes)
+    return Amended(len(changed), store.withdrawn() is not None)
+
+
+def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
+    """Withdraw a certificate that rests on a readout corrected since its look, and correct the hybrid screen.
+
+    Nothing is done twice: it may be repeated after a crash, and does nothing in a campaign without amendments.
+    """
+    amended = store.amended()
+    if not amended:
+        return
+    if store.certificate() is not None:
+        since = _certified_look(store)["n_amendments"]
+        touched = np.intersect1d(list(store.amended(since)), certified_rows(store))
+        if len(touched):
+            reasons = "; ".join(store.amendment_reasons(since))
+            store.withdraw(f"{len(touched)} readouts that it rests on were corrected ({reasons})")
+    withdrawn = store.withdrawn() is not None
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
-        amend_hybrid_part(file, rows, labels, values, classes, withdrawn)
-    return Amended(len(rows), withdrawn)
+        amend_hybrid_part(file, amended, classes, withdrawn)
 
 
 def measured_readouts(store: CampaignStore) -> dict[int, tuple[float, float | None]]:
@@ -116,13 +122,12 @@ def certified_rows(store: CampaignStore) -> Rows:
     rounds = [files for files in store.rounds() if files.committed is not None]
     if config.stopping.quantity in HIT_QUANTITIES:
         return np.concatenate([files.read_batch()["row"].to_numpy() for files in rounds])
-    if config.stopping.rule == "reserved":
-        return _with_role(rounds[0], "reserve")
-    look = next(files for files in reversed(rounds) if files.committed and files.committed["look"])
-    return _with_role(look, "audit")
-
-
-def _with_role(files: RoundFiles, role: str) -> Rows:
-    batch: pa.Table = files.read_batch()
-    rows: Rows = batch.filter(pc.equal(batch["role"], role))["row"].to_numpy()
+    is_reserved = config.stopping.rule == "reserved"
+    batch: pa.Table = rounds[0 if is_reserved else _certified_look(store)["round"]].read_batch()
+    rows: Rows = batch.filter(pc.equal(batch["role"], "reserve" if is_reserved else "audit"))["row"].to_numpy()
     return rows
+
+
+def _certified_look(store: CampaignStore) -> Mapping[str, Any]:
+    """The record of the round whose look the certificate rests on."""
+    return next(files.committed for files in reversed(store.rounds()) if files.committed and files.committed["look"])

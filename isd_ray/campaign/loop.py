@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.campaign.amend import settle_amendments
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import batch_table, selection_of
 from isd_ray.campaign.budget import Budget
@@ -91,6 +92,7 @@ class CampaignLoop:
         self._history = History(self._goal, library.n_rows)
         self._sets = self._history.sets
         self._budget = Budget(config, self._sets)
+        self._n_amendments, self._amended = store.n_amendments, store.amended()
         self._warnings: list[str] = []
         self._state = LoopState.FIT
         self._round = RoundWork(0, time.perf_counter())
@@ -321,7 +323,7 @@ class CampaignLoop:
         audits: tuple[Audit, ...] = ()
         if work.look:
             audits = audits_of(self._config, self._goal, work, self._history, work.selection, losses, self._backend)
-        decision = self._judge(work.selection, correct, audits)
+        decision = self._judge(work.selection, work.readouts, correct, audits)
         work.details.update(metrics_after(work.details, work.selection, losses, correct, self._history, self._goal))
         calibration = self._history.calibration()
         if calibration.raised:
@@ -338,6 +340,7 @@ class CampaignLoop:
             "n_inference": self._sets.n_target - n_before,
             "fraction_acquired": n_before / self._sets.n_target,
             "n_acquired": self._sets.n_measured,
+            "n_amendments": self._n_amendments,
             "calibration_pvalue": calibration.pvalue,
             "calibration_alarm": calibration.raised,
             "round_seconds": time.perf_counter() - work.started,
@@ -345,11 +348,13 @@ class CampaignLoop:
         self._store.commit(work.number, record)
         return self._after_commit(record)
 
-    def _judge(self, selection: Selection, correct: NDArray[np.bool_], audits: tuple[Audit, ...]) -> StopDecision:
+    def _judge(
+        self, selection: Selection, readouts: Readouts, correct: NDArray[np.bool_], audits: tuple[Audit, ...]
+    ) -> StopDecision:
         """What the bound actor says of the batch, which the history holds already."""
         n_batch, stopping = len(correct), self._config.stopping
         if self._round.look:
-            audited = self._history.labels_of(selection.scored.rows[selection.roles == _AUDIT])
+            audited = readouts.labels[selection.roles == _AUDIT]
             n_hits = self._history.n_hits - int(self._goal.hits(audited).sum())
             self._round.look = settled(self._round.look, self._goal, n_hits)
             is_last = stopping.reserve_audit and self._round.look[0].finish == "any"
@@ -431,6 +436,7 @@ class CampaignLoop:
             hybrid_dir=str(self._store.hybrid_dir),
         )
         self._backend.write_hybrid(request)
+        settle_amendments(self._store, self._classes)
         self._store.mark_delivered(
             {
                 "round": self._round.number,
@@ -456,7 +462,7 @@ class CampaignLoop:
             return
         readouts = self._store.read_readouts(files.committed["readouts_sha256"])
         told = Readouts(readouts["label"].to_numpy(), readouts["value"].to_numpy())
-        told = with_amendments(told, work.selection.scored.rows, self._store.amended())
+        told = with_amendments(told, work.selection.scored.rows, self._amended)
         self._history.observe(work.attempt, work.selection, told, work.details)
         self._state = self._after_commit(dict(files.committed))
         if self._state is LoopState.DELIVER and self._store.is_delivered():

@@ -273,19 +273,31 @@ class CampaignStore:
     def amend(self, readouts: Sequence[Mapping[str, Any]], reason: str) -> int:
         """Put corrected readouts (row, label, value) on record for ever; returns the number of the amendment."""
         content = canonical_json({"reason": reason, "readouts": [dict(readout) for readout in readouts]})
-        number = len(self._amendments())
+        number = self.n_amendments
         while not put_if_absent(self.path / "amendments" / f"{number:06d}.json", content):
             number += 1
         self.append_event("amend", {"amendment": number, "n": len(readouts), "reason": reason})
         return number
 
-    def amended(self) -> dict[int, tuple[float, float | None]]:
-        """Label and value of every row that was corrected; of several corrections the last."""
+    @property
+    def n_amendments(self) -> int:
+        """Amendments on record."""
+        return len(self._amendments())
+
+    def amended(self, since: int = 0) -> dict[int, tuple[float, float | None]]:
+        """Label and value of every row corrected by amendment `since` or a later one; of several corrections the last.
+
+        The value is None where the readout is a class name.
+        """
         return {
             line["row"]: (line["label"], line["value"])
-            for file in self._amendments()
+            for file in self._amendments()[since:]
             for line in _read_json(file)["readouts"]
         }
+
+    def amendment_reasons(self, since: int = 0) -> list[str]:
+        """Why readouts were corrected, by amendment `since` and the later ones."""
+        return [_read_json(file)["reason"] for file in self._amendments()[since:]]
 
     def _amendments(self) -> list[Path]:
         return sorted((self.path / "amendments").glob("*.json"))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import CampaignConfig, Quantity
+from isd_ray.config import HIT_QUANTITIES, LOSS_QUANTITIES, CampaignConfig, Quantity
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.targets import (
     balanced_accuracy_allowances,
@@ -21,6 +20,15 @@ from isd_ray.core.targets import (
     recall_floor,
 )
 
+QUANTITY_NAMES: dict[Quantity, str] = {
+    "accuracy": "accuracy",
+    "recall": "recall of hits",
+    "precision": "precision of hits",
+    "balanced_accuracy": "balanced accuracy",
+    "mae": "mean absolute error",
+    "mse": "mean squared error",
+}
+"""What may be claimed, in words."""
 OTHERS, HITS = 0, 1
 """Groups of rows by what is predicted of them. Goals that know no hits have one group, 0."""
 
@@ -80,7 +88,7 @@ class Goal:
         stopping = config.stopping
         return cls(
             quantity=stopping.quantity,
-            level=stopping.gamma if stopping.max_loss is None else stopping.max_loss,
+            level=stopping.level,
             is_regression=config.task == "regression",
             tolerance=stopping.tolerance,
             clip=stopping.loss_clip,
@@ -90,7 +98,7 @@ class Goal:
     @property
     def knows_hits(self) -> bool:
         """Whether rows are told apart by a predicted hit."""
-        return self.quantity in ("recall", "precision", "balanced_accuracy")
+        return self.quantity in HIT_QUANTITIES
 
     @property
     def n_groups(self) -> int:
@@ -110,7 +118,7 @@ class Goal:
     @property
     def is_exact(self) -> bool:
         """Whether a loss is 0 or 1."""
-        return self.quantity not in ("mae", "mse")
+        return self.quantity not in LOSS_QUANTITIES
 
     @property
     def has_losses(self) -> bool:
@@ -209,16 +217,8 @@ class Goal:
     @property
     def name(self) -> str:
         """The claimed quantity in words."""
-        if self.quantity == "accuracy":
-            return "share within the tolerance" if self.is_regression else "accuracy"
-        names: dict[Literal["recall", "precision", "balanced_accuracy", "mae", "mse"], str] = {
-            "recall": "recall of hits",
-            "precision": "precision of hits",
-            "balanced_accuracy": "balanced accuracy",
-            "mae": "mean absolute error",
-            "mse": "mean squared error",
-        }
-        return names[self.quantity]
+        within = self.is_regression and self.quantity == "accuracy"
+        return "share within the tolerance" if within else QUANTITY_NAMES[self.quantity]
 
     @property
     def words(self) -> str:

@@ -40,11 +40,6 @@ class TargetSets:
         return self.n_target - self.n_measured
 
     @property
-    def n_scored(self) -> int:
-        """Rows that models predict: the inference set, and what is left of the reserve."""
-        return int(self._scored.sum())
-
-    @property
     def reserve(self) -> Rows:
         """Reserved rows that acquisition has not passed over, ascending."""
         return np.flatnonzero(self._scored & ~self._inference)

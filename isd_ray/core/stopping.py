@@ -193,7 +193,7 @@ class LookOutlook:
 
 
 def look_rule(config: StoppingConfig, batch_size: int) -> LookRule:
-    """The rule in force; with `reserve_audit` the last look of `certify` is kept for the end of the budget."""
+    """The rule in force; `paper` and `none`, whose only look comes at the end of a budget, look as `certify` does."""
     if config.rule == "pac":
         return LookRule.pac(config.delta, batch_size)
     if config.rule == "reserved":

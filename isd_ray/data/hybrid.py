@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,34 +76,33 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> No
 
 
 def amend_hybrid_part(
-    file: Path,
-    rows: NDArray[np.int64],
-    labels: NDArray[np.float64],
-    values: NDArray[np.float64],
-    classes: tuple[str, ...],
-    withdrawn: bool,
+    file: Path, amended: Mapping[int, tuple[float, float | None]], classes: tuple[str, ...], withdrawn: bool
 ) -> None:
     """Correct measured lines of one file, marked ``amended`` in `qc`; take a withdrawn certificate's id off all lines.
 
     Parameters
     ----------
-    rows, labels, values:
-        The corrected readouts, shape (n,); those of other files are left out.
+    amended:
+        Label and value by row; rows of other files are left out.
     """
     table = pq.read_table(file)
-    places = {row: place for place, row in enumerate(table["row"].to_pylist())}
-    columns = {name: table[name].to_pylist() for name in ("label", "value", "qc")}
-    names = _class_names(labels, classes)
-    for row, name, value in zip(rows.tolist(), names, values.tolist(), strict=True):
-        if (place := places.get(row)) is not None:
-            columns["label"][place], columns["qc"][place] = name, "amended"
-            columns["value"][place] = None if np.isnan(value) else value
+    places = np.flatnonzero(np.isin(table["row"].to_numpy(), list(amended)))
+    if len(places):
+        columns = {name: table[name].to_pylist() for name in ("label", "value", "qc")}
+        for place in places.tolist():
+            label, value = amended[table["row"][place].as_py()]
+            [columns["label"][place]] = _class_names(np.array([label]), classes)
+            columns["value"][place], columns["qc"][place] = value, "amended"
+        for name, cells in columns.items():
+            table = _with_column(table, name, pa.array(cells, HYBRID_SCHEMA.field(name).type))
     if withdrawn:
-        columns["certificate_id"] = [None] * table.num_rows
-    for name, cells in columns.items():
-        field = HYBRID_SCHEMA.field(name)
-        table = table.set_column(table.schema.get_field_index(name), field, pa.array(cells, field.type))
-    replace_table(table, file)
+        table = _with_column(table, "certificate_id", pa.nulls(table.num_rows, pa.string()))
+    if len(places) or withdrawn:
+        replace_table(table, file)
+
+
+def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), HYBRID_SCHEMA.field(name), values)
 
 
 def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:

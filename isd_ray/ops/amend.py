@@ -49,7 +49,7 @@ def amend_from_file(path: Path, file: Path, reason: str) -> Amended:
     amendment = Amendment(rows, ids, labels.labels[rows].astype(np.float64), labels.values[rows], reason)
     amended = amend(store, amendment, classes)
     summary_file = path / "summary.json"
-    if amended.n_changed and summary_file.is_file():
+    if summary_file.is_file():
         summary = json.loads(summary_file.read_bytes())
         summary["n_amended"] = len(store.amended())
         if (why := store.withdrawn()) is not None:

@@ -98,7 +98,8 @@ def compare(
         for agent, by_seed in results.items()
     }
     _write_rounds(results, root / "comparison.parquet")
-    gamma = config.stopping.gamma if config.stopping.rule != "none" else None
+    claims_accuracy = config.stopping.rule != "none" and config.stopping.quantity == "accuracy"
+    gamma = config.stopping.gamma if claims_accuracy else None
     (root / "comparison.png").write_bytes(comparison_figure(rounds, config.task, gamma))
     summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
     write_text(root / "summary.json", json.dumps(summary, indent=1) + "\n")

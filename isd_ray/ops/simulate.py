@@ -92,7 +92,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
         rounds = _read_rounds(path)
         goal = Goal.of(config, setup.labels.classes)
         last = store.rounds()[-1].committed or {}
-        certified = store.certificate() is not None
+        certified = store.certificate() is not None and store.withdrawn() is None
         summary = summarise(config, goal, rounds, setup.n_target, store.manifest, certified, last.get("needed"))
         if config.simulation.random_baseline:
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from isd_ray.core.outlay import CampaignPlan
+from isd_ray.report.tables import two_columns
 
 
 def duration(seconds: float) -> str:
@@ -44,9 +45,4 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
 
 def plan_table(plan: CampaignPlan, name: str) -> Table:
     """The plan as a table."""
-    table = Table(title=f"Plan of {name}", show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
-    for what, answer in plan_lines(plan):
-        table.add_row(what, answer)
-    return table
+    return two_columns(f"Plan of {name}", plan_lines(plan))

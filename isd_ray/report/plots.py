@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from isd_ray.report.words import QUANTITIES
+from isd_ray.config import Quantity
+from isd_ray.core.goals import QUANTITY_NAMES
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -63,7 +64,7 @@ def _series(rows: Rows, column: str) -> tuple[list[float], list[float]]:
     return [x for x, _ in points], [y for _, y in points]
 
 
-def rounds_figure(rows: Rows, quantity: str, goal: float | None) -> bytes:
+def rounds_figure(rows: Rows, quantity: Quantity, goal: float | None) -> bytes:
     """The claimed quantity and its bound by share acquired, as PNG; `goal` is drawn as a line."""
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -74,7 +75,7 @@ def rounds_figure(rows: Rows, quantity: str, goal: float | None) -> bytes:
         ("system_bound", "bound"),
     ]
     if quantity != "accuracy":
-        lines = [("system_value", f"true {QUANTITIES[quantity].lower()}"), ("system_bound", "bound by the random rows")]
+        lines = [("system_value", f"true {QUANTITY_NAMES[quantity]}"), ("system_bound", "bound by the random rows")]
     for index, (column, label) in enumerate(lines):
         x, y = _series(rows, column)
         if x:
@@ -82,7 +83,7 @@ def rounds_figure(rows: Rows, quantity: str, goal: float | None) -> bytes:
     if goal is not None:
         axes.axhline(goal, color="black", linestyle="--", linewidth=1, label=f"goal {goal:g}")
     _percent_axis(axes)
-    axes.set_ylabel(QUANTITIES[quantity].lower())
+    axes.set_ylabel(QUANTITY_NAMES[quantity])
     if axes.lines:
         axes.legend(fontsize="small")
     return _png(figure)

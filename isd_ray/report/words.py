@@ -7,15 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-QUANTITIES = {
-    "accuracy": "Accuracy",
-    "recall": "Recall of hits",
-    "precision": "Precision of hits",
-    "balanced_accuracy": "Balanced accuracy",
-    "mae": "Mean absolute error",
-    "mse": "Mean squared error",
-}
-"""Names of what a screen may claim."""
+from isd_ray.core.goals import QUANTITY_NAMES
+from isd_ray.report.tables import two_columns
 
 
 def _percent(value: float) -> str:
@@ -60,7 +53,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if summary["needed"] is not None:
         lines.append(("A certificate would have needed", _needed(summary["needed"])))
     if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
-        name = QUANTITIES[summary["quantity"]]
+        name = QUANTITY_NAMES[summary["quantity"]].capitalize()
         lines.append((f"{name}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
         lines.append(("Accuracy, true (the labels are known)", _percent(summary["system_accuracy"])))
@@ -81,9 +74,4 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """The summary as a table for the terminal."""
-    table = Table(title=f"Hybrid screen {summary['name']}", show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column()
-    for what, answer in summary_lines(summary):
-        table.add_row(what, answer)
-    return table
+    return two_columns(f"Hybrid screen {summary['name']}", summary_lines(summary))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def compare(library: Library, case: Case, bf16: bool) -> Line:
     def theirs(seed: int) -> None:
         losses["plain"].append(plain_fit(plain["train"], plain["held"], model, seed, CPU))
 
-    seconds = [[core_seconds(lambda: fit(seed)) for fit in (ours, theirs)] for seed in range(case.repeats)]  # noqa: B023
+    seconds = [[core_seconds(partial(fit, seed)) for fit in (ours, theirs)] for seed in range(case.repeats)]
     speeds = len(train) * case.epochs / np.min(seconds, axis=0)
     loss, plain_loss = float(np.mean(losses["ours"])), float(np.mean(losses["plain"]))
     same = "equal" if loss <= SAME_LOSS * plain_loss else "WORSE"

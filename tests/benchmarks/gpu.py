@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -119,6 +120,11 @@ def fitting_line(blocks: list[OnBits], batch_size: int, size: Size, placement: P
     return Line(f"fitting, batch {batch_size}", speed, plain_speed, speed / plain_speed, "rows/s")
 
 
+def take_steps(trainer: Stacked | InTurn, batch: object, n_steps: int) -> None:
+    for _ in range(n_steps):
+        trainer.step(batch)
+
+
 def stacking_line(blocks: list[OnBits], batch_size: int, size: Size, placement: Placement) -> Line:
     """Training steps of all members, by batched matrices or one after the other."""
     architecture = Architecture("on_bits", WIDTH, 2)
@@ -131,7 +137,7 @@ def stacking_line(blocks: list[OnBits], batch_size: int, size: Size, placement: 
         trainer = way(members, architecture, placement)
         batch = trainer.batch(parts, labels)
         losses.append(trainer.step(batch))
-        seconds = fastest(lambda: [trainer.step(batch) for _ in range(size.stacked_steps)], placement)  # noqa: B023
+        seconds = fastest(partial(take_steps, trainer, batch, size.stacked_steps), placement)
         speeds.append(MEMBERS * batch_size * size.stacked_steps / seconds)
     name = f"{MEMBERS} members stacked, batch {batch_size} (baseline: in turn)"
     note = f"first losses differ by at most {float((losses[0] - losses[1]).abs().max()):.1g}"

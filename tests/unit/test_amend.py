@@ -11,8 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
 from isd_ray.errors import LabelError
+from isd_ray.models import fit
 from isd_ray.ops.amend import amend_from_file
 from isd_ray.ops.simulate import simulate
 
@@ -44,7 +46,7 @@ def test_a_certificate_is_withdrawn_with_its_audit(screen, tmp_path):
         assert line == {**before[name], **changes, "certificate_id": None}
     summary = json.loads((screen.path / "summary.json").read_text())
     assert summary["certified"] is False
-    assert "plate 7 was read twice" in summary["claim"]
+    assert "3 readouts that it rests on were corrected (plate 7 was read twice)" in summary["claim"]
     assert "WITHDRAWN" in (screen.path / "report.html").read_text()
     shown = CliRunner().invoke(app, ["certificate", "show", str(screen.path)])
     assert "is WITHDRAWN" in str(shown.exception)
@@ -77,18 +79,71 @@ def test_the_hits_that_a_recall_counts_are_part_of_its_certificate(make_config, 
     assert amend_from_file(screen.path, file, "wrong lot").withdrawn is True
 
 
+def test_an_amendment_that_was_cut_off_is_ended_by_the_next(screen, tmp_path, monkeypatch):
+    """Killed after the correction was on record, before the certificate was withdrawn."""
+    file, corrected = corrections(screen, tmp_path, "audit")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignStore, "withdraw", killed)
+        with pytest.raises(KeyboardInterrupt):
+            amend_from_file(screen.path, file, "plate 7 was read twice")
+    again = amend_from_file(screen.path, file, "plate 7 was read twice")
+    assert (again.n_changed, again.withdrawn) == (0, True)
+    lines = {line["id"]: line for line in screen.hybrid.to_pylist()}
+    assert all(lines[name]["label"] == label for name, label in corrected.items())
+    assert {line["certificate_id"] for line in lines.values()} == {None}
+    assert json.loads((screen.path / "summary.json").read_text())["certified"] is False
+
+
+class StopAt(Watcher):
+    """Breaks off at a state of the loop, like a process that is killed there."""
+
+    def __init__(self, state: str, number: int | None = None) -> None:
+        self.state, self.number = state, number
+
+    def step(self, name, progress) -> None:
+        if progress.state == self.state and self.number in (None, progress.round):
+            raise KeyboardInterrupt
+
+
+def test_an_audit_corrected_between_its_look_and_the_delivery_certifies_nothing(make_config, screen, tmp_path):
+    config = make_config(stopping={"rule": "certify", "gamma": 0.8})
+    with pytest.raises(KeyboardInterrupt):
+        simulate(config, tmp_path / "cut", StopAt("deliver"))
+    file, corrected = corrections(screen, tmp_path, "audit")
+    assert amend_from_file(tmp_path / "cut", file, "plate 7 was read twice").n_changed == 3
+    resumed = simulate(config, tmp_path / "cut")
+    assert resumed.summary["certified"] is False
+    assert CampaignStore.open(resumed.path).withdrawn() is not None
+    lines = {line["id"]: line for line in resumed.hybrid.to_pylist()}
+    assert all(lines[name]["label"] == label and lines[name]["qc"] == "amended" for name, label in corrected.items())
+    assert {line["certificate_id"] for line in lines.values()} == {None}
+
+
+def test_a_reserve_corrected_before_its_look_is_judged_as_corrected(make_config, tmp_path):
+    config = make_config(stopping={"rule": "reserved", "gamma": 0.8})
+    with pytest.raises(KeyboardInterrupt):
+        simulate(config, tmp_path / "cut", StopAt("fit", 1))
+    batch = CampaignStore.open(tmp_path / "cut").rounds()[0].read_batch()
+    [name] = batch.filter(pc.equal(batch["role"], "reserve"))["id"].slice(0, 1).to_pylist()
+    told = CampaignStore.open(tmp_path / "cut").rounds()[0].committed["readouts_sha256"]
+    labels = CampaignStore.open(tmp_path / "cut").read_readouts(told)["label"].to_pylist()
+    before = labels[batch["id"].to_pylist().index(name)]
+    file = tmp_path / "fix.csv"
+    file.write_text(f"name,bbb\n{name},{['BBB-', 'BBB+'][int(before)]}\n")
+    assert amend_from_file(tmp_path / "cut", file, "mixed up").n_changed == 1
+    resumed = simulate(config, tmp_path / "cut")
+    assert resumed.summary["certified"] is True
+    assert CampaignStore.open(resumed.path).withdrawn() is None
+
+
 def test_a_campaign_that_goes_on_learns_from_the_correction(make_config, tmp_path, monkeypatch):
-    from isd_ray.campaign.watcher import Watcher
-    from isd_ray.models import fit
-
-    class Stop(Watcher):
-        def step(self, name, progress):
-            if progress.round == 2 and progress.state == "fit":
-                raise KeyboardInterrupt
-
     config = make_config()
     with pytest.raises(KeyboardInterrupt):
-        simulate(config, tmp_path / "run", Stop())
+        simulate(config, tmp_path / "run", StopAt("fit", 2))
     store = CampaignStore.open(tmp_path / "run")
     first = store.rounds()[0].read_batch()["id"].to_pylist()[0]
     [before] = [
