@@ -1,7 +1,7 @@
 """Cost of a scoring pass by rows and by scorers: ``python -m tests.benchmarks.scaling --library DIR``.
 
-One backend on Ray for each number of scorers; the inference set is the first rows of the library. `baseline` is what
-linear growth from the smallest set would cost, so a ratio of 1 is linear, and above 1 better than that.
+One backend on Ray for each number of scorers; the inference set is whole blocks, evenly spread over the library.
+`baseline` is what linear growth from the smallest set would cost, so a ratio of 1 is linear, and above 1 better.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ def main(arguments=None):
             with ray_session(config.compute):
                 backend = RayBackend(WorkerSpec(config, {"target": str(library.path)}, CLASSES), {})
                 # Once to map the files and to load the committee.
-                backend.score(request(library.n_rows, sizes[0], options.k), committee)
+                backend.score(request(library, sizes[0], options.k), committee)
                 for size in sizes:
                     start = time.perf_counter()
-                    backend.score(request(library.n_rows, size, options.k), committee)
+                    backend.score(request(library, size, options.k), committee)
                     seconds[scorers, size] = time.perf_counter() - start
                 backend.close()
     lines = []
@@ -84,8 +84,10 @@ def fitted(library, config):
     return Committee(committee_hash(members), members)
 
 
-def request(n_rows, size, k):
-    return ScoreRequest(1, k, 0, np.packbits(np.arange(n_rows) < size), np.empty(0, np.int64))
+def request(library, size, k):
+    blocks = np.linspace(0, library.n_blocks - 1, max(1, round(size / library.block_rows))).astype(np.int64)
+    inference = np.isin(np.arange(library.n_rows) // library.block_rows, blocks)
+    return ScoreRequest(1, k, 0, np.packbits(inference), np.empty(0, np.int64))
 
 
 if __name__ == "__main__":
