@@ -167,3 +167,17 @@ def test_classes_have_no_tolerance_and_no_mean_error(keys, make_config):
 def test_a_mean_squared_error_may_be_above_the_clip(make_config, regression):
     keys = {"rule": "certify", "quantity": "mse", "max_loss": 3.0, "loss_clip": 2.0}
     assert make_config(**{**regression, "stopping": keys}).stopping.max_loss == 3.0
+
+
+def test_a_random_baseline_compares_accuracies_only(make_config):
+    with pytest.raises(ConfigError, match="random_baseline compares accuracies"):
+        make_config(stopping={"rule": "certify", "quantity": "recall"}, simulation={"random_baseline": True})
+
+
+def test_what_is_shown_as_the_goal_is_what_is_claimed(make_config, regression):
+    from isd_ray.cli import _goal
+
+    mean_error = {"rule": "certify", "quantity": "mae", "max_loss": 4.0, "loss_clip": 20.0}
+    assert _goal(make_config(**{**regression, "stopping": mean_error})) == 4.0
+    assert _goal(make_config(stopping={"rule": "certify", "quantity": "recall", "gamma": 0.8})) == 0.8
+    assert _goal(make_config(stopping={"rule": "none"})) is None
