@@ -1,0 +1,55 @@
+"""The configuration of a campaign: pydantic models of the TOML file. Every default of isd_ray lives here, once."""
+
+from isd_ray.config.campaign import CampaignConfig
+from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
+from isd_ray.config.library import (
+    FEATURE_PRESETS,
+    DenseFeatures,
+    FeatureSpec,
+    Fingerprint,
+    LibraryConfig,
+    OnBitFeatures,
+    SplitConfig,
+)
+from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
+from isd_ray.config.section import Fraction, Section, Strings, Task
+from isd_ray.config.stopping import (
+    AUDITED_RULES,
+    DEFAULT_RANDOM_SHARE,
+    HIT_QUANTITIES,
+    LOSS_QUANTITIES,
+    Condition,
+    Quantity,
+    StoppingConfig,
+)
+
+__all__ = [
+    "AUDITED_RULES",
+    "DEFAULT_RANDOM_SHARE",
+    "FEATURE_PRESETS",
+    "HIT_QUANTITIES",
+    "LOSS_QUANTITIES",
+    "MODEL_PRESETS",
+    "AcquisitionConfig",
+    "CampaignConfig",
+    "ComputeConfig",
+    "Condition",
+    "DenseFeatures",
+    "FeatureSpec",
+    "Fingerprint",
+    "Fraction",
+    "HeldOutConfig",
+    "LabelsConfig",
+    "LibraryConfig",
+    "ModelConfig",
+    "OnBitFeatures",
+    "Quantity",
+    "Section",
+    "SimulationConfig",
+    "SplitConfig",
+    "StoppingConfig",
+    "Strings",
+    "Task",
+    "ValidationConfig",
+]

@@ -1,0 +1,93 @@
+"""A whole campaign."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
+from isd_ray.config.library import LibraryConfig
+from isd_ray.config.model import AcquisitionConfig, ModelConfig
+from isd_ray.config.section import Section, Task
+from isd_ray.config.stopping import AUDITED_RULES, DEFAULT_RANDOM_SHARE, HIT_QUANTITIES, LOSS_QUANTITIES, StoppingConfig
+
+
+class CampaignConfig(Section):
+    """A whole campaign: one TOML file."""
+
+    name: str = Field(default="screen", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    task: Task = "classification"
+    seed: int = Field(default=0, ge=0)
+    library: LibraryConfig
+    labels: LabelsConfig
+    validation: ValidationConfig = ValidationConfig()
+    test: HeldOutConfig = HeldOutConfig()
+    model: ModelConfig = ModelConfig()
+    acquisition: AcquisitionConfig
+    stopping: StoppingConfig = StoppingConfig()
+    compute: ComputeConfig = ComputeConfig()
+    simulation: SimulationConfig = SimulationConfig()
+
+    @classmethod
+    def from_toml(cls, path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+        """Read a campaign file; see `isd_ray.config_file.load_config`."""
+        from isd_ray.config_file import load_config
+
+        return load_config(path, overrides)
+
+    @property
+    def acquisition_name(self) -> str:
+        """The acquisition function in force."""
+        default = "least_confidence" if self.task == "classification" else "variance"
+        return self.acquisition.function or default
+
+    @property
+    def random_share(self) -> float:
+        """The random share in force."""
+        if self.acquisition.random_share is None:
+            return DEFAULT_RANDOM_SHARE if self.stopping.rule in AUDITED_RULES else 0.0
+        return self.acquisition.random_share
+
+    @property
+    def counts_errors(self) -> bool:
+        """Whether a prediction is right or wrong: always for classes, for values if there is a tolerance."""
+        return self.task == "classification" or self.stopping.tolerance is not None
+
+    @property
+    def initial_size(self) -> int:
+        """The size of the first batch in force."""
+        return self.acquisition.initial_size or self.acquisition.batch_size
+
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> CampaignConfig:
+        if self.task == "regression":
+            if self.labels.transform != "none" or self.labels.classes:
+                raise ValueError(
+                    "labels.transform and labels.classes make classes; remove them or use task='classification'"
+                )
+            stopping = self.stopping
+            if stopping.quantity in HIT_QUANTITIES or stopping.repeatability is not None:
+                raise ValueError("hits, their recall and repeatability are of classes; label values by a threshold")
+            judges = stopping.rule != "none" or stopping.reserve_audit
+            if judges and stopping.tolerance is None and stopping.max_loss is None:
+                raise ValueError(
+                    f"stopping.rule={stopping.rule!r} on a regression needs stopping.tolerance (unit of the label), or "
+                    "quantity = 'mae' or 'mse'"
+                )
+            if self.simulation.random_baseline and stopping.tolerance is None:
+                raise ValueError("simulation.random_baseline on a regression needs stopping.tolerance")
+        elif self.stopping.tolerance is not None or self.stopping.quantity in LOSS_QUANTITIES:
+            raise ValueError("stopping.tolerance, mae and mse are for task='regression'; remove them")
+        if self.simulation.random_baseline and self.stopping.quantity != "accuracy":
+            raise ValueError("simulation.random_baseline compares accuracies; remove it, or use quantity = 'accuracy'")
+        if self.validation.source == "external" and not (self.validation.file or self.library.split):
+            raise ValueError("validation.source='external' needs validation.file or [library.split]")
+        on_gpu = bool(self.compute.trainer_gpus or self.compute.scorer_gpus)
+        if self.compute.device == "cuda" and self.compute.backend == "ray" and not on_gpu:
+            raise ValueError("compute.device='cuda' on Ray needs trainer_gpus or scorer_gpus above 0")
+        if self.compute.device == "cpu" and on_gpu:
+            raise ValueError("compute.device='cpu' contradicts trainer_gpus or scorer_gpus above 0")
+        return self

@@ -1,0 +1,51 @@
+"""Workers, and extras of simulations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ByteSize, Field
+
+from isd_ray.config.section import Fraction, Section
+
+
+class ComputeConfig(Section):
+    """Where and with what the computation runs."""
+
+    backend: Literal["ray", "local"] = "ray"
+    address: str | None = None
+    """Address of a running Ray cluster, which also builds the library; default: an embedded Ray of its own. Never
+    attached to by accident."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = Field(default=1, ge=1)
+    """Torch threads of each actor; part of what makes a run repeatable, so stored with it."""
+    trainers: int = Field(default=1, ge=1)
+    scorers: int = Field(default=1, ge=1)
+    trainer_cpus: float = Field(default=1.0, ge=0.0)
+    trainer_gpus: float = Field(default=0.0, ge=0.0)
+    """GPUs of one trainer; a fraction shares a card."""
+    scorer_cpus: float = Field(default=1.0, ge=0.0)
+    scorer_gpus: float = Field(default=0.0, ge=0.0)
+    memory: ByteSize | None = None
+    """Memory the run may use on this machine, such as "8 GiB"; default: what is free at the start."""
+    object_store_memory: ByteSize = Field(default=ByteSize(512 << 20), ge=80 << 20)
+    """Object store of an embedded Ray."""
+    resident: ByteSize = ByteSize(0)
+    """Memory of each scorer for copies of the library's parts, such as "4 GiB"; the others are memory-mapped, which is
+    as fast where the library is on a local disk and fits into the page cache."""
+    start_timeout_s: float = Field(default=300.0, gt=0.0)
+    """Longest wait for an actor to be placed and started."""
+    call_timeout_s: float = Field(default=7200.0, gt=0.0)
+    """Longest wait for one fit or one shard."""
+    lost_actor_retries: int = Field(default=8, ge=0)
+    """Replacements of dead actors (lost nodes, preemption) in one phase before the run gives up."""
+
+
+class SimulationConfig(Section):
+    """Extras of a replay in which every label is known."""
+
+    random_baseline: bool = False
+    """Also run random acquisition until it is as accurate as the hybrid screen, to tell what was saved."""
+    baseline_fraction: Fraction = 0.1
+    """Batch of the random baseline, as a share of the target set."""

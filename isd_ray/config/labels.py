@@ -1,0 +1,51 @@
+"""Known labels and held-out sets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from isd_ray.config.section import Fraction, Section, Strings
+
+
+class LabelsConfig(Section):
+    """The label of each compound in a simulation, where all are known."""
+
+    column: str
+    source: str | None = None
+    """File with the labels; default: the library's source."""
+    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    id_column: str | None = None
+    """Default: the library's `id_column`."""
+    transform: Literal["none", "median", "threshold"] = "none"
+    """`median` and `threshold` turn a number into class 1 when it is above the cut, else 0."""
+    threshold: float | None = None
+    median_rows: Literal["all", "target"] = "all"
+    """Rows whose median is the cut: every labelled row, or those of the target set only."""
+    classes: Strings = ()
+    """Names of the classes in the order of their index; default: the sorted distinct values."""
+
+    @model_validator(mode="after")
+    def _threshold_goes_with_transform(self) -> LabelsConfig:
+        if (self.transform == "threshold") != (self.threshold is not None):
+            raise ValueError('`threshold` and transform = "threshold" go together; give both or neither')
+        return self
+
+
+class HeldOutConfig(Section):
+    """A labelled set outside the target set."""
+
+    file: str | None = None
+    """A separate labelled file with the columns of the library's source; default: the split's part, if there is one."""
+
+
+class ValidationConfig(HeldOutConfig):
+    """Rows that early stopping looks at."""
+
+    source: Literal["observed", "external"] = "observed"
+    """`observed`: taken out of the measured rows, so nothing is free. `external`: a labelled set as in the paper."""
+    fraction: Fraction = 0.1
+    min_rows: int = Field(default=50, ge=1)
+    fixed_epochs_below: int = Field(default=200, ge=2)
+    """With fewer observed rows nothing is held out and training runs all its epochs."""

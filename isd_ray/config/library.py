@@ -1,0 +1,155 @@
+"""The target library: sources, features, split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from isd_ray.config.section import Section, Strings
+
+
+class Fingerprint(Section):
+    """One RDKit fingerprint of a stack."""
+
+    kind: Literal["morgan", "atom_pair", "torsion", "rdkit_path"]
+    size: int = Field(default=2048, ge=64, le=1 << 20)
+    """Bits before counts are unfolded (fpSize)."""
+    radius: int = Field(default=2, ge=0, le=10)
+    """Morgan radius; 2 is ECFP4."""
+    max_path: int = Field(default=4, ge=1, le=10)
+    """Longest path in bonds of `rdkit_path`."""
+    count_levels: int = Field(default=1, ge=1, le=16)
+    """Morgan only: a bit seen n times also sets min(n, count_levels) thermometer bits. 1 means presence only."""
+
+    @property
+    def width(self) -> int:
+        """Columns this fingerprint takes in the vocabulary."""
+        return self.size * self.count_levels
+
+    @model_validator(mode="after")
+    def _counts_are_morgan(self) -> Fingerprint:
+        if self.count_levels > 1 and self.kind != "morgan":
+            raise ValueError(f"count_levels={self.count_levels} is only for kind = 'morgan'; remove it here")
+        return self
+
+
+class OnBitFeatures(Section):
+    """Stacked fingerprints in one vocabulary, stored as lists of set bits."""
+
+    kind: Literal["on_bits"] = "on_bits"
+    fingerprints: Annotated[tuple[Fingerprint, ...], Field(strict=False, min_length=1)]
+
+    @property
+    def width(self) -> int:
+        """Size of the vocabulary."""
+        return sum(fingerprint.width for fingerprint in self.fingerprints)
+
+
+class DenseFeatures(Section):
+    """Ready-made vectors in one column of a Parquet source: embeddings or flattened images."""
+
+    kind: Literal["dense"] = "dense"
+    column: str
+    """A binary (uint8) column, a list column or a fixed-size list column."""
+    width: int = Field(ge=1)
+    dtype: Literal["uint8", "float16", "float32"] = "float32"
+    scale: float = Field(default=1.0, gt=0.0)
+    """Values are multiplied by this before the first layer (1/255 for grey images)."""
+
+
+FeatureSpec = Annotated[OnBitFeatures | DenseFeatures, Field(discriminator="kind")]
+
+_MORGAN = {"kind": "morgan"}
+_MORGAN_COUNTS = {"kind": "morgan", "count_levels": 4}
+_TORSION = {"kind": "torsion"}
+_ATOM_PAIR = {"kind": "atom_pair"}
+_PATHS = {"kind": "rdkit_path"}
+FEATURE_PRESETS: dict[str, list[dict[str, Any]]] = {
+    "ecfp4": [_MORGAN],
+    "light": [_MORGAN_COUNTS, _TORSION],
+    "standard": [_MORGAN_COUNTS, _TORSION, _ATOM_PAIR],
+    "rich": [_MORGAN_COUNTS, _TORSION, _ATOM_PAIR, _PATHS],
+}
+"""Fingerprint stacks by name; `ecfp4` is the paper's."""
+
+
+class SplitConfig(Section):
+    """How the library is divided into the target set and held-out parts."""
+
+    column: str | None = None
+    """A column of the source that says which part a record belongs to; without it the split is random."""
+    target: Any = 0
+    """Value of `column` for the target set, or a list of values."""
+    validation: Any = 1
+    test: Any = 2
+    fractions: Annotated[tuple[float, ...], Field(strict=False, min_length=3, max_length=3)] = (0.80, 0.05, 0.15)
+    """Target, validation and test shares of a random split."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fractions_sum_to_one(self) -> SplitConfig:
+        if min(self.fractions) < 0 or self.fractions[0] == 0 or abs(sum(self.fractions) - 1) > 1e-9:
+            raise ValueError(f"fractions={list(self.fractions)} must be three shares that sum to 1, the first above 0")
+        return self
+
+
+class LibraryConfig(Section):
+    """Where the target library is, or how it is built."""
+
+    path: str | None = None
+    """Directory of the library; built there from `source` if absent. Default: `library/` in the run's folder. Or the
+    URI of a library that is there already: every node copies the parts it needs to its cache (`ISD_CACHE`)."""
+    source: str | Strings | None = None
+    """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
+    `package:NAME/FILE` is a file of an installed package."""
+    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    smiles_column: str | None = "smiles"
+    id_column: str | None = None
+    """Column of unique compound ids; without it record numbers, from 1, are ids (of several files: ``stem:number``)."""
+    columns: Strings = ()
+    """Further columns of the source to keep: stock, cost, ordering."""
+    required: Strings = ()
+    """Kept columns that must hold a value: records without one are rejected, as compounds that are out of stock, or, in
+    a simulation, never measured."""
+    features: FeatureSpec = Field(default="standard", validate_default=True)
+    """A preset (ecfp4, light, standard, rich), a stack of fingerprints, or a dense column."""
+    standardise: bool = True
+    """Keep the largest fragment and neutralise charges before the canonical SMILES is taken."""
+    duplicates: Literal["merge", "refuse", "keep"] = "merge"
+    duplicates_by: Literal["smiles", "features"] = "smiles"
+    drop_single_atoms: bool = False
+    block_rows: int = Field(default=8192, ge=8, le=1 << 20, multiple_of=8)
+    """Rows of one block of the fixed scoring grid; a multiple of 8, so that packed masks split at bytes."""
+    part_blocks: int = Field(default=16, ge=1)
+    """Blocks of one part file."""
+    workers: int | None = Field(default=None, ge=1)
+    """Processes that build, where no Ray cluster does it; default: all cores."""
+    split: SplitConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_preset(cls, data: Any) -> Any:
+        name = data.get("features", "standard") if isinstance(data, dict) else None
+        if isinstance(name, str):
+            if name not in FEATURE_PRESETS:
+                raise ValueError(f"features={name!r} is no preset; choose one of {', '.join(FEATURE_PRESETS)}")
+            data = {**data, "features": {"kind": "on_bits", "fingerprints": FEATURE_PRESETS[name]}}
+        return data
+
+    @model_validator(mode="after")
+    def _required_columns_are_kept(self) -> LibraryConfig:
+        if lost := sorted(set(self.required) - set(self.columns)):
+            raise ValueError(f"required={list(self.required)}: {lost[0]!r} is not kept; add it to `columns`")
+        return self
+
+    @model_validator(mode="after")
+    def _molecules_need_smiles(self) -> LibraryConfig:
+        if self.path is None and self.source is None:
+            raise ValueError("give `source` (a file to build from), or `path` (a library already built)")
+        if self.smiles_column is None and (self.features.kind == "on_bits" or self.duplicates_by == "smiles"):
+            if self.features.kind == "on_bits":
+                raise ValueError("fingerprints need `smiles_column`; without SMILES use dense features")
+            if self.duplicates != "keep":
+                raise ValueError('without `smiles_column` set duplicates = "keep" or duplicates_by = "features"')
+        return self

@@ -1,0 +1,63 @@
+"""The network, its fit, and the acquisition function."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from isd_ray.config.section import Section
+
+MODEL_PRESETS: dict[str, dict[str, Any]] = {
+    "mnist": {"residual_blocks": 2, "epochs": 1000, "batch_size": 1024, "patience": 50},
+    "qm9": {"residual_blocks": 3, "epochs": 1000, "batch_size": 1024, "patience": 50},
+    "molecules3d": {"residual_blocks": 2, "epochs": 30, "batch_size": 32768, "patience": 15, "members": 5},
+    "rxrx3": {"residual_blocks": 2, "epochs": 30, "batch_size": 1024, "patience": 25},
+    "proprietary": {"hidden_size": 1024, "residual_blocks": 2, "epochs": 1000, "batch_size": 1024, "patience": 25},
+}
+"""Hyperparameters of Table 1 of the paper; keys given beside `preset` win."""
+
+
+class ModelConfig(Section):
+    """The ResMLP and how each member of the committee is fitted."""
+
+    preset: Literal["mnist", "qm9", "molecules3d", "rxrx3", "proprietary"] | None = None
+    hidden_size: int = Field(default=512, ge=1)
+    residual_blocks: int = Field(default=2, ge=0)
+    leaky_slope: float = Field(default=0.01, ge=0.0)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    learning_rate: float = Field(default=0.001, gt=0.0)
+    weight_decay: float = Field(default=0.01, ge=0.0)
+    gradient_clip: float = Field(default=1.0, gt=0.0)
+    """Largest Euclidean norm of the gradient."""
+    epochs: int = Field(default=25, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    patience: int = Field(default=4, ge=1)
+    """Epochs without a lower validation loss before training stops; the best weights are restored."""
+    members: int = Field(default=1, ge=1, le=1000)
+    """Size of the committee."""
+    diversity: Literal["split", "bootstrap", "seed"] = "split"
+    """How members differ beyond initial weights and order: own validation split, bootstrap sample, or no more."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, data: Any) -> Any:
+        preset = MODEL_PRESETS.get(str(data.get("preset"))) if isinstance(data, dict) else None
+        return {**preset, **data} if preset else data
+
+
+class AcquisitionConfig(Section):
+    """Which compounds are measured next."""
+
+    function: str | None = None
+    """Name of the acquisition function; default: least_confidence, for regression variance."""
+    batch_size: int = Field(ge=1)
+    initial_size: int | None = Field(default=None, ge=1)
+    """Size of the first, random batch; default: `batch_size`."""
+    random_share: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Share of each batch drawn uniformly from the inference set; default 0.1 where an audit decides, else 0."""
+    column: str | None = None
+    """Column of the library that `in_order` sorts by; default: file order."""
+    descending: bool = False
+    dropout_samples: int = Field(default=10, ge=2)
+    """Stochastic passes of each member for `bald`."""

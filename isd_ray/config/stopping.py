@@ -1,0 +1,150 @@
+"""When a screen ends and what it claims."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from isd_ray.config.section import Fraction, Section
+
+AUDITED_RULES = ("certify", "pac", "reserved")
+"""Rules whose stop rests on a random audit."""
+Quantity = Literal["accuracy", "recall", "precision", "balanced_accuracy", "mae", "mse"]
+HIT_QUANTITIES = ("recall", "precision", "balanced_accuracy")
+LOSS_QUANTITIES = ("mae", "mse")
+DEFAULT_RANDOM_SHARE = 0.1
+"""Random share of a batch under an audited rule, which forecasts from it."""
+
+
+class Condition(Section):
+    """A condition of the end, with exactly one key: a leaf, or conditions joined by `any_of` or `all_of`."""
+
+    rule: Literal[True] | None = None
+    """The stopping rule says stop."""
+    compounds: int | None = Field(default=None, ge=1)
+    """So many compounds are acquired."""
+    fraction: float | None = Field(default=None, gt=0.0, le=1.0)
+    """So large a share of the target set is acquired."""
+    rounds: int | None = Field(default=None, ge=1)
+    """So many rounds are done."""
+    cost: float | None = Field(default=None, gt=0.0)
+    """So much money is spent, in the unit of `cost_per_compound`."""
+    any_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
+    all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> Condition:
+        if sum(value is not None for value in self.__dict__.values()) != 1:
+            raise ValueError("a condition has exactly one key, as { compounds = 5000 } or { rule = true }")
+        return self
+
+    def leaves(self) -> tuple[Condition, ...]:
+        """The leaves of the condition."""
+        parts = self.any_of or self.all_of
+        return tuple(leaf for part in parts for leaf in part.leaves()) if parts else (self,)
+
+
+class StoppingConfig(Section):
+    """When the screen ends."""
+
+    rule: Literal["certify", "pac", "reserved", "paper", "none"] = "certify"
+    """`certify`: looks at random audits, a guarantee. `pac`: one look at the full risk, a guarantee. `reserved`: looks
+    at an audit that is measured before the first model and never trained on, a guarantee. `paper`: Eq. 5 and 6, a
+    heuristic. `none`: run until `max_fraction` is acquired."""
+    quantity: Quantity = "accuracy"
+    """What is claimed of the whole screen. Of classes: accuracy, or, where one class is a hit, recall of hits,
+    precision of the delivered hits, or balanced accuracy. Of values: accuracy (share within `tolerance`), mae or mse
+    (at most `max_loss`)."""
+    gamma: Fraction = 0.95
+    """Accuracy to exceed; recall, precision or balanced accuracy to reach."""
+    positive: str | None = None
+    """Name of the class that is a hit; default: the last class."""
+    max_loss: float | None = Field(default=None, gt=0.0)
+    """mae, mse: largest mean error of the whole screen, measured compounds counting as 0; unit of the label, for mse
+    its square."""
+    loss_clip: float | None = Field(default=None, gt=0.0)
+    """mae, mse: larger errors count as this one (unit of the label); without a limit an audit can bound nothing."""
+    repeatability: float | None = Field(default=None, ge=0.5, le=1.0)
+    """Share of replicates of a binary readout that agree; turns agreement with readouts into a claim on the truth."""
+    delta: Fraction = 0.05
+    """Risk of a stop below gamma."""
+    max_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the target set after which acquisition ends in any case."""
+    max_compounds: int | None = Field(default=None, ge=1)
+    """Compounds after which acquisition ends in any case."""
+    max_rounds: int | None = Field(default=None, ge=1)
+    """Rounds after which acquisition ends in any case."""
+    max_cost: float | None = Field(default=None, gt=0.0)
+    """Money after which acquisition ends in any case, in the unit of `cost_per_compound`."""
+    cost_per_compound: float | None = Field(default=None, gt=0.0)
+    any_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
+    """The screen ends when any of these holds; default: when the rule says so. The limits above come on top."""
+    all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
+    """The screen ends when all of these hold; the rule is asked only where its yes would end the screen."""
+    tolerance: float | None = Field(default=None, gt=0.0)
+    """Regression: a prediction within this distance of the readout counts as right (unit of the label)."""
+    max_looks: int = Field(default=5, ge=1, le=50)
+    """Most looks of `certify` and `reserved`; the risk of look j is delta / 2^j."""
+    reserve_size: int | None = Field(default=None, ge=1)
+    """`reserved`: compounds of the audit; default: enough to certify a model with half the allowed errors."""
+    reserve_audit: bool = False
+    """Keep wells of the budget for one last audit, judged at all the risk that is left, when the budget ends first."""
+    trigger: Literal["trend", "platt"] = "trend"
+    """Forecast that decides when a look is worth its audit; never touches the guarantee."""
+    continue_after_stop: bool = False
+    """Simulation only: note the stop and go on to the end of the budget."""
+
+    @property
+    def level(self) -> float:
+        """What the claimed quantity is held against: `gamma`, or `max_loss`."""
+        return self.gamma if self.max_loss is None else self.max_loss
+
+    @property
+    def condition(self) -> Condition:
+        """What ends the screen: `any_of` or `all_of`, or the rule, and the limits."""
+        limits: dict[str, Any] = {
+            "fraction": self.max_fraction,
+            "compounds": self.max_compounds,
+            "rounds": self.max_rounds,
+            "cost": self.max_cost,
+        }
+        asked = Condition(rule=True)
+        if self.any_of or self.all_of:
+            asked = Condition(any_of=self.any_of, all_of=self.all_of)
+        return Condition(any_of=(asked, *(Condition(**{k: v}) for k, v in limits.items() if v is not None)))
+
+    @model_validator(mode="after")
+    def _conditions_are_complete(self) -> StoppingConfig:
+        if self.any_of and self.all_of:
+            raise ValueError("`any_of` and `all_of` exclude each other here; put one into the other")
+        leaves = self.condition.leaves()
+        if self.rule != "none" and not any(leaf.rule for leaf in leaves):
+            raise ValueError(f"rule={self.rule!r} is in no condition; add {{ rule = true }}, or set rule = 'none'")
+        if any(leaf.cost is not None for leaf in leaves) != (self.cost_per_compound is not None):
+            raise ValueError("`max_cost` or a `cost` and `cost_per_compound` go together; give both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _quantity_has_its_keys(self) -> StoppingConfig:
+        is_loss = self.quantity in LOSS_QUANTITIES
+        if {self.max_loss is not None, self.loss_clip is not None} != {is_loss}:
+            raise ValueError("`max_loss` and `loss_clip` go with quantity = 'mae' or 'mse'; give both or neither")
+        if is_loss and self.max_loss is not None and self.loss_clip is not None:
+            largest = self.loss_clip**2 if self.quantity == "mse" else self.loss_clip
+            if self.max_loss >= largest:
+                raise ValueError(f"max_loss={self.max_loss:g} is not below the largest possible loss, {largest:g}")
+        if self.positive is not None and self.quantity not in HIT_QUANTITIES:
+            raise ValueError(f"`positive` goes with quantity = {', '.join(HIT_QUANTITIES)}; remove it")
+        if self.quantity != "accuracy":
+            if self.rule in ("paper", "reserved"):
+                raise ValueError(f"rule={self.rule!r} is for quantity = 'accuracy'; use 'certify' or 'pac'")
+            if self.reserve_audit:
+                raise ValueError("`reserve_audit` is for quantity = 'accuracy', whose audit is sized beforehand")
+            if self.repeatability is not None:
+                raise ValueError("`repeatability` is for quantity = 'accuracy'; remove it")
+        if self.reserve_size is not None and self.rule != "reserved":
+            raise ValueError("`reserve_size` is for rule = 'reserved'; remove it")
+        if self.reserve_audit and self.rule in ("reserved", "pac"):
+            raise ValueError(f"`reserve_audit` is for the rules certify, paper and none, not {self.rule!r}")
+        return self
