@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from isd_ray.config import CampaignConfig
 
 Rows: TypeAlias = NDArray[np.int64]
 Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
-Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve"]
+Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external"]
 Action = Literal["continue", "finish", "stop"]
 
 
@@ -24,9 +24,11 @@ class FitRequest:
     Attributes
     ----------
     feature_files:
-        One Arrow file for each released batch, oldest first; their concatenated rows are the observation set.
+        One Arrow file for each released batch, oldest first.
     labels:
         Shape (n_observed,), in the order of the files: int64 class indices, or float64 values.
+    places:
+        int64 (n_observed,): where the labelled rows stand among those of the files; other wells gave no readout.
     seed, split_seed:
         Seed of this member, and the seed that the members of a committee share.
     """
@@ -37,6 +39,7 @@ class FitRequest:
     split_seed: int
     feature_files: tuple[str, ...]
     labels: NDArray[np.generic]
+    places: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +253,10 @@ class HybridRequest:
     rows, labels, values, rounds, roles:
         The observation set, sorted by row: shape (n_observed,). `labels` are class indices or values, `roles` index
         `ROLES`.
+    wells:
+        Plate, well, n_replicates and qc of each readout, by name.
+    absent, abandoned:
+        Rows that cannot be had, ascending, int64 (m,); and bool (m,): those of them that were tried and failed.
     classes:
         Names of the classes; empty for a regression.
     certificate_id:
@@ -262,6 +269,9 @@ class HybridRequest:
     values: NDArray[np.float64]
     rounds: NDArray[np.int32]
     roles: NDArray[np.int8]
+    wells: Mapping[str, Sequence[Any]]
+    absent: Rows
+    abandoned: NDArray[np.bool_]
     classes: tuple[str, ...]
     committee_hash: str
     campaign_id: str
@@ -270,9 +280,10 @@ class HybridRequest:
     hybrid_dir: str
 
 
-ROLES: tuple[Role, ...] = ("initial", "top", "random", "audit", "finish", "hit", "reserve")
+ROLES: tuple[Role, ...] = ("initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external")
 """Why a row was measured: the first random batch; best by the acquisition function; drawn uniformly in a batch; drawn
-for a look; most uncertain, after a passed look; predicted hit, with a look at the recall; audit drawn beforehand."""
+for a look; most uncertain, after a passed look; predicted hit, with a look at the recall; audit drawn beforehand;
+asked for by people; measured outside the plan, or too late for its round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +299,8 @@ class RoundEvidence:
     n_top, n_top_correct:
         Rows of the batch that the acquisition function chose, and how many of them the model had predicted right before
         their labels were used. Rows of other roles are not evidence for the paper's bound.
-    n_finish:
-        Rows that complete the finish of a passed look.
+    n_finish, n_finish_lost:
+        Rows that complete the finish of a passed look, and those of them whose wells gave no readout.
     rule_counts:
         Whether a yes of the rule ends the screen (`isd_ray.core.conditions`).
     """
@@ -302,6 +313,7 @@ class RoundEvidence:
     n_top: int
     n_top_correct: int
     n_finish: int = 0
+    n_finish_lost: int = 0
     rule_counts: bool = True
 
 
@@ -345,8 +357,9 @@ class Frozen:
 class Progress:
     """Where a campaign stands after one step of the loop: what live displays show.
 
-    `system_bound` and `system_value` (the claimed quantity, known in a simulation only) speak of the last finished
-    round: its model, and the observation set with its batch.
+    `waiting` is whether readouts are missing, so that nothing can go on. `system_bound` and `system_value` (the claimed
+    quantity, known in a simulation only) speak of the last finished round: its model, and the observation set with its
+    batch.
     """
 
     state: str
@@ -357,6 +370,7 @@ class Progress:
     system_bound: float | None = None
     system_value: float | None = None
     decision: str = ""
+    waiting: bool = False
     warnings: tuple[str, ...] = field(default=())
 
 

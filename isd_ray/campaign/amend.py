@@ -11,12 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from isd_ray.campaign.events import Event
+from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import HIT_QUANTITIES, CampaignConfig
 from isd_ray.data.hybrid import amend_hybrid_part
 from isd_ray.errors import LabelError
 from isd_ray.messages import Rows
 
+_CORRECTED = pa.schema([("row", pa.int64()), ("label", pa.float64()), ("value", pa.float64())])
 _SHOWN = 5
 """Examples in a message."""
 
@@ -78,9 +81,24 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
     readouts = zip(amendment.rows.tolist(), amendment.labels.tolist(), values, strict=True)
     changed = [{"row": row, "label": y, "value": value} for row, y, value in readouts if before[row] != (y, value)]
     if changed:
-        store.amend(changed, amendment.reason)
+        details = {"readouts_sha256": store.keep(pa.Table.from_pylist(changed, _CORRECTED)), "n": len(changed)}
+        store.append_event("amend", {**details, "reason": amendment.reason})
     settle_amendments(store, classes)
     return Amended(len(changed), store.withdrawn() is not None)
+
+
+def amendments(store: CampaignStore) -> list[Event]:
+    """The amendments on record, oldest first."""
+    return [event for event in store.events() if event["kind"] == "amend"]
+
+
+def amended_readouts(store: CampaignStore, since: int = 0) -> dict[int, tuple[float, float | None]]:
+    """Label and value of every row corrected by amendment `since` or a later one; of several corrections the last.
+
+    The value is None where the readout is a class name.
+    """
+    tables = [store.read_readouts(event["readouts_sha256"]) for event in amendments(store)[since:]]
+    return {line["row"]: (line["label"], line["value"]) for table in tables for line in table.to_pylist()}
 
 
 def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
@@ -88,14 +106,14 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
 
     Nothing is done twice: it may be repeated after a crash, and does nothing in a campaign without amendments.
     """
-    amended = store.amended()
+    amended = amended_readouts(store)
     if not amended:
         return
     if store.certificate() is not None:
         since = _certified_look(store)["n_amendments"]
-        touched = np.intersect1d(list(store.amended(since)), certified_rows(store))
+        touched = np.intersect1d(list(amended_readouts(store, since)), certified_rows(store))
         if len(touched):
-            reasons = "; ".join(store.amendment_reasons(since))
+            reasons = "; ".join(event["reason"] for event in amendments(store)[since:])
             store.withdraw(f"{len(touched)} readouts that it rests on were corrected ({reasons})")
     withdrawn = store.withdrawn() is not None
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
@@ -104,13 +122,13 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
 
 def measured_readouts(store: CampaignStore) -> dict[int, tuple[float, float | None]]:
     """Label and raw value of every measured row, as they stand now."""
+    tables = [Laboratory(store).ledger().all()]
+    tables += [store.read_readouts(files.committed["readouts_sha256"]) for files in store.rounds() if files.committed]
     found: dict[int, tuple[float, float | None]] = {}
-    for files in store.rounds():
-        if files.committed is not None:
-            told = store.read_readouts(files.committed["readouts_sha256"])
-            columns = (told[name].to_pylist() for name in ("row", "label", "value"))
-            found.update({row: (label, value) for row, label, value in zip(*columns, strict=True)})
-    return found | store.amended()
+    for table in tables:
+        columns = (table[name].to_pylist() for name in ("row", "label", "value"))
+        found.update({row: (y, value) for row, y, value in zip(*columns, strict=True) if y is not None})
+    return found | amended_readouts(store)
 
 
 def certified_rows(store: CampaignStore) -> Rows:

@@ -20,8 +20,15 @@ class Budget:
     def __init__(self, config: CampaignConfig, sets: TargetSets) -> None:
         self._config = config
         self._sets = sets
-        self._kept = kept_wells(config.stopping, sets.n_target)
-        self.n_reserve = reserved_rows(config.stopping, sets.n_target)
+
+    @property
+    def n_reserve(self) -> int:
+        """Rows of the audit that is drawn before the first model."""
+        return reserved_rows(self._config.stopping, self._sets.n_target)
+
+    @property
+    def _kept(self) -> int:
+        return kept_wells(self._config.stopping, self._sets.n_target)
 
     def batch(self, rounds: int) -> int:
         """Rows of the acquisition batch after so many rounds; of the first one without its reserve."""

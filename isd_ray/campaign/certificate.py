@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.history import History
-from isd_ray.campaign.store import canonical_json
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.targets import accuracy_on_truth

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.history import History
 from isd_ray.campaign.record import Bound
-from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
@@ -46,7 +45,6 @@ def audits_of(
     goal: Goal,
     work: RoundWork,
     history: History,
-    selection: Selection,
     losses: NDArray[np.float64],
     backend: Backend,
 ) -> tuple[Audit, ...]:
@@ -54,13 +52,16 @@ def audits_of(
 
     Parameters
     ----------
-    selection, losses:
-        The batch, and the losses of its predictions.
+    losses:
+        float64 (n,): of the predictions of the batch.
     """
-    scored, is_audit = selection.scored, selection.roles == _AUDIT
+    assert work.selection is not None, "a look has a batch"
+    assert work.readouts is not None, "a look has a batch"
+    scored, is_audit, present = work.selection.scored, work.selection.roles == _AUDIT, work.readouts.present
     if config.stopping.rule == "reserved":
         scored = backend.look_up(str(work.frozen), history.sets.reserve)
-        losses = goal.losses(scored.prediction, history.labels_of(scored.rows))
+        labels = history.labels_of(scored.rows)
+        losses, present = goal.losses(scored.prediction, labels), ~np.isnan(labels)
         is_audit = np.ones(len(losses), np.bool_)
     groups = goal.groups(scored.prediction)
     audits = []
@@ -73,5 +74,5 @@ def audits_of(
             uncertainty=scored.uncertainty[inside],
             tie_seed=derive_seed(config.seed, "tie", work.number),
         )
-        audits.append(Audit(backend.count_ranks(request), losses[inside]))
+        audits.append(Audit(backend.count_ranks(request), losses[inside], present[inside]))
     return tuple(audits)

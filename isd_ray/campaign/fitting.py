@@ -43,6 +43,7 @@ class MemberTrainer:
         fitted = fit_member(
             self._observed_features(request.feature_files),
             request.labels,
+            rows=request.places,
             task=config.task,
             architecture=self._architecture,
             model=config.model,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.campaign.oracle import Readouts
@@ -22,7 +24,17 @@ CALIBRATION_RISK = 0.05
 RELIABILITY_ROUNDS = 5
 """Rounds whose rows the table of reliability shows: those of models like the present one."""
 RANDOM_ROLES = [ROLES.index("random"), ROLES.index("audit")]
-_RESERVE = ROLES.index("reserve")
+_RESERVE, _WANTED, _EXTERNAL = map(ROLES.index, ("reserve", "wanted", "external"))
+_SPENT = ("finish", "continue")
+"""Decisions of a passed look and of the round after it, when its finish could not be completed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    round: int
+    rows: Rows
+    roles: NDArray[np.int8]
+    readouts: Readouts
 
 
 class History:
@@ -32,20 +44,19 @@ class History:
     ----------
     goal:
         What the campaign claims.
-    n_target:
-        Size of the target set.
+    n_rows:
+        Rows of the library.
     """
 
-    def __init__(self, goal: Goal, n_target: int) -> None:
+    def __init__(self, goal: Goal, n_rows: int) -> None:
         self._goal = goal
-        self.sets = TargetSets(n_target)
+        self.sets = TargetSets(n_rows)
         self.records: list[dict[str, Any]] = []
         self.feature_files: list[str] = []
         self.scored: tuple[list[ScoredBatch], ...] = tuple([] for _ in range(goal.n_groups))
-        self._rows: list[Rows] = []
-        self._labels: list[NDArray[np.float64]] = []
-        self._values: list[NDArray[np.float64]] = []
-        self._roles: list[NDArray[np.int8]] = []
+        self._batches: list[_Batch] = []
+        self._places: list[Rows] = []
+        self._n_in_files = 0
 
     def correct(self, selection: Selection, readouts: Readouts) -> NDArray[np.bool_]:
         """Which rows of a batch the model had predicted right before their labels were used."""
@@ -55,19 +66,46 @@ class History:
         """Losses of what the model had predicted for a batch, float64 (n,)."""
         return self._goal.losses(selection.scored.prediction, readouts.labels)
 
-    def observe(self, attempt: Attempt, selection: Selection, readouts: Readouts, details: Mapping[str, Any]) -> None:
-        """Take in a measured batch: into the observation set, or, what is drawn as a reserve, beside it."""
-        rows, is_reserve = selection.scored.rows, selection.roles == _RESERVE
+    def observe(
+        self,
+        attempt: Attempt,
+        selection: Selection,
+        readouts: Readouts,
+        details: Mapping[str, Any],
+        round_number: int,
+    ) -> None:
+        """Take in a measured batch: into the observation set, or, what is drawn as a reserve, beside it.
+
+        Rows whose wells gave no readout stay where they are; of the reserve they are spent all the same.
+        """
+        rows, is_reserve, present = selection.scored.rows, selection.roles == _RESERVE, readouts.present
         if self._goal.has_losses and len(selection.ranks) and np.isfinite(selection.ranks).all():
-            self._learn(selection, self.losses(selection, readouts), details["group_sizes"])
-        self.sets.observe(rows[~is_reserve], readouts.labels[~is_reserve])
+            # What no well answers for, and what people chose, says nothing of the order by uncertainty.
+            learned = np.flatnonzero(present & (selection.roles != _WANTED))
+            losses = self.losses(selection, readouts)
+            self._learn(selection.take(learned), losses[learned], details["group_sizes"])
+        kept = present & ~is_reserve
+        self.sets.observe(rows[kept], readouts.labels[kept])
         self.sets.set_aside(rows[is_reserve], readouts.labels[is_reserve])
         self.sets.pass_over(np.array(details.get("passed", ()), np.int64))
-        self.feature_files.append(str(attempt.features_file))
-        self._rows.append(rows)
-        self._labels.append(readouts.labels)
-        self._values.append(readouts.values)
-        self._roles.append(selection.roles)
+        self._add_features(str(attempt.features_file), present[~is_reserve])
+        self._batches.append(_Batch(round_number, rows, selection.roles, readouts))
+
+    def observe_external(self, attempt: Attempt, rows: Rows, readouts: Readouts, round_number: int) -> None:
+        """Take readouts from outside the plan into the observation set; they are no evidence of anything."""
+        self.sets.observe(rows, readouts.labels)
+        self._add_features(str(attempt.external_file), np.ones(len(rows), np.bool_))
+        self._batches.append(_Batch(round_number, rows, np.full(len(rows), _EXTERNAL, np.int8), readouts))
+
+    def _add_features(self, file: str, labelled: NDArray[np.bool_]) -> None:
+        self.feature_files.append(file)
+        self._places.append(self._n_in_files + np.flatnonzero(labelled))
+        self._n_in_files += len(labelled)
+
+    @property
+    def places(self) -> Rows:
+        """Where the observed rows stand among those of the feature files, int64 (n_observed,)."""
+        return np.concatenate(self._places)
 
     def _learn(self, selection: Selection, losses: NDArray[np.float64], sizes: list[int]) -> None:
         groups = self._goal.groups(selection.scored.prediction)
@@ -87,11 +125,12 @@ class History:
     @property
     def n_hits(self) -> int:
         """Measured hits, where the goal knows hits."""
-        return sum(int(self._goal.hits(labels).sum()) for labels in self._labels)
+        return sum(int(self._goal.hits(batch.readouts.labels).sum()) for batch in self._batches)
 
     def labels_of(self, rows: Rows) -> NDArray[np.float64]:
-        """Readouts of measured rows, float64 (n,)."""
-        known, labels = np.concatenate(self._rows), np.concatenate(self._labels)
+        """Readouts of rows of a batch, each tried once, float64 (n,); NaN for a well that gave none."""
+        known = np.concatenate([batch.rows for batch in self._batches])
+        labels = np.concatenate([batch.readouts.labels for batch in self._batches])
         order = np.argsort(known)
         return labels[order[np.searchsorted(known, rows, sorter=order)]]
 
@@ -121,7 +160,14 @@ class History:
         return sum(record["look"][0]["delta"] for record in self._failed())
 
     def _failed(self) -> list[dict[str, Any]]:
-        return [record for record in self.records if record["look"] and record["decision"] == "continue"]
+        """Looks that were not passed, or whose finish was not completed."""
+        after = [*self.records[1:], {"decision": "finish"}]
+        return [
+            record
+            for record, following in zip(self.records, after, strict=True)
+            if record["look"]
+            and (record["decision"] == "continue" or (record["decision"], following["decision"]) == _SPENT)
+        ]
 
     @property
     def batches_since_look(self) -> int:
@@ -134,18 +180,36 @@ class History:
         """The first round that decided to stop."""
         return next((record["round"] for record in self.records if record["decision"] == "stop"), None)
 
-    def measured(self) -> dict[str, NDArray[Any]]:
-        """All readouts sorted by row: rows, labels, values, rounds and roles, each of shape (n_measured,)."""
-        rows = np.concatenate(self._rows)
+    def measured(self) -> dict[str, Any]:
+        """All readouts sorted by row: rows, labels, values, rounds, roles and wells, each of n_measured."""
+        present = [np.flatnonzero(batch.readouts.present) for batch in self._batches]
+        rows = np.concatenate([batch.rows[kept] for batch, kept in zip(self._batches, present, strict=True)])
         order = np.argsort(rows)
-        sizes = [len(roles) for roles in self._roles]
+        readouts = [batch.readouts.take(kept) for batch, kept in zip(self._batches, present, strict=True)]
+        rounds = [np.full(len(kept), batch.round, np.int32) for batch, kept in zip(self._batches, present, strict=True)]
+        roles = [batch.roles[kept] for batch, kept in zip(self._batches, present, strict=True)]
         return {
             "rows": rows[order],
-            "labels": np.concatenate(self._labels)[order],
-            "values": np.concatenate(self._values)[order],
-            "rounds": np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)[order],
-            "roles": np.concatenate(self._roles)[order],
+            "labels": np.concatenate([part.labels for part in readouts])[order],
+            "values": np.concatenate([part.values for part in readouts])[order],
+            "rounds": np.concatenate(rounds)[order],
+            "roles": np.concatenate(roles)[order],
+            "wells": pa.concat_tables([part.wells for part in readouts]).take(order).to_pydict(),
         }
+
+    def absent(self) -> tuple[Rows, NDArray[np.bool_]]:
+        """Rows that cannot be had, ascending, and which of them were tried: excluded ones, and a reserve's lost wells.
+
+        Returns
+        -------
+        tuple
+            int64 (m,) and bool (m,).
+        """
+        lost = [batch.rows[~batch.readouts.present] for batch in self._batches]
+        tried = np.concatenate(lost) if lost else np.empty(0, np.int64)
+        spent = [batch.rows[(batch.roles == _RESERVE) & ~batch.readouts.present] for batch in self._batches]
+        rows = np.unique(np.concatenate([self.sets.excluded, *spent]))
+        return rows, np.isin(rows, tried)
 
 
 def calibration_warning(alarm: CalibrationAlarm) -> str:

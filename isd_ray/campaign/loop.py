@@ -8,17 +8,17 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from isd_ray.campaign.amend import settle_amendments
+from isd_ray.campaign.amend import amended_readouts, amendments, settle_amendments
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import batch_table, selection_of
 from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows
+from isd_ray.campaign.files import check_hash, replace_table
 from isd_ray.campaign.history import History, calibration_warning
-from isd_ray.campaign.oracle import Oracle, Readouts, with_amendments
+from isd_ray.campaign.oracle import Oracle, Readouts, Standing, with_amendments
 from isd_ray.campaign.record import (
     RELIABILITY_SCHEMA,
     ROUND_SCHEMA,
@@ -30,7 +30,7 @@ from isd_ray.campaign.record import (
 )
 from isd_ray.campaign.selection import Ranks, Selection, choose, join, random_count, ranks_by, unscored
 from isd_ray.campaign.states import LoopState
-from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles, check_hash
+from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.core.certify import LookPlan
@@ -39,7 +39,7 @@ from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import Audit, LookEvidence, settled
 from isd_ray.core.topk import uniform_sample
 from isd_ray.data.library import Library
-from isd_ray.errors import CorruptFileError
+from isd_ray.errors import CorruptFileError, LabelError
 from isd_ray.messages import (
     ROLES,
     AuditDraw,
@@ -89,13 +89,8 @@ class CampaignLoop:
         self._backend = backend
         self._classes = classes
         self._goal = Goal.of(config, classes)
-        self._history = History(self._goal, library.n_rows)
-        self._sets = self._history.sets
-        self._budget = Budget(config, self._sets)
-        self._n_amendments, self._amended = store.n_amendments, store.amended()
         self._warnings: list[str] = []
-        self._state = LoopState.FIT
-        self._round = RoundWork(0, time.perf_counter())
+        self._waiting = False
         self._steps: Mapping[LoopState, Callable[[], LoopState]] = {
             LoopState.FIT: self._fit,
             LoopState.SCORE: self._score,
@@ -105,8 +100,27 @@ class CampaignLoop:
             LoopState.DECIDE: self._decide,
             LoopState.DELIVER: self._deliver,
         }
-        for files in store.rounds():
+        store.settle()
+        self._load()
+
+    def _load(self) -> None:
+        """Stand where the store says."""
+        self._history = History(self._goal, self._library.n_rows)
+        self._sets = self._history.sets
+        self._budget = Budget(self._config, self._sets)
+        self._n_amendments = len(amendments(self._store))
+        self._amended = amended_readouts(self._store)
+        self._state = LoopState.FIT
+        self._round = RoundWork(0, time.perf_counter())
+        for files in self._store.rounds():
             self._restore(files)
+
+    def _load_amended(self) -> bool:
+        """Begin anew from the store if readouts were corrected meanwhile, as another process would; whether it did."""
+        if len(amendments(self._store)) == self._n_amendments:
+            return False
+        self._load()
+        return True
 
     def advance(self) -> Progress:
         """Do one step and say where the campaign stands. Nothing happens once it is done."""
@@ -123,6 +137,7 @@ class CampaignLoop:
             system_bound=last.get("system_bound"),
             system_value=last.get("delivered_value"),
             decision=last.get("decision", ""),
+            waiting=self._waiting,
             warnings=warnings,
         )
 
@@ -130,6 +145,9 @@ class CampaignLoop:
         return derive_seed(self._config.seed, purpose, self._round.number, *path)
 
     def _fit(self) -> LoopState:
+        if self._load_amended():
+            return self._state
+        self._heed(self._oracle.standing())
         if not self._can_fit():
             return LoopState.SCORE
         labels = self._sets.labels
@@ -141,6 +159,7 @@ class CampaignLoop:
                 split_seed=self._seed("split"),
                 feature_files=tuple(self._history.feature_files),
                 labels=labels.astype(np.int64) if self._config.task == "classification" else labels,
+                places=self._history.places,
             )
             for member in range(self._config.model.members)
         ]
@@ -155,8 +174,21 @@ class CampaignLoop:
         )
         return LoopState.SCORE
 
+    def _heed(self, standing: Standing) -> None:
+        """Take in what people have said: rows that cannot be had, or must; readouts from outside the plan."""
+        self._round.details["n_events"] = standing.n_events
+        self._round.wanted = standing.wanted
+        self._sets.exclude(standing.excluded)
+        external = self._sets.is_left(standing.rows)
+        if external.any():
+            attempt, rows = self._new_attempt(), standing.rows[external]
+            if not attempt.external_file.is_file():
+                self._backend.write_features(rows, str(attempt.external_file))
+            self._history.observe_external(attempt, rows, standing.readouts.take(external), self._round.number)
+
     def _can_fit(self) -> bool:
-        if self._sets.n_observed == 0:
+        # The first batch is random whatever is known from elsewhere: a reserve is drawn with it.
+        if self._round.number == 0 or self._sets.n_observed == 0:
             return False
         if self._config.task == "classification" and len(np.unique(self._sets.labels)) == 1:
             self._warnings.append(
@@ -173,12 +205,15 @@ class CampaignLoop:
             self._round.selection = self._draw_unscored(n_batch)
             return LoopState.RELEASE
         n_random, reserve = random_count(n_batch, self._config.random_share), self._sets.reserve
+        random = self._sets.draw(n_random, self._seed("random"))
+        wanted = np.setdiff1d(self._round.wanted[self._sets.is_left(self._round.wanted)], random)
+        wanted = wanted[: n_batch - n_random]
         request = ScoreRequest(
             round=self._round.number,
             k=n_batch + len(reserve),
             tie_seed=self._seed("tie"),
             inference=self._sets.packed_scored(),
-            watch=np.union1d(self._sets.draw(n_random, self._seed("random")), reserve),
+            watch=np.unique(np.concatenate([random, wanted, reserve])),
         )
         report = self._backend.score(request, self._round.committee)
         self._round.details["group_sizes"] = report.histogram.sum(axis=1).tolist()
@@ -188,7 +223,7 @@ class CampaignLoop:
         if self._round.look:
             self._round.selection = self._freeze_for_look(self._round.look, ranks)
         else:
-            self._round.selection, passed = choose(report, n_batch, reserve, ranks)
+            self._round.selection, passed = choose(report, n_batch, random, wanted, reserve, ranks)
             self._round.details["passed"] = passed.tolist()
         self._round.details["score_seconds"] = time.perf_counter() - start
         return LoopState.RELEASE
@@ -242,6 +277,10 @@ class CampaignLoop:
 
     def _freeze(self, draws: tuple[AuditDraw, ...] = (), whole_group: int | None = None) -> Frozen:
         """Write the predictions of the whole inference set, before a row of it is released."""
+        if not self._sets.n_observed:
+            raise LabelError(
+                "no compound has a readout, so nothing can be predicted", str(self._store.path), "tell some readouts"
+            )
         attempt = self._new_attempt()
         request = PredictRequest(
             round=self._round.number,
@@ -301,13 +340,17 @@ class CampaignLoop:
         return LoopState.MEASURE
 
     def _measure(self) -> LoopState:
+        if self._load_amended():
+            return self._state
         selection = self._round.selection
         assert selection is not None, "MEASURE follows RELEASE"
         rows = selection.scored.rows
-        readouts = self._oracle.measure(rows)
-        table = pa.table({"row": rows, "label": readouts.labels, "value": pa.array(readouts.values, from_pandas=True)})
-        self._round.details["readouts_sha256"] = self._store.tell(table, self._round.number)
-        self._round.readouts = readouts
+        readouts = self._oracle.measure(self._round.number, rows)
+        self._waiting = readouts is None
+        if readouts is None:
+            return LoopState.MEASURE
+        self._round.details["readouts_sha256"] = self._store.keep(readouts.to_table(rows))
+        self._round.readouts = with_amendments(readouts, rows, self._amended)
         return LoopState.DECIDE
 
     def _decide(self) -> LoopState:
@@ -317,14 +360,16 @@ class CampaignLoop:
         assert work.attempt is not None, "DECIDE follows MEASURE"
         n_before = self._sets.n_measured
         correct = self._history.correct(work.selection, work.readouts)
-        losses = self._history.losses(work.selection, work.readouts)
+        losses, present = self._history.losses(work.selection, work.readouts), work.readouts.present
         bound = bound_by_random_rows(self._config, self._goal, work, self._history, losses)
-        self._history.observe(work.attempt, work.selection, work.readouts, work.details)
+        self._history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
         audits: tuple[Audit, ...] = ()
         if work.look:
-            audits = audits_of(self._config, self._goal, work, self._history, work.selection, losses, self._backend)
+            audits = audits_of(self._config, self._goal, work, self._history, losses, self._backend)
         decision = self._judge(work.selection, work.readouts, correct, audits)
-        work.details.update(metrics_after(work.details, work.selection, losses, correct, self._history, self._goal))
+        if "group_sizes" in work.details:
+            after = metrics_after(work.details, work.selection, present, losses, correct, self._history, self._goal)
+            work.details.update(after)
         calibration = self._history.calibration()
         if calibration.raised:
             self._warnings.append(f"round {work.number}: {calibration_warning(calibration)}")
@@ -341,6 +386,7 @@ class CampaignLoop:
             "fraction_acquired": n_before / self._sets.n_target,
             "n_acquired": self._sets.n_measured,
             "n_amendments": self._n_amendments,
+            "n_lost": int((~present).sum()),
             "calibration_pvalue": calibration.pvalue,
             "calibration_alarm": calibration.raised,
             "round_seconds": time.perf_counter() - work.started,
@@ -372,6 +418,7 @@ class CampaignLoop:
             n_top=int(top.sum()),
             n_top_correct=int((correct & top).sum()),
             n_finish=int((selection.roles == _FINISH).sum()),
+            n_finish_lost=int(((selection.roles == _FINISH) & ~readouts.present).sum()),
             rule_counts=self._budget.rule_counts(self._round.number + 1),
         )
         return self._backend.decide(evidence)
@@ -379,9 +426,9 @@ class CampaignLoop:
     def _after_commit(self, record: dict[str, Any]) -> LoopState:
         stopped_before = self._history.stop_round is not None
         self._history.records.append(record)
-        self._store.write_table("rounds.parquet", self._history.records, ROUND_SCHEMA)
+        replace_table(self._history.records, ROUND_SCHEMA, self._store.path / "rounds.parquet")
         bins = [asdict(part) for part in self._history.reliability()]
-        self._store.write_table("calibration.parquet", bins, RELIABILITY_SCHEMA)
+        replace_table(bins, RELIABILITY_SCHEMA, self._store.path / "calibration.parquet")
         if record["decision"] == "finish":
             work = self._round
             self._round = RoundWork(work.number + 1, time.perf_counter(), self._committee(), frozen=work.frozen)
@@ -425,9 +472,12 @@ class CampaignLoop:
         )
         if certificate is not None:
             self._store.certify(certificate)
+        absent, abandoned = self._history.absent()
         request = HybridRequest(
             inference=self._sets.packed_inference(),
             **self._history.measured(),
+            absent=absent,
+            abandoned=abandoned,
             classes=self._classes,
             committee_hash=self._round.committee.hash if self._round.committee else "",
             campaign_id=self._store.manifest["campaign_id"],
@@ -457,13 +507,14 @@ class CampaignLoop:
         for name, sha256 in work.details.get("predictions", {}).items():
             check_hash(work.attempt.predictions_dir / name, sha256)
         work.committee = None
+        if (n_events := files.released.get("n_events")) is not None:
+            self._heed(self._oracle.standing(n_events))
         if files.committed is None:
             self._state = LoopState.MEASURE
             return
-        readouts = self._store.read_readouts(files.committed["readouts_sha256"])
-        told = Readouts(readouts["label"].to_numpy(), readouts["value"].to_numpy())
+        told = Readouts.of(self._store.read_readouts(files.committed["readouts_sha256"]))
         told = with_amendments(told, work.selection.scored.rows, self._amended)
-        self._history.observe(work.attempt, work.selection, told, work.details)
+        self._history.observe(work.attempt, work.selection, told, work.details, work.number)
         self._state = self._after_commit(dict(files.committed))
         if self._state is LoopState.DELIVER and self._store.is_delivered():
             self._state = self._next_round()

@@ -1,4 +1,4 @@
-"""Where readouts come from."""
+"""Where readouts come from, and what people have decided on compounds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.data.labels import Labels
 from isd_ray.messages import Rows
+
+WELL_SCHEMA = pa.schema(
+    [("plate", pa.string()), ("well", pa.string()), ("n_replicates", pa.int32()), ("qc", pa.string())]
+)
+"""Where a readout was taken, from how many wells it is the median, and what was noted of it."""
+READOUT_SCHEMA = pa.schema(
+    [("row", pa.int64()), ("label", pa.float64()), ("value", pa.float64()), *WELL_SCHEMA], metadata={}
+)
+"""Readouts as the store keeps them; `label` (class index or value) is null for a well that gave none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +30,53 @@ class Readouts:
     Attributes
     ----------
     labels:
-        float64 (n,): class indices, or values.
+        float64 (n,): class indices, or values; NaN for a well that gave no readout.
     values:
         float64 (n,): the raw readout, NaN where the source gave a class name.
+    wells:
+        n lines of `WELL_SCHEMA`.
     """
 
     labels: NDArray[np.float64]
     values: NDArray[np.float64]
+    wells: pa.Table
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which rows have a readout, bool (n,)."""
+        return ~np.isnan(self.labels)
+
+    def take(self, places: NDArray[np.integer] | NDArray[np.bool_]) -> Readouts:
+        """The readouts at some places."""
+        wells = self.wells.take(np.arange(len(self.labels))[places])
+        return Readouts(self.labels[places], self.values[places], wells)
+
+    def to_table(self, rows: Rows) -> pa.Table:
+        """As `READOUT_SCHEMA`, for the store."""
+        columns = {
+            "row": pa.array(rows),
+            "label": pa.array(self.labels, from_pandas=True),
+            "value": pa.array(self.values, from_pandas=True),
+            **{name: self.wells[name] for name in WELL_SCHEMA.names},
+        }
+        return pa.table(columns, schema=READOUT_SCHEMA)
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Readouts:
+        """What `to_table` made."""
+        labels, values = (_floats(table[name]) for name in ("label", "value"))
+        return cls(labels, values, table.select(WELL_SCHEMA.names))
+
+
+def unplated(n: int) -> pa.Table:
+    """Wells of n single readouts that came without a plate."""
+    nothing = pa.nulls(n, pa.string())
+    return pa.table([nothing, nothing, pa.array(np.ones(n, np.int32)), nothing], schema=WELL_SCHEMA)
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
+    return values
 
 
 def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, tuple[float, float | None]]) -> Readouts:
@@ -35,23 +85,59 @@ def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, tuple[
     for place in np.flatnonzero(np.isin(rows, list(amended))):
         label, value = amended[int(rows[place])]
         labels[place], values[place] = label, np.nan if value is None else value
-    return Readouts(labels, values)
+    return Readouts(labels, values, readouts.wells)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What people have decided, and measured of their own accord, when a round begins.
+
+    Attributes
+    ----------
+    n_events:
+        Events of the log that were read.
+    excluded:
+        int64, ascending: rows that cannot be had; none of them has a readout.
+    wanted:
+        int64, ascending: rows to be measured whatever the model says.
+    rows, readouts:
+        Every row with a readout, ascending, int64 (n,), and the readouts.
+    """
+
+    n_events: int
+    excluded: Rows
+    wanted: Rows
+    rows: Rows
+    readouts: Readouts
+
+
+_NO_ROWS = np.empty(0, np.int64)
+NOTHING = Standing(0, _NO_ROWS, _NO_ROWS, _NO_ROWS, Readouts(np.empty(0), np.empty(0), unplated(0)))
+"""Nobody has said anything."""
 
 
 class Oracle(Protocol):
     """Answers with the readouts of rows of the target set."""
 
-    def measure(self, rows: Rows) -> Readouts:
-        """Readouts of `rows`, in that order."""
+    def measure(self, round_number: int, rows: Rows) -> Readouts | None:
+        """Readouts of the batch of a round, in that order; None while some are still to come."""
+        ...
+
+    def standing(self, n_events: int | None = None) -> Standing:
+        """What people have said, by the first `n_events` of the log or by all of it."""
         ...
 
 
 class LookupOracle:
-    """A simulation's oracle: every label is known beforehand."""
+    """A simulation's oracle: every label is known beforehand, and nobody interferes."""
 
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
 
-    def measure(self, rows: Rows) -> Readouts:
+    def measure(self, round_number: int, rows: Rows) -> Readouts:
         """Readouts of `rows`, in that order."""
-        return Readouts(self._labels.labels[rows].astype(np.float64), self._labels.values[rows])
+        return Readouts(self._labels.labels[rows].astype(np.float64), self._labels.values[rows], unplated(len(rows)))
+
+    def standing(self, n_events: int | None = None) -> Standing:
+        """Nothing."""
+        return NOTHING

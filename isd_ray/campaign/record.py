@@ -37,6 +37,7 @@ ROUND_SCHEMA = pa.schema(
         ("n_audit", pa.int64()),
         ("n_errors_audit", pa.float64()),
         ("n_finish", pa.int64()),
+        ("n_lost", pa.int64()),
         ("n_acquired", pa.int64()),
         ("batch_accuracy", pa.float64()),
         ("alpha", pa.float64()),
@@ -82,7 +83,8 @@ whether the claim was true at the first. Errors of mae and mse are sums of losse
 `calibration_pvalue` tests whether confident rows are wrong more often than unconfident ones; small is alarming.
 `system_bound` is the paper's bound under the rules `paper` and `none`; under the others it is the bound by the round's
 random rows alone, and `interval_low` and `interval_high` are its two-sided interval, of the claimed quantity before the
-batch. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a finish.
+batch. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a finish,
+`n_lost` counts wells without a readout.
 """
 RELIABILITY_SCHEMA = pa.schema(
     [
@@ -184,15 +186,24 @@ def decision_record(decision: StopDecision, bound: Bound) -> dict[str, Any]:
 def metrics_after(
     details: Mapping[str, Any],
     selection: Selection,
+    present: NDArray[np.bool_],
     losses: NDArray[np.float64],
     correct: NDArray[np.bool_],
     history: History,
     goal: Goal,
 ) -> dict[str, Any]:
-    """What is left after the batch, which the history holds already, and in a simulation its true errors."""
-    if "group_sizes" not in details:
-        return {}
-    groups = goal.groups(selection.scored.prediction)
+    """What is left after the batch, which the history holds already, and in a simulation its true errors.
+
+    Parameters
+    ----------
+    details:
+        Of the round, with the sizes of the groups before the batch.
+    present:
+        bool (n,): rows of the batch with a readout.
+    losses, correct:
+        Of the predictions of the batch.
+    """
+    groups, losses, correct = goal.groups(selection.scored.prediction)[present], losses[present], correct[present]
     left = np.array(details["group_sizes"]) - np.bincount(groups, minlength=goal.n_groups)
     after: dict[str, Any] = {"left_sizes": left.tolist()}
     if "inference_errors" in details:

@@ -56,6 +56,10 @@ class Selection:
         known = np.full(n, np.nan) if ranks is None else ranks(scored)
         return cls(scored, np.full(n, ROLES.index(role), np.int8), known)
 
+    def take(self, places: NDArray[np.int64]) -> Selection:
+        """The rows at some places."""
+        return Selection(self.scored.take(places), self.roles[places], self.ranks[places])
+
 
 def random_count(batch_size: int, random_share: float) -> int:
     """How many rows of a batch are drawn uniformly: the share rounded half up."""
@@ -77,13 +81,17 @@ def join(parts: Sequence[Selection]) -> Selection:
     )
 
 
-def choose(report: ScoreReport, n_batch: int, reserve: Rows, ranks: Ranks) -> tuple[Selection, Rows]:
-    """The random rows, which were drawn first from the whole inference set, then the best of the rest.
+def choose(
+    report: ScoreReport, n_batch: int, random: Rows, wanted: Rows, reserve: Rows, ranks: Ranks
+) -> tuple[Selection, Rows]:
+    """The random rows, which were drawn first from the whole inference set, the wanted, then the best of the rest.
 
     Parameters
     ----------
     report:
         `top` holds the best n_batch + len(reserve) rows, so that enough are left when some are random or reserved.
+    random, wanted:
+        Rows that were drawn, and others that people ask for: at most n_batch together.
     reserve:
         Measured rows that are scored like all others but not acquired, ascending.
     ranks:
@@ -94,10 +102,16 @@ def choose(report: ScoreReport, n_batch: int, reserve: Rows, ranks: Ranks) -> tu
     tuple
         The batch, and the reserved rows that its best rows passed over.
     """
-    random = report.watched.take(~np.isin(report.watched.rows, reserve))
-    rest = report.top.take(~np.isin(report.top.rows, random.rows))
+    watched = report.watched
+    rest = report.top.take(~np.isin(report.top.rows, [*random, *wanted]))
     is_reserved = np.isin(rest.rows, reserve)
-    places = np.flatnonzero(~is_reserved)[: n_batch - len(random.rows)]
+    places = np.flatnonzero(~is_reserved)[: n_batch - len(random) - len(wanted)]
     passed = rest.rows[: places[-1]][is_reserved[: places[-1]]] if len(places) else np.empty(0, np.int64)
-    chosen = join([Selection.of(random, "random", ranks), Selection.of(rest.take(places), "top", ranks)])
+    chosen = join(
+        [
+            Selection.of(watched.take(np.isin(watched.rows, random)), "random", ranks),
+            Selection.of(watched.take(np.isin(watched.rows, wanted)), "wanted", ranks),
+            Selection.of(rest.take(places), "top", ranks),
+        ]
+    )
     return chosen, passed

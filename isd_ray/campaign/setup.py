@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle
-from isd_ray.campaign.store import CampaignStore, canonical_json
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable

@@ -7,64 +7,21 @@ else is bulk data that a decision names together with its hash; an attempt that 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.events import Event, EventLog
+from isd_ray.campaign.files import canonical_json, put_if_absent, read_checked, read_json, sync_tree
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import CorruptFileError, StoreError
 
 SCHEMA_VERSION = 1
-
-
-def canonical_json(value: Any) -> bytes:
-    """JSON with sorted keys: equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
-
-
-def put_if_absent(path: Path, data: bytes) -> bool:
-    """Create `path` with `data`, whole or not at all; False if it exists already.
-
-    A temporary file is written and synced, then linked to its name: `os.link` fails if the name is taken, on local and
-    on shared POSIX file systems.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise StoreError(
-                f"this file system cannot create a file exclusively ({error.strerror})",
-                str(path.parent),
-                "keep the campaign on a local or shared POSIX file system with hard links",
-            ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_directory(path.parent)
-    return True
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +40,11 @@ class Attempt:
     def features_file(self) -> Path:
         """The features of the batch, for the trainers."""
         return self.path / "features.arrow"
+
+    @property
+    def external_file(self) -> Path:
+        """The features of what was measured outside the plan until this round."""
+        return self.path / "external.arrow"
 
     @property
     def batch_file(self) -> Path:
@@ -109,28 +71,6 @@ class RoundFiles:
         return read_checked(self.attempt.batch_file, self.released["batch_sha256"])
 
 
-def read_checked(path: Path, sha256: str) -> pa.Table:
-    """A Parquet file whose bytes must have the given hash (raises as `check_hash`)."""
-    check_hash(path, sha256)
-    return pq.read_table(path)
-
-
-def check_hash(path: Path, sha256: str) -> None:
-    """Refuse a file that is not the one that was recorded.
-
-    Raises
-    ------
-    CorruptFileError
-        If the file is missing or its bytes differ.
-    """
-    if not path.is_file() or sha256_file(path) != sha256:
-        raise CorruptFileError(
-            "the file is missing or its bytes are not those that were recorded",
-            str(path),
-            "restore it from a backup; the campaign cannot go on without it",
-        )
-
-
 class CampaignStore:
     """A campaign directory on a local or shared file system.
 
@@ -145,6 +85,7 @@ class CampaignStore:
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
+        self._log = EventLog(path / "events")
 
     @classmethod
     def create(cls, path: Path, manifest: Mapping[str, Any]) -> CampaignStore:
@@ -176,8 +117,8 @@ class CampaignStore:
         file = path / "campaign.json"
         if not file.is_file():
             raise StoreError("there is no campaign here", str(path), "check the path")
+        manifest = read_json(file)
         try:
-            manifest = json.loads(file.read_bytes())
             version = int(manifest["schema_version"])
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptFileError(f"not a campaign manifest ({error})", str(file), "restore it") from error
@@ -215,6 +156,7 @@ class CampaignStore:
             If another coordinator has released this round.
         """
         pq.write_table(batch, attempt.batch_file)
+        sync_tree(attempt.path)
         released = {
             **details,
             "round": attempt.round,
@@ -224,13 +166,13 @@ class CampaignStore:
             "features_sha256": sha256_file(attempt.features_file),
         }
         self._decide(self._round_dir(attempt.round) / "batch.json", released)
-        self.append_event("release", {"round": attempt.round, "batch_sha256": released["batch_sha256"]})
+        self._log_release(released)
         return released
 
     def commit(self, round_number: int, record: Mapping[str, Any]) -> None:
         """Commit a round: its metrics, timings and decision."""
         self._decide(self._round_dir(round_number) / "round.json", record)
-        self.append_event("decision", {"round": round_number, "decision": record["decision"]})
+        self._log_decision(record)
 
     def _decide(self, path: Path, record: Mapping[str, Any]) -> None:
         if not put_if_absent(path, canonical_json(record)):
@@ -247,77 +189,59 @@ class CampaignStore:
     def _read_rounds(self) -> Iterator[RoundFiles]:
         round_number = 0
         while (file := self._round_dir(round_number) / "batch.json").is_file():
-            released = _read_json(file)
+            released = read_json(file)
             attempt = Attempt(round_number, file.parent / released["attempt"])
             commit = file.parent / "round.json"
-            yield RoundFiles(round_number, attempt, released, _read_json(commit) if commit.is_file() else None)
+            yield RoundFiles(round_number, attempt, released, read_json(commit) if commit.is_file() else None)
             round_number += 1
 
-    def tell(self, readouts: pa.Table, round_number: int) -> str:
-        """Keep readouts for ever, named by their content; returns the hash. The same readouts twice change nothing."""
+    def keep(self, readouts: pa.Table) -> str:
+        """Keep a table of readouts, or of rows, for ever, named by its content; returns the hash."""
         sink = pa.BufferOutputStream()
         pq.write_table(readouts, sink)
         data = sink.getvalue().to_pybytes()
         sha256 = hashlib.sha256(data).hexdigest()
-        if put_if_absent(self._readouts(sha256), data):
-            self.append_event("tell", {"round": round_number, "readouts_sha256": sha256})
+        put_if_absent(self._readouts(sha256), data)
         return sha256
 
     def read_readouts(self, sha256: str) -> pa.Table:
-        """Readouts by their hash."""
+        """What `keep` kept."""
         return read_checked(self._readouts(sha256), sha256)
 
     def _readouts(self, sha256: str) -> Path:
         return self.path / "readouts" / f"{sha256}.parquet"
 
-    def amend(self, readouts: Sequence[Mapping[str, Any]], reason: str) -> int:
-        """Put corrected readouts (row, label, value) on record for ever; returns the number of the amendment."""
-        content = canonical_json({"reason": reason, "readouts": [dict(readout) for readout in readouts]})
-        number = self.n_amendments
-        while not put_if_absent(self.path / "amendments" / f"{number:06d}.json", content):
-            number += 1
-        self.append_event("amend", {"amendment": number, "n": len(readouts), "reason": reason})
-        return number
+    def events(self) -> list[Event]:
+        """The log, oldest first."""
+        return list(self._log.read())
 
-    @property
-    def n_amendments(self) -> int:
-        """Amendments on record."""
-        return len(self._amendments())
+    def append_event(self, kind: str, details: Mapping[str, Any], *, after: int | None = None) -> bool:
+        """Append to the hash-chained log; see `EventLog.append`."""
+        return self._log.append(kind, details, after=after)
 
-    def amended(self, since: int = 0) -> dict[int, tuple[float, float | None]]:
-        """Label and value of every row corrected by amendment `since` or a later one; of several corrections the last.
+    def settle(self) -> None:
+        """Log decisions whose event is missing: their writer was killed between the two."""
+        for files in self._read_rounds():
+            self._log_release(files.released)
+            if files.committed is not None:
+                self._log_decision(files.committed)
+        if (certificate := self.certificate()) is not None:
+            self._log_once("certificate", certificate_id=certificate["certificate_id"])
+        if (reason := self.withdrawn()) is not None:
+            self._log_once("withdraw", reason=reason)
+        if self.is_delivered():
+            self._log_once("deliver", **read_json(self._delivered))
 
-        The value is None where the readout is a class name.
-        """
-        return {
-            line["row"]: (line["label"], line["value"])
-            for file in self._amendments()[since:]
-            for line in _read_json(file)["readouts"]
-        }
+    def _log_release(self, released: Mapping[str, Any]) -> None:
+        self._log_once("release", round=released["round"], batch_sha256=released["batch_sha256"])
 
-    def amendment_reasons(self, since: int = 0) -> list[str]:
-        """Why readouts were corrected, by amendment `since` and the later ones."""
-        return [_read_json(file)["reason"] for file in self._amendments()[since:]]
+    def _log_decision(self, record: Mapping[str, Any]) -> None:
+        named = {name: record.get(name) for name in ("round", "decision", "readouts_sha256")}
+        self._log_once("decision", **named)
 
-    def _amendments(self) -> list[Path]:
-        return sorted((self.path / "amendments").glob("*.json"))
-
-    def append_event(self, kind: str, details: Mapping[str, Any]) -> None:
-        """Append to the hash-chained log; each event holds the hash of the one before."""
-        folder = self.path / "events"
-        sequence = sum(1 for _ in folder.glob("*.json"))
-        while True:
-            before = folder / f"{sequence - 1:06d}.json"
-            event = {
-                "sequence": sequence,
-                "kind": kind,
-                "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "previous_sha256": sha256_file(before) if sequence else None,
-                **details,
-            }
-            if put_if_absent(folder / f"{sequence:06d}.json", canonical_json(event)):
-                return
-            sequence += 1
+    def _log_once(self, kind: str, **details: Any) -> None:
+        while not self._log.has(kind, **details):
+            self._log.append(kind, details, after=len(self._log.read()))
 
     @property
     def hybrid_dir(self) -> Path:
@@ -326,50 +250,37 @@ class CampaignStore:
 
     def certify(self, certificate: Mapping[str, Any]) -> None:
         """Write the certificate; a resumed campaign finds its own there."""
-        if put_if_absent(self.path / "certificate.json", canonical_json(certificate)):
-            self.append_event("certificate", {"certificate_id": certificate["certificate_id"]})
+        put_if_absent(self.path / "certificate.json", canonical_json(certificate))
+        self._log_once("certificate", certificate_id=certificate["certificate_id"])
 
     def certificate(self) -> dict[str, Any] | None:
         """The content of ``certificate.json``; None without one."""
         file = self.path / "certificate.json"
-        return _read_json(file) if file.is_file() else None
+        return read_json(file) if file.is_file() else None
 
-    def withdraw(self, reason: str) -> bool:
-        """Withdraw the certificate, which stays on record; False if it was withdrawn before."""
-        is_new = put_if_absent(self.path / "withdrawn.json", canonical_json({"reason": reason}))
-        if is_new:
-            self.append_event("withdraw", {"reason": reason})
-        return is_new
+    def withdraw(self, reason: str) -> None:
+        """Withdraw the certificate, which stays on record; a second reason changes nothing."""
+        put_if_absent(self.path / "withdrawn.json", canonical_json({"reason": reason}))
+        self._log_once("withdraw", reason=self.withdrawn())
 
     def withdrawn(self) -> str | None:
         """Why the certificate was withdrawn; None if it was not."""
         file = self.path / "withdrawn.json"
-        return str(_read_json(file)["reason"]) if file.is_file() else None
+        return str(read_json(file)["reason"]) if file.is_file() else None
+
+    @property
+    def _delivered(self) -> Path:
+        return self.path / "delivered.json"
 
     def mark_delivered(self, details: Mapping[str, Any]) -> None:
         """Note that the hybrid screen is complete."""
-        if put_if_absent(self.path / "delivered.json", canonical_json(details)):
-            self.append_event("deliver", details)
+        sync_tree(self.hybrid_dir)
+        put_if_absent(self._delivered, canonical_json(details))
+        self._log_once("deliver", **read_json(self._delivered))
 
     def is_delivered(self) -> bool:
         """Whether the hybrid screen is complete."""
-        return (self.path / "delivered.json").is_file()
-
-    def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-        """Replace a derived table (never a decision) atomically."""
-        temporary = self.path / f".{name}.{secrets.token_hex(4)}"
-        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), temporary)
-        temporary.replace(self.path / name)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise CorruptFileError(f"does not parse as JSON ({error})", str(path), "restore it from a backup") from error
-    if not isinstance(value, dict):
-        raise CorruptFileError("is not a JSON object", str(path), "restore it from a backup")
-    return value
+        return self._delivered.is_file()
 
 
 def _refuse_url(path: Path) -> None:

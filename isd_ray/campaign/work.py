@@ -7,14 +7,25 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import ROUND_SCHEMA
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.store import Attempt
 from isd_ray.core.certify import LookPlan
-from isd_ray.messages import Committee
+from isd_ray.messages import Committee, Rows
 
-_FROM_RELEASE = ("predictions", "audit_seed", "reserve_seed", "group_sizes", "group_losses", "passed", "needed")
+_FROM_RELEASE = (
+    "predictions",
+    "audit_seed",
+    "reserve_seed",
+    "group_sizes",
+    "group_losses",
+    "passed",
+    "needed",
+    "n_events",
+)
 _KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
 """Details of a release that its commit repeats."""
 
@@ -29,6 +40,8 @@ class RoundWork:
         The look of this round, with the audit of each group; empty if there is none.
     frozen:
         Folder of the frozen predictions that a look and its finish go by.
+    wanted:
+        Rows to be measured whatever the model says.
     committee_hash:
         What the release of a restored round says of its model.
     details:
@@ -41,6 +54,7 @@ class RoundWork:
     look: tuple[LookPlan, ...] = ()
     selection: Selection | None = None
     attempt: Attempt | None = None
+    wanted: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     readouts: Readouts | None = None
     frozen: Path | None = None
     committee_hash: str | None = None

@@ -359,7 +359,7 @@ def _enough_reserved(state: LookState, errors: float, delta: float) -> int | Non
     return size if pvalue <= delta else None
 
 
-def judge_look(plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_]) -> LookVerdict:
+def judge_look(plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool_], n_lost: int = 0) -> LookVerdict:
     """Decide an exact look from its audit.
 
     Without a finish: stop iff more than c errors beyond the e found, which measuring has put right, are refuted at
@@ -377,6 +377,8 @@ def judge_look(plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool
         random key (`count_preceding`); distinct.
     errors:
         bool (m,): the frozen model's prediction was wrong. A well that failed counts as an error.
+    n_lost:
+        How many of the errors are failed wells, which no measurement has put right.
 
     Raises
     ------
@@ -389,7 +391,7 @@ def judge_look(plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool
     if plan.size and (ranks.min() < 0 or ranks.max() >= n):
         raise ValueError(f"ranks must lie in 0 … {n - 1}; got {ranks.min()} … {ranks.max()}")
     n_errors = int(errors.sum())
-    pvalue = hypergeometric_pvalue(n_errors, n, c + 1 + n_errors, plan.size)
+    pvalue = hypergeometric_pvalue(n_errors, n, c + 1 + n_errors - n_lost, plan.size)
     if plan.finish == "none":
         return LookVerdict(pvalue <= plan.delta, 0, n_errors, pvalue)
     cuts = _cuts(n, plan.reach)

@@ -144,12 +144,12 @@ class Goal:
         return np.abs(prediction - labels) <= self.tolerance
 
     def losses(self, prediction: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where nothing was predicted."""
+        """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where either is NaN."""
         if not self.has_losses:
             return np.zeros(len(labels))
         if self.knows_hits:
             wrong = self.hits(prediction) != self.hits(labels)
-            return (wrong | np.isnan(prediction)).astype(np.float64)
+            return (wrong | np.isnan(prediction) | np.isnan(labels)).astype(np.float64)
         if self.is_exact:
             return (~self.correct(prediction, labels)).astype(np.float64)
         error = np.abs(prediction - labels)

@@ -12,17 +12,24 @@ class TargetSets:
     """Which rows are observed, in which order, with which labels; and the reserve of the rule `reserved`.
 
     The observation set is what models are fitted on. Reserved rows are measured, but no model ever sees them; they are
-    still predicted, as the audit of the others, until acquisition passes over them. Holds two bytes a row of the target
-    set, and the rows and labels of the observation set.
+    still predicted, as the audit of the others, until acquisition passes over them. Excluded rows, which cannot be had,
+    are in neither set, and no longer of the target set. Holds two bytes a row of the library, and the rows and labels
+    of the observation set.
     """
 
-    def __init__(self, n_target: int) -> None:
-        self.n_target = n_target
-        self._inference = np.ones(n_target, dtype=np.bool_)
-        self._scored = np.ones(n_target, dtype=np.bool_)
+    def __init__(self, n_rows: int) -> None:
+        self.n_rows = n_rows
+        self._inference = np.ones(n_rows, dtype=np.bool_)
+        self._scored = np.ones(n_rows, dtype=np.bool_)
+        self._excluded = np.empty(0, np.int64)
         self._rows: list[Rows] = []
         self._labels: list[NDArray[np.float64]] = []
         self.n_set_aside = 0
+
+    @property
+    def n_target(self) -> int:
+        """Size of the target set: all rows but the excluded ones."""
+        return self.n_rows - len(self._excluded)
 
     @property
     def n_observed(self) -> int:
@@ -55,12 +62,30 @@ class TargetSets:
         return np.concatenate(self._labels) if self._labels else np.empty(0, np.float64)
 
     def packed_inference(self) -> NDArray[np.uint8]:
-        """The inference set as packed bits, one for each row of the target set."""
+        """The inference set as packed bits, one for each row of the library."""
         return np.packbits(self._inference)
 
     def packed_scored(self) -> NDArray[np.uint8]:
-        """The rows that models predict as packed bits, one for each row of the target set."""
+        """The rows that models predict as packed bits, one for each row of the library."""
         return np.packbits(self._scored)
+
+    @property
+    def excluded(self) -> Rows:
+        """Rows that have left the target set, ascending."""
+        return self._excluded
+
+    def exclude(self, rows: Rows) -> None:
+        """Take exactly these rows out of the target set, and let those back in that were out before.
+
+        Rows that are measured stay.
+        """
+        self._inference[self._excluded] = self._scored[self._excluded] = True
+        self._excluded = np.unique(rows[self._inference[rows]])
+        self._inference[self._excluded] = self._scored[self._excluded] = False
+
+    def is_left(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which rows are in the inference set, bool (n,)."""
+        return self._inference[rows]
 
     def observe(self, rows: Rows, labels: NDArray[np.float64]) -> None:
         """Move rows from the inference set to the observation set.

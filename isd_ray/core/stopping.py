@@ -65,6 +65,9 @@ def look_based_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDeci
     """Between looks nothing can stop; the bound reported is that of `random_bound`, and no stop rests on it."""
     if evidence.n_inference == 0:
         return StopDecision("stop", "every compound of the target set is measured", system_bound=1.0)
+    if evidence.n_finish_lost:
+        lost = f"{evidence.n_finish_lost} of the {evidence.n_finish} compounds of the finish gave no readout"
+        return StopDecision("continue", f"{lost}; the look is spent")
     if evidence.n_finish:
         return StopDecision("stop", f"the finish of {evidence.n_finish} compounds completes a passed look")
     return StopDecision("continue", "no look this round")
@@ -327,11 +330,19 @@ class Audit:
     ranks:
         int64 (m,): position of each row in its group by decreasing uncertainty.
     losses:
-        float64 (m,): against the frozen predictions.
+        float64 (m,): against the frozen predictions; 1 where the well gave no readout.
+    measured:
+        bool (m,): rows with a readout. The others count as errors that nobody corrects.
     """
 
     ranks: NDArray[np.int64]
     losses: NDArray[np.float64]
+    measured: NDArray[np.bool_]
+
+    @property
+    def n_lost(self) -> int:
+        """Audited rows without a readout."""
+        return int((~self.measured).sum())
 
 
 def settled(plans: Sequence[LookPlan], goal: Goal, n_hits: int) -> tuple[LookPlan, ...]:
@@ -365,7 +376,8 @@ def decide_look(
     if not passes_all([verdict.stop for verdict in verdicts]):
         return StopDecision("continue", f"{found}; not enough to stop")
     n_finish = max(verdict.n_finish for verdict in verdicts)
-    n_new = sum(v.n_finish - int((a.ranks < v.n_finish).sum()) for v, a in zip(verdicts, audits, strict=True))
+    known = [int((audit.ranks[audit.measured] < v.n_finish).sum()) for v, audit in zip(verdicts, audits, strict=True)]
+    n_new = sum(verdict.n_finish - done for verdict, done in zip(verdicts, known, strict=True))
     if n_new > n_affordable:
         return StopDecision("continue", f"{found}; the finish of {n_new} is beyond the budget of {n_affordable}")
     if n_new:
@@ -378,12 +390,12 @@ def _judge(plan: LookPlan, audit: Audit, goal: Goal, n_hits: int) -> LookVerdict
         return judge_losses(plan, audit.losses)
     errors = audit.losses > 0.5
     if goal.quantity == "recall":
-        return judge_recall(plan, audit.ranks, errors, n_hits, goal.level)
+        return judge_recall(plan, audit.ranks, errors, n_hits, goal.level, audit.n_lost)
     if goal.quantity == "precision":
-        return judge_precision(plan, errors, n_hits, goal.level)
+        return judge_precision(plan, errors, n_hits, goal.level, audit.n_lost)
     if goal.quantity == "balanced_accuracy":
         return judge_population(plan, errors)
-    return judge_look(plan, audit.ranks, errors)
+    return judge_look(plan, audit.ranks, errors, audit.n_lost)
 
 
 class Judge:

@@ -33,7 +33,7 @@ def recall_floor(n_found: float, n_missed: float) -> float:
 
 
 def judge_recall(
-    plan: LookPlan, ranks: NDArray[np.int64], hits: NDArray[np.bool_], n_hits: int, recall: float
+    plan: LookPlan, ranks: NDArray[np.int64], hits: NDArray[np.bool_], n_hits: int, recall: float, n_lost: int = 0
 ) -> LookVerdict:
     """Decide a look at the recall of hits: found hits / all hits >= R.
 
@@ -50,6 +50,8 @@ def judge_recall(
         As `ranks` and `errors` of `judge_look`, among the predicted negatives.
     n_hits:
         Hits measured before the audit, those among the predicted positives included.
+    n_lost:
+        How many of `hits` are failed wells: counted as missed hits, which nothing has found.
 
     Raises
     ------
@@ -65,8 +67,9 @@ def judge_recall(
     if plan.finish != "none":
         return verdict
     found = int(hits.sum())
-    allowed = recall_allowance(n_hits + found, recall)
-    pvalue = hypergeometric_pvalue(found, plan.n_inference, allowed + 1 + found, plan.size)
+    credited = found - n_lost
+    allowed = recall_allowance(n_hits + credited, recall)
+    pvalue = hypergeometric_pvalue(found, plan.n_inference, allowed + 1 + credited, plan.size)
     return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
 
 
@@ -84,7 +87,9 @@ def precision_floor(n_hits: int, n_predicted: int, wrong: float) -> float:
     return (delivered - wrong) / delivered if delivered else 1.0
 
 
-def judge_precision(plan: LookPlan, false_hits: NDArray[np.bool_], n_hits: int, precision: float) -> LookVerdict:
+def judge_precision(
+    plan: LookPlan, false_hits: NDArray[np.bool_], n_hits: int, precision: float, n_lost: int = 0
+) -> LookVerdict:
     """Decide a look at the precision of the delivered hits, from an audit of the predicted ones.
 
     The e false hits found leave the delivered hits, of which K - e are then wrong: stop iff U - e <= the allowance of
@@ -99,10 +104,13 @@ def judge_precision(plan: LookPlan, false_hits: NDArray[np.bool_], n_hits: int, 
         bool (m,): audited rows that are no hits.
     n_hits:
         Hits measured before the audit.
+    n_lost:
+        How many of `false_hits` are failed wells: counted as false hits, which are still delivered.
     """
     found = int(false_hits.sum())
-    allowed = precision_allowance(n_hits, plan.n_inference - found, precision)
-    pvalue = hypergeometric_pvalue(found, plan.n_inference, allowed + 1 + found, plan.size)
+    credited = found - n_lost
+    allowed = precision_allowance(n_hits, plan.n_inference - credited, precision)
+    pvalue = hypergeometric_pvalue(found, plan.n_inference, allowed + 1 + credited, plan.size)
     return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
 
 

@@ -38,15 +38,16 @@ HYBRID_SCHEMA = pa.schema(
 )
 """Columns of the hybrid screen.
 
-`source` is measured or predicted. `label` is the class; null for a regression. `value` is the raw readout of a measured
-compound, or a regression's prediction. `confidence` is the probability of the predicted class, `uncertainty` one minus
-it or the committee's standard deviation; both are null for measured compounds. `round` and `role` say when and why a
-compound was measured, `committee_hash` which model predicted it. Plates are null in a simulation.
+`source` is measured, predicted, or of rows that cannot be had excluded or, when a well was tried, abandoned. `label` is
+the class; null for a regression. `value` is the raw readout of a measured compound, or a regression's prediction.
+`confidence` is the probability of the predicted class, `uncertainty` one minus it or the committee's standard
+deviation; both are null for measured compounds. `round` and `role` say when and why a compound was measured, `plate` to
+`qc` where and how well, `committee_hash` which model predicted it.
 """
 
 
 def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> None:
-    """Write the lines of one library part; every row of it is measured or predicted, and none is both.
+    """Write the lines of one library part; every row of it is measured, predicted or cannot be had, and just one.
 
     Predictions are the frozen ones; those of rows that were measured after the freeze are left out.
 
@@ -60,10 +61,14 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> No
     predictions = read_predictions(Path(request.predictions_dir), part)
     left = np.unpackbits(request.inference[first // 8 : (stop + 7) // 8], count=stop - first).astype(np.bool_)
     predictions = predictions.take(left[predictions.rows - first])
-    lines = pa.concat_tables([_measured(request, low, high), _predicted(request, predictions)]).sort_by("row")
+    absent = slice(*np.searchsorted(request.absent, (first, stop)).tolist())
+    parts = [_measured(request, low, high), _predicted(request, predictions), _absent(request, absent)]
+    lines = pa.concat_tables(parts).sort_by("row")
     rows = np.arange(first, stop)
     if not np.array_equal(lines["row"].to_numpy(), rows):
-        raise ValueError(f"measured and predicted rows do not make up the rows {first} to {stop - 1} of part {part}")
+        raise ValueError(
+            f"measured, predicted and excluded rows do not make up the rows {first} to {stop - 1} of part {part}"
+        )
     columns = {name: lines[name] for name in lines.column_names}
     columns["id"] = pa.array(library.ids(rows), pa.string())
     columns["smiles"] = pa.array(library.smiles(rows), pa.string())
@@ -114,8 +119,13 @@ def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:
         value=pa.array(request.values[low:high], from_pandas=True),
         round=request.rounds[low:high],
         role=[ROLES[role] for role in request.roles[low:high]],
-        n_replicates=np.ones(n, np.int32),
+        **{name: cells[low:high] for name, cells in request.wells.items()},
     )
+
+
+def _absent(request: HybridRequest, places: slice) -> pa.Table:
+    tried = request.abandoned[places].tolist()
+    return _lines(row=request.absent[places], source=["abandoned" if was else "excluded" for was in tried])
 
 
 def _predicted(request: HybridRequest, predictions: ScoredRows) -> pa.Table:

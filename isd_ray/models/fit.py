@@ -93,6 +93,7 @@ def fit_member(
     split_seed: int = 0,
     external: tuple[Features | Stack, NDArray[np.generic]] | None = None,
     placement: Placement | None = None,
+    rows: Rows | None = None,
 ) -> FittedMember:
     """Fit one ResMLP with AdamW, gradient clipping and early stopping (paper, Table 1).
 
@@ -115,6 +116,8 @@ def fit_member(
         Features and labels of a separate validation set; then nothing is held out of the observed rows.
     placement:
         Default: CPU, float32.
+    rows:
+        int64 (n,): where the labelled rows stand among those of `features`; default: there are no others.
 
     Raises
     ------
@@ -129,13 +132,16 @@ def fit_member(
     placement = placement or Placement()
     streams = _Streams.of(seed, split_seed, model)
     observed = _stacked(features, architecture)
-    labels = checked_labels(observed, labels, task, architecture.n_outputs)
+    rows = np.arange(len(observed)) if rows is None else rows
+    known = checked_labels(len(rows), labels, task, architecture.n_outputs)
+    labels = np.zeros(len(observed), known.dtype)
+    labels[rows] = known
     if external is None:
-        train_rows, held_out = split_rows(labels, task, validation, streams.split)
+        train_rows, held_out = (rows[places] for places in split_rows(known, task, validation, streams.split))
         validation_set, validation_labels = observed, labels
     else:
-        train_rows, validation_set = np.arange(len(labels)), _stacked(external[0], architecture)
-        validation_labels = checked_labels(validation_set, external[1], task, architecture.n_outputs)
+        train_rows, validation_set = rows, _stacked(external[0], architecture)
+        validation_labels = checked_labels(len(validation_set), external[1], task, architecture.n_outputs)
         held_out = np.arange(len(validation_labels))
     if model.diversity == "bootstrap":
         train_rows = streams.bootstrap.choice(train_rows, size=len(train_rows))

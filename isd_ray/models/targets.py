@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import Task
-from isd_ray.core.features import Stack
 from isd_ray.errors import LabelError
 from isd_ray.models.resmlp import Weights
 
@@ -16,7 +15,7 @@ TARGET_MEAN = "target.mean"
 TARGET_SD = "target.sd"
 
 
-def checked_labels(features: Stack, labels: NDArray[np.generic], task: Task, n_outputs: int) -> NDArray[np.generic]:
+def checked_labels(n_rows: int, labels: NDArray[np.generic], task: Task, n_outputs: int) -> NDArray[np.generic]:
     """Copy labels to int64 (class indices) or float64 (numbers), shape (n,).
 
     Raises
@@ -24,9 +23,9 @@ def checked_labels(features: Stack, labels: NDArray[np.generic], task: Task, n_o
     LabelError
         If there are none, not one for each row, NaN or infinite numbers, or class indices beyond the outputs.
     """
-    if len(labels) == 0 or len(labels) != len(features):
+    if len(labels) == 0 or len(labels) != n_rows:
         raise LabelError(
-            f"{len(labels)} labels for {len(features)} rows of features",
+            f"{len(labels)} labels for {n_rows} rows of features",
             "fit",
             "give one label for each row, at least 1",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isd_ray.campaign.amend import Amended, Amendment, amend
+from isd_ray.campaign.amend import Amended, Amendment, amend, amended_readouts
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.data.label_table import read_labels
@@ -51,7 +51,7 @@ def amend_from_file(path: Path, file: Path, reason: str) -> Amended:
     summary_file = path / "summary.json"
     if summary_file.is_file():
         summary = json.loads(summary_file.read_bytes())
-        summary["n_amended"] = len(store.amended())
+        summary["n_amended"] = len(amended_readouts(store))
         if (why := store.withdrawn()) is not None:
             summary.update(certified=False, claim=f"certificate WITHDRAWN: {why}", accuracy_claimed=None)
         write_results(path, summary, store)

@@ -28,7 +28,7 @@ def plan_of(n, m, allowed, delta, finish="none", group=OTHERS, number=1):
 
 
 def audit_of(m, errors):
-    return Audit(np.arange(m), (np.arange(m) < errors).astype(np.float64))
+    return Audit(np.arange(m), (np.arange(m) < errors).astype(np.float64), np.ones(m, bool))
 
 
 # --- precision ------------------------------------------------------------------------------------------------------
@@ -150,7 +150,10 @@ def test_a_settled_recall_is_claimed_falsely_with_probability_at_most_delta():
     [plan] = settled((plan_of(n, m, 9, delta, "any"),), goal, n_hits)
     audits = np.array(list(itertools.combinations(range(n), m)))
     shown = np.array(list(itertools.product((0.0, 1.0), repeat=m)))
-    decisions = [[decide_look((plan,), (Audit(ranks, hits),), goal, n_hits, n) for hits in shown] for ranks in audits]
+    decisions = [
+        [decide_look((plan,), (Audit(ranks, hits, np.ones(len(hits), bool)),), goal, n_hits, n) for hits in shown]
+        for ranks in audits
+    ]
     stops = np.array([[decision.action != "continue" for decision in row] for row in decisions])
     cuts = np.array([[decision.n_finish for decision in row] for row in decisions])
     is_audited = (np.arange(n) == audits[:, :, None]).any(axis=1)
@@ -255,3 +258,70 @@ def test_a_betting_interval_spends_half_the_risk_on_each_side():
     assert not betting_test(losses, 300, high - step, 0.05, *prior).passed
     assert betting_test(1.0 - losses, 300, 300 - low, 0.05, 0.95, 0.05).passed
     assert not betting_test(1.0 - losses, 300, 300 - low - step, 0.05, 0.95, 0.05).passed
+
+
+# --- wells that give no readout -------------------------------------------------------------------------------------
+
+
+def false_stops_with_lost_wells(goal, plan, n_hits) -> float:
+    """Largest probability of a false stop over all patterns of errors, when wells of wrong predictions are lost."""
+    n, m = plan.n_inference, plan.size
+    audits = np.array(list(itertools.combinations(range(n), m)))
+    decisions = {}
+    worst = 0.0
+    for n_wrong in range(n + 1):
+        # Ranks matter to a finish only; here none is made, so that only numbers count.
+        wrong = np.arange(n) < n_wrong
+        for n_lost in range(n_wrong + 1):
+            lost = np.arange(n) < n_lost
+            false = 0
+            for audit in audits:
+                key = (int(wrong[audit].sum()), int(lost[audit].sum()))
+                if key not in decisions:
+                    measured = np.arange(m) >= key[1]
+                    shown = Audit(np.arange(m), (np.arange(m) < key[0]).astype(float), measured)
+                    decisions[key] = decide_look((plan,), (shown,), goal, n_hits, n).action
+                found = key[0] - key[1]
+                counts = {
+                    "accuracy": ScreenCounts(n, 0, m - key[1], (n - m + key[1],)),
+                    "recall": ScreenCounts(n + n_hits, n_hits + found, m - key[0], (n - m + key[1], 0)),
+                    "precision": ScreenCounts(n + n_hits, n_hits + m - key[0], found, (0, n - m + key[1])),
+                }[goal.quantity]
+                left = {
+                    "accuracy": (n_wrong - found,),
+                    "recall": (n_wrong - found, 0),
+                    "precision": (0, n_wrong - found),
+                }
+                false += decisions[key] == "stop" and not goal.is_met(counts, left[goal.quantity])
+            worst = max(worst, false / len(audits))
+    return worst
+
+
+LOST = {
+    "accuracy": (Goal("accuracy", 0.6), plan_of(10, 5, 3, 0.2, "none"), 0),
+    "recall": (Goal("recall", 0.6), plan_of(10, 5, 2, 0.2, "none"), 4),
+    "precision": (Goal("precision", 0.6), plan_of(10, 5, 4, 0.2, "none"), 2),
+}
+
+
+@pytest.mark.parametrize("quantity", LOST)
+def test_a_look_with_lost_wells_stops_falsely_with_probability_at_most_delta(quantity):
+    assert 0.0 < false_stops_with_lost_wells(*LOST[quantity]) <= 0.2
+
+
+@pytest.mark.parametrize("quantity", LOST)
+def test_a_look_that_takes_lost_wells_for_corrected_fails_the_same_check(quantity, monkeypatch):
+    monkeypatch.setattr(Audit, "n_lost", 0)
+    assert false_stops_with_lost_wells(*LOST[quantity]) > 0.2
+
+
+def test_a_finish_counts_audited_rows_without_a_readout_as_new():
+    plan, errors = plan_of(40, 20, 3, 0.2, "any"), np.zeros(20)
+    errors[:4] = 1.0
+    measured = np.ones(20, bool)
+    complete = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Goal("accuracy", 0.9), 0, 40)
+    measured[1] = False
+    lost = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Goal("accuracy", 0.9), 0, 40)
+    assert complete.n_finish == lost.n_finish > 2
+    new = [int(decision.reason.split()[-1]) for decision in (complete, lost)]
+    assert new[1] == new[0] + 1

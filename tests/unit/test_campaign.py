@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from isd_ray.campaign.store import CampaignStore, put_if_absent
+from isd_ray.campaign.files import put_if_absent
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import load_config, parse_config

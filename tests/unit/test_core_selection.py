@@ -12,7 +12,7 @@ from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.topk import concatenate_rows, top_k
 from isd_ray.core.trigger import N_BINS
-from isd_ray.messages import ScoredRows, ScoreReport
+from isd_ray.messages import ROLES, ScoredRows, ScoreReport
 
 
 def scored(rows, primary, secondary=None) -> ScoredRows:
@@ -72,6 +72,16 @@ def test_seeds_differ_by_every_part_of_their_path():
     assert len({derive_seed(0, *path) for path in paths} | {derive_seed(1, *paths[0])}) == 6
 
 
+def test_excluded_rows_are_in_neither_set_and_may_come_back():
+    sets = TargetSets(20)
+    sets.observe(np.array([3]), np.array([1.0]))
+    sets.exclude(np.array([3, 7, 8]))
+    assert (sets.n_target, sets.n_inference, sets.excluded.tolist()) == (18, 17, [7, 8])
+    assert np.flatnonzero(np.unpackbits(sets.packed_scored(), count=20) == 0).tolist() == [3, 7, 8]
+    sets.exclude(np.array([8]))
+    assert (sets.n_target, sets.is_left(np.array([3, 7, 8])).tolist()) == (19, [False, True, False])
+
+
 def test_sets_partition_the_target_and_refuse_a_second_observation():
     sets = TargetSets(20)
     sets.observe(np.array([3, 19]), np.array([1.0, 0.0]))
@@ -102,17 +112,29 @@ def test_the_random_share_is_rounded_half_up(batch, share, expected):
 
 def test_a_batch_is_the_random_rows_and_then_the_best_of_the_rest():
     top = scored([5, 1, 2, 9], [4, 3, 2, 1])
-    selection, passed = choose(report_of(top, scored([1, 7], [3, 0])), 4, NOTHING, no_ranks)
+    selection, passed = choose(report_of(top, scored([1, 7], [3, 0])), 4, np.array([1, 7]), NOTHING, NOTHING, no_ranks)
     assert selection.scored.rows.tolist() == [1, 7, 5, 2]
     assert selection.roles.tolist() == [2, 2, 1, 1]
     assert passed.tolist() == []
 
 
+def test_wanted_rows_take_places_of_the_best():
+    top = scored([5, 1, 2, 9], [4, 3, 2, 1])
+    watched = scored([1, 7, 9], [3, 0, 1])
+    selection, _ = choose(report_of(top, watched), 4, np.array([7]), np.array([1, 9]), NOTHING, no_ranks)
+    assert selection.scored.rows.tolist() == [7, 1, 9, 5]
+    assert [ROLES[role] for role in selection.roles] == ["random", "wanted", "wanted", "top"]
+
+
 def test_reserved_rows_are_not_acquired_and_those_passed_over_are_named():
     top = scored([5, 1, 2, 9, 4, 3], [6, 5, 4, 3, 2, 1])
-    selection, passed = choose(report_of(top, scored([2, 3, 7], [4, 1, 0])), 3, np.array([2, 3, 4]), no_ranks)
+    selection, passed = choose(
+        report_of(top, scored([2, 3, 7], [4, 1, 0])), 3, np.array([7]), NOTHING, np.array([2, 3, 4]), no_ranks
+    )
     assert selection.scored.rows.tolist() == [7, 5, 1]
     assert passed.tolist() == []
-    selection, passed = choose(report_of(top, scored([2, 3, 7], [4, 1, 0])), 4, np.array([2, 3, 4]), no_ranks)
+    selection, passed = choose(
+        report_of(top, scored([2, 3, 7], [4, 1, 0])), 4, np.array([7]), NOTHING, np.array([2, 3, 4]), no_ranks
+    )
     assert selection.scored.rows.tolist() == [7, 5, 1, 9]
     assert passed.tolist() == [2]

@@ -480,8 +480,8 @@ def test_no_model_receives_a_reserved_label_even_after_a_look_that_failed(make_c
     """The path up to the failed look is that of the campaign that stopped there, and nothing feeds back after it."""
     received, judge = spy_on_fits(monkeypatch), stopping.judge_look
 
-    def fail_first(plan, ranks, errors):
-        return LookVerdict(False, plan.n_inference, 0, 1.0) if plan.number == 1 else judge(plan, ranks, errors)
+    def fail_first(plan, ranks, errors, n_lost):
+        return LookVerdict(False, plan.n_inference, 0, 1.0) if plan.number == 1 else judge(plan, ranks, errors, n_lost)
 
     monkeypatch.setattr(stopping, "judge_look", fail_first)
     passing = screens("reserved")
@@ -568,8 +568,8 @@ def test_a_budget_without_a_rule_ends_in_a_look_with_the_wells_kept_for_it(make_
 def test_after_a_failed_look_the_last_one_has_the_risk_that_is_left(make_config, tmp_path, monkeypatch):
     judge = stopping.judge_look
 
-    def fail_first(plan, ranks, errors):
-        return LookVerdict(False, plan.n_inference, 0, 1.0) if plan.number == 1 else judge(plan, ranks, errors)
+    def fail_first(plan, ranks, errors, n_lost):
+        return LookVerdict(False, plan.n_inference, 0, 1.0) if plan.number == 1 else judge(plan, ranks, errors, n_lost)
 
     monkeypatch.setattr(stopping, "judge_look", fail_first)
     asked = {"rule": "certify", "gamma": 0.8, "max_compounds": 640, "reserve_audit": True, "max_looks": 2}

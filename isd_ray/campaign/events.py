@@ -1,0 +1,96 @@
+"""The log of a campaign: append-only, each event holding the hash of the one before."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from isd_ray.campaign.files import canonical_json, put_if_absent, read_json
+from isd_ray.errors import CorruptFileError
+
+Event: TypeAlias = Mapping[str, Any]
+
+
+class EventLog:
+    """Events of one folder, ``000000.json`` and so on.
+
+    The order of events is that of their numbers; their times are for people, and a clock that is wrong or goes
+    backwards changes nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._events: list[Event] = []
+        self._hashes: list[str] = []
+
+    def read(self) -> list[Event]:
+        """All events, oldest first; what was read before is not read again.
+
+        Raises
+        ------
+        CorruptFileError
+            If an event is unreadable, or does not follow from the one before.
+        """
+        while (file := self._file(len(self._events))).is_file():
+            event = read_json(file)
+            previous = self._hashes[-1] if self._hashes else None
+            if event.get("sequence") != len(self._events) or event.get("previous_sha256") != previous:
+                raise CorruptFileError(
+                    "this event does not follow from the one before: one of the two was altered",
+                    str(file),
+                    "restore the folder from a backup",
+                )
+            self._events.append(event)
+            self._hashes.append(hashlib.sha256(file.read_bytes()).hexdigest())
+        return self._events
+
+    def append(self, kind: str, details: Mapping[str, Any], *, after: int | None = None) -> bool:
+        """Append an event.
+
+        Parameters
+        ----------
+        kind, details:
+            What happened.
+        after:
+            Number of events that `details` were made from; None if they do not depend on others.
+
+        Returns
+        -------
+        bool
+            False if somebody else has written in between: read again, and decide again.
+        """
+        while True:
+            sequence = len(self.read())
+            if after is not None and sequence != after:
+                return False
+            event = {
+                "sequence": sequence,
+                "kind": kind,
+                "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "who": _user(),
+                "previous_sha256": self._hashes[-1] if self._hashes else None,
+                **details,
+            }
+            if put_if_absent(self._file(sequence), canonical_json(event)):
+                return True
+
+    def has(self, kind: str, **details: Any) -> bool:
+        """Whether there is an event of a kind with these details."""
+        return any(
+            event["kind"] == kind and all(event.get(name) == value for name, value in details.items())
+            for event in self.read()
+        )
+
+    def _file(self, sequence: int) -> Path:
+        return self._folder / f"{sequence:06d}.json"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user need not have a name
+        return "unknown"

@@ -1,0 +1,123 @@
+"""How a campaign's files are written: decisions exclusively and durably, bulk data checked by hash."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isd_ray.data.layout import sha256_file
+from isd_ray.errors import CorruptFileError, StoreError
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with sorted keys: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def put_if_absent(path: Path, data: bytes) -> bool:
+    """Create `path` with `data`, whole or not at all; False if it exists already.
+
+    A temporary file is written and synced, then linked to its name: `os.link` fails if the name is taken, on local and
+    on shared POSIX file systems.
+
+    Raises
+    ------
+    StoreError
+        If the file system has no hard links, is full, or refuses to write.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"the file cannot be created exclusively ({error.strerror})",
+            str(path),
+            "make room or give write access, and keep the campaign on a local or shared POSIX file system with hard "
+            "links; then repeat the command, nothing is lost",
+        ) from error
+    return True
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(path: Path) -> None:
+    """Make all files under a folder, and their names, durable: what a decision names must outlive a power cut."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            handle = os.open(Path(folder) / name, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_directory(Path(folder))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises
+    ------
+    CorruptFileError
+        If the file is missing or holds something else.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise CorruptFileError(f"cannot be read as JSON ({error})", str(path), "restore it from a backup") from error
+    if not isinstance(value, dict):
+        raise CorruptFileError("is not a JSON object", str(path), "restore it from a backup")
+    return value
+
+
+def read_checked(path: Path, sha256: str) -> pa.Table:
+    """A Parquet file whose bytes must have the given hash (raises as `check_hash`)."""
+    check_hash(path, sha256)
+    return pq.read_table(path)
+
+
+def check_hash(path: Path, sha256: str) -> None:
+    """Refuse a file that is not the one that was recorded.
+
+    Raises
+    ------
+    CorruptFileError
+        If the file is missing or its bytes differ.
+    """
+    if not path.is_file() or sha256_file(path) != sha256:
+        raise CorruptFileError(
+            "the file is missing or its bytes are not those that were recorded",
+            str(path),
+            "restore it from a backup; the campaign cannot go on without it",
+        )
+
+
+def replace_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, path: Path) -> None:
+    """Replace a derived table (never a decision) atomically."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), temporary)
+    temporary.replace(path)
