@@ -37,7 +37,7 @@ class Coordinator:
 
 
 def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
-    """Run a campaign on the connected Ray to its end, step by step.
+    """Run a campaign on the connected Ray, step by step, to its end or until readouts are missing.
 
     A coordinator that dies is replaced; the new one continues from the store, with the same result.
 
@@ -57,7 +57,7 @@ def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
         done = False
         while not done:
             [progress] = group.map("advance", [()])
-            done = progress.done
+            done = progress.done or progress.waiting
             yield progress
         group.map("close", [()])
     finally:

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.files import canonical_json
+from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
-from isd_ray.campaign.oracle import LookupOracle
+from isd_ray.campaign.oracle import LookupOracle, Oracle
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
-from isd_ray.data.labels import Labels
+from isd_ray.data.filesystem import is_uri
+from isd_ray.data.labels import LabelRule, Labels
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
 from isd_ray.messages import WorkerSpec
@@ -34,14 +36,18 @@ RECORDED_SOFTWARE = ("isd_ray", "ray", "torch", "rdkit", "numpy", "pyarrow")
 
 @dataclass(frozen=True, slots=True)
 class CampaignSetup:
-    """A simulation ready to run: configuration, libraries, and every label.
+    """A campaign ready to run: configuration, libraries, and, in a simulation, every label.
 
     Attributes
     ----------
     out:
         The campaign directory.
+    rule:
+        Classes, and the cut between them.
+    n_target:
+        Rows of the target library.
     labels:
-        Labels of the target set.
+        Labels of the target set; None where a laboratory will tell them.
     test_labels:
         float64 labels of the test library in its row order, or None.
     """
@@ -49,19 +55,17 @@ class CampaignSetup:
     config: CampaignConfig
     out: Path
     spec: WorkerSpec
-    labels: Labels
+    rule: LabelRule
+    n_target: int
+    labels: Labels | None
     test_labels: NDArray[np.float64] | None
 
     @property
-    def n_target(self) -> int:
-        """Size of the target set."""
-        return len(self.labels.labels)
-
-    @property
     def labels_hash(self) -> str:
-        """SHA-256 of every label that a decision may rest on, and of the names of the classes."""
-        digest = hashlib.sha256("\n".join(self.labels.classes).encode())
-        digest.update(self.labels.labels.tobytes())
+        """SHA-256 of the names of the classes, and of every known label that a decision may rest on."""
+        digest = hashlib.sha256("\n".join(self.rule.classes).encode())
+        if self.labels is not None:
+            digest.update(self.labels.labels.tobytes())
         if self.spec.validation_labels is not None:
             digest.update(self.spec.validation_labels.tobytes())
         return digest.hexdigest()
@@ -73,7 +77,7 @@ class CampaignSetup:
     @property
     def truth(self) -> dict[str, NDArray[np.float64]]:
         """Known labels of the target and test library."""
-        truth = {"target": self.labels.labels.astype(np.float64)}
+        truth = {} if self.labels is None else {"target": self.labels.labels.astype(np.float64)}
         if self.test_labels is not None:
             truth["test"] = self.test_labels
         return truth
@@ -158,8 +162,9 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "config": setup.config.model_dump(mode="json"),
             "library_hash": library.hash,
             "n_target": library.n_rows,
-            "classes": list(setup.labels.classes),
-            "cut": setup.labels.cut,
+            "library": _absolute(setup.spec.libraries["target"]),
+            "classes": list(setup.rule.classes),
+            "cut": setup.rule.cut,
             "software": {"python": platform.python_version()} | {name: version(name) for name in RECORDED_SOFTWARE},
         }
         return CampaignStore.create(setup.out, manifest)
@@ -181,6 +186,11 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     return store
 
 
+def _absolute(address: str) -> str:
+    """The address of a library wherever the next command is given."""
+    return address if is_uri(address) else str(Path(address).absolute())
+
+
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     changed: list[str] = []
     for key in sorted(before.keys() | now.keys()):
@@ -196,4 +206,5 @@ def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
     """The campaign's loop, standing where its store says."""
     library = Library.open(setup.spec.libraries["target"])
     store = begin_or_resume(setup)
-    return CampaignLoop(setup.config, store, library, LookupOracle(setup.labels), backend, setup.labels.classes)
+    oracle: Oracle = Laboratory(store) if setup.labels is None else LookupOracle(setup.labels)
+    return CampaignLoop(setup.config, store, library, oracle, backend, setup.rule.classes)

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from isd_ray.config import Task
+from isd_ray.config import LabelsConfig, Task
 from isd_ray.data.ingest.columns import text_kind
 from isd_ray.data.label_table import N_SHOWN, LabelTable, read_labels
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 
-__all__ = ["LabelRule", "LabelTable", "Labels", "labels_for", "read_labels"]
+__all__ = ["LabelRule", "LabelTable", "Labels", "labels_for", "read_labels", "rule_beforehand"]
 
 MAX_CLASSES = 1000
 """More distinct labels than this are taken for a regression by mistake."""
@@ -125,6 +125,27 @@ def labels_for(
             )
         labels[present] = indices
     return Labels(values, labels, rule, n_unused)
+
+
+def rule_beforehand(config: LabelsConfig, task: Task) -> LabelRule:
+    """Classes and cut of labels that are still to be measured.
+
+    Raises
+    ------
+    LabelError
+        If they would follow from the labels: a median, or classes without names.
+    """
+    if task == "regression":
+        return LabelRule(task, (), None)
+    if config.transform == "threshold":
+        return LabelRule(task, config.classes or BINARY_CLASSES, config.threshold)
+    if config.transform == "median" or len(config.classes) < 2:
+        raise LabelError(
+            "nothing is measured yet, so the classes cannot follow from the labels",
+            "labels",
+            'name the classes, as classes = ["inactive", "active"], or set transform = "threshold" and the threshold',
+        )
+    return LabelRule(task, config.classes, None)
 
 
 def _match(table: LabelTable, library: Library, allow_missing: bool) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from isd_ray.data.label_table import read_labels
 from isd_ray.data.labels import LabelRule, labels_for
 from isd_ray.errors import LabelError
 from isd_ray.ops.prepare import open_target
-from isd_ray.ops.simulate import write_results
+from isd_ray.ops.results import write_results
 
 
 def amend_from_file(path: Path, file: Path, reason: str) -> Amended:

@@ -17,13 +17,13 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.errors import ConfigError, StoreError
 from isd_ray.ops.connect import ray_session
+from isd_ray.ops.results import write_text
 from isd_ray.ops.simulate import (
     SimulationResult,
     accuracy_curve,
     fraction_reaching,
     simulate,
     with_settings,
-    write_text,
 )
 from isd_ray.report.plots import comparison_figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from isd_ray.core.conditions import affordable
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
-from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels
+from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels, rule_beforehand
 from isd_ray.data.library import Library
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
@@ -30,8 +31,13 @@ FIT_COPIES = 3
 """Copies of the observed rows' features in a trainer while it reads, splits and fits."""
 
 
-def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetup:
+def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laboratory: bool = False) -> CampaignSetup:
     """Build or open the libraries, read the labels, and check that all fits together and into memory.
+
+    Parameters
+    ----------
+    in_laboratory:
+        Labels are not known but will be told.
 
     Raises
     ------
@@ -43,6 +49,8 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
     _check_memory(config, target)
     for library in libraries.values():
         library.verify()
+    if in_laboratory:
+        return _prepare_laboratory(config, out, libraries)
     table = read_labels(config.labels, config.library, Path.cwd())
     labels = labels_for(table, target, config.task)
     _check_hit(config.stopping.positive, labels.classes)
@@ -57,7 +65,20 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher) -> CampaignSetu
         classes=labels.classes,
         validation_labels=validation,
     )
-    return CampaignSetup(config, out, spec, labels, test)
+    return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
+
+
+def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[str, Library]) -> CampaignSetup:
+    for name in ("validation", "test"):
+        if name in libraries:
+            raise ConfigError(
+                f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
+            )
+    rule = rule_beforehand(config.labels, config.task)
+    _check_hit(config.stopping.positive, rule.classes)
+    addresses = {name: library.address for name, library in libraries.items()}
+    spec = WorkerSpec(config=config, libraries=addresses, classes=rule.classes)
+    return CampaignSetup(config, out, spec, rule, libraries["target"].n_rows, None, None)
 
 
 def open_target(config: CampaignConfig, out: Path) -> Library:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,20 +13,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.backend import LocalBackend
-from isd_ray.campaign.record import summarise
-from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check, open_loop
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
-from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, to_toml
-from isd_ray.core.goals import Goal
 from isd_ray.errors import StoreError
-from isd_ray.messages import Progress
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
-from isd_ray.report.html import render_report
+from isd_ray.ops.results import read_rounds, summary_of, write_results, write_text
+from isd_ray.ops.run import run
 
 BASELINE = "random-baseline"
 
@@ -89,29 +84,11 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
         for progress in run(setup):
             watcher.step(config.name, progress)
-        rounds = _read_rounds(path)
-        goal = Goal.of(config, setup.labels.classes)
-        last = store.rounds()[-1].committed or {}
-        certified = store.certificate() is not None and store.withdrawn() is None
-        summary = summarise(config, goal, rounds, setup.n_target, store.manifest, certified, last.get("needed"))
+        summary = summary_of(store)
         if config.simulation.random_baseline:
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
-    return write_results(path, summary, store)
-
-
-def run(setup: CampaignSetup) -> Generator[Progress, None, None]:
-    """Run a prepared campaign to its end on the configured backend, step by step."""
-    if setup.config.compute.backend == "ray":
-        from isd_ray.actors.coordinator import run_on_ray
-
-        yield from run_on_ray(setup)
-        return
-    loop = open_loop(setup, LocalBackend(setup.spec, setup.truth))
-    done = False
-    while not done:
-        progress = loop.advance()
-        done = progress.done
-        yield progress
+    write_results(path, summary, store)
+    return SimulationResult(path, summary)
 
 
 def with_settings(config: CampaignConfig, settings: Mapping[str, Mapping[str, Any] | Any]) -> CampaignConfig:
@@ -165,19 +142,14 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     for progress in steps:
         watcher.step(BASELINE, progress)
         round_ended = progress.state == LoopState.FIT.value
-        if round_ended and (_read_rounds(out)[-1]["system_accuracy"] or 0.0) >= goal:
+        if round_ended and (read_rounds(out)[-1]["system_accuracy"] or 0.0) >= goal:
             break
     steps.close()
-    fraction = fraction_reaching(_read_rounds(out), goal)
+    fraction = fraction_reaching(read_rounds(out), goal)
     return {
         "fraction_at_equal_accuracy": fraction,
         "n_saved": round(fraction * n_target) - summary["n_acquired"],
     }
-
-
-def _read_rounds(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(path / "rounds.parquet").to_pylist()
-    return rows
 
 
 def accuracy_curve(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
@@ -189,13 +161,6 @@ def accuracy_curve(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[float, flo
     if last.get("delivered_accuracy") is not None:
         points.append((last["n_acquired"] / (last["n_observed"] + last["n_inference"]), last["delivered_accuracy"]))
     return points
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> float:
@@ -210,17 +175,3 @@ def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> f
             return x if before is None or y == before[1] else float(np.interp(accuracy, (before[1], y), (before[0], x)))
         before = (x, y)
     return 1.0
-
-
-def write_results(path: Path, summary: Mapping[str, Any], store: CampaignStore) -> SimulationResult:
-    """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
-    page = render_report(
-        summary,
-        _read_rounds(path),
-        (path / "config.toml").read_text(encoding="utf-8"),
-        store.certificate() if store.withdrawn() is None else None,
-        pq.read_table(path / "calibration.parquet").to_pylist(),
-    )
-    write_text(path / "report.html", page)
-    write_text(path / "summary.json", json.dumps(summary, indent=1) + "\n")
-    return SimulationResult(path, summary)
