@@ -2,6 +2,7 @@
 
 from isd_ray.config.campaign import CampaignConfig
 from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import (
     FEATURE_PRESETS,
@@ -13,6 +14,8 @@ from isd_ray.config.library import (
     SplitConfig,
 )
 from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
+from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
+from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Fraction, Section, Strings, Task
 from isd_ray.config.stopping import (
     AUDITED_RULES,
@@ -26,6 +29,7 @@ from isd_ray.config.stopping import (
 
 __all__ = [
     "AUDITED_RULES",
+    "CONTROL_KINDS",
     "DEFAULT_RANDOM_SHARE",
     "FEATURE_PRESETS",
     "HIT_QUANTITIES",
@@ -35,16 +39,22 @@ __all__ = [
     "CampaignConfig",
     "ComputeConfig",
     "Condition",
+    "ControlKind",
+    "ControlWells",
     "DenseFeatures",
     "FeatureSpec",
     "Fingerprint",
     "Fraction",
     "HeldOutConfig",
+    "HitCallingConfig",
     "LabelsConfig",
     "LibraryConfig",
     "ModelConfig",
     "OnBitFeatures",
+    "PlateFormat",
+    "PlatesConfig",
     "Quantity",
+    "ReadoutsConfig",
     "Section",
     "SimulationConfig",
     "SplitConfig",
@@ -52,4 +62,5 @@ __all__ = [
     "Strings",
     "Task",
     "ValidationConfig",
+    "nanolitres",
 ]

@@ -18,7 +18,7 @@ LAYERS = [
     {"report"},
     {"actors"},
     {"campaign"},
-    {"core", "models", "chem", "data"},
+    {"core", "models", "chem", "data", "plates"},
     {"config", "config_file", "messages", "errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -45,10 +45,10 @@ def test_imports_only_go_down(path):
         if name.startswith("isd_ray."):
             used = name.split(".")[1]
             assert RANK[used] >= RANK[layer], f"{path} imports {name}"
-            pure = {"core", "models", "chem", "data"}
+            pure = {"core", "models", "chem", "data", "plates"}
             if layer == "core":
                 assert used in {"core", "config", "messages", "errors"}, f"{path} imports {name}"
-            if layer in {"models", "chem"}:
+            if layer in {"models", "chem", "plates"}:
                 assert used in {layer, "core", "config", "messages", "errors"}, f"{path} imports {name}"
             assert not (layer == "data" and used in pure - {"data", "core", "chem"}), f"{path} imports {name}"
 

@@ -1,0 +1,35 @@
+"""Files of readouts: their shape and the names of their columns."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from isd_ray.config.section import Section
+
+
+class ReadoutsConfig(Section):
+    """How files of readouts are read.
+
+    A column that is given another name than its default must be in the file.
+    """
+
+    shape: Literal["tidy", "cellhts2", "matrix"] = "tidy"
+    """`tidy`: one line a reading, with a header (CSV, TSV, Parquet). `cellhts2`: plate, well, value, flag, with or
+    without a header. `matrix`: the plate as it lies on the table, 8 x 12, 16 x 24 or 32 x 48, one block a plate."""
+    id: str = Field(default="id", min_length=1)
+    """Tidy: column of compound ids. A file has ids, or plates and wells, or all three."""
+    plate: str = Field(default="plate", min_length=1)
+    """Tidy: column of plate barcodes."""
+    well: str = Field(default="well", min_length=1)
+    """Tidy: column of wells."""
+    value: str = Field(default="value", min_length=1)
+    """Tidy: column of readouts."""
+    flag: str = Field(default="flag", min_length=1)
+    """Tidy: column of remarks on a well; every one but "ok" and its likes (`isd_ray.plates.collect`) marks a bad
+    well, whose value is not used."""
+    replicate: str = Field(default="replicate", min_length=1)
+    """Tidy: column that tells several readings of one well apart."""
+    timestamp: str = Field(default="timestamp", min_length=1)
+    """Tidy: column of times (ISO 8601); of several readings of one well the latest counts."""

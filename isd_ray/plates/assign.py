@@ -1,0 +1,111 @@
+"""Placing a batch on plates so that nobody can tell from a position why a compound is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from isd_ray.config import PlatesConfig
+from isd_ray.core.seeding import derive_seed, tie_keys
+from isd_ray.errors import ConfigError
+from isd_ray.messages import Rows
+from isd_ray.plates.layout import SAMPLE, plate_layout
+from isd_ray.plates.wells import names_of
+
+PLATE_MAP = pa.schema(
+    {
+        "plate": pa.string(),
+        "well": pa.string(),
+        "content": pa.string(),
+        "row": pa.int64(),
+        "id": pa.string(),
+        "smiles": pa.string(),
+        "volume_nl": pa.float64(),
+    }
+)
+"""One line for each well of each plate; `row`, `id`, `smiles` and `volume_nl` are null unless it holds a sample."""
+
+
+def barcode(config: PlatesConfig, plate: int) -> str:
+    """Barcode of the plate with a running number.
+
+    Raises
+    ------
+    ConfigError
+        If the number has more digits than barcodes have.
+    """
+    number = f"{plate:0{config.barcode_digits}d}"
+    if len(number) > config.barcode_digits:
+        raise ConfigError(
+            f"plate number {plate} does not fit into {config.barcode_digits} digits",
+            "plates.barcode_digits",
+            "give barcodes more digits, or another prefix",
+        )
+    return config.barcode_prefix + number
+
+
+def plate_map(
+    rows: Rows,
+    ids: Sequence[str],
+    config: PlatesConfig,
+    *,
+    seed: int,
+    first_plate: int,
+    smiles: Sequence[str | None] | None = None,
+) -> pa.Table:
+    """Place a batch on as few plates as hold it; on the last one samples are spread evenly.
+
+    Compounds go to places by a seeded hash of their row: audit, random and top rows are mixed, whatever their order in
+    the batch. Roles do not come in here, so that they cannot come out.
+
+    Parameters
+    ----------
+    rows, ids:
+        Distinct library rows of the batch, shape (n,), and their ids, in any order: it does not matter.
+    seed:
+        Of the campaign.
+    first_plate:
+        Running number of the first plate: 1, or one more than the plates made before.
+    smiles:
+        Structures, n of them; None leaves them out.
+
+    Returns
+    -------
+    Table with the schema `PLATE_MAP`, plate by plate and row by row of each plate.
+
+    Raises
+    ------
+    ConfigError
+        If a layout is impossible (`plate_layout`) or barcodes are too short.
+    """
+    order = np.argsort(tie_keys(derive_seed(seed, "plate positions", first_plate), rows), kind="stable")
+    names = names_of(config.format)
+    tables = []
+    plate, start = first_plate, 0
+    while start < len(order):
+        layout = plate_layout(config, seed, plate)
+        placed = order[start : start + layout.capacity]
+        wells = layout.spread(len(placed))
+        # Index into the batch of each well; null where there is no sample.
+        at = np.zeros(config.format, np.int64)
+        at[wells] = placed
+        contents = layout.contents(wells)
+        sources = pa.array(at, mask=contents != SAMPLE)
+        tables.append(
+            pa.table(
+                {
+                    "plate": [barcode(config, plate)] * config.format,
+                    "well": names,
+                    "content": contents.tolist(),
+                    "row": pa.array(rows, pa.int64()).take(sources),
+                    "id": pa.array(ids, pa.string()).take(sources),
+                    "smiles": pa.array(smiles or [None] * len(rows), pa.string()).take(sources),
+                    "volume_nl": pa.array([config.volume_nl] * len(rows), pa.float64()).take(sources),
+                },
+                schema=PLATE_MAP,
+            )
+        )
+        plate, start = plate + 1, start + len(placed)
+    return pa.concat_tables(tables) if tables else PLATE_MAP.empty_table()

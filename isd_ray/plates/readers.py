@@ -1,0 +1,153 @@
+"""Readouts from files: tidy tables, cellHTS2 style, and plates as they lie on the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isd_ray.config import PlateFormat, ReadoutsConfig
+from isd_ray.errors import InputFileError
+from isd_ray.plates.collect import GOOD_FLAGS, NO_VALUE, Collector, ReadoutFile
+from isd_ray.plates.matrix import read_matrix
+from isd_ray.plates.text import column_place, plain_delimiter, read_text, records, tidy_delimiter
+
+_COLUMNS = ("id", "plate", "well", "value", "flag", "replicate", "timestamp")
+_CELLHTS2 = ("plate", "well", "value", "flag")
+_N_NEEDED = 3
+"""The first columns of a cellHTS2 file are needed, the flag is not."""
+
+
+def read_readouts(
+    path: str | Path,
+    config: ReadoutsConfig,
+    plate_format: PlateFormat,
+    *,
+    plate: str | None = None,
+    classes: Sequence[str] = (),
+) -> ReadoutFile:
+    """Read a file of readouts.
+
+    Bad lines are set aside with a reason and never spoil good ones. Of several lines of one well (and replicate) equal
+    ones count once, of lines with different times the latest; contradictions are set aside, all of them.
+
+    Parameters
+    ----------
+    path:
+        ``.parquet``, or text of any other ending: commas, tabs or semicolons; UTF-8 or UTF-16.
+    plate_format:
+        Wells of a plate; names outside it are refused.
+    plate:
+        Barcode for a matrix file that does not say its own.
+    classes:
+        Names of the classes where values are such; empty for numbers.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing or empty, lacks a column, or holds nothing that can be used.
+    """
+    path = Path(path)
+    if plate is not None and config.shape != "matrix":
+        raise InputFileError(
+            f"plate={plate!r} is given, but files of shape {config.shape!r} say the plate of each line",
+            str(path),
+            "leave it out, or set readouts.shape = 'matrix'",
+        )
+    # Tables written by R or pandas say NA where there is no flag; in cellHTS2 the flag NA takes a well out.
+    good_flags = GOOD_FLAGS | NO_VALUE if config.shape == "tidy" else GOOD_FLAGS
+    collector = Collector(plate_format, classes, good_flags)
+    if config.shape == "matrix":
+        read_matrix(read_text(path), collector, plate)
+    elif config.shape == "cellhts2":
+        _read_cellhts2(path, collector)
+    else:
+        _read_tidy(path, config, collector)
+    return collector.finish(str(path))
+
+
+def _read_tidy(path: Path, config: ReadoutsConfig, collector: Collector) -> None:
+    rows = _parquet_rows(path) if path.suffix == ".parquet" else _text_rows(path, config, collector)
+    _, names = next(rows)
+    places = _places(names, config, str(path))
+    for line, fields in rows:
+        if not any(fields):
+            continue  # spreadsheets fill tables up with lines of delimiters
+        if any(fields[len(names) :]):
+            collector.reject(line, f"{len(fields)} fields instead of {len(names)}; a decimal comma, perhaps")
+        elif len(fields) < len(names):
+            collector.reject(line, f"{len(fields)} fields instead of {len(names)}")
+        else:
+            collector.add(line, **{column: fields[place] for column, place in places.items()})
+
+
+def _text_rows(path: Path, config: ReadoutsConfig, collector: Collector) -> Iterator[tuple[int, list[str]]]:
+    text = read_text(path)
+    return records(text, tidy_delimiter(text, config.value), collector.rejects)
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The header as line 0, and the records from 1."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputFileError(
+            f"cannot be read as Parquet: {reason}", str(path), "check the path and the file"
+        ) from error
+    yield 0, table.column_names
+    columns = [[_as_text(value) for value in column.to_pylist()] for column in table.columns]
+    for line, fields in enumerate(zip(*columns, strict=True), start=1):
+        yield line, list(fields)
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # a class or barcode 3 that a table with gaps turned into 3.0
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value).strip()
+
+
+def _places(names: Sequence[str], config: ReadoutsConfig, where: str) -> dict[str, int]:
+    """Place of each column that is there; complains about those that must be."""
+    places = {}
+    for column in _COLUMNS:
+        name = getattr(config, column)
+        place = column_place(names, name, where)
+        if place is not None:
+            places[column] = place
+        elif column == "value" or name != ReadoutsConfig.model_fields[column].default:
+            raise InputFileError(
+                f"there is no column {name!r}; there are {', '.join(map(repr, names))}",
+                where,
+                f"name the column in readouts.{column}",
+            )
+    if "id" not in places and not {"plate", "well"} <= set(places):
+        raise InputFileError(
+            f"neither ids nor plates and wells; the columns are {', '.join(map(repr, names))}",
+            where,
+            "name the columns in readouts.id, or in readouts.plate and readouts.well",
+        )
+    return places
+
+
+def _read_cellhts2(path: Path, collector: Collector) -> None:
+    """Columns plate, well, value, and perhaps flag; a first line that begins with the word Plate is a header.
+
+    The flag NA marks a bad well, as in the screen log of cellHTS2 (Boutros, Brás and Huber 2006,
+    doi:10.1186/gb-2006-7-7-r66).
+    """
+    text = read_text(path)
+    for number, (line, fields) in enumerate(records(text, plain_delimiter(text), collector.rejects)):
+        if not any(fields) or (number == 0 and fields[0].lower() == "plate"):
+            continue
+        if len(fields) < _N_NEEDED or any(fields[len(_CELLHTS2) :]):
+            collector.reject(line, f"{len(fields)} fields instead of plate, well, value and perhaps flag")
+        else:
+            collector.add(line, **dict(zip(_CELLHTS2, fields, strict=False)))
