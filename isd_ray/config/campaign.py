@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -11,6 +12,8 @@ from isd_ray.config.compute import ComputeConfig, SimulationConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import LibraryConfig
 from isd_ray.config.model import AcquisitionConfig, ModelConfig
+from isd_ray.config.plates import PlatesConfig
+from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Section, Task
 from isd_ray.config.stopping import AUDITED_RULES, DEFAULT_RANDOM_SHARE, HIT_QUANTITIES, LOSS_QUANTITIES, StoppingConfig
 
@@ -30,6 +33,23 @@ class CampaignConfig(Section):
     stopping: StoppingConfig = StoppingConfig()
     compute: ComputeConfig = ComputeConfig()
     simulation: SimulationConfig = SimulationConfig()
+    readouts: ReadoutsConfig = ReadoutsConfig()
+    plates: PlatesConfig | None = None
+    """How batches are laid out on plates; without it batches are lists of compounds."""
+    hits: HitCallingConfig | None = None
+    """How labels follow from plates; without it readouts are labels, or numbers with a threshold."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_columns_of_readouts(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not all(isinstance(data.get(name), dict) for name in ("labels", "library")):
+            return data
+        known = {
+            "value": data["labels"].get("column"),
+            "id": data["labels"].get("id_column") or data["library"].get("id_column"),
+        }
+        readouts = {name: column for name, column in known.items() if column} | data.get("readouts", {})
+        return {**data, "readouts": readouts}
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:

@@ -12,7 +12,8 @@ from isd_ray.config.section import Section
 class ReadoutsConfig(Section):
     """How files of readouts are read.
 
-    A column that is given another name than its default must be in the file.
+    A column other than that of ids that is given another name than its default must be in the file. In a campaign the
+    defaults of `value` and `id` are `labels.column`, and `labels.id_column` or `library.id_column`.
     """
 
     shape: Literal["tidy", "cellhts2", "matrix"] = "tidy"

@@ -122,7 +122,7 @@ def _places(names: Sequence[str], config: ReadoutsConfig, where: str) -> dict[st
         place = column_place(names, name, where)
         if place is not None:
             places[column] = place
-        elif column == "value" or name != ReadoutsConfig.model_fields[column].default:
+        elif column == "value" or (column != "id" and name != ReadoutsConfig.model_fields[column].default):
             raise InputFileError(
                 f"there is no column {name!r}; there are {', '.join(map(repr, names))}",
                 where,

@@ -1,0 +1,116 @@
+"""Placing readouts in a campaign: which count, which are known already, which are refused and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from isd_ray.campaign.laboratory import Ledger
+from isd_ray.campaign.store import RoundFiles
+from isd_ray.messages import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A line of a file that could not be used.
+
+    Attributes
+    ----------
+    line:
+        From 1, in the file; 0 where there is none.
+    reason:
+        Why.
+    """
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where rows stand in a campaign.
+
+    Attributes
+    ----------
+    open_round:
+        The released round that is not decided yet; None without one.
+    open_rows:
+        Its rows, ascending.
+    released_rows:
+        Rows of all released rounds, ascending.
+    """
+
+    open_round: int | None
+    open_rows: Rows
+    released_rows: Rows
+
+    @classmethod
+    def of(cls, rounds: Sequence[RoundFiles]) -> Place:
+        """The place of all rows, by the released rounds."""
+        batches = [files.read_batch()["row"].to_numpy() for files in rounds]
+        is_open = bool(rounds) and rounds[-1].committed is None
+        nothing = np.empty(0, np.int64)
+        return cls(
+            open_round=rounds[-1].round if is_open else None,
+            open_rows=np.sort(batches[-1]) if is_open else nothing,
+            released_rows=np.unique(np.concatenate([nothing, *batches])),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of readouts.
+
+    Attributes
+    ----------
+    new:
+        bool (n,): readouts to be kept.
+    n_unchanged:
+        Readouts that are on record already.
+    refused:
+        The others, by line.
+    """
+
+    new: NDArray[np.bool_]
+    n_unchanged: int
+    refused: tuple[Refusal, ...]
+
+
+def place_readouts(
+    readouts: pa.Table, lines: NDArray[np.int64], ids: Sequence[str], ledger: Ledger, place: Place, *, external: bool
+) -> Placed:
+    """Decide on each readout.
+
+    A readout counts if its compound was asked for and has none yet: in the open round, or in an earlier one whose well
+    had failed or was late. With `external` also if it was never asked for. The same readout again changes nothing;
+    another one is refused, as only an amendment, with a reason, corrects what is on record.
+
+    Parameters
+    ----------
+    readouts:
+        `isd_ray.campaign.oracle.READOUT_SCHEMA`, one line for each of n distinct rows.
+    lines, ids:
+        Where each stands in the file, and its compound.
+    """
+    rows = readouts["row"].to_numpy()
+    known = ledger.take(rows)
+    before = list(zip(known["label"].to_pylist(), known["value"].to_pylist(), strict=True))
+    now = list(zip(readouts["label"].to_pylist(), readouts["value"].to_pylist(), strict=True))
+    was_told = np.array([row in ledger.told for row in rows.tolist()], np.bool_)
+    is_asked = np.isin(rows, place.released_rows)
+    new = ~was_told & (is_asked | external)
+    n_unchanged, refused = 0, []
+    for index in np.flatnonzero(~new).tolist():
+        if was_told[index] and before[index] == now[index]:
+            n_unchanged += 1
+            continue
+        reason = f"{ids[index]!r} was never asked for; if it was measured outside the plan, tell it as external"
+        if was_told[index]:
+            shown = before[index][0] if before[index][1] is None else before[index][1]
+            reason = f"{ids[index]!r} has another readout already ({shown:g}); correct it by an amendment, with a reason"
+        refused.append(Refusal(int(lines[index]), reason))
+    return Placed(new, n_unchanged, tuple(refused))
