@@ -12,10 +12,13 @@ from isd_ray.messages import ROLES, ScoredRows
 _SCORED = ("row", "score", "second_score", "prediction", "uncertainty")
 
 
-def batch_table(selection: Selection, library: Library) -> pa.Table:
-    """What is released: rows with id, structure, role and what the model says of them (null before there is one)."""
+def batch_table(selection: Selection, library: Library, plates: pa.Table | None) -> pa.Table:
+    """What is released: rows with id, structure, role, what the model says of them (null before there is one), wells.
+
+    `plates` is the plate map, if there is one.
+    """
     scored = selection.scored
-    nothing = pa.nulls(len(scored.rows), pa.string())
+    wells = {} if plates is None else _wells_by_row(plates)
     return pa.table(
         {
             "row": scored.rows,
@@ -27,10 +30,15 @@ def batch_table(selection: Selection, library: Library) -> pa.Table:
             "prediction": pa.array(scored.prediction, from_pandas=True),
             "uncertainty": pa.array(scored.uncertainty, from_pandas=True),
             "rank": pa.array(selection.ranks, from_pandas=True),
-            "plate": nothing,
-            "well": nothing,
+            "plate": pa.array([wells.get(row, (None, None))[0] for row in scored.rows.tolist()], pa.string()),
+            "well": pa.array([wells.get(row, (None, None))[1] for row in scored.rows.tolist()], pa.string()),
         }
     )
+
+
+def _wells_by_row(plates: pa.Table) -> dict[int, tuple[str, str]]:
+    columns = (plates[name].to_pylist() for name in ("row", "plate", "well"))
+    return {row: (plate, well) for row, plate, well in zip(*columns, strict=True) if row is not None}
 
 
 def selection_of(table: pa.Table) -> Selection:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +31,8 @@ class Ledger:
         Why a round ends although readouts are missing.
     excluded, wanted:
         Why rows must not, or must, be measured.
+    hits:
+        What the hit calling froze with the first readouts; None before.
     """
 
     n_events: int = 0
@@ -38,6 +42,7 @@ class Ledger:
     closed: dict[int, str] = field(default_factory=dict)
     excluded: dict[int, str] = field(default_factory=dict)
     wanted: dict[int, str] = field(default_factory=dict)
+    hits: Mapping[str, Any] | None = None
 
     def take(self, rows: Rows) -> pa.Table:
         """The first readout of each row, nulls where there is none, as `READOUT_SCHEMA`, in the given order."""
@@ -107,6 +112,7 @@ class Laboratory:
         table = self._store.read_readouts(event["readouts_sha256"])
         rows = table["row"].to_pylist()
         if kind == "tell":
+            ledger.hits = ledger.hits or event.get("hits")
             ledger.tables.append(table)
             for line, row in enumerate(rows):
                 ledger.told.setdefault(row, (len(ledger.tables) - 1, line))

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import amended_readouts, amendments, settle_amendments
@@ -38,6 +40,7 @@ from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import Audit, LookEvidence, settled
 from isd_ray.core.topk import uniform_sample
+from isd_ray.data.layout import sha256_file
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, LabelError
 from isd_ray.messages import (
@@ -51,11 +54,13 @@ from isd_ray.messages import (
     PredictRequest,
     Progress,
     RoundEvidence,
+    Rows,
     ScoreReport,
     ScoreRequest,
     StopDecision,
 )
 from isd_ray.models.committee import committee_hash, load_member, save_member
+from isd_ray.plates.assign import plate_map
 
 _FINISH, _TOP, _RANDOM, _AUDIT, _RESERVE = map(ROLES.index, ("finish", "top", "random", "audit", "reserve"))
 
@@ -336,8 +341,26 @@ class CampaignLoop:
             **self._round.reference(self._store.path),
             "committee_hash": committee.hash if committee else None,
         }
-        self._store.release(attempt, batch_table(selection, self._library), released)
+        plates = self._plate_map(selection.scored.rows)
+        if plates is not None:
+            pq.write_table(plates, attempt.plates_file)
+            released |= {"plates_sha256": sha256_file(attempt.plates_file), "n_plates": len(plates["plate"].unique())}
+        self._store.release(attempt, batch_table(selection, self._library, plates), released)
         return LoopState.MEASURE
+
+    def _plate_map(self, rows: Rows) -> pa.Table | None:
+        """The batch on plates, numbered on from those made before; None where the campaign has none."""
+        if self._config.plates is None or not len(rows):
+            return None
+        before = sum(files.released.get("n_plates", 0) for files in self._store.rounds())
+        return plate_map(
+            rows,
+            self._library.ids(rows).tolist(),
+            self._config.plates,
+            seed=self._config.seed,
+            first_plate=1 + before,
+            smiles=self._library.smiles(rows).tolist(),
+        )
 
     def _measure(self) -> LoopState:
         if self._load_amended():

@@ -47,6 +47,11 @@ class Attempt:
         return self.path / "external.arrow"
 
     @property
+    def plates_file(self) -> Path:
+        """The wells of the batch and its controls."""
+        return self.path / "plates.parquet"
+
+    @property
     def batch_file(self) -> Path:
         """The frozen batch."""
         return self.path / "batch.parquet"
@@ -69,6 +74,12 @@ class RoundFiles:
     def read_batch(self) -> pa.Table:
         """The frozen batch, its hash checked against the release."""
         return read_checked(self.attempt.batch_file, self.released["batch_sha256"])
+
+    def read_plates(self) -> pa.Table | None:
+        """The plate map (`isd_ray.plates.assign.PLATE_MAP`), its hash checked; None without plates."""
+        if "plates_sha256" not in self.released:
+            return None
+        return read_checked(self.attempt.plates_file, self.released["plates_sha256"])
 
 
 class CampaignStore:

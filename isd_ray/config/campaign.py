@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import LibraryConfig
 from isd_ray.config.model import AcquisitionConfig, ModelConfig

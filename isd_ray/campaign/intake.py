@@ -1,0 +1,131 @@
+"""Files of readouts: from lines of a file to readouts of compounds of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from isd_ray.campaign.laboratory import Ledger
+from isd_ray.campaign.readings import Labelled, label_readings
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.telling import Refusal
+from isd_ray.config import CampaignConfig, PlateFormat
+from isd_ray.data.labels import LabelRule
+from isd_ray.data.library import Library
+from isd_ray.errors import LabelError
+from isd_ray.plates.collect import ReadoutFile
+from isd_ray.plates.hits import call_hits
+from isd_ray.plates.layout import SAMPLE
+from isd_ray.plates.match import match_readings
+from isd_ray.plates.readers import read_readouts
+
+LARGEST_FORMAT: PlateFormat = 1536
+"""Wells that a file may name where the campaign lays out no plates."""
+
+
+class Intake:
+    """Reads and labels files of readouts.
+
+    Parameters
+    ----------
+    store, library, config, rule:
+        The campaign, its target library, its configuration, and how readouts become labels.
+    """
+
+    def __init__(self, store: CampaignStore, library: Library, config: CampaignConfig, rule: LabelRule) -> None:
+        self._store = store
+        self._library = library
+        self._config = config
+        self._rule = rule
+
+    @property
+    def _plate_format(self) -> PlateFormat:
+        return self._config.plates.format if self._config.plates else LARGEST_FORMAT
+
+    def read(self, file: Path, plate: str | None) -> ReadoutFile:
+        """The lines of a file (`isd_ray.plates.readers.read_readouts`)."""
+        are_numbers = self._config.hits is not None or self._rule.cut is not None
+        classes = () if are_numbers else self._rule.classes
+        return read_readouts(file, self._config.readouts, self._plate_format, plate=plate, classes=classes)
+
+    def label(self, read: ReadoutFile, ledger: Ledger, name: str) -> tuple[Labelled, dict[str, Any]]:
+        """Readouts of compounds, and what the record should hold beside them.
+
+        Parameters
+        ----------
+        ledger:
+            What is on record: estimates of the hit calling are frozen with the first readouts.
+        name:
+            The file, for messages.
+
+        Raises
+        ------
+        LabelError
+            If readings belong to none of the campaign's plates, or hit calling cannot begin with them.
+        """
+        refused = _refusals(read.rejects)
+        released = [table for files in self._store.rounds() if (table := files.read_plates()) is not None]
+        on_plates = pc.and_(pc.is_valid(read.readings["plate"]), bool(released))
+        by_place, by_id = read.readings.filter(on_plates), read.readings.filter(pc.invert(on_plates))
+        if self._config.hits is not None:
+            if len(by_id):
+                raise LabelError(
+                    f"{len(by_id)} readings name no plate of this campaign, and hits are called plate by plate",
+                    name,
+                    "give plate and well of each reading, controls included",
+                )
+            matched = match_readings(by_place, pa.concat_tables(released), name)
+            labelled, details = self._called(matched.readings, ledger)
+            return _with_refusals(labelled, [*refused, *_refusals(matched.rejects)]), details
+        rows = self._library.rows_of(by_id["id"])
+        for line, compound, plate in _lines(by_id.filter(pa.array(rows < 0)), "line", "id", "plate"):
+            what = f"plate {plate!r} is none of this campaign" if compound is None else f"unknown id {compound!r}"
+            refused.append(Refusal(line, what))
+        found = by_id.append_column("row", pa.array(rows)).filter(pa.array(rows >= 0))
+        if len(by_place):
+            matched = match_readings(by_place, pa.concat_tables(released), name)
+            refused += _refusals(matched.rejects)
+            samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
+            found = pa.concat_tables([found, samples.select(found.column_names)])
+        labelled = label_readings(found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
+        return _with_refusals(labelled, refused), {}
+
+    def _called(self, wells: pa.Table, ledger: Ledger) -> tuple[Labelled, dict[str, Any]]:
+        """Labels by hit calling."""
+        assert self._config.hits is not None, "asked for with hit calling only"
+        calls = call_hits(wells, self._config.hits, self._plate_format, ledger.hits)
+        labels = calls.labels
+        first: dict[int, int] = {}
+        for line, row in _lines(wells, "line", "row"):
+            first.setdefault(row, line)
+        readouts = pa.table(
+            {
+                "row": labels["row"],
+                "label": labels["label"].cast(pa.float64()),
+                "value": labels["raw_value"],
+                **{name: labels[name] for name in ("plate", "well", "n_replicates", "qc")},
+            }
+        )
+        good = set(labels["row"].to_pylist())
+        lost = {row: reason for row, reason in _lines(calls.unlabelled, "row", "reason") if row not in good}
+        lines = np.array([first[row] for row in labels["row"].to_pylist()], np.int64)
+        details = {"hits": calls.frozen, "quality_sha256": self._store.keep(calls.quality)}
+        return Labelled(readouts, lines, tuple(labels["id"].to_pylist()), lost, ()), details
+
+
+def _lines(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:
+    return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
+
+
+def _refusals(rejects: pa.Table) -> list[Refusal]:
+    return [Refusal(line, reason) for line, reason in _lines(rejects, "line", "reason")]
+
+
+def _with_refusals(labelled: Labelled, refused: Sequence[Refusal]) -> Labelled:
+    return replace(labelled, refused=(*refused, *labelled.refused))

@@ -1,0 +1,68 @@
+"""A released batch as the laboratory sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+
+from isd_ray.config import PlatesConfig
+from isd_ray.plates.exports import write_pick_list, write_plate_map
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Compounds to be measured.
+
+    Attributes
+    ----------
+    round:
+        Number of the round, from 0.
+    table:
+        id, smiles, and plate and well where the campaign has plates; ordered by place. Neither a prediction nor the
+        reason why a compound was chosen: the laboratory must not know them.
+    plate_map:
+        All wells of its plates, controls included (`isd_ray.plates.assign.PLATE_MAP`); None without plates.
+    sources:
+        id, source_plate, source_well of each compound; None where the library does not know them.
+    """
+
+    round: int
+    table: pa.Table
+    plate_map: pa.Table | None
+    sources: pa.Table | None
+    plates: PlatesConfig | None
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of its compounds."""
+        ids: list[str] = self.table["id"].to_pylist()
+        return ids
+
+    def to_csv(self, file: str | Path) -> None:
+        """Write the list of compounds."""
+        pc.write_csv(self.table, file)
+
+    def to_parquet(self, file: str | Path) -> None:
+        """Write the list of compounds."""
+        pq.write_table(self.table, file)
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write everything that the laboratory needs: list, plate map, and pick list where sources are known."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [folder / f"round-{self.round:05d}-batch.csv"]
+        self.to_csv(files[0])
+        if self.plate_map is not None and self.plates is not None:
+            files.append(folder / f"round-{self.round:05d}-plates.csv")
+            write_plate_map(self.plate_map, files[-1])
+            if self.sources is not None:
+                files.append(folder / f"round-{self.round:05d}-picks.csv")
+                write_pick_list(self.plate_map, self.sources, self.plates, files[-1])
+        return files

@@ -1,0 +1,206 @@
+"""Commands of a campaign in a laboratory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isd_ray.cli_common import AsJson, ConfigFile, Set, live_console, out_console, print_json, watched
+
+if TYPE_CHECKING:
+    from isd_ray.campaign.watcher import Watcher
+    from isd_ray.ops.campaign import Campaign
+
+Folder = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
+IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]
+Reason = Annotated[str, typer.Option(help="Why: kept on record.")]
+_SHOWN = 20
+"""Refused lines that are printed; all of them come with --json."""
+
+
+def create(
+    config: ConfigFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the campaign; new, or of this very campaign.")],
+    overrides: Set = None,
+) -> None:
+    """Begin a campaign whose readouts a laboratory will tell; builds the library."""
+    from isd_ray.config import CampaignConfig
+    from isd_ray.ops.campaign import Campaign
+
+    settings = CampaignConfig.from_toml(config, overrides or ())
+    watched(lambda watcher: Campaign.create(out, settings, watcher), settings.name)
+    out_console.print(f"campaign in {out}; now: isd ask {out}", highlight=False, soft_wrap=True)
+
+
+def ask(
+    path: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the files of the batch: list, plates, picks.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for the batch to be measured now. While readouts are missing it is the same one."""
+    campaign = _open(path)
+    batch = watched(lambda watcher: _open(path, watcher).ask(), campaign.config.name)
+    if batch is None:
+        _end(campaign, as_json)
+        return
+    files = [str(file) for file in campaign.dispatch(out)] if out else []
+    if as_json:
+        print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids})
+        return
+    out_console.print(f"round {batch.round}: {len(batch):,} compounds to measure", highlight=False)
+    for file in files:
+        out_console.print(f"  {file}", highlight=False, soft_wrap=True)
+    if not files:
+        out_console.print(f"write its files with: isd ask {path} --out FOLDER", highlight=False, soft_wrap=True)
+
+
+def tell(
+    path: Folder,
+    files: Annotated[list[Path], typer.Argument(help="Files of readouts, by id or by plate and well.")],
+    external: Annotated[
+        bool, typer.Option("--external", help="Also take compounds that were never asked for: they train the model.")
+    ] = False,
+    plate: Annotated[str | None, typer.Option(help="Barcode, for a plate matrix that does not say its own.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take in readouts: some or all, in any order; the same file twice changes nothing."""
+    campaign = _open(path)
+    told = {str(file): campaign.tell(file, external=external, plate=plate) for file in files}
+    if as_json:
+        print_json({file: asdict(result) for file, result in told.items()})
+        return
+    for file, result in told.items():
+        counts = f"{result.n_new:,} new, {result.n_unchanged:,} known, {result.n_lost:,} wells without a readout"
+        out_console.print(f"{file}: {counts}, {len(result.refused):,} lines refused", highlight=False, soft_wrap=True)
+        for refusal in result.refused[:_SHOWN]:
+            live_console.print(f"  line {refusal.line}: {refusal.reason}", markup=False, highlight=False, soft_wrap=True)
+        if len(result.refused) > _SHOWN:
+            live_console.print(f"  … and {len(result.refused) - _SHOWN:,} more (--json tells all)", highlight=False)
+    n_missing = result.n_missing
+    words = f"{n_missing:,} readouts are missing" if n_missing else f"the round is complete; now: isd ask {path}"
+    out_console.print(words, highlight=False, soft_wrap=True)
+
+
+def fail(
+    path: Folder,
+    ids: Ids = None,
+    file: IdFile = None,
+    reason: Reason = "",
+    abandon: Annotated[bool, typer.Option("--abandon", help="Never ask for them again.")] = False,
+) -> None:
+    """Note that compounds of the batch gave no readout; in an audit they count as errors."""
+    n_new = _open(path).fail(_ids(ids, file), reason, abandon=abandon)
+    out_console.print(f"{n_new:,} compounds failed", highlight=False)
+
+
+def exclude(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "") -> None:
+    """Take compounds that cannot be had out of the target set."""
+    out_console.print(f"{_open(path).exclude(_ids(ids, file), reason):,} compounds excluded", highlight=False)
+
+
+def include(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "") -> None:
+    """Have compounds measured with the next batches, whatever the model says."""
+    out_console.print(f"{_open(path).include(_ids(ids, file), reason):,} compounds to be measured", highlight=False)
+
+
+def close(path: Folder, reason: Reason = "") -> None:
+    """End the round that is out without the readouts that are missing."""
+    out_console.print(f"closed without {_open(path).close(reason):,} readouts; now: isd ask {path}", soft_wrap=True)
+
+
+def status(path: Folder, as_json: AsJson = False) -> None:
+    """Say where a campaign stands and what to do now."""
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.ops.status import status_of
+    from isd_ray.report.tables import two_columns
+    from isd_ray.report.words import status_lines
+
+    found = status_of(CampaignStore.open(path))
+    if as_json:
+        print_json(asdict(found))
+        return
+    out_console.print(two_columns(f"Campaign {found.campaign_id}", status_lines(found)))
+
+
+def history(
+    path: Folder, compound: Annotated[str, typer.Argument(help="Id of a compound.")], as_json: AsJson = False
+) -> None:
+    """Say all that happened to a compound."""
+    found = _open(path).history(compound)
+    if as_json:
+        print_json({"id": compound, "events": found})
+        return
+    for line in found or [{"kind": "nothing happened to it yet"}]:
+        rest = ", ".join(f"{name} {value}" for name, value in line.items() if name not in ("sequence", "time", "kind"))
+        out_console.print(f"{line.get('time', '')}  {line['kind']}  {rest}", highlight=False, soft_wrap=True)
+
+
+def export(
+    path: Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .csv or .sdf.")],
+) -> None:
+    """Write the hybrid screen to one file."""
+    n_lines = _open(path).export(out)
+    out_console.print(f"wrote {n_lines:,} compounds to {out}", highlight=False, soft_wrap=True)
+
+
+def verify(path: Folder, as_json: AsJson = False) -> None:
+    """Read a campaign again: chain of events, hashes of all files, every compound accounted for."""
+    found = _open(path).verify()
+    if as_json:
+        print_json(asdict(found))
+    else:
+        for problem in found.problems:
+            live_console.print(problem, markup=False, highlight=False, soft_wrap=True)
+        counts = f"{found.n_events:,} events, {found.n_files:,} files, {found.n_rows:,} compounds"
+        out_console.print(f"{counts}: {'no problem' if found.is_sound else f'{len(found.problems)} PROBLEMS'}")
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
+def resume(path: Folder) -> None:
+    """Go on with a campaign or simulation that was cut off."""
+    from isd_ray.ops.resume import resume as run_on
+
+    words = watched(lambda watcher: run_on(path, watcher), path.name)
+    out_console.print(words, highlight=False, soft_wrap=True)
+
+
+def _open(path: Path, watcher: Watcher | None = None) -> Campaign:
+    from isd_ray.ops.campaign import Campaign
+
+    return Campaign.open(path, watcher)
+
+
+def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
+    from isd_ray.errors import InputFileError
+
+    given = list(ids or ())
+    if file is not None:
+        try:
+            given += [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputFileError(f"cannot be read ({error})", str(file), "give a text file, one id a line") from error
+    if not given:
+        raise InputFileError("no compound is named", remedy="give ids, or --file with one id a line")
+    return given
+
+
+def _end(campaign: Campaign, as_json: bool) -> None:
+    from isd_ray.report.words import summary_table
+
+    summary: dict[str, Any] = json.loads((campaign.path / "summary.json").read_bytes())
+    if as_json:
+        print_json({"round": None, "summary": summary})
+        return
+    out_console.print(summary_table(summary))
+
+
+COMMANDS = (create, ask, tell, fail, exclude, include, close, status, history, export, verify, resume)

@@ -1,0 +1,414 @@
+"""A campaign in a laboratory: ask for a batch, tell its readouts, days and machines apart."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isd_ray.campaign.intake import Intake
+from isd_ray.campaign.laboratory import Laboratory, Ledger
+from isd_ray.campaign.released import Batch
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.telling import Place, Refusal, place_readouts
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig
+from isd_ray.config_file import to_toml
+from isd_ray.data.labels import LabelRule
+from isd_ray.data.layout import sha256_file
+from isd_ray.data.library import Library
+from isd_ray.errors import LabelError, StoreError
+from isd_ray.messages import Rows, WorkerSpec
+from isd_ray.ops.amend import amend_from_file
+from isd_ray.ops.connect import ray_session
+from isd_ray.ops.prepare import prepare
+from isd_ray.ops.results import summary_of, write_results, write_text
+from isd_ray.ops.run import run
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a file of readouts.
+
+    Attributes
+    ----------
+    n_new, n_unchanged:
+        Readouts that were taken in, and those on record already.
+    n_lost:
+        Compounds whose wells were read but gave no readout: they count as failed.
+    refused:
+        Lines that were not used, and why.
+    n_missing:
+        Readouts that the open round still waits for.
+    """
+
+    n_new: int
+    n_unchanged: int
+    n_lost: int
+    refused: tuple[Refusal, ...]
+    n_missing: int
+
+
+class Campaign:
+    """A campaign whose readouts come from a laboratory. Its directory is its only state.
+
+    Every method may be called from another process and another machine than the one before; none needs Ray but `ask`.
+
+    Parameters
+    ----------
+    store:
+        Of the directory; see `create` and `open`.
+    watcher:
+        Told about progress.
+    """
+
+    def __init__(self, store: CampaignStore, watcher: Watcher | None = None) -> None:
+        self._store = store
+        self._watcher = watcher or Watcher()
+        self._laboratory = Laboratory(store)
+
+    @classmethod
+    def create(cls, path: str | Path, config: CampaignConfig, watcher: Watcher | None = None) -> Campaign:
+        """Begin a campaign in a new folder; its library is built if it is not there. Nothing is chosen yet.
+
+        Repeated with the same configuration it opens the campaign.
+
+        Raises
+        ------
+        IsdError
+            If the configuration, the library or the machine do not allow it.
+        """
+        watcher = watcher or Watcher()
+        setup = prepare(config, Path(path), watcher, in_laboratory=True)
+        for warning in check(config, setup.n_target):
+            watcher.message(f"warning: {warning}")
+        store = begin_or_resume(setup)
+        write_text(store.path / "config.toml", to_toml(config))
+        return cls(store, watcher)
+
+    @classmethod
+    def open(cls, path: str | Path, watcher: Watcher | None = None) -> Campaign:
+        """Open the campaign in a folder.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        return cls(CampaignStore.open(Path(path)), watcher)
+
+    @property
+    def path(self) -> Path:
+        """Its directory."""
+        return self._store.path
+
+    @cached_property
+    def config(self) -> CampaignConfig:
+        """Its configuration."""
+        return CampaignConfig.model_validate(self._store.manifest["config"])
+
+    @cached_property
+    def library(self) -> Library:
+        """Its target library."""
+        return Library.open(self._store.manifest["library"])
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the hybrid screen is delivered."""
+        return self._store.is_delivered()
+
+    @cached_property
+    def _rule(self) -> LabelRule:
+        return LabelRule(self.config.task, tuple(self._store.manifest["classes"]), self._store.manifest["cut"])
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def ask(self) -> Batch | None:
+        """The batch to be measured now; None when the screen has ended.
+
+        While readouts of a batch are missing this is that batch. Otherwise the models are fitted, the next batch is
+        chosen and frozen, or the screen stops and its results are written.
+
+        Raises
+        ------
+        IsdError
+            If the library or the machine has changed so that the campaign cannot go on.
+        """
+        if self.has_ended:
+            self._conclude()
+            return None
+        if not self._missing():
+            self.library.verify()
+            setup = self._setup()
+            compute = setup.config.compute
+            with ray_session(compute) if compute.backend == "ray" else nullcontext():
+                for progress in run(setup):
+                    self._watcher.step(self.config.name, progress)
+            if self.has_ended:
+                self._conclude()
+                return None
+        return self.batch()
+
+    def batch(self) -> Batch | None:
+        """The batch that is out; None between batches."""
+        rounds = self._store.rounds()
+        if not rounds or rounds[-1].committed is not None:
+            return None
+        table, plates = rounds[-1].read_batch(), rounds[-1].read_plates()
+        # By place, or by id: the order of the batch tells why compounds were chosen.
+        table = table.sort_by([("plate", "ascending"), ("well", "ascending"), ("id", "ascending")])
+        shown = ["id", "smiles"] if plates is None else ["id", "smiles", "plate", "well"]
+        return Batch(rounds[-1].round, table.select(shown), plates, self._sources(table), self.config.plates)
+
+    def _sources(self, batch: pa.Table) -> pa.Table | None:
+        plates = self.config.plates
+        if plates is None or plates.source_plate_column is None or plates.source_well_column is None:
+            return None
+        rows = batch["row"].to_numpy()
+        columns = (plates.source_plate_column, plates.source_well_column)
+        plate, well = ([None if cell is None else str(cell) for cell in self.library.column(n, rows)] for n in columns)
+        return pa.table({"id": batch["id"], "plate": pa.array(plate, pa.string()), "well": pa.array(well, pa.string())})
+
+    def dispatch(self, folder: str | Path) -> list[Path]:
+        """Write the files of the batch that is out, and note that it is under way.
+
+        Raises
+        ------
+        StoreError
+            If no batch is out.
+        """
+        batch = self.batch()
+        if batch is None:
+            raise StoreError("no batch is out", str(self.path), "ask for one")
+        files = batch.write(folder)
+        self._store.append_event("dispatch", {"round": batch.round, "files": [file.name for file in files]})
+        return files
+
+    def run(self, measure: Callable[[Batch], Any]) -> Mapping[str, Any]:
+        """Run to the end with a function that measures: from a batch to readouts as `tell` takes them.
+
+        What it raises ends the run; the next one goes on with the same batch.
+        """
+        while (batch := self.ask()) is not None:
+            told = self.tell(measure(batch))
+            if told.n_missing:
+                raise LabelError(
+                    f"the function gave no readout of {told.n_missing} of {len(batch)} compounds",
+                    f"round {batch.round}",
+                    "return a readout for each, or tell which failed (`Campaign.fail`), and run again",
+                )
+        return summary_of(self._store)
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    def tell(self, readouts: Any, *, external: bool = False, plate: str | None = None) -> Told:
+        """Take in readouts: all of a batch or some, in any order, by id or by plate and well; twice changes nothing.
+
+        Good lines count whatever the others are. Compounds whose wells the reader flagged, or whose plate failed its
+        quality, count as failed.
+
+        Parameters
+        ----------
+        readouts:
+            A file (`isd_ray.plates.readers.read_readouts`), an Arrow table, a pandas frame, or a mapping from id to
+            readout.
+        external:
+            Also take compounds that were never asked for: they train the models from the next round on, and are
+            evidence of nothing.
+        plate:
+            Barcode for a plate matrix that does not say its own.
+
+        Raises
+        ------
+        IsdError
+            If nothing in it can be used, or the screen has ended.
+        """
+        self._refuse_after_end("readouts")
+        intake = Intake(self._store, self.library, self.config, self._rule)
+        with tempfile.TemporaryDirectory() as folder:
+            file = _as_file(readouts, Path(folder), self.config)
+            read = intake.read(file, plate)
+            source = {"file": file.name, "file_sha256": sha256_file(file)}
+            source["readings_sha256"] = self._store.keep(read.readings)
+        while True:
+            ledger = self._laboratory.ledger()
+            labelled, details = intake.label(read, ledger, file.name)
+            place = Place.of(self._store.rounds())
+            placed = place_readouts(labelled.readouts, labelled.lines, labelled.ids, ledger, place, external=external)
+            if placed.new.any():
+                told = labelled.readouts.filter(pa.array(placed.new))
+                details |= {**source, "round": place.open_round, "n": len(told), "external": external}
+                details["readouts_sha256"] = self._store.keep(told)
+                if not self._store.append_event("tell", details, after=ledger.n_events):
+                    continue  # somebody else was faster: decide again by what is on record now
+            lost = self._lost(labelled.lost, self._laboratory.ledger(), place)
+            self._fail_rows(lost, place.open_round)
+            break
+        refused = sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)
+        n_new = int(placed.new.sum())
+        if not n_new and not placed.n_unchanged and not labelled.lost:
+            shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
+            raise LabelError(f"none of {len(refused)} lines can be used: {shown}", file.name, "correct the file")
+        return Told(n_new, placed.n_unchanged, len(lost), tuple(refused), len(self._missing()))
+
+    def _lost(self, lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:
+        """Compounds of the open round that newly have no readout."""
+        failed = ledger.failed.get(-1 if place.open_round is None else place.open_round, {})
+        is_open = set(place.open_rows.tolist())
+        return {
+            row: why for row, why in lost.items() if row in is_open and row not in failed and row not in ledger.told
+        }
+
+    # --- what else people say ---------------------------------------------------------------------------------------
+
+    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False) -> int:
+        """Note that compounds of the batch that is out gave no readout; returns how many are new.
+
+        They may be asked for again, unless they are abandoned. In an audit they count as errors.
+
+        Raises
+        ------
+        LabelError
+            If an id is unknown or not in the batch, or no reason is given.
+        """
+        rows = self._rows_of(ids, reason)
+        place, ledger = Place.of(self._store.rounds()), self._laboratory.ledger()
+        outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
+        self._refuse(outside, "are not in the batch that is out")
+        known = ledger.failed.get(place.open_round or 0, {})
+        new = {row: reason for row in rows.tolist() if row not in ledger.told and row not in known}
+        self._fail_rows(new, place.open_round)
+        if abandon:
+            self.exclude(ids, reason)
+        return len(new)
+
+    def exclude(self, ids: Sequence[str], reason: str) -> int:
+        """Take compounds that cannot be had out of the target set, from the next round on; returns how many are new.
+
+        Those of the batch that is out fail with it. Measured ones stay measured.
+
+        Raises
+        ------
+        LabelError
+            If an id is unknown, or no reason is given.
+        """
+        rows = self._rows_of(ids, reason)
+        ledger, place = self._laboratory.ledger(), Place.of(self._store.rounds())
+        new = [row for row in rows.tolist() if row not in ledger.excluded and row not in ledger.told]
+        if new:
+            self._note("exclude", new, reason)
+            self._fail_rows(self._lost(dict.fromkeys(new, reason), ledger, place), place.open_round)
+        return len(new)
+
+    def include(self, ids: Sequence[str], reason: str) -> int:
+        """Have compounds measured with the next batches whatever the models say, excluded ones too; returns how many.
+
+        Raises
+        ------
+        LabelError
+            If an id is unknown, or no reason is given.
+        """
+        rows, ledger = self._rows_of(ids, reason), self._laboratory.ledger()
+        new = [row for row in rows.tolist() if row not in ledger.wanted and row not in ledger.told]
+        if new:
+            self._note("include", new, reason)
+        return len(new)
+
+    def close(self, reason: str) -> int:
+        """End the round that is out without the readouts that are missing; returns how many those are.
+
+        Raises
+        ------
+        StoreError
+            If no round is out.
+        LabelError
+            If no reason is given.
+        """
+        missing, place = self._missing(), Place.of(self._store.rounds())
+        if place.open_round is None:
+            raise StoreError("no batch is out", str(self.path), "there is nothing to close")
+        _need(reason)
+        if missing:
+            self._store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": len(missing)})
+        return len(missing)
+
+    def amend(self, file: str | Path, reason: str) -> int:
+        """Correct readouts by a file with ids and labels; returns how many changed (`isd_ray.ops.amend`)."""
+        return amend_from_file(self.path, Path(file), reason).n_changed
+
+    def _note(self, kind: str, rows: Sequence[int], reason: str, **details: Any) -> None:
+        sha256 = self._store.keep(pa.table({"row": pa.array(sorted(rows), pa.int64())}))
+        self._store.append_event(kind, {"readouts_sha256": sha256, "n": len(rows), "reason": reason, **details})
+
+    def _fail_rows(self, lost: Mapping[int, str], open_round: int | None) -> None:
+        for reason in sorted(set(lost.values())):
+            self._note("fail", [row for row, why in lost.items() if why == reason], reason, round=open_round)
+
+    def _rows_of(self, ids: Sequence[str], reason: str) -> Rows:
+        self._refuse_after_end("this")
+        _need(reason)
+        rows = self.library.rows_of(list(ids))
+        self._refuse([name for name, row in zip(ids, rows.tolist(), strict=True) if row < 0], "are not in the library")
+        return rows
+
+    def _refuse(self, ids: Sequence[str], what: str) -> None:
+        if ids:
+            shown = ", ".join(map(repr, ids[:_SHOWN]))
+            raise LabelError(
+                f"{len(ids)} compounds {what}: {shown}", str(self.path), "correct the ids; nothing was noted"
+            )
+
+    def _refuse_after_end(self, what: str) -> None:
+        if self.has_ended:
+            raise StoreError(
+                f"the screen has ended; {what} cannot change it any more",
+                str(self.path),
+                "correct readouts by an amendment, or begin another campaign",
+            )
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def _missing(self) -> list[int]:
+        """Rows of the open round without a readout that did not fail; none in a closed round."""
+        place, ledger = Place.of(self._store.rounds()), self._laboratory.ledger()
+        if place.open_round is None or place.open_round in ledger.closed:
+            return []
+        failed = ledger.failed.get(place.open_round, {})
+        return [row for row in place.open_rows.tolist() if row not in ledger.told and row not in failed]
+
+    def _setup(self) -> CampaignSetup:
+        manifest = self._store.manifest
+        spec = WorkerSpec(self.config, {"target": manifest["library"]}, self._rule.classes)
+        return CampaignSetup(self.config, self.path, spec, self._rule, self.library.n_rows, None, None)
+
+    def _conclude(self) -> None:
+        if not (self.path / "summary.json").is_file():
+            write_results(self.path, summary_of(self._store), self._store)
+
+
+def _need(reason: str) -> None:
+    if not reason.strip():
+        raise LabelError("this needs a reason, which is kept on record", remedy="say why")
+
+
+def _as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
+    """A file with the readouts: the given one, or one written from a table."""
+    if isinstance(readouts, str | Path):
+        return Path(readouts)
+    if isinstance(readouts, Mapping):
+        ids, values = list(readouts), list(readouts.values())
+        readouts = pa.table({config.readouts.id: pa.array(ids, pa.string()), config.readouts.value: pa.array(values)})
+    elif not isinstance(readouts, pa.Table):
+        readouts = pa.Table.from_pandas(readouts, preserve_index=False)
+    pq.write_table(readouts, folder / "readouts.parquet")
+    return folder / "readouts.parquet"

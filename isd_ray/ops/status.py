@@ -1,0 +1,154 @@
+"""Where a campaign in a laboratory stands, and the history of a compound."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from isd_ray.campaign.laboratory import Laboratory, Ledger
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.telling import Place
+from isd_ray.config import CampaignConfig
+from isd_ray.core.goals import Goal
+from isd_ray.data.library import Library
+from isd_ray.errors import LabelError
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a campaign stands.
+
+    Attributes
+    ----------
+    campaign_id, goal, rule:
+        The campaign, what it claims, and the rule that ends it.
+    state:
+        ``new``, ``waiting`` for readouts, ``ready`` to be asked, or ``ended``.
+    next:
+        What to do now, in words.
+    round:
+        The last released round; None before the first.
+    n_library:
+        Compounds of the library.
+    counts:
+        How many of them are INFERENCE (predicted so far), STAGED or RUNNING (in the batch that is out, before and
+        after its files were written), FAILED (no readout, may be asked again), OBSERVED, EXTERNAL (measured outside the
+        plan), EXCLUDED or ABANDONED (cannot be had, the latter after a failure).
+    n_missing:
+        Readouts that the batch that is out waits for.
+    bound, interval:
+        Of the claimed quantity in the last decided round, by its random rows: at confidence 1 - delta for that round on
+        its own, and no stop rests on it; None where there were none.
+    certificate:
+        Its id; None without one.
+    withdrawn:
+        Why it was withdrawn; None if it was not.
+    decision:
+        Of the last decided round, in words.
+    """
+
+    campaign_id: str
+    goal: str
+    rule: str
+    state: str
+    next: str
+    round: int | None
+    n_library: int
+    counts: Mapping[str, int]
+    n_missing: int
+    bound: float | None
+    interval: tuple[float, float] | None
+    certificate: str | None
+    withdrawn: str | None
+    decision: str | None
+
+
+STATUSES = ("INFERENCE", "STAGED", "RUNNING", "FAILED", "OBSERVED", "EXTERNAL", "EXCLUDED", "ABANDONED")
+
+
+def status_of(store: CampaignStore) -> Status:
+    """Where the campaign stands, from its log."""
+    config = CampaignConfig.model_validate(store.manifest["config"])
+    ledger, rounds = Laboratory(store).ledger(), store.rounds()
+    place = Place.of(rounds)
+    counts = Counter({name: 0 for name in STATUSES})
+    open_rows, asked = set(place.open_rows.tolist()), set(place.released_rows.tolist())
+    failed = ledger.failed.get(-1 if place.open_round is None else place.open_round, {})
+    under_way = any(event["kind"] == "dispatch" and event["round"] == place.open_round for event in store.events())
+    for row in open_rows | asked | ledger.told.keys() | ledger.excluded.keys():
+        counts[_status(row, ledger, asked, open_rows - failed.keys(), under_way)] += 1
+    counts["INFERENCE"] = store.manifest["n_target"] - sum(counts.values())
+    closed = place.open_round in ledger.closed
+    n_missing = 0 if closed else sum(row not in ledger.told and row not in failed for row in open_rows)
+    last = next((files.committed for files in reversed(rounds) if files.committed), {})
+    certificate = store.certificate()
+    state = "ended" if store.is_delivered() else "waiting" if n_missing else "ready" if rounds else "new"
+    interval = (last.get("interval_low"), last.get("interval_high"))
+    return Status(
+        campaign_id=store.manifest["campaign_id"],
+        goal=Goal.of(config, tuple(store.manifest["classes"])).words,
+        rule=config.stopping.rule,
+        state=state,
+        next={
+            "ended": "nothing: the hybrid screen is delivered",
+            "waiting": f"tell {n_missing:,} readouts of round {place.open_round}, or say which failed, or close the round",
+            "ready": "ask for the next batch",
+            "new": "ask for the first batch",
+        }[state],
+        round=rounds[-1].round if rounds else None,
+        n_library=store.manifest["n_target"],
+        counts=dict(counts),
+        n_missing=n_missing,
+        bound=last.get("system_bound"),
+        interval=None if None in interval else (float(interval[0]), float(interval[1])),  # type: ignore[arg-type]
+        certificate=certificate["certificate_id"] if certificate else None,
+        withdrawn=store.withdrawn(),
+        decision=last.get("reason"),
+    )
+
+
+def _status(row: int, ledger: Ledger, asked: set[int], out: set[int], under_way: bool) -> str:
+    """Status of a row that somebody has said something of; `out` are rows of the open round that did not fail."""
+    if row in ledger.told:
+        return "OBSERVED" if row in asked else "EXTERNAL"
+    if row in ledger.excluded:
+        return "ABANDONED" if row in asked else "EXCLUDED"
+    if row in out:
+        return "RUNNING" if under_way else "STAGED"
+    return "FAILED" if row in asked else "INFERENCE"
+
+
+def history_of(store: CampaignStore, library: Library, compound: str) -> list[dict[str, Any]]:
+    """All that happened to a compound, oldest first: chosen, predicted, placed, told, failed, amended, delivered.
+
+    Raises
+    ------
+    LabelError
+        If the library has no such compound.
+    """
+    row = int(library.rows_of([compound])[0])
+    if row < 0:
+        raise LabelError(f"the library has no compound {compound!r}", str(store.path), "check the id")
+    found: list[dict[str, Any]] = []
+    rounds = {files.round: files for files in store.rounds()}
+    for event in store.events():
+        base = {name: event.get(name) for name in ("sequence", "time", "who", "kind", "round", "reason")}
+        if event["kind"] == "release":
+            batch = rounds[event["round"]].read_batch()
+            for line in batch.filter(pc.equal(batch["row"], row)).to_pylist():
+                shown = ("role", "prediction", "uncertainty", "plate", "well")
+                found.append({**base, **{name: line[name] for name in shown}})
+        elif "readouts_sha256" in event and event["kind"] != "decision":
+            table = store.read_readouts(event["readouts_sha256"])
+            for line in table.filter(pc.equal(table["row"], row)).to_pylist():
+                found.append({**base, **{name: value for name, value in line.items() if name != "row"}})
+        elif event["kind"] == "decision" and event["readouts_sha256"] is not None:
+            rows = rounds[event["round"]].read_batch()["row"].to_numpy()
+            if np.isin(row, rows):
+                found.append({**base, "decision": event["decision"]})
+    return [{name: value for name, value in line.items() if value is not None} for line in found]
