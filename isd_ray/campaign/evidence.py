@@ -60,6 +60,8 @@ def audits_of(
     scored, is_audit = selection.scored, selection.roles == _AUDIT
     if config.stopping.rule == "reserved":
         scored = backend.look_up(str(work.frozen), history.sets.reserve)
+        # By a random key, as in `bound_by_random_rows`.
+        scored = scored.take(np.argsort(tie_keys(derive_seed(config.seed, "order", work.number), scored.rows)))
         losses = goal.losses(scored.prediction, history.labels_of(scored.rows))
         is_audit = np.ones(len(losses), np.bool_)
     groups = goal.groups(scored.prediction)

@@ -15,7 +15,7 @@ from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.trigger import ScoredBatch
 from isd_ray.core.watch import CalibrationAlarm, ReliabilityBin, calibration_alarm, reliability
-from isd_ray.messages import ROLES, Rows
+from isd_ray.messages import ROLES, LabelArray, Rows
 
 CALIBRATION_RISK = 0.05
 """Probability of a false calibration alarm in a campaign."""
@@ -43,12 +43,12 @@ class History:
         self.feature_files: list[str] = []
         self.scored: tuple[list[ScoredBatch], ...] = tuple([] for _ in range(goal.n_groups))
         self._rows: list[Rows] = []
-        self._labels: list[NDArray[np.float64]] = []
+        self._labels: list[LabelArray] = []
         self._values: list[NDArray[np.float64]] = []
         self._roles: list[NDArray[np.int8]] = []
 
-    def correct(self, selection: Selection, readouts: Readouts) -> NDArray[np.bool_]:
-        """Which rows of a batch the model had predicted right before their labels were used."""
+    def correct(self, selection: Selection, readouts: Readouts) -> NDArray[np.float64]:
+        """How far the model had predicted the rows of a batch right before their labels were used, float64 (n,)."""
         return self._goal.correct(selection.scored.prediction, readouts.labels)
 
     def losses(self, selection: Selection, readouts: Readouts) -> NDArray[np.float64]:
@@ -89,8 +89,8 @@ class History:
         """Measured hits, where the goal knows hits."""
         return sum(int(self._goal.hits(labels).sum()) for labels in self._labels)
 
-    def labels_of(self, rows: Rows) -> NDArray[np.float64]:
-        """Readouts of measured rows, float64 (n,)."""
+    def labels_of(self, rows: Rows) -> LabelArray:
+        """Labels of measured rows."""
         known, labels = np.concatenate(self._rows), np.concatenate(self._labels)
         order = np.argsort(known)
         return labels[order[np.searchsorted(known, rows, sorter=order)]]
@@ -135,7 +135,7 @@ class History:
         return next((record["round"] for record in self.records if record["decision"] == "stop"), None)
 
     def measured(self) -> dict[str, NDArray[Any]]:
-        """All readouts sorted by row: rows, labels, values, rounds and roles, each of shape (n_measured,)."""
+        """All readouts sorted by row: rows, labels, values, rounds and roles, n_measured of each."""
         rows = np.concatenate(self._rows)
         order = np.argsort(rows)
         sizes = [len(roles) for roles in self._roles]

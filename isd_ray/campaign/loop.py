@@ -8,12 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import settle_amendments
 from isd_ray.campaign.backend import Backend
-from isd_ray.campaign.batch import batch_table, selection_of
+from isd_ray.campaign.batch import batch_table, readouts_of, readouts_table, selection_of
 from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows
@@ -247,7 +246,7 @@ class CampaignLoop:
             round=self._round.number,
             inference=self._sets.packed_scored(),
             directory=str(attempt.predictions_dir),
-            only_label=float(self._sets.labels[0]),
+            only_label=self._goal.as_prediction(self._sets.labels[:1]),
             draws=draws,
             whole_group=whole_group,
         )
@@ -305,8 +304,7 @@ class CampaignLoop:
         assert selection is not None, "MEASURE follows RELEASE"
         rows = selection.scored.rows
         readouts = self._oracle.measure(rows)
-        table = pa.table({"row": rows, "label": readouts.labels, "value": pa.array(readouts.values, from_pandas=True)})
-        self._round.details["readouts_sha256"] = self._store.tell(table, self._round.number)
+        self._round.details["readouts_sha256"] = self._store.tell(readouts_table(rows, readouts), self._round.number)
         self._round.readouts = readouts
         return LoopState.DECIDE
 
@@ -349,7 +347,7 @@ class CampaignLoop:
         return self._after_commit(record)
 
     def _judge(
-        self, selection: Selection, readouts: Readouts, correct: NDArray[np.bool_], audits: tuple[Audit, ...]
+        self, selection: Selection, readouts: Readouts, correct: NDArray[np.float64], audits: tuple[Audit, ...]
     ) -> StopDecision:
         """What the bound actor says of the batch, which the history holds already."""
         n_batch, stopping = len(correct), self._config.stopping
@@ -362,7 +360,7 @@ class CampaignLoop:
             wells = self._budget.look(is_last, self._round.number + 1)
             return self._backend.decide_look(self._round.look, audits, n_hits, wells)
         # Where right and wrong are not defined, or no model had spoken, no row is evidence.
-        top = np.isfinite(selection.scored.prediction) & self._config.counts_errors & (selection.roles == _TOP)
+        top = selection.scored.is_predicted & self._config.counts_errors & (selection.roles == _TOP)
         evidence = RoundEvidence(
             round=self._round.number,
             n_target=self._sets.n_target,
@@ -370,7 +368,7 @@ class CampaignLoop:
             n_inference=self._sets.n_inference,
             n_batch=n_batch,
             n_top=int(top.sum()),
-            n_top_correct=int((correct & top).sum()),
+            n_top_correct=float(correct[top].sum()),
             n_finish=int((selection.roles == _FINISH).sum()),
             rule_counts=self._budget.rule_counts(self._round.number + 1),
         )
@@ -429,6 +427,7 @@ class CampaignLoop:
             inference=self._sets.packed_inference(),
             **self._history.measured(),
             classes=self._classes,
+            outputs=tuple(self._store.manifest.get("outputs", ())),
             committee_hash=self._round.committee.hash if self._round.committee else "",
             campaign_id=self._store.manifest["campaign_id"],
             certificate_id=certificate["certificate_id"] if certificate else "",
@@ -460,8 +459,7 @@ class CampaignLoop:
         if files.committed is None:
             self._state = LoopState.MEASURE
             return
-        readouts = self._store.read_readouts(files.committed["readouts_sha256"])
-        told = Readouts(readouts["label"].to_numpy(), readouts["value"].to_numpy())
+        told = readouts_of(self._store.read_readouts(files.committed["readouts_sha256"]))
         told = with_amendments(told, work.selection.scored.rows, self._amended)
         self._history.observe(work.attempt, work.selection, told, work.details)
         self._state = self._after_commit(dict(files.committed))

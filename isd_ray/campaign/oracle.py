@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.data.labels import Labels
-from isd_ray.messages import Rows
+from isd_ray.data.labels import Labels, as_readouts
+from isd_ray.messages import LabelArray, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Readouts:
     Attributes
     ----------
     labels:
-        float64 (n,): class indices, or values.
+        float64 (n,): class indices, or values; of a panel packed bits (`isd_ray.core.panels`).
     values:
-        float64 (n,): the raw readout, NaN where the source gave a class name.
+        float64 (n,): the raw readout, NaN where the source gave a class name, and of a panel.
     """
 
-    labels: NDArray[np.float64]
+    labels: LabelArray
     values: NDArray[np.float64]
 
 
@@ -54,4 +54,4 @@ class LookupOracle:
 
     def measure(self, rows: Rows) -> Readouts:
         """Readouts of `rows`, in that order."""
-        return Readouts(self._labels.labels[rows].astype(np.float64), self._labels.values[rows])
+        return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows])

@@ -10,9 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle
@@ -21,10 +18,10 @@ from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
-from isd_ray.data.labels import Labels
+from isd_ray.data.labels import Labels, as_readouts
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
-from isd_ray.messages import WorkerSpec
+from isd_ray.messages import LabelArray, WorkerSpec
 
 LATE_STOP = 0.5
 """A paper rule that cannot stop before this share is acquired is warned about."""
@@ -42,14 +39,14 @@ class CampaignSetup:
     labels:
         Labels of the target set.
     test_labels:
-        float64 labels of the test library in its row order, or None.
+        Labels of the test library in its row order, or None.
     """
 
     config: CampaignConfig
     out: Path
     spec: WorkerSpec
     labels: Labels
-    test_labels: NDArray[np.float64] | None
+    test_labels: LabelArray | None
 
     @property
     def n_target(self) -> int:
@@ -58,8 +55,8 @@ class CampaignSetup:
 
     @property
     def labels_hash(self) -> str:
-        """SHA-256 of every label that a decision may rest on, and of the names of the classes."""
-        digest = hashlib.sha256("\n".join(self.labels.classes).encode())
+        """SHA-256 of every label that a decision may rest on, and of the names of classes and outputs."""
+        digest = hashlib.sha256("\n".join((*self.labels.classes, *self.spec.outputs)).encode())
         digest.update(self.labels.labels.tobytes())
         if self.spec.validation_labels is not None:
             digest.update(self.spec.validation_labels.tobytes())
@@ -70,9 +67,9 @@ class CampaignSetup:
         return replace(self, config=config, out=out, spec=replace(self.spec, config=config))
 
     @property
-    def truth(self) -> dict[str, NDArray[np.float64]]:
+    def truth(self) -> dict[str, LabelArray]:
         """Known labels of the target and test library."""
-        truth = {"target": self.labels.labels.astype(np.float64)}
+        truth = {"target": as_readouts(self.labels.labels)}
         if self.test_labels is not None:
             truth["test"] = self.test_labels
         return truth
@@ -159,6 +156,8 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "n_target": library.n_rows,
             "classes": list(setup.labels.classes),
             "cut": setup.labels.cut,
+            "outputs": list(setup.spec.outputs),
+            "cuts": list(setup.labels.rule.cuts),
             "software": {"python": platform.python_version()} | {name: version(name) for name in RECORDED_SOFTWARE},
         }
         return CampaignStore.create(setup.out, manifest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.messages import Rows
+from isd_ray.messages import LabelArray, Rows
 
 
 class TargetSets:
@@ -21,7 +21,7 @@ class TargetSets:
         self._inference = np.ones(n_target, dtype=np.bool_)
         self._scored = np.ones(n_target, dtype=np.bool_)
         self._rows: list[Rows] = []
-        self._labels: list[NDArray[np.float64]] = []
+        self._labels: list[LabelArray] = []
         self.n_set_aside = 0
 
     @property
@@ -50,8 +50,8 @@ class TargetSets:
         return np.concatenate(self._rows) if self._rows else np.empty(0, np.int64)
 
     @property
-    def labels(self) -> NDArray[np.float64]:
-        """Their labels (class index or value), shape (n_observed,)."""
+    def labels(self) -> LabelArray:
+        """Their labels, n_observed rows."""
         return np.concatenate(self._labels) if self._labels else np.empty(0, np.float64)
 
     def packed_inference(self) -> NDArray[np.uint8]:
@@ -62,7 +62,7 @@ class TargetSets:
         """The rows that models predict as packed bits, one for each row of the target set."""
         return np.packbits(self._scored)
 
-    def observe(self, rows: Rows, labels: NDArray[np.float64]) -> None:
+    def observe(self, rows: Rows, labels: LabelArray) -> None:
         """Move rows from the inference set to the observation set.
 
         Raises
@@ -73,9 +73,9 @@ class TargetSets:
         self._take(rows, labels)
         self._scored[rows] = False
         self._rows.append(np.asarray(rows, np.int64))
-        self._labels.append(np.asarray(labels, np.float64))
+        self._labels.append(np.asarray(labels))
 
-    def set_aside(self, rows: Rows, labels: NDArray[np.float64]) -> None:
+    def set_aside(self, rows: Rows, labels: LabelArray) -> None:
         """Move measured rows from the inference set to the reserve (raises as `observe`)."""
         self._take(rows, labels)
         self.n_set_aside += len(rows)
@@ -84,7 +84,7 @@ class TargetSets:
         """Take rows out of the reserve that is left: they stay measured, and are no longer of the audit."""
         self._scored[rows] = False
 
-    def _take(self, rows: Rows, labels: NDArray[np.float64]) -> None:
+    def _take(self, rows: Rows, labels: LabelArray) -> None:
         if len(rows) != len(labels):
             raise ValueError(f"{len(rows)} rows but {len(labels)} labels")
         if len(np.unique(rows)) != len(rows) or (len(rows) and not self._inference[rows].all()):
