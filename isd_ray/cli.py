@@ -200,6 +200,18 @@ def amend(
         live_console.print("[bold red]the certificate of this campaign is WITHDRAWN[/bold red]", highlight=False)
 
 
+@app.command()
+def export(
+    path: Annotated[Path, typer.Argument(help="Folder of the campaign.")],
+    long: Annotated[Path, typer.Option(help="File to write, .parquet or .csv: a line for each compound and output.")],
+) -> None:
+    """Write the hybrid screen of a panel as a long table, with a line for each compound and output."""
+    from isd_ray.data.long import write_long
+
+    n_lines = write_long(path / "hybrid", long)
+    out_console.print(f"wrote {n_lines:,} lines to {long}", highlight=False, soft_wrap=True)
+
+
 @library_app.command("build")
 def library_build(
     source: Annotated[

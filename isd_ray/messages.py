@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from isd_ray.config import CampaignConfig
 
 Rows: TypeAlias = NDArray[np.int64]
+LabelArray: TypeAlias = NDArray[Any]
+"""Labels or predictions of n rows: class indices or values, float64 (n,); of a panel packed bits, uint8 of n rows
+(`isd_ray.core.panels`)."""
 Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
 Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external"]
 Action = Literal["continue", "finish", "stop"]
@@ -26,7 +29,7 @@ class FitRequest:
     feature_files:
         One Arrow file for each released batch, oldest first.
     labels:
-        Shape (n_observed,), in the order of the files: int64 class indices, or float64 values.
+        Of the observed rows in the order of the files: int64 class indices, float64 values, or packed bits.
     places:
         int64 (n_observed,): where the labelled rows stand among those of the files; other wells gave no readout.
     seed, split_seed:
@@ -99,17 +102,23 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
-    """Rows with their scores and predictions; all arrays have shape (n,).
+    """Rows with their scores and predictions; all arrays have shape (n,), those of packed predictions more axes.
 
-    `primary` and `secondary` order acquisition (larger first). `prediction` is a class index or a value; `uncertainty`
-    is one minus the probability of the predicted class, or the committee's standard deviation.
+    `primary` and `secondary` order acquisition (larger first). `prediction` is a class index or a value, or the packed
+    bits of a panel; `uncertainty` is one minus the probability of the predicted class, its mean over a panel's outputs,
+    or the committee's standard deviation. Before there is a model both are NaN, of shape (n,).
     """
 
     rows: Rows
     primary: NDArray[np.float32]
     secondary: NDArray[np.float32]
-    prediction: NDArray[np.float64]
+    prediction: LabelArray
     uncertainty: NDArray[np.float32]
+
+    @property
+    def is_predicted(self) -> NDArray[np.bool_]:
+        """Which rows a model has spoken of, bool (n,)."""
+        return np.isfinite(self.uncertainty)
 
     def take(self, indices: NDArray[np.integer] | NDArray[np.bool_]) -> ScoredRows:
         """The given entries, in the given order."""
@@ -130,8 +139,9 @@ class Evaluation:
     ----------
     n:
         Rows evaluated.
-    n_correct:
-        Rows predicted right (class equal, or within the tolerance; 0 when a regression has no tolerance).
+    correct:
+        For each block how many rows are predicted right (class equal, or within the tolerance; 0 when a regression has
+        no tolerance), or of a panel the sum of their shares of right outputs.
     squared, absolute:
         For each block its sum of squared and of absolute errors (regression only).
     losses:
@@ -139,7 +149,7 @@ class Evaluation:
     """
 
     n: int = 0
-    n_correct: int = 0
+    correct: tuple[float, ...] = ()
     losses: tuple[tuple[float, ...], ...] = ()
     squared: tuple[float, ...] = ()
     absolute: tuple[float, ...] = ()
@@ -194,7 +204,7 @@ class PredictRequest:
     directory:
         Where ``part-*.parquet`` go.
     only_label:
-        The one label seen so far, predicted for all when there is no committee.
+        The one label seen so far, of shape (1, …), predicted for all when there is no committee.
     draws:
         Audits to draw.
     whole_group:
@@ -204,7 +214,7 @@ class PredictRequest:
     round: int
     inference: NDArray[np.uint8]
     directory: str
-    only_label: float
+    only_label: LabelArray
     draws: tuple[AuditDraw, ...] = ()
     whole_group: int | None = None
 
@@ -251,21 +261,23 @@ class HybridRequest:
     inference:
         Packed bits as in `ScoreRequest`, at the stop.
     rows, labels, values, rounds, roles:
-        The observation set, sorted by row: shape (n_observed,). `labels` are class indices or values, `roles` index
-        `ROLES`.
+        The observation set, sorted by row, n_observed rows each. `labels` are class indices, values or packed bits,
+        `roles` index `ROLES`.
     wells:
         Plate, well, n_replicates and qc of each readout, by name.
     absent, abandoned:
         Rows that cannot be had, ascending, int64 (m,); and bool (m,): those of them that were tried and failed.
     classes:
         Names of the classes; empty for a regression.
+    outputs:
+        Names of a panel's outputs.
     certificate_id:
         Empty without a certificate.
     """
 
     inference: NDArray[np.uint8]
     rows: Rows
-    labels: NDArray[np.float64]
+    labels: LabelArray
     values: NDArray[np.float64]
     rounds: NDArray[np.int32]
     roles: NDArray[np.int8]
@@ -273,6 +285,7 @@ class HybridRequest:
     absent: Rows
     abandoned: NDArray[np.bool_]
     classes: tuple[str, ...]
+    outputs: tuple[str, ...]
     committee_hash: str
     campaign_id: str
     certificate_id: str
@@ -298,7 +311,8 @@ class RoundEvidence:
         Size of the new batch; 0 when nothing more may be acquired.
     n_top, n_top_correct:
         Rows of the batch that the acquisition function chose, and how many of them the model had predicted right before
-        their labels were used. Rows of other roles are not evidence for the paper's bound.
+        their labels were used; of a panel the sum of their shares of right outputs. Rows of other roles are not
+        evidence for the paper's bound.
     n_finish, n_finish_lost:
         Rows that complete the finish of a passed look, and those of them whose wells gave no readout.
     rule_counts:
@@ -311,7 +325,7 @@ class RoundEvidence:
     n_inference: int
     n_batch: int
     n_top: int
-    n_top_correct: int
+    n_top_correct: float
     n_finish: int = 0
     n_finish_lost: int = 0
     rule_counts: bool = True
@@ -384,6 +398,8 @@ class WorkerSpec:
         Directory of the library of each part: target, and validation and test where there are such.
     classes:
         Names of the classes; empty for a regression.
+    outputs:
+        Names of a panel's outputs; empty for other tasks.
     validation_labels:
         Labels of the external validation library, in its row order; None when validation rows are observed rows.
     """
@@ -391,9 +407,10 @@ class WorkerSpec:
     config: CampaignConfig
     libraries: Mapping[str, str]
     classes: tuple[str, ...]
-    validation_labels: NDArray[np.float64] | None = None
+    outputs: tuple[str, ...] = ()
+    validation_labels: LabelArray | None = None
 
     @property
     def n_outputs(self) -> int:
-        """Outputs of the network: the classes, or one value."""
-        return len(self.classes) or 1
+        """Outputs of the network: those of the panel, the classes, or one value."""
+        return len(self.outputs) or len(self.classes) or 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
@@ -89,6 +90,35 @@ def regression():
         "labels": {"column": "size"},
         "acquisition": {"function": "variance", "random_share": 0.1},
         "stopping": {"rule": "paper", "gamma": 0.9, "tolerance": 4.0},
+    }
+
+
+FRAGMENTS = ("N", "Cl", "F", "S", "c1", "C(=O)", "n", "#", "@", "OC")
+
+
+@pytest.fixture(scope="session")
+def panel_file(compounds, tmp_path_factory) -> Path:
+    """A CSV of eleven outputs of the compounds, a quarter of the entries missing, at least one there in each row."""
+    table = pa.csv.read_csv(compounds)
+    smiles = table["smiles"].to_pylist()
+    outputs = [[int(fragment in text) for text in smiles] for fragment in FRAGMENTS]
+    matrix = np.array([[int(name == "BBB+") for name in table["bbb"].to_pylist()], *outputs]).T
+    rng = np.random.default_rng(5)
+    missing = rng.random(matrix.shape) < 0.25
+    missing[np.arange(len(matrix)), rng.integers(0, matrix.shape[1], len(matrix))] = False
+    columns = {f"has_{j:02d}": pa.array(matrix[:, j], pa.int8(), mask=missing[:, j]) for j in range(matrix.shape[1])}
+    path = tmp_path_factory.mktemp("panel") / "panel.csv"
+    pa.csv.write_csv(pa.table({"name": table["name"], **columns}), path)
+    return path
+
+
+@pytest.fixture
+def panel(panel_file):
+    """Changes that make a small campaign a panel."""
+    return {
+        "task": "panel",
+        "labels": {"column": None, "columns": ["has_*"], "source": str(panel_file)},
+        "stopping": {"rule": "certify", "gamma": 0.85},
     }
 
 

@@ -11,6 +11,7 @@ from isd_ray.messages import (
     FinishRequest,
     Frozen,
     HybridRequest,
+    LabelArray,
     PredictRequest,
     RankRequest,
     Rows,
@@ -40,7 +41,7 @@ class Scorer:
         self._scorer = ShardScorer(self._spec, placement)
 
     def score(
-        self, request: ScoreRequest, shard: Shard, committee: Committee | None, truth: NDArray[np.float64] | None
+        self, request: ScoreRequest, shard: Shard, committee: Committee | None, truth: LabelArray | None
     ) -> ShardScores:
         """Score the inference rows of a shard."""
         return self._scorer.score(request, shard, committee, truth)

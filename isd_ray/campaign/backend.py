@@ -22,6 +22,7 @@ from isd_ray.messages import (
     FitRequest,
     Frozen,
     HybridRequest,
+    LabelArray,
     PredictRequest,
     RankRequest,
     RoundEvidence,
@@ -34,7 +35,7 @@ from isd_ray.messages import (
 )
 from isd_ray.models.device import configure_threads, resolve_placement
 
-Truth = Mapping[str, NDArray[np.float64]]
+Truth = Mapping[str, LabelArray]
 """Labels of every row of the target and test library, for the errors that a simulation reports."""
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from isd_ray.campaign.selection import Selection
 from isd_ray.data.library import Library
+from isd_ray.data.packed import from_arrow, to_arrow
 from isd_ray.messages import ROLES, ScoredRows
 
 _SCORED = ("row", "score", "second_score", "prediction", "uncertainty")
@@ -27,7 +28,7 @@ def batch_table(selection: Selection, library: Library, plates: pa.Table | None)
             "role": pa.array([ROLES[role] for role in selection.roles], pa.string()),
             "score": scored.primary,
             "second_score": scored.secondary,
-            "prediction": pa.array(scored.prediction, from_pandas=True),
+            "prediction": to_arrow(scored.prediction),
             "uncertainty": pa.array(scored.uncertainty, from_pandas=True),
             "rank": pa.array(selection.ranks, from_pandas=True),
             "plate": pa.array([wells.get(row, (None, None))[0] for row in scored.rows.tolist()], pa.string()),
@@ -44,4 +45,4 @@ def _wells_by_row(plates: pa.Table) -> dict[int, tuple[str, str]]:
 def selection_of(table: pa.Table) -> Selection:
     """The selection that `batch_table` wrote."""
     roles = np.array([ROLES.index(role) for role in table["role"].to_pylist()], np.int8)
-    return Selection(ScoredRows(*(table[name].to_numpy() for name in _SCORED)), roles, table["rank"].to_numpy())
+    return Selection(ScoredRows(*(from_arrow(table[name]) for name in _SCORED)), roles, table["rank"].to_numpy())

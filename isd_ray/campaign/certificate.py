@@ -61,6 +61,7 @@ def make_certificate(
             "tolerance": stopping.tolerance,
             "clip": stopping.loss_clip,
             "hit": manifest["classes"][goal.positive] if goal.knows_hits else None,
+            "n_outputs": len(manifest.get("outputs", ())) or None,
             "truth": truth,
         },
         "delta": stopping.delta,
@@ -111,6 +112,11 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
     ]
     if claim["hit"] is not None:
         lines.append(f"A hit is {claim['hit']}; {certificate['n_hits_measured']:,} are measured.")
+    if claim["n_outputs"] is not None:
+        lines.append(
+            f"A compound counts by the share of its outputs, {claim['n_outputs']:,} in all, that are right among those "
+            "with a readout; an entry without one has no error and no weight. Errors are sums of wrong shares."
+        )
     lines += [_proof(group, audit["seed"], look) for group in audit["groups"]]
     if finish["cut"]:
         lines.append(

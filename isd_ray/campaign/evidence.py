@@ -11,6 +11,7 @@ from isd_ray.campaign.record import Bound
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
+from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound
 from isd_ray.messages import ROLES, RankRequest
@@ -60,8 +61,10 @@ def audits_of(
     scored, is_audit, present = work.selection.scored, work.selection.roles == _AUDIT, work.readouts.present
     if config.stopping.rule == "reserved":
         scored = backend.look_up(str(work.frozen), history.sets.reserve)
+        # By a random key, as in `bound_by_random_rows`.
+        scored = scored.take(np.argsort(tie_keys(derive_seed(config.seed, "order", work.number), scored.rows)))
         labels = history.labels_of(scored.rows)
-        losses, present = goal.losses(scored.prediction, labels), ~np.isnan(labels)
+        losses, present = goal.losses(scored.prediction, labels), has_readout(labels)
         is_audit = np.ones(len(losses), np.bool_)
     groups = goal.groups(scored.prediction)
     audits = []

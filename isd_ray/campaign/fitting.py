@@ -29,7 +29,9 @@ class MemberTrainer:
         self._placement = placement
         target = Library.open(spec.libraries["target"])
         self._width = target.spec.width
-        self._architecture = Architecture.from_config(spec.config.model, target.spec, spec.n_outputs)
+        self._architecture = Architecture.from_config(
+            spec.config.model, target.spec, spec.n_outputs, is_panel=bool(spec.outputs)
+        )
         self._files: tuple[str, ...] = ()
         self._observed: Stack | None = None
         self._external: Stack | None = None

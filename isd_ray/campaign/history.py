@@ -17,7 +17,7 @@ from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.trigger import ScoredBatch
 from isd_ray.core.watch import CalibrationAlarm, ReliabilityBin, calibration_alarm, reliability
-from isd_ray.messages import ROLES, Rows
+from isd_ray.messages import ROLES, LabelArray, Rows
 
 CALIBRATION_RISK = 0.05
 """Probability of a false calibration alarm in a campaign."""
@@ -58,8 +58,8 @@ class History:
         self._places: list[Rows] = []
         self._n_in_files = 0
 
-    def correct(self, selection: Selection, readouts: Readouts) -> NDArray[np.bool_]:
-        """Which rows of a batch the model had predicted right before their labels were used."""
+    def correct(self, selection: Selection, readouts: Readouts) -> NDArray[np.float64]:
+        """How far the model had predicted the rows of a batch right before their labels were used, float64 (n,)."""
         return self._goal.correct(selection.scored.prediction, readouts.labels)
 
     def losses(self, selection: Selection, readouts: Readouts) -> NDArray[np.float64]:
@@ -127,8 +127,8 @@ class History:
         """Measured hits, where the goal knows hits."""
         return sum(int(self._goal.hits(batch.readouts.labels).sum()) for batch in self._batches)
 
-    def labels_of(self, rows: Rows) -> NDArray[np.float64]:
-        """Readouts of rows of a batch, each tried once, float64 (n,); NaN for a well that gave none."""
+    def labels_of(self, rows: Rows) -> LabelArray:
+        """Labels of rows of a batch, each tried once; missing for a well that gave none."""
         known = np.concatenate([batch.rows for batch in self._batches])
         labels = np.concatenate([batch.readouts.labels for batch in self._batches])
         order = np.argsort(known)

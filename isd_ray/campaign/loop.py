@@ -291,7 +291,7 @@ class CampaignLoop:
             round=self._round.number,
             inference=self._sets.packed_scored(),
             directory=str(attempt.predictions_dir),
-            only_label=float(self._sets.labels[0]),
+            only_label=self._goal.as_prediction(self._sets.labels[:1]),
             draws=draws,
             whole_group=whole_group,
         )
@@ -418,7 +418,7 @@ class CampaignLoop:
         return self._after_commit(record)
 
     def _judge(
-        self, selection: Selection, readouts: Readouts, correct: NDArray[np.bool_], audits: tuple[Audit, ...]
+        self, selection: Selection, readouts: Readouts, correct: NDArray[np.float64], audits: tuple[Audit, ...]
     ) -> StopDecision:
         """What the bound actor says of the batch, which the history holds already."""
         n_batch, stopping = len(correct), self._config.stopping
@@ -431,7 +431,7 @@ class CampaignLoop:
             wells = self._budget.look(is_last, self._round.number + 1)
             return self._backend.decide_look(self._round.look, audits, n_hits, wells)
         # Where right and wrong are not defined, or no model had spoken, no row is evidence.
-        top = np.isfinite(selection.scored.prediction) & self._config.counts_errors & (selection.roles == _TOP)
+        top = selection.scored.is_predicted & self._config.counts_errors & (selection.roles == _TOP)
         evidence = RoundEvidence(
             round=self._round.number,
             n_target=self._sets.n_target,
@@ -439,7 +439,7 @@ class CampaignLoop:
             n_inference=self._sets.n_inference,
             n_batch=n_batch,
             n_top=int(top.sum()),
-            n_top_correct=int((correct & top).sum()),
+            n_top_correct=float(correct[top].sum()),
             n_finish=int((selection.roles == _FINISH).sum()),
             n_finish_lost=int(((selection.roles == _FINISH) & ~readouts.present).sum()),
             rule_counts=self._budget.rule_counts(self._round.number + 1),
@@ -502,6 +502,7 @@ class CampaignLoop:
             absent=absent,
             abandoned=abandoned,
             classes=self._classes,
+            outputs=tuple(self._store.manifest.get("outputs", ())),
             committee_hash=self._round.committee.hash if self._round.committee else "",
             campaign_id=self._store.manifest["campaign_id"],
             certificate_id=certificate["certificate_id"] if certificate else "",

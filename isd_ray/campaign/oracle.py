@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from isd_ray.data.labels import Labels
-from isd_ray.messages import Rows
+from isd_ray.core.panels import has_readout
+from isd_ray.data.labels import Labels, as_readouts
+from isd_ray.data.packed import from_arrow, label_columns, labels_from, to_arrow
+from isd_ray.messages import LabelArray, Rows
 
 WELL_SCHEMA = pa.schema(
     [("plate", pa.string()), ("well", pa.string()), ("n_replicates", pa.int32()), ("qc", pa.string())]
@@ -30,21 +32,22 @@ class Readouts:
     Attributes
     ----------
     labels:
-        float64 (n,): class indices, or values; NaN for a well that gave no readout.
+        float64 (n,): class indices, or values, NaN for a well that gave no readout; of a panel packed bits
+        (`isd_ray.core.panels`).
     values:
-        float64 (n,): the raw readout, NaN where the source gave a class name.
+        float64 (n,): the raw readout, NaN where the source gave a class name, and of a panel.
     wells:
         n lines of `WELL_SCHEMA`.
     """
 
-    labels: NDArray[np.float64]
+    labels: LabelArray
     values: NDArray[np.float64]
     wells: pa.Table
 
     @property
     def present(self) -> NDArray[np.bool_]:
         """Which rows have a readout, bool (n,)."""
-        return ~np.isnan(self.labels)
+        return has_readout(self.labels)
 
     def take(self, places: NDArray[np.integer] | NDArray[np.bool_]) -> Readouts:
         """The readouts at some places."""
@@ -52,31 +55,20 @@ class Readouts:
         return Readouts(self.labels[places], self.values[places], wells)
 
     def to_table(self, rows: Rows) -> pa.Table:
-        """As `READOUT_SCHEMA`, for the store."""
-        columns = {
-            "row": pa.array(rows),
-            "label": pa.array(self.labels, from_pandas=True),
-            "value": pa.array(self.values, from_pandas=True),
-            **{name: self.wells[name] for name in WELL_SCHEMA.names},
-        }
-        return pa.table(columns, schema=READOUT_SCHEMA)
+        """As `READOUT_SCHEMA`, for the store; a panel has `labels` and `measured` in the place of `label`."""
+        columns = {"row": pa.array(rows), **label_columns(self.labels), "value": to_arrow(self.values)}
+        return pa.table({**columns, **{name: self.wells[name] for name in WELL_SCHEMA.names}})
 
     @classmethod
     def of(cls, table: pa.Table) -> Readouts:
         """What `to_table` made."""
-        labels, values = (_floats(table[name]) for name in ("label", "value"))
-        return cls(labels, values, table.select(WELL_SCHEMA.names))
+        return cls(labels_from(table), from_arrow(table["value"]), table.select(WELL_SCHEMA.names))
 
 
 def unplated(n: int) -> pa.Table:
     """Wells of n single readouts that came without a plate."""
     nothing = pa.nulls(n, pa.string())
     return pa.table([nothing, nothing, pa.array(np.ones(n, np.int32)), nothing], schema=WELL_SCHEMA)
-
-
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = column.cast(pa.float64()).fill_null(np.nan).to_numpy()
-    return values
 
 
 def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, tuple[float, float | None]]) -> Readouts:
@@ -136,7 +128,7 @@ class LookupOracle:
 
     def measure(self, round_number: int, rows: Rows) -> Readouts:
         """Readouts of `rows`, in that order."""
-        return Readouts(self._labels.labels[rows].astype(np.float64), self._labels.values[rows], unplated(len(rows)))
+        return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], unplated(len(rows)))
 
     def standing(self, n_events: int | None = None) -> Standing:
         """Nothing."""

@@ -19,6 +19,7 @@ from isd_ray.core.metrics import (
     group_losses,
     mean_absolute_error,
     mean_squared_error,
+    n_correct,
     system_accuracy,
     without,
 )
@@ -54,7 +55,7 @@ ROUND_SCHEMA = pa.schema(
         ("fit_seconds", pa.float64()),
         ("score_seconds", pa.float64()),
         ("round_seconds", pa.float64()),
-        ("inference_errors", pa.int64()),
+        ("inference_errors", pa.float64()),
         ("inference_accuracy", pa.float64()),
         ("system_accuracy", pa.float64()),
         ("delivered_accuracy", pa.float64()),
@@ -78,7 +79,8 @@ true accuracy of the hybrid screen that a stop at this round delivers (that mode
 need known labels are null in a real screen; accuracies of a regression are null without a tolerance.
 
 `system_value` and `delivered_value` are the claimed quantity (accuracy, recall, …) at these two moments, `goal_met`
-whether the claim was true at the first. Errors of mae and mse are sums of losses in [0, 1].
+whether the claim was true at the first. Errors of mae, mse and panels are sums of losses in [0, 1]; accuracies of a
+panel are means over the rows of their shares of right outputs.
 
 `calibration_pvalue` tests whether confident rows are wrong more often than unconfident ones; small is alarming.
 `system_bound` is the paper's bound under the rules `paper` and `none`; under the others it is the bound by the round's
@@ -111,7 +113,7 @@ def simulation_metrics(report: ScoreReport, history: History, config: CampaignCo
         if len(history.sets.reserve):
             evaluation = without(evaluation, _reserve_evaluation(report, history, goal))
         if config.counts_errors:
-            metrics["inference_errors"] = evaluation.n - evaluation.n_correct
+            metrics["inference_errors"] = _count(evaluation.n - n_correct(evaluation))
             metrics["inference_accuracy"] = accuracy(evaluation)
             metrics["system_accuracy"] = system_accuracy(n_target - evaluation.n, evaluation)
         if goal.has_losses:
@@ -151,7 +153,7 @@ def batch_record(
         Of a look.
     """
     top, random = selection.roles == _TOP, selection.roles == _RANDOM
-    is_scored = bool(np.isfinite(selection.scored.prediction).any()) and goal.has_losses
+    is_scored = bool(selection.scored.is_predicted.any()) and goal.has_losses
     return {
         "n_batch": len(losses),
         "n_random": int(random.sum()),
@@ -159,13 +161,17 @@ def batch_record(
         "n_audit": sum(len(audit.losses) for audit in audits),
         "n_errors_audit": sum(_total(audit.losses) for audit in audits) if audits else None,
         "audits": [{"n": len(audit.losses), "n_errors": _total(audit.losses)} for audit in audits],
-        "batch_accuracy": 1.0 - float(losses[top].mean()) if is_scored and goal.is_exact and top.any() else None,
+        "batch_accuracy": 1.0 - float(losses[top].mean()) if is_scored and not goal.is_error and top.any() else None,
     }
 
 
 def _total(losses: NDArray[np.float64]) -> float | int:
     """Their sum; of right and wrong, as a count."""
-    total = float(losses.sum())
+    return _count(float(losses.sum()))
+
+
+def _count(total: float) -> float | int:
+    """A number of errors, whole where it is."""
     return int(total) if total.is_integer() else total
 
 
@@ -188,7 +194,7 @@ def metrics_after(
     selection: Selection,
     present: NDArray[np.bool_],
     losses: NDArray[np.float64],
-    correct: NDArray[np.bool_],
+    correct: NDArray[np.float64],
     history: History,
     goal: Goal,
 ) -> dict[str, Any]:
@@ -207,12 +213,12 @@ def metrics_after(
     left = np.array(details["group_sizes"]) - np.bincount(groups, minlength=goal.n_groups)
     after: dict[str, Any] = {"left_sizes": left.tolist()}
     if "inference_errors" in details:
-        errors = details["inference_errors"] - int((~correct).sum())
+        # Sums of fractional errors leave a rounding error behind.
+        errors = max(0, _count(details["inference_errors"] - float((1.0 - correct).sum())))
         after["left_errors"] = errors
         after["delivered_accuracy"] = 1.0 - errors / history.sets.n_target
     if "group_losses" in details:
         remaining = np.array(details["group_losses"]) - np.bincount(groups, losses, goal.n_groups)
-        # Sums of fractional losses leave a rounding error behind.
         after["left_losses"] = np.maximum(remaining, 0.0).tolist()
         counts, losses_left = history.counts(tuple(left.tolist())), tuple(after["left_losses"])
         after["delivered_value"] = goal.value(counts, losses_left)
@@ -274,7 +280,7 @@ def summarise(
     complete = stop["n_acquired"] == n_target
     by_paper = config.stopping.rule == "paper" and (stop["system_bound"] or 0.0) > config.stopping.gamma
     if complete:
-        claim, claimed = "measured completely", 1.0 if goal.is_exact else 0.0
+        claim, claimed = "measured completely", 0.0 if goal.is_error else 1.0
     elif certified:
         claim, claimed = "certified by a random audit", goal.level
     elif by_paper:

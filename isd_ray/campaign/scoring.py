@@ -31,6 +31,7 @@ from isd_ray.messages import (
     FinishRequest,
     Frozen,
     HybridRequest,
+    LabelArray,
     PredictRequest,
     RankRequest,
     Rows,
@@ -81,11 +82,14 @@ def merge_frozen(request: PredictRequest, parts: Sequence[Frozen]) -> Frozen:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The last predictions of a block, for the freeze: 16 bytes a row, good for the same model and the same rows."""
+    """The last predictions of a block, for the freeze: good for the same model and the same rows.
+
+    16 bytes a row, or of a panel 8 and a bit for each output.
+    """
 
     committee_hash: str
     within: NDArray[np.uint32]
-    prediction: NDArray[np.float64]
+    prediction: LabelArray
     uncertainty: NDArray[np.float32]
 
 
@@ -124,7 +128,7 @@ class ShardScorer:
         request: ScoreRequest,
         shard: Shard,
         committee: Committee | None,
-        truth: NDArray[np.float64] | None,
+        truth: LabelArray | None,
     ) -> ShardScores:
         """Score the inference rows of a shard, block by block.
 
@@ -137,7 +141,7 @@ class ShardScorer:
         committee:
             The fitted members; None when the acquisition function needs no model and nothing is fitted yet.
         truth:
-            Labels of every row of the shard's library, float64, when errors are to be counted (simulation); else None.
+            Labels of every row of the shard's library, when errors are to be counted (simulation); else None.
         """
         start = time.perf_counter()
         pending: list[ScoredRows] = []
@@ -184,7 +188,7 @@ class ShardScorer:
         predicted = [self._predict_again(request, block, committee) for block in blocks]
         predictions = concatenate_rows([block for block in predicted if block is not None])
         if committee is None:
-            predictions = replace(predictions, prediction=np.full(len(predictions.rows), request.only_label))
+            predictions = replace(predictions, prediction=np.repeat(request.only_label, len(predictions.rows), axis=0))
         sha256 = write_predictions(predictions, Path(request.directory), part)
         groups = self._goal.groups(predictions.prediction)
         return Frozen(
@@ -248,7 +252,7 @@ class ShardScorer:
         rows = within + first
         features: Features | None = None
         outputs = np.empty((0, len(rows)), np.float32)
-        prediction = np.full(len(rows), np.nan)
+        prediction: LabelArray = np.full(len(rows), np.nan)
         uncertainty = np.full(len(rows), np.nan, np.float32)
         if committee is not None:
             features = library.block(block)
@@ -284,7 +288,9 @@ class ShardScorer:
     def _predictor_of(self, committee: Committee) -> CommitteePredictor:
         if self._predictor is None or self._committee_hash != committee.hash:
             config = self._spec.config
-            architecture = Architecture.from_config(config.model, self._library("target").spec, self._spec.n_outputs)
+            architecture = Architecture.from_config(
+                config.model, self._library("target").spec, self._spec.n_outputs, is_panel=bool(self._spec.outputs)
+            )
             self._predictor = CommitteePredictor(committee.members, architecture, self._placement)
             self._committee_hash = committee.hash
         return self._predictor

@@ -10,9 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.laboratory import Laboratory
@@ -24,10 +21,10 @@ from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
 from isd_ray.data.filesystem import is_uri
-from isd_ray.data.labels import LabelRule, Labels
+from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
-from isd_ray.messages import WorkerSpec
+from isd_ray.messages import LabelArray, WorkerSpec
 
 LATE_STOP = 0.5
 """A paper rule that cannot stop before this share is acquired is warned about."""
@@ -49,7 +46,7 @@ class CampaignSetup:
     labels:
         Labels of the target set; None where a laboratory will tell them.
     test_labels:
-        float64 labels of the test library in its row order, or None.
+        Labels of the test library in its row order, or None.
     """
 
     config: CampaignConfig
@@ -58,12 +55,12 @@ class CampaignSetup:
     rule: LabelRule
     n_target: int
     labels: Labels | None
-    test_labels: NDArray[np.float64] | None
+    test_labels: LabelArray | None
 
     @property
     def labels_hash(self) -> str:
-        """SHA-256 of the names of the classes, and of every known label that a decision may rest on."""
-        digest = hashlib.sha256("\n".join(self.rule.classes).encode())
+        """SHA-256 of the names of classes and outputs, and of every known label that a decision may rest on."""
+        digest = hashlib.sha256("\n".join((*self.rule.classes, *self.spec.outputs)).encode())
         if self.labels is not None:
             digest.update(self.labels.labels.tobytes())
         if self.spec.validation_labels is not None:
@@ -75,9 +72,9 @@ class CampaignSetup:
         return replace(self, config=config, out=out, spec=replace(self.spec, config=config))
 
     @property
-    def truth(self) -> dict[str, NDArray[np.float64]]:
+    def truth(self) -> dict[str, LabelArray]:
         """Known labels of the target and test library."""
-        truth = {} if self.labels is None else {"target": self.labels.labels.astype(np.float64)}
+        truth = {} if self.labels is None else {"target": as_readouts(self.labels.labels)}
         if self.test_labels is not None:
             truth["test"] = self.test_labels
         return truth
@@ -165,6 +162,8 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "library": _absolute(setup.spec.libraries["target"]),
             "classes": list(setup.rule.classes),
             "cut": setup.rule.cut,
+            "outputs": list(setup.rule.outputs),
+            "cuts": list(setup.rule.cuts),
             "software": {"python": platform.python_version()} | {name: version(name) for name in RECORDED_SOFTWARE},
         }
         return CampaignStore.create(setup.out, manifest)

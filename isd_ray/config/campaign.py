@@ -62,7 +62,7 @@ class CampaignConfig(Section):
     @property
     def acquisition_name(self) -> str:
         """The acquisition function in force."""
-        default = "least_confidence" if self.task == "classification" else "variance"
+        default = "variance" if self.task == "regression" else "least_confidence"
         return self.acquisition.function or default
 
     @property
@@ -74,13 +74,33 @@ class CampaignConfig(Section):
 
     @property
     def counts_errors(self) -> bool:
-        """Whether a prediction is right or wrong: always for classes, for values if there is a tolerance."""
-        return self.task == "classification" or self.stopping.tolerance is not None
+        """Whether predictions are right or wrong: always for classes, for values if there is a tolerance."""
+        return self.task != "regression" or self.stopping.tolerance is not None
 
     @property
     def initial_size(self) -> int:
         """The size of the first batch in force."""
         return self.acquisition.initial_size or self.acquisition.batch_size
+
+    @model_validator(mode="after")
+    def _labels_fit_the_task(self) -> CampaignConfig:
+        labels, is_panel = self.labels, self.task == "panel"
+        if (labels.column is None) != is_panel or bool(labels.columns) != is_panel:
+            wanted, other = ("columns", "column") if is_panel else ("column", "columns")
+            raise ValueError(
+                f"task={self.task!r} takes its labels from `labels.{wanted}`; give that, and no `labels.{other}`"
+            )
+        if not is_panel:
+            return self
+        if len(labels.classes) not in (0, 2):
+            raise ValueError(f"outputs of a panel have two classes, labels.classes={list(labels.classes)} has others")
+        stopping = self.stopping
+        if stopping.quantity in HIT_QUANTITIES or stopping.repeatability is not None:
+            raise ValueError(
+                f"a panel claims quantity = 'accuracy', the share of right outputs; quantity={stopping.quantity!r} and "
+                "repeatability are of a single label"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> CampaignConfig:

@@ -12,19 +12,24 @@ from isd_ray.config.section import Fraction, Section, Strings
 class LabelsConfig(Section):
     """The label of each compound in a simulation, where all are known."""
 
-    column: str
+    column: str | None = None
+    """Column with the labels; for a panel give `columns` instead."""
+    columns: Strings = ()
+    """Panel: the columns of its outputs, each 0 or 1, or cut by `transform`; wildcards, and names to leave out behind
+    an exclamation mark, as in ["NR-*", "!NR-ER"]."""
     source: str | None = None
     """File with the labels; default: the library's source."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
     id_column: str | None = None
     """Default: the library's `id_column`."""
     transform: Literal["none", "median", "threshold"] = "none"
-    """`median` and `threshold` turn a number into class 1 when it is above the cut, else 0."""
+    """`median` and `threshold` turn a number into class 1 when it is above the cut, else 0; of a panel each output on
+    its own."""
     threshold: float | None = None
     median_rows: Literal["all", "target"] = "all"
     """Rows whose median is the cut: every labelled row, or those of the target set only."""
     classes: Strings = ()
-    """Names of the classes in the order of their index; default: the sorted distinct values."""
+    """Names of the classes in the order of their index; default: the sorted distinct values, of a panel 0 and 1."""
 
     @model_validator(mode="after")
     def _threshold_goes_with_transform(self) -> LabelsConfig:

@@ -50,7 +50,8 @@ class AcquisitionConfig(Section):
     """Which compounds are measured next."""
 
     function: str | None = None
-    """Name of the acquisition function; default: least_confidence, for regression variance."""
+    """Name of the acquisition function; default: least_confidence, for regression variance. A function of classes
+    scores a panel by its mean over the outputs."""
     batch_size: int = Field(ge=1)
     initial_size: int | None = Field(default=None, ge=1)
     """Size of the first, random batch; default: `batch_size`."""

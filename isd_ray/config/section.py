@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "panel"]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 

@@ -55,9 +55,9 @@ class StoppingConfig(Section):
     quantity: Quantity = "accuracy"
     """What is claimed of the whole screen. Of classes: accuracy, or, where one class is a hit, recall of hits,
     precision of the delivered hits, or balanced accuracy. Of values: accuracy (share within `tolerance`), mae or mse
-    (at most `max_loss`)."""
+    (at most `max_loss`). Of panels: accuracy (mean over the compounds of the share of right outputs)."""
     gamma: Fraction = 0.95
-    """Accuracy to exceed; recall, precision or balanced accuracy to reach."""
+    """Accuracy to exceed; recall, precision, balanced accuracy or accuracy of a panel to reach."""
     positive: str | None = None
     """Name of the class that is a hit; default: the last class."""
     max_loss: float | None = Field(default=None, gt=0.0)

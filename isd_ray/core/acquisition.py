@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import CampaignConfig, Task
-from isd_ray.core.predictions import doubt, mean_probabilities
+from isd_ray.core.predictions import doubt, mean_probabilities, row_pieces
 from isd_ray.errors import ConfigError
 
 ENTRY_POINTS = "isd_ray.acquisition"
@@ -32,8 +32,8 @@ class Candidates:
     rows:
         int64 (n,), rows of the target set.
     outputs:
-        float32: class probabilities (M, n, K) or values (M, n) of the M members, or of M stochastic passes; empty for
-        functions that need no model.
+        float32: class probabilities (M, n, K), values (M, n), or of a panel probabilities that an output is 1
+        (M, n, K), of the M members, or of M stochastic passes; empty for functions that need no model.
     column:
         float64 (n,): the library column that `acquisition.column` names, or the row number; negated for a descending
         order.
@@ -52,6 +52,9 @@ class AcquisitionFunction:
     ----------
     score:
         From `Candidates` to two float32 arrays (n,): the score, and a second score that orders rows of equal score.
+    tasks:
+        A function of classes that does not name panels scores a panel by its mean over the outputs, each taken for a
+        classification of two classes.
     needs:
         `members`: the outputs of the committee; `dropout`: stochastic passes with dropout; `nothing`: no model.
     min_members:
@@ -130,6 +133,27 @@ def in_order(candidates: Candidates) -> Scores:
     return leading, (-candidates.column - leading).astype(np.float32)
 
 
+def mean_over_outputs(score: Callable[[Candidates], Scores]) -> Callable[[Candidates], Scores]:
+    """A function of classes made one of panels: the mean of its scores over the outputs."""
+
+    def of_panel(candidates: Candidates) -> Scores:
+        n_rows, n_outputs = candidates.outputs.shape[1:]
+        scores = np.empty((2, n_rows), np.float32)
+        for piece in row_pieces(candidates.outputs):
+            ones = candidates.outputs[:, piece].reshape(len(candidates.outputs), -1)
+            cells = Candidates(
+                np.repeat(candidates.rows[piece], n_outputs),
+                np.stack([1.0 - ones, ones], axis=-1),
+                np.repeat(candidates.column[piece], n_outputs),
+            )
+            for place, values in enumerate(score(cells)):
+                scores[place, piece] = values.reshape(-1, n_outputs).mean(axis=1, dtype=np.float64)
+        return scores[0], scores[1]
+
+    return of_panel
+
+
+_EVERY: tuple[Task, ...] = get_args(Task)
 _CLASSES: tuple[Task, ...] = ("classification",)
 _VALUES: tuple[Task, ...] = ("regression",)
 BUILT_IN = {
@@ -142,8 +166,8 @@ BUILT_IN = {
         AcquisitionFunction("bald", bald, _CLASSES, needs="dropout"),
         AcquisitionFunction("variance", variance, _VALUES, min_members=2),
         AcquisitionFunction("standard_deviation", standard_deviation, _VALUES, min_members=2),
-        AcquisitionFunction("random", random, _CLASSES + _VALUES, needs="nothing"),
-        AcquisitionFunction("in_order", in_order, _CLASSES + _VALUES, needs="nothing"),
+        AcquisitionFunction("random", random, _EVERY, needs="nothing"),
+        AcquisitionFunction("in_order", in_order, _EVERY, needs="nothing"),
     )
 }
 
@@ -175,7 +199,7 @@ def find_acquisition(name: str) -> AcquisitionFunction:
 
 
 def acquisition_for(config: CampaignConfig) -> AcquisitionFunction:
-    """The acquisition function of a campaign, checked against its task and committee.
+    """The acquisition function of a campaign, made for its task and checked against its committee.
 
     Raises
     ------
@@ -183,8 +207,11 @@ def acquisition_for(config: CampaignConfig) -> AcquisitionFunction:
         If they do not fit together.
     """
     function = find_acquisition(config.acquisition_name)
+    if config.task == "panel" and "panel" not in function.tasks and "classification" in function.tasks:
+        function = replace(function, score=mean_over_outputs(function.score), tasks=("panel",))
     if config.task not in function.tasks:
-        fitting = [known.name for known in BUILT_IN.values() if config.task in known.tasks]
+        task = "classification" if config.task == "panel" else config.task
+        fitting = [known.name for known in BUILT_IN.values() if task in known.tasks]
         raise ConfigError(
             f"{function.name!r} is not for task = {config.task!r}",
             "acquisition.function",

@@ -306,7 +306,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
         allowed=state.allowed,
         finish=finish,
         reach=size + int(_FINISH_BATCHES * rule.batch_size),
-        expected_loss=None if state.loss_variance is None else (errors / state.n_inference, state.loss_variance),
+        expected_loss=_expected_loss(state),
     )
     return LookForecast(plan, f"about {errors:.0f} errors are left, {state.allowed:g} are allowed", errors, size)
 
@@ -319,9 +319,18 @@ def last_look(rule: LookRule, state: LookState, delta: float, size: int) -> Look
         size=size,
         n_inference=state.n_inference,
         allowed=state.allowed,
-        finish="any",
+        finish="any" if state.loss_variance is None else "none",
         reach=size + int(_FINISH_BATCHES * rule.batch_size),
+        expected_loss=_expected_loss(state),
     )
+
+
+def _expected_loss(state: LookState) -> tuple[float, float] | None:
+    """Mean and variance of a unit's loss, half the allowed mean before there is a forecast; None for exact errors."""
+    if state.loss_variance is None:
+        return None
+    errors = state.forecast.errors if state.forecast else state.allowed / 2.0
+    return errors / state.n_inference, state.loss_variance
 
 
 def needed_to_certify(forecast: Forecast, n_inference: int, allowed: int, delta: float) -> Needed | None:

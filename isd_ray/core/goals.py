@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import HIT_QUANTITIES, LOSS_QUANTITIES, CampaignConfig, Quantity
+from isd_ray.core import panels
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.targets import (
     balanced_accuracy_allowances,
@@ -19,6 +21,7 @@ from isd_ray.core.targets import (
     recall_allowance,
     recall_floor,
 )
+from isd_ray.messages import LabelArray
 
 QUANTITY_NAMES: dict[Quantity, str] = {
     "accuracy": "accuracy",
@@ -29,6 +32,8 @@ QUANTITY_NAMES: dict[Quantity, str] = {
     "mse": "mean squared error",
 }
 """What may be claimed, in words."""
+PANEL_ACCURACY = "share of right outputs by compound"
+"""What the accuracy of a panel is, in words."""
 OTHERS, HITS = 0, 1
 """Groups of rows by what is predicted of them. Goals that know no hits have one group, 0."""
 
@@ -61,10 +66,10 @@ class Goal:
     ----------
     quantity:
         accuracy, recall, precision, balanced_accuracy, mae or mse; "accuracy" of a regression is the share within the
-        tolerance.
+        tolerance, of a panel the mean over the compounds of the share of their measured outputs that are right.
     level:
-        What the quantity must exceed (accuracy), reach (recall, precision, balanced accuracy), or not exceed (mae in
-        the unit of the label, mse in its square).
+        What the quantity must exceed (accuracy), reach (recall, precision, balanced accuracy, accuracy of a panel), or
+        not exceed (mae in the unit of the label, mse in its square).
     is_regression:
         Predictions are values, not class indices.
     tolerance:
@@ -73,6 +78,8 @@ class Goal:
         mae and mse: the error at which the loss is 1.
     positive:
         Class index of a hit.
+    is_panel:
+        Predictions and labels are packed bits of many outputs (`isd_ray.core.panels`), not numbers of shape (n,).
     """
 
     quantity: Quantity
@@ -81,6 +88,7 @@ class Goal:
     tolerance: float | None = None
     clip: float | None = None
     positive: int = 1
+    is_panel: bool = False
 
     @classmethod
     def of(cls, config: CampaignConfig, classes: tuple[str, ...]) -> Goal:
@@ -93,6 +101,7 @@ class Goal:
             tolerance=stopping.tolerance,
             clip=stopping.loss_clip,
             positive=len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive),
+            is_panel=config.task == "panel",
         )
 
     @property
@@ -118,40 +127,57 @@ class Goal:
     @property
     def is_exact(self) -> bool:
         """Whether a loss is 0 or 1."""
-        return self.quantity not in LOSS_QUANTITIES
+        return not (self.is_error or self.is_panel)
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the quantity is an error, which is good when small, and not a share."""
+        return self.quantity in LOSS_QUANTITIES
 
     @property
     def has_losses(self) -> bool:
         """Whether there is a loss at all: a regression without tolerance or bound on its error has none."""
         return not (self.is_regression and self.is_exact and self.tolerance is None)
 
-    def groups(self, prediction: NDArray[np.float64]) -> NDArray[np.int64]:
+    def as_prediction(self, labels: LabelArray) -> LabelArray:
+        """Labels as a model would have predicted them."""
+        return labels[:, 0] if self.is_panel else labels
+
+    def groups(self, prediction: LabelArray) -> NDArray[np.int64]:
         """Group of each row by its prediction, int64 (n,)."""
         if not self.knows_hits:
             return np.zeros(len(prediction), np.int64)
         return (prediction == self.positive).astype(np.int64)
 
-    def hits(self, labels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def hits(self, labels: LabelArray) -> NDArray[np.bool_]:
         """Which measured rows are hits, bool (n,); none where the goal knows no hits."""
-        return (labels == self.positive) & self.knows_hits
+        return labels == self.positive if self.knows_hits else np.zeros(len(labels), np.bool_)
 
-    def correct(self, prediction: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which predictions are right, bool (n,): class equal, or within the tolerance; none without a tolerance."""
+    def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """How far each prediction is right, float64 (n,) in [0, 1].
+
+        0 or 1: class equal, or within the tolerance; 0 without a tolerance, or where nothing was predicted. Of a panel
+        the share of the row's measured outputs.
+        """
+        if self.is_panel:
+            return 1.0 - self.losses(prediction, labels)
         if not self.is_regression:
-            return prediction == labels
+            return (prediction == labels).astype(np.float64)
         if self.tolerance is None:
-            return np.zeros(len(labels), np.bool_)
-        return np.abs(prediction - labels) <= self.tolerance
+            return np.zeros(len(labels))
+        return (np.abs(prediction - labels) <= self.tolerance).astype(np.float64)
 
-    def losses(self, prediction: NDArray[np.float64], labels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where either is NaN."""
+    def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where either is missing."""
         if not self.has_losses:
             return np.zeros(len(labels))
+        if self.is_panel:
+            return panels.losses(prediction, labels) if prediction.ndim > 1 else np.ones(len(labels))
         if self.knows_hits:
             wrong = self.hits(prediction) != self.hits(labels)
             return (wrong | np.isnan(prediction) | np.isnan(labels)).astype(np.float64)
         if self.is_exact:
-            return (~self.correct(prediction, labels)).astype(np.float64)
+            return 1.0 - self.correct(prediction, labels)
         error = np.abs(prediction - labels)
         loss = np.square(error) / self._unit if self.quantity == "mse" else error / self._unit
         return np.where(np.isnan(loss), 1.0, np.minimum(loss, 1.0))
@@ -181,8 +207,10 @@ class Goal:
                 self.level,
             )
             return None if pair is None else (pair[1], pair[0])
-        if not self.is_exact:
+        if self.is_error:
             return (mean_loss_allowance(counts.n_target, self.level, self._unit),)
+        if self.is_panel:
+            return (mean_loss_allowance(counts.n_target, float(1 - Fraction(str(self.level))), 1.0),)
         return (allowed_errors(counts.n_target, self.level),)
 
     def value(self, counts: ScreenCounts, losses: tuple[float, ...]) -> float:
@@ -199,14 +227,15 @@ class Goal:
             left, wrong = (counts.left[HITS], counts.left[OTHERS]), (int(losses[HITS]), int(losses[OTHERS]))
             return float(balanced_accuracy_floor(counts.n_hits, counts.n_others, left, wrong))
         share = sum(losses) / counts.n_target
-        return 1.0 - share if self.is_exact else share * self._unit
+        return share * self._unit if self.is_error else 1.0 - share
 
     def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
         """Whether the claim is true of a screen whose predictions left have these losses."""
         if self.quantity == "accuracy":
-            return losses[OTHERS] <= allowed_errors(counts.n_target, self.level)
+            allowed = self.allowances(counts, losses)
+            return allowed is not None and losses[OTHERS] <= allowed[OTHERS]
         value = self.value(counts, losses)
-        return value >= self.level if self.is_exact else value <= self.level
+        return value <= self.level if self.is_error else value >= self.level
 
     @property
     def _unit(self) -> float:
@@ -217,12 +246,15 @@ class Goal:
     @property
     def name(self) -> str:
         """The claimed quantity in words."""
+        if self.is_panel:
+            return PANEL_ACCURACY
         within = self.is_regression and self.quantity == "accuracy"
         return "share within the tolerance" if within else QUANTITY_NAMES[self.quantity]
 
     @property
     def words(self) -> str:
         """The claim in words."""
-        if not self.is_exact:
+        if self.is_error:
             return f"{self.name} is at most {self.level:g} (errors above {self.clip:g} counted as {self.clip:g})"
-        return f"{self.name} is {'above' if self.quantity == 'accuracy' else 'at least'} {self.level:g}"
+        is_above = self.quantity == "accuracy" and self.is_exact
+        return f"{self.name} is {'above' if is_above else 'at least'} {self.level:g}"

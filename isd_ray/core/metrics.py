@@ -6,22 +6,21 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isd_ray.core.goals import Goal
-from isd_ray.messages import Evaluation
+from isd_ray.messages import Evaluation, LabelArray
 
 
-def evaluate(predictions: NDArray[np.float64], labels: NDArray[np.float64], goal: Goal) -> Evaluation:
+def evaluate(predictions: LabelArray, labels: LabelArray, goal: Goal) -> Evaluation:
     """Errors of one block."""
-    n_correct = int(goal.correct(predictions, labels).sum())
+    correct = (float(goal.correct(predictions, labels).sum()),)
     losses = np.bincount(goal.groups(predictions), goal.losses(predictions, labels), goal.n_groups)
     by_group = (tuple(losses.tolist()),)
     if not goal.is_regression:
-        return Evaluation(len(labels), n_correct, by_group)
+        return Evaluation(len(labels), correct, by_group)
     errors = predictions - labels
     squared, absolute = float(np.square(errors).sum()), float(np.abs(errors).sum())
-    return Evaluation(len(labels), n_correct, by_group, (squared,), (absolute,))
+    return Evaluation(len(labels), correct, by_group, (squared,), (absolute,))
 
 
 def merge_evaluations(parts: Iterable[Evaluation]) -> Evaluation:
@@ -29,7 +28,7 @@ def merge_evaluations(parts: Iterable[Evaluation]) -> Evaluation:
     parts = tuple(parts)
     return Evaluation(
         sum(part.n for part in parts),
-        sum(part.n_correct for part in parts),
+        tuple(value for part in parts for value in part.correct),
         tuple(value for part in parts for value in part.losses),
         tuple(value for part in parts for value in part.squared),
         tuple(value for part in parts for value in part.absolute),
@@ -40,7 +39,7 @@ def without(evaluation: Evaluation, part: Evaluation) -> Evaluation:
     """The errors of all rows but those of `part`."""
     return Evaluation(
         evaluation.n - part.n,
-        evaluation.n_correct - part.n_correct,
+        (*evaluation.correct, *(-value for value in part.correct)),
         (*evaluation.losses, *(tuple(-value for value in values) for values in part.losses)),
         (*evaluation.squared, *(-value for value in part.squared)),
         (*evaluation.absolute, *(-value for value in part.absolute)),
@@ -48,8 +47,13 @@ def without(evaluation: Evaluation, part: Evaluation) -> Evaluation:
 
 
 def accuracy(evaluation: Evaluation) -> float:
-    """Share predicted right; 1 for an empty set, which holds no error."""
-    return evaluation.n_correct / evaluation.n if evaluation.n else 1.0
+    """Share predicted right, of a panel the mean of the rows' shares; 1 for an empty set, which holds no error."""
+    return n_correct(evaluation) / evaluation.n if evaluation.n else 1.0
+
+
+def n_correct(evaluation: Evaluation) -> float:
+    """Rows predicted right, or the sum of their shares; exact summation, so the order of blocks does not matter."""
+    return math.fsum(evaluation.correct)
 
 
 def mean_squared_error(evaluation: Evaluation) -> float:
@@ -69,4 +73,4 @@ def group_losses(evaluation: Evaluation) -> tuple[float, ...]:
 
 def system_accuracy(n_observed: int, evaluation: Evaluation) -> float:
     """Accuracy of the hybrid screen (paper, Eq. 1): measured rows count as right, predicted ones as evaluated."""
-    return (n_observed + evaluation.n_correct) / (n_observed + evaluation.n)
+    return (n_observed + n_correct(evaluation)) / (n_observed + evaluation.n)

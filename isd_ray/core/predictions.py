@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import Task
+from isd_ray.core.panels import n_bytes
+from isd_ray.messages import LabelArray
+
+_CELLS = 1 << 20
+"""Probabilities of a panel that are held in double precision at a time."""
 
 
 def mean_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -24,24 +31,47 @@ def doubt(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return others.sum(axis=-1)
 
 
-def predict(outputs: NDArray[np.float32], task: Task) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+def row_pieces(outputs: NDArray[np.float32]) -> Iterator[slice]:
+    """Runs of rows of a panel's outputs (M, n, K), small enough to be copied in double precision."""
+    members, n_rows, n_outputs = outputs.shape
+    step = max(1, _CELLS // max(1, members * n_outputs))
+    for start in range(0, n_rows, step):
+        yield slice(start, start + step)
+
+
+def predict(outputs: NDArray[np.float32], task: Task) -> tuple[LabelArray, NDArray[np.float32]]:
     """Prediction and uncertainty of the committee.
 
     Parameters
     ----------
     outputs:
-        Class probabilities (M, n, K), or values (M, n) in the unit of the label.
+        Class probabilities (M, n, K); of a panel probabilities that an output is 1 (M, n, K); or values (M, n) in the
+        unit of the label.
     task:
-        Which of the two.
+        Which of these.
 
     Returns
     -------
     tuple
-        Class index or mean value, float64 (n,); and float32 (n,): one minus the mean probability of that class, or the
-        standard deviation over the members (0 for a single member), in the unit of the label.
+        Class index or mean value, float64 (n,), or the packed bits of a panel, uint8 (n, ceil(K / 8)); and float32
+        (n,): one minus the mean probability of that class, of a panel its mean over the outputs, or the standard
+        deviation over the members (0 for a single member), in the unit of the label.
     """
+    if task == "panel":
+        return _predict_panel(outputs)
     if task == "classification":
         probabilities = mean_probabilities(outputs)
         return probabilities.argmax(axis=-1).astype(np.float64), doubt(probabilities).astype(np.float32)
     values = outputs.astype(np.float64)
     return values.mean(axis=0), values.std(axis=0).astype(np.float32)
+
+
+def _predict_panel(outputs: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    n_rows, n_outputs = outputs.shape[1:]
+    bits = np.empty((n_rows, n_bytes(n_outputs)), np.uint8)
+    uncertainty = np.empty(n_rows, np.float32)
+    for piece in row_pieces(outputs):
+        ones = mean_probabilities(outputs[:, piece])
+        bits[piece] = np.packbits(ones > 0.5, axis=1)
+        uncertainty[piece] = np.minimum(ones, 1.0 - ones).mean(axis=1)
+    return bits, uncertainty

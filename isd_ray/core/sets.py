@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.messages import Rows
+from isd_ray.messages import LabelArray, Rows
 
 
 class TargetSets:
@@ -23,7 +23,7 @@ class TargetSets:
         self._scored = np.ones(n_rows, dtype=np.bool_)
         self._excluded = np.empty(0, np.int64)
         self._rows: list[Rows] = []
-        self._labels: list[NDArray[np.float64]] = []
+        self._labels: list[LabelArray] = []
         self.n_set_aside = 0
 
     @property
@@ -57,8 +57,8 @@ class TargetSets:
         return np.concatenate(self._rows) if self._rows else np.empty(0, np.int64)
 
     @property
-    def labels(self) -> NDArray[np.float64]:
-        """Their labels (class index or value), shape (n_observed,)."""
+    def labels(self) -> LabelArray:
+        """Their labels, n_observed rows."""
         return np.concatenate(self._labels) if self._labels else np.empty(0, np.float64)
 
     def packed_inference(self) -> NDArray[np.uint8]:
@@ -87,7 +87,7 @@ class TargetSets:
         """Which rows are in the inference set, bool (n,)."""
         return self._inference[rows]
 
-    def observe(self, rows: Rows, labels: NDArray[np.float64]) -> None:
+    def observe(self, rows: Rows, labels: LabelArray) -> None:
         """Move rows from the inference set to the observation set.
 
         Raises
@@ -98,9 +98,9 @@ class TargetSets:
         self._take(rows, labels)
         self._scored[rows] = False
         self._rows.append(np.asarray(rows, np.int64))
-        self._labels.append(np.asarray(labels, np.float64))
+        self._labels.append(np.asarray(labels))
 
-    def set_aside(self, rows: Rows, labels: NDArray[np.float64]) -> None:
+    def set_aside(self, rows: Rows, labels: LabelArray) -> None:
         """Move measured rows from the inference set to the reserve (raises as `observe`)."""
         self._take(rows, labels)
         self.n_set_aside += len(rows)
@@ -109,7 +109,7 @@ class TargetSets:
         """Take rows out of the reserve that is left: they stay measured, and are no longer of the audit."""
         self._scored[rows] = False
 
-    def _take(self, rows: Rows, labels: NDArray[np.float64]) -> None:
+    def _take(self, rows: Rows, labels: LabelArray) -> None:
         if len(rows) != len(labels):
             raise ValueError(f"{len(rows)} rows but {len(labels)} labels")
         if len(np.unique(rows)) != len(rows) or (len(rows) and not self._inference[rows].all()):

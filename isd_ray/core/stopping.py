@@ -40,7 +40,8 @@ def paper_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
     """The paper's rule (Eq. 5 and 6): stop when (n_obs + alpha * n_inf) / n_target > gamma. A heuristic.
 
     Assumes that the model is weakly calibrated (Lemma 1), so that the hardest rows bound the rest, and looks every
-    round at the full delta. Where a confident region is wrong it stops falsely.
+    round at the full delta. Where a confident region is wrong it stops falsely. Rows of a panel count by their
+    share of right outputs: the bound for coins holds for any independent values in [0, 1] (Hoeffding 1963).
     """
     if evidence.n_inference == 0:
         return StopDecision("stop", "every compound of the target set is measured", 1.0, 1.0)
@@ -120,8 +121,8 @@ def random_bound(
         return None, None
     share = delta / len(samples)
     if not goal.is_exact:
-        low, high = betting_interval(samples[0].losses, samples[0].n, share)
-        return goal.value(counts, (high,)), (goal.value(counts, (low,)), goal.value(counts, (high,)))
+        low, high = (goal.value(counts, (end,)) for end in betting_interval(samples[0].losses, samples[0].n, share))
+        return high, (min(low, high), max(low, high))
     errors = [int(sample.losses.sum()) for sample in samples]
     most = [largest_plausible(e, s.n, len(s.losses), share) for e, s in zip(errors, samples, strict=True)]
     ranges = [plausible_range(e, s.n, len(s.losses), share) for e, s in zip(errors, samples, strict=True)]

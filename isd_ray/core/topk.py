@@ -17,9 +17,8 @@ def empty_rows() -> ScoredRows:
 
 
 def concatenate_rows(parts: Sequence[ScoredRows]) -> ScoredRows:
-    """All rows of `parts`, one after the other."""
-    if not parts:
-        return empty_rows()
+    """All rows of `parts`, one after the other; a part without rows may have predictions of another shape."""
+    parts = [part for part in parts if len(part.rows)] or parts[:1] or [empty_rows()]
     return ScoredRows(
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.primary for part in parts]),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from isd_ray.core.panels import n_bytes
 from isd_ray.data.library import Library
+from isd_ray.data.packed import label_columns, to_arrow
 from isd_ray.data.predictions import part_name, read_predictions, replace_table
 from isd_ray.messages import ROLES, HybridRequest, ScoredRows
 
@@ -43,7 +46,25 @@ the class; null for a regression. `value` is the raw readout of a measured compo
 `confidence` is the probability of the predicted class, `uncertainty` one minus it or the committee's standard
 deviation; both are null for measured compounds. `round` and `role` say when and why a compound was measured, `plate` to
 `qc` where and how well, `committee_hash` which model predicted it.
+
+A panel (`panel_schema`) has `labels` and `measured` in the place of `label` and `value`: a bit for each output, in the
+order of the metadata key `outputs`, the first in the highest bit of the first byte. A set bit of `labels` is the second
+class; `measured` says which entries are readouts. An entry of a measured compound that has none was neither measured
+nor predicted: its bit in `labels` means nothing, and no claim is made of it.
 """
+_LABEL_PLACE = HYBRID_SCHEMA.names.index("label")
+
+
+def panel_schema(outputs: Sequence[str], classes: Sequence[str]) -> pa.Schema:
+    """Schema of a panel's hybrid screen; names of outputs and classes are JSON lists in its metadata."""
+    bits = pa.binary(n_bytes(len(outputs)))
+    fields = [field for field in HYBRID_SCHEMA if field.name not in ("label", "value")]
+    fields[_LABEL_PLACE:_LABEL_PLACE] = [pa.field("labels", bits), pa.field("measured", bits)]
+    return pa.schema(fields, {"outputs": json.dumps(list(outputs)), "classes": json.dumps(list(classes))})
+
+
+def _schema(request: HybridRequest) -> pa.Schema:
+    return panel_schema(request.outputs, request.classes) if request.outputs else HYBRID_SCHEMA
 
 
 def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> None:
@@ -74,7 +95,8 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> No
     columns["smiles"] = pa.array(library.smiles(rows), pa.string())
     columns["campaign_id"] = pa.array([request.campaign_id] * len(rows), pa.string())
     columns["certificate_id"] = pa.array([request.certificate_id or None] * len(rows), pa.string())
-    table = pa.table([columns[name] for name in HYBRID_SCHEMA.names], schema=HYBRID_SCHEMA)
+    schema = _schema(request)
+    table = pa.table([columns[name] for name in schema.names], schema=schema)
     folder = Path(request.hybrid_dir)
     folder.mkdir(parents=True, exist_ok=True)
     replace_table(table, folder / part_name(part))
@@ -112,11 +134,17 @@ def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
 
 def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:
     n = high - low
+    labels = request.labels[low:high]
+    if request.outputs:
+        readouts = label_columns(labels)
+    else:
+        values = pa.array(request.values[low:high], from_pandas=True)
+        readouts = {"label": _class_names(labels, request.classes), "value": values}
     return _lines(
+        _schema(request),
         row=request.rows[low:high],
         source=["measured"] * n,
-        label=_class_names(request.labels[low:high], request.classes),
-        value=pa.array(request.values[low:high], from_pandas=True),
+        **readouts,
         round=request.rounds[low:high],
         role=[ROLES[role] for role in request.roles[low:high]],
         **{name: cells[low:high] for name, cells in request.wells.items()},
@@ -125,31 +153,38 @@ def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:
 
 def _absent(request: HybridRequest, places: slice) -> pa.Table:
     tried = request.abandoned[places].tolist()
-    return _lines(row=request.absent[places], source=["abandoned" if was else "excluded" for was in tried])
+    sources = ["abandoned" if was else "excluded" for was in tried]
+    return _lines(_schema(request), row=request.absent[places], source=sources)
 
 
 def _predicted(request: HybridRequest, predictions: ScoredRows) -> pa.Table:
     n = len(predictions.rows)
-    confidence = pa.array(1 - predictions.uncertainty, from_pandas=True)
-    kind = {"confidence": confidence} if request.classes else {"value": predictions.prediction}
+    kind: dict[str, Any] = {"confidence": pa.array(1 - predictions.uncertainty, from_pandas=True)}
+    if request.outputs:
+        nothing = np.zeros_like(predictions.prediction)
+        kind |= {"labels": to_arrow(predictions.prediction), "measured": to_arrow(nothing)}
+    elif request.classes:
+        kind["label"] = _class_names(predictions.prediction, request.classes)
+    else:
+        kind = {"value": predictions.prediction}
     return _lines(
+        _schema(request),
         row=predictions.rows,
         source=["predicted"] * n,
-        label=_class_names(predictions.prediction, request.classes),
         uncertainty=pa.array(predictions.uncertainty, from_pandas=True),
         committee_hash=[request.committee_hash or None] * n,
         **kind,
     )
 
 
-def _lines(**columns: Any) -> pa.Table:
+def _lines(schema: pa.Schema, **columns: Any) -> pa.Table:
     """Lines with the given columns; the others are null."""
     n = len(columns["row"])
     arrays = [
         pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(n, field.type)
-        for field in HYBRID_SCHEMA
+        for field in schema
     ]
-    return pa.table(arrays, schema=HYBRID_SCHEMA)
+    return pa.table(arrays, schema=schema)
 
 
 def _class_names(labels: NDArray[np.float64], classes: tuple[str, ...]) -> list[str | None]:

@@ -1,9 +1,9 @@
-"""Reading the label column of a file: one label for each compound id."""
+"""Reading label columns of a file: one label for each compound id."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, LibraryConfig
-from isd_ray.data.ingest.columns import NULL_WORDS, common_kind, convert, text_kind, trimmed, typed_kind
+from isd_ray.data.ingest.columns import NULL_WORDS, ColumnKind, common_kind, convert, text_kind, trimmed, typed_kind
 from isd_ray.data.ingest.plan import PlannedSource, id_prefixes, open_sources, record_ids
-from isd_ray.data.ingest.sources import open_source, resolve_source
+from isd_ray.data.ingest.sources import Source, open_source, resolve_source
 from isd_ray.errors import InputFileError, LabelError
 
 N_SHOWN = 5
@@ -27,6 +27,8 @@ class LabelTable:
 
     Attributes
     ----------
+    column:
+        Where the labels stand.
     ids:
         Compound ids (string), m of them.
     values:
@@ -38,6 +40,7 @@ class LabelTable:
     """
 
     config: LabelsConfig
+    column: str
     ids: pa.Array
     values: pa.Array
     lines: NDArray[np.int64]
@@ -67,55 +70,94 @@ class LabelTable:
 
 
 def read_labels(config: LabelsConfig, library_config: LibraryConfig, base_dir: Path) -> LabelTable:
-    """Read the label of every compound in a file.
+    """Read the label of every compound in a file; parameters and errors as of `read_label_columns`."""
+    assert config.column is not None, "CampaignConfig: only a panel has no column"
+    sources = label_sources(config, library_config, base_dir)
+    return read_label_columns(config, (config.column,), library_config, sources)[0]
+
+
+def label_sources(config: LabelsConfig, library_config: LibraryConfig, base_dir: Path) -> list[Source]:
+    """The files with the labels, opened.
 
     Parameters
     ----------
     config:
-        `source` None reads the library's sources; `id_column` None takes the library's, or record numbers.
+        `source` None takes the library's sources.
     base_dir:
         Folder that relative paths start from.
 
     Raises
     ------
     InputFileError
-        If the file cannot be read or lacks the id column.
-    LabelError
-        If the label column is missing, no compound has a label, or an id has two different labels.
+        If a file is missing, empty, or of unknown format.
     """
     if config.source is None:
-        sources = open_sources(library_config, base_dir)
-    else:
-        sources = [open_source(resolve_source(config.source, base_dir), config.format)]
+        return open_sources(library_config, base_dir)
+    return [open_source(resolve_source(config.source, base_dir), config.format)]
+
+
+def read_label_columns(
+    config: LabelsConfig, columns: Sequence[str], library_config: LibraryConfig, sources: Sequence[Source]
+) -> list[LabelTable]:
+    """Read some label columns in one pass over their files.
+
+    Parameters
+    ----------
+    config:
+        `id_column` None takes the library's, or record numbers.
+    columns:
+        Which columns; one table for each.
+    sources:
+        The files (`label_sources`).
+
+    Raises
+    ------
+    InputFileError
+        If a file cannot be read or lacks the id column.
+    LabelError
+        If a label column is missing, no compound has a label in it, or an id has two different labels.
+    """
     id_column = config.id_column or library_config.id_column
     prefixes = id_prefixes(sources) if id_column is None else [""] * len(sources)
-    chunks: list[pa.Array] = []
+    chunks: dict[str, list[pa.Array]] = {column: [] for column in columns}
+    kinds: dict[str, ColumnKind | None] = dict.fromkeys(columns)
     ids: list[pa.Array] = []
     lines: list[NDArray[np.int64]] = []
-    kind = None
     for source, prefix in zip(sources, prefixes, strict=True):
-        try:
-            source.require(config.column, "labels.column")
-        except InputFileError as error:
-            raise LabelError(error.what, error.where, error.remedy) from error
+        for column in columns:
+            try:
+                source.require(column, f"labels.{_key(config)}")
+            except InputFileError as error:
+                raise LabelError(error.what, error.where, error.remedy) from error
+            if source.typed:
+                kinds[column] = common_kind(
+                    kinds[column], typed_kind(source.column_type(column), column, str(source.file))
+                )
         if id_column is not None:
             source.require(id_column, "labels.id_column")
-        columns = tuple(dict.fromkeys(name for name in (config.column, id_column) if name is not None))
-        planned = PlannedSource(source, columns, None, id_column, prefix)
-        if source.typed:
-            kind = common_kind(kind, typed_kind(source.column_type(config.column), config.column, str(source.file)))
-        for records in source.read(columns):
-            values = records.table[config.column]
-            if not source.typed:
-                kind = common_kind(kind, text_kind(values))
-            chunks.extend(values.chunks)
+        wanted = tuple(dict.fromkeys([*columns, *([id_column] if id_column else [])]))
+        planned = PlannedSource(source, wanted, None, id_column, prefix)
+        for records in source.read(wanted):
+            for column in columns:
+                values = records.table[column]
+                if not source.typed:
+                    kinds[column] = common_kind(kinds[column], text_kind(values))
+                chunks[column].extend(values.chunks)
             ids.append(record_ids(records.table, planned, records.first, len(records)))
             lines.append(records.lines)
     file = ", ".join(str(source.file) for source in sources)
-    if kind is None:
-        raise LabelError(f"column {config.column!r} holds no label", file, "name another column in labels.column")
-    values = _concatenated([_label_chunk(chunk, kind == "string", config) for chunk in chunks])
-    return _each_id_once(LabelTable(config, _concatenated(ids), values, np.concatenate(lines), file))
+    all_ids, all_lines, tables = _concatenated(ids), np.concatenate(lines), []
+    for column, kind in kinds.items():
+        if kind is None:
+            remedy = f"name another column in labels.{_key(config)}"
+            raise LabelError(f"column {column!r} holds no label", file, remedy)
+        values = _concatenated([_label_chunk(chunk, kind == "string", config) for chunk in chunks.pop(column)])
+        tables.append(_each_id_once(LabelTable(config, column, all_ids, values, all_lines, file)))
+    return tables
+
+
+def _key(config: LabelsConfig) -> str:
+    return "columns" if config.columns else "column"
 
 
 def _concatenated(arrays: list[pa.Array]) -> pa.Array:
@@ -165,4 +207,4 @@ def _each_id_once(table: LabelTable) -> LabelTable:
 
 def _rows(table: LabelTable, rows: NDArray[np.int64]) -> LabelTable:
     take = pa.array(rows)
-    return LabelTable(table.config, table.ids.take(take), table.values.take(take), table.lines[rows], table.file)
+    return replace(table, ids=table.ids.take(take), values=table.values.take(take), lines=table.lines[rows])

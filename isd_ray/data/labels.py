@@ -15,8 +15,9 @@ from isd_ray.data.ingest.columns import text_kind
 from isd_ray.data.label_table import N_SHOWN, LabelTable, read_labels
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
+from isd_ray.messages import LabelArray
 
-__all__ = ["LabelRule", "LabelTable", "Labels", "labels_for", "read_labels", "rule_beforehand"]
+__all__ = ["LabelRule", "LabelTable", "Labels", "as_readouts", "labels_for", "read_labels", "rule_beforehand"]
 
 MAX_CLASSES = 1000
 """More distinct labels than this are taken for a regression by mistake."""
@@ -35,12 +36,20 @@ class LabelRule:
     classes:
         Names of the classes by index; empty for a regression.
     cut:
-        Class 1 is above it; None without a transform.
+        Class 1 is above it; None without a transform, and of a panel.
+    outputs, cuts:
+        Names of a panel's outputs, and the cut of each; empty for other tasks.
     """
 
     task: Task
     classes: tuple[str, ...]
     cut: float | None
+    outputs: tuple[str, ...] = ()
+    cuts: tuple[float | None, ...] = ()
+
+    def of_output(self, place: int) -> LabelRule:
+        """The rule of one output of a panel."""
+        return LabelRule(self.task, self.classes, self.cuts[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +59,10 @@ class Labels:
     Attributes
     ----------
     values:
-        float64, shape (n,): raw numbers; NaN where classes are words.
+        float64, shape (n,): raw numbers; NaN where classes are words, and for panels, whose numbers are not kept.
     labels:
         Shape (n,): class index (int64; -1 where missing is allowed), or for a regression the number (float64; NaN).
+        For a panel packed bits (`isd_ray.core.panels`).
     rule:
         How `labels` came from `values`.
     n_unused:
@@ -60,7 +70,7 @@ class Labels:
     """
 
     values: NDArray[np.float64]
-    labels: NDArray[np.int64] | NDArray[np.float64]
+    labels: LabelArray
     rule: LabelRule
     n_unused: int
 
@@ -73,6 +83,11 @@ class Labels:
     def cut(self) -> float | None:
         """Class 1 is above it; None without a transform."""
         return self.rule.cut
+
+
+def as_readouts(labels: LabelArray) -> LabelArray:
+    """Labels as an oracle gives them and errors are counted by: float64 (n,), or packed bits as they are."""
+    return labels.astype(np.float64) if labels.ndim == 1 else labels
 
 
 def labels_for(
@@ -101,16 +116,24 @@ def labels_for(
         If no id matches; a row has no label; labels are not classes (not whole numbers, more than 1,000, not among the
         configured ones) or there is only one class in the whole column; a transform or a regression meets words.
     """
-    at = _match(table, library, allow_missing)
+    at = match(table, library)
+    if not allow_missing:
+        _refuse_missing(table, library, at)
+    return place_labels(table, at, task, rule)
+
+
+def place_labels(table: LabelTable, at: NDArray[np.int64], task: Task, rule: LabelRule | None) -> Labels:
+    """Labels of the rows that `match` has placed; rows without a label have none. Raises as `labels_for`."""
+    at = np.where(_is_missing(table)[at], -1, at)
     if rule is None:
         rule = _settle(table, at, task)
     present = np.flatnonzero(at >= 0)
-    values = np.full(library.n_rows, np.nan)
+    values = np.full(len(at), np.nan)
     values[present] = table.numbers()[at[present]]
     n_unused = len(table) - len(present)
     if task == "regression":
         return Labels(values, values.copy(), rule, n_unused)
-    labels = np.full(library.n_rows, MISSING_CLASS, dtype=np.int64)
+    labels = np.full(len(at), MISSING_CLASS, dtype=np.int64)
     if rule.cut is not None:
         labels[present] = values[present] > rule.cut
     else:
@@ -118,8 +141,8 @@ def labels_for(
         unknown = at[present][indices < 0]
         if len(unknown):
             raise LabelError(
-                f"{len(unknown)} labels are none of the classes {', '.join(map(repr, rule.classes))}: "
-                + table.examples(unknown),
+                f"{len(unknown)} labels in column {table.column!r} are none of the classes "
+                f"{', '.join(map(repr, rule.classes))}: " + table.examples(unknown),
                 table.file,
                 "add them to labels.classes, or correct them",
             )
@@ -148,8 +171,14 @@ def rule_beforehand(config: LabelsConfig, task: Task) -> LabelRule:
     return LabelRule(task, config.classes, None)
 
 
-def _match(table: LabelTable, library: Library, allow_missing: bool) -> NDArray[np.int64]:
-    """Index in the table of each library row, -1 where there is no label: int64, shape (n,)."""
+def match(table: LabelTable, library: Library) -> NDArray[np.int64]:
+    """Index in the table of each library row, -1 where its id is not there: int64, shape (n,).
+
+    Raises
+    ------
+    LabelError
+        If no id matches.
+    """
     ids = library.arrow_column("id")
     found = pc.index_in(ids.cast(table.ids.type), value_set=table.ids)
     at: NDArray[np.int64] = found.fill_null(-1).to_numpy().astype(np.int64)
@@ -161,24 +190,30 @@ def _match(table: LabelTable, library: Library, allow_missing: bool) -> NDArray[
             table.file,
             "set labels.id_column to the column with the library's ids (without id_column they are record numbers)",
         )
+    return at
+
+
+def _is_missing(table: LabelTable) -> NDArray[np.bool_]:
+    """Which lines of the table hold no label, and last, for index -1, that there is no line: bool (m + 1,)."""
+    return np.append(table.values.is_null().to_numpy(zero_copy_only=False), True)
+
+
+def _refuse_missing(table: LabelTable, library: Library, at: NDArray[np.int64]) -> None:
     rows = np.flatnonzero(at < 0)
-    if len(rows) and not allow_missing:
+    if len(rows):
         shown = ", ".join(map(repr, library.ids(rows[:N_SHOWN])))
         raise LabelError(
             f"{len(rows)} compounds of the library have no label: ids {shown}",
             table.file,
             "add their labels, or leave them out of the library",
         )
-    unlabelled = ~np.append(table.values.is_valid().to_numpy(zero_copy_only=False), False)[at]
-    rows = np.flatnonzero(unlabelled & (at >= 0))
-    if len(rows) and not allow_missing:
+    rows = np.flatnonzero(_is_missing(table)[at])
+    if len(rows):
         raise LabelError(
-            f"{len(rows)} labels in column {table.config.column!r} are empty or NaN: {table.examples(at[rows])}",
+            f"{len(rows)} labels in column {table.column!r} are empty or NaN: {table.examples(at[rows])}",
             table.file,
             "leave these compounds out of the library, or choose a column that is complete",
         )
-    at[unlabelled] = -1
-    return at
 
 
 def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
@@ -189,7 +224,7 @@ def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
             words = enumerate(table.values)
             wrong = list(islice((i for i, word in words if text_kind(pa.array([word])) == "string"), N_SHOWN))
             raise LabelError(
-                f"labels in column {config.column!r} are not numbers: {table.examples(wrong)}",
+                f"labels in column {table.column!r} are not numbers: {table.examples(wrong)}",
                 table.file,
                 "choose a numeric column; for classes named by words set task = 'classification', transform = 'none'",
             )
@@ -199,7 +234,8 @@ def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
     if task == "regression":
         return LabelRule(task, (), None)
     if config.transform == "none":
-        return LabelRule(task, _classes(table), None)
+        classes = _classes(table)
+        return LabelRule(task, classes if task == "classification" else config.classes or BINARY_CLASSES, None)
     numbers = table.numbers()
     if config.transform == "median":
         rows = at[at >= 0] if config.median_rows == "target" else slice(None)
@@ -226,7 +262,7 @@ def _classes(table: LabelTable) -> tuple[str, ...]:
             values = table.numbers()
             fractional = np.flatnonzero((values != np.floor(values)) & ~np.isnan(values))
             raise LabelError(
-                f"labels in column {config.column!r} are not class numbers: {table.examples(fractional)}",
+                f"labels in column {table.column!r} are not class numbers: {table.examples(fractional)}",
                 table.file,
                 'set labels.transform = "median" or "threshold" to make two classes, or task = "regression"',
             )
@@ -235,13 +271,13 @@ def _classes(table: LabelTable) -> tuple[str, ...]:
         names = sorted(distinct.to_pylist())
     if len(names) > MAX_CLASSES:
         raise LabelError(
-            f"column {config.column!r} has {len(distinct)} distinct labels, more than {MAX_CLASSES} classes",
+            f"column {table.column!r} has {len(distinct)} distinct labels, more than {MAX_CLASSES} classes",
             table.file,
             'choose the label column, set labels.transform = "median", or task = "regression"',
         )
     if len(names) < 2:
         raise LabelError(
-            f"every label in column {config.column!r} is {names[0]!r}: there is only one class",
+            f"every label in column {table.column!r} is {names[0]!r}: there is only one class",
             table.file,
             "there is nothing to predict; choose another column",
         )

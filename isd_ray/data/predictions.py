@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.data.layout import sha256_file
+from isd_ray.data.packed import from_arrow, to_arrow
 from isd_ray.errors import CorruptFileError
 from isd_ray.messages import ScoredRows
 
@@ -22,7 +23,11 @@ def write_predictions(predictions: ScoredRows, directory: Path, part: int) -> st
     """Write row, prediction and uncertainty of a part's inference rows, ascending; returns the file's SHA-256."""
     directory.mkdir(parents=True, exist_ok=True)
     table = pa.table(
-        {"row": predictions.rows, "prediction": predictions.prediction, "uncertainty": predictions.uncertainty}
+        {
+            "row": predictions.rows,
+            "prediction": to_arrow(predictions.prediction),
+            "uncertainty": predictions.uncertainty,
+        }
     )
     replace_table(table, directory / part_name(part))
     return sha256_file(directory / part_name(part))
@@ -41,7 +46,7 @@ def read_predictions(directory: Path, part: int) -> ScoredRows:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise CorruptFileError(f"frozen predictions cannot be read: {error}", str(path), "restore them") from error
-    rows, prediction, uncertainty = (table[name].to_numpy() for name in ("row", "prediction", "uncertainty"))
+    rows, prediction, uncertainty = (from_arrow(table[name]) for name in ("row", "prediction", "uncertainty"))
     return ScoredRows(rows, uncertainty, np.zeros(len(rows), np.float32), prediction, uncertainty)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from isd_ray.config import ModelConfig, Task, ValidationConfig
 from isd_ray.core.features import Features, OnBits, Stack
+from isd_ray.core.panels import unpack
 from isd_ray.errors import IsdError
 from isd_ray.models.adamw import ClippedAdamW
 from isd_ray.models.batches import Batch, Vocabulary, check_fit, to_batch
@@ -36,8 +38,8 @@ class FittedMember:
         Float32 arrays by name: those of `Architecture.shapes`, and for a regression ``target.mean`` and ``target.sd``,
         shape (1,), in label units.
     validation_loss:
-        Lowest mean loss on the validation rows: cross-entropy in nats, or squared error in units of the training
-        targets' variance. NaN when nothing was held out.
+        Lowest mean loss on the validation rows: cross-entropy in nats, of a panel the mean over a row's measured
+        outputs, or squared error in units of the training targets' variance. NaN when nothing was held out.
     best_epoch:
         The epoch (from 1) whose weights these are.
     epochs:
@@ -106,7 +108,9 @@ def fit_member(
         The observed rows. They are read batch by batch and never copied as a whole, so a stack of memory maps may be
         larger than memory.
     labels:
-        Shape (n,). Classification: class indices 0 … n_outputs - 1. Regression: finite numbers in label units.
+        Classification: class indices 0 … n_outputs - 1, shape (n,). Panel: packed bits, uint8
+        (n, 2, ceil(n_outputs / 8)), of which those not measured touch nothing. Regression: finite numbers in label
+        units, shape (n,).
     seed:
         Seed of this member: initial weights, order, dropout, and what `model.diversity` adds: the validation split
         (``split``) or the bootstrap sample (``bootstrap``).
@@ -134,7 +138,7 @@ def fit_member(
     observed = _stacked(features, architecture)
     rows = np.arange(len(observed)) if rows is None else rows
     known = checked_labels(len(rows), labels, task, architecture.n_outputs)
-    labels = np.zeros(len(observed), known.dtype)
+    labels = np.zeros((len(observed), *known.shape[1:]), known.dtype)
     labels[rows] = known
     if external is None:
         train_rows, held_out = (rows[places] for places in split_rows(known, task, validation, streams.split))
@@ -284,8 +288,18 @@ class _Run:
             into[name].copy_(tensor)
         return into
 
-    def _summed_loss(self, outputs: torch.Tensor, labels: NDArray[np.generic]) -> torch.Tensor:
+    def _summed_loss(self, outputs: torch.Tensor, labels: NDArray[Any]) -> torch.Tensor:
+        if self.task == "panel":
+            return self._summed_panel_loss(outputs, labels)
         targets = torch.from_numpy(labels).to(self.placement.device)
         if self.task == "classification":
             return functional.cross_entropy(outputs, targets, reduction="sum")
         return functional.mse_loss(outputs[:, 0], targets, reduction="sum")
+
+    def _summed_panel_loss(self, outputs: torch.Tensor, labels: NDArray[np.uint8]) -> torch.Tensor:
+        """Sum over the rows of the mean cross-entropy of their measured outputs: each compound weighs the same."""
+        ones, measured = (
+            torch.from_numpy(unpack(labels[:, part], outputs.shape[1])).to(outputs.device).float() for part in (0, 1)
+        )
+        losses = functional.binary_cross_entropy_with_logits(outputs, ones, weight=measured, reduction="none")
+        return (losses.sum(dim=1) / measured.sum(dim=1).clamp(min=1.0)).sum()

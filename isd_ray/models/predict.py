@@ -67,7 +67,9 @@ class CommitteePredictor:
 
     @property
     def task(self) -> Task:
-        """``regression`` if the members carry a target scaling, else ``classification``."""
+        """``regression`` if the members carry a target scaling, ``panel`` by the architecture, or classification."""
+        if self.architecture.is_panel:
+            return "panel"
         return "classification" if self._scalings[0] is None else "regression"
 
     def __len__(self) -> int:
@@ -84,7 +86,8 @@ class CommitteePredictor:
         Returns
         -------
         numpy.ndarray
-            Float32. Classification: probabilities, shape (M, n, K). Regression: label units, shape (M, n).
+            Float32. Classification: probabilities, shape (M, n, K). Panel: probabilities that an output is 1, shape
+            (M, n, K). Regression: label units, shape (M, n).
 
         Raises
         ------
@@ -147,10 +150,13 @@ class CommitteePredictor:
     def _finish(self, outputs: torch.Tensor, index: int) -> NDArray[np.float32]:
         """Probabilities or label units, on the host."""
         scaling = self._scalings[index]
-        outputs = torch.softmax(outputs, dim=1) if scaling is None else outputs[:, 0] * scaling[1] + scaling[0]
+        if scaling is not None:
+            outputs = outputs[:, 0] * scaling[1] + scaling[0]
+        else:
+            outputs = torch.sigmoid(outputs) if self.architecture.is_panel else torch.softmax(outputs, dim=1)
         array: NDArray[np.float32] = outputs.cpu().numpy()
         return array
 
     def _empty(self, n_samples: int, n_rows: int) -> NDArray[np.float32]:
         shape = (n_samples, n_rows, self.architecture.n_outputs)
-        return np.empty(shape if self.task == "classification" else shape[:2], dtype=np.float32)
+        return np.empty(shape[:2] if self.task == "regression" else shape, dtype=np.float32)

@@ -36,7 +36,9 @@ class Architecture:
     hidden_size, residual_blocks, dropout, leaky_slope:
         As in `ModelConfig`.
     n_outputs:
-        Classes of a classification (logits); 1 for a regression.
+        Classes of a classification, or outputs of a panel (logits); 1 for a regression.
+    is_panel:
+        Outputs are questions of their own, not classes that exclude each other.
     """
 
     kind: Literal["on_bits", "dense"]
@@ -47,9 +49,12 @@ class Architecture:
     residual_blocks: int = 2
     dropout: float = 0.1
     leaky_slope: float = 0.01
+    is_panel: bool = False
 
     @classmethod
-    def from_config(cls, model: ModelConfig, spec: FeatureSpec, n_outputs: int) -> Architecture:
+    def from_config(
+        cls, model: ModelConfig, spec: FeatureSpec, n_outputs: int, *, is_panel: bool = False
+    ) -> Architecture:
         """The architecture that `model` gives on features of `spec`."""
         return cls(
             kind=spec.kind,
@@ -60,6 +65,7 @@ class Architecture:
             residual_blocks=model.residual_blocks,
             dropout=model.dropout,
             leaky_slope=model.leaky_slope,
+            is_panel=is_panel,
         )
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -23,7 +23,7 @@ def n_validation_rows(n_rows: int, validation: ValidationConfig) -> int:
 def split_rows(
     labels: NDArray[np.generic], task: Task, validation: ValidationConfig, rng: np.random.Generator
 ) -> tuple[Rows, Rows]:
-    """Draw the validation rows, stratified by class for a classification.
+    """Draw the validation rows, stratified by class for a classification, else at random.
 
     Each class gives in proportion to its size (largest remainders), and the last row of a class stays in training:
     a class that is never seen can never be predicted.
@@ -31,7 +31,7 @@ def split_rows(
     Parameters
     ----------
     labels:
-        Shape (n,); class indices, or numbers for a regression.
+        Of n rows; shape (n,) class indices for a classification.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def split_rows(
     n_held_out = n_validation_rows(n_rows, validation)
     if n_held_out == 0:
         return np.arange(n_rows), np.zeros(0, dtype=np.int64)
-    if task == "regression":
+    if task != "classification":
         held_out = rng.permutation(n_rows)[:n_held_out]
     else:
         _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import Task
+from isd_ray.core.panels import n_bytes
 from isd_ray.errors import LabelError
 from isd_ray.models.resmlp import Weights
 
@@ -16,12 +17,13 @@ TARGET_SD = "target.sd"
 
 
 def checked_labels(n_rows: int, labels: NDArray[np.generic], task: Task, n_outputs: int) -> NDArray[np.generic]:
-    """Copy labels to int64 (class indices) or float64 (numbers), shape (n,).
+    """Copy labels to int64 (class indices) or float64 (numbers), shape (n,), or packed bits of a panel, uint8.
 
     Raises
     ------
     LabelError
-        If there are none, not one for each row, NaN or infinite numbers, or class indices beyond the outputs.
+        If there are none, not one for each row, NaN or infinite numbers, class indices beyond the outputs, or bits of
+        another number of outputs.
     """
     if len(labels) == 0 or len(labels) != n_rows:
         raise LabelError(
@@ -38,6 +40,14 @@ def checked_labels(n_rows: int, labels: NDArray[np.generic], task: Task, n_outpu
                 "leave rows without a usable readout out of the observation set",
             )
         return values
+    if task == "panel":
+        if labels.dtype != np.uint8 or labels.shape[1:] != (2, n_bytes(n_outputs)):
+            raise LabelError(
+                f"labels of shape {labels.shape} and type {labels.dtype} are not those of {n_outputs} outputs",
+                "fit",
+                "pack them with isd_ray.core.panels.pack_labels",
+            )
+        return np.array(labels)
     classes = np.array(labels, dtype=np.int64)
     if classes.min() < 0 or classes.max() >= n_outputs:
         raise LabelError(

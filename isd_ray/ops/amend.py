@@ -32,6 +32,10 @@ def amend_from_file(path: Path, file: Path, reason: str) -> Amended:
     """
     store = CampaignStore.open(path)
     config = CampaignConfig.model_validate(store.manifest["config"])
+    if config.task == "panel":
+        raise LabelError(
+            "readouts of a panel cannot be corrected yet", str(path), "screen again with the corrected labels"
+        )
     library = open_target(config, path)
     classes, cut = tuple(store.manifest["classes"]), store.manifest["cut"]
     # Where ids are record numbers, those of this file would be others.

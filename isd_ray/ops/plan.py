@@ -13,9 +13,13 @@ import pyarrow.parquet as pq
 from isd_ray.config import CampaignConfig, DenseFeatures, Fingerprint
 from isd_ray.core.features import Dense, Features, OnBits
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
+from isd_ray.core.panels import pack_labels
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
+from isd_ray.data.label_table import label_sources
 from isd_ray.data.library import Library
+from isd_ray.data.panel_labels import panel_columns
 from isd_ray.errors import ConfigError
+from isd_ray.messages import LabelArray
 from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
@@ -138,15 +142,14 @@ def _calibrate(config: CampaignConfig, library: Library | None) -> Rates:
     features = (
         _typical(config) if library is None else library.features(np.arange(min(library.n_rows, _CALIBRATION_ROWS)))
     )
-    n_outputs = 1 if config.task == "regression" else max(2, len(config.labels.classes))
-    labels = np.random.default_rng(0).integers(0, max(2, n_outputs), len(features))
-    architecture = Architecture.from_config(config.model, spec, n_outputs)
+    labels, n_outputs = _typical_labels(config, len(features))
+    architecture = Architecture.from_config(config.model, spec, n_outputs, is_panel=config.task == "panel")
     model = config.model.model_copy(update={"epochs": _CALIBRATION_EPOCHS, "patience": _CALIBRATION_EPOCHS})
     # Processor time: a busy machine makes the plan no longer.
     start = time.process_time()
     fitted = fit_member(
         features,
-        labels if config.task == "classification" else labels.astype(np.float64),
+        labels,
         task=config.task,
         architecture=architecture,
         model=model,
@@ -180,6 +183,19 @@ def _typical(config: CampaignConfig) -> Features:
     bits = np.sort(generator.integers(0, spec.width, (_CALIBRATION_ROWS, n_bits), dtype=np.uint32), axis=1).ravel()
     offsets = np.arange(_CALIBRATION_ROWS + 1, dtype=np.int64) * n_bits
     return OnBits(bits.astype(np.uint16) if spec.width <= 1 << 16 else bits, offsets, spec.width)
+
+
+def _typical_labels(config: CampaignConfig, n_rows: int) -> tuple[LabelArray, int]:
+    """Random labels as the task has them, and outputs of the network; how many classes there are is not known yet."""
+    generator = np.random.default_rng(0)
+    if config.task == "regression":
+        return generator.random(n_rows), 1
+    if config.task == "panel":
+        sources = label_sources(config.labels, config.library, Path.cwd())
+        n_outputs = len(panel_columns(config.labels, config.library, sources))
+        return pack_labels(generator.integers(0, 2, (n_rows, n_outputs), np.int8)), n_outputs
+    n_outputs = max(2, len(config.labels.classes))
+    return generator.integers(0, n_outputs, n_rows), n_outputs
 
 
 def _bits(fingerprint: Fingerprint) -> int:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
@@ -16,11 +14,12 @@ from isd_ray.core.conditions import affordable
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
-from isd_ray.data.labels import Labels, LabelTable, labels_for, read_labels, rule_beforehand
+from isd_ray.data.labels import LabelRule, Labels, LabelTable, as_readouts, labels_for, read_labels, rule_beforehand
 from isd_ray.data.library import Library
+from isd_ray.data.panel_labels import read_panel
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
-from isd_ray.messages import WorkerSpec
+from isd_ray.messages import LabelArray, WorkerSpec
 from isd_ray.ops.build import build
 
 ROW_BYTES = 32
@@ -51,18 +50,19 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laborator
         library.verify()
     if in_laboratory:
         return _prepare_laboratory(config, out, libraries)
-    table = read_labels(config.labels, config.library, Path.cwd())
-    labels = labels_for(table, target, config.task)
+    reader = _LabelReader(config)
+    labels = reader.labels(target)
     _check_hit(config.stopping.positive, labels.classes)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     external = config.validation.source == "external"
-    validation = _held_out_labels(config, "validation", table, libraries, labels) if external else None
-    test = _held_out_labels(config, "test", table, libraries, labels) if "test" in libraries else None
+    validation = reader.held_out("validation", libraries, labels) if external else None
+    test = reader.held_out("test", libraries, labels) if "test" in libraries else None
     spec = WorkerSpec(
         config=config,
         libraries={name: library.address for name, library in libraries.items()},
         classes=labels.classes,
+        outputs=labels.rule.outputs,
         validation_labels=validation,
     )
     return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
@@ -184,15 +184,28 @@ def _check_split(parts: dict[str, Library], whole: Library, config: SplitConfig,
         )
 
 
-def _held_out_labels(
-    config: CampaignConfig, name: str, table: LabelTable, libraries: dict[str, Library], target: Labels
-) -> NDArray[np.float64]:
-    """Labels of a held-out library, by the target's classes and cut."""
-    file = (config.validation if name == "validation" else config.test).file
-    if file is not None:
-        settings = config.labels.model_copy(update={"source": file, "format": "auto"})
-        table = read_labels(settings, config.library, Path.cwd())
-    return labels_for(table, libraries[name], config.task, rule=target.rule).labels.astype(np.float64)
+class _LabelReader:
+    """Reads the labels of the campaign's libraries; a file with one label a compound is read once for all of them."""
+
+    def __init__(self, config: CampaignConfig) -> None:
+        self._config = config
+        self._tables: dict[str | None, LabelTable] = {}
+
+    def labels(self, library: Library, file: str | None = None, rule: LabelRule | None = None) -> Labels:
+        """Labels of a library from the configured file or another one."""
+        config, settings = self._config, self._config.labels
+        if file is not None:
+            settings = settings.model_copy(update={"source": file, "format": "auto"})
+        if config.task == "panel":
+            return read_panel(settings, config.library, Path.cwd(), library, rule)
+        if file not in self._tables:
+            self._tables[file] = read_labels(settings, config.library, Path.cwd())
+        return labels_for(self._tables[file], library, config.task, rule=rule)
+
+    def held_out(self, name: str, libraries: dict[str, Library], target: Labels) -> LabelArray:
+        """Labels of a held-out library, by the target's classes and cuts."""
+        file = (self._config.validation if name == "validation" else self._config.test).file
+        return as_readouts(self.labels(libraries[name], file, target.rule).labels)
 
 
 def _check_memory(config: CampaignConfig, target: Library) -> None:

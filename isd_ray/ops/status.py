@@ -76,7 +76,7 @@ def status_of(store: CampaignStore) -> Status:
     config = CampaignConfig.model_validate(store.manifest["config"])
     ledger, rounds = Laboratory(store).ledger(), store.rounds()
     place = Place.of(rounds)
-    counts = Counter({name: 0 for name in STATUSES})
+    counts = Counter(dict.fromkeys(STATUSES, 0))
     open_rows, asked = set(place.open_rows.tolist()), set(place.released_rows.tolist())
     failed = ledger.failed.get(-1 if place.open_round is None else place.open_round, {})
     under_way = any(event["kind"] == "dispatch" and event["round"] == place.open_round for event in store.events())

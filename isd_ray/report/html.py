@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.core.goals import QUANTITY_NAMES
 from isd_ray.report.plots import rounds_figure
-from isd_ray.report.words import summary_lines
+from isd_ray.report.words import accuracy_name, summary_lines
 
 COLUMNS = {
     "round": "round",
@@ -94,7 +94,9 @@ def render_report(
         figure=base64.b64encode(rounds_figure(rounds, summary["quantity"], gamma)).decode(),
         heuristic=summary["rule"] == "paper",
         certificate=certificate_lines(certificate) if certificate else [],
-        quantity=QUANTITY_NAMES[summary["quantity"]].capitalize(),
+        quantity=accuracy_name(summary["task"])
+        if summary["quantity"] == "accuracy"
+        else QUANTITY_NAMES[summary["quantity"]].capitalize(),
         reliability=[_reliability_cells(line) for line in reliability],
         campaign_id=summary["campaign_id"],
         config=config_toml,

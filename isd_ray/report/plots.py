@@ -29,6 +29,7 @@ PANELS = {
         ("system_accuracy", "share within the tolerance"),
     ),
 }
+PANELS["panel"] = PANELS["classification"]
 """What is drawn for each task: column of ``rounds.parquet`` and label of the axis."""
 
 Rows = Sequence[Mapping[str, Any]]

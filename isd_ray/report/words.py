@@ -7,8 +7,13 @@ from typing import Any
 
 from rich.table import Table
 
-from isd_ray.core.goals import QUANTITY_NAMES
+from isd_ray.core.goals import PANEL_ACCURACY, QUANTITY_NAMES
 from isd_ray.report.tables import two_columns
+
+
+def accuracy_name(task: str) -> str:
+    """What the accuracy of a task is called, with a capital."""
+    return (PANEL_ACCURACY if task == "panel" else QUANTITY_NAMES["accuracy"]).capitalize()
 
 
 def _percent(value: float) -> str:
@@ -56,7 +61,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         name = QUANTITY_NAMES[summary["quantity"]].capitalize()
         lines.append((f"{name}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
-        lines.append(("Accuracy, true (the labels are known)", _percent(summary["system_accuracy"])))
+        name = accuracy_name(summary["task"])
+        lines.append((f"{name}, true (the labels are known)", _percent(summary["system_accuracy"])))
     if summary.get("system_mse") is not None:
         lines.append(("Mean squared error of the screen", f"{summary['system_mse']:.4g}"))
     if summary["calibration_alarm"]:

@@ -19,14 +19,15 @@ def batches(path) -> list:
     return [pq.read_table(file) for file in sorted(path.glob("rounds/*/attempt-*/batch.parquet"))]
 
 
-@pytest.mark.parametrize("screen", ["paper", "certified", "regression"])
+@pytest.mark.parametrize("screen", ["paper", "certified", "regression", "panel"])
 def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
-    screen, make_config, regression, ray_cluster, tmp_path
+    screen, make_config, regression, panel, ray_cluster, tmp_path
 ):
     changes = {
         "paper": {"acquisition": {"batch_size": 120, "random_share": 0.1}},
         "certified": {"stopping": {"rule": "certify", "gamma": 0.8}},
         "regression": regression,
+        "panel": panel,
     }[screen]
     local = simulate(make_config(**changes), tmp_path / "local")
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
@@ -36,8 +37,9 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
         assert other.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
         assert other.hybrid.equals(local.hybrid)
         assert other.summary["stopped_at_round"] == local.summary["stopped_at_round"]
-        assert (other.path / "certificate.json").is_file() == (screen == "certified")
-        if screen == "certified":
+        is_certified = screen in ("certified", "panel")
+        assert (other.path / "certificate.json").is_file() == is_certified
+        if is_certified:
             certificates = [(run.path / "certificate.json").read_bytes() for run in (local, other)]
             assert certificates[0] == certificates[1]
 

@@ -14,7 +14,7 @@ REGRESSION = Goal("accuracy", 0.9, is_regression=True)
 
 
 def test_system_accuracy_counts_measured_rows_as_right():
-    assert metrics.system_accuracy(30, Evaluation(n=70, n_correct=35)) == 0.65
+    assert metrics.system_accuracy(30, Evaluation(n=70, correct=(20.0, 15.0))) == 0.65
     assert metrics.system_accuracy(10, Evaluation()) == 1.0
 
 

@@ -185,6 +185,7 @@ def test_the_certificate_claims_what_the_configuration_asked_for(name, screens):
         "tolerance": None,
         "clip": asked.loss_clip,
         "hit": POSITIVE.get(name),
+        "n_outputs": None,
         "truth": None,
     }
     assert (certificate["delta"], certificate["rule"]) == (0.05, asked.rule)

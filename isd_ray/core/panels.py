@@ -1,0 +1,62 @@
+"""Many binary outputs of one compound, as packed bits: an eighth of a byte for each prediction, a quarter for a label.
+
+A prediction of K outputs is a row of ceil(K / 8) bytes. A label is two of them, which output is 1 and which was
+measured: of shape (n, 2, ceil(K / 8)), so that rows of it can be taken, joined and counted like labels of other tasks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.messages import LabelArray
+
+MISSING = -1
+"""Entry of a label matrix that was not measured."""
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+"""Ones in each byte."""
+
+
+def n_bytes(n_outputs: int) -> int:
+    """Bytes that one bit for each output takes."""
+    return (n_outputs + 7) // 8
+
+
+def pack_labels(matrix: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Labels of n compounds, int (n, K) of 0, 1 and `MISSING`, as uint8 (n, 2, ceil(K / 8))."""
+    return np.stack([np.packbits(matrix == 1, axis=1), np.packbits(matrix != MISSING, axis=1)], axis=1)
+
+
+def unpack_labels(labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int8]:
+    """What `pack_labels` packed, int8 (n, K)."""
+    ones, measured = (unpack(labels[:, part], n_outputs) for part in (0, 1))
+    return np.where(measured, ones, np.int8(MISSING)).astype(np.int8)
+
+
+def unpack(bits: NDArray[np.uint8], n_outputs: int) -> NDArray[np.uint8]:
+    """Predictions, or one half of labels, as uint8 (n, K) of 0 and 1."""
+    return np.unpackbits(bits, axis=1, count=n_outputs)
+
+
+def is_measured(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which compounds have a readout of any output, bool (n,)."""
+    return _count(labels[:, 1]) > 0
+
+
+def has_readout(labels: LabelArray) -> NDArray[np.bool_]:
+    """Which rows have a label of any task, bool (n,)."""
+    return ~np.isnan(labels) if labels.ndim == 1 else is_measured(labels)
+
+
+def losses(prediction: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Share of each compound's measured outputs that are predicted wrong, float64 (n,); 1 where none is measured.
+
+    Entries that were not measured have no error and no weight. A compound whose every well failed counts as wrong.
+    """
+    ones, measured = labels[:, 0], labels[:, 1]
+    n_wrong, n_measured = _count((prediction ^ ones) & measured), _count(measured)
+    return np.where(n_measured, n_wrong / np.maximum(n_measured, 1), 1.0)
+
+
+def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return _ONES[bits].sum(axis=1, dtype=np.int64)

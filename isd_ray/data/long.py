@@ -1,0 +1,96 @@
+"""A panel's hybrid screen as a long table: one line for each compound and output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from isd_ray.core.panels import unpack
+from isd_ray.data.packed import from_arrow
+from isd_ray.errors import InputFileError
+
+LONG_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("output", pa.string()),
+        ("source", pa.string()),
+        ("label", pa.string()),
+        ("round", pa.int32()),
+        ("certificate_id", pa.string()),
+    ]
+)
+"""Columns of a long table. `source` is measured, predicted, or missing: an entry of a measured compound without a
+readout, which has no label."""
+_SOURCES = ("predicted", "missing", "measured")
+_CELLS = 1 << 20
+"""Lines held at a time."""
+
+
+def long_tables(hybrid: Path) -> Iterator[pa.Table]:
+    """The lines of a panel's hybrid screen, compound by compound in the order of rows, in tables of bounded size.
+
+    Raises
+    ------
+    InputFileError
+        If there is no hybrid screen, or not of a panel.
+    """
+    files = sorted(hybrid.glob("part-*.parquet"))
+    if not files:
+        raise InputFileError("there is no hybrid screen here", str(hybrid), "let the campaign come to its end")
+    for path in files:
+        file = pq.ParquetFile(path)
+        metadata = file.schema_arrow.metadata or {}
+        if b"outputs" not in metadata:
+            raise InputFileError(
+                "this hybrid screen has one label a compound: it is a long table already", str(path), "read it as it is"
+            )
+        outputs, classes = (json.loads(metadata[name]) for name in (b"outputs", b"classes"))
+        columns = ["row", "id", "source", "labels", "measured", "round", "certificate_id"]
+        for batch in file.iter_batches(max(1, _CELLS // len(outputs)), columns=columns):
+            yield _long_table(pa.table(batch), outputs, classes)
+
+
+def _long_table(lines: pa.Table, outputs: list[str], classes: list[str]) -> pa.Table:
+    n, k = lines.num_rows, len(outputs)
+    compound = pa.array(np.repeat(np.arange(n, dtype=np.int32), k))
+    ones, measured = (unpack(from_arrow(lines[name]), k).ravel() for name in ("labels", "measured"))
+    of_measured = np.repeat(np.array([source == "measured" for source in lines["source"].to_pylist()], np.bool_), k)
+    # In a predicted compound no bit of `measured` is set.
+    source = measured + of_measured
+    label = pa.array(ones.astype(np.int32), mask=source == _SOURCES.index("missing"))
+    columns = {
+        **{name: lines[name].take(compound) for name in ("row", "id", "round", "certificate_id")},
+        "output": pa.array(outputs).take(pa.array(np.tile(np.arange(k, dtype=np.int32), n))),
+        "source": pa.array(_SOURCES).take(pa.array(source.astype(np.int32))),
+        "label": pa.array(classes).take(label),
+    }
+    return pa.table([columns[name] for name in LONG_SCHEMA.names], schema=LONG_SCHEMA)
+
+
+def write_long(hybrid: Path, out: Path) -> int:
+    """Stream the long table to a Parquet file, or to CSV if `out` ends so; returns the number of lines.
+
+    Raises
+    ------
+    InputFileError
+        As `long_tables`.
+    """
+    tables = long_tables(hybrid)
+    first = next(tables)
+    temporary = out.with_name(f".{out.name}.partial")
+    n_lines = 0
+    new = pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter
+    with new(temporary, LONG_SCHEMA) as writer:
+        for table in chain((first,), tables):
+            writer.write_table(table)
+            n_lines += table.num_rows
+    temporary.replace(out)
+    return n_lines

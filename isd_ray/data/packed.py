@@ -1,0 +1,43 @@
+"""Labels and predictions as Arrow columns: numbers as they are, packed bits of panels as binary of fixed width."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from isd_ray.messages import LabelArray
+
+
+def to_arrow(values: LabelArray) -> pa.Array:
+    """Numbers of shape (n,) with NaN as null, or packed bits, uint8 (n, width), as n binary values."""
+    if values.ndim == 1:
+        return pa.array(values, from_pandas=True)
+    data = np.ascontiguousarray(values, np.uint8)
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(values.shape[1]), len(values), [None, pa.py_buffer(data)])
+
+
+def from_arrow(column: pa.ChunkedArray) -> LabelArray:
+    """What `to_arrow` made a column of; null is NaN."""
+    if not pa.types.is_fixed_size_binary(column.type):
+        numbers: LabelArray = column.to_numpy()
+        return numbers
+    width = column.type.byte_width
+    pieces = [np.empty((0, width), np.uint8)]
+    for chunk in column.chunks:
+        content = np.frombuffer(chunk.buffers()[1] or b"", np.uint8)
+        pieces.append(content[chunk.offset * width : (chunk.offset + len(chunk)) * width].reshape(-1, width))
+    return np.concatenate(pieces)
+
+
+def label_columns(labels: LabelArray) -> dict[str, pa.Array]:
+    """The column `label`; of a panel `labels` and `measured`, a bit for each output, the first in the highest bit."""
+    if labels.ndim == 1:
+        return {"label": to_arrow(labels)}
+    return {"labels": to_arrow(labels[:, 0]), "measured": to_arrow(labels[:, 1])}
+
+
+def labels_from(table: pa.Table) -> LabelArray:
+    """The labels that `label_columns` made columns of."""
+    if "label" in table.column_names:
+        return from_arrow(table["label"])
+    return np.stack([from_arrow(table["labels"]), from_arrow(table["measured"])], axis=1)
