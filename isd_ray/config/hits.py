@@ -14,7 +14,7 @@ class HitCallingConfig(Section):
 
     name: str = Field(default="hit", min_length=1)
     version: int = Field(default=1, ge=1)
-    """To be raised with any change of this table: labels of two versions are never mixed."""
+    """Names, with `name`, this table in records; a campaign refuses any other table than the one it began with."""
     method: Literal["threshold", "robust_z", "percent_inhibition", "b_score"] = "threshold"
     """What the cut is held against. `threshold`: the raw readout. `robust_z`: its distance from the median of the
     `reference` wells in MADs. `percent_inhibition`: where it lies between the medians of the negative (0) and positive

@@ -81,6 +81,12 @@ def plate_map(
         If a layout is impossible (`plate_layout`) or barcodes are too short.
     """
     order = np.argsort(tie_keys(derive_seed(seed, "plate positions", first_plate), rows), kind="stable")
+    samples = {
+        "row": pa.array(rows, pa.int64()),
+        "id": pa.array(ids, pa.string()),
+        "smiles": pa.nulls(len(rows), pa.string()) if smiles is None else pa.array(smiles, pa.string()),
+        "volume_nl": pa.array([config.volume_nl] * len(rows), pa.float64()),
+    }
     names = names_of(config.format)
     tables = []
     plate, start = first_plate, 0
@@ -99,10 +105,7 @@ def plate_map(
                     "plate": [barcode(config, plate)] * config.format,
                     "well": names,
                     "content": contents.tolist(),
-                    "row": pa.array(rows, pa.int64()).take(sources),
-                    "id": pa.array(ids, pa.string()).take(sources),
-                    "smiles": pa.array(smiles or [None] * len(rows), pa.string()).take(sources),
-                    "volume_nl": pa.array([config.volume_nl] * len(rows), pa.float64()).take(sources),
+                    **{name: column.take(sources) for name, column in samples.items()},
                 },
                 schema=PLATE_MAP,
             )

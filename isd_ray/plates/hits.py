@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -43,8 +42,7 @@ UNLABELLED = pa.schema(
         "reason": pa.string(),
     }
 )
-"""One line for each reading of a sample that gave no label, or no part in one."""
-_IDENTITY = ("name", "version", "method", "cut", "direction", "reference")
+"""One line for each reading of a sample that gave no label, or had no part in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class HitCalls:
     quality:
         Verdict on each plate (`isd_ray.plates.quality.QUALITY`).
     frozen:
-        What later rounds pass in: what identifies the hit calling, and `center` and `scale` where they were estimated.
+        What later rounds pass in: the table of the hit calling, and `center` and `scale` where they were estimated.
         Plain values, fit for JSON.
     """
 
@@ -94,7 +92,7 @@ def call_hits(
     LabelError
         If values are class names; `frozen` is of another hit calling; or there are too few wells to estimate from.
     """
-    identity = {key: getattr(config, key) for key in _IDENTITY}
+    identity = config.model_dump(mode="json")
     if frozen is not None:
         _refuse_other(identity, frozen)
     values = values_of(wells)
@@ -167,30 +165,44 @@ def _labels(
     config: HitCallingConfig,
 ) -> pa.Table:
     used = np.flatnonzero(~np.isnan(scores) & (_objects(wells["content"]) == SAMPLE))
-    rows = wells["row"].take(pa.array(used)).to_numpy()
-    used = used[np.argsort(rows, kind="stable")]
-    table = wells.select(["row", "id", "plate", "well"]).take(pa.array(used)).to_pylist()
+    rows, group, counts = np.unique(
+        wells["row"].take(pa.array(used)).to_numpy(), return_inverse=True, return_counts=True
+    )
+    order = np.argsort(group, kind="stable")
+    used, group = used[order], group[order]
+    value = _medians(scores[used], group, counts)
+    is_hit = value >= config.cut if config.direction == ">=" else value <= config.cut
     verdicts = dict(zip(quality["plate"].to_pylist(), quality["verdict"].to_pylist(), strict=True))
-    lines = []
-    for _, members in groupby(range(len(used)), key=lambda place: table[place]["row"]):
-        indices = list(members)
-        group, places = used[indices], [table[index] for index in indices]
-        value = float(np.median(scores[group]))
-        plates = [place["plate"] for place in places if place["plate"] is not None]
-        lines.append(
-            {
-                "row": places[0]["row"],
-                "id": places[0]["id"],
-                "label": int(value >= config.cut if config.direction == ">=" else value <= config.cut),
-                "value": value,
-                "raw_value": float(np.median(values[group])),
-                "n_replicates": len(group),
-                "plate": ";".join(plates) or None,
-                "well": ";".join(place["well"] for place in places if place["well"] is not None) or None,
-                "qc": ";".join(dict.fromkeys(verdicts[plate] for plate in plates)) or None,
-            }
-        )
-    return pa.Table.from_pylist(lines, schema=LABELS)
+    plates, places = _objects(wells["plate"])[used], _objects(wells["well"])[used]
+    starts = np.cumsum(counts) - counts
+    members = [slice(start, start + n) for start, n in zip(starts.tolist(), counts.tolist(), strict=True)]
+    return pa.table(
+        {
+            "row": rows.astype(np.int64),
+            "id": wells["id"].take(pa.array(used[starts])),
+            "label": is_hit.astype(np.int8),
+            "value": value,
+            "raw_value": _medians(values[used], group, counts),
+            "n_replicates": counts.astype(np.int32),
+            "plate": [_joined(plates[one]) for one in members],
+            "well": [_joined(places[one]) for one in members],
+            "qc": [_joined(dict.fromkeys(verdicts.get(plate, "") for plate in plates[one])) for one in members],
+        },
+        schema=LABELS,
+    )
+
+
+def _medians(values: NDArray[np.float64], group: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Median of each group: mean of the two in the middle; `group` ascending from 0, `counts` the size of each."""
+    ordered = values[np.lexsort((values, group))]
+    starts = np.cumsum(counts) - counts
+    medians: NDArray[np.float64] = (ordered[starts + (counts - 1) // 2] + ordered[starts + counts // 2]) / 2
+    return medians
+
+
+def _joined(words: Iterable[str]) -> str | None:
+    """Words between semicolons, without empty ones; None if there are none."""
+    return ";".join(filter(None, words)) or None
 
 
 def _unlabelled(wells: pa.Table, reasons: NDArray[np.object_]) -> pa.Table:

@@ -13,6 +13,8 @@ from isd_ray.plates.wells import SHAPES, names_of, row_letters
 _BARCODE_LINE = re.compile(r"^(?:plate barcode|plate id|plate|barcode)\s*[:=]?", re.IGNORECASE)
 _CORNERS = frozenset({"", "<>"})
 """What stands above the row letters where it is not a barcode."""
+_N_REMARK = 2
+"""Most cells of a remark of the instrument, as a date or a temperature."""
 
 
 @dataclass(slots=True)
@@ -41,7 +43,8 @@ def read_matrix(text: str, collector: Collector, plate: str | None) -> None:
 
     A block has a line for each row of the plate, with or without the row's letters; above it there may be a line of
     column numbers, and above that a line with the barcode (alone, or behind the word "plate" or "barcode"); the barcode
-    may also stand in the corner, before the column numbers. Empty cells are no readings.
+    may also stand in the corner, before the column numbers. Each block but the first begins with one of these lines.
+    Empty cells are no readings.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ def read_matrix(text: str, collector: Collector, plate: str | None) -> None:
         barcode = _barcode(fields)
         if len(fields) > 1 and (has_letter or block.waits_for_row(n_rows)):
             barcode = ""  # a row of which only the first well is filled
-        if (header is not None or barcode or len(block.rows) == n_rows) and block.rows:
+        if (header is not None or barcode) and block.rows:
             block = _Block()
             blocks.append(block)
         if header is not None:
@@ -70,7 +73,10 @@ def read_matrix(text: str, collector: Collector, plate: str | None) -> None:
                 block.barcode = fields[0]
         elif barcode:
             block.barcode = barcode
+        elif len(_trimmed(fields)) <= _N_REMARK and not has_letter and not block.waits_for_row(n_rows):
+            collector.reject(line, "neither a barcode nor a row of a plate")
         else:
+            # Rows that are too many stay in their block and spoil it: one line too much above would shift all others.
             block.rows.append((line, fields[0].upper(), fields[1:]) if has_letter else (line, "", fields))
     for number, block in enumerate(blocks):
         _take_in(block, collector, (plate or "") if number == 0 else "")
@@ -85,10 +91,13 @@ def _trimmed(fields: Sequence[str]) -> list[str]:
 
 
 def _barcode(fields: Sequence[str]) -> str:
-    """The barcode that a line gives: its only word, or the one behind "plate" or "barcode"; empty if it gives none."""
+    """The barcode that a line gives: its only word, or the one behind "plate" or "barcode".
+
+    Empty if it gives none, as "Date: 2025-03-01".
+    """
     match _trimmed(fields):
         case [only] if ":" in only:
-            return _BARCODE_LINE.sub("", only).strip()
+            return _BARCODE_LINE.sub("", only).strip() if _BARCODE_LINE.match(only) else ""
         case [only]:
             return only
         case [word, barcode] if _BARCODE_LINE.fullmatch(word):
@@ -110,12 +119,12 @@ def _take_in(block: _Block, collector: Collector, plate: str) -> None:
         )
     names = names_of(collector.plate_format)
     for number, (line, label, cells) in enumerate(block.rows):
-        if problem:
-            collector.reject(line, problem)
-        elif labelled and not label:
+        if labelled and not label:
             collector.reject(line, "no row letter, where other rows of the plate have one")
         elif len(cells) < n_columns or any(cells[n_columns:]):
             collector.reject(line, f"{len(_trimmed(cells))} columns instead of {n_columns}; see plates.format")
+        elif problem:
+            collector.reject(line, problem)
         else:
             row = _row_of(label) if labelled else number
             for column, cell in enumerate(cells[:n_columns]):

@@ -102,8 +102,9 @@ def _without(wells: Wells) -> tuple[Values, NDArray[np.object_]]:
 def _percent_inhibition(wells: Wells, config: HitCallingConfig) -> Normalised:
     """100 (x - median of negative) / (median of positive - median of negative), plate by plate."""
     values, reasons = _without(wells)
+    of_kind = {kind: wells.of(kind) for kind in ("positive", "negative")}
     for here in by_plate(wells.plates).values():
-        groups = {kind: wells.values[here[wells.of(kind)[here]]] for kind in ("positive", "negative")}
+        groups = {kind: wells.values[here[of_this[here]]] for kind, of_this in of_kind.items()}
         if reason := "; ".join(filter(None, (_too_few(kind, group, config) for kind, group in groups.items()))):
             reasons[here] = reason
             continue

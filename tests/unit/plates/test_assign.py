@@ -52,8 +52,17 @@ def test_the_same_batch_is_placed_alike_whatever_its_order():
     rows = np.arange(100)
     assert place(rows).equals(place(rows[::-1]))
     assert not place(rows).equals(place(rows, seed=1))
-    first, later = (place(rows, first_plate=plate)["row"].to_pylist() for plate in (1, 2))
-    assert first != later
+    first, later = (place(rows, first_plate=plate, config=PlatesConfig(format=96)) for plate in (1, 2))
+    assert first["row"].drop_null() != later["row"].drop_null()
+
+
+def test_shifted_controls_move_on_within_a_batch_and_behind_it():
+    lines = [*place(range(200)).to_pylist(), *place(range(200, 280), first_plate=4).to_pylist()]
+    wells = {
+        plate: tuple(line["well"] for line in lines if (line["plate"], line["content"]) == (plate, "negative"))
+        for plate in ("P00001", "P00002", "P00003", "P00004")
+    }
+    assert len(set(wells.values())) == 4
 
 
 def test_roles_are_independent_of_plate_row_and_column():

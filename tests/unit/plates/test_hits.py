@@ -88,14 +88,8 @@ def test_percent_inhibition_is_between_the_controls_of_each_plate():
     assert column(called, "value") == [0, 100, 50, 0, 100]
     assert column(called, "label") == [0, 1, 1, 0, 1]
     assert column(called, "raw_value") == [104, 12, 58, 0, 1]
-    assert called.frozen == {
-        "name": "hit",
-        "version": 1,
-        "method": "percent_inhibition",
-        "cut": 50.0,
-        "direction": ">=",
-        "reference": "negative",
-    }
+    config = HitCallingConfig(method="percent_inhibition", cut=50.0)
+    assert called.frozen == config.model_dump()
 
 
 def test_robust_z_is_the_distance_from_the_controls_in_mads():
@@ -112,7 +106,7 @@ def test_a_scale_is_frozen_and_a_median_of_controls_follows_its_plate():
     config = {"method": "robust_z", "cut": 3.0, "min_reference": 5}
     first = call(readings([(0, 90.0)], {"negative": [100.0, 101, 99, 104, 96]}), **config)
     frozen = json.loads(json.dumps(first.frozen))
-    later = readings([(1, 210.0)], {"negative": [200.0, 250, 150]}, "P2")
+    later = readings([(1, 210.0)], {"negative": [200.0, 290, 150]}, "P2")
     called = call(later, frozen=frozen, **config)
     assert column(called, "value") == pytest.approx([10 / MAD_SCALE])
     assert called.frozen == first.frozen
@@ -130,7 +124,7 @@ def test_center_and_scale_of_samples_do_not_follow_batches_full_of_hits():
 def test_another_hit_calling_than_the_frozen_one_is_refused():
     frozen = call(readings([(0, 1.0)]), cut=5.0).frozen
     assert column(call(readings([(1, 6.0)]), cut=5.0, frozen=frozen), "label") == [1]
-    for changed in ({"cut": 6.0}, {"version": 2}, {"direction": "<="}, {"name": "x"}, {"reference": "samples"}):
+    for changed in ({"cut": 6.0}, {"version": 2}, {"direction": "<="}, {"name": "x"}, {"min_z_prime": 0.5}):
         with pytest.raises(LabelError, match=f"changed since the first round: {next(iter(changed))}="):
             call(readings([(1, 6.0)]), frozen=frozen, **{"cut": 5.0, **changed})
 
@@ -212,6 +206,7 @@ def test_replicates_are_joined_by_their_median():
     assert column(called, "label") == [1, 0]
     assert column(called, "plate") == ["P3;P1;P2", "P1;P2"]
     assert column(called, "well") == ["A01;A01;A01", "A02;A02"]
+    assert column(called, "qc") == ["not assessed"] * 2
 
 
 def test_flagged_and_empty_wells_give_no_label_and_a_reason():

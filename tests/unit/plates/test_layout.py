@@ -68,6 +68,14 @@ def test_shifted_controls_visit_the_whole_plate_and_never_meet_others():
     assert set(np.delete(visits, reference)) == {4}
 
 
+def test_shifted_controls_go_one_row_and_one_column_on():
+    first, second = (layout(plate=n, format=96, negative=ControlWells(shifted=8)).controls["negative"] for n in (5, 6))
+    rows, columns = np.divmod(first, 12)
+    # Row by row the plate is one line, closed to a ring: at its right end a shift goes two rows down.
+    expected = (rows + 1 + (columns == 11)) % 8 * 12 + (columns + 1) % 12
+    assert sorted(expected) == list(second)
+
+
 def test_counts_of_plates_and_of_samples():
     config = PlatesConfig(format=384, positive=ControlWells(columns=(23,)), negative=ControlWells(columns=(24,)))
     assert samples_on(config, 3) == 3 * 352

@@ -63,6 +63,10 @@ def test_columns_by_other_names_with_any_delimiter(read):
         assert columns(read(text, config=names), "plate", "well", "value") == [("P1", "A01", 3.5)]
 
 
+def test_the_delimiter_is_the_one_that_gives_the_columns(read):
+    assert columns(read("id,value,remark (a; b; c; d)\nx,1,\n"), "id", "value") == [("x", 1)]
+
+
 def test_classes_are_words_of_a_given_list(read):
     found = read("id,value\na,hit\nb,miss\nc,Hit\nd,\n", classes=("miss", "hit"))
     assert columns(found, "id", "value") == [("a", "hit"), ("b", "miss")]
@@ -280,6 +284,17 @@ def test_a_barcode_in_the_corner(read):
     assert read(block(letters=True, header=True, corner="<>"), config=MATRIX, plate="P9").readings.num_rows == 96
 
 
+def test_a_spacer_below_a_barcode_is_no_row(read):
+    found = read("P1,,,,,,,,,,,\n,,,,,,,,,,,\n" + block(), config=MATRIX)
+    assert found.readings["value"].to_pylist() == list(range(96))
+
+
+def test_classes_that_look_like_row_letters(read):
+    text = "P1\n" + ",".join("AB" * 6) + "\n" + ",".join("B" * 12) + "\n"
+    found = read(text + (",".join("A" * 12) + "\n") * 6, config=MATRIX, classes=("A", "B"))
+    assert found.readings["value"].to_pylist() == ["A", "B"] * 6 + ["B"] * 12 + ["A"] * 72
+
+
 @pytest.mark.parametrize("letters", [False, True])
 def test_empty_cells_and_rows_are_no_readings(read, letters):
     rows = [(["A"] if letters else []) + ["5", *[""] * 11]]
@@ -303,11 +318,26 @@ def test_a_bad_cell_costs_itself_only(read):
 
 
 def test_a_block_without_a_barcode_spoils_no_other(read):
-    found = read(block() + block(100), config=MATRIX, plate="P1")
+    found = read(block(header=True) + block(100, header=True), config=MATRIX, plate="P1")
+    assert set(columns(found, "plate")) == {("P1",)}
+    assert found.readings["value"].to_pylist() == list(range(96))
+    assert set(rejects(found)) == set(range(11, 19))
+    assert "no barcode above the block" in rejects(found)[11]
+
+
+def test_remarks_of_an_instrument_are_no_barcodes(read):
+    found = read("Date: 2025-03-01\nGain,80\nPlate: P1\n" + block() + "Temperature: 25.1,,,,,,,,,,,\n", config=MATRIX)
     assert set(columns(found, "plate")) == {("P1",)}
     assert found.readings.num_rows == 96
-    assert set(rejects(found)) == set(range(9, 17))
-    assert "no barcode above the block" in rejects(found)[9]
+    assert rejects(found) == dict.fromkeys((1, 2, 12), "neither a barcode nor a row of a plate")
+
+
+@pytest.mark.parametrize("title", ["Run 5,,,,,,,,,,,\nP1,,,,,,,,,,,\n", "P1\n1.5,2,,,,,,,,,,\n"])
+def test_a_line_too_many_shifts_no_row_of_a_plate_without_letters(read, title):
+    good = "P2\n" + block(100)
+    found = read(title + block() + good, config=MATRIX)
+    assert set(columns(found, "plate")) == {("P2",)}
+    assert "a block of 9 rows without letters instead of 8" in rejects(found)[5]
 
 
 @pytest.mark.parametrize(
