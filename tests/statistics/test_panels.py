@@ -83,7 +83,7 @@ def test_a_false_claim_passes_with_probability_at_most_delta_and_a_true_one_most
         wrong = np.unpackbits(labels[:, 0] & labels[:, 1], axis=1)[:, :K]
         return wrong.sum(axis=1) / K
 
-    false, true = readouts(plan.allowed, 1), readouts(0.3 * plan.allowed, 2)
+    false, true = readouts(plan.allowed, 1), readouts(0.25 * plan.allowed, 2)
     error = 3 * np.sqrt(DELTA * (1 - DELTA) / RUNS)
     assert passes(plan, false, share, 3) <= DELTA + error
     assert passes(plan, true, share, 4) > 0.8

@@ -99,6 +99,17 @@ def test_many_columns_land_in_their_bytes_and_repeated_ids_on_their_rows(tmp_pat
     assert np.array_equal(unpack_labels(labels.labels, 37), matrix)
 
 
+def test_held_out_compounds_are_cut_as_the_target_set_was_in_every_group_of_columns(tmp_path, config, library):
+    path, n = tmp_path / "y.csv", 20
+    pa.csv.write_csv(pa.table({"name": IDS, **{f"y{j:02d}": [j, j + 1, j + 2, j + 3] for j in range(n)}}), path)
+    settings = LabelsConfig(columns=("y*",), source=str(path), transform="median")
+    rule = read_panel(settings, config, tmp_path, library).rule
+    assert rule.cuts == tuple(j + 1.5 for j in range(n))
+    pa.csv.write_csv(pa.table({"name": IDS, **{f"y{j:02d}": [j, j, j, j + 2] for j in range(n)}}), path)
+    labels = read_panel(settings, config, tmp_path, library, rule)
+    assert unpack_labels(labels.labels, n).tolist() == [[0] * n] * 3 + [[1] * n]
+
+
 @pytest.mark.parametrize(
     ("patterns", "columns", "message"),
     [
