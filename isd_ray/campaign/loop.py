@@ -490,6 +490,7 @@ class CampaignLoop:
         self._round.committee = self._committee()
         if self._round.frozen is None:
             self._freeze()
+        assert self._round.frozen is not None, "just frozen"
         certificate = make_certificate(
             self._config, self._goal, self._store.manifest, self._history, self._round.committee
         )
@@ -515,6 +516,7 @@ class CampaignLoop:
             {
                 "round": self._round.number,
                 "n_measured": self._sets.n_measured,
+                "frozen": str(self._round.frozen.relative_to(self._store.path)),
                 "predictions": self._round.details.get("predictions", {}),
             }
         )

@@ -158,6 +158,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "campaign_id": identity,
             "config": setup.config.model_dump(mode="json"),
             "library_hash": library.hash,
+            "in_laboratory": setup.labels is None,
             "n_target": library.n_rows,
             "library": _absolute(setup.spec.libraries["target"]),
             "classes": list(setup.rule.classes),

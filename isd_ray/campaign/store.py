@@ -241,7 +241,7 @@ class CampaignStore:
         if (reason := self.withdrawn()) is not None:
             self._log_once("withdraw", reason=reason)
         if self.is_delivered():
-            self._log_once("deliver", **read_json(self._delivered))
+            self._log_once("deliver", **self.delivered())
 
     def _log_release(self, released: Mapping[str, Any]) -> None:
         self._log_once("release", round=released["round"], batch_sha256=released["batch_sha256"])
@@ -287,7 +287,11 @@ class CampaignStore:
         """Note that the hybrid screen is complete."""
         sync_tree(self.hybrid_dir)
         put_if_absent(self._delivered, canonical_json(details))
-        self._log_once("deliver", **read_json(self._delivered))
+        self._log_once("deliver", **self.delivered())
+
+    def delivered(self) -> dict[str, Any]:
+        """What `mark_delivered` noted."""
+        return read_json(self._delivered)
 
     def is_delivered(self) -> bool:
         """Whether the hybrid screen is complete."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isd_ray.core.panels import unpack
@@ -34,17 +33,16 @@ _CELLS = 1 << 20
 """Lines held at a time."""
 
 
-def long_tables(hybrid: Path) -> Iterator[pa.Table]:
+def long_tables(files: Sequence[Path]) -> Iterator[pa.Table]:
     """The lines of a panel's hybrid screen, compound by compound in the order of rows, in tables of bounded size.
+
+    Compounds that could not be had have no lines.
 
     Raises
     ------
     InputFileError
-        If there is no hybrid screen, or not of a panel.
+        If it is no panel.
     """
-    files = sorted(hybrid.glob("part-*.parquet"))
-    if not files:
-        raise InputFileError("there is no hybrid screen here", str(hybrid), "let the campaign come to its end")
     for path in files:
         file = pq.ParquetFile(path)
         metadata = file.schema_arrow.metadata or {}
@@ -55,7 +53,8 @@ def long_tables(hybrid: Path) -> Iterator[pa.Table]:
         outputs, classes = (json.loads(metadata[name]) for name in (b"outputs", b"classes"))
         columns = ["row", "id", "source", "labels", "measured", "round", "certificate_id"]
         for batch in file.iter_batches(max(1, _CELLS // len(outputs)), columns=columns):
-            yield _long_table(pa.table(batch), outputs, classes)
+            lines = pa.table(batch)
+            yield _long_table(lines.filter(pc.is_valid(lines["labels"])), outputs, classes)
 
 
 def _long_table(lines: pa.Table, outputs: list[str], classes: list[str]) -> pa.Table:
@@ -73,24 +72,3 @@ def _long_table(lines: pa.Table, outputs: list[str], classes: list[str]) -> pa.T
         "label": pa.array(classes).take(label),
     }
     return pa.table([columns[name] for name in LONG_SCHEMA.names], schema=LONG_SCHEMA)
-
-
-def write_long(hybrid: Path, out: Path) -> int:
-    """Stream the long table to a Parquet file, or to CSV if `out` ends so; returns the number of lines.
-
-    Raises
-    ------
-    InputFileError
-        As `long_tables`.
-    """
-    tables = long_tables(hybrid)
-    first = next(tables)
-    temporary = out.with_name(f".{out.name}.partial")
-    n_lines = 0
-    new = pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter
-    with new(temporary, LONG_SCHEMA) as writer:
-        for table in chain((first,), tables):
-            writer.write_table(table)
-            n_lines += table.num_rows
-    temporary.replace(out)
-    return n_lines

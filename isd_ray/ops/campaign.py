@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -17,11 +18,13 @@ from isd_ray.campaign.intake import Intake
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
+from isd_ray.campaign.status import Status, history_of, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place, Refusal, place_readouts
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import to_toml
+from isd_ray.data.export import export_hybrid
 from isd_ray.data.labels import LabelRule
 from isd_ray.data.layout import sha256_file
 from isd_ray.data.library import Library
@@ -73,7 +76,7 @@ class Campaign:
     """
 
     def __init__(self, store: CampaignStore, watcher: Watcher | None = None) -> None:
-        self._store = store
+        self.store = store
         self._watcher = watcher or Watcher()
         self._laboratory = Laboratory(store)
 
@@ -110,26 +113,26 @@ class Campaign:
     @property
     def path(self) -> Path:
         """Its directory."""
-        return self._store.path
+        return self.store.path
 
     @cached_property
     def config(self) -> CampaignConfig:
         """Its configuration."""
-        return CampaignConfig.model_validate(self._store.manifest["config"])
+        return CampaignConfig.model_validate(self.store.manifest["config"])
 
     @cached_property
     def library(self) -> Library:
         """Its target library."""
-        return Library.open(self._store.manifest["library"])
+        return Library.open(self.store.manifest["library"])
 
     @property
     def has_ended(self) -> bool:
         """Whether the hybrid screen is delivered."""
-        return self._store.is_delivered()
+        return self.store.is_delivered()
 
     @cached_property
     def _rule(self) -> LabelRule:
-        return LabelRule(self.config.task, tuple(self._store.manifest["classes"]), self._store.manifest["cut"])
+        return LabelRule(self.config.task, tuple(self.store.manifest["classes"]), self.store.manifest["cut"])
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -161,7 +164,7 @@ class Campaign:
 
     def batch(self) -> Batch | None:
         """The batch that is out; None between batches."""
-        rounds = self._store.rounds()
+        rounds = self.store.rounds()
         if not rounds or rounds[-1].committed is not None:
             return None
         table, plates = rounds[-1].read_batch(), rounds[-1].read_plates()
@@ -191,7 +194,7 @@ class Campaign:
         if batch is None:
             raise StoreError("no batch is out", str(self.path), "ask for one")
         files = batch.write(folder)
-        self._store.append_event("dispatch", {"round": batch.round, "files": [file.name for file in files]})
+        self.store.append_event("dispatch", {"round": batch.round, "files": [file.name for file in files]})
         return files
 
     def run(self, measure: Callable[[Batch], Any]) -> Mapping[str, Any]:
@@ -207,7 +210,7 @@ class Campaign:
                     f"round {batch.round}",
                     "return a readout for each, or tell which failed (`Campaign.fail`), and run again",
                 )
-        return summary_of(self._store)
+        return summary_of(self.store)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
@@ -234,22 +237,22 @@ class Campaign:
             If nothing in it can be used, or the screen has ended.
         """
         self._refuse_after_end("readouts")
-        intake = Intake(self._store, self.library, self.config, self._rule)
+        intake = Intake(self.store, self.library, self.config, self._rule)
         with tempfile.TemporaryDirectory() as folder:
             file = _as_file(readouts, Path(folder), self.config)
             read = intake.read(file, plate)
             source = {"file": file.name, "file_sha256": sha256_file(file)}
-            source["readings_sha256"] = self._store.keep(read.readings)
+            source["readings_sha256"] = self.store.keep(read.readings)
         while True:
             ledger = self._laboratory.ledger()
             labelled, details = intake.label(read, ledger, file.name)
-            place = Place.of(self._store.rounds())
+            place = Place.of(self.store.rounds())
             placed = place_readouts(labelled.readouts, labelled.lines, labelled.ids, ledger, place, external=external)
             if placed.new.any():
                 told = labelled.readouts.filter(pa.array(placed.new))
                 details |= {**source, "round": place.open_round, "n": len(told), "external": external}
-                details["readouts_sha256"] = self._store.keep(told)
-                if not self._store.append_event("tell", details, after=ledger.n_events):
+                details["readouts_sha256"] = self.store.keep(told)
+                if not self.store.append_event("tell", details, after=ledger.n_events):
                     continue  # somebody else was faster: decide again by what is on record now
             lost = self._lost(labelled.lost, self._laboratory.ledger(), place)
             self._fail_rows(lost, place.open_round)
@@ -282,7 +285,7 @@ class Campaign:
             If an id is unknown or not in the batch, or no reason is given.
         """
         rows = self._rows_of(ids, reason)
-        place, ledger = Place.of(self._store.rounds()), self._laboratory.ledger()
+        place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
         outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
         self._refuse(outside, "are not in the batch that is out")
         known = ledger.failed.get(place.open_round or 0, {})
@@ -303,7 +306,7 @@ class Campaign:
             If an id is unknown, or no reason is given.
         """
         rows = self._rows_of(ids, reason)
-        ledger, place = self._laboratory.ledger(), Place.of(self._store.rounds())
+        ledger, place = self._laboratory.ledger(), Place.of(self.store.rounds())
         new = [row for row in rows.tolist() if row not in ledger.excluded and row not in ledger.told]
         if new:
             self._note("exclude", new, reason)
@@ -334,12 +337,12 @@ class Campaign:
         LabelError
             If no reason is given.
         """
-        missing, place = self._missing(), Place.of(self._store.rounds())
+        missing, place = self._missing(), Place.of(self.store.rounds())
         if place.open_round is None:
             raise StoreError("no batch is out", str(self.path), "there is nothing to close")
         _need(reason)
         if missing:
-            self._store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": len(missing)})
+            self.store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": len(missing)})
         return len(missing)
 
     def amend(self, file: str | Path, reason: str) -> int:
@@ -347,8 +350,8 @@ class Campaign:
         return amend_from_file(self.path, Path(file), reason).n_changed
 
     def _note(self, kind: str, rows: Sequence[int], reason: str, **details: Any) -> None:
-        sha256 = self._store.keep(pa.table({"row": pa.array(sorted(rows), pa.int64())}))
-        self._store.append_event(kind, {"readouts_sha256": sha256, "n": len(rows), "reason": reason, **details})
+        sha256 = self.store.keep(pa.table({"row": pa.array(sorted(rows), pa.int64())}))
+        self.store.append_event(kind, {"readouts_sha256": sha256, "n": len(rows), "reason": reason, **details})
 
     def _fail_rows(self, lost: Mapping[int, str], open_round: int | None) -> None:
         for reason in sorted(set(lost.values())):
@@ -378,22 +381,47 @@ class Campaign:
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
+    def status(self) -> Status:
+        """Where the campaign stands, and what to do now."""
+        return status_of(self.store)
+
+    def history(self, compound: str) -> list[dict[str, Any]]:
+        """All that happened to a compound, oldest first."""
+        return history_of(self.store, self.library, compound)
+
+    def export(self, file: str | Path, *, long: bool = False) -> int:
+        """Write the hybrid screen to a Parquet, CSV or SDF file; returns the number of lines (`export_hybrid`)."""
+        return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
+
+    def report(self, file: str | Path) -> None:
+        """Write the report of a screen that has ended to an HTML file.
+
+        Raises
+        ------
+        StoreError
+            If it has not ended.
+        """
+        if not self.has_ended:
+            raise StoreError("the screen has not ended", str(self.path), "see `status`; ask until no batch is left")
+        self._conclude()
+        shutil.copyfile(self.path / "report.html", file)
+
     def _missing(self) -> list[int]:
         """Rows of the open round without a readout that did not fail; none in a closed round."""
-        place, ledger = Place.of(self._store.rounds()), self._laboratory.ledger()
+        place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
         if place.open_round is None or place.open_round in ledger.closed:
             return []
         failed = ledger.failed.get(place.open_round, {})
         return [row for row in place.open_rows.tolist() if row not in ledger.told and row not in failed]
 
     def _setup(self) -> CampaignSetup:
-        manifest = self._store.manifest
+        manifest = self.store.manifest
         spec = WorkerSpec(self.config, {"target": manifest["library"]}, self._rule.classes)
         return CampaignSetup(self.config, self.path, spec, self._rule, self.library.n_rows, None, None)
 
     def _conclude(self) -> None:
         if not (self.path / "summary.json").is_file():
-            write_results(self.path, summary_of(self._store), self._store)
+            write_results(self.path, summary_of(self.store), self.store)
 
 
 def _need(reason: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from isd_ray.core.goals import PANEL_ACCURACY, QUANTITY_NAMES
 from isd_ray.report.tables import two_columns
+
+if TYPE_CHECKING:
+    from isd_ray.campaign.status import Status
 
 
 def accuracy_name(task: str) -> str:
@@ -81,3 +84,23 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """The summary as a table for the terminal."""
     return two_columns(f"Hybrid screen {summary['name']}", summary_lines(summary))
+
+
+def status_lines(status: Status) -> list[tuple[str, str]]:
+    """The status of a campaign as (what, answer) pairs."""
+    counts = [f"{n:,} {name}" for name, n in status.counts.items() if n]
+    lines = [
+        ("To do", status.next),
+        ("Round", "none yet" if status.round is None else str(status.round)),
+        ("Compounds", f"{status.n_library:,}: {', '.join(counts)}"),
+        ("Goal", f"{status.goal} (rule {status.rule})"),
+    ]
+    if status.decision is not None:
+        lines.append(("Last decision", status.decision))
+    if status.interval is not None:
+        low, high = status.interval
+        lines.append(("By its random compounds alone", f"between {low:.4g} and {high:.4g}; no stop rests on it"))
+    if status.certificate is not None:
+        standing = f"WITHDRAWN: {status.withdrawn}" if status.withdrawn else status.certificate
+        lines.append(("Certificate", standing))
+    return lines

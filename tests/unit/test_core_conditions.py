@@ -175,9 +175,9 @@ def test_a_random_baseline_compares_accuracies_only(make_config):
 
 
 def test_what_is_shown_as_the_goal_is_what_is_claimed(make_config, regression):
-    from isd_ray.cli import _goal
+    from isd_ray.cli.common import goal_of
 
     mean_error = {"rule": "certify", "quantity": "mae", "max_loss": 4.0, "loss_clip": 20.0}
-    assert _goal(make_config(**{**regression, "stopping": mean_error})) == 4.0
-    assert _goal(make_config(stopping={"rule": "certify", "quantity": "recall", "gamma": 0.8})) == 0.8
-    assert _goal(make_config(stopping={"rule": "none"})) is None
+    assert goal_of(make_config(**{**regression, "stopping": mean_error})) == 4.0
+    assert goal_of(make_config(stopping={"rule": "certify", "quantity": "recall", "gamma": 0.8})) == 0.8
+    assert goal_of(make_config(stopping={"rule": "none"})) is None

@@ -68,6 +68,7 @@ class Status:
     decision: str | None
 
 
+_SHOWN = ["role", "prediction", "uncertainty", "plate", "well"]
 STATUSES = ("INFERENCE", "STAGED", "RUNNING", "FAILED", "OBSERVED", "EXTERNAL", "EXCLUDED", "ABANDONED")
 
 
@@ -96,7 +97,7 @@ def status_of(store: CampaignStore) -> Status:
         state=state,
         next={
             "ended": "nothing: the hybrid screen is delivered",
-            "waiting": f"tell {n_missing:,} readouts of round {place.open_round}, or say which failed, or close the round",
+            "waiting": f"tell {n_missing:,} readouts of round {place.open_round}; or say what failed, or close it",
             "ready": "ask for the next batch",
             "new": "ask for the first batch",
         }[state],
@@ -140,13 +141,12 @@ def history_of(store: CampaignStore, library: Library, compound: str) -> list[di
         base = {name: event.get(name) for name in ("sequence", "time", "who", "kind", "round", "reason")}
         if event["kind"] == "release":
             batch = rounds[event["round"]].read_batch()
-            for line in batch.filter(pc.equal(batch["row"], row)).to_pylist():
-                shown = ("role", "prediction", "uncertainty", "plate", "well")
-                found.append({**base, **{name: line[name] for name in shown}})
+            lines = batch.filter(pc.equal(batch["row"], row)).select(_SHOWN).to_pylist()
+            found.extend({**base, **line} for line in lines)
         elif "readouts_sha256" in event and event["kind"] != "decision":
             table = store.read_readouts(event["readouts_sha256"])
-            for line in table.filter(pc.equal(table["row"], row)).to_pylist():
-                found.append({**base, **{name: value for name, value in line.items() if name != "row"}})
+            lines = table.filter(pc.equal(table["row"], row)).drop(["row"]).to_pylist()
+            found.extend({**base, **line} for line in lines)
         elif event["kind"] == "decision" and event["readouts_sha256"] is not None:
             rows = rounds[event["round"]].read_batch()["row"].to_numpy()
             if np.isin(row, rows):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isd_ray.cli_common import AsJson, ConfigFile, Set, live_console, out_console, print_json, watched
+from isd_ray.cli.common import AsJson, ConfigFile, Set, live_console, out_console, print_json, watched
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
@@ -80,7 +80,9 @@ def tell(
         counts = f"{result.n_new:,} new, {result.n_unchanged:,} known, {result.n_lost:,} wells without a readout"
         out_console.print(f"{file}: {counts}, {len(result.refused):,} lines refused", highlight=False, soft_wrap=True)
         for refusal in result.refused[:_SHOWN]:
-            live_console.print(f"  line {refusal.line}: {refusal.reason}", markup=False, highlight=False, soft_wrap=True)
+            live_console.print(
+                f"  line {refusal.line}: {refusal.reason}", markup=False, highlight=False, soft_wrap=True
+            )
         if len(result.refused) > _SHOWN:
             live_console.print(f"  … and {len(result.refused) - _SHOWN:,} more (--json tells all)", highlight=False)
     n_missing = result.n_missing
@@ -100,6 +102,20 @@ def fail(
     out_console.print(f"{n_new:,} compounds failed", highlight=False)
 
 
+def amend(
+    path: Annotated[Path, typer.Argument(help="Folder of the campaign.")],
+    file: Annotated[Path, typer.Argument(help="File with the corrected readouts; columns as in the configuration.")],
+    reason: Annotated[str, typer.Option(help="What was wrong: kept on record.")],
+) -> None:
+    """Correct readouts; a certificate that rests on them is withdrawn."""
+    from isd_ray.ops.amend import amend_from_file
+
+    amended = amend_from_file(path, file, reason)
+    out_console.print(f"{amended.n_changed:,} readouts changed", highlight=False)
+    if amended.withdrawn:
+        live_console.print("[bold red]the certificate of this campaign is WITHDRAWN[/bold red]", highlight=False)
+
+
 def exclude(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "") -> None:
     """Take compounds that cannot be had out of the target set."""
     out_console.print(f"{_open(path).exclude(_ids(ids, file), reason):,} compounds excluded", highlight=False)
@@ -117,8 +133,8 @@ def close(path: Folder, reason: Reason = "") -> None:
 
 def status(path: Folder, as_json: AsJson = False) -> None:
     """Say where a campaign stands and what to do now."""
+    from isd_ray.campaign.status import status_of
     from isd_ray.campaign.store import CampaignStore
-    from isd_ray.ops.status import status_of
     from isd_ray.report.tables import two_columns
     from isd_ray.report.words import status_lines
 
@@ -133,7 +149,10 @@ def history(
     path: Folder, compound: Annotated[str, typer.Argument(help="Id of a compound.")], as_json: AsJson = False
 ) -> None:
     """Say all that happened to a compound."""
-    found = _open(path).history(compound)
+    from isd_ray.campaign.status import history_of
+
+    campaign = _open(path)
+    found = history_of(campaign.store, campaign.library, compound)
     if as_json:
         print_json({"id": compound, "events": found})
         return
@@ -145,15 +164,21 @@ def history(
 def export(
     path: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .csv or .sdf.")],
+    long: Annotated[bool, typer.Option("--long", help="Of a panel: a line for each compound and output.")] = False,
 ) -> None:
     """Write the hybrid screen to one file."""
-    n_lines = _open(path).export(out)
-    out_console.print(f"wrote {n_lines:,} compounds to {out}", highlight=False, soft_wrap=True)
+    from isd_ray.data.export import export_hybrid
+
+    n_lines = export_hybrid(path / "hybrid", out, long=long)
+    out_console.print(f"wrote {n_lines:,} lines to {out}", highlight=False, soft_wrap=True)
 
 
 def verify(path: Folder, as_json: AsJson = False) -> None:
     """Read a campaign again: chain of events, hashes of all files, every compound accounted for."""
-    found = _open(path).verify()
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.ops.verify import verify as check
+
+    found = check(CampaignStore.open(path))
     if as_json:
         print_json(asdict(found))
     else:
@@ -203,4 +228,4 @@ def _end(campaign: Campaign, as_json: bool) -> None:
     out_console.print(summary_table(summary))
 
 
-COMMANDS = (create, ask, tell, fail, exclude, include, close, status, history, export, verify, resume)
+COMMANDS = (create, ask, tell, fail, amend, exclude, include, close, status, history, export, verify, resume)

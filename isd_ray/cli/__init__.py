@@ -1,0 +1,39 @@
+"""The `isd` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from isd_ray.cli import campaign, certificate, library, screens
+from isd_ray.cli.common import live_console
+from isd_ray.errors import IsdError
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended."""
+
+app = typer.Typer(
+    help="Hybrid screens by inference set design: measure the hardest compounds, predict the rest.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(library.app, name="library")
+app.add_typer(certificate.app, name="certificate")
+for command in (*screens.COMMANDS, *campaign.COMMANDS):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; every deliberate error is one message and exit code 1."""
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            live_console.print("stopped; the same command continues where it was", highlight=False)
+        raise
+    except IsdError as error:
+        live_console.print(f"[bold red]{type(error).__name__}[/bold red]", highlight=False)
+        live_console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)

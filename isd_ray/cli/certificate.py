@@ -1,0 +1,35 @@
+"""Commands of certificates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isd_ray.cli.common import AsJson, out_console, print_json
+
+app = typer.Typer(help="Read certificates.", no_args_is_help=True)
+
+
+@app.command("show")
+def certificate_show(
+    path: Annotated[Path, typer.Argument(help="Folder of the campaign.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a campaign's certificate guarantees, by what proof and under which assumptions."""
+    from isd_ray.campaign.certificate import certificate_lines
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.errors import StoreError
+
+    store = CampaignStore.open(path)
+    certificate = store.certificate()
+    if certificate is None:
+        raise StoreError("NOT CERTIFIED: this campaign has no certificate", str(path), "see its summary.json")
+    if (why := store.withdrawn()) is not None:
+        raise StoreError(f"certificate {certificate['certificate_id']} is WITHDRAWN: {why}", str(path), "screen again")
+    if as_json:
+        print_json(certificate)
+        return
+    for line in certificate_lines(certificate):
+        out_console.print(line, highlight=False)

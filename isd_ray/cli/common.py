@@ -1,0 +1,45 @@
+"""What the commands share: consoles, options, output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from isd_ray.campaign.watcher import Watcher
+    from isd_ray.config import CampaignConfig
+
+out_console = Console()
+live_console = Console(stderr=True)
+
+T = TypeVar("T")
+ConfigFile = Annotated[Path, typer.Argument(help="TOML file of the campaign; `isd init` writes a template.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; new or to be continued.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a key, as model.members=5.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print a value for programs."""
+    print(json.dumps(value, indent=1))
+
+
+def watched(work: Callable[[Watcher], T], name: str, gamma: float | None = None) -> T:
+    """Do `work` with progress shown on standard error."""
+    from isd_ray.report.progress import LiveProgress
+
+    with LiveProgress(live_console, gamma) as live:
+        live.message(f"{name}: preparing")
+        return work(live)
+
+
+def goal_of(campaign: CampaignConfig) -> float | None:
+    """The level that progress is shown against; None without a stopping rule."""
+    return None if campaign.stopping.rule == "none" else campaign.stopping.level

@@ -1,0 +1,92 @@
+"""Commands of target libraries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isd_ray.cli.common import AsJson, out_console, print_json, watched
+
+if TYPE_CHECKING:
+    from isd_ray.data.library import Library
+
+app = typer.Typer(help="Build, inspect and split target libraries.", no_args_is_help=True)
+
+
+@app.command("build")
+def library_build(
+    source: Annotated[
+        list[str],
+        typer.Argument(help="CSV, TSV, SMI, SDF (also .gz) or Parquet: files, wildcards in quotes, s3://… and alike."),
+    ],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder of the library; or a URI, as s3://bucket/name.")],
+    features: Annotated[str, typer.Option(help="Preset: ecfp4, light, standard, rich.")] = "standard",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help=r"Override a key of \[library], as id_column=name."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster that does the chemistry; default: the cores of this machine.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build a target library: standardise, deduplicate, fingerprint. The same command continues one cut off."""
+    from isd_ray.config import ComputeConfig, LibraryConfig
+    from isd_ray.config_file import parse_section
+    from isd_ray.ops.build import build
+
+    settings = parse_section(LibraryConfig, {"source": source, "features": features}, overrides or ())
+    compute = ComputeConfig(address=address)
+    _print_library(watched(lambda watcher: build(settings, compute, out, watcher.building), "library"), as_json)
+
+
+@app.command("info")
+def library_info(
+    path: Annotated[str, typer.Argument(help="Folder or URI of the library.")],
+    verify: Annotated[bool, typer.Option(help="Read every byte again and compare hashes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a library holds."""
+    from isd_ray.data.library import Library
+
+    library = Library.open(path)
+    if verify:
+        library.verify()
+    _print_library(library, as_json)
+
+
+@app.command("split")
+def library_split(
+    path: Annotated[str, typer.Argument(help="Folder or URI of the library.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for target/, validation/ and test/.")],
+    fractions: Annotated[str, typer.Option(help="Target, validation and test shares.")] = "0.80,0.05,0.15",
+    seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,
+    column: Annotated[str | None, typer.Option(help="Split by this kept column instead.")] = None,
+    values: Annotated[str, typer.Option(help="With --column: its values for target, validation, test.")] = "0,1,2",
+) -> None:
+    """Divide a library into target set, validation set and test set."""
+    from isd_ray.config import SplitConfig
+    from isd_ray.config_file import parse_section, toml_value
+    from isd_ray.data.library import Library
+    from isd_ray.data.split import split_library
+
+    parts = zip(("target", "validation", "test"), map(toml_value, values.split(",")), strict=False)
+    by_column = {"column": column, **dict(parts)} if column else {}
+    config = parse_section(SplitConfig, {"fractions": toml_value(f"[{fractions}]"), "seed": seed, **by_column})
+    for name, part in split_library(Library.open(path), config, out).items():
+        out_console.print(f"{name}: {part.n_rows:,} rows in {part.path}", highlight=False)
+
+
+def _print_library(library: Library, as_json: bool) -> None:
+    from isd_ray.report.tables import two_columns
+
+    info = asdict(library.info())
+    if as_json:
+        print_json(info)
+        return
+    lines = [(key, json.dumps(value) if isinstance(value, (dict, list)) else str(value)) for key, value in info.items()]
+    out_console.print(two_columns(f"Library {info['path']}", lines))

@@ -1,0 +1,137 @@
+"""Commands that plan and run simulated screens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from isd_ray.cli.common import AsJson, ConfigFile, Out, Set, goal_of, out_console, print_json, watched
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="File to write.")] = Path("campaign.toml"),
+) -> None:
+    """Write a commented campaign file with every key and its default."""
+    from isd_ray.config_file import template
+    from isd_ray.errors import StoreError
+
+    try:
+        with file.open("x", encoding="utf-8") as sink:
+            sink.write(template())
+    except FileExistsError as error:
+        raise StoreError("the file exists already", str(file), "choose another name, or remove it") from error
+    out_console.print(f"wrote {file}; now name your compounds and labels in it", highlight=False)
+
+
+def simulate(config: ConfigFile, out: Out, overrides: Set = None, as_json: AsJson = False) -> None:
+    """Run a whole screen against known labels, and check the answer."""
+    from isd_ray.config import CampaignConfig
+    from isd_ray.ops.simulate import simulate as run_simulation
+    from isd_ray.report.words import summary_table
+
+    campaign = CampaignConfig.from_toml(config, overrides or ())
+    result = watched(lambda watcher: run_simulation(campaign, out, watcher), campaign.name, goal_of(campaign))
+    if as_json:
+        print_json(dict(result.summary))
+        return
+    out_console.print(summary_table(result.summary))
+    files = ("summary.json", "rounds.parquet", "hybrid/", "report.html", "rounds/")
+    out_console.print(f"Files in {result.path}: {', '.join(files)}", highlight=False, soft_wrap=True)
+
+
+def compare(
+    config: ConfigFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the results; default runs/<config>-compare.")
+    ] = None,
+    agents: Annotated[str, typer.Option(help="Which agents, separated by commas.")] = "active,random,in-order",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each agent.")] = 1,
+    order_column: Annotated[
+        str | None, typer.Option(help="Library column of the in-order agent; default file order.")
+    ] = None,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the same screen by several agents and seeds, side by side."""
+    from isd_ray.config import CampaignConfig
+    from isd_ray.ops.compare import compare as run_comparison
+
+    campaign = CampaignConfig.from_toml(config, overrides or ())
+    folder = out or Path("runs") / f"{config.stem}-compare"
+    names = [name.strip() for name in agents.split(",")]
+    result = watched(
+        lambda watcher: run_comparison(campaign, folder, names, seeds, order_column, watcher),
+        campaign.name,
+        goal_of(campaign),
+    )
+    if as_json:
+        print_json(dict(result.summary))
+        return
+    out_console.print(_comparison_table(result.summary["agents"]))
+    out_console.print(
+        f"Files in {result.path}: comparison.parquet, comparison.png, summary.json", highlight=False, soft_wrap=True
+    )
+
+
+def _comparison_table(agents: dict[str, Any]) -> Table:
+    goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]})
+    table = Table(
+        title="Means over the seeds",
+        caption="≥ x: share acquired when the accuracy of the whole screen reaches x",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("agent", "acquired", "accuracy", "test", *(f"≥ {goal}" for goal in goals)):
+        table.add_column(heading, justify="left" if heading == "agent" else "right")
+
+    def cell(value: float | None) -> str:
+        return "–" if value is None else f"{value:.1%}"
+
+    for agent, numbers in agents.items():
+        reached = [cell(numbers["fraction_to_reach"].get(goal)) for goal in goals]
+        first = (numbers["fraction_acquired"], numbers.get("system_accuracy"), numbers.get("test_accuracy"))
+        table.add_row(agent, *map(cell, first), *reached)
+    return table
+
+
+def plan(
+    config: ConfigFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run, where its library may lie.")] = Path(),
+    rows: Annotated[
+        float | None, typer.Option(min=1, help="Size of the target set, as 1e9; default: of the library or source.")
+    ] = None,
+    stop_at: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share acquired at the stop, assumed.")] = 0.3,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that fit and score.")] = 0,
+    gpu_speedup: Annotated[float, typer.Option(min=1.0, help="Cores that one GPU is assumed to be worth.")] = 50.0,
+    price_hour: Annotated[
+        float | None, typer.Option(min=0.0, help="Price of an hour of a GPU, else of a core.")
+    ] = None,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell time, memory and money of a screen beforehand, by a short calibration on this machine."""
+    from isd_ray.config import CampaignConfig
+    from isd_ray.ops.plan import plan_campaign
+    from isd_ray.report.plan import plan_table
+
+    campaign = CampaignConfig.from_toml(config, overrides or ())
+    made = plan_campaign(
+        campaign,
+        out=out,
+        n_rows=None if rows is None else int(rows),
+        stop_share=stop_at,
+        gpus=gpus,
+        gpu_speedup=gpu_speedup,
+        price_hour=price_hour,
+    )
+    if as_json:
+        print_json(asdict(made))
+        return
+    out_console.print(plan_table(made, campaign.name))
+
+
+COMMANDS = (init, simulate, compare, plan)

@@ -1,0 +1,70 @@
+"""The hybrid screen as one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from isd_ray.chem.sdf import write_sdf
+from isd_ray.data.long import long_tables
+from isd_ray.errors import InputFileError
+
+SUFFIXES = (".parquet", ".csv", ".sdf")
+_LINES = 1 << 16
+"""Lines held at a time."""
+
+
+def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> int:
+    """Stream a hybrid screen to one file, by its ending Parquet, CSV or SDF; returns the number of lines.
+
+    Parameters
+    ----------
+    long:
+        Of a panel: a line for each compound and output.
+
+    Raises
+    ------
+    InputFileError
+        If there is no hybrid screen, or it does not fit the kind of file.
+    """
+    if out.suffix not in SUFFIXES:
+        raise InputFileError(
+            f"{out.suffix!r} is no kind of file to export to", str(out), f"choose one of {', '.join(SUFFIXES)}"
+        )
+    files = sorted(hybrid.glob("part-*.parquet"))
+    if not files:
+        raise InputFileError("there is no hybrid screen here", str(hybrid), "let the campaign come to its end")
+    schema = pq.read_schema(files[0])
+    if "labels" in schema.names and not long and out.suffix != ".parquet":
+        raise InputFileError(
+            "a panel has packed labels, which only Parquet holds", str(out), "use --long, or the ending .parquet"
+        )
+    tables = long_tables(files) if long else _tables(files)
+    temporary = out.with_name(f".{out.name}.partial")
+    if out.suffix == ".sdf":
+        n_lines = write_sdf(temporary, (line for table in tables for line in table.to_pylist()))
+    else:
+        n_lines = _write(tables, temporary, pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter)
+    temporary.replace(out)
+    return n_lines
+
+
+def _tables(files: Iterable[Path]) -> Iterator[pa.Table]:
+    for path in files:
+        for batch in pq.ParquetFile(path).iter_batches(_LINES):
+            yield pa.table(batch)
+
+
+def _write(tables: Iterator[pa.Table], path: Path, kind: type[pq.ParquetWriter] | type[pa.csv.CSVWriter]) -> int:
+    first = next(tables)
+    with kind(path, first.schema) as writer:
+        writer.write_table(first)
+        n_lines = int(first.num_rows)
+        for table in tables:
+            writer.write_table(table)
+            n_lines += table.num_rows
+    return n_lines

@@ -1,0 +1,120 @@
+"""Reading a campaign again: whether it is what was written, and every compound is accounted for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from isd_ray.campaign.files import canonical_json, check_hash
+from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.data.library import Library
+from isd_ray.errors import IsdError
+from isd_ray.models.committee import committee_hash, load_member
+from isd_ray.ops.reconcile import hybrid_problems
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a second reading found.
+
+    Attributes
+    ----------
+    problems:
+        In words, each with the file it is about; empty for a sound campaign.
+    n_events, n_files, n_rows:
+        Events, files and compounds that were read.
+    """
+
+    problems: tuple[str, ...]
+    n_events: int
+    n_files: int
+    n_rows: int
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+class _Findings:
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.n_files = 0
+
+    def check(self, work: Callable[[], Any]) -> Any:
+        """Do a check; what it raises is a finding. None if it raised."""
+        self.n_files += 1
+        try:
+            return work()
+        except (IsdError, OSError, pa.ArrowException, KeyError, ValueError, IndexError) as error:
+            self.problems.append(str(error).splitlines()[0])
+            return None
+
+    def say(self, path: Path, problem: str) -> None:
+        self.problems.append(f"{path}: {problem}")
+
+
+def verify(store: CampaignStore) -> Verified:
+    """Read everything again that decisions rest on, whatever is broken already.
+
+    The chain of events; that each decision is in it and each event's file there; hashes of batches, features, plate
+    maps, frozen predictions, models, readouts, certificate and library; that the sets partition the library; and that
+    the hybrid screen says what was measured and, of all other compounds, what was frozen before.
+    """
+    findings = _Findings()
+    events = findings.check(store.events) or []
+    library = findings.check(lambda: Library.open(store.manifest["library"]))
+    if library is not None:
+        findings.check(library.verify)
+        if library.hash != store.manifest["library_hash"]:
+            findings.say(library.path, f"is another library than {store.manifest['library_hash'][:12]}")
+    rounds = findings.check(store.rounds) or []
+    for event in events:
+        for name in ("readouts_sha256", "readings_sha256", "quality_sha256"):
+            if event.get(name) is not None:
+                findings.check(lambda sha256=event[name]: store.read_readouts(sha256))  # type: ignore[misc]
+    for files in rounds:
+        _verify_round(findings, store, files)
+    for kind, number in (*(("release", files.round) for files in rounds), *_decided(rounds)):
+        if not any(event["kind"] == kind and event["round"] == number for event in events):
+            findings.say(store.path / "events", f"no event tells of the {kind} of round {number}; `isd resume` adds it")
+    certificate = findings.check(store.certificate)
+    if certificate is not None:
+        content = {name: value for name, value in certificate.items() if name != "certificate_id"}
+        if hashlib.sha256(canonical_json(content)).hexdigest()[:16] != certificate["certificate_id"]:
+            findings.say(store.path / "certificate.json", "was altered: its id is not the hash of its content")
+    if library is not None and store.is_delivered():
+        for problem in findings.check(lambda: list(hybrid_problems(store, library, rounds))) or ():
+            findings.say(store.hybrid_dir, problem)
+    n_rows = 0 if library is None else library.n_rows
+    return Verified(tuple(findings.problems), len(events), findings.n_files, n_rows)
+
+
+def _decided(rounds: list[RoundFiles]) -> Iterator[tuple[str, int]]:
+    for files in rounds:
+        if files.committed is not None:
+            yield "decision", files.round
+
+
+def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) -> None:
+    attempt, released = files.attempt, files.released
+    batch = findings.check(files.read_batch)
+    findings.check(files.read_plates)
+    findings.check(lambda: check_hash(attempt.features_file, released["features_sha256"]))
+    for name, sha256 in (released.get("predictions") or {}).items():
+        findings.check(lambda name=name, sha256=sha256: check_hash(attempt.predictions_dir / name, sha256))  # type: ignore[misc]
+    members = sorted(attempt.committee_dir.glob("*.safetensors"))
+    if members:
+        found = findings.check(lambda: committee_hash([load_member(file) for file in members]))
+        if found is not None and found != released["committee_hash"]:
+            findings.say(attempt.committee_dir, "these are not the models that were released")
+    if files.committed is None or batch is None:
+        return
+    readouts = findings.check(lambda: store.read_readouts(files.committed["readouts_sha256"]))  # type: ignore[index]
+    if readouts is not None and not readouts["row"].equals(batch["row"]):
+        findings.say(attempt.batch_file, f"round {files.round} has readouts of other compounds than were asked for")
