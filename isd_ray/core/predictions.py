@@ -25,7 +25,9 @@ def doubt(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
 
     The sum keeps full relative precision where 1 - max would round every confident row to the same few values.
     """
-    if probabilities.shape[-1] == 2:  # the usual case, and every output of a panel: the same bits in a tenth of the time
+    if (
+        probabilities.shape[-1] == 2
+    ):  # the usual case, and every output of a panel: the same bits in a tenth of the time
         return np.minimum(probabilities[..., 0], probabilities[..., 1]).astype(np.float64)
     best = probabilities.argmax(axis=-1)
     others = np.array(probabilities, dtype=np.float64)

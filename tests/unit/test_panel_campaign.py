@@ -21,9 +21,10 @@ from isd_ray.core.betting import betting_test
 from isd_ray.core.bounds import kl_lower_bound
 from isd_ray.core.goals import PANEL_ACCURACY
 from isd_ray.data.predictions import part_name
-from isd_ray.errors import InputFileError, LabelError
+from isd_ray.errors import InputFileError, LabelError, ResourceError
 from isd_ray.models import fit
 from isd_ray.ops.amend import amend_from_file
+from isd_ray.ops.compare import compare
 from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
@@ -271,6 +272,25 @@ def test_held_out_compounds_are_a_panel_too(make_config, settings, compounds, pa
     assert 0.6 < last["test_accuracy"] < 1
     assert run.summary["n_target"] == 630
     assert (tmp_path / "run" / "hybrid" / part_name(0)).is_file()
+
+
+def test_agents_are_compared_on_a_panel_and_random_selection_needs_more(make_config, settings, tmp_path):
+    stopping = {"rule": "certify", "gamma": 0.85}
+    config = make_config(**{**settings, "stopping": stopping}, simulation={"random_baseline": True})
+    run = simulate(config, tmp_path / "run")
+    assert 0 < run.summary["random_baseline"]["fraction_at_equal_accuracy"] <= 1
+    made = compare(config, tmp_path / "compare", ("active", "random"))
+    assert (tmp_path / "compare" / "comparison.png").stat().st_size > 10_000
+    assert set(made.summary["agents"]) == {"active", "random"}
+    assert made.summary["agents"]["active"]["system_accuracy"] > 0.85
+
+
+def test_a_panel_too_large_for_memory_is_refused(make_config, settings, tmp_path, monkeypatch):
+    config = make_config(**settings, compute={"memory": "500 MiB"})
+    prepare(config, tmp_path, Watcher())
+    monkeypatch.setattr("isd_ray.ops.prepare.CELL_BYTES", 20_000)
+    with pytest.raises(ResourceError, match=r"0\.6 GiB of memory"):
+        prepare(config, tmp_path, Watcher())
 
 
 def test_a_panel_can_be_planned(make_config, settings, tmp_path):
