@@ -15,16 +15,14 @@ from isd_ray.core.features import Dense, Features, OnBits
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
 from isd_ray.core.panels import pack_labels
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
-from isd_ray.data.label_table import label_sources
 from isd_ray.data.library import Library
-from isd_ray.data.panel_labels import panel_columns
 from isd_ray.errors import ConfigError
 from isd_ray.messages import LabelArray
 from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import Architecture
-from isd_ray.ops.prepare import library_root
+from isd_ray.ops.prepare import library_root, n_panel_outputs
 
 _CALIBRATION_ROWS = 8192
 _CALIBRATION_EPOCHS = 2
@@ -191,8 +189,7 @@ def _typical_labels(config: CampaignConfig, n_rows: int) -> tuple[LabelArray, in
     if config.task == "regression":
         return generator.random(n_rows), 1
     if config.task == "panel":
-        sources = label_sources(config.labels, config.library, Path.cwd())
-        n_outputs = len(panel_columns(config.labels, config.library, sources))
+        n_outputs = n_panel_outputs(config)
         return pack_labels(generator.integers(0, 2, (n_rows, n_outputs), np.int8)), n_outputs
     n_outputs = max(2, len(config.labels.classes))
     return generator.integers(0, n_outputs, n_rows), n_outputs

@@ -14,9 +14,10 @@ from isd_ray.core.conditions import affordable
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
+from isd_ray.data.label_table import label_sources
 from isd_ray.data.labels import LabelRule, Labels, LabelTable, as_readouts, labels_for, read_labels, rule_beforehand
 from isd_ray.data.library import Library
-from isd_ray.data.panel_labels import read_panel
+from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
 from isd_ray.messages import LabelArray, WorkerSpec
@@ -24,6 +25,8 @@ from isd_ray.ops.build import build
 
 ROW_BYTES = 32
 """Memory of one target row in driver and coordinator: labels, sets and masks."""
+CELL_BYTES = 1
+"""Memory of one cell of a panel: two bits each in driver, object store, coordinator and scorer."""
 ACTOR_BYTES = 400 << 20
 """Memory of one actor that has loaded torch."""
 FIT_COPIES = 3
@@ -74,6 +77,8 @@ def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[st
             raise ConfigError(
                 f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
             )
+    if config.task == "panel":
+        raise ConfigError("readouts of panels cannot be told yet", "task", "run a campaign for each output")
     rule = rule_beforehand(config.labels, config.task)
     _check_hit(config.stopping.positive, rule.classes)
     addresses = {name: library.address for name, library in libraries.items()}
@@ -208,6 +213,13 @@ class _LabelReader:
         return as_readouts(self.labels(libraries[name], file, target.rule).labels)
 
 
+def n_panel_outputs(config: CampaignConfig) -> int:
+    """Outputs of a panel; 0 for other tasks."""
+    if config.task != "panel":
+        return 0
+    return len(panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd())))
+
+
 def _check_memory(config: CampaignConfig, target: Library) -> None:
     """Refuse a run whose processes on this machine cannot fit; libraries are memory-mapped and do not count."""
     compute = config.compute
@@ -218,7 +230,8 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
-    need = n_actors * ACTOR_BYTES + store + ROW_BYTES * target.n_rows + FIT_COPIES * n_trainers * observed
+    rows = (ROW_BYTES + CELL_BYTES * n_panel_outputs(config)) * target.n_rows
+    need = n_actors * ACTOR_BYTES + store + rows + FIT_COPIES * n_trainers * observed
     limit = int(compute.memory) if compute.memory is not None else psutil.virtual_memory().available
     if need > limit:
         raise ResourceError(

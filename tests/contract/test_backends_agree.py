@@ -19,15 +19,14 @@ def batches(path) -> list:
     return [pq.read_table(file) for file in sorted(path.glob("rounds/*/attempt-*/batch.parquet"))]
 
 
-@pytest.mark.parametrize("screen", ["paper", "certified", "regression", "panel"])
+@pytest.mark.parametrize("screen", ["paper", "certified", "regression"])
 def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
-    screen, make_config, regression, panel, ray_cluster, tmp_path
+    screen, make_config, regression, ray_cluster, tmp_path
 ):
     changes = {
         "paper": {"acquisition": {"batch_size": 120, "random_share": 0.1}},
         "certified": {"stopping": {"rule": "certify", "gamma": 0.8}},
         "regression": regression,
-        "panel": panel,
     }[screen]
     local = simulate(make_config(**changes), tmp_path / "local")
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
@@ -37,9 +36,8 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
         assert other.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
         assert other.hybrid.equals(local.hybrid)
         assert other.summary["stopped_at_round"] == local.summary["stopped_at_round"]
-        is_certified = screen in ("certified", "panel")
-        assert (other.path / "certificate.json").is_file() == is_certified
-        if is_certified:
+        assert (other.path / "certificate.json").is_file() == (screen == "certified")
+        if screen == "certified":
             certificates = [(run.path / "certificate.json").read_bytes() for run in (local, other)]
             assert certificates[0] == certificates[1]
 
@@ -60,6 +58,18 @@ def test_looks_at_groups_and_reserves_are_the_same_on_ray(
     ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
     roles = {role for batch in batches(local.path) for role in batch["role"].to_pylist()}
     assert roles >= {"finish", *(("audit", "hit") if screen == "recall" else ("reserve",))}
+    assert all(a.equals(b) for a, b in zip(batches(local.path), batches(ray.path), strict=True))
+    assert ray.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
+    assert ray.hybrid.equals(local.hybrid)
+    certificates = [(run.path / "certificate.json").read_bytes() for run in (local, ray)]
+    assert certificates[0] == certificates[1]
+
+
+def test_a_panel_is_the_same_on_ray(make_config, panel, ray_cluster, tmp_path):
+    """Packed predictions, fractional losses and betting, by three scorers."""
+    local = simulate(make_config(**panel), tmp_path / "local")
+    ray = simulate(make_config(**panel, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
+    assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
     assert all(a.equals(b) for a, b in zip(batches(local.path), batches(ray.path), strict=True))
     assert ray.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
     assert ray.hybrid.equals(local.hybrid)
