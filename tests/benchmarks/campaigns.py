@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from isd_ray.actors.backend import RayBackend
 from isd_ray.campaign.loop import CampaignLoop
-from isd_ray.campaign.oracle import Readouts
+from isd_ray.campaign.oracle import LookupOracle
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.features import OnBits
+from isd_ray.data.labels import LabelRule, Labels
 from isd_ray.data.library import Library
-from isd_ray.messages import Rows, WorkerSpec
+from isd_ray.messages import WorkerSpec
 
 CLASSES = ("few", "many")
 
@@ -41,16 +42,6 @@ class TimedBackend:
         return timed
 
 
-class ArrayOracle:
-    """Readouts from an array of classes."""
-
-    def __init__(self, labels: NDArray[np.float64]) -> None:
-        self._labels = labels
-
-    def measure(self, rows: Rows) -> Readouts:
-        return Readouts(self._labels[rows], np.full(len(rows), np.nan))
-
-
 def many_bits(library: Library) -> NDArray[np.float64]:
     """A class that can be learnt from the features alone: whether a row has more set bits than the median row."""
     counts = []
@@ -69,7 +60,8 @@ def run_rounds(
     spec = WorkerSpec(config, {"target": str(library.path)}, CLASSES)
     backend = TimedBackend(RayBackend(spec, {}))
     store = CampaignStore.create(out, {"campaign_id": "benchmark", "library_hash": library.hash, "classes": CLASSES})
-    loop = CampaignLoop(config, store, library, ArrayOracle(labels), backend, CLASSES)
+    known = Labels(np.full(len(labels), np.nan), labels.astype(np.int64), LabelRule("classification", CLASSES, None), 0)
+    loop = CampaignLoop(config, store, library, LookupOracle(known), backend, CLASSES)
     rounds: list[dict[str, Any]] = []
     start = time.perf_counter()
     while len(rounds) < n_rounds:
