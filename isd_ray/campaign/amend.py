@@ -118,6 +118,8 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
     withdrawn = store.withdrawn() is not None
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
         amend_hybrid_part(file, amended, classes, withdrawn)
+    if store.is_delivered():
+        store.note_hybrid()
 
 
 def measured_readouts(store: CampaignStore) -> dict[int, tuple[float, float | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 from isd_ray.plates.collect import ReadoutFile
 from isd_ray.plates.hits import call_hits
-from isd_ray.plates.layout import SAMPLE
+from isd_ray.plates.layout import EMPTY, SAMPLE
 from isd_ray.plates.match import match_readings
 from isd_ray.plates.readers import read_readouts
 
+ESTIMATED = ("robust_z", "b_score")
+"""Methods of hit calling that freeze an estimate with the first readouts."""
 LARGEST_FORMAT: PlateFormat = 1536
 """Wells that a file may name where the campaign lays out no plates."""
 
@@ -80,9 +83,15 @@ class Intake:
                     name,
                     "give plate and well of each reading, controls included",
                 )
-            matched = match_readings(by_place, pa.concat_tables(released), name)
-            labelled, details = self._called(matched.readings, ledger)
-            return _with_refusals(labelled, [*refused, *_refusals(matched.rejects)]), details
+            plate_map = pa.concat_tables(released)
+            matched = match_readings(by_place, plate_map, name)
+            wells, incomplete = _whole_plates(matched.readings, plate_map)
+            refused += [*_refusals(matched.rejects), *incomplete]
+            if not len(wells):
+                raise LabelError(f"no plate is whole: {refused[-1].reason}", name, "tell every well of a plate at once")
+            self._need_first_round(wells, ledger, released[-1], name)
+            labelled, details = self._called(wells, ledger)
+            return _with_refusals(labelled, refused), details
         rows = self._library.rows_of(by_id["id"])
         for line, compound, plate in _lines(by_id.filter(pa.array(rows < 0)), "line", "id", "plate"):
             what = f"plate {plate!r} is none of this campaign" if compound is None else f"unknown id {compound!r}"
@@ -95,6 +104,18 @@ class Intake:
             found = pa.concat_tables([found, samples.select(found.column_names)])
         labelled = label_readings(found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
         return _with_refusals(labelled, refused), {}
+
+    def _need_first_round(self, wells: pa.Table, ledger: Ledger, plate_map: pa.Table, name: str) -> None:
+        """Estimates are made once, from the whole first round."""
+        hits = self._config.hits
+        if ledger.hits is not None or hits is None or hits.method not in ESTIMATED:
+            return
+        if missing := sorted(set(plate_map["plate"].to_pylist()) - set(wells["plate"].to_pylist())):
+            raise LabelError(
+                f"{hits.method} is estimated from the first round, and plates {', '.join(missing)} are not in the file",
+                name,
+                "tell all plates of the first round in one file",
+            )
 
     def _called(self, wells: pa.Table, ledger: Ledger) -> tuple[Labelled, dict[str, Any]]:
         """Labels by hit calling."""
@@ -117,6 +138,25 @@ class Intake:
         lines = np.array([first[row] for row in labels["row"].to_pylist()], np.int64)
         details = {"hits": calls.frozen, "quality_sha256": self._store.keep(calls.quality)}
         return Labelled(readouts, lines, tuple(labels["id"].to_pylist()), lost, ()), details
+
+
+def _whole_plates(wells: pa.Table, plate_map: pa.Table) -> tuple[pa.Table, list[Refusal]]:
+    """The readings of plates that are there whole, and why others are refused: their controls may be missing."""
+    expected = Counter(plate for plate, content in _lines(plate_map, "plate", "content") if content != EMPTY)
+    found: dict[str, set[str]] = defaultdict(set)
+    first: dict[str, int] = {}
+    for line, plate, well in _lines(wells, "line", "plate", "well"):
+        found[plate].add(well)
+        first.setdefault(plate, line)
+    refused = [
+        Refusal(
+            first[plate], f"{len(names)} of {expected[plate]} wells of plate {plate!r}; hits are called on whole plates"
+        )
+        for plate, names in found.items()
+        if len(names) < expected[plate]
+    ]
+    whole = [len(found[plate]) == expected[plate] for plate in wells["plate"].to_pylist()]
+    return wells.filter(pa.array(whole, pa.bool_())), refused
 
 
 def _lines(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:

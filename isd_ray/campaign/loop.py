@@ -42,7 +42,7 @@ from isd_ray.core.stopping import Audit, LookEvidence, settled
 from isd_ray.core.topk import uniform_sample
 from isd_ray.data.layout import sha256_file
 from isd_ray.data.library import Library
-from isd_ray.errors import CorruptFileError, LabelError
+from isd_ray.errors import CorruptFileError, LabelError, StoreError
 from isd_ray.messages import (
     ROLES,
     AuditDraw,
@@ -128,9 +128,22 @@ class CampaignLoop:
         return True
 
     def advance(self) -> Progress:
-        """Do one step and say where the campaign stands. Nothing happens once it is done."""
+        """Do one step and say where the campaign stands. Nothing happens once it is done.
+
+        Raises
+        ------
+        IsdError
+            If the step is impossible; the store is as it was, and a new loop may try again.
+        """
         if not self._state.is_terminal:
-            self._state = self._steps[self._state]()
+            try:
+                self._state = self._steps[self._state]()
+            except OSError as error:
+                raise StoreError(
+                    f"a file cannot be written or read: {error}",
+                    str(self._store.path),
+                    "make room or give access, and repeat the command: it continues where this one stopped",
+                ) from error
         last = self._history.records[-1] if self._history.records else {}
         warnings, self._warnings = tuple(self._warnings), []
         return Progress(

@@ -134,7 +134,9 @@ def wells_beforehand(stopping: StoppingConfig, n_target: int) -> int:
 
 def campaign_id(config: CampaignConfig, library_hash: str, labels_hash: str) -> str:
     """Name of a campaign: equal for equal science, whatever number of actors computes it and wherever it lies."""
-    science = config.model_dump(mode="json", include={"name", "task", "seed", "model", "acquisition", "stopping"})
+    science = config.model_dump(
+        mode="json", include={"name", "task", "seed", "model", "acquisition", "stopping", "hits"}
+    )
     science["validation"] = config.validation.model_dump(mode="json", exclude={"file"})
     numerics = config.compute.model_dump(mode="json", include={"device", "precision", "threads"})
     content = {"science": science, "numerics": numerics, "library": library_hash, "labels": labels_hash}

@@ -237,22 +237,27 @@ class CampaignStore:
             if files.committed is not None:
                 self._log_decision(files.committed)
         if (certificate := self.certificate()) is not None:
-            self._log_once("certificate", certificate_id=certificate["certificate_id"])
+            self._log_once("certificate", {"certificate_id": certificate["certificate_id"]})
         if (reason := self.withdrawn()) is not None:
-            self._log_once("withdraw", reason=reason)
+            self._log_once("withdraw", {}, reason=reason)
         if self.is_delivered():
-            self._log_once("deliver", **self.delivered())
+            self._log_once("deliver", {}, **self.delivered())
+            if not self.noted_hybrid():
+                self.note_hybrid()
 
     def _log_release(self, released: Mapping[str, Any]) -> None:
-        self._log_once("release", round=released["round"], batch_sha256=released["batch_sha256"])
+        file = self._round_dir(released["round"]) / "batch.json"
+        self._log_once("release", {"round": released["round"]}, file_sha256=sha256_file(file))
 
     def _log_decision(self, record: Mapping[str, Any]) -> None:
-        named = {name: record.get(name) for name in ("round", "decision", "readouts_sha256")}
-        self._log_once("decision", **named)
+        file = self._round_dir(record["round"]) / "round.json"
+        named = {name: record.get(name) for name in ("decision", "readouts_sha256")}
+        self._log_once("decision", {"round": record["round"]}, file_sha256=sha256_file(file), **named)
 
-    def _log_once(self, kind: str, **details: Any) -> None:
-        while not self._log.has(kind, **details):
-            self._log.append(kind, details, after=len(self._log.read()))
+    def _log_once(self, kind: str, key: Mapping[str, Any], **details: Any) -> None:
+        """Log what happens once: unless there is an event of that kind and key."""
+        while not self._log.has(kind, **key):
+            self._log.append(kind, {**key, **details}, after=len(self._log.read()))
 
     @property
     def hybrid_dir(self) -> Path:
@@ -262,7 +267,7 @@ class CampaignStore:
     def certify(self, certificate: Mapping[str, Any]) -> None:
         """Write the certificate; a resumed campaign finds its own there."""
         put_if_absent(self.path / "certificate.json", canonical_json(certificate))
-        self._log_once("certificate", certificate_id=certificate["certificate_id"])
+        self._log_once("certificate", {"certificate_id": certificate["certificate_id"]})
 
     def certificate(self) -> dict[str, Any] | None:
         """The content of ``certificate.json``; None without one."""
@@ -272,7 +277,7 @@ class CampaignStore:
     def withdraw(self, reason: str) -> None:
         """Withdraw the certificate, which stays on record; a second reason changes nothing."""
         put_if_absent(self.path / "withdrawn.json", canonical_json({"reason": reason}))
-        self._log_once("withdraw", reason=self.withdrawn())
+        self._log_once("withdraw", {}, reason=self.withdrawn())
 
     def withdrawn(self) -> str | None:
         """Why the certificate was withdrawn; None if it was not."""
@@ -287,7 +292,19 @@ class CampaignStore:
         """Note that the hybrid screen is complete."""
         sync_tree(self.hybrid_dir)
         put_if_absent(self._delivered, canonical_json(details))
-        self._log_once("deliver", **self.delivered())
+        self._log_once("deliver", {}, **self.delivered())
+        self.note_hybrid()
+
+    def note_hybrid(self) -> None:
+        """Log the hashes of the hybrid screen's files, if they are not those that were logged last."""
+        files = {file.name: sha256_file(file) for file in sorted(self.hybrid_dir.glob("part-*.parquet"))}
+        if self.noted_hybrid() != files:
+            self._log.append("hybrid", {"files": files})
+
+    def noted_hybrid(self) -> dict[str, str]:
+        """The hashes that `note_hybrid` logged last, by file."""
+        noted: list[dict[str, str]] = [event["files"] for event in self.events() if event["kind"] == "hybrid"]
+        return noted[-1] if noted else {}
 
     def delivered(self) -> dict[str, Any]:
         """What `mark_delivered` noted."""

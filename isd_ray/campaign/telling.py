@@ -110,9 +110,6 @@ def place_readouts(
             continue
         reason = f"{ids[index]!r} was never asked for; if it was measured outside the plan, tell it as external"
         if was_told[index]:
-            shown = before[index][0] if before[index][1] is None else before[index][1]
-            reason = (
-                f"{ids[index]!r} has another readout already ({shown:g}); correct it by an amendment, with a reason"
-            )
+            reason = f"{ids[index]!r} has another readout already; only an amendment, with a reason, corrects it"
         refused.append(Refusal(int(lines[index]), reason))
     return Placed(new, n_unchanged, tuple(refused))

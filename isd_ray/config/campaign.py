@@ -122,6 +122,10 @@ class CampaignConfig(Section):
                 raise ValueError("simulation.random_baseline on a regression needs stopping.tolerance")
         elif self.stopping.tolerance is not None or self.stopping.quantity in LOSS_QUANTITIES:
             raise ValueError("stopping.tolerance, mae and mse are for task='regression'; remove them")
+        if self.hits is not None and (self.plates is None or self.task != "classification"):
+            raise ValueError("[hits] calls classes plate by plate; it needs [plates] and task = 'classification'")
+        if self.hits is not None and self.labels.transform != "none":
+            raise ValueError("[hits] and labels.transform both make classes; use one of them")
         if self.simulation.random_baseline and self.stopping.quantity != "accuracy":
             raise ValueError("simulation.random_baseline compares accuracies; remove it, or use quantity = 'accuracy'")
         if self.validation.source == "external" and not (self.validation.file or self.library.split):

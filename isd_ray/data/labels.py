@@ -150,8 +150,13 @@ def place_labels(table: LabelTable, at: NDArray[np.int64], task: Task, rule: Lab
     return Labels(values, labels, rule, n_unused)
 
 
-def rule_beforehand(config: LabelsConfig, task: Task) -> LabelRule:
+def rule_beforehand(config: LabelsConfig, task: Task, *, by_plates: bool) -> LabelRule:
     """Classes and cut of labels that are still to be measured.
+
+    Parameters
+    ----------
+    by_plates:
+        Hits are called plate by plate: there is no cut of compounds.
 
     Raises
     ------
@@ -162,6 +167,8 @@ def rule_beforehand(config: LabelsConfig, task: Task) -> LabelRule:
         return LabelRule(task, (), None)
     if config.transform == "threshold":
         return LabelRule(task, config.classes or BINARY_CLASSES, config.threshold)
+    if by_plates and config.transform == "none" and len(config.classes) in (0, 2):
+        return LabelRule(task, config.classes or BINARY_CLASSES, None)
     if config.transform == "median" or len(config.classes) < 2:
         raise LabelError(
             "nothing is measured yet, so the classes cannot follow from the labels",

@@ -310,7 +310,8 @@ class Campaign:
         new = [row for row in rows.tolist() if row not in ledger.excluded and row not in ledger.told]
         if new:
             self._note("exclude", new, reason)
-            self._fail_rows(self._lost(dict.fromkeys(new, reason), ledger, place), place.open_round)
+        # Not of new ones only: a call that was cut off between the two is repeated.
+        self._fail_rows(self._lost(dict.fromkeys(rows.tolist(), reason), ledger, place), place.open_round)
         return len(new)
 
     def include(self, ids: Sequence[str], reason: str) -> int:

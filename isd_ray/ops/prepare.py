@@ -79,7 +79,7 @@ def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[st
             )
     if config.task == "panel":
         raise ConfigError("readouts of panels cannot be told yet", "task", "run a campaign for each output")
-    rule = rule_beforehand(config.labels, config.task)
+    rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
     _check_hit(config.stopping.positive, rule.classes)
     addresses = {name: library.address for name, library in libraries.items()}
     spec = WorkerSpec(config=config, libraries=addresses, classes=rule.classes)

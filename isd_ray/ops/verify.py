@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import canonical_json, check_hash
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.data.library import Library
@@ -80,9 +81,10 @@ def verify(store: CampaignStore) -> Verified:
                 findings.check(lambda sha256=event[name]: store.read_readouts(sha256))  # type: ignore[misc]
     for files in rounds:
         _verify_round(findings, store, files)
-    for kind, number in (*(("release", files.round) for files in rounds), *_decided(rounds)):
-        if not any(event["kind"] == kind and event["round"] == number for event in events):
-            findings.say(store.path / "events", f"no event tells of the {kind} of round {number}; `isd resume` adds it")
+    for files in rounds:
+        _verify_decisions(findings, files, events)
+    for name, sha256 in store.noted_hybrid().items() if events else ():
+        findings.check(lambda name=name, sha256=sha256: check_hash(store.hybrid_dir / name, sha256))  # type: ignore[misc]
     certificate = findings.check(store.certificate)
     if certificate is not None:
         content = {name: value for name, value in certificate.items() if name != "certificate_id"}
@@ -95,10 +97,17 @@ def verify(store: CampaignStore) -> Verified:
     return Verified(tuple(findings.problems), len(events), findings.n_files, n_rows)
 
 
-def _decided(rounds: list[RoundFiles]) -> Iterator[tuple[str, int]]:
-    for files in rounds:
-        if files.committed is not None:
-            yield "decision", files.round
+def _verify_decisions(findings: _Findings, files: RoundFiles, events: Sequence[Event]) -> None:
+    folder = files.attempt.path.parent
+    made = {"release": folder / "batch.json"}
+    if files.committed is not None:
+        made["decision"] = folder / "round.json"
+    for kind, file in made.items():
+        event = next((event for event in events if event["kind"] == kind and event["round"] == files.round), None)
+        if event is None:
+            findings.say(file, f"no event tells of this {kind}; `isd resume` adds it")
+        else:
+            findings.check(lambda file=file, event=event: check_hash(file, event["file_sha256"]))  # type: ignore[misc]
 
 
 def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) -> None:

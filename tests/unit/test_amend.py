@@ -52,7 +52,7 @@ def test_a_certificate_is_withdrawn_with_its_audit(screen, tmp_path):
     shown = CliRunner().invoke(app, ["certificate", "show", str(screen.path)])
     assert "is WITHDRAWN" in str(shown.exception)
     events = [json.loads(file.read_text())["kind"] for file in sorted((screen.path / "events").iterdir())]
-    assert events[-2:] == ["amend", "withdraw"]
+    assert events[-3:] == ["amend", "withdraw", "hybrid"]
 
 
 def test_a_certificate_outlives_labels_that_only_trained_the_model(screen, tmp_path):

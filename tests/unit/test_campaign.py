@@ -292,9 +292,9 @@ def test_put_if_absent_creates_once_and_leaves_nothing_behind(tmp_path):
 
 def test_a_second_coordinator_loses_the_decision(screen, tmp_path):
     store = CampaignStore.create(tmp_path / "c", {"campaign_id": "x"})
-    store.commit(0, {"decision": "continue"})
+    store.commit(0, {"round": 0, "decision": "continue"})
     with pytest.raises(StoreError, match="another coordinator"):
-        store.commit(0, {"decision": "stop"})
+        store.commit(0, {"round": 0, "decision": "stop"})
 
 
 def test_events_form_a_hash_chain(screen):

@@ -1,0 +1,89 @@
+"""Killed between any two writes, a campaign ends in the same selections, the same stop and the same hybrid screen.
+
+The campaign is a sequence of commands. A command is killed at each of its writes in turn, in the state that the
+commands before it had left, and given again; the folder must then say what it says after the command undisturbed. So
+every crash point of the whole campaign is reached, and by induction what follows it is the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.verify import verify
+from tests.chaos.crashes import Disk, Killed, writing_to
+from tests.chaos.laboratory import create, ledger, outcome
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the campaign, the folder before it, what the folder says after it, and how often it wrote."""
+
+    before: Path
+    give: Callable[[Campaign], object]
+    decided: dict
+    said: dict
+    n_writes: int
+
+
+@pytest.fixture(scope="module")
+def commands(laboratory_config, technician, tmp_path_factory) -> list[Command]:
+    """Every command of a campaign, from its first batch to its end."""
+    root = tmp_path_factory.mktemp("snapshots")
+    path = root / "run"
+    create(path, laboratory_config)
+    done: list[Command] = []
+
+    def give(command: Callable[[Campaign], object]) -> object:
+        before = shutil.copytree(path, root / f"{len(done):03d}")
+        with writing_to(Disk()) as disk:
+            answer = command(Campaign.open(path))
+        done.append(Command(before, command, outcome(path), ledger(path), disk.n_writes))
+        return answer
+
+    while (batch := give(Campaign.ask)) is not None:
+        for step in technician.steps(batch.round, sorted(batch.ids)):
+            give(step)
+    return done
+
+
+def assert_as_undisturbed(path: Path, command: Command) -> None:
+    found = outcome(path)
+    assert [record for _, record in found["rounds"]] == [record for _, record in command.decided["rounds"]]
+    for (batch, _), (expected, _) in zip(found["rounds"], command.decided["rounds"], strict=True):
+        assert batch.equals(expected)
+    assert found["certificate"] == command.decided["certificate"]
+    hybrid, expected_hybrid = found["hybrid"], command.decided["hybrid"]
+    assert (hybrid is None) == (expected_hybrid is None)
+    assert hybrid is None or hybrid.equals(expected_hybrid)
+    assert ledger(path) == command.said
+    CampaignStore.open(path).settle()
+    assert verify(CampaignStore.open(path)).problems == ()
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["killed", "torn"])
+def test_every_crash_point_is_survived(torn, commands, tmp_path, capsys):
+    survived = 0
+    for command in commands:
+        for point in range(command.n_writes):
+            path = shutil.copytree(command.before, tmp_path / "run")
+            disk = Disk(point, torn)
+            with writing_to(disk), pytest.raises(Killed):
+                command.give(Campaign.open(path))
+            assert disk.dead
+            if not torn or disk.tore:
+                command.give(Campaign.open(path))
+                assert_as_undisturbed(path, command)
+                survived += 1
+            shutil.rmtree(path)
+    n_rounds = len(commands[-1].decided["rounds"])
+    with capsys.disabled():
+        print(f"\n{survived} crash points of {len(commands)} commands in {n_rounds} rounds survived", end=" ")
+    assert n_rounds >= 3
+    assert survived >= (20 if torn else 150)

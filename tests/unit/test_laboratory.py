@@ -1,0 +1,363 @@
+"""A campaign in a laboratory through its commands: what goes out, what comes back, what is refused and why."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from rdkit import Chem
+from typer.testing import CliRunner
+
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.cli import app
+from isd_ray.errors import ConfigError, InputFileError, LabelError, StoreError
+from isd_ray.ops.campaign import Campaign
+
+LABORATORY = {
+    "labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]},
+    "model": {"hidden_size": 8, "epochs": 2, "members": 1},
+    "acquisition": {"batch_size": 60},
+    "stopping": {"rule": "certify", "gamma": 0.7},
+}
+PLATES = {"format": 96, "negative": {"columns": [1]}, "positive": {"columns": [12]}, "transfer_volume": "25 nL"}
+HITS = {
+    "labels": {"column": "signal", "classes": ["BBB-", "BBB+"]},
+    "plates": PLATES,
+    "hits": {"method": "percent_inhibition", "cut": 50.0, "min_z_prime": 0.5},
+    "acquisition": {"batch_size": 90},
+}
+
+
+@pytest.fixture(scope="module")
+def truth(compounds) -> dict[str, str]:
+    table = pyarrow.csv.read_csv(compounds)
+    return dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True))
+
+
+@pytest.fixture
+def campaign(make_config, tmp_path) -> Campaign:
+    return Campaign.create(tmp_path / "run", make_config(**LABORATORY))
+
+
+def isd(*arguments) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+def write(path, header, lines):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *lines])
+    return path
+
+
+# --- asking ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_goes_to_the_laboratory_says_neither_why_nor_what_is_predicted(campaign, truth, tmp_path):
+    campaign.tell({name: truth[name] for name in campaign.ask().ids})
+    batch = campaign.ask()
+    assert batch.table.column_names == ["id", "smiles"]
+    assert batch.ids == sorted(batch.ids)
+    roles = pq.read_table(next(campaign.path.glob("rounds/00001/attempt-*/batch.parquet")))["role"].to_pylist()
+    assert set(roles) == {"random", "top"}
+    for file in campaign.dispatch(tmp_path / "out"):
+        assert not {"role", "prediction", "score", "random", "top"} & set(
+            file.read_text().replace("\n", ",").split(",")
+        )
+
+
+def test_the_same_batch_is_out_until_it_is_measured(campaign, truth):
+    first = campaign.ask()
+    assert campaign.ask().ids == first.ids
+    campaign.tell({name: truth[name] for name in first.ids[1:]})
+    assert campaign.ask().ids == first.ids
+    campaign.fail(first.ids[:1], "spilt")
+    assert not set(campaign.ask().ids) & set(first.ids[1:])
+
+
+def test_statuses_follow_the_compounds(campaign, truth, tmp_path):
+    assert campaign.status().state == "new"
+    ids = campaign.ask().ids
+    assert campaign.status().counts["STAGED"] == 60
+    campaign.dispatch(tmp_path)
+    campaign.exclude([ids[0]], "precipitates")
+    campaign.exclude(["C0899" if "C0899" not in ids else "C0898"], "out of stock")
+    campaign.fail([ids[1]], "no signal")
+    campaign.tell({name: truth[name] for name in ids[2:10]})
+    counts = campaign.status().counts
+    expected = {"RUNNING": 50, "OBSERVED": 8, "FAILED": 1, "ABANDONED": 1, "EXCLUDED": 1, "INFERENCE": 839}
+    assert {name: n for name, n in counts.items() if n} == expected
+    assert campaign.status().n_missing == 50
+
+
+def test_excluded_compounds_are_never_asked_for_and_wanted_ones_are(campaign, truth):
+    """Until the end: the hybrid screen says excluded, and the target set is smaller."""
+    ids = campaign.ask().ids
+    out, wanted = [[name for name in sorted(truth) if name not in ids][place::2][:200] for place in (0, 1)]
+    wanted = wanted[:5]
+    campaign.exclude(out, "out of stock")
+    campaign.include(wanted, "a chemist wants them")
+    campaign.tell({name: truth[name] for name in ids})
+    asked = []
+    while (batch := campaign.ask()) is not None:
+        asked.append(batch.ids)
+        campaign.tell({name: truth[name] for name in batch.ids})
+    assert set(wanted) <= set(asked[0])
+    assert not set(out) & {name for ids in asked for name in ids}
+    hybrid = {line["id"]: line for line in pq.read_table(campaign.path / "hybrid").to_pylist()}
+    assert {hybrid[name]["source"] for name in out} == {"excluded"}
+    assert {hybrid[name]["label"] for name in out} == {None}
+    assert {hybrid[name]["role"] for name in wanted} == {"wanted"}
+    summary = json.loads((campaign.path / "summary.json").read_text())
+    assert summary["n_target"] == 700
+    certificate = campaign.store.certificate()
+    assert certificate["n_target"] == 700
+    assert certificate["audit"]["groups"][0]["allowed"] == 209
+
+
+def test_failed_audit_wells_are_errors(make_config, truth, tmp_path):
+    """The same campaign, with and without readouts of its audit."""
+    campaign = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
+    while True:
+        batch = campaign.ask()
+        released = campaign.store.rounds()[-1].released
+        if released["look"]:
+            break
+        campaign.tell({name: truth[name] for name in batch.ids})
+    n = released["look"][0]["size"]
+    campaign.tell({name: truth[name] for name in batch.ids[: n // 2]})
+    campaign.close("the reader broke")
+    campaign.ask()
+    record = campaign.store.rounds()[released["round"]].committed
+    assert record["n_lost"] == n - n // 2
+    assert record["n_errors_audit"] >= n - n // 2
+    assert record["decision"] == "continue"
+
+
+def test_readouts_from_outside_the_plan_train_models_and_count_nowhere_else(campaign, truth):
+    ids = campaign.ask().ids
+    outside = [name for name in sorted(truth) if name not in ids][:100]
+    with pytest.raises(LabelError, match="never asked for"):
+        campaign.tell({name: truth[name] for name in outside})
+    assert campaign.tell({name: truth[name] for name in outside}, external=True).n_new == 100
+    campaign.tell({name: truth[name] for name in ids})
+    second = campaign.ask()
+    assert not set(second.ids) & set(outside)
+    campaign.tell({name: truth[name] for name in second.ids})
+    campaign.ask()
+    rounds = pq.read_table(campaign.path / "rounds.parquet").to_pylist()
+    assert [row["n_observed"] for row in rounds] == [0, 160]
+    assert [row["n_batch"] for row in rounds] == [60, 60]
+    assert campaign.status().counts["EXTERNAL"] == 100
+
+
+# --- telling --------------------------------------------------------------------------------------------------------
+
+
+def test_bad_lines_are_refused_with_their_numbers_and_good_ones_count(campaign, truth, tmp_path):
+    ids = campaign.ask().ids
+    outside = next(name for name in sorted(truth) if name not in ids)
+    lines = [
+        (ids[0], truth[ids[0]]),
+        ("X1", "BBB+"),
+        (ids[1], "yes"),
+        (outside, "BBB+"),
+        (ids[2], "BBB+"),
+        (ids[2], "BBB-"),
+        (ids[3], truth[ids[3]]),
+    ]
+    told = campaign.tell(write(tmp_path / "readouts.csv", ("name", "bbb"), lines))
+    assert (told.n_new, told.n_missing) == (2, 58)
+    reasons = {refusal.line: refusal.reason for refusal in told.refused}
+    assert list(reasons) == [3, 4, 5, 6]
+    for line, words in ((3, "unknown id 'X1'"), (4, "none of the classes"), (5, "never asked for"), (6, "contradict")):
+        assert words in reasons[line]
+    output = isd("tell", campaign.path, tmp_path / "readouts.csv")
+    assert "0 new, 2 known" in output
+
+
+def test_another_readout_of_a_compound_needs_an_amendment(campaign, truth, tmp_path):
+    ids = campaign.ask().ids
+    other = {"BBB+": "BBB-", "BBB-": "BBB+"}
+    campaign.tell({name: truth[name] for name in ids})
+    with pytest.raises(LabelError, match="only an amendment"):
+        campaign.tell({ids[0]: other[truth[ids[0]]]})
+    file = write(tmp_path / "corrected.csv", ("name", "bbb"), [(ids[0], other[truth[ids[0]]])])
+    assert campaign.amend(file, "swapped wells") == 1
+    campaign.ask()
+    observed = CampaignStore.open(campaign.path).rounds()[0]
+    assert observed.committed["n_amendments"] == 1
+
+
+def test_a_table_a_frame_or_nonsense(campaign, truth):
+    ids = campaign.ask().ids
+    table = pyarrow.table({"name": ids[:5], "bbb": [truth[name] for name in ids[:5]]})
+    assert campaign.tell(table).n_new == 5
+    for nonsense in ({}, pyarrow.table({"a": [1]}), {"nobody": "BBB+"}):
+        with pytest.raises((InputFileError, LabelError)):
+            campaign.tell(nonsense)
+    with pytest.raises(InputFileError):
+        campaign.tell("missing.csv")
+    assert campaign.status().n_missing == 55
+
+
+@pytest.mark.parametrize("verb", ["fail", "exclude", "include"])
+def test_ids_must_be_known_and_reasons_given(verb, campaign):
+    ids = campaign.ask().ids
+    with pytest.raises(LabelError, match="not in the library"):
+        getattr(campaign, verb)(["nobody"], "why")
+    with pytest.raises(LabelError, match="reason"):
+        getattr(campaign, verb)(ids[:1], " ")
+    assert [event["kind"] for event in campaign.store.events()] == ["release"]
+
+
+def test_only_compounds_of_the_batch_can_fail(campaign, truth):
+    ids = campaign.ask().ids
+    with pytest.raises(LabelError, match="not in the batch"):
+        campaign.fail([next(name for name in truth if name not in ids)], "why")
+
+
+# --- plates ---------------------------------------------------------------------------------------------------------
+
+
+def signals(campaign, truth, seed, bad=()):
+    """A reader's file of the plates that are out: negative controls near 100, positive ones and actives near 0."""
+    rng = np.random.default_rng(seed)
+    plates = campaign.batch().plate_map.to_pylist()
+    lines = []
+    for well in plates:
+        if well["content"] == "empty":
+            continue
+        low = well["content"] == "positive" or (well["content"] == "sample" and truth[well["id"]] == "BBB+")
+        value = rng.normal(8.0 if low else 95.0, 3.0)
+        if well["plate"] in bad and well["content"] != "sample":
+            value = rng.normal(50.0, 30.0)
+        lines.append((well["plate"], well["well"], f"{value:.3f}"))
+    return lines
+
+
+def test_hits_are_called_plate_by_plate_and_failed_plates_are_offered_again(make_config, truth, tmp_path):
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **HITS}))
+    batch = campaign.ask()
+    plates = sorted(set(batch.table["plate"].to_pylist()))
+    assert plates == ["P00001", "P00002"]
+    lines = signals(campaign, truth, 0, bad=("P00002",))
+    file = write(tmp_path / "round-0.csv", ("plate", "well", "signal"), lines)
+    told = campaign.tell(file)
+    on_first = [line["id"] for line in batch.table.to_pylist() if line["plate"] == "P00001"]
+    assert (told.n_new, told.n_lost, told.n_missing) == (len(on_first), 90 - len(on_first), 0)
+    assert campaign.tell(file).n_unchanged == len(on_first)
+    lost = next(name for name in batch.ids if name not in on_first)
+    history = campaign.history(lost)
+    assert [event["kind"] for event in history] == ["release", "fail"]
+    assert "Z'" in history[-1]["reason"]
+    assert history[0]["plate"] == "P00002"
+    second = campaign.ask()
+    assert set(second.table["plate"].to_pylist()) == {"P00003", "P00004"}
+    readouts = campaign.store.read_readouts(campaign.store.rounds()[0].committed["readouts_sha256"]).to_pylist()
+    names = dict(zip(campaign.library.rows_of(batch.ids).tolist(), batch.ids, strict=True))
+    for line in readouts:
+        known = names[line["row"]] in on_first
+        assert line["label"] == (float(truth[names[line["row"]]] == "BBB+") if known else None)
+        assert (line["plate"], line["n_replicates"]) == (("P00001", 1) if known else (None, None))
+
+
+def test_a_part_of_a_plate_gives_no_hits(make_config, truth, tmp_path):
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **HITS}))
+    campaign.ask()
+    lines = signals(campaign, truth, 0)
+    first = [line for line in lines if line[0] == "P00001"]
+    with pytest.raises(LabelError, match="hits are called on whole plates"):
+        campaign.tell(write(tmp_path / "part.csv", ("plate", "well", "signal"), first[:-1]))
+    told = campaign.tell(write(tmp_path / "more.csv", ("plate", "well", "signal"), lines[:-1]))
+    assert 0 < told.n_new < 90
+    assert any("P00002" in refusal.reason for refusal in told.refused)
+
+
+def test_estimates_are_frozen_with_the_whole_first_round(make_config, truth, tmp_path):
+    hits = {"method": "robust_z", "cut": -10.0, "direction": "<="}
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **HITS, "hits": hits}))
+    campaign.ask()
+    lines = signals(campaign, truth, 0)
+    one = [line for line in lines if line[0] == "P00001"]
+    with pytest.raises(LabelError, match="plates P00002 are not in the file"):
+        campaign.tell(write(tmp_path / "one.csv", ("plate", "well", "signal"), one))
+    assert campaign.tell(write(tmp_path / "all.csv", ("plate", "well", "signal"), lines)).n_new == 90
+    frozen = next(event["hits"] for event in campaign.store.events() if event["kind"] == "tell")
+    campaign.ask()
+    campaign.tell(write(tmp_path / "next.csv", ("plate", "well", "signal"), signals(campaign, truth, 1)))
+    assert [event["hits"] for event in campaign.store.events() if event["kind"] == "tell"] == [frozen, frozen]
+
+
+# --- the end --------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_measures_to_the_end_and_everything_is_delivered(campaign, truth, tmp_path):
+    summary = campaign.run(lambda batch: {name: truth[name] for name in batch.ids})
+    assert summary["certified"] is True
+    lines = pq.read_table(campaign.path / "hybrid").to_pylist()
+    right = sum(truth[line["id"]] == line["label"] for line in lines)
+    assert right / 900 > 0.7
+    assert all(truth[line["id"]] == line["label"] for line in lines if line["source"] == "measured")
+    for name in ("hybrid.parquet", "hybrid.csv", "hybrid.sdf"):
+        assert campaign.export(tmp_path / name) == 900
+    with pytest.raises(InputFileError, match="no kind of file"):
+        campaign.export(tmp_path / "hybrid.xlsx")
+    molecules = [mol for mol in Chem.SDMolSupplier(str(tmp_path / "hybrid.sdf")) if mol is not None]
+    labels = {line["id"]: line["label"] for line in lines}
+    assert {mol.GetProp("_Name"): mol.GetProp("label") for mol in molecules} == labels
+    assert pyarrow.csv.read_csv(tmp_path / "hybrid.csv")["label"].to_pylist() == [line["label"] for line in lines]
+    campaign.report(tmp_path / "report.html")
+    assert "certified" in (tmp_path / "report.html").read_text()
+    assert campaign.ask() is None
+    for verb in (campaign.tell, lambda told: campaign.exclude(list(told), "why")):
+        with pytest.raises(StoreError, match="ended"):
+            verb({"C0001": "BBB+"})
+
+
+def test_a_function_that_forgets_compounds_is_told_so(campaign, truth):
+    with pytest.raises(LabelError, match="no readout of 5 of 60"):
+        campaign.run(lambda batch: {name: truth[name] for name in batch.ids[5:]})
+
+
+def test_commands_tell_what_to_do_next(make_config, truth, tmp_path, compounds):
+    from isd_ray.config_file import to_toml
+
+    config, run = tmp_path / "lab.toml", tmp_path / "run"
+    config.write_text(to_toml(make_config(**LABORATORY)))
+    assert f"isd ask {run}" in isd("create", config, "--out", run)
+    assert "ask for the first batch" in isd("status", run)
+    assert "60 compounds to measure" in isd("ask", run, "--out", tmp_path / "files")
+    batch = pyarrow.csv.read_csv(tmp_path / "files" / "round-00000-batch.csv")
+    ids = batch["id"].to_pylist()
+    file = write(tmp_path / "readouts.csv", ("name", "bbb"), [(name, truth[name]) for name in ids[1:]])
+    assert "1 readouts are missing" in isd("tell", run, file)
+    assert "1 compounds failed" in isd("fail", run, ids[0], "--reason", "spilt")
+    assert json.loads(isd("status", run, "--json"))["n_missing"] == 0
+    assert "60 compounds to measure" in isd("resume", run)
+    assert "no problem" in isd("verify", run)
+    assert "spilt" in isd("history", run, ids[0])
+    (tmp_path / "ids.txt").write_text("C0001\nC0002\n")
+    assert "compounds excluded" in isd("exclude", run, "--file", tmp_path / "ids.txt", "--reason", "no stock")
+    assert "closed without" in isd("close", run, "--reason", "enough")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": {"classes": []}}, "name the classes"),
+        ({"library": {"split": {}}}, "whose labels nobody has told"),
+    ],
+)
+def test_what_cannot_be_a_campaign_is_refused(changes, words, make_config, tmp_path):
+    settings = {**LABORATORY, **{name: {**LABORATORY.get(name, {}), **value} for name, value in changes.items()}}
+    if "library" in changes:
+        settings["library"]["path"] = str(tmp_path / "library")
+    with pytest.raises((LabelError, ConfigError), match=words):
+        Campaign.create(tmp_path / "run", make_config(**settings))
