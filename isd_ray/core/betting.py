@@ -20,7 +20,7 @@ _POWER_Z = 1.2816
 """Normal quantile of 90 % power."""
 _FORECAST_ERROR = 0.25
 """Relative error of an expected mean, as a standard deviation: that of the trigger `trend` in its benchmark. Without it
-audits of wide panels, whose rows lose nearly the same, would be too small whenever the forecast is a little too good."""
+audits of wide panels, whose rows lose nearly the same, are too small whenever the forecast is a little too good."""
 
 
 @dataclass(frozen=True, slots=True)
