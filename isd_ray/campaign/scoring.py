@@ -187,7 +187,8 @@ class ShardScorer:
         blocks = self._library("target").part_blocks(part)
         predicted = [self._predict_again(request, block, committee) for block in blocks]
         predictions = concatenate_rows([block for block in predicted if block is not None])
-        if committee is None:
+        if committee is None or not len(predictions.rows):
+            # Also where the part is measured throughout: no rows, of the width that a panel's predictions have.
             predictions = replace(predictions, prediction=np.repeat(request.only_label, len(predictions.rows), axis=0))
         sha256 = write_predictions(predictions, Path(request.directory), part)
         groups = self._goal.groups(predictions.prediction)

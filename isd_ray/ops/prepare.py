@@ -27,6 +27,8 @@ ROW_BYTES = 32
 """Memory of one target row in driver and coordinator: labels, sets and masks."""
 CELL_BYTES = 1
 """Memory of one cell of a panel: two bits each in driver, object store, coordinator and scorer."""
+PROBABILITY_BYTES = 4
+"""Memory of one member's answer to one cell of a panel, in the block that a scorer is at."""
 ACTOR_BYTES = 400 << 20
 """Memory of one actor that has loaded torch."""
 FIT_COPIES = 3
@@ -230,8 +232,10 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
-    rows = (ROW_BYTES + CELL_BYTES * n_panel_outputs(config)) * target.n_rows
-    need = n_actors * ACTOR_BYTES + store + rows + FIT_COPIES * n_trainers * observed
+    n_outputs, n_scorers = n_panel_outputs(config), compute.scorers if compute.backend == "ray" else 1
+    rows = (ROW_BYTES + CELL_BYTES * n_outputs) * target.n_rows
+    blocks = n_scorers * PROBABILITY_BYTES * config.model.members * target.block_rows * n_outputs
+    need = n_actors * ACTOR_BYTES + store + rows + blocks + FIT_COPIES * n_trainers * observed
     limit = int(compute.memory) if compute.memory is not None else psutil.virtual_memory().available
     if need > limit:
         raise ResourceError(
@@ -239,5 +243,6 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
             f"features of up to {share:.0%} of them in {n_trainers} trainers; "
             f"there are {limit / 2**30:.1f} GiB",
             "compute.memory" if compute.memory is not None else "this machine",
-            "use fewer trainers or scorers, smaller features (ecfp4), a lower stopping.max_fraction, or more memory",
+            "use fewer trainers or scorers, smaller features (ecfp4), a lower stopping.max_fraction, a smaller "
+            "library.block_rows for a wide panel, or more memory",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from isd_ray.core.betting import betting_size, betting_test
 from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.panels import pack_labels
 from isd_ray.core.stopping import Audit, LookEvidence, decide_look, forecast_look
@@ -88,3 +89,13 @@ def test_a_false_claim_passes_with_probability_at_most_delta_and_a_true_one_most
     assert passes(plan, false, share, 3) <= DELTA + error
     assert passes(plan, true, share, 4) > 0.8
     assert passes(plan, false, share_of_all, 5) > DELTA + error
+
+
+def test_the_audit_of_a_wide_panel_forgives_a_forecast_that_is_somewhat_wrong():
+    """Its rows lose nearly the same, so that chance alone would ask for very few of them."""
+    population, forecast, spread, allowed, delta = 18_000, 0.08, 1e-4, 3_000.0, 0.025
+    size = betting_size(population, forecast, spread, allowed, delta, population)
+    assert size is not None
+    losses = np.random.default_rng(0).normal(1.2 * forecast, spread**0.5, size)
+    assert betting_test(losses, population, allowed, delta, forecast, spread).passed
+    assert size < 100

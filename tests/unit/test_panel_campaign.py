@@ -274,6 +274,14 @@ def test_held_out_compounds_are_a_panel_too(make_config, settings, compounds, pa
     assert (tmp_path / "run" / "hybrid" / part_name(0)).is_file()
 
 
+def test_a_panel_that_is_measured_throughout_has_nothing_predicted(make_config, settings, truth, tmp_path):
+    config = make_config(**{**settings, "stopping": {"rule": "none"}}, acquisition={"batch_size": 450})
+    run = simulate(config, tmp_path / "run")
+    assert set(run.hybrid["source"].to_pylist()) == {"measured"}
+    assert np.array_equal(bits_of(run.hybrid["labels"]), np.nan_to_num(truth))
+    assert run.summary["system_accuracy"] == 1
+
+
 def test_agents_are_compared_on_a_panel_and_random_selection_needs_more(make_config, settings, tmp_path):
     stopping = {"rule": "certify", "gamma": 0.85}
     config = make_config(**{**settings, "stopping": stopping}, simulation={"random_baseline": True})
@@ -288,9 +296,11 @@ def test_agents_are_compared_on_a_panel_and_random_selection_needs_more(make_con
 def test_a_panel_too_large_for_memory_is_refused(make_config, settings, tmp_path, monkeypatch):
     config = make_config(**settings, compute={"memory": "500 MiB"})
     prepare(config, tmp_path, Watcher())
-    monkeypatch.setattr("isd_ray.ops.prepare.CELL_BYTES", 20_000)
-    with pytest.raises(ResourceError, match=r"0\.6 GiB of memory"):
-        prepare(config, tmp_path, Watcher())
+    for name, n_bytes in (("CELL_BYTES", 20_000), ("PROBABILITY_BYTES", 150_000)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"isd_ray.ops.prepare.{name}", n_bytes)
+            with pytest.raises(ResourceError, match=r"0\.6 GiB of memory"):
+                prepare(config, tmp_path, Watcher())
 
 
 def test_a_panel_can_be_planned(make_config, settings, tmp_path):
