@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from isd_ray.data.ingest.build import build_library
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
+    from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
+    from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.simulate import SimulationResult, simulate
 
 _HOMES = {
+    "Campaign": "isd_ray.ops.campaign",
     "CampaignConfig": "isd_ray.config",
     "Comparison": "isd_ray.ops.compare",
     "IsdError": "isd_ray.errors",
@@ -24,10 +27,12 @@ _HOMES = {
     "SimulationResult": "isd_ray.ops.simulate",
     "build_library": "isd_ray.data.ingest.build",
     "compare": "isd_ray.ops.compare",
+    "measured_on_ray": "isd_ray.ops.measuring",
     "simulate": "isd_ray.ops.simulate",
 }
 
 __all__ = [
+    "Campaign",
     "CampaignConfig",
     "Comparison",
     "IsdError",
@@ -35,6 +40,7 @@ __all__ = [
     "SimulationResult",
     "build_library",
     "compare",
+    "measured_on_ray",
     "simulate",
 ]
 

@@ -15,7 +15,7 @@ from isd_ray.actors.group import ActorGroup, GroupOptions
 from isd_ray.actors.scorer import Scorer
 from isd_ray.actors.trainer import Trainer
 from isd_ray.campaign.backend import Truth
-from isd_ray.campaign.scoring import merge_frozen, merge_scores, plan_shards, whole_library_request
+from isd_ray.campaign.scoring import blocks_of_scorers, merge_frozen, merge_scores, plan_shards, whole_library_request
 from isd_ray.core.certify import LookPlan
 from isd_ray.core.goals import Goal
 from isd_ray.core.metrics import merge_evaluations
@@ -90,16 +90,17 @@ class RayBackend:
 
     def score(self, request: ScoreRequest, committee: Committee | None) -> ScoreReport:
         """See `Backend.score`."""
-        n_shards = SHARDS_PER_SCORER * self._spec.config.compute.scorers
         committee_ref = self._put_committee(committee)
         truth = self._truth.get("target") if committee else None
         request_ref = ray.put(request)
-        target = plan_shards("target", self._target.n_blocks, n_shards)
+        n_scorers = self._spec.config.compute.scorers
+        runs = blocks_of_scorers(self._target, n_scorers)
+        target = [shard for run in runs for shard in plan_shards("target", run, SHARDS_PER_SCORER)]
         calls: list[tuple[Any, ...]] = [(request_ref, shard, committee_ref, truth) for shard in target]
         if committee and "test" in self._truth:
             library = Library.open(self._spec.libraries["test"])
             whole_ref = ray.put(whole_library_request(request.round, library.n_rows))
-            held_out = plan_shards("test", library.n_blocks, n_shards)
+            held_out = plan_shards("test", range(library.n_blocks), SHARDS_PER_SCORER * n_scorers)
             calls += [(whole_ref, shard, committee_ref, self._truth["test"]) for shard in held_out]
         answers: list[ShardScores] = self._scorers.map("score", calls)
         tests = [part.evaluation for part in answers[len(target) :] if part.evaluation is not None]
@@ -114,7 +115,7 @@ class RayBackend:
         """See `Backend.freeze`."""
         request_ref, committee_ref = ray.put(request), self._put_committee(committee)
         calls = [(request_ref, part, committee_ref) for part in self._parts]
-        return merge_frozen(request, self._scorers.map("freeze", calls))
+        return merge_frozen(request, self._scorers.map("freeze", calls, stay=True))
 
     def look_up(self, directory: str, rows: Rows) -> ScoredRows:
         """See `Backend.look_up`."""

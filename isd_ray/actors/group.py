@@ -99,12 +99,17 @@ class ActorGroup:
                 f"a {options.name} actor died while starting: {error}", remedy="see the Ray logs of that actor"
             ) from error
 
-    def map(self, method: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def map(self, method: str, calls: Sequence[tuple[Any, ...]], *, stay: bool = False) -> list[Any]:
         """Call `method` once for each tuple of arguments; results in the order of `calls`.
 
         Calls are shared out in order, the first to the first actor: equal work goes to the same actor every time, where
         what it keeps of it lies. An actor that has done its share takes over from the one with the most left, so a
         slow one holds up only what it has. A lost actor is replaced and its call repeated, within the policy's budget.
+
+        Parameters
+        ----------
+        stay:
+            Nobody takes over: for calls that are quick where their work lies, and slow anywhere else.
 
         Raises
         ------
@@ -124,6 +129,8 @@ class ActorGroup:
         while any(queues) or running:
             while idle and any(queues):
                 slot = idle.popleft()
+                if stay and not queues[slot]:
+                    continue
                 index = queues[slot].popleft() if queues[slot] else max(queues, key=len).pop()
                 running[getattr(self._actors[slot], method).remote(*calls[index])] = (slot, index)
             ready, _ = ray.wait(list(running), timeout=self._options.call_timeout_s)

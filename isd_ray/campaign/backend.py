@@ -122,13 +122,13 @@ class LocalBackend:
 
     def score(self, request: ScoreRequest, committee: Committee | None) -> ScoreReport:
         """See `Backend.score`."""
-        [shard] = plan_shards("target", self._target.n_blocks, 1)
+        [shard] = plan_shards("target", range(self._target.n_blocks), 1)
         truth = self._truth.get("target") if committee else None
         scores = self._scorer.score(request, shard, committee, truth)
         test = None
         if committee and "test" in self._truth:
             library = Library.open(self._spec.libraries["test"])
-            [shard] = plan_shards("test", library.n_blocks, 1)
+            [shard] = plan_shards("test", range(library.n_blocks), 1)
             whole = whole_library_request(request.round, library.n_rows)
             test = self._scorer.score(whole, shard, committee, self._truth["test"]).evaluation
         return merge_scores([scores], request.k, request.tie_seed, test)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -96,6 +97,7 @@ class CampaignLoop:
         self._goal = Goal.of(config, classes)
         self._warnings: list[str] = []
         self._waiting = False
+        self._saver = ThreadPoolExecutor(1)
         self._steps: Mapping[LoopState, Callable[[], LoopState]] = {
             LoopState.FIT: self._fit,
             LoopState.SCORE: self._score,
@@ -184,6 +186,7 @@ class CampaignLoop:
         reports = self._backend.fit(requests)
         weights = tuple(report.weights for report in reports)
         self._round.committee = Committee(committee_hash(weights), weights)
+        self._save_committee()
         loss = float(np.mean([report.validation_loss for report in reports]))
         self._round.details.update(
             validation_loss=loss if np.isfinite(loss) else None,
@@ -299,7 +302,7 @@ class CampaignLoop:
             raise LabelError(
                 "no compound has a readout, so nothing can be predicted", str(self._store.path), "tell some readouts"
             )
-        attempt = self._new_attempt()
+        attempt = self._planned_attempt()
         request = PredictRequest(
             round=self._round.number,
             inference=self._sets.packed_scored(),
@@ -330,23 +333,38 @@ class CampaignLoop:
 
     def _new_attempt(self) -> Attempt:
         if self._round.attempt is None:
-            plan = {
+            self._round.attempt = self._store.new_attempt(self._round.number)
+        return self._round.attempt
+
+    def _planned_attempt(self) -> Attempt:
+        """The attempt with its plan, which is written before anything that follows from it."""
+        attempt = self._new_attempt()
+        attempt.write_plan(
+            {
                 "round": self._round.number,
                 "seed": self._config.seed,
                 "acquisition": self._config.acquisition_name,
                 "look": [asdict(plan) for plan in self._round.look] or None,
                 "audit_seed": self._round.details.get("audit_seed"),
             }
-            self._round.attempt = self._store.new_attempt(self._round.number, plan)
-        return self._round.attempt
+        )
+        return attempt
+
+    def _save_committee(self) -> None:
+        """Write the models down in the background: scoring takes longer."""
+        committee, attempt = self._round.committee, self._new_attempt()
+        members = [] if committee is None else committee.members
+        files = [attempt.committee_dir / f"member-{member:03d}.safetensors" for member in range(len(members))]
+        self._round.saving = [self._saver.submit(save_member, *pair) for pair in zip(files, members, strict=True)]
 
     def _release(self) -> LoopState:
         selection, committee = self._round.selection, self._round.committee
         assert selection is not None, "RELEASE follows SCORE or FINISH"
-        attempt = self._new_attempt()
-        if committee is not None:
-            for member, weights in enumerate(committee.members):
-                save_member(attempt.committee_dir / f"member-{member:03d}.safetensors", weights)
+        attempt = self._planned_attempt()
+        if not self._round.saving:
+            self._save_committee()
+        for saved in self._round.saving:
+            saved.result()
         trained_on = selection.roles != _RESERVE
         self._backend.write_features(selection.scored.rows[trained_on], str(attempt.features_file))
         released = {

@@ -50,10 +50,27 @@ _MERGE_AT = 8
 """Candidate lists are merged when they hold this many times k rows: bounded memory, few sorts."""
 
 
-def plan_shards(name: Literal["target", "test"], n_blocks: int, n_shards: int) -> list[Shard]:
-    """Cut a library's blocks into at most `n_shards` runs of nearly equal length."""
-    edges = np.linspace(0, n_blocks, min(n_shards, n_blocks) + 1).round().astype(int).tolist()
+def plan_shards(name: Literal["target", "test"], blocks: range, n_shards: int) -> list[Shard]:
+    """Cut a run of a library's blocks into at most `n_shards` shards of nearly equal length."""
+    edges = np.linspace(blocks.start, blocks.stop, min(n_shards, len(blocks)) + 1).round().astype(int).tolist()
     return [Shard(name, first, stop) for first, stop in pairwise(edges)]
+
+
+def blocks_of_scorers(library: Library, n_scorers: int) -> list[range]:
+    """Runs of blocks, one for each scorer: whole parts of the library where there are enough of them.
+
+    Parts are frozen where they were scored, and are dealt out as here: part p to scorer p * n_scorers // n_parts.
+    """
+    n_parts = library.n_parts
+    if n_parts < n_scorers:
+        return [
+            range(shard.first_block, shard.stop_block)
+            for shard in plan_shards("target", range(library.n_blocks), n_scorers)
+        ]
+    firsts = [-(-scorer * n_parts // n_scorers) for scorer in range(n_scorers + 1)]
+    return [
+        range(library.part_blocks(first).start, library.part_blocks(stop - 1).stop) for first, stop in pairwise(firsts)
+    ]
 
 
 def merge_scores(parts: Sequence[ShardScores], k: int, tie_seed: int, test: Evaluation | None = None) -> ScoreReport:

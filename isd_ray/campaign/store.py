@@ -31,6 +31,10 @@ class Attempt:
     round: int
     path: Path
 
+    def write_plan(self, plan: Mapping[str, Any]) -> None:
+        """Write ``plan.json``: what is going to be asked for, and why."""
+        (self.path / "plan.json").write_bytes(canonical_json(plan))
+
     @property
     def committee_dir(self) -> Path:
         """Where the members' weights lie."""
@@ -149,13 +153,12 @@ class CampaignStore:
     def _round_dir(self, round_number: int) -> Path:
         return self.path / "rounds" / f"{round_number:05d}"
 
-    def new_attempt(self, round_number: int, plan: Mapping[str, Any]) -> Attempt:
-        """A fresh folder for one try at a round, with its ``plan.json``."""
+    def new_attempt(self, round_number: int) -> Attempt:
+        """A fresh folder for one try at a round."""
         parent = self._round_dir(round_number)
         epoch = 1 + sum(1 for _ in parent.glob("attempt-*"))
         attempt = Attempt(round_number, parent / f"attempt-{epoch}-{secrets.token_hex(4)}")
         attempt.committee_dir.mkdir(parents=True)
-        (attempt.path / "plan.json").write_bytes(canonical_json(plan))
         return attempt
 
     def release(self, attempt: Attempt, batch: pa.Table, details: Mapping[str, Any]) -> Mapping[str, Any]:

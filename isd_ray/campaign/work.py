@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ class RoundWork:
         The look of this round, with the audit of each group; empty if there is none.
     frozen:
         Folder of the frozen predictions that a look and its finish go by.
+    saving:
+        Writes of the models that are under way.
     wanted:
         Rows to be measured whatever the model says.
     committee_hash:
@@ -54,6 +57,7 @@ class RoundWork:
     look: tuple[LookPlan, ...] = ()
     selection: Selection | None = None
     attempt: Attempt | None = None
+    saving: list[Future[None]] = field(default_factory=list)
     wanted: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     readouts: Readouts | None = None
     frozen: Path | None = None

@@ -145,6 +145,25 @@ def status(path: Folder, as_json: AsJson = False) -> None:
     out_console.print(two_columns(f"Campaign {found.campaign_id}", status_lines(found)))
 
 
+def watch(
+    path: Folder,
+    inbox: Annotated[Path, typer.Argument(help="Folder that a reader drops files of readouts in.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files of each batch.")],
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 5.0,
+) -> None:
+    """Take in what is dropped in a folder and hand out batch after batch, to the end of the screen."""
+    from isd_ray.ops.watch import watch as run_on
+
+    campaign = _open(path)
+    for dropped in run_on(campaign, inbox, out, every_s=every):
+        if dropped.told is None:
+            live_console.print(f"{dropped.file} refused: {dropped.reason}", markup=False, highlight=False)
+        else:
+            counts = f"{dropped.told.n_new:,} new, {dropped.told.n_missing:,} missing"
+            out_console.print(f"{dropped.file}: {counts}", highlight=False)
+    _end(campaign, as_json=False)
+
+
 def history(
     path: Folder, compound: Annotated[str, typer.Argument(help="Id of a compound.")], as_json: AsJson = False
 ) -> None:
@@ -228,4 +247,4 @@ def _end(campaign: Campaign, as_json: bool) -> None:
     out_console.print(summary_table(summary))
 
 
-COMMANDS = (create, ask, tell, fail, amend, exclude, include, close, status, history, export, verify, resume)
+COMMANDS = (create, ask, tell, watch, fail, amend, exclude, include, close, status, history, export, verify, resume)

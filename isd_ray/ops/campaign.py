@@ -197,6 +197,10 @@ class Campaign:
         self.store.append_event("dispatch", {"round": batch.round, "files": [file.name for file in files]})
         return files
 
+    def is_dispatched(self, round_number: int) -> bool:
+        """Whether the files of a round's batch were written (`dispatch`)."""
+        return any(event["kind"] == "dispatch" and event["round"] == round_number for event in self.store.events())
+
     def run(self, measure: Callable[[Batch], Any]) -> Mapping[str, Any]:
         """Run to the end with a function that measures: from a batch to readouts as `tell` takes them.
 
