@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -183,14 +183,24 @@ def template() -> str:
     ]
     sections = []
     for name, field in CampaignConfig.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, Section):
-            sections.append((name, section))
+        section = _section_of(field.annotation)
+        if section is not None:
+            sections.append((name, section, field.default is None))
         else:
             lines += _field_lines((name,), field.default, field.is_required(), field.description)
-    for name, section in sections:
-        lines += ["", *_comment(str(section.__doc__)), f"[{name}]", *_section_lines(name, section)]
+    for name, section, is_absent in sections:
+        # A table that is there changes the campaign even if it is empty.
+        heading = f"# [{name}]" if is_absent else f"[{name}]"
+        lines += ["", *_comment(str(section.__doc__)), heading, *_section_lines(name, section)]
     return "\n".join(lines) + "\n"
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    """The table that a key of the campaign stands for, required or not; None for other keys."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return kind
+    return None
 
 
 def _section_lines(name: str, section: type[Section]) -> Iterator[str]:

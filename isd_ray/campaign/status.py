@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
+from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
@@ -81,8 +82,9 @@ def status_of(store: CampaignStore) -> Status:
     open_rows, asked = set(place.open_rows.tolist()), set(place.released_rows.tolist())
     failed = ledger.failed.get(-1 if place.open_round is None else place.open_round, {})
     under_way = any(event["kind"] == "dispatch" and event["round"] == place.open_round for event in store.events())
-    for row in open_rows | asked | ledger.told.keys() | ledger.excluded.keys():
-        counts[_status(row, ledger, asked, open_rows - failed.keys(), under_way)] += 1
+    measured = measured_readouts(store).keys()
+    for row in open_rows | asked | measured | ledger.excluded.keys():
+        counts[_status(row, measured, ledger, asked, open_rows - failed.keys(), under_way)] += 1
     counts["INFERENCE"] = store.manifest["n_target"] - sum(counts.values())
     closed = place.open_round in ledger.closed
     n_missing = 0 if closed else sum(row not in ledger.told and row not in failed for row in open_rows)
@@ -113,9 +115,11 @@ def status_of(store: CampaignStore) -> Status:
     )
 
 
-def _status(row: int, ledger: Ledger, asked: set[int], out: set[int], under_way: bool) -> str:
+def _status(
+    row: int, measured: Collection[int], ledger: Ledger, asked: set[int], out: set[int], under_way: bool
+) -> str:
     """Status of a row that somebody has said something of; `out` are rows of the open round that did not fail."""
-    if row in ledger.told:
+    if row in measured:
         return "OBSERVED" if row in asked else "EXTERNAL"
     if row in ledger.excluded:
         return "ABANDONED" if row in asked else "EXCLUDED"

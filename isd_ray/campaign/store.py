@@ -21,7 +21,8 @@ from isd_ray.campaign.files import canonical_json, put_if_absent, read_checked, 
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import CorruptFileError, StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 since corrections are events and the log names the file of every decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class CampaignStore:
         Raises
         ------
         StoreError
-            If there is none, or it was written by a later version.
+            If there is none, or it was written by a later version, or by one from before the first release.
         CorruptFileError
             If ``campaign.json`` does not parse.
         """
@@ -142,6 +143,12 @@ class CampaignStore:
                 f"schema version {version} is newer than {SCHEMA_VERSION}, which this isd_ray knows",
                 str(file),
                 "upgrade isd_ray",
+            )
+        if version < SCHEMA_VERSION:
+            raise StoreError(
+                f"schema version {version} is of a development version; no release has written it",
+                str(file),
+                f"finish it with the version that began it, isd_ray {manifest.get('software', {}).get('isd_ray')}",
             )
         return cls(path, manifest)
 

@@ -12,8 +12,8 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.data.label_table import read_labels
 from isd_ray.data.labels import LabelRule, labels_for
+from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
-from isd_ray.ops.prepare import open_target
 from isd_ray.ops.results import write_results
 
 
@@ -36,7 +36,7 @@ def amend_from_file(path: Path, file: Path, reason: str) -> Amended:
         raise LabelError(
             "readouts of a panel cannot be corrected yet", str(path), "screen again with the corrected labels"
         )
-    library = open_target(config, path)
+    library = Library.open(store.manifest["library"])
     classes, cut = tuple(store.manifest["classes"]), store.manifest["cut"]
     # Where ids are record numbers, those of this file would be others.
     id_column = config.labels.id_column or config.library.id_column or "id"

@@ -88,14 +88,6 @@ def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[st
     return CampaignSetup(config, out, spec, rule, libraries["target"].n_rows, None, None)
 
 
-def open_target(config: CampaignConfig, out: Path) -> Library:
-    """The target library of a campaign that was begun in `out`."""
-    address, root = config.library.path, library_root(config, out)
-    if config.library.split:
-        return Library.open(root.with_name(f"{root.name}-split") / "target")
-    return Library.open(address if address and is_uri(address) else root)
-
-
 def library_root(config: CampaignConfig, out: Path) -> Path:
     """Where the library of a run in `out` lies, or will; of a library behind a URI, where its parts go."""
     address = config.library.path

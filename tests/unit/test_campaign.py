@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from isd_ray.campaign.files import put_if_absent
+from isd_ray.campaign.status import status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
@@ -22,6 +23,7 @@ from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.models import fit
 from isd_ray.models.committee import committee_hash
 from isd_ray.ops.simulate import fraction_reaching, simulate
+from isd_ray.ops.verify import verify
 
 TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 
@@ -315,3 +317,22 @@ def test_the_share_that_reaches_an_accuracy_is_interpolated():
     assert fraction_reaching(rounds, 0.95) == pytest.approx(0.6)
     rounds[-1]["delivered_accuracy"] = 0.96
     assert fraction_reaching(rounds, 0.95) == pytest.approx(0.2 + 0.1 * 5 / 6)
+
+
+@pytest.mark.parametrize(("version", "words"), [(99, "newer"), (1, "development version")])
+def test_a_campaign_of_another_version_is_refused(version, words, screen, tmp_path):
+    manifest = json.loads((screen.path / "campaign.json").read_text())
+    (tmp_path / "campaign.json").write_text(json.dumps({**manifest, "schema_version": version}))
+    with pytest.raises(StoreError, match=words):
+        CampaignStore.open(tmp_path)
+
+
+def test_a_simulation_has_a_status_and_is_sound(screen):
+    store = CampaignStore.open(screen.path)
+    status = status_of(store)
+    assert status.state == "ended"
+    assert {name: n for name, n in status.counts.items() if n} == {
+        "OBSERVED": screen.summary["n_acquired"],
+        "INFERENCE": screen.summary["n_predicted"],
+    }
+    assert verify(store).problems == ()
