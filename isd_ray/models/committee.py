@@ -68,5 +68,5 @@ def committee_hash(committee: Sequence[Mapping[str, NDArray[np.float32]]]) -> st
         for name in sorted(weights):
             array = np.ascontiguousarray(weights[name])
             digest.update(f"{index}\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-            digest.update(memoryview(array).cast("B"))
+            digest.update(array.reshape(-1).data)
     return digest.hexdigest()
