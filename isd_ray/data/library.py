@@ -31,6 +31,9 @@ from isd_ray.data.layout import (
 from isd_ray.data.remote import RemoteLibrary, cache_folder
 from isd_ray.errors import CorruptFileError, LibraryError
 
+_BLOCKS_LOOKED_UP = 512
+"""Blocks whose ids are looked up at a time: 4 bytes a row."""
+
 
 class Library:
     """A built target library; open it with `Library.open`.
@@ -248,11 +251,14 @@ class Library:
             asked = pa.concat_arrays(asked.chunks) if asked.num_chunks else pa.array([], pa.string())
         encoded = asked.cast(pa.string()).dictionary_encode()
         rows_of_distinct = np.full(len(encoded.dictionary) + 1, -1, dtype=np.int64)  # the last is for nulls
-        for block in range(self.n_blocks):
-            # Looking the library up among the asked keeps the hash table as small as the question.
-            found = pc.index_in(self._column_of(block, ID), value_set=encoded.dictionary)
-            hits = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
-            rows_of_distinct[found.drop_null().to_numpy()] = hits + block * self.block_rows
+        for first in range(0, self.n_blocks, _BLOCKS_LOOKED_UP):
+            blocks = range(first, min(first + _BLOCKS_LOOKED_UP, self.n_blocks))
+            # Looking the library up among the asked keeps the hash table as small as the question; it is made anew for
+            # each call.
+            ids = pa.chunked_array([self._column_of(block, ID) for block in blocks])
+            found = pc.index_in(ids, value_set=encoded.dictionary)
+            hits = np.flatnonzero(found.is_valid().to_numpy())
+            rows_of_distinct[found.drop_null().to_numpy()] = hits + first * self.block_rows
         return rows_of_distinct[encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()]
 
     def verify(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.intake import Intake
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.released import Batch
-from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
 from isd_ray.campaign.status import Status, history_of, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place, Refusal, place_readouts
@@ -31,11 +30,11 @@ from isd_ray.data.library import Library
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows, WorkerSpec
 from isd_ray.ops.amend import amend_from_file
-from isd_ray.ops.connect import ray_session
-from isd_ray.ops.prepare import prepare
-from isd_ray.ops.results import summary_of, write_results, write_text
-from isd_ray.ops.run import run
 
+if TYPE_CHECKING:
+    from isd_ray.campaign.setup import CampaignSetup
+
+# What asks imports torch and Ray, which takes longer than to tell; so the methods that need them import it.
 _SHOWN = 5
 
 
@@ -91,6 +90,10 @@ class Campaign:
         IsdError
             If the configuration, the library or the machine do not allow it.
         """
+        from isd_ray.campaign.setup import begin_or_resume, check
+        from isd_ray.ops.prepare import prepare
+        from isd_ray.ops.results import write_text
+
         watcher = watcher or Watcher()
         setup = prepare(config, Path(path), watcher, in_laboratory=True)
         for warning in check(config, setup.n_target):
@@ -147,6 +150,9 @@ class Campaign:
         IsdError
             If the library or the machine has changed so that the campaign cannot go on.
         """
+        from isd_ray.ops.connect import ray_session
+        from isd_ray.ops.run import run
+
         if self.has_ended:
             self._conclude()
             return None
@@ -206,6 +212,8 @@ class Campaign:
 
         What it raises ends the run; the next one goes on with the same batch.
         """
+        from isd_ray.ops.results import summary_of
+
         while (batch := self.ask()) is not None:
             told = self.tell(measure(batch))
             if told.n_missing:
@@ -420,11 +428,15 @@ class Campaign:
         return [row for row in place.open_rows.tolist() if row not in ledger.told and row not in failed]
 
     def _setup(self) -> CampaignSetup:
+        from isd_ray.campaign.setup import CampaignSetup
+
         manifest = self.store.manifest
         spec = WorkerSpec(self.config, {"target": manifest["library"]}, self._rule.classes)
         return CampaignSetup(self.config, self.path, spec, self._rule, self.library.n_rows, None, None)
 
     def _conclude(self) -> None:
+        from isd_ray.ops.results import summary_of, write_results
+
         if not (self.path / "summary.json").is_file():
             write_results(self.path, summary_of(self.store), self.store)
 
