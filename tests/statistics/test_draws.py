@@ -116,23 +116,26 @@ class Reserved:
     def scored(self) -> np.ndarray:
         return np.flatnonzero(np.unpackbits(self.sets.packed_scored(), count=N))
 
-    def report(self, number: int) -> ScoreReport:
+    def report(self, number: int, random) -> ScoreReport:
         rows, reserve = self.scored(), self.sets.reserve
         n_wrong = np.bincount(CLUSTER[self.sets.rows], self.sets.labels, CLUSTERS)
         score = ((n_wrong + 0.1) / (np.bincount(CLUSTER[self.sets.rows], minlength=CLUSTERS) + 1)).astype(np.float32)
         zeros = np.zeros(len(rows), np.float32)
         candidates = ScoredRows(rows, score[CLUSTER[rows]], zeros, np.zeros(len(rows)), zeros)
-        watch = np.union1d(self.sets.draw(RANDOM, derive_seed(self.seed, "random", number)), reserve)
+        watch = np.union1d(random, reserve)
         top = top_k(candidates, BATCH + len(reserve), derive_seed(self.seed, "tie", number))
         watched = candidates.take(np.isin(rows, watch))
         return ScoreReport(len(rows), top, watched, np.zeros((1, N_BINS), np.int64), None, None)
 
     def acquire(self, number: int) -> None:
         reserve = self.sets.reserve
-        selection, passed = choose(self.report(number), BATCH, reserve, lambda scored: np.zeros(len(scored.rows)))
+        random = self.sets.draw(RANDOM, derive_seed(self.seed, "random", number))
+        assert not np.isin(random, reserve).any(), "random rows come from the rows that are not reserved"
+        report, nobody = self.report(number, random), np.empty(0, np.int64)
+        selection, passed = choose(report, BATCH, random, nobody, reserve, lambda scored: np.zeros(len(scored.rows)))
         rows = selection.scored.rows
         assert len(rows) == BATCH
-        assert (selection.roles == 2).sum() == RANDOM, "random rows come from the rows that are not reserved"
+        assert (selection.roles == 2).sum() == RANDOM
         assert not np.isin(rows, reserve).any()
         assert np.isin(passed, reserve).all()
         self.observe(rows)
