@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from isd_ray.core.trigger import Forecast
 
 Finish = Literal["none", "cheap", "any"]
 
+_LARGEST_POPULATION = 10**11
 _SIZE_STEP = 1.03
 """Audit sizes are tried on a grid of 3 % steps."""
 _POWER_Z = 1.2816
@@ -233,13 +235,20 @@ def audit_size(n_inference: int, errors: float, allowed: int, delta: float, most
         None if no audit of at most `most` rows (default: the whole set) would do.
     """
     most = n_inference if most is None else min(most, n_inference)
-    sizes = [1]
-    while sizes[-1] < most:
-        sizes.append(min(most, max(sizes[-1] + 1, math.ceil(sizes[-1] * _SIZE_STEP))))
-    m = np.array(sizes, np.int64)[: max(0, most)]
+    m = _sizes()
+    m = np.append(m[m < most], np.int64(most))[: max(0, most)]
     likely = _likely_errors(n_inference, errors, m)
     passed = hypergeometric_pvalue(likely, np.array(n_inference), allowed + 1 + likely, m) <= delta
     return int(m[passed.argmax()]) if passed.any() else None
+
+
+@cache
+def _sizes() -> NDArray[np.int64]:
+    """The grid of audit sizes, up to any population."""
+    sizes = [1]
+    while sizes[-1] < _LARGEST_POPULATION:
+        sizes.append(max(sizes[-1] + 1, math.ceil(sizes[-1] * _SIZE_STEP)))
+    return np.array(sizes, np.int64)
 
 
 def reserve_size(n_target: int, allowed: int, delta: float, max_looks: int) -> int:
