@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from isd_ray.campaign.selection import Selection
+from isd_ray.config import CampaignConfig
 from isd_ray.data.library import Library
 from isd_ray.data.packed import from_arrow, to_arrow
 from isd_ray.messages import ROLES, ScoredRows
+from isd_ray.plates.assign import plate_map
 
 _SCORED = ("row", "score", "second_score", "prediction", "uncertainty")
 
@@ -34,6 +36,21 @@ def batch_table(selection: Selection, library: Library, plates: pa.Table | None)
             "plate": pa.array([wells.get(row, (None, None))[0] for row in scored.rows.tolist()], pa.string()),
             "well": pa.array([wells.get(row, (None, None))[1] for row in scored.rows.tolist()], pa.string()),
         }
+    )
+
+
+def plates_of(selection: Selection, library: Library, config: CampaignConfig, n_before: int) -> pa.Table | None:
+    """The batch on plates, numbered on from the `n_before` made before; None where the campaign has none."""
+    rows = selection.scored.rows
+    if config.plates is None or not len(rows):
+        return None
+    return plate_map(
+        rows,
+        library.ids(rows).tolist(),
+        config.plates,
+        seed=config.seed,
+        first_plate=1 + n_before,
+        smiles=library.smiles(rows).tolist(),
     )
 
 

@@ -9,15 +9,15 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import amended_readouts, amendments, settle_amendments
 from isd_ray.campaign.backend import Backend
-from isd_ray.campaign.batch import batch_table, selection_of
+from isd_ray.campaign.batch import batch_table, plates_of, selection_of
 from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.certificate import make_certificate
+from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows
 from isd_ray.campaign.files import check_hash, replace_table
 from isd_ray.campaign.history import History, calibration_warning
@@ -43,7 +43,7 @@ from isd_ray.core.stopping import Audit, LookEvidence, settled
 from isd_ray.core.topk import uniform_sample
 from isd_ray.data.layout import sha256_file
 from isd_ray.data.library import Library
-from isd_ray.errors import CorruptFileError, LabelError, StoreError
+from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import (
     ROLES,
     AuditDraw,
@@ -55,13 +55,11 @@ from isd_ray.messages import (
     PredictRequest,
     Progress,
     RoundEvidence,
-    Rows,
     ScoreReport,
     ScoreRequest,
     StopDecision,
 )
-from isd_ray.models.committee import committee_hash, load_member, save_member
-from isd_ray.plates.assign import plate_map
+from isd_ray.models.committee import committee_hash
 
 _FINISH, _TOP, _RANDOM, _AUDIT, _RESERVE = map(ROLES.index, ("finish", "top", "random", "audit", "reserve"))
 
@@ -203,8 +201,11 @@ class CampaignLoop:
         external = self._sets.is_left(standing.rows)
         if external.any():
             attempt, rows = self._new_attempt(), standing.rows[external]
-            if not attempt.external_file.is_file():
+            if (sha256 := self._round.details.get("external_sha256")) is not None:
+                check_hash(attempt.external_file, sha256)
+            else:
                 self._backend.write_features(rows, str(attempt.external_file))
+                self._round.details["external_sha256"] = sha256_file(attempt.external_file)
             self._history.observe_external(attempt, rows, standing.readouts.take(external), self._round.number)
 
     def _can_fit(self) -> bool:
@@ -351,11 +352,9 @@ class CampaignLoop:
         return attempt
 
     def _save_committee(self) -> None:
-        """Write the models down in the background: scoring takes longer."""
-        committee, attempt = self._round.committee, self._new_attempt()
-        members = [] if committee is None else committee.members
-        files = [attempt.committee_dir / f"member-{member:03d}.safetensors" for member in range(len(members))]
-        self._round.saving = [self._saver.submit(save_member, *pair) for pair in zip(files, members, strict=True)]
+        """Begin to write the models down: it is done before scoring ends."""
+        folder = self._new_attempt().committee_dir
+        self._round.saving = save_committee(self._round.committee, folder, self._saver)
 
     def _release(self) -> LoopState:
         selection, committee = self._round.selection, self._round.committee
@@ -372,26 +371,13 @@ class CampaignLoop:
             **self._round.reference(self._store.path),
             "committee_hash": committee.hash if committee else None,
         }
-        plates = self._plate_map(selection.scored.rows)
+        before = sum(files.released.get("n_plates", 0) for files in self._store.rounds())
+        plates = plates_of(selection, self._library, self._config, before)
         if plates is not None:
             pq.write_table(plates, attempt.plates_file)
             released |= {"plates_sha256": sha256_file(attempt.plates_file), "n_plates": len(plates["plate"].unique())}
         self._store.release(attempt, batch_table(selection, self._library, plates), released)
         return LoopState.MEASURE
-
-    def _plate_map(self, rows: Rows) -> pa.Table | None:
-        """The batch on plates, numbered on from those made before; None where the campaign has none."""
-        if self._config.plates is None or not len(rows):
-            return None
-        before = sum(files.released.get("n_plates", 0) for files in self._store.rounds())
-        return plate_map(
-            rows,
-            self._library.ids(rows).tolist(),
-            self._config.plates,
-            seed=self._config.seed,
-            first_plate=1 + before,
-            smiles=self._library.smiles(rows).tolist(),
-        )
 
     def _measure(self) -> LoopState:
         if self._load_amended():
@@ -505,16 +491,7 @@ class CampaignLoop:
     def _committee(self) -> Committee | None:
         """The model of the round: in memory, or of a restored round from the store; never a new one."""
         if self._round.committee is None and self._round.attempt is not None:
-            files = sorted(self._round.attempt.committee_dir.glob("*.safetensors"))
-            weights = tuple(load_member(file) for file in files)
-            found = committee_hash(weights) if weights else None
-            if found != self._round.committee_hash:
-                raise CorruptFileError(
-                    f"the stored model has hash {found}, its release says {self._round.committee_hash}",
-                    str(self._round.attempt.committee_dir),
-                    "restore the folder from a backup",
-                )
-            return Committee(found, weights) if found else None
+            return load_committee(self._round.attempt.committee_dir, self._round.committee_hash)
         return self._round.committee
 
     def _deliver(self) -> LoopState:

@@ -81,7 +81,7 @@ def status_of(store: CampaignStore) -> Status:
     counts = Counter(dict.fromkeys(STATUSES, 0))
     open_rows, asked = set(place.open_rows.tolist()), set(place.released_rows.tolist())
     failed = ledger.failed.get(-1 if place.open_round is None else place.open_round, {})
-    under_way = any(event["kind"] == "dispatch" and event["round"] == place.open_round for event in store.events())
+    under_way = is_dispatched(store, place.open_round)
     measured = measured_readouts(store).keys()
     for row in open_rows | asked | measured | ledger.excluded.keys():
         counts[_status(row, measured, ledger, asked, open_rows - failed.keys(), under_way)] += 1
@@ -91,7 +91,7 @@ def status_of(store: CampaignStore) -> Status:
     last = next((files.committed for files in reversed(rounds) if files.committed), {})
     certificate = store.certificate()
     state = "ended" if store.is_delivered() else "waiting" if n_missing else "ready" if rounds else "new"
-    interval = (last.get("interval_low"), last.get("interval_high"))
+    low, high = last.get("interval_low"), last.get("interval_high")
     return Status(
         campaign_id=store.manifest["campaign_id"],
         goal=Goal.of(config, tuple(store.manifest["classes"])).words,
@@ -108,11 +108,16 @@ def status_of(store: CampaignStore) -> Status:
         counts=dict(counts),
         n_missing=n_missing,
         bound=last.get("system_bound"),
-        interval=None if None in interval else (float(interval[0]), float(interval[1])),  # type: ignore[arg-type]
+        interval=None if low is None or high is None else (low, high),
         certificate=certificate["certificate_id"] if certificate else None,
         withdrawn=store.withdrawn(),
         decision=last.get("reason"),
     )
+
+
+def is_dispatched(store: CampaignStore, round_number: int | None) -> bool:
+    """Whether the files of a round's batch were written for the laboratory."""
+    return any(event["kind"] == "dispatch" and event["round"] == round_number for event in store.events())
 
 
 def _status(

@@ -26,6 +26,7 @@ _FROM_RELEASE = (
     "passed",
     "needed",
     "n_events",
+    "external_sha256",
 )
 _KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
 """Details of a release that its commit repeats."""

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.intake import Intake
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.released import Batch
-from isd_ray.campaign.status import Status, history_of, status_of
+from isd_ray.campaign.status import Status, history_of, is_dispatched, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place, Refusal, place_readouts
 from isd_ray.campaign.watcher import Watcher
@@ -205,7 +205,7 @@ class Campaign:
 
     def is_dispatched(self, round_number: int) -> bool:
         """Whether the files of a round's batch were written (`dispatch`)."""
-        return any(event["kind"] == "dispatch" and event["round"] == round_number for event in self.store.events())
+        return is_dispatched(self.store, round_number)
 
     def run(self, measure: Callable[[Batch], Any]) -> Mapping[str, Any]:
         """Run to the end with a function that measures: from a batch to readouts as `tell` takes them.

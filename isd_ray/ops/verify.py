@@ -6,17 +6,19 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import canonical_json, check_hash
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
-from isd_ray.models.committee import committee_hash, load_member
 from isd_ray.ops.reconcile import hybrid_problems
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,11 @@ class _Findings:
         self.problems: list[str] = []
         self.n_files = 0
 
-    def check(self, work: Callable[[], Any]) -> Any:
+    def check(self, work: Callable[..., T], *arguments: Any) -> T | None:
         """Do a check; what it raises is a finding. None if it raised."""
         self.n_files += 1
         try:
-            return work()
+            return work(*arguments)
         except (IsdError, OSError, pa.ArrowException, KeyError, ValueError, IndexError) as error:
             self.problems.append(str(error).splitlines()[0])
             return None
@@ -69,7 +71,7 @@ def verify(store: CampaignStore) -> Verified:
     """
     findings = _Findings()
     events = findings.check(store.events) or []
-    library = findings.check(lambda: Library.open(store.manifest["library"]))
+    library = findings.check(Library.open, store.manifest["library"])
     if library is not None:
         findings.check(library.verify)
         if library.hash != store.manifest["library_hash"]:
@@ -78,13 +80,13 @@ def verify(store: CampaignStore) -> Verified:
     for event in events:
         for name in ("readouts_sha256", "readings_sha256", "quality_sha256"):
             if event.get(name) is not None:
-                findings.check(lambda sha256=event[name]: store.read_readouts(sha256))  # type: ignore[misc]
+                findings.check(store.read_readouts, event[name])
     for files in rounds:
         _verify_round(findings, store, files)
     for files in rounds:
         _verify_decisions(findings, files, events)
     for name, sha256 in store.noted_hybrid().items() if events else ():
-        findings.check(lambda name=name, sha256=sha256: check_hash(store.hybrid_dir / name, sha256))  # type: ignore[misc]
+        findings.check(check_hash, store.hybrid_dir / name, sha256)
     certificate = findings.check(store.certificate)
     if certificate is not None:
         content = {name: value for name, value in certificate.items() if name != "certificate_id"}
@@ -107,23 +109,21 @@ def _verify_decisions(findings: _Findings, files: RoundFiles, events: Sequence[E
         if event is None:
             findings.say(file, f"no event tells of this {kind}; `isd resume` adds it")
         else:
-            findings.check(lambda file=file, event=event: check_hash(file, event["file_sha256"]))  # type: ignore[misc]
+            findings.check(check_hash, file, event["file_sha256"])
 
 
 def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) -> None:
     attempt, released = files.attempt, files.released
     batch = findings.check(files.read_batch)
     findings.check(files.read_plates)
-    findings.check(lambda: check_hash(attempt.features_file, released["features_sha256"]))
+    findings.check(check_hash, attempt.features_file, released["features_sha256"])
+    if "external_sha256" in released:
+        findings.check(check_hash, attempt.external_file, released["external_sha256"])
     for name, sha256 in (released.get("predictions") or {}).items():
-        findings.check(lambda name=name, sha256=sha256: check_hash(attempt.predictions_dir / name, sha256))  # type: ignore[misc]
-    members = sorted(attempt.committee_dir.glob("*.safetensors"))
-    if members:
-        found = findings.check(lambda: committee_hash([load_member(file) for file in members]))
-        if found is not None and found != released["committee_hash"]:
-            findings.say(attempt.committee_dir, "these are not the models that were released")
+        findings.check(check_hash, attempt.predictions_dir / name, sha256)
+    findings.check(load_committee, attempt.committee_dir, released["committee_hash"])
     if files.committed is None or batch is None:
         return
-    readouts = findings.check(lambda: store.read_readouts(files.committed["readouts_sha256"]))  # type: ignore[index]
+    readouts = findings.check(store.read_readouts, files.committed["readouts_sha256"])
     if readouts is not None and not readouts["row"].equals(batch["row"]):
         findings.say(attempt.batch_file, f"round {files.round} has readouts of other compounds than were asked for")

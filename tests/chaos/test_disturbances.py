@@ -186,6 +186,22 @@ def test_a_campaign_with_a_damaged_batch_refuses_to_go_on(path, technician):
         Campaign.open(path).ask()
 
 
+def test_damaged_features_of_readouts_from_outside_the_plan_are_found(path, technician):
+    campaign = Campaign.open(path)
+    ids = campaign.ask().ids
+    outside = [name for name in sorted(technician.truth) if name not in ids][:50]
+    campaign.tell({name: technician.truth[name] for name in ids})
+    campaign.tell({name: technician.truth[name] for name in outside}, external=True)
+    campaign.ask()
+    file = next(path.glob("rounds/00001/attempt-*/external.arrow"))
+    assert verify(CampaignStore.open(path)).problems == ()
+    file.write_bytes(file.read_bytes()[:-9])
+    assert any("external.arrow" in problem for problem in verify(CampaignStore.open(path)).problems)
+    campaign.close("the reader broke")
+    with pytest.raises(CorruptFileError, match=r"external\.arrow"):
+        campaign.ask()
+
+
 def test_a_missing_round_and_an_altered_hybrid_screen_are_found(finished, tmp_path):
     path = shutil.copytree(finished, tmp_path / "run")
     file = path / "hybrid" / "part-00000.parquet"
