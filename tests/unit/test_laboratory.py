@@ -140,6 +140,27 @@ def test_failed_audit_wells_are_errors(make_config, truth, tmp_path):
     assert record["decision"] == "continue"
 
 
+def test_a_finish_with_a_lost_well_stops_nothing_and_its_look_is_spent(make_config, truth, tmp_path):
+    settings = {"acquisition": {"batch_size": 120}, "stopping": {"rule": "certify", "gamma": 0.8}}
+    better = {"hidden_size": 32, "epochs": 6, "members": 2}
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **settings, "model": better}))
+    looks = []
+    while (batch := campaign.ask()) is not None:
+        files = campaign.store.rounds()[-1]
+        is_finish = set(files.read_batch()["role"].to_pylist()) == {"finish"}
+        looks += files.released["look"] or []
+        if is_finish and len(looks) == 1:
+            campaign.fail(batch.ids[:1], "spilt")
+            lost_in = batch.round
+        campaign.tell(
+            {name: truth[name] for name in batch.ids if name != batch.ids[0] or not is_finish or len(looks) > 1}
+        )
+    records = [files.committed for files in campaign.store.rounds()]
+    assert records[lost_in]["decision"] == "continue"
+    assert "gave no readout; the look is spent" in records[lost_in]["reason"]
+    assert [(look["number"], look["delta"]) for look in looks[:2]] == [(1, 0.025), (2, 0.0125)]
+
+
 def test_readouts_from_outside_the_plan_train_models_and_count_nowhere_else(campaign, truth):
     ids = campaign.ask().ids
     outside = [name for name in sorted(truth) if name not in ids][:100]
