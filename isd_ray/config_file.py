@@ -24,6 +24,7 @@ _PATH_KEYS = (
     ("library", "path"),
     ("library", "source"),
     ("labels", "source"),
+    ("model", "output_embeddings"),
     ("validation", "file"),
     ("test", "file"),
 )

@@ -59,12 +59,14 @@ class CampaignSetup:
 
     @property
     def labels_hash(self) -> str:
-        """SHA-256 of the names of classes and outputs, and of every known label that a decision may rest on."""
+        """SHA-256 of classes, outputs, their embeddings, and of every known label that a decision may rest on."""
         digest = hashlib.sha256("\n".join((*self.rule.classes, *self.spec.outputs)).encode())
         if self.labels is not None:
             digest.update(self.labels.labels.tobytes())
         if self.spec.validation_labels is not None:
             digest.update(self.spec.validation_labels.tobytes())
+        if self.spec.output_embeddings is not None:
+            digest.update(self.spec.output_embeddings.tobytes())
         return digest.hexdigest()
 
     def with_config(self, config: CampaignConfig, out: Path) -> CampaignSetup:
@@ -137,6 +139,7 @@ def campaign_id(config: CampaignConfig, library_hash: str, labels_hash: str) -> 
     science = config.model_dump(
         mode="json", include={"name", "task", "seed", "model", "acquisition", "stopping", "hits"}
     )
+    del science["model"]["output_embeddings"]  # wherever the file lies: its content is in `labels_hash`
     science["validation"] = config.validation.model_dump(mode="json", exclude={"file"})
     numerics = config.compute.model_dump(mode="json", include={"device", "precision", "threads"})
     content = {"science": science, "numerics": numerics, "library": library_hash, "labels": labels_hash}

@@ -91,6 +91,8 @@ class CampaignConfig(Section):
                 f"task={self.task!r} takes its labels from `labels.{wanted}`; give that, and no `labels.{other}`"
             )
         if not is_panel:
+            if self.model.head != "outputs":
+                raise ValueError(f"model.head={self.model.head!r} is for task='panel'; remove it")
             return self
         if len(labels.classes) not in (0, 2):
             raise ValueError(f"outputs of a panel have two classes, labels.classes={list(labels.classes)} has others")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
@@ -17,6 +19,7 @@ from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.label_table import label_sources
 from isd_ray.data.labels import LabelRule, Labels, LabelTable, as_readouts, labels_for, read_labels, rule_beforehand
 from isd_ray.data.library import Library
+from isd_ray.data.output_embeddings import read_output_embeddings
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
@@ -69,6 +72,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laborator
         classes=labels.classes,
         outputs=labels.rule.outputs,
         validation_labels=validation,
+        output_embeddings=output_embeddings(config, labels.rule.outputs),
     )
     return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
 
@@ -207,11 +211,17 @@ class _LabelReader:
         return as_readouts(self.labels(libraries[name], file, target.rule).labels)
 
 
-def n_panel_outputs(config: CampaignConfig) -> int:
-    """Outputs of a panel; 0 for other tasks."""
+def output_embeddings(config: CampaignConfig, outputs: Sequence[str]) -> NDArray[np.float32] | None:
+    """Embeddings of a panel's outputs, float32 (K, d), if its head takes them."""
+    file = config.model.output_embeddings
+    return None if file is None else read_output_embeddings(file, outputs, Path.cwd())
+
+
+def panel_outputs(config: CampaignConfig) -> tuple[str, ...]:
+    """Names of a panel's outputs; none for other tasks."""
     if config.task != "panel":
-        return 0
-    return len(panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd())))
+        return ()
+    return panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd()))
 
 
 def _check_memory(config: CampaignConfig, target: Library) -> None:
@@ -224,7 +234,7 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
-    n_outputs, n_scorers = n_panel_outputs(config), compute.scorers if compute.backend == "ray" else 1
+    n_outputs, n_scorers = len(panel_outputs(config)), compute.scorers if compute.backend == "ray" else 1
     rows = (ROW_BYTES + CELL_BYTES * n_outputs) * target.n_rows
     blocks = n_scorers * PROBABILITY_BYTES * config.model.members * target.block_rows * n_outputs
     need = n_actors * ACTOR_BYTES + store + rows + blocks + FIT_COPIES * n_trainers * observed
