@@ -165,6 +165,8 @@ class _Block(nn.Module):
 class ResMLP(nn.Module):
     """First layer, leaky ReLU, residual blocks each followed by dropout, linear output.
 
+    `output` may be exchanged for a head that has a `weight` and a `bias` of the same shapes.
+
     Dropout is active exactly when a `DropoutStream` is passed, so there is no train/eval mode to forget. Parameters
     keep the dtype they are given; hidden layers multiply in `product_dtype`, everything between them is float32.
 

@@ -69,7 +69,8 @@ def similarities(
 
 def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, np.float32(1.0))
+    directions: NDArray[np.float32] = vectors / np.where(lengths > 0, lengths, 1.0).astype(np.float32)
+    return directions
 
 
 def panel_bits(bits: NDArray[np.uint8], n_compounds: int) -> NDArray[np.uint8]:
