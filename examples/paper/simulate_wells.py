@@ -5,10 +5,10 @@
 Writes wells.parquet (embeddings and metadata), compounds.parquet (id and an embedding of each compound from which its
 relations can be learnt in part) and truth.parquet (pairs of gene and compound that are related).
 
-A well's embedding is offset[experiment] + scale[experiment] * (plate effect + perturbation + noise of sd 1). Active genes
-act in the direction of one of four pathways, other genes in one orthogonal to all. A compound moves some pathways, each around
-one of its lower concentrations, and at the higher ones more and more in a direction of its own, as toxic compounds do. A
-gene and a compound are related if the gene is active in a pathway that the compound moves.
+A well's embedding is offset[experiment] + scale[experiment] * (plate effect + perturbation + noise of sd 1). Active
+genes act in the direction of one of four pathways, other genes in one orthogonal to all. A compound moves some
+pathways, each around one of its lower concentrations, and at the higher ones more and more in a direction of its own,
+as toxic compounds do. A gene and a compound are related if the gene is active in a pathway that the compound moves.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ GENE_STRENGTH, PATHWAY_STRENGTH, OWN_STRENGTH = 4.0, 9.0, 5.0
 """Lengths of effects, in standard deviations of the noise of a well."""
 WEAK_GUIDE = 0.4
 """Strength of every third guide, relative to the others."""
-FEATURE_NOISE = 0.3
+FEATURE_NOISE = 4.0
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,12 @@ class Size:
 
 
 def unit(vectors):
+    """Vectors of length 1."""
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def relations(size: Size, rng):
-    """Directions of genes (G, d), effects of compounds at each concentration (C, D, d), features (C, f), truth (G, C)."""
+    """Effects of genes (G, d) and of compounds by concentration (C, D, d), features (C, f), relations (G, C)."""
     pathways = np.linalg.qr(rng.normal(size=(size.width, N_PATHWAYS)))[0].T
     own = rng.normal(size=(size.genes, size.width))
     own = unit(own - own @ pathways.T @ pathways)
@@ -136,6 +137,7 @@ def simulate(size: Size, out: Path, seed: int = 0) -> None:
 
 
 def main() -> None:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)

@@ -228,7 +228,9 @@ def test_what_is_wrong_is_said(changes, kind, message, simulated, tmp_path):
 
 def test_the_command_says_what_it_made(simulated, tmp_path):
     wells, out = str(simulated / "wells.parquet"), tmp_path / "map"
-    done = CliRunner().invoke(app, ["phenomics", wells, "--out", str(out), "--set", "embedding=['embedding']", "--json"])
+    done = CliRunner().invoke(
+        app, ["phenomics", wells, "--out", str(out), "--set", "embedding=['embedding']", "--json"]
+    )
     assert done.exit_code == 0
     assert json.loads(done.stdout)["n_genes_kept"] == 20
     assert json.loads((out / "summary.json").read_text())["n_genes_kept"] == 20

@@ -69,8 +69,7 @@ def similarities(
 
 def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions: NDArray[np.float32] = vectors / np.where(lengths > 0, lengths, 1.0).astype(np.float32)
-    return directions
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), np.float32)
 
 
 def panel_bits(bits: NDArray[np.uint8], n_compounds: int) -> NDArray[np.uint8]:
