@@ -3,12 +3,12 @@
     python examples/paper/simulate_wells.py --out runs/rxrx3        # RxRx3's size: 2.2 million wells, 1.2 GB, minutes
 
 Writes wells.parquet (embeddings and metadata), compounds.parquet (id and an embedding of each compound from which its
-relations can be learnt in part) and truth.parquet (pairs of gene and compound that are related).
+relations can be learnt in part) and truth.parquet (the pathways of each gene and compound).
 
 A well's embedding is offset[experiment] + scale[experiment] * (plate effect + perturbation + noise of sd 1). Active
 genes act in the direction of one of four pathways, other genes in one orthogonal to all. A compound moves some
 pathways, each around one of its lower concentrations, and at the higher ones more and more in a direction of its own,
-as toxic compounds do. A gene and a compound are related if the gene is active in a pathway that the compound moves.
+as toxic compounds do. A gene and a compound are related if they have a pathway in common.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def unit(vectors):
 
 
 def relations(size: Size, rng):
-    """Effects of genes (G, d) and of compounds by concentration (C, D, d), features (C, f), relations (G, C)."""
+    """Effects of genes (G, d) and of compounds by concentration (C, D, d), features (C, f), pathways of both."""
     pathways = np.linalg.qr(rng.normal(size=(size.width, N_PATHWAYS)))[0].T
     own = rng.normal(size=(size.genes, size.width))
     own = unit(own - own @ pathways.T @ pathways)
@@ -71,22 +71,25 @@ def relations(size: Size, rng):
     effects += toxicity[None, :, None] * unit(rng.normal(size=(size.compounds, 1, size.width)))
     mixing = rng.normal(size=(N_PATHWAYS, size.features))
     features = np.tanh((2.0 * moved - 1.0) @ mixing) + rng.normal(0, FEATURE_NOISE, (size.compounds, size.features))
-    truth = (pathway[:, None] >= 0) & moved[:, pathway].T
-    return genes.astype(np.float32), effects.astype(np.float32), features.astype(np.float32), truth
+    genes, effects, features = (array.astype(np.float32) for array in (genes, effects, features))
+    return genes, effects, features, pathway, moved
 
 
 def simulate(size: Size, out: Path, seed: int = 0) -> None:
     """Write the three files."""
     rng = np.random.default_rng(seed)
     out.mkdir(parents=True, exist_ok=True)
-    genes, effects, features, truth = relations(size, rng)
+    genes, effects, features, pathway, moved = relations(size, rng)
     gene_names = np.array([f"G{i:05d}" for i in range(size.genes)])
     compound_names = np.array([f"C{i:04d}" for i in range(size.compounds)])
     fixed = pa.list_(pa.float32(), size.features)
     table = {"id": compound_names, "embedding": pa.FixedSizeListArray.from_arrays(features.ravel(), type=fixed)}
     pq.write_table(pa.table(table), out / "compounds.parquet")
-    gene, compound = np.nonzero(truth)
-    pq.write_table(pa.table({"gene": gene_names[gene], "compound": compound_names[compound]}), out / "truth.parquet")
+    names = np.concatenate([gene_names, compound_names])
+    pathways = [[p] if p >= 0 else [] for p in pathway.tolist()] + [np.flatnonzero(row) for row in moved]
+    pq.write_table(
+        pa.table({"name": names, "pathways": pa.array(pathways, pa.list_(pa.int32()))}), out / "truth.parquet"
+    )
 
     # Which experiments a guide, or a compound at one concentration, is seen in.
     guide_of = np.arange(size.genes * size.guides)
@@ -111,16 +114,16 @@ def simulate(size: Size, out: Path, seed: int = 0) -> None:
             ])  # fmt: skip
             strength = np.where(guides % size.guides % 3 == 2, WEAK_GUIDE, 1.0)[:, None]
             compound, dose = doses // size.concentrations, doses % size.concentrations
-            moved = np.zeros((sum(n), size.width), np.float32)
-            moved[n[0] : n[0] + n[1]] = strength * genes[guides // size.guides]
-            moved[n[0] + n[1] :] = effects[compound, dose]
-            moved += rng.normal(0, 0.3, (plate.max() + 1, size.width)).astype(np.float32)[plate]
-            moved += rng.standard_normal(moved.shape, np.float32)
-            moved *= rng.uniform(0.5, 2.0, size.width).astype(np.float32)
-            moved += rng.normal(0, 5.0, size.width).astype(np.float32)
+            wells = np.zeros((sum(n), size.width), np.float32)
+            wells[n[0] : n[0] + n[1]] = strength * genes[guides // size.guides]
+            wells[n[0] + n[1] :] = effects[compound, dose]
+            wells += rng.normal(0, 0.3, (plate.max() + 1, size.width)).astype(np.float32)[plate]
+            wells += rng.standard_normal(wells.shape, np.float32)
+            wells *= rng.uniform(0.5, 2.0, size.width).astype(np.float32)
+            wells += rng.normal(0, 5.0, size.width).astype(np.float32)
             columns = {
-                "well_id": [f"E{experiment:03d}-{i:05d}" for i in range(len(moved))],
-                "experiment_name": [f"E{experiment:03d}"] * len(moved),
+                "well_id": [f"E{experiment:03d}-{i:05d}" for i in range(len(wells))],
+                "experiment_name": [f"E{experiment:03d}"] * len(wells),
                 "plate": plate.astype(np.int32),
                 "perturbation_type": ["CRISPR"] * (n[0] + n[1]) + ["COMPOUND"] * n[2],
                 "gene": [None] * n[0] + gene_names[guides // size.guides].tolist() + [None] * n[2],
@@ -131,7 +134,7 @@ def simulate(size: Size, out: Path, seed: int = 0) -> None:
                     np.concatenate([np.full(n[0] + n[1], np.nan), 0.01 * 3.0**dose]).astype(np.float32),
                     from_pandas=True,
                 ),
-                "embedding": pa.FixedSizeListArray.from_arrays(moved.ravel(), type=schema.field("embedding").type),
+                "embedding": pa.FixedSizeListArray.from_arrays(wells.ravel(), type=schema.field("embedding").type),
             }
             sink.write_table(pa.table(columns, schema=schema))
 
