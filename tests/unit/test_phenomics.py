@@ -15,12 +15,14 @@ from typer.testing import CliRunner
 
 from isd_ray.cli import app
 from isd_ray.config import PhenomicsConfig
+from isd_ray.config_file import parse_config
 from isd_ray.core.panels import unpack_labels
 from isd_ray.data.packed import labels_from
 from isd_ray.data.phenomics.aggregate import nested_weights
 from isd_ray.data.phenomics.build import build_map
 from isd_ray.data.phenomics.similarity import panel_bits, similarities
 from isd_ray.errors import ConfigError, InputFileError
+from isd_ray.ops.simulate import simulate
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "paper" / "simulate_wells.py"
 CONFIG = PhenomicsConfig(embedding=("embedding",))
@@ -235,3 +237,75 @@ def test_the_command_says_what_it_made(simulated, tmp_path):
     assert json.loads(done.stdout)["n_genes_kept"] == 20
     assert json.loads((out / "summary.json").read_text())["n_genes_kept"] == 20
     assert {path.name for path in out.iterdir()} == {"labels.parquet", "genes.parquet", "summary.json"}
+
+
+@pytest.mark.parametrize("head", ["outputs", "two-tower"])
+def test_a_campaign_reads_what_a_map_leaves(head, simulated, tmp_path):
+    build_map(CONFIG, "wells.parquet", tmp_path / "map", base_dir=simulated)
+    embeddings = {"output_embeddings": str(tmp_path / "map" / "genes.parquet")} if head == "two-tower" else {}
+    config = parse_config(
+        {
+            "task": "panel",
+            "library": {
+                "source": str(simulated / "compounds.parquet"),
+                "id_column": "id",
+                "smiles_column": "",
+                "duplicates": "keep",
+                "features": {"kind": "dense", "column": "embedding", "width": 64},
+                "block_rows": 64,
+            },
+            "labels": {"source": str(tmp_path / "map" / "labels.parquet"), "columns": ["*", "!G00003"]},
+            "model": {"hidden_size": 32, "epochs": 8, "head": head, **embeddings},
+            "acquisition": {"batch_size": 30},
+            "stopping": {"rule": "none", "max_rounds": 3},
+            "compute": {"backend": "local"},
+        }
+    )
+    result = simulate(config, tmp_path / "run")
+    assert result.summary["n_acquired"] == 90
+    compounds, genes, labels = map_of(tmp_path / "map")
+    hybrid = result.hybrid.combine_chunks()
+    of_hybrid = json.loads(pq.read_schema(tmp_path / "run" / "hybrid" / "part-00000.parquet").metadata[b"outputs"])
+    assert of_hybrid == [gene for gene in genes if gene != "G00003"]
+    measured = np.flatnonzero(np.array(hybrid["source"].to_pylist()) == "measured")
+    rows = [compounds.index(hybrid["id"][int(place)].as_py()) for place in measured]
+    found = unpack_labels(labels_from(hybrid), len(of_hybrid))[measured]
+    assert np.array_equal(found, np.delete(labels, genes.index("G00003"), axis=1)[rows])
+
+
+def test_real_wells_are_aligned_and_aggregated(isd_data, tmp_path):
+    """CPJUMP1: the embedding of a gene, computed here the long way round."""
+    classes = ("apoptosis", "grape", "hole", "large")
+    config = PhenomicsConfig(
+        embedding=classes,
+        experiment="cell_type",
+        kind="treatment_type",
+        gene_kinds=("crispr",),
+        compound_kinds=("compound",),
+        gene="target",
+        guide="treatment",
+        concentration="",
+        control="control_type",
+        controls=("negcon",),
+        min_activity=0.0,
+    )
+    summary = build_map(config, "cpjump1_phenotype_wells.parquet", tmp_path, base_dir=isd_data)
+    assert (summary["n_genes"], summary["n_compounds"], summary["n_wells_used"]) == (160, 302, 13_174)
+    wells = pq.read_table(isd_data / "cpjump1_phenotype_wells.parquet").to_pylist()
+    values = {id(well): np.array([np.nan if well[c] is None else well[c] for c in classes]) for well in wells}
+    wells = [well for well in wells if np.isfinite(values[id(well)]).all()]
+    of_lines = []
+    for line in ("A549", "U2OS"):
+        here = [well for well in wells if well["cell_type"] == line]
+        negative = np.array([values[id(well)] for well in here if well["control_type"] == "negcon"])
+        mine = [
+            w
+            for w in here
+            if w["target"] == "ABL1" and w["treatment_type"] == "crispr" and w["control_type"] != "negcon"
+        ]
+        plates = sorted({well["plate"] for well in mine})
+        means = [np.mean([values[id(well)] for well in mine if well["plate"] == plate], axis=0) for plate in plates]
+        of_lines.append((np.mean(means, axis=0) - negative.mean(axis=0)) / negative.std(axis=0, ddof=1))
+    genes = pq.read_table(tmp_path / "genes.parquet")
+    place = genes["output"].to_pylist().index("ABL1")
+    np.testing.assert_allclose(genes["embedding"][place].as_py(), np.mean(of_lines, axis=0), rtol=1e-3)
