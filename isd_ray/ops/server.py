@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isd_ray.campaign.events import acting_for
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import InputFileError, StoreError
 from isd_ray.ops.campaign import Campaign
-from isd_ray.ops.run import WarmRun
+
+if TYPE_CHECKING:
+    from isd_ray.campaign.setup import CampaignSetup
+    from isd_ray.ops.run import Steps, WarmRun
 
 MAX_SENT_BYTES = 256 << 20
 """Largest file of readouts that is sent to the cluster."""
@@ -80,7 +83,7 @@ class CampaignServer:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._warm = WarmRun()
+        self._warm: WarmRun | None = None
         self._campaign: Campaign | None = None
 
     def ready(self) -> dict[str, Any]:
@@ -105,8 +108,9 @@ class CampaignServer:
         """Do a verb that may change the campaign; one after the other."""
         store = self._store(call)
         if self._campaign is None or self._campaign.store.manifest != store.manifest:
-            self._warm.close()
-            self._campaign = Campaign(store, run=self._warm)
+            if self._warm is not None:
+                self._warm.close()
+            self._campaign = Campaign(store, run=self._run)
         with acting_for(call.who):
             return _do(self._campaign, call)
 
@@ -122,6 +126,13 @@ class CampaignServer:
             with file.open("rb") as stream:
                 while piece := stream.read(_CHUNK_BYTES):
                     yield piece
+
+    def _run(self, setup: CampaignSetup) -> Steps:
+        if self._warm is None:
+            from isd_ray.ops.run import WarmRun  # with it comes torch, which nothing else here needs
+
+            self._warm = WarmRun()
+        return self._warm(setup)
 
     def _store(self, call: VerbCall) -> CampaignStore:
         """The store, if it is still the campaign that the caller means."""
