@@ -23,6 +23,7 @@ from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
+from isd_ray.data.mirror import address_of
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
 from isd_ray.messages import LabelArray, WorkerSpec
 
@@ -38,7 +39,7 @@ class CampaignSetup:
     Attributes
     ----------
     out:
-        The campaign directory.
+        The campaign directory, a path or URI.
     rule:
         Classes, and the cut between them.
     n_target:
@@ -50,7 +51,7 @@ class CampaignSetup:
     """
 
     config: CampaignConfig
-    out: Path
+    out: str | Path
     spec: WorkerSpec
     rule: LabelRule
     n_target: int
@@ -67,7 +68,7 @@ class CampaignSetup:
             digest.update(self.spec.validation_labels.tobytes())
         return digest.hexdigest()
 
-    def with_config(self, config: CampaignConfig, out: Path) -> CampaignSetup:
+    def with_config(self, config: CampaignConfig, out: str | Path) -> CampaignSetup:
         """The same data under another configuration and folder."""
         return replace(self, config=config, out=out, spec=replace(self.spec, config=config))
 
@@ -179,10 +180,10 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "restore the library, or begin a new campaign in another folder",
         )
     if store.manifest["campaign_id"] != identity:
-        changed = _differences(store.manifest["config"], setup.config.model_dump(mode="json"))
+        changed = config_differences(store.manifest["config"], setup.config.model_dump(mode="json"))
         raise StoreError(
             f"another campaign was begun here; the configuration differs in {', '.join(changed) or 'its labels'}",
-            str(setup.out),
+            address_of(setup.out),
             "choose another folder, or restore the configuration (campaign.json holds it) to continue",
         )
     return store
@@ -193,12 +194,13 @@ def _absolute(address: str) -> str:
     return address if is_uri(address) else str(Path(address).absolute())
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+def config_differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys whose values differ between two configurations, with the names of their sections."""
     changed: list[str] = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            changed += _differences(old, new, f"{prefix}{key}.")
+            changed += config_differences(old, new, f"{prefix}{key}.")
         elif old != new:
             changed.append(f"{prefix}{key}")
     return changed

@@ -14,6 +14,8 @@ from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig, ComputeConfig
+from isd_ray.data.filesystem import is_uri
+from isd_ray.data.mirror import address_of
 from isd_ray.errors import ResourceError, StoreError
 from isd_ray.ops.campaign import Told, as_file
 from isd_ray.ops.connect import connect
@@ -36,9 +38,10 @@ def serve(path: str | Path, address: str | None = None) -> ServedCampaign:
     Parameters
     ----------
     path:
-        The campaign's directory, as the cluster sees it; this process need not see it.
+        The campaign's directory, a folder as the cluster sees it or a URI; this process need not see it.
     address:
-        Of the cluster; default: the configured one. A Ray that this process has initialised is used as it is.
+        Of the cluster; default: the configured one, where this process sees the folder. A Ray that this process has
+        initialised is used as it is.
 
     Raises
     ------
@@ -48,7 +51,8 @@ def serve(path: str | Path, address: str | None = None) -> ServedCampaign:
         If the cluster has no campaign in that folder, or another one than this process sees there.
     """
     name = _name(path)
-    seen = CampaignStore.open(Path(name)).manifest if CampaignStore.exists(Path(name)) else None
+    # A URI means the same everywhere, and this process need not have the rights to read there.
+    seen = None if is_uri(name) or not CampaignStore.exists(name) else CampaignStore.open(name).manifest
     compute = ComputeConfig() if seen is None else CampaignConfig.model_validate(seen["config"]).compute
     _connect(address or compute.address)
     from isd_ray.actors.failure import FailurePolicy
@@ -102,7 +106,8 @@ def stop(path: str | Path, address: str | None = None) -> bool:
 
 def _name(path: str | Path) -> str:
     """Coordinators go by folder: two campaigns of equal configuration, and so of equal id, are still two."""
-    return os.path.abspath(path)
+    address = address_of(path)
+    return address if is_uri(address) else os.path.abspath(address)
 
 
 def _connect(address: str | None) -> None:
@@ -116,12 +121,19 @@ class ServedCampaign:
     also while models are fitted. Files are the caller's: what is told is read here if it is here, what is exported is
     written here. A call that was lost with a process of the coordinator is repeated. Should it have been done already,
     it says so as a second call would: readouts are known, nothing is new.
+
+    Attributes
+    ----------
+    path:
+        The campaign's directory, as the cluster sees it.
+    config:
+        Its configuration.
     """
 
     def __init__(self, actor: NamedActor, path: str, campaign_id: str, config: CampaignConfig) -> None:
         self._actor = actor
         self._campaign_id = campaign_id
-        self.path = Path(path)
+        self.path = path
         self.config = config
 
     @property
@@ -154,7 +166,7 @@ class ServedCampaign:
         """See `Campaign.dispatch`; the files are written here."""
         batch = self.batch()
         if batch is None:
-            raise StoreError("no batch is out", str(self.path), "ask for one")
+            raise StoreError("no batch is out", self.path, "ask for one")
         files = batch.write(folder)
         self.note_dispatch(batch.round, [file.name for file in files])
         return files

@@ -78,7 +78,7 @@ class CampaignServer:
     Parameters
     ----------
     path:
-        The campaign's directory, as the cluster sees it.
+        The campaign's directory, a folder as the cluster sees it or a URI.
     """
 
     def __init__(self, path: str) -> None:
@@ -96,7 +96,7 @@ class CampaignServer:
         """
         from ray import get_runtime_context
 
-        manifest = CampaignStore.open(Path(self._path)).manifest
+        manifest = CampaignStore.open(self._path).manifest
         return {
             "isd_ray": version("isd_ray"),
             "campaign_id": manifest["campaign_id"],
@@ -136,7 +136,7 @@ class CampaignServer:
 
     def _store(self, call: VerbCall) -> CampaignStore:
         """The store, if it is still the campaign that the caller means."""
-        store = CampaignStore.open(Path(self._path))
+        store = CampaignStore.open(self._path)
         if store.manifest["campaign_id"] != call.campaign_id:
             raise StoreError(
                 f"campaign {store.manifest['campaign_id']} lies here, not {call.campaign_id}",

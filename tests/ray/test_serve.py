@@ -188,7 +188,7 @@ def test_other_versions_and_campaigns_are_refused(campaign, config, make_config,
             serve(campaign.path)
     with pytest.raises(StoreError, match="there is no campaign here"):
         serve(tmp_path / "nothing")
-    assert served() == [str(campaign.path)]
+    assert served() == [campaign.path]
     path = tmp_path / "run"
     create(path, config)
     replaced = serve(path)
