@@ -51,19 +51,18 @@ def serve(path: str | Path, address: str | None = None) -> ServedCampaign:
         If the cluster has no campaign in that folder, or another one than this process sees there.
     """
     name = _name(path)
-    # A URI means the same everywhere, and this process need not have the rights to read there.
-    seen = None if is_uri(name) or not CampaignStore.exists(name) else CampaignStore.open(name).manifest
-    compute = ComputeConfig() if seen is None else CampaignConfig.model_validate(seen["config"]).compute
+    seen = _seen(name)
+    compute = _compute(seen)
     _connect(address or compute.address)
+    from isd_ray.actors import named
     from isd_ray.actors.failure import FailurePolicy
-    from isd_ray.actors.named import NamedActor, NamedOptions
 
-    options = NamedOptions(name, compute.start_timeout_s, FailurePolicy(compute.lost_actor_retries))
-    actor = NamedActor(CampaignServer, (name,), options)
+    options = named.NamedOptions(name, compute.start_timeout_s, FailurePolicy(compute.lost_actor_retries))
+    actor = named.NamedActor(CampaignServer, (name,), options)
     try:
         found = actor.ready()
     except StoreError:
-        stop(name)
+        named.stop(name, _STOP_TIMEOUT_S)
         raise
     if found["isd_ray"] != version("isd_ray"):
         raise ResourceError(
@@ -83,9 +82,9 @@ def serve(path: str | Path, address: str | None = None) -> ServedCampaign:
 def served(address: str | None = None) -> list[str]:
     """Folders of the campaigns that coordinators of a cluster serve now."""
     _connect(address)
-    from isd_ray.actors.named import names
+    from isd_ray.actors import named
 
-    return names()
+    return named.names()
 
 
 def stop(path: str | Path, address: str | None = None) -> bool:
@@ -98,16 +97,29 @@ def stop(path: str | Path, address: str | None = None) -> bool:
     ActorLostError
         If the cluster does not confirm it.
     """
-    _connect(address)
+    name = _name(path)
+    _connect(address or _compute(_seen(name)).address)
     from isd_ray.actors import named
 
-    return named.stop(_name(path), _STOP_TIMEOUT_S)
+    return named.stop(name, _STOP_TIMEOUT_S)
 
 
 def _name(path: str | Path) -> str:
     """Coordinators go by folder: two campaigns of equal configuration, and so of equal id, are still two."""
     address = address_of(path)
     return address if is_uri(address) else os.path.abspath(address)
+
+
+def _seen(name: str) -> Mapping[str, Any] | None:
+    """The manifest of the campaign, if this process sees it in a folder.
+
+    A URI means the same everywhere, and this process need not have the rights to read there.
+    """
+    return CampaignStore.open(name).manifest if not is_uri(name) and CampaignStore.exists(name) else None
+
+
+def _compute(seen: Mapping[str, Any] | None) -> ComputeConfig:
+    return ComputeConfig() if seen is None else CampaignConfig.model_validate(seen["config"]).compute
 
 
 def _connect(address: str | None) -> None:

@@ -93,8 +93,18 @@ def folder(config, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def campaign(folder, ray_cluster):
-    """The same, served."""
+def asked_elsewhere(folder, ray_cluster) -> tuple[dict, list[int]]:
+    """What a command in another process was told, and the process of the coordinator that it started."""
+    arguments = ["ask", str(folder), "--json", "--address", ray.get_runtime_context().gcs_address]
+    command = [sys.executable, "-c", "from isd_ray.cli import main; main()", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout), list(processes("CampaignServer"))
+
+
+@pytest.fixture(scope="module")
+def campaign(folder, asked_elsewhere):
+    """The same coordinator's."""
     campaign = serve(folder)
     yield campaign
     campaign.stop()
@@ -151,16 +161,11 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
         campaign.status()
 
 
-def test_another_process_reaches_the_same_coordinator(folder, campaign, tmp_path):
-    address = ray.get_runtime_context().gcs_address
-    arguments = ["ask", str(folder), "--json", "--address", address]
-    command = [sys.executable, "-c", "from isd_ray.cli import main; main()", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
-    assert found["ids"] == campaign.batch().ids
+def test_it_outlives_the_process_that_started_it_and_is_reached_from_others(folder, asked_elsewhere, campaign):
+    told, coordinator = asked_elsewhere
+    assert campaign.batch().ids == told["ids"]
+    assert list(processes("CampaignServer")) == coordinator
     assert served() == [str(folder)]
-    assert serve(folder).batch().ids == found["ids"]
 
 
 def test_what_is_told_is_the_callers_and_twice_changes_nothing(folder, campaign, technician, tmp_path, monkeypatch):
