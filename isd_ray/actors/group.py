@@ -83,7 +83,7 @@ class ActorGroup:
             num_gpus=amounts.pop("GPU", 0.0),
             resources=amounts,
             label_selector=dict(options.demand.labels) or None,
-            scheduling_strategy=_near_head() if options.on_head else "SPREAD",
+            scheduling_strategy=near_head() if options.on_head else "SPREAD",
         )
         self._arguments = arguments
         self._options = options
@@ -240,7 +240,7 @@ class ActorGroup:
         self._actors, self._starting = [], {}
 
 
-def _near_head() -> Any:
+def near_head() -> Any:
     """Ray's strategy for the head node if it has room, else any."""
     head = [node["NodeID"] for node in ray.nodes() if node["Alive"] and HEAD in node["Resources"]]
     return NodeAffinitySchedulingStrategy(head[0], soft=True) if head else "DEFAULT"

@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
-from isd_ray.actors.group import LOSSES, unwrap
+from isd_ray.actors.group import LOSSES, near_head, unwrap
 from isd_ray.errors import ActorLostError, ResourceError
 
 NAMESPACE = "isd_ray"
@@ -66,6 +66,7 @@ class NamedActor:
             get_if_exists=True,
             max_restarts=-1,
             num_cpus=0,
+            scheduling_strategy=near_head(),
         ).remote(*arguments)
         self._options = options
 

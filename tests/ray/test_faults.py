@@ -186,7 +186,7 @@ def test_a_preempted_actor_costs_nothing_of_the_budget():
     group._options, group._n_lost, group._actors, started = options(policy=FailurePolicy(0)), 0, [None], []
     group._start = started.append
     preempted = ActorDiedError()
-    preempted.preempted = True
+    preempted._preempted = True
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ray.kill", lambda actor: None)
         group._replace(0, "fit", preempted)
