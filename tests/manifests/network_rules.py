@@ -25,7 +25,7 @@ class Peer:
     address: str | None = None
 
 
-OPERATOR = Peer("operator", "kuberay-system", {"app.kubernetes.io/name": "kuberay-operator"})
+OPERATOR = Peer("operator", "kuberay-system", {"app.kubernetes.io/component": "kuberay-operator"})
 PROMETHEUS = Peer("prometheus", "monitoring", {"app.kubernetes.io/name": "prometheus"})
 DNS = Peer("dns", "kube-system", {"k8s-app": "kube-dns"})
 INTERNET = Peer("internet", address="203.0.113.7")
