@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
@@ -11,7 +12,7 @@ import typer
 from isd_ray.cli import app
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, tomllib
-from isd_ray.data.filesystem import is_uri
+from isd_ray.data.mirror import SCHEMES
 from isd_ray.errors import ConfigError
 from tests.manifests.kustomize import Object
 from tests.manifests.specs import Pod, clusters, groups, jobs, of_kind, pods
@@ -19,6 +20,8 @@ from tests.manifests.specs import Pod, clusters, groups, jobs, of_kind, pods
 UsageError = typer.BadParameter.__base__
 """The error of a wrong command line; typer brings its own click, or uses the installed one."""
 CAMPAIGN_FILE = "campaign.toml"
+_URI = re.compile(r"([a-z][a-z0-9+.-]+):/")
+"""A URI, also one whose slashes a `Path` has merged."""
 SHORTEST_START_S = 900.0
 """A GPU node made from nothing and an image of several gigabytes take a quarter of an hour."""
 
@@ -68,6 +71,17 @@ def campaign_parses(objects: list[Object]) -> Iterator[str]:
         yield "there is no campaign"
 
 
+def _is_kept(pod: Pod, address: str) -> bool:
+    """Whether a folder outlives a pod: on the claim, or in a store that the pod reaches, with room for copies."""
+    scheme = _URI.match(address)
+    if scheme is None:
+        return "persistentVolumeClaim" in (_mount_of(pod, address) or {})
+    container = pod.containers[0]
+    variables = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+    has_cache = "emptyDir" in (_mount_of(pod, variables.get("ISD_CACHE", "?")) or {})
+    return scheme[1] in SCHEMES and bool(container.get("envFrom")) and has_cache
+
+
 def entrypoints_are_commands(objects: list[Object]) -> Iterator[str]:
     """Entry points are `isd` commands with options that exist; their files are mounted, their results kept."""
     ray_nodes = [pod for pod in pods(objects) if pod.is_ray_node]
@@ -77,32 +91,19 @@ def entrypoints_are_commands(objects: list[Object]) -> Iterator[str]:
         except UsageError as error:
             yield f"{job['entrypoint']!r}: {error}"
             continue
-        for name, value in given.items():
-            if name not in ("config", "out", "path"):
-                continue
-            source = "configMap" if name == "config" else "persistentVolumeClaim"
-            for pod in ray_nodes:
-                if source not in (_mount_of(pod, str(value)) or {}):
-                    yield f"{pod.name}: {value} is on no {source}"
-        if "config" in given and PurePosixPath(str(given["config"])).name != CAMPAIGN_FILE:
-            yield f"{given['config']} is not in the ConfigMap"
+        config = PurePosixPath(str(given.get("config", f"/etc/isd/{CAMPAIGN_FILE}")))
+        for pod in ray_nodes:
+            if config.name != CAMPAIGN_FILE or "configMap" not in (_mount_of(pod, str(config)) or {}):
+                yield f"{pod.name}: {config} is not mounted"
+            folders = [str(given[name]) for name in ("out", "path") if name in given]
+            yield from (f"{pod.name}: {folder} is lost" for folder in folders if not _is_kept(pod, folder))
 
 
 def libraries_are_shared(objects: list[Object]) -> Iterator[str]:
-    """All nodes see the library: on the claim, or in an object store with a cache that can be written."""
+    """All nodes see the library."""
     for campaign in _campaigns(objects):
         path = str(campaign.library.path)
-        for pod in pods(objects):
-            if not pod.is_ray_node:
-                continue
-            container = pod.containers[0]
-            if not is_uri(path):
-                if "persistentVolumeClaim" not in (_mount_of(pod, path) or {}):
-                    yield f"{pod.name}: library {path} is on no claim"
-                continue
-            cache = {variable["name"]: variable.get("value") for variable in container.get("env", [])}.get("ISD_CACHE")
-            if not container.get("envFrom") or "emptyDir" not in (_mount_of(pod, cache or "?") or {}):
-                yield f"{pod.name}: no credentials or no cache for {path}"
+        yield from (f"{pod.name}: {path}" for pod in pods(objects) if pod.is_ray_node and not _is_kept(pod, path))
 
 
 def actors_can_be_placed(objects: list[Object]) -> Iterator[str]:

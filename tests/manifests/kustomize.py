@@ -62,12 +62,21 @@ def rendered(folder: Path) -> str:
 
 
 def composed(folder: Path, kind: str | None, overlays: Sequence[str]) -> list[Object]:
-    """The base with overlays and a kind, put together in an empty folder as cluster/README.md tells to."""
+    """The base with overlays and a kind, put together in an empty folder as cluster/README.md tells to.
+
+    With an object store the campaign and the folder that a job writes to are those of production/.
+    """
     components = [*(f"overlays/{name}" for name in overlays), *([f"kinds/{kind}"] if kind else [])]
-    described = {
+    described: Object = {
         "resources": [os.path.relpath(KUBERAY / "base", folder)],
         "components": [os.path.relpath(KUBERAY / name, folder) for name in components],
     }
+    if "object-storage" in overlays:
+        shutil.copy(KUBERAY / "production" / "campaign.toml", folder)
+        in_production = read(KUBERAY / "production" / "kustomization.yaml")[0]
+        described |= {name: in_production[name] for name in ("configMapGenerator", "generatorOptions")}
+        if kind == "screen":
+            described["patches"] = in_production["patches"]
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(described), encoding="utf-8")
     return json.loads(rendered(folder))
 

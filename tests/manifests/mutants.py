@@ -75,6 +75,10 @@ def campaign(path="/isd/libraries/x", address="auto", trainers=4, gpus=0, patien
     return _QUICKSTART.format(path=path, address=address, trainers=trainers, gpus=gpus, patience=patience)
 
 
+def _simulate(out: str) -> str:
+    return f"isd simulate /etc/isd/campaign.toml --out {out}"
+
+
 def _of_cluster() -> list[Mutant]:
     rows: list[tuple[str, Any, str]] = [
         # schemas
@@ -269,6 +273,8 @@ def _of_jobs() -> list[Mutant]:
         ("production", JOB, "spec/rayClusterSpec/enableInTreeAutoscaling", True, "queues_see_what_they_queue"),
         ("production", JOB, f"spec/rayClusterSpec/workerGroupSpecs/1/{FIRST}/envFrom", GONE, "libraries_are_shared"),
         ("production", JOB, f"spec/rayClusterSpec/workerGroupSpecs/1/{FIRST}/env", GONE, "libraries_are_shared"),
+        ("production", JOB, "spec/entrypoint", _simulate("/isd/x"), "entrypoints_are_commands"),
+        ("production", JOB, "spec/entrypoint", _simulate("ftp://host/x"), "entrypoints_are_commands"),
         ("production", STORE, "spec/egress/0/to/0/ipBlock/except", GONE, "everything_else_is_shut"),
         ("production", STORE, "spec/egress/0/ports", GONE, "everything_else_is_shut"),
         ("production", STORE, "spec/egress", [], "object_stores_are_reached_where_configured"),

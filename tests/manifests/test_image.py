@@ -83,9 +83,9 @@ def base_is_pinned(text: str) -> bool:
 
 
 def extras_exist(text: str) -> bool:
-    """What is installed beside the library is an extra of the project; a cluster needs Ray's dashboard and Jobs API."""
+    """What is installed beside the library are extras of the project: Ray's dashboard and Jobs API, object stores."""
     extras = set(defaults(text)["EXTRAS"].split(","))
-    return extras <= PROJECT["optional-dependencies"].keys() and "cluster" in extras
+    return extras <= PROJECT["optional-dependencies"].keys() and {"cloud", "cluster"} <= extras
 
 
 CHECKS = (
@@ -111,6 +111,7 @@ MUTANTS = [
     ("python:3.12-slim-bookworm", "python:latest", base_is_pinned),
     ("python:3.12-", "python:3.9-", base_is_pinned),
     ("cluster,demo", "cluster,demos", extras_exist),
+    ("cloud,cluster", "cluster", extras_exist),
     ("cluster,demo", "demo", extras_exist),
 ]
 

@@ -15,9 +15,9 @@ COMPOSED = [
     (None, ["object-storage"]),
     (None, ["kueue"]),
     (None, ["volcano", "monitoring"]),
-    ("screen", ["object-storage", "monitoring", "kueue"]),
+    ("screen", ["object-storage", "monitoring"]),
     ("screen", ["volcano"]),
-    ("nightly", ["object-storage", "monitoring"]),
+    ("nightly", ["monitoring"]),
 ]
 
 
