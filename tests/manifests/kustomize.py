@@ -55,7 +55,7 @@ def rendered(folder: Path) -> str:
     commands = [["kubectl", "kustomize"], ["kustomize", "build"]]
     command = next((words for words in commands if shutil.which(words[0])), None)
     if command is None:
-        absent("neither kubectl nor kustomize is on the PATH, so overlays cannot be rendered")
+        pytest.skip("neither kubectl nor kustomize is on the PATH, so overlays cannot be rendered")
     made = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     return json.dumps(list(yaml.safe_load_all(made.stdout)))
