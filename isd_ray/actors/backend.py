@@ -71,7 +71,7 @@ class RayBackend:
         self._scorers = self._group(
             "scorer", Scorer, (ray.put(spec),), compute.scorers, compute.scorer_cpus, compute.scorer_gpus
         )
-        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes))
+        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes, spec.outputs))
         self._bound = self._group("bound", BoundActor, rule, 1, 0.0, 0.0)
         for group in (self._bound, self._trainers, self._scorers):
             group.wait_until_ready()

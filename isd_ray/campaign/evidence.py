@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from isd_ray.campaign.record import Bound
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
+from isd_ray.core.outputs import column_range
 from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound
@@ -29,7 +32,8 @@ def bound_by_random_rows(
     losses:
         float64 (n,): of the batch.
     """
-    if not goal.has_losses or work.selection is None or "group_sizes" not in work.details:
+    # Claims about each output of a panel have ranges of their own (`output_ranges`).
+    if not goal.has_losses or goal.outputs or work.selection is None or "group_sizes" not in work.details:
         return None, None
     scored, sizes = work.selection.scored, tuple(work.details["group_sizes"])
     is_random, groups = work.selection.roles == _RANDOM, goal.groups(scored.prediction)
@@ -41,6 +45,17 @@ def bound_by_random_rows(
     return random_bound(goal, history.counts(sizes), samples, config.stopping.delta)
 
 
+def output_ranges(config: CampaignConfig, goal: Goal, work: RoundWork, history: History) -> list[Any]:
+    """What the random rows of the batch say of each output that has a claim (`column_range`); call it as the above."""
+    if not goal.outputs or work.selection is None or work.readouts is None or "group_sizes" not in work.details:
+        return []
+    is_random, sizes = work.selection.roles == _RANDOM, tuple(work.details["group_sizes"])
+    counts = history.counts(sizes)
+    outcomes = goal.outcomes(work.selection.scored.prediction, work.readouts.labels)[is_random]
+    columns = zip(outcomes.T, counts.measured, counts.is_whole, strict=True)
+    return [column_range(column, sizes[0], m, is_whole, config.stopping.delta) for column, m, is_whole in columns]
+
+
 def audits_of(
     config: CampaignConfig,
     goal: Goal,
@@ -49,7 +64,7 @@ def audits_of(
     losses: NDArray[np.float64],
     backend: Backend,
 ) -> tuple[Audit, ...]:
-    """The audit of each group of the round's look: rows of the batch, or the reserve.
+    """The audit of each group of the round's look: rows of the batch, or the reserve. Outputs of a panel share one.
 
     Parameters
     ----------
@@ -68,7 +83,7 @@ def audits_of(
         is_audit = np.ones(len(losses), np.bool_)
     groups = goal.groups(scored.prediction)
     audits = []
-    for plan in work.look:
+    for plan in work.look[:1] if goal.outputs else work.look:
         inside = is_audit & (groups == plan.group)
         request = RankRequest(
             directory=str(work.frozen),
@@ -77,5 +92,8 @@ def audits_of(
             uncertainty=scored.uncertainty[inside],
             tie_seed=derive_seed(config.seed, "tie", work.number),
         )
-        audits.append(Audit(backend.count_ranks(request), losses[inside], present[inside]))
+        outcomes = None
+        if goal.outputs:
+            outcomes = goal.outcomes(scored.prediction[inside], work.readouts.labels[inside])
+        audits.append(Audit(backend.count_ranks(request), losses[inside], present[inside], outcomes))
     return tuple(audits)

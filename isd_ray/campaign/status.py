@@ -49,8 +49,11 @@ class Status:
         Its id; None without one.
     withdrawn:
         Why it was withdrawn; None if it was not.
-    decision:
-        Of the last decided round, in words.
+    decision, outlook:
+        Of the last decided round, in words; and whether a look was worth its audit then.
+    outputs:
+        Of a panel with a claim about each output: name, gamma, and about where its accuracy lies by the random rows of
+        the last decided round (low, high; None without any), each at confidence 1 - delta on its own.
     """
 
     campaign_id: str
@@ -67,6 +70,8 @@ class Status:
     certificate: str | None
     withdrawn: str | None
     decision: str | None
+    outlook: str | None
+    outputs: tuple[Mapping[str, Any], ...]
 
 
 _SHOWN = ["role", "prediction", "uncertainty", "plate", "well"]
@@ -92,9 +97,11 @@ def status_of(store: CampaignStore) -> Status:
     certificate = store.certificate()
     state = "ended" if store.is_delivered() else "waiting" if n_missing else "ready" if rounds else "new"
     low, high = last.get("interval_low"), last.get("interval_high")
+    goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
+    ranges = last.get("output_ranges") or [None] * len(goal.outputs)
     return Status(
         campaign_id=store.manifest["campaign_id"],
-        goal=Goal.of(config, tuple(store.manifest["classes"])).words,
+        goal=goal.words,
         rule=config.stopping.rule,
         state=state,
         next={
@@ -112,6 +119,11 @@ def status_of(store: CampaignStore) -> Status:
         certificate=certificate["certificate_id"] if certificate else None,
         withdrawn=store.withdrawn(),
         decision=last.get("reason"),
+        outlook=last.get("outlook"),
+        outputs=tuple(
+            {"name": output.name, "gamma": output.gamma, "low": low, "high": high}
+            for output, (low, high) in zip(goal.outputs, (found or (None, None) for found in ranges), strict=True)
+        ),
     )
 
 

@@ -48,14 +48,36 @@ def has_readout(labels: LabelArray) -> NDArray[np.bool_]:
     return ~np.isnan(labels) if labels.ndim == 1 else is_measured(labels)
 
 
-def losses(prediction: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+def losses(
+    prediction: NDArray[np.uint8], labels: NDArray[np.uint8], n_expected: int | None = None
+) -> NDArray[np.float64]:
     """Share of each compound's measured outputs that are predicted wrong, float64 (n,); 1 where none is measured.
 
-    Entries that were not measured have no error and no weight. A compound whose every well failed counts as wrong.
+    Entries that were not measured have no error and no weight; where `n_expected` outputs of each compound should have
+    been, they count as wrong. A compound whose every well failed counts as wrong.
     """
     ones, measured = labels[:, 0], labels[:, 1]
     n_wrong, n_measured = _count((prediction ^ ones) & measured), _count(measured)
+    if n_expected is not None:
+        return (n_wrong + n_expected - n_measured) / n_expected
     return np.where(n_measured, n_wrong / np.maximum(n_measured, 1), 1.0)
+
+
+def outcomes(prediction: NDArray[np.uint8], labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int8]:
+    """Whether each entry was predicted wrong, int8 (n, K): 1 or 0, `MISSING` where there is no readout."""
+    wrong, measured = (unpack(bits, n_outputs) for bits in (prediction ^ labels[:, 0], labels[:, 1]))
+    return np.where(measured, wrong, np.int8(MISSING)).astype(np.int8)
+
+
+def count_measured(labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int64]:
+    """How many compounds have a readout of each output, int64 (K,)."""
+    return unpack(labels[:, 1], n_outputs).sum(axis=0, dtype=np.int64)
+
+
+def overlay(labels: NDArray[np.uint8], newer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels, uint8 (…, 2, ceil(K / 8)), with the entries of `newer` that are measured in the place of their own."""
+    ones, measured = newer[..., 0, :] & newer[..., 1, :], newer[..., 1, :]
+    return np.stack([labels[..., 0, :] & ~measured | ones, labels[..., 1, :] | measured], axis=-2)
 
 
 def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.core.conditions import affordable
+from isd_ray.core.goals import Goal
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
@@ -58,6 +59,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laborator
     reader = _LabelReader(config)
     labels = reader.labels(target)
     _check_hit(config.stopping.positive, labels.classes)
+    _check_outputs(config, labels.rule.outputs)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     external = config.validation.source == "external"
@@ -79,12 +81,11 @@ def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[st
             raise ConfigError(
                 f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
             )
-    if config.task == "panel":
-        raise ConfigError("readouts of panels cannot be told yet", "task", "run a campaign for each output")
     rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
     _check_hit(config.stopping.positive, rule.classes)
+    _check_outputs(config, rule.outputs)
     addresses = {name: library.address for name, library in libraries.items()}
-    spec = WorkerSpec(config=config, libraries=addresses, classes=rule.classes)
+    spec = WorkerSpec(config=config, libraries=addresses, classes=rule.classes, outputs=rule.outputs)
     return CampaignSetup(config, out, spec, rule, libraries["target"].n_rows, None, None)
 
 
@@ -92,6 +93,14 @@ def library_root(config: CampaignConfig, out: Path) -> Path:
     """Where the library of a run in `out` lies, or will; of a library behind a URI, where its parts go."""
     address = config.library.path
     return Path(address) if address and not is_uri(address) else out / "library"
+
+
+def _check_outputs(config: CampaignConfig, outputs: tuple[str, ...]) -> None:
+    """Refuse claims about outputs that the panel does not have."""
+    try:
+        Goal.of(config, (), outputs)
+    except ValueError as error:
+        raise ConfigError(str(error), "stopping.panel", "name outputs as labels.columns has them") from error
 
 
 def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
