@@ -115,8 +115,7 @@ def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
             "gamma": output.gamma,
             "bound": bound,
             "delta": plan["delta"],
-            "test": "exact" if plan["expected_loss"] is None else "betting",
-            "n_entries": plan["n_entries"],
+            "n_measured": plan["n_measured"],
             "n_audited": plan["size"],
             "n_inference": plan["n_inference"],
             **found,
@@ -179,9 +178,8 @@ def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Map
 
 def _proof_of_output(output: Mapping[str, Any]) -> str:
     return (
-        f"{output['name']}: accuracy above {output['gamma']:g} asked for, at least {output['bound']:.4g} shown at "
-        f"{output['delta']:.3g} ({output['test']} test; {output['n_errors']:,} wrong of {output['n']:,} readouts in the "
-        "audit)."
+        f"{output['name']}: accuracy above {output['gamma']:g} asked for, at least {output['bound']:.4g} shown by an exact "
+        f"test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
     )
 
 

@@ -52,8 +52,8 @@ def output_ranges(config: CampaignConfig, goal: Goal, work: RoundWork, history: 
     is_random, sizes = work.selection.roles == _RANDOM, tuple(work.details["group_sizes"])
     counts = history.counts(sizes)
     outcomes = goal.outcomes(work.selection.scored.prediction, work.readouts.labels)[is_random]
-    columns = zip(outcomes.T, counts.measured, counts.is_whole, strict=True)
-    return [column_range(column, sizes[0], m, is_whole, config.stopping.delta) for column, m, is_whole in columns]
+    columns = zip(outcomes.T, counts.measured, strict=True)
+    return [column_range(column, sizes[0], n_measured, config.stopping.delta) for column, n_measured in columns]
 
 
 def audits_of(
@@ -81,9 +81,12 @@ def audits_of(
         labels = history.labels_of(scored.rows)
         losses, present = goal.losses(scored.prediction, labels), has_readout(labels)
         is_audit = np.ones(len(losses), np.bool_)
+    if goal.outputs:
+        outcomes = goal.outcomes(scored.prediction, work.readouts.labels)[is_audit]
+        return (Audit(np.empty(0, np.int64), losses[is_audit], present[is_audit], outcomes),)
     groups = goal.groups(scored.prediction)
     audits = []
-    for plan in work.look[:1] if goal.outputs else work.look:
+    for plan in work.look:
         inside = is_audit & (groups == plan.group)
         request = RankRequest(
             directory=str(work.frozen),
@@ -92,8 +95,5 @@ def audits_of(
             uncertainty=scored.uncertainty[inside],
             tie_seed=derive_seed(config.seed, "tie", work.number),
         )
-        outcomes = None
-        if goal.outputs:
-            outcomes = goal.outcomes(scored.prediction[inside], work.readouts.labels[inside])
-        audits.append(Audit(backend.count_ranks(request), losses[inside], present[inside], outcomes))
+        audits.append(Audit(backend.count_ranks(request), losses[inside], present[inside]))
     return tuple(audits)

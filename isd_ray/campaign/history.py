@@ -145,8 +145,7 @@ class History:
     def counts(self, left: tuple[int, ...]) -> ScreenCounts:
         """Sizes that the claim depends on, with so many rows left in each group."""
         n_hits, measured = self.n_hits, self._measured_by_output()
-        is_whole = tuple(self._goal.n_expected is not None or n == self.sets.n_measured for n in measured)
-        return ScreenCounts(self.sets.n_target, n_hits, self.sets.n_measured - n_hits, left, measured, is_whole)
+        return ScreenCounts(self.sets.n_target, n_hits, self.sets.n_measured - n_hits, left, measured)
 
     def _measured_by_output(self) -> tuple[int, ...]:
         """Readouts of each output of a panel that has a claim about each."""

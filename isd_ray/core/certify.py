@@ -113,8 +113,6 @@ class LookState:
         `reserved` only: rows of the reserve that acquisition has not passed over; they are the audit.
     loss_variance:
         Losses in [0, 1] only: variance of a unit's loss over past random rows.
-    weightless:
-        Losses only: what of the allowance and of the forecast stands for units without a readout, and is no error.
     """
 
     n_inference: int
@@ -124,7 +122,6 @@ class LookState:
     batches_since_look: int
     n_reserved: int | None = None
     loss_variance: float | None = None
-    weightless: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +146,9 @@ class LookPlan:
         Mean and variance of a unit's loss as forecast; None for right-or-wrong errors.
     group:
         Which of the rows that are predicted alike are audited (`isd_ray.core.goals`).
-    output, n_entries:
-        Of a panel with a claim about each output: which of them this is, and the readouts and predictions that its
-        column has if none is missing in the inference set. All outputs share one audit and split the look's risk.
+    output, n_measured:
+        Of a panel with a claim about each output: which of them this is, and how many readouts of it are measured. All
+        outputs share one audit and split the look's risk (`isd_ray.core.outputs`).
     """
 
     number: int
@@ -164,7 +161,7 @@ class LookPlan:
     expected_loss: tuple[float, float] | None = None
     group: int = 0
     output: int | None = None
-    n_entries: int = 0
+    n_measured: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,12 +296,11 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
     if state.forecast is None or state.n_inference == 0:
         return LookForecast(None, "no scored batch to learn from yet")
     errors = state.forecast.errors
-    about = f"about {errors - state.weightless:.0f} errors are left"
     skip = min(2 ** (number - 2), _LONGEST_SKIP) if number > 1 else 0
     if state.batches_since_look < skip:
         return LookForecast(None, f"batch {state.batches_since_look + 1} of {skip} after a failed look", errors)
     if errors > state.allowed:
-        return LookForecast(None, f"{about}, {state.allowed - state.weightless:g} are allowed", errors)
+        return LookForecast(None, f"about {errors:.0f} errors are left, {state.allowed:g} are allowed", errors)
     delta = look_deltas(rule.delta, rule.max_looks)[number - 1]
     most = max(1, int(_LARGEST_SHARE * state.n_inference))
     if state.n_reserved is not None:
@@ -312,7 +308,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
     else:
         size = _size(state, state.n_inference, errors, delta, most)
     if size is None:
-        return LookForecast(None, f"{about}: an audit would be too large", errors)
+        return LookForecast(None, f"about {errors:.0f} errors are left: an audit would be too large", errors)
     if state.n_reserved is None and size > _CHEAP_BATCHES * rule.batch_size:
         n_later = max(1, state.n_inference - rule.batch_size)
         later = _size(state, n_later, max(0.0, errors - state.forecast.next_batch), delta, most)
@@ -332,7 +328,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
         reach=size + int(_FINISH_BATCHES * rule.batch_size),
         expected_loss=_expected_loss(state),
     )
-    return LookForecast(plan, f"{about}, {state.allowed - state.weightless:g} are allowed", errors, size)
+    return LookForecast(plan, f"about {errors:.0f} errors are left, {state.allowed:g} are allowed", errors, size)
 
 
 def last_look(rule: LookRule, state: LookState, delta: float, size: int) -> LookPlan:

@@ -58,8 +58,6 @@ class ScreenCounts:
     left: tuple[int, ...]
     measured: tuple[int, ...] = ()
     """Of a panel with a claim about each output: measured readouts of each."""
-    is_whole: tuple[bool, ...] = ()
-    """Likewise: no measured compound lacks its readout, or one that does counts as wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +202,16 @@ class Goal:
         return (np.abs(prediction - labels) <= self.tolerance).astype(np.float64)
 
     def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
-        """Whether each entry of a panel was predicted wrong, int8 (n, K), as `isd_ray.core.panels.outcomes`."""
+        """What became of each predicted entry of a panel, int8 (n, K) of `isd_ray.core.panels.outcomes`.
+
+        An entry that should have had a readout is lost; so is every one of a row that no model has predicted.
+        """
         if prediction.ndim == 1:
-            return np.ones((len(labels), len(self.outputs)), np.int8)
-        return panels.outcomes(prediction, labels, len(self.outputs))
+            return np.full((len(labels), len(self.outputs)), panels.LOST, np.int8)
+        found = panels.outcomes(prediction, labels, len(self.outputs))
+        if self.n_expected is not None:
+            found[found == panels.MISSING] = panels.LOST
+        return found
 
     def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where either is missing."""

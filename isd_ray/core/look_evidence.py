@@ -84,7 +84,7 @@ class Audit:
     Attributes
     ----------
     ranks:
-        int64 (m,): position of each row in its group by decreasing uncertainty.
+        int64 (m,): position of each row in its group by decreasing uncertainty; empty beside `outcomes`.
     losses:
         float64 (m,): against the frozen predictions; 1 where the well gave no readout.
     measured:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from isd_ray.core.goals import Goal
-from isd_ray.core.panels import MISSING
+from isd_ray.core.panels import MISSING, WRONG
 from isd_ray.messages import Evaluation, LabelArray
 
 
@@ -19,7 +19,7 @@ def evaluate(predictions: LabelArray, labels: LabelArray, goal: Goal) -> Evaluat
     by_group = (tuple(losses.tolist()),)
     if goal.outputs:
         outcomes = goal.outcomes(predictions, labels)
-        wrong, entries = (tuple(found.sum(axis=0).tolist()) for found in (outcomes == 1, outcomes != MISSING))
+        wrong, entries = (tuple(found.sum(axis=0).tolist()) for found in (outcomes == WRONG, outcomes != MISSING))
         return Evaluation(len(labels), correct, by_group, wrong=(wrong,), entries=(entries,))
     if not goal.is_regression:
         return Evaluation(len(labels), correct, by_group)

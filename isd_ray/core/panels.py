@@ -13,6 +13,8 @@ from isd_ray.messages import LabelArray
 
 MISSING = -1
 """Entry of a label matrix that was not measured."""
+RIGHT, WRONG, LOST = 0, 1, 2
+"""Outcomes of predicted entries, beside `MISSING`. A lost entry should have had a readout, and its well gave none."""
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 """Ones in each byte."""
 
@@ -64,7 +66,7 @@ def losses(
 
 
 def outcomes(prediction: NDArray[np.uint8], labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int8]:
-    """Whether each entry was predicted wrong, int8 (n, K): 1 or 0, `MISSING` where there is no readout."""
+    """What became of each predicted entry, int8 (n, K): `RIGHT`, `WRONG`, or `MISSING`."""
     wrong, measured = (unpack(bits, n_outputs) for bits in (prediction ^ labels[:, 0], labels[:, 1]))
     return np.where(measured, wrong, np.int8(MISSING)).astype(np.int8)
 
