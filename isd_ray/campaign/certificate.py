@@ -170,16 +170,16 @@ def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Map
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
     return (
         f"Proof: an audit of {n:,} of {n_inference:,} compounds, drawn at random (seed {seed}) and judged in round "
-        f"{look['round']} with the model frozen, look {look['number']}; the risk {look['delta']:g} of the look is split "
-        f"over {len(outputs):,} outputs, so that what follows holds together. Entries of measured compounds without a "
+        f"{look['round']} with the model frozen, look {look['number']}; the look's risk {look['delta']:g} is split over "
+        f"{len(outputs):,} outputs, so that what follows holds together. Entries of measured compounds without a "
         "readout are neither measured nor predicted, and no claim is made of them."
     )
 
 
 def _proof_of_output(output: Mapping[str, Any]) -> str:
     return (
-        f"{output['name']}: accuracy above {output['gamma']:g} asked for, at least {output['bound']:.4g} shown by an exact "
-        f"test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
+        f"{output['name']}: accuracy above {output['gamma']:g} asked for, at least {output['bound']:.4g} shown by an "
+        f"exact test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
     )
 
 

@@ -85,9 +85,7 @@ class History:
             # What no well answers for, and what people chose, says nothing of the order by uncertainty.
             learned = np.flatnonzero(present & (selection.roles != _WANTED))
             losses = self.losses(selection, readouts)
-            self._learn(
-                selection.take(learned), losses[learned], readouts.labels[learned], details["group_sizes"]
-            )
+            self._learn(selection.take(learned), losses[learned], readouts.labels[learned], details["group_sizes"])
         kept = present & ~is_reserve
         self.sets.observe(rows[kept], readouts.labels[kept])
         self.sets.set_aside(rows[is_reserve], readouts.labels[is_reserve])
@@ -111,9 +109,7 @@ class History:
         """Where the observed rows stand among those of the feature files, int64 (n_observed,)."""
         return np.concatenate(self._places)
 
-    def _learn(
-        self, selection: Selection, losses: NDArray[np.float64], labels: LabelArray, sizes: list[int]
-    ) -> None:
+    def _learn(self, selection: Selection, losses: NDArray[np.float64], labels: LabelArray, sizes: list[int]) -> None:
         groups = self._goal.groups(selection.scored.prediction)
         outcomes = self._goal.outcomes(selection.scored.prediction, labels) if self._goal.outputs else None
         for group, batches in enumerate(self.scored):
@@ -152,7 +148,7 @@ class History:
         if not self._goal.outputs:
             return ()
         counts = [count_measured(batch.readouts.labels, len(self._goal.outputs)) for batch in self._batches]
-        return tuple(np.sum(counts, axis=0, dtype=np.int64).tolist())
+        return tuple(sum(int(n) for n in of_output) for of_output in zip(*counts, strict=True))
 
     def calibration(self) -> CalibrationAlarm:
         """Whether confident predictions were wrong more often than unconfident ones (risk of a false alarm: 5 %)."""

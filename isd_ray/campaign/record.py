@@ -360,9 +360,7 @@ def _outputs(config: CampaignConfig, goal: Goal, at_stop: Mapping[str, Any]) -> 
     if not goal.outputs:
         return None
     nothing = [None] * len(goal.outputs)
-    columns = zip(
-        goal.outputs, at_stop["bounds"] or nothing, at_stop.get("output_accuracies") or nothing, strict=True
-    )
+    columns = zip(goal.outputs, at_stop["bounds"] or nothing, at_stop.get("output_accuracies") or nothing, strict=True)
     return [
         {
             "name": output.name,

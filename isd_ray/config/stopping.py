@@ -57,9 +57,9 @@ class PanelStoppingConfig(Section):
     the same output.
     """
 
-    gamma: dict[str, Fraction] = {}
+    gamma: dict[str, Fraction] = Field(default_factory=dict)
     """Accuracy that the whole column of an output has to exceed; of outputs that are not named `stopping.gamma`."""
-    delta_weight: dict[str, Annotated[float, Field(gt=0.0)]] = {}
+    delta_weight: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     """Parts into which `stopping.delta` is split; of outputs that are not named 1."""
 
     def levels(self, outputs: Sequence[str], gamma: float) -> tuple[float, ...]:
@@ -89,8 +89,8 @@ def _of_output(table: Mapping[str, T], outputs: Sequence[str], default: T) -> li
         matching = [key for key, names in patterns.items() if name in names]
         if name not in table and len(matching) > 1:
             raise ValueError(f"{matching[0]!r} and {matching[1]!r} both match {name!r}; name it itself")
-        key = name if name in table else next(iter(matching), None)
-        found.append(default if key is None else table[key])
+        keys = [name] if name in table else matching
+        found.append(table[keys[0]] if keys else default)
     return found
 
 

@@ -9,16 +9,16 @@ uniform sample of m compounds, the same for every output. Given that m_k of them
 sample of the R. So for the R that is true, "W > c(R) + e" is refuted falsely with probability at most delta_jk by
 pval(e; R, c(R) + 1 + e, m_k) <= delta_jk, the exact test of `isd_ray.core.bounds`. R is not known, but
 m_k <= R <= n - (m - m_k): the p-value is the largest over all these R, which is not below that of the true one. Entries
-without a readout so have no error and no weight, as in the mean of a panel. (To count them as errors would be valid too,
-but with 17 % of them missing nothing could be certified at 0.95; betting with neutral weights for them is valid too and
-needs twice the audit.) Nearly always R = n - (m - m_k) is the worst case; where no entry is missing it is R = n.
+without a readout so have no error and no weight, as in the mean of a panel. (To count them as errors would be valid as
+well, but with 17 % of them missing nothing could be certified at 0.95; so would be betting, with neutral weights for
+them, which needs twice the audit.) Nearly always R = n - (m - m_k) is the worst case; where no entry is missing it is R = n.
 
 In a laboratory every compound should have every readout. An entry of the audit without one is *lost*: an error that
 nobody corrects. Then R = n counts all, and if at most c(n) of them are left wrong or lost, W <= c(n) - lost
 < (1 - gamma) (M + n) - lost <= (1 - gamma) (M + n - lost): the claim holds for the entries that the screen delivers.
 
 **Why delta is split.** Look j spends delta_j = the sum of delta_jk = share_k * delta_j over the outputs. Each statement
-about output k fails in look j with probability at most delta_jk, whatever the outputs have to do with each other, so the
+about output k fails in look j with probability at most delta_jk, whatever the outputs have to do with each other: the
 probability that any statement fails in any look is at most the sum of all delta_jk = delta (Bonferroni). A stop with a
 column at or below its gamma is such a failure. (For the stop alone no split would be needed, as it takes a pass of the
 one column that is false; the split is what allows the bounds of all outputs to be read side by side.)

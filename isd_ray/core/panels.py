@@ -37,7 +37,7 @@ def unpack_labels(labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int8]
 
 def unpack(bits: NDArray[np.uint8], n_outputs: int) -> NDArray[np.uint8]:
     """Predictions, or one half of labels, as uint8 (n, K) of 0 and 1."""
-    return np.unpackbits(bits, axis=1, count=n_outputs)
+    return np.unpackbits(bits, axis=-1, count=n_outputs)
 
 
 def is_measured(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

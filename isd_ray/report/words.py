@@ -75,8 +75,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append((f"{name}, true (the labels are known)", _percent(summary["system_accuracy"])))
     if summary.get("system_mse") is not None:
         lines.append(("Mean squared error of the screen", f"{summary['system_mse']:.4g}"))
-    for output in summary["outputs"] or ():
-        lines.append((f"  {output['name']}", _output(output)))
+    lines += [(f"  {output['name']}", _output(output)) for output in summary["outputs"] or ()]
     if summary["calibration_alarm"]:
         lines.append(("Calibration ALARM", "confident predictions were wrong more often than unconfident ones"))
     lines.append(("Saved against measuring all", f"{summary['n_predicted']:,} compounds"))
