@@ -170,7 +170,7 @@ def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Map
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
     return (
         f"Proof: an audit of {n:,} of {n_inference:,} compounds, drawn at random (seed {seed}) and judged in round "
-        f"{look['round']} with the model frozen, look {look['number']}; the look's risk {look['delta']:g} is split over "
+        f"{look['round']} with the model frozen, look {look['number']}; its risk {look['delta']:g} is split over "
         f"{len(outputs):,} outputs, so that what follows holds together. Entries of measured compounds without a "
         "readout are neither measured nor predicted, and no claim is made of them."
     )

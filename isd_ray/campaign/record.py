@@ -25,7 +25,7 @@ from isd_ray.core.metrics import (
     system_accuracy,
     without,
 )
-from isd_ray.core.outputs import accuracies, are_met, n_there, n_wrong
+from isd_ray.core.outputs import accuracies, are_met, n_bad, n_there, n_wrong
 from isd_ray.core.stopping import Audit
 from isd_ray.messages import ROLES, Evaluation, ScoreReport, StopDecision
 
@@ -176,7 +176,10 @@ def _found(audit: Audit) -> list[dict[str, Any]]:
     """Readouts and errors of an audit, by output where these have claims."""
     if audit.outcomes is None:
         return [{"n": len(audit.losses), "n_errors": _total(audit.losses)}]
-    return [{"n": n_there(column), "n_errors": n_wrong(column)} for column in audit.outcomes.T]
+    return [
+        {"n": n_there(column), "n_errors": n_bad(column), "n_lost": n_bad(column) - n_wrong(column)}
+        for column in audit.outcomes.T
+    ]
 
 
 def _total(losses: NDArray[np.float64]) -> float | int:

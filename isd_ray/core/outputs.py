@@ -11,7 +11,7 @@ pval(e; R, c(R) + 1 + e, m_k) <= delta_jk, the exact test of `isd_ray.core.bound
 m_k <= R <= n - (m - m_k): the p-value is the largest over all these R, which is not below that of the true one. Entries
 without a readout so have no error and no weight, as in the mean of a panel. (To count them as errors would be valid as
 well, but with 17 % of them missing nothing could be certified at 0.95; so would be betting, with neutral weights for
-them, which needs twice the audit.) Nearly always R = n - (m - m_k) is the worst case; where no entry is missing it is R = n.
+them, which needs twice the audit.)
 
 In a laboratory every compound should have every readout. An entry of the audit without one is *lost*: an error that
 nobody corrects. Then R = n counts all, and if at most c(n) of them are left wrong or lost, W <= c(n) - lost
@@ -70,7 +70,7 @@ def column_pvalue(outcomes: NDArray[np.int8], n_inference: int, n_measured: int,
         p-value is at most that of its largest R with the fewest bad entries, those of its smallest R, as it grows with
         the population and falls with the bad ones in it.
     """
-    sampled, bad, mended = n_there(outcomes), int((outcomes > RIGHT).sum()), n_wrong(outcomes)
+    sampled, bad, mended = n_there(outcomes), n_bad(outcomes), n_wrong(outcomes)
     most = n_inference - (len(outcomes) - sampled)
     least = max(1, sampled)
     if most < least:
@@ -170,7 +170,7 @@ def decide_outputs(plans: Sequence[LookPlan], audit: Audit, outputs: Sequence[Ou
         raise ValueError(f"look {plans[0].number} declared {plans[0].size} rows of {len(outputs)} outputs")
     judged = list(zip(plans, audit.outcomes.T, outputs, strict=True))
     failed = [
-        f"{output.name!r} ({int((column > RIGHT).sum())} wrong of {n_there(column)})"
+        f"{output.name!r} ({n_bad(column)} wrong of {n_there(column)})"
         for plan, column, output in judged
         if not _is_shown(plan, column, output.gamma)
     ]
@@ -180,6 +180,11 @@ def decide_outputs(plans: Sequence[LookPlan], audit: Audit, outputs: Sequence[Ou
         return StopDecision("continue", f"{look} are not enough for {', '.join(failed[:_SHOWN])}{more}")
     bounds = tuple(_bound(plan, column, output) for plan, column, output in judged)
     return StopDecision("stop", f"{look}; each of {len(outputs)} outputs passed", bounds=bounds)
+
+
+def n_bad(outcomes: NDArray[np.int8]) -> int:
+    """Wrong predictions and lost entries of a column."""
+    return int((outcomes > RIGHT).sum())
 
 
 def n_wrong(outcomes: NDArray[np.int8]) -> int:
@@ -225,7 +230,7 @@ def column_range(
     n_measured:
         Readouts of the column.
     """
-    sampled, bad = n_there(outcomes), int((outcomes > RIGHT).sum())
+    sampled, bad = n_there(outcomes), n_bad(outcomes)
     if not sampled:
         return None
     n_left = max(sampled, round(n_inference * sampled / len(outcomes)))

@@ -180,12 +180,17 @@ def rule_beforehand(config: LabelsConfig, task: Task, *, by_plates: bool) -> Lab
     return LabelRule(task, config.classes, None)
 
 
+def is_pattern(name: str) -> bool:
+    """Whether a name of `labels.columns` depends on the columns of a file: a wildcard, or one to leave out."""
+    return bool(set(name) & set("*?[!"))
+
+
 def _panel_rule_beforehand(config: LabelsConfig) -> LabelRule:
     if config.transform == "median":
         raise LabelError(
             "nothing is measured yet, so there is no median", "labels.transform", 'set "threshold", or "none"'
         )
-    if unclear := [name for name in config.columns if set(name) & set("*?[!")]:
+    if unclear := [name for name in config.columns if is_pattern(name)]:
         raise LabelError(
             f"{unclear[0]!r} is a pattern, and there is no file yet whose columns it could match",
             "labels.columns",

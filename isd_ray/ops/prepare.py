@@ -16,7 +16,16 @@ from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.label_table import label_sources
-from isd_ray.data.labels import LabelRule, Labels, LabelTable, as_readouts, labels_for, read_labels, rule_beforehand
+from isd_ray.data.labels import (
+    LabelRule,
+    Labels,
+    LabelTable,
+    as_readouts,
+    is_pattern,
+    labels_for,
+    read_labels,
+    rule_beforehand,
+)
 from isd_ray.data.library import Library
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, split_library
@@ -49,13 +58,17 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laborator
     IsdError
         If anything is missing, inconsistent or too large.
     """
+    # Before the library is built, which takes long.
+    beforehand = (
+        rule_beforehand(config.labels, config.task, by_plates=config.hits is not None) if in_laboratory else None
+    )
     libraries = _libraries(config, out, watcher)
     target = libraries["target"]
     _check_memory(config, target)
     for library in libraries.values():
         library.verify()
-    if in_laboratory:
-        return _prepare_laboratory(config, out, libraries)
+    if beforehand is not None:
+        return _prepare_laboratory(config, out, libraries, beforehand)
     reader = _LabelReader(config)
     labels = reader.labels(target)
     _check_hit(config.stopping.positive, labels.classes)
@@ -75,13 +88,14 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laborator
     return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
 
 
-def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[str, Library]) -> CampaignSetup:
+def _prepare_laboratory(
+    config: CampaignConfig, out: Path, libraries: Mapping[str, Library], rule: LabelRule
+) -> CampaignSetup:
     for name in ("validation", "test"):
         if name in libraries:
             raise ConfigError(
                 f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
             )
-    rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
     _check_hit(config.stopping.positive, rule.classes)
     _check_outputs(config, rule.outputs)
     addresses = {name: library.address for name, library in libraries.items()}
@@ -220,6 +234,9 @@ def n_panel_outputs(config: CampaignConfig) -> int:
     """Outputs of a panel; 0 for other tasks."""
     if config.task != "panel":
         return 0
+    if not any(map(is_pattern, config.labels.columns)):
+        # No file need be there yet: a laboratory names its outputs.
+        return len(config.labels.columns)
     return len(panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd())))
 
 
