@@ -24,7 +24,7 @@ _SHOWN = 5
 """Lines in a message."""
 
 
-def amend_from_file(path: Path, file: Path, reason: str) -> Amended:
+def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
     """Correct readouts of the campaign in `path` by a file with the id and label columns of its configuration.
 
     Where the configuration names no id column, the file's is ``id``. Of a panel it has the ids and some
@@ -43,13 +43,12 @@ def amend_from_file(path: Path, file: Path, reason: str) -> Amended:
     library, rule = Library.open(store.manifest["library"]), recorded_rule(store)
     read = _entries if config.task == "panel" else _labels
     amended = amend(store, read(store, config, library, rule, file, reason), rule.classes)
-    summary_file = path / "summary.json"
-    if summary_file.is_file():
+    if (summary_file := store.latest("summary.json")).is_file():
         summary = json.loads(summary_file.read_bytes())
         summary["n_amended"] = len(amended_readouts(store))
         if (why := store.withdrawn()) is not None:
             summary.update(certified=False, claim=f"certificate WITHDRAWN: {why}", accuracy_claimed=None)
-        write_results(path, summary, store)
+        write_results(summary, store)
     return amended
 
 
