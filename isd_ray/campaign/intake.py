@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from isd_ray.campaign.entries import label_entries
 from isd_ray.campaign.laboratory import Ledger
 from isd_ray.campaign.readings import Labelled, label_readings
 from isd_ray.campaign.store import CampaignStore
@@ -30,6 +31,13 @@ ESTIMATED = ("robust_z", "b_score")
 """Methods of hit calling that freeze an estimate with the first readouts."""
 LARGEST_FORMAT: PlateFormat = 1536
 """Wells that a file may name where the campaign lays out no plates."""
+
+
+def recorded_rule(store: CampaignStore) -> LabelRule:
+    """How readouts of a campaign become labels."""
+    manifest = store.manifest
+    lists = (tuple(manifest.get(name, ())) for name in ("outputs", "cuts"))
+    return LabelRule(manifest["config"]["task"], tuple(manifest["classes"]), manifest["cut"], *lists)
 
 
 class Intake:
@@ -51,11 +59,31 @@ class Intake:
     def _plate_format(self) -> PlateFormat:
         return self._config.plates.format if self._config.plates else LARGEST_FORMAT
 
-    def read(self, file: Path, plate: str | None) -> ReadoutFile:
-        """The lines of a file (`isd_ray.plates.readers.read_readouts`)."""
-        are_numbers = self._config.hits is not None or self._rule.cut is not None
-        classes = () if are_numbers else self._rule.classes
-        return read_readouts(file, self._config.readouts, self._plate_format, plate=plate, classes=classes)
+    def read(self, file: Path, plate: str | None, assay: str | None = None) -> ReadoutFile:
+        """The lines of a file (`isd_ray.plates.readers.read_readouts`).
+
+        Raises
+        ------
+        LabelError
+            If the campaign has no such assay.
+        """
+        rule = self._rule
+        if assay is not None and assay not in rule.outputs:
+            raise LabelError(
+                f"there is no assay {assay!r}; there are {', '.join(map(repr, rule.outputs)) or 'none'}",
+                str(file),
+                "name one of them",
+            )
+        are_numbers = self._config.hits is not None or rule.cut is not None or any(c is not None for c in rule.cuts)
+        return read_readouts(
+            file,
+            self._config.readouts,
+            self._plate_format,
+            plate=plate,
+            classes=() if are_numbers else rule.classes,
+            outputs=rule.outputs,
+            output=assay,
+        )
 
     def label(self, read: ReadoutFile, ledger: Ledger, name: str) -> tuple[Labelled, dict[str, Any]]:
         """Readouts of compounds, and what the record should hold beside them.
@@ -102,7 +130,8 @@ class Intake:
             refused += _refusals(matched.rejects)
             samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
             found = pa.concat_tables([found, samples.select(found.column_names)])
-        labelled = label_readings(found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
+        label = label_entries if self._rule.outputs else label_readings
+        labelled = label(found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
         return _with_refusals(labelled, refused), {}
 
     def _need_first_round(self, wells: pa.Table, ledger: Ledger, plate_map: pa.Table, name: str) -> None:

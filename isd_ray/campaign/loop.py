@@ -18,7 +18,7 @@ from isd_ray.campaign.batch import batch_table, plates_of, selection_of
 from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.committees import load_committee, save_committee
-from isd_ray.campaign.evidence import audits_of, bound_by_random_rows
+from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
 from isd_ray.campaign.history import History, calibration_warning
 from isd_ray.campaign.oracle import Oracle, Readouts, Standing, with_amendments
 from isd_ray.campaign.record import (
@@ -28,6 +28,7 @@ from isd_ray.campaign.record import (
     decision_record,
     metrics_after,
     metrics_of_finish,
+    outputs_after,
     simulation_metrics,
 )
 from isd_ray.campaign.selection import Ranks, Selection, choose, join, random_count, ranks_by, unscored
@@ -91,7 +92,8 @@ class CampaignLoop:
         self._oracle = oracle
         self._backend = backend
         self._classes = classes
-        self._goal = Goal.of(config, classes)
+        outputs, in_laboratory = tuple(store.manifest.get("outputs", ())), bool(store.manifest.get("in_laboratory"))
+        self._goal = Goal.of(config, classes, outputs, in_laboratory=in_laboratory)
         self._warnings: list[str] = []
         self._waiting = False
         self._saver = ThreadPoolExecutor(1)
@@ -283,6 +285,7 @@ class CampaignLoop:
         )
         outlook = self._backend.forecast_look(evidence)
         self._round.details["forecast_errors"] = outlook.errors
+        self._round.details["outlook"] = outlook.reason
         self._round.details["needed"] = asdict(outlook.needed) if outlook.needed and not n_batch else None
         return outlook.plans
 
@@ -291,7 +294,8 @@ class CampaignLoop:
         seed = self._seed("audit")
         self._round.details["audit_seed"] = seed
         is_reserved = self._config.stopping.rule == "reserved"
-        draws = () if is_reserved else tuple(AuditDraw(plan.group, plan.size, seed) for plan in look)
+        # Outputs of a panel share one audit.
+        draws = () if is_reserved else tuple(dict.fromkeys(AuditDraw(plan.group, plan.size, seed) for plan in look))
         frozen = self._freeze(draws, HITS if self._goal.takes_hits else None)
         hits = Selection.of(frozen.group, "hit", ranks)
         return join([hits, *(Selection.of(drawn, "audit", ranks) for drawn in frozen.drawn)])
@@ -401,6 +405,7 @@ class CampaignLoop:
         correct = self._history.correct(work.selection, work.readouts)
         losses, present = self._history.losses(work.selection, work.readouts), work.readouts.present
         bound = bound_by_random_rows(self._config, self._goal, work, self._history, losses)
+        work.details["output_ranges"] = output_ranges(self._config, self._goal, work, self._history)
         self._history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
         audits: tuple[Audit, ...] = ()
         if work.look:
@@ -409,6 +414,7 @@ class CampaignLoop:
         if "group_sizes" in work.details:
             after = metrics_after(work.details, work.selection, present, losses, correct, self._history, self._goal)
             work.details.update(after)
+            work.details.update(outputs_after(work.details, work.selection, work.readouts, self._history, self._goal))
         calibration = self._history.calibration()
         if calibration.raised:
             self._warnings.append(f"round {work.number}: {calibration_warning(calibration)}")

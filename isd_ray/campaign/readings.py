@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,8 @@ class Labelled:
         Why compounds have no readout although their wells were read, by row.
     refused:
         Lines that cannot be used.
+    lost_entries:
+        Of a panel, `lost` by row and place of the output.
     """
 
     readouts: pa.Table
@@ -35,6 +38,7 @@ class Labelled:
     ids: tuple[str, ...]
     lost: dict[int, str]
     refused: tuple[Refusal, ...]
+    lost_entries: dict[tuple[int, int], str] = field(default_factory=dict)
 
 
 def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule) -> Labelled:
@@ -56,25 +60,46 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
     lines, names, lost, refused = [], [], {}, []
     for group in np.split(order, starts[1:]) if len(order) else []:
         row, line = int(rows[group[0]]), int(columns["line"][group[0]])
-        good = [index for index in group.tolist() if columns["flag"][index] is None]
-        if not good:
-            lost[row] = f"flagged {columns['flag'][group[0]]!r} by the reader"
+        cells = label_group(columns, group.tolist(), repr(ids[group[0]]), rule)
+        if isinstance(cells, Refusal):
+            refused.append(cells)
             continue
-        values = [columns["value"][index] for index in good]
-        if isinstance(values[0], str):
-            if len(set(values)) > 1:
-                shown = ", ".join(f"line {columns['line'][index]}: {columns['value'][index]}" for index in good)
-                refused.append(Refusal(line, f"readings of {ids[group[0]]!r} contradict each other ({shown})"))
-                continue
-            value, label = None, float(rule.classes.index(values[0]))
-        else:
-            value = float(np.median(values))
-            label = value if rule.cut is None else float(value > rule.cut)
-        wells = [columns[name] for name in ("plate", "well")]
-        plate, well = (";".join(cells[index] for index in good if cells[index]) or None for cells in wells)
-        cells = {"row": row, "label": label, "value": value, "plate": plate, "well": well, "n_replicates": len(good)}
-        found.append(cells)
+        if isinstance(cells, str):
+            lost[row] = cells
+            continue
+        found.append({"row": row, **cells})
         lines.append(line)
         names.append(ids[group[0]])
     table = pa.Table.from_pylist(found, schema=READOUT_SCHEMA)
     return Labelled(table, np.array(lines, np.int64), tuple(names), lost, tuple(refused))
+
+
+def label_group(
+    columns: Mapping[str, Sequence[Any]], group: Sequence[int], what: str, rule: LabelRule
+) -> dict[str, int | float | str | None] | Refusal | str:
+    """Label, value and wells by some readings of one thing; why it is lost, or why they cannot be used.
+
+    Parameters
+    ----------
+    columns:
+        line, plate, well, value and flag of all readings.
+    group:
+        Which of them.
+    what:
+        Of what they are, for messages.
+    """
+    good = [index for index in group if columns["flag"][index] is None]
+    if not good:
+        return f"flagged {columns['flag'][group[0]]!r} by the reader"
+    values = [columns["value"][index] for index in good]
+    if isinstance(values[0], str):
+        if len(set(values)) > 1:
+            shown = ", ".join(f"line {columns['line'][index]}: {columns['value'][index]}" for index in good)
+            return Refusal(int(columns["line"][group[0]]), f"readings of {what} contradict each other ({shown})")
+        value, label = None, float(rule.classes.index(values[0]))
+    else:
+        value = float(np.median(values))
+        label = value if rule.cut is None else float(value > rule.cut)
+    wells = [columns[name] for name in ("plate", "well")]
+    plate, well = (";".join(cells[index] for index in good if cells[index]) or None for cells in wells)
+    return {"label": label, "value": value, "plate": plate, "well": well, "n_replicates": len(good)}

@@ -24,6 +24,7 @@ from isd_ray.config.stopping import (
     HIT_QUANTITIES,
     LOSS_QUANTITIES,
     Condition,
+    PanelStoppingConfig,
     Quantity,
     StoppingConfig,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "LibraryConfig",
     "ModelConfig",
     "OnBitFeatures",
+    "PanelStoppingConfig",
     "PhenomicsConfig",
     "PlateFormat",
     "PlatesConfig",

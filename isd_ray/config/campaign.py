@@ -90,6 +90,8 @@ class CampaignConfig(Section):
             raise ValueError(
                 f"task={self.task!r} takes its labels from `labels.{wanted}`; give that, and no `labels.{other}`"
             )
+        if self.stopping.panel is not None and not (is_panel and self.stopping.quantity == "accuracy"):
+            raise ValueError("[stopping.panel] is for task = 'panel' and quantity = 'accuracy'; remove it")
         if not is_panel:
             if self.model.head != "outputs":
                 raise ValueError(f"model.head={self.model.head!r} is for task='panel'; remove it")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.intake import Intake
+from isd_ray.campaign.entries import lost_entries, masks_table, n_entries, place_entries
+from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status, history_of, is_dispatched, status_of
@@ -33,6 +34,7 @@ from isd_ray.ops.amend import amend_from_file
 
 if TYPE_CHECKING:
     from isd_ray.campaign.setup import CampaignSetup
+    from isd_ray.ops.run import Run
 
 # What asks imports torch and Ray, which takes longer than to tell; so the methods that need them import it.
 _SHOWN = 5
@@ -45,7 +47,7 @@ class Told:
     Attributes
     ----------
     n_new, n_unchanged:
-        Readouts that were taken in, and those on record already.
+        Readouts that were taken in, and those on record already; of a panel entries are counted, here and below.
     n_lost:
         Compounds whose wells were read but gave no readout: they count as failed.
     refused:
@@ -72,10 +74,13 @@ class Campaign:
         Of the directory; see `create` and `open`.
     watcher:
         Told about progress.
+    run:
+        How `ask` computes (`isd_ray.ops.run`); default: from nothing, leaving nothing behind.
     """
 
-    def __init__(self, store: CampaignStore, watcher: Watcher | None = None) -> None:
+    def __init__(self, store: CampaignStore, watcher: Watcher | None = None, run: Run | None = None) -> None:
         self.store = store
+        self._run = run
         self._watcher = watcher or Watcher()
         self._laboratory = Laboratory(store)
 
@@ -134,7 +139,7 @@ class Campaign:
 
     @cached_property
     def _rule(self) -> LabelRule:
-        return LabelRule(self.config.task, tuple(self.store.manifest["classes"]), self.store.manifest["cut"])
+        return recorded_rule(self.store)
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -149,19 +154,14 @@ class Campaign:
         IsdError
             If the library or the machine has changed so that the campaign cannot go on.
         """
-        from isd_ray.ops.connect import ray_session
-        from isd_ray.ops.run import run
+        from isd_ray.ops.run import run_cold
 
         if self.has_ended:
             self._conclude()
             return None
-        if not self._missing():
-            self.library.verify()
-            setup = self._setup()
-            compute = setup.config.compute
-            with ray_session(compute) if compute.backend == "ray" else nullcontext():
-                for progress in run(setup):
-                    self._watcher.step(self.config.name, progress)
+        if not self._n_missing():
+            for progress in (self._run or run_cold)(self._setup()):
+                self._watcher.step(self.config.name, progress)
             if self.has_ended:
                 self._conclude()
                 return None
@@ -199,8 +199,12 @@ class Campaign:
         if batch is None:
             raise StoreError("no batch is out", self.store.address, "ask for one")
         files = batch.write(folder)
-        self.store.append_event("dispatch", {"round": batch.round, "files": [file.name for file in files]})
+        self.note_dispatch(batch.round, [file.name for file in files])
         return files
+
+    def note_dispatch(self, round_number: int, files: Sequence[str]) -> None:
+        """Note that the batch of a round is under way: files of these names were written (`dispatch` does both)."""
+        self.store.append_event("dispatch", {"round": round_number, "files": list(files)})
 
     def is_dispatched(self, round_number: int) -> bool:
         """Whether the files of a round's batch were written (`dispatch`)."""
@@ -211,21 +215,15 @@ class Campaign:
 
         What it raises ends the run; the next one goes on with the same batch.
         """
-        from isd_ray.ops.results import summary_of
+        from isd_ray.ops.measuring import measure_to_end
 
-        while (batch := self.ask()) is not None:
-            told = self.tell(measure(batch))
-            if told.n_missing:
-                raise LabelError(
-                    f"the function gave no readout of {told.n_missing} of {len(batch)} compounds",
-                    f"round {batch.round}",
-                    "return a readout for each, or tell which failed (`Campaign.fail`), and run again",
-                )
-        return summary_of(self.store)
+        return measure_to_end(self, measure)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    def tell(self, readouts: Any, *, external: bool = False, plate: str | None = None) -> Told:
+    def tell(
+        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
+    ) -> Told:
         """Take in readouts: all of a batch or some, in any order, by id or by plate and well; twice changes nothing.
 
         Good lines count whatever the others are. Compounds whose wells the reader flagged, or whose plate failed its
@@ -235,12 +233,14 @@ class Campaign:
         ----------
         readouts:
             A file (`isd_ray.plates.readers.read_readouts`), an Arrow table, a pandas frame, or a mapping from id to
-            readout.
+            readout; of a panel to a mapping from output to readout, of those that there are.
         external:
             Also take compounds that were never asked for: they train the models from the next round on, and are
             evidence of nothing.
         plate:
             Barcode for a plate matrix that does not say its own.
+        assay:
+            Of a panel: the output that a file speaks of which names none.
 
         Raises
         ------
@@ -250,30 +250,33 @@ class Campaign:
         self._refuse_after_end("readouts")
         intake = Intake(self.store, self.library, self.config, self._rule)
         with tempfile.TemporaryDirectory() as folder:
-            file = _as_file(readouts, Path(folder), self.config)
-            read = intake.read(file, plate)
+            file = as_file(readouts, Path(folder), self.config)
+            read = intake.read(file, plate, assay)
             source = {"file": file.name, "file_sha256": sha256_file(file)}
             source["readings_sha256"] = self.store.keep(read.readings)
         while True:
             ledger = self._laboratory.ledger()
             labelled, details = intake.label(read, ledger, file.name)
             place = Place.of(self.store.rounds())
-            placed = place_readouts(labelled.readouts, labelled.lines, labelled.ids, ledger, place, external=external)
-            if placed.new.any():
-                told = labelled.readouts.filter(pa.array(placed.new))
-                details |= {**source, "round": place.open_round, "n": len(told), "external": external}
-                details["readouts_sha256"] = self.store.keep(told)
+            if self._rule.outputs:
+                placed = place_entries(labelled, ledger, place, self._rule.outputs, external=external)
+            else:
+                line_of = (labelled.readouts, labelled.lines, labelled.ids)
+                placed = place_readouts(*line_of, ledger, place, external=external)
+            if placed.n_new:
+                details |= {**source, "round": place.open_round, "n": placed.n_new, "external": external}
+                details["readouts_sha256"] = self.store.keep(placed.told)
                 if not self.store.append_event("tell", details, after=ledger.n_events):
                     continue  # somebody else was faster: decide again by what is on record now
             lost = self._lost(labelled.lost, self._laboratory.ledger(), place)
             self._fail_rows(lost, place.open_round)
+            n_lost = len(lost) + self._fail_entries(labelled.lost_entries, place)
             break
         refused = sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)
-        n_new = int(placed.new.sum())
-        if not n_new and not placed.n_unchanged and not labelled.lost:
+        if not placed.n_new and not placed.n_unchanged and not labelled.lost and not labelled.lost_entries:
             shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
             raise LabelError(f"none of {len(refused)} lines can be used: {shown}", file.name, "correct the file")
-        return Told(n_new, placed.n_unchanged, len(lost), tuple(refused), len(self._missing()))
+        return Told(placed.n_new, placed.n_unchanged, n_lost, tuple(refused), self._n_missing())
 
     def _lost(self, lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:
         """Compounds of the open round that newly have no readout."""
@@ -285,10 +288,15 @@ class Campaign:
 
     # --- what else people say ---------------------------------------------------------------------------------------
 
-    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False) -> int:
+    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False, assays: Sequence[str] = ()) -> int:
         """Note that compounds of the batch that is out gave no readout; returns how many are new.
 
         They may be asked for again, unless they are abandoned. In an audit they count as errors.
+
+        Parameters
+        ----------
+        assays:
+            Of a panel: only these outputs failed; entries are counted. What is measured of the compound stays.
 
         Raises
         ------
@@ -299,12 +307,23 @@ class Campaign:
         place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
         outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
         self._refuse(outside, "are not in the batch that is out")
+        if assays:
+            return self._fail_assays(rows, reason, assays, place, abandon=abandon)
         known = ledger.failed.get(place.open_round or 0, {})
-        new = {row: reason for row in rows.tolist() if row not in ledger.told and row not in known}
+        is_out = ledger.missing(place.open_round or 0, rows)
+        new = {row: reason for row in rows.tolist() if row in is_out and row not in known}
         self._fail_rows(new, place.open_round)
         if abandon:
             self.exclude(ids, reason)
         return len(new)
+
+    def _fail_assays(self, rows: Rows, reason: str, assays: Sequence[str], place: Place, *, abandon: bool) -> int:
+        outputs = self._rule.outputs
+        if abandon or (unknown := [name for name in assays if name not in outputs]):
+            what = "single assays cannot be abandoned" if abandon else f"there is no assay {unknown[0]!r}"
+            raise LabelError(what, self.store.address, f"there are {', '.join(map(repr, outputs)) or 'none'}")
+        lost = {(row, outputs.index(name)): reason for row in rows.tolist() for name in assays}
+        return self._fail_entries(lost, place)
 
     def exclude(self, ids: Sequence[str], reason: str) -> int:
         """Take compounds that cannot be had out of the target set, from the next round on; returns how many are new.
@@ -349,13 +368,13 @@ class Campaign:
         LabelError
             If no reason is given.
         """
-        missing, place = self._missing(), Place.of(self.store.rounds())
+        n_missing, place = self._n_missing(), Place.of(self.store.rounds())
         if place.open_round is None:
             raise StoreError("no batch is out", self.store.address, "there is nothing to close")
         _need(reason)
-        if missing:
-            self.store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": len(missing)})
-        return len(missing)
+        if n_missing:
+            self.store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": n_missing})
+        return n_missing
 
     def amend(self, file: str | Path, reason: str) -> int:
         """Correct readouts by a file with ids and labels; returns how many changed (`isd_ray.ops.amend`)."""
@@ -368,6 +387,15 @@ class Campaign:
     def _fail_rows(self, lost: Mapping[int, str], open_round: int | None) -> None:
         for reason in sorted(set(lost.values())):
             self._note("fail", [row for row, why in lost.items() if why == reason], reason, round=open_round)
+
+    def _fail_entries(self, lost: Mapping[tuple[int, int], str], place: Place) -> int:
+        """Note entries of a panel that gave no readout; returns how many are new."""
+        found = lost_entries(lost, self._laboratory.ledger(), place)
+        for reason, masks in sorted(found.items()):
+            sha256 = self.store.keep(masks_table(masks, len(self._rule.outputs)))
+            details = {"readouts_sha256": sha256, "n": n_entries(masks.values()), "reason": reason}
+            self.store.append_event("fail", {**details, "round": place.open_round})
+        return sum(n_entries(masks.values()) for masks in found.values())
 
     def _rows_of(self, ids: Sequence[str], reason: str) -> Rows:
         self._refuse_after_end("this")
@@ -414,29 +442,51 @@ class Campaign:
         StoreError
             If it has not ended.
         """
-        if not self.has_ended:
-            raise StoreError("the screen has not ended", self.store.address, "see `status`; ask until no batch is left")
         self._conclude()
         shutil.copyfile(self.store.latest("report.html"), file)
 
-    def _missing(self) -> list[int]:
-        """Rows of the open round without a readout that did not fail; none in a closed round."""
+    def summary(self) -> dict[str, Any]:
+        """The content of ``summary.json`` of a screen that has ended.
+
+        Raises
+        ------
+        StoreError
+            If it has not ended.
+        """
+        self._conclude()
+        summary: dict[str, Any] = json.loads(self.store.latest("summary.json").read_bytes())
+        return summary
+
+    def told_files(self) -> set[str]:
+        """SHA-256 of every file of readouts that something was taken from."""
+        return {event["file_sha256"] for event in self.store.events() if event["kind"] == "tell"}
+
+    def _n_missing(self) -> int:
+        """Readouts that the open round waits for; none in a closed round."""
         place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
         if place.open_round is None or place.open_round in ledger.closed:
-            return []
-        failed = ledger.failed.get(place.open_round, {})
-        return [row for row in place.open_rows.tolist() if row not in ledger.told and row not in failed]
+            return 0
+        return sum(ledger.missing(place.open_round, place.open_rows).values())
 
     def _setup(self) -> CampaignSetup:
         from isd_ray.campaign.setup import CampaignSetup
 
-        manifest = self.store.manifest
-        spec = WorkerSpec(self.config, {"target": manifest["library"]}, self._rule.classes)
+        from isd_ray.ops.prepare import output_embeddings
+
+        spec = WorkerSpec(
+            self.config,
+            {"target": self.store.manifest["library"]},
+            self._rule.classes,
+            self._rule.outputs,
+            output_embeddings=output_embeddings(self.config, self._rule.outputs),
+        )
         return CampaignSetup(self.config, self.store.address, spec, self._rule, self.library.n_rows, None, None)
 
     def _conclude(self) -> None:
         from isd_ray.ops.results import summary_of, write_results
 
+        if not self.has_ended:
+            raise StoreError("the screen has not ended", self.store.address, "see `status`; ask until no batch is left")
         if not self.store.latest("summary.json").is_file():
             write_results(summary_of(self.store), self.store)
 
@@ -446,13 +496,17 @@ def _need(reason: str) -> None:
         raise LabelError("this needs a reason, which is kept on record", remedy="say why")
 
 
-def _as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
+def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
     """A file with the readouts: the given one, or one written from a table."""
     if isinstance(readouts, str | Path):
         return Path(readouts)
     if isinstance(readouts, Mapping):
         ids, values = list(readouts), list(readouts.values())
-        readouts = pa.table({config.readouts.id: pa.array(ids, pa.string()), config.readouts.value: pa.array(values)})
+        columns = {config.readouts.value: values}
+        if values and all(isinstance(entries, Mapping) for entries in values):
+            outputs = dict.fromkeys(name for entries in values for name in entries)
+            columns = {name: [entries.get(name) for entries in values] for name in outputs}
+        readouts = pa.table({config.readouts.id: pa.array(ids, pa.string()), **columns})
     elif not isinstance(readouts, pa.Table):
         readouts = pa.Table.from_pandas(readouts, preserve_index=False)
     pq.write_table(readouts, folder / "readouts.parquet")
