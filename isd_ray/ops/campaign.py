@@ -470,7 +470,6 @@ class Campaign:
 
     def _setup(self) -> CampaignSetup:
         from isd_ray.campaign.setup import CampaignSetup
-
         from isd_ray.ops.prepare import output_embeddings
 
         spec = WorkerSpec(
