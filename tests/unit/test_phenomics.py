@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from isd_ray.cli import app
 from isd_ray.config import PhenomicsConfig
-from isd_ray.config_file import parse_config
+from isd_ray.config_file import load_config, parse_config
 from isd_ray.core.panels import unpack_labels
 from isd_ray.data.packed import labels_from
 from isd_ray.data.phenomics.aggregate import nested_weights
@@ -263,6 +263,7 @@ def test_a_campaign_reads_what_a_map_leaves(head, simulated, tmp_path):
     )
     result = simulate(config, tmp_path / "run")
     assert result.summary["n_acquired"] == 90
+    assert load_config(tmp_path / "run" / "config.toml") == config, "TOML has no word for no column of SMILES"
     compounds, genes, labels = map_of(tmp_path / "map")
     hybrid = result.hybrid.combine_chunks()
     of_hybrid = json.loads(pq.read_schema(tmp_path / "run" / "hybrid" / "part-00000.parquet").metadata[b"outputs"])
