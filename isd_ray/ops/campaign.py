@@ -96,7 +96,7 @@ class Campaign:
 
         watcher = watcher or Watcher()
         setup = prepare(config, Path(path), watcher, in_laboratory=True)
-        for warning in check(config, setup.n_target):
+        for warning in check(config, Library.open(setup.spec.libraries["target"])):
             watcher.message(f"warning: {warning}")
         store = begin_or_resume(setup)
         write_text(store.path / "config.toml", to_toml(config))

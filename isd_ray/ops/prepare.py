@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from isd_ray.campaign.setup import CampaignSetup
+from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
-from isd_ray.core.conditions import affordable
+from isd_ray.core.conditions import affordable, bought, no_prices
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
@@ -220,7 +222,9 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     if compute.address is not None:
         return
     n_actors = compute.trainers + compute.scorers if compute.backend == "ray" else 1
-    share = affordable(config.stopping, 0, 0, target.n_rows) / target.n_rows
+    prices = prices_of(config, target)
+    paid = no_prices if prices is None else bought(np.sort(prices))
+    share = affordable(config.stopping, 0, 0, target.n_rows, paid) / target.n_rows
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0

@@ -18,6 +18,7 @@ from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, to_toml
+from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
@@ -77,7 +78,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     if (path / "summary.json").is_file():
         raise StoreError("this run is finished", str(path), "choose another folder")
     setup = prepare(config, path, watcher)
-    for warning in check(config, setup.n_target):
+    for warning in check(config, Library.open(setup.spec.libraries["target"])):
         watcher.message(f"warning: {warning}")
     store = begin_or_resume(setup)
     write_text(path / "config.toml", to_toml(config))
@@ -109,7 +110,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     Each of its points has a model fitted on all that is measured there, which is generous to random selection: the
     hybrid screen's own accuracy is that of a model which has not seen its last batch.
     """
-    config, n_target = setup.config, setup.n_target
+    config, n_target = setup.config, summary["n_target"]
     baseline = with_settings(
         config,
         {
@@ -117,6 +118,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
             "acquisition": {
                 "function": "random",
                 "batch_size": math.ceil(config.simulation.baseline_fraction * n_target),
+                "n_plates": None,
                 "initial_size": None,
                 "random_share": 0.0,
                 "column": None,
@@ -128,6 +130,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
                 "max_rounds": None,
                 "max_cost": None,
                 "cost_per_compound": None,
+                "cost_column": None,
                 "any_of": None,
                 "all_of": None,
                 "reserve_size": None,
