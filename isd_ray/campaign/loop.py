@@ -508,7 +508,7 @@ class CampaignLoop:
         )
         if certificate is not None:
             self._store.certify(certificate)
-        n_told = self._take_late()
+        n_measured, n_told = self._sets.n_measured, self._take_late()
         absent, abandoned = self._history.absent()
         request = HybridRequest(
             inference=self._sets.packed_inference(),
@@ -531,6 +531,8 @@ class CampaignLoop:
             {
                 "round": self._round.number,
                 "n_measured": self._sets.n_measured,
+                "n_late": self._sets.n_measured - n_measured,
+                "n_predicted": self._sets.n_inference,
                 "frozen": str(self._round.frozen.relative_to(self._store.path)),
                 "predictions": self._round.details.get("predictions", {}),
             }

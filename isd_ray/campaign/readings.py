@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,12 @@ class Labelled:
         Why compounds have no readout although their wells were read, by row.
     refused:
         Lines that cannot be used.
+    wells:
+        Plate and well of every sample that was read, with a good reading or a bad one.
+    is_new:
+        Whether there are readings that are not on record and may have to wait for those of other wells.
+    n_waiting:
+        Compounds that wait for readings of their other wells.
     """
 
     readouts: pa.Table
@@ -35,10 +42,15 @@ class Labelled:
     ids: tuple[str, ...]
     lost: dict[int, str]
     refused: tuple[Refusal, ...]
+    wells: frozenset[tuple[str, str]] = frozenset()
+    is_new: bool = False
+    n_waiting: int = 0
 
 
-def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule) -> Labelled:
-    """Label compounds by the median of their good readings, or by the class that all of them name.
+def label_readings(
+    readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule, *, by_majority: bool = False
+) -> Labelled:
+    """Label compounds by the median of their good readings, or by the class that all, or most, of them name.
 
     Parameters
     ----------
@@ -48,6 +60,8 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
         Row, int64 (n,), and compound of each reading.
     rule:
         Classes, and the cut between them.
+    by_majority:
+        Of class names, one that more than half of the readings give is enough.
     """
     columns = {name: readings[name].to_pylist() for name in ("line", "plate", "well", "value", "flag")}
     order = np.argsort(rows, kind="stable")
@@ -62,11 +76,12 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
             continue
         values = [columns["value"][index] for index in good]
         if isinstance(values[0], str):
-            if len(set(values)) > 1:
+            [(name, n_votes)] = Counter(values).most_common(1)
+            if n_votes < len(values) and not (by_majority and 2 * n_votes > len(values)):
                 shown = ", ".join(f"line {columns['line'][index]}: {columns['value'][index]}" for index in good)
                 refused.append(Refusal(line, f"readings of {ids[group[0]]!r} contradict each other ({shown})"))
                 continue
-            value, label = None, float(rule.classes.index(values[0]))
+            value, label = None, float(rule.classes.index(name))
         else:
             value = float(np.median(values))
             label = value if rule.cut is None else float(value > rule.cut)
@@ -77,4 +92,5 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
         lines.append(line)
         names.append(ids[group[0]])
     table = pa.Table.from_pylist(found, schema=READOUT_SCHEMA)
-    return Labelled(table, np.array(lines, np.int64), tuple(names), lost, tuple(refused))
+    read = {place for place in zip(columns["plate"], columns["well"], strict=True) if place[0] is not None}
+    return Labelled(table, np.array(lines, np.int64), tuple(names), lost, tuple(refused), frozenset(read))

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -52,6 +53,8 @@ class Told:
         Lines that were not used, and why.
     n_missing:
         Readouts that the open round still waits for.
+    n_waiting:
+        Compounds of the file whose other wells were not read yet: they count once these are.
     """
 
     n_new: int
@@ -59,6 +62,7 @@ class Told:
     n_lost: int
     refused: tuple[Refusal, ...]
     n_missing: int
+    n_waiting: int = 0
 
 
 class Campaign:
@@ -229,8 +233,9 @@ class Campaign:
     def tell(self, readouts: Any, *, external: bool = False, plate: str | None = None) -> Told:
         """Take in readouts: all of a batch or some, in any order, by id or by plate and well; twice changes nothing.
 
-        Good lines count whatever the others are. Compounds whose wells the reader flagged, or whose plate failed its
-        quality, count as failed.
+        Good lines count whatever the others are. Where compounds are in several wells, each counts once all of them
+        were read, be it in several files, by the median of the good ones; a reading by id needs no others. Compounds
+        whose wells the reader flagged, or whose plates failed their quality, count as failed.
 
         Parameters
         ----------
@@ -249,7 +254,7 @@ class Campaign:
             If nothing in it can be used, or the screen has ended.
         """
         self._refuse_after_end("readouts")
-        intake = Intake(self.store, self.library, self.config, self._rule)
+        intake = self._intake
         with tempfile.TemporaryDirectory() as folder:
             file = _as_file(readouts, Path(folder), self.config)
             read = intake.read(file, plate)
@@ -260,7 +265,7 @@ class Campaign:
             labelled, details = intake.label(read, ledger, file.name)
             place = Place.of(self.store.rounds())
             placed = place_readouts(labelled.readouts, labelled.lines, labelled.ids, ledger, place, external=external)
-            if placed.new.any():
+            if placed.new.any() or labelled.is_new:
                 told = labelled.readouts.filter(pa.array(placed.new))
                 details |= {**source, "round": place.open_round, "n": len(told), "external": external}
                 details["readouts_sha256"] = self.store.keep(told)
@@ -271,10 +276,10 @@ class Campaign:
             break
         refused = sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)
         n_new = int(placed.new.sum())
-        if not n_new and not placed.n_unchanged and not labelled.lost:
+        if not n_new and not placed.n_unchanged and not labelled.lost and not labelled.n_waiting:
             shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
             raise LabelError(f"none of {len(refused)} lines can be used: {shown}", file.name, "correct the file")
-        return Told(n_new, placed.n_unchanged, len(lost), tuple(refused), len(self._missing()))
+        return Told(n_new, placed.n_unchanged, len(lost), tuple(refused), len(self._missing()), labelled.n_waiting)
 
     def _lost(self, lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:
         """Compounds of the open round that newly have no readout."""
@@ -284,12 +289,29 @@ class Campaign:
             row: why for row, why in lost.items() if row in is_open and row not in failed and row not in ledger.told
         }
 
+    @property
+    def _intake(self) -> Intake:
+        return Intake(self.store, self.library, self.config, self._rule)
+
+    def _settle(self, rows: Sequence[int]) -> None:
+        """Have compounds of the batch that is out counted by those of their wells that were read."""
+        open_round = self.store.rounds()[-1:]
+        while open_round and open_round[0].committed is None:
+            ledger = self._laboratory.ledger()
+            told, details = self._intake.settle(open_round[0], np.array(rows, np.int64), ledger)
+            details |= {"round": open_round[0].round, "n": len(told), "external": False}
+            if not len(told) or self.store.append_event(
+                "tell", {**details, "readouts_sha256": self.store.keep(told)}, after=ledger.n_events
+            ):
+                break
+
     # --- what else people say ---------------------------------------------------------------------------------------
 
     def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False) -> int:
         """Note that compounds of the batch that is out gave no readout; returns how many are new.
 
-        They may be asked for again, unless they are abandoned. In an audit they count as errors.
+        A compound in several wells counts by those that were read, and fails if there is none. What fails may be asked
+        for again, unless it is abandoned. In an audit it counts as an error.
 
         Raises
         ------
@@ -297,9 +319,11 @@ class Campaign:
             If an id is unknown or not in the batch, or no reason is given.
         """
         rows = self._rows_of(ids, reason)
-        place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
+        place = Place.of(self.store.rounds())
         outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
         self._refuse(outside, "are not in the batch that is out")
+        self._settle(rows.tolist())
+        ledger = self._laboratory.ledger()
         known = ledger.failed.get(place.open_round or 0, {})
         new = {row: reason for row in rows.tolist() if row not in ledger.told and row not in known}
         self._fail_rows(new, place.open_round)
@@ -318,6 +342,7 @@ class Campaign:
             If an id is unknown, or no reason is given.
         """
         rows = self._rows_of(ids, reason)
+        self._settle(rows.tolist())
         ledger, place = self._laboratory.ledger(), Place.of(self.store.rounds())
         new = [row for row in rows.tolist() if row not in ledger.excluded and row not in ledger.told]
         if new:
@@ -343,6 +368,8 @@ class Campaign:
     def close(self, reason: str) -> int:
         """End the round that is out without the readouts that are missing; returns how many those are.
 
+        A compound in several wells counts by those that were read.
+
         Raises
         ------
         StoreError
@@ -355,6 +382,8 @@ class Campaign:
             raise StoreError("no batch is out", str(self.path), "there is nothing to close")
         _need(reason)
         if missing:
+            self._settle(missing)
+            missing = self._missing()
             self.store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": len(missing)})
         return len(missing)
 

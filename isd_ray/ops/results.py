@@ -24,7 +24,9 @@ def summary_of(store: CampaignStore) -> dict[str, Any]:
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]
     last = store.rounds()[-1].committed or {}
     certified = store.certificate() is not None and store.withdrawn() is None
-    return summarise(config, goal, rounds, n_target, store.manifest, certified, last.get("needed"))
+    summary = summarise(config, goal, rounds, n_target, store.manifest, certified, last.get("needed"))
+    # Readouts that came after the last round are delivered too.
+    return summary | {name: store.delivered()[name] for name in ("n_late", "n_predicted")}
 
 
 def read_rounds(path: Path) -> list[dict[str, Any]]:
