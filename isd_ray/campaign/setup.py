@@ -47,8 +47,6 @@ class CampaignSetup:
         The campaign directory.
     rule:
         Classes, and the cut between them.
-    n_target:
-        Rows of the target library.
     labels:
         Labels of the target set; None where a laboratory will tell them.
     test_labels:
@@ -59,7 +57,6 @@ class CampaignSetup:
     out: Path
     spec: WorkerSpec
     rule: LabelRule
-    n_target: int
     labels: Labels | None
     test_labels: LabelArray | None
 

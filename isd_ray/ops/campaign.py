@@ -461,7 +461,7 @@ class Campaign:
 
         manifest = self.store.manifest
         spec = WorkerSpec(self.config, {"target": manifest["library"]}, self._rule.classes)
-        return CampaignSetup(self.config, self.path, spec, self._rule, self.library.n_rows, None, None)
+        return CampaignSetup(self.config, self.path, spec, self._rule, None, None)
 
     def _conclude(self) -> None:
         from isd_ray.ops.results import summary_of, write_results

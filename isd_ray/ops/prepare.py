@@ -72,7 +72,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laborator
         outputs=labels.rule.outputs,
         validation_labels=validation,
     )
-    return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
+    return CampaignSetup(config, out, spec, labels.rule, labels, test)
 
 
 def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[str, Library]) -> CampaignSetup:
@@ -87,7 +87,7 @@ def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[st
     _check_hit(config.stopping.positive, rule.classes)
     addresses = {name: library.address for name, library in libraries.items()}
     spec = WorkerSpec(config=config, libraries=addresses, classes=rule.classes)
-    return CampaignSetup(config, out, spec, rule, libraries["target"].n_rows, None, None)
+    return CampaignSetup(config, out, spec, rule, None, None)
 
 
 def library_root(config: CampaignConfig, out: Path) -> Path:
