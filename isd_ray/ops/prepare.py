@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from isd_ray.campaign.setup import CampaignSetup
+from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
-from isd_ray.core.conditions import affordable
+from isd_ray.core.conditions import affordable, bought, no_prices
 from isd_ray.core.goals import Goal
 from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.ingest.plan import library_columns
@@ -88,7 +90,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         outputs=labels.rule.outputs,
         validation_labels=validation,
     )
-    return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
+    return CampaignSetup(config, out, spec, labels.rule, labels, test)
 
 
 def _prepare_laboratory(
@@ -103,7 +105,7 @@ def _prepare_laboratory(
     _check_outputs(config, rule.outputs)
     addresses = {name: library.address for name, library in libraries.items()}
     spec = WorkerSpec(config=config, libraries=addresses, classes=rule.classes, outputs=rule.outputs)
-    return CampaignSetup(config, out, spec, rule, libraries["target"].n_rows, None, None)
+    return CampaignSetup(config, out, spec, rule, None, None)
 
 
 def library_address(config: CampaignConfig, out: str | Path) -> str:
@@ -254,7 +256,9 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     if compute.address is not None:
         return
     n_actors = compute.trainers + compute.scorers if compute.backend == "ray" else 1
-    share = affordable(config.stopping, 0, 0, target.n_rows) / target.n_rows
+    prices = prices_of(config, target)
+    paid = no_prices if prices is None else bought(np.sort(prices))
+    share = affordable(config.stopping, 0, 0, target.n_rows, paid) / target.n_rows
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
