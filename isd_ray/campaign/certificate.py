@@ -68,6 +68,7 @@ def make_certificate(
         "delta": stopping.delta,
         "assumptions": assumptions,
         "n_target": history.sets.n_target,
+        "n_excluded": len(history.sets.excluded),
         "n_measured": history.sets.n_measured,
         "n_hits_measured": history.n_hits if goal.knows_hits else None,
         "look": {"number": look["look"][0]["number"], "delta": look_risk(look["look"]), "round": look["round"]},
@@ -134,6 +135,11 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         f"{confidence} the {claim['words']} in this hybrid screen: of {certificate['n_target']:,} compounds "
         f"{certificate['n_measured']:,} are measured and {n_predicted:,} predicted.",
     ]
+    if certificate["n_excluded"]:
+        lines.append(
+            f"{certificate['n_excluded']:,} other compounds of the library were excluded, as they could not be had: "
+            "they are neither measured nor predicted, and nothing is claimed of them."
+        )
     if claim["hit"] is not None:
         lines.append(f"A hit is {claim['hit']}; {certificate['n_hits_measured']:,} are measured.")
     outputs = audit.get("outputs", [])

@@ -127,6 +127,17 @@ class History:
                 )
                 batches.append(batch)
 
+    def observe_late(self, rows: Rows, readouts: Readouts, round_number: int) -> None:
+        """Take in readouts that came after the last model was fitted: they are delivered, and nothing more."""
+        self.sets.observe(rows, readouts.labels)
+        self._batches.append(_Batch(round_number, rows, np.full(len(rows), _EXTERNAL, np.int8), readouts))
+
+    @property
+    def asked(self) -> Rows:
+        """Rows that were asked for, each as often as it was, with a readout or without."""
+        asked = [batch.rows[batch.roles != _EXTERNAL] for batch in self._batches]
+        return np.concatenate(asked) if asked else np.empty(0, np.int64)
+
     @property
     def n_hits(self) -> int:
         """Measured hits, where the goal knows hits."""

@@ -49,6 +49,8 @@ class Ledger:
         Why a round ends although readouts are missing.
     excluded, wanted:
         Why rows must not, or must, be measured.
+    readings:
+        Hash of the readings of each file that was told.
     hits:
         What the hit calling froze with the first readouts; None before.
     """
@@ -63,6 +65,7 @@ class Ledger:
     closed: dict[int, str] = field(default_factory=dict)
     excluded: dict[int, str] = field(default_factory=dict)
     wanted: dict[int, str] = field(default_factory=dict)
+    readings: list[str] = field(default_factory=list)
     hits: Mapping[str, Any] | None = None
 
     def take(self, rows: Rows) -> pa.Table:
@@ -161,6 +164,8 @@ class Laboratory:
         if kind == "tell":
             ledger.hits = ledger.hits or event.get("hits")
             ledger.tables.append(table)
+            if event.get("readings_sha256") is not None:
+                ledger.readings.append(event["readings_sha256"])
             for line, row in enumerate(rows):
                 ledger.told.setdefault(row, []).append((len(ledger.tables) - 1, line))
             if self._n_outputs:

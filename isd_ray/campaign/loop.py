@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from isd_ray.campaign.record import (
 )
 from isd_ray.campaign.selection import Ranks, Selection, choose, join, random_count, ranks_by, unscored
 from isd_ray.campaign.states import LoopState
+from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import AUDITED_RULES, CampaignConfig
@@ -113,7 +115,7 @@ class CampaignLoop:
         """Stand where the store says."""
         self._history = History(self._goal, self._library.n_rows)
         self._sets = self._history.sets
-        self._budget = Budget(self._config, self._sets)
+        self._budget = Budget(self._config, self._history, prices_of(self._config, self._library))
         self._n_amendments = len(amendments(self._store))
         self._amended = amended_readouts(self._store)
         self._state = LoopState.FIT
@@ -222,12 +224,12 @@ class CampaignLoop:
         return True
 
     def _score(self) -> LoopState:
-        n_batch = self._budget.batch(self._round.number)
+        n_batch, n_drawn = self._budget.batch(self._round.number), self._budget.draw(self._round.number)
         start = time.perf_counter()
         if self._round.committee is None:
-            self._round.selection = self._draw_unscored(n_batch)
+            self._round.selection = self._draw_unscored(n_drawn)
             return LoopState.RELEASE
-        n_random, reserve = random_count(n_batch, self._config.random_share), self._sets.reserve
+        n_random, reserve = min(random_count(n_batch, self._config.random_share), n_drawn), self._sets.reserve
         random = self._sets.draw(n_random, self._seed("random"))
         wanted = np.setdiff1d(self._round.wanted[self._sets.is_left(self._round.wanted)], random)
         wanted = wanted[: n_batch - n_random]
@@ -246,7 +248,8 @@ class CampaignLoop:
         if self._round.look:
             self._round.selection = self._freeze_for_look(self._round.look, ranks)
         else:
-            self._round.selection, passed = choose(report, n_batch, random, wanted, reserve, ranks)
+            within = partial(self._budget.within, rounds=self._round.number)
+            self._round.selection, passed = choose(report, n_batch, random, wanted, reserve, ranks, within)
             self._round.details["passed"] = passed.tolist()
         self._round.details["score_seconds"] = time.perf_counter() - start
         return LoopState.RELEASE
@@ -271,7 +274,7 @@ class CampaignLoop:
         evidence = LookEvidence(
             counts=self._history.counts(left),
             n_observed=self._sets.n_observed,
-            batch_size=self._config.acquisition.batch_size,
+            batch_size=self._budget.batch_size,
             n_batch=n_batch,
             n_random=n_random,
             n_affordable=self._budget.look(stopping.reserve_audit and n_batch == 0, self._round.number),
@@ -430,6 +433,7 @@ class CampaignLoop:
             "n_inference": self._sets.n_target - n_before,
             "fraction_acquired": n_before / self._sets.n_target,
             "n_acquired": self._sets.n_measured,
+            "spent": self._budget.spent,
             "n_amendments": self._n_amendments,
             "n_lost": int((~present).sum()),
             "calibration_pvalue": calibration.pvalue,
@@ -505,11 +509,12 @@ class CampaignLoop:
         if self._round.frozen is None:
             self._freeze()
         assert self._round.frozen is not None, "just frozen"
-        certificate = make_certificate(
+        certificate = self._store.certificate() or make_certificate(
             self._config, self._goal, self._store.manifest, self._history, self._round.committee
         )
         if certificate is not None:
             self._store.certify(certificate)
+        n_told = self._take_late()
         absent, abandoned = self._history.absent()
         request = HybridRequest(
             inference=self._sets.packed_inference(),
@@ -525,16 +530,33 @@ class CampaignLoop:
             hybrid_dir=self._store.address_of(self._store.hybrid_dir),
         )
         self._backend.write_hybrid(request)
+        if len(self._oracle.standing().rows) > n_told:
+            return LoopState.DELIVER
         settle_amendments(self._store, self._classes)
         self._store.mark_delivered(
             {
                 "round": self._round.number,
                 "n_measured": self._sets.n_measured,
+                "n_late": self._sets.n_measured - self._history.records[-1]["n_acquired"],
+                "n_predicted": self._sets.n_inference,
                 "frozen": self._round.reference(self._store.address)["frozen"],
                 "predictions": self._round.details.get("predictions", {}),
             }
         )
         return self._next_round()
+
+    def _take_late(self) -> int:
+        """Have readouts delivered that were told after the last model was fitted; returns how many are told in all.
+
+        After the certificate was made: it speaks of the screen that its audit judged. A readout in the place of a
+        prediction, or of an excluded compound, leaves its claim true.
+        """
+        standing = self._oracle.standing()
+        self._sets.exclude(np.setdiff1d(self._sets.excluded, standing.rows))
+        late = self._sets.is_left(standing.rows)
+        if late.any():
+            self._history.observe_late(standing.rows[late], standing.readouts.take(late), self._round.number)
+        return len(standing.rows)
 
     def _restore(self, files: RoundFiles) -> None:
         """Take over a released round from the store; a committed one is history, an open one is where to go on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -128,15 +128,22 @@ class Oracle(Protocol):
 
 
 class LookupOracle:
-    """A simulation's oracle: every label is known beforehand, and nobody interferes."""
+    """A simulation's oracle: every label is known beforehand, and nobody interferes.
 
-    def __init__(self, labels: Labels) -> None:
+    Parameters
+    ----------
+    excluded:
+        Rows that are not in stock, ascending.
+    """
+
+    def __init__(self, labels: Labels, excluded: Rows = _NO_ROWS) -> None:
         self._labels = labels
+        self._standing = replace(NOTHING, excluded=excluded)
 
     def measure(self, round_number: int, rows: Rows) -> Readouts:
         """Readouts of `rows`, in that order."""
         return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], unplated(len(rows)))
 
     def standing(self, n_events: int | None = None) -> Standing:
-        """Nothing."""
-        return NOTHING
+        """What is out of stock, and nothing else."""
+        return self._standing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,12 @@ class Labelled:
         Lines that cannot be used.
     lost_entries:
         Of a panel, `lost` by row and place of the output.
+    wells:
+        Plate and well of every sample that was read, with a good reading or a bad one.
+    is_new:
+        Whether there are readings that are not on record and may have to wait for those of other wells.
+    n_waiting:
+        Compounds that wait for readings of their other wells.
     """
 
     readouts: pa.Table
@@ -39,10 +46,15 @@ class Labelled:
     lost: dict[int, str]
     refused: tuple[Refusal, ...]
     lost_entries: dict[tuple[int, int], str] = field(default_factory=dict)
+    wells: frozenset[tuple[str, str]] = frozenset()
+    is_new: bool = False
+    n_waiting: int = 0
 
 
-def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule) -> Labelled:
-    """Label compounds by the median of their good readings, or by the class that all of them name.
+def label_readings(
+    readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule, *, by_majority: bool = False
+) -> Labelled:
+    """Label compounds by the median of their good readings, or by the class that all, or most, of them name.
 
     Parameters
     ----------
@@ -52,6 +64,8 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
         Row, int64 (n,), and compound of each reading.
     rule:
         Classes, and the cut between them.
+    by_majority:
+        Of class names, one that more than half of the readings give is enough.
     """
     columns = {name: readings[name].to_pylist() for name in ("line", "plate", "well", "value", "flag")}
     order = np.argsort(rows, kind="stable")
@@ -60,7 +74,7 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
     lines, names, lost, refused = [], [], {}, []
     for group in np.split(order, starts[1:]) if len(order) else []:
         row, line = int(rows[group[0]]), int(columns["line"][group[0]])
-        cells = label_group(columns, group.tolist(), repr(ids[group[0]]), rule)
+        cells = label_group(columns, group.tolist(), repr(ids[group[0]]), rule, by_majority=by_majority)
         if isinstance(cells, Refusal):
             refused.append(cells)
             continue
@@ -71,11 +85,12 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
         lines.append(line)
         names.append(ids[group[0]])
     table = pa.Table.from_pylist(found, schema=READOUT_SCHEMA)
-    return Labelled(table, np.array(lines, np.int64), tuple(names), lost, tuple(refused))
+    read = {place for place in zip(columns["plate"], columns["well"], strict=True) if place[0] is not None}
+    return Labelled(table, np.array(lines, np.int64), tuple(names), lost, tuple(refused), wells=frozenset(read))
 
 
 def label_group(
-    columns: Mapping[str, Sequence[Any]], group: Sequence[int], what: str, rule: LabelRule
+    columns: Mapping[str, Sequence[Any]], group: Sequence[int], what: str, rule: LabelRule, *, by_majority: bool = False
 ) -> dict[str, int | float | str | None] | Refusal | str:
     """Label, value and wells by some readings of one thing; why it is lost, or why they cannot be used.
 
@@ -87,16 +102,19 @@ def label_group(
         Which of them.
     what:
         Of what they are, for messages.
+    by_majority:
+        As in `label_readings`.
     """
     good = [index for index in group if columns["flag"][index] is None]
     if not good:
         return f"flagged {columns['flag'][group[0]]!r} by the reader"
     values = [columns["value"][index] for index in good]
     if isinstance(values[0], str):
-        if len(set(values)) > 1:
+        [(name, n_votes)] = Counter(values).most_common(1)
+        if n_votes < len(values) and not (by_majority and 2 * n_votes > len(values)):
             shown = ", ".join(f"line {columns['line'][index]}: {columns['value'][index]}" for index in good)
             return Refusal(int(columns["line"][group[0]]), f"readings of {what} contradict each other ({shown})")
-        value, label = None, float(rule.classes.index(values[0]))
+        value, label = None, float(rule.classes.index(name))
     else:
         value = float(np.median(values))
         label = value if rule.cut is None else float(value > rule.cut)

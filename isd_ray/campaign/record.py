@@ -43,6 +43,7 @@ ROUND_SCHEMA = pa.schema(
         ("n_finish", pa.int64()),
         ("n_lost", pa.int64()),
         ("n_acquired", pa.int64()),
+        ("spent", pa.float64()),
         ("batch_accuracy", pa.float64()),
         ("alpha", pa.float64()),
         ("system_bound", pa.float64()),
@@ -77,7 +78,8 @@ ROUND_SCHEMA = pa.schema(
 
 `n_observed`, `n_inference`, `fraction_acquired`, and all accuracies and errors but one, speak of the moment at which
 the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. The batch of the round comes on top:
-`n_acquired` counts it in, `alpha`, `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the
+`n_acquired` counts it in, and so does `spent`, the money for all wells asked for (null without a limit on money);
+`alpha`, `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the
 true accuracy of the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that
 need known labels are null in a real screen; accuracies of a regression are null without a tolerance.
 
@@ -345,6 +347,7 @@ def summarise(
         "n_acquired": stop["n_acquired"],
         "n_predicted": n_target - stop["n_acquired"],
         "fraction_acquired": stop["n_acquired"] / n_target,
+        "spent": stop["spent"],
         "calibration_alarm": any(row["calibration_alarm"] for row in rounds),
         "n_audited": sum(row["n_audit"] for row in rounds),
         "system_accuracy": stop.get("delivered_accuracy"),

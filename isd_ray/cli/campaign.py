@@ -90,6 +90,7 @@ def tell(
         return
     for file, result in told.items():
         counts = f"{result.n_new:,} new, {result.n_unchanged:,} known, {result.n_lost:,} wells without a readout"
+        counts += f", {result.n_waiting:,} waiting for other wells" if result.n_waiting else ""
         out_console.print(f"{file}: {counts}, {len(result.refused):,} lines refused", highlight=False, soft_wrap=True)
         for refusal in result.refused[:_SHOWN]:
             live_console.print(

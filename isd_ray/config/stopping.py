@@ -31,7 +31,7 @@ class Condition(Section):
     rounds: int | None = Field(default=None, ge=1)
     """So many rounds are done."""
     cost: float | None = Field(default=None, gt=0.0)
-    """So much money is spent, in the unit of `cost_per_compound`."""
+    """So much money is spent, in the unit of `cost_per_compound`: not one more compound can surely be paid."""
     any_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
     all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
 
@@ -127,8 +127,14 @@ class StoppingConfig(Section):
     max_rounds: int | None = Field(default=None, ge=1)
     """Rounds after which acquisition ends in any case."""
     max_cost: float | None = Field(default=None, gt=0.0)
-    """Money after which acquisition ends in any case, in the unit of `cost_per_compound`."""
+    """Money that is never exceeded, in the unit of `cost_per_compound`. Every sample well that was asked for is paid,
+    with a readout or without; controls, and what is measured outside the plan, are not."""
     cost_per_compound: float | None = Field(default=None, gt=0.0)
+    """Price of one well of a compound; beside `cost_column`, of those that have none there."""
+    cost_column: str | None = None
+    """Column of the library with the price of one well of each compound. Audits and other random rows are drawn
+    whatever they cost, so none is drawn that could not be paid were it the dearest compounds left: take compounds of
+    extreme price out of the library, or exclude them."""
     any_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
     """The screen ends when any of these holds; default: when the rule says so. The limits above come on top."""
     all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
@@ -172,8 +178,11 @@ class StoppingConfig(Section):
         leaves = self.condition.leaves()
         if self.rule != "none" and not any(leaf.rule for leaf in leaves):
             raise ValueError(f"rule={self.rule!r} is in no condition; add {{ rule = true }}, or set rule = 'none'")
-        if any(leaf.cost is not None for leaf in leaves) != (self.cost_per_compound is not None):
-            raise ValueError("`max_cost` or a `cost` and `cost_per_compound` go together; give both or neither")
+        has_price = self.cost_per_compound is not None or self.cost_column is not None
+        if any(leaf.cost is not None for leaf in leaves) != has_price:
+            raise ValueError(
+                "`max_cost` or a `cost`, and `cost_per_compound` or `cost_column` go together; give both or neither"
+            )
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -54,6 +55,8 @@ class Told:
         Lines that were not used, and why.
     n_missing:
         Readouts that the open round still waits for.
+    n_waiting:
+        Compounds of the file whose other wells were not read yet: they count once these are.
     """
 
     n_new: int
@@ -61,6 +64,7 @@ class Told:
     n_lost: int
     refused: tuple[Refusal, ...]
     n_missing: int
+    n_waiting: int = 0
 
 
 class Campaign:
@@ -100,7 +104,7 @@ class Campaign:
 
         watcher = watcher or Watcher()
         setup = prepare(config, path, watcher, in_laboratory=True)
-        for warning in check(config, setup.n_target):
+        for warning in check(config, Library.open(setup.spec.libraries["target"])):
             watcher.message(f"warning: {warning}")
         store = begin_or_resume(setup)
         store.write_text("config.toml", to_toml(config))
@@ -226,8 +230,9 @@ class Campaign:
     ) -> Told:
         """Take in readouts: all of a batch or some, in any order, by id or by plate and well; twice changes nothing.
 
-        Good lines count whatever the others are. Compounds whose wells the reader flagged, or whose plate failed its
-        quality, count as failed.
+        Good lines count whatever the others are. Where compounds are in several wells, each counts once all of them
+        were read, be it in several files, by the median of the good ones; a reading by id needs no others. Compounds
+        whose wells the reader flagged, or whose plates failed their quality, count as failed.
 
         Parameters
         ----------
@@ -248,7 +253,7 @@ class Campaign:
             If nothing in it can be used, or the screen has ended.
         """
         self._refuse_after_end("readouts")
-        intake = Intake(self.store, self.library, self.config, self._rule)
+        intake = self._intake
         with tempfile.TemporaryDirectory() as folder:
             file = as_file(readouts, Path(folder), self.config)
             read = intake.read(file, plate, assay)
@@ -263,7 +268,7 @@ class Campaign:
             else:
                 line_of = (labelled.readouts, labelled.lines, labelled.ids)
                 placed = place_readouts(*line_of, ledger, place, external=external)
-            if placed.n_new:
+            if placed.n_new or labelled.is_new:
                 details |= {**source, "round": place.open_round, "n": placed.n_new, "external": external}
                 details["readouts_sha256"] = self.store.keep(placed.told)
                 if not self.store.append_event("tell", details, after=ledger.n_events):
@@ -273,10 +278,12 @@ class Campaign:
             n_lost = len(lost) + self._fail_entries(labelled.lost_entries, place)
             break
         refused = sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)
-        if not placed.n_new and not placed.n_unchanged and not labelled.lost and not labelled.lost_entries:
+        is_used = placed.n_new or placed.n_unchanged or labelled.n_waiting
+        if not is_used and not labelled.lost and not labelled.lost_entries:
             shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
             raise LabelError(f"none of {len(refused)} lines can be used: {shown}", file.name, "correct the file")
-        return Told(placed.n_new, placed.n_unchanged, n_lost, tuple(refused), self._n_missing())
+        n_missing, n_waiting = self._n_missing(), labelled.n_waiting
+        return Told(placed.n_new, placed.n_unchanged, n_lost, tuple(refused), n_missing, n_waiting)
 
     def _lost(self, lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:
         """Compounds of the open round that newly have no readout."""
@@ -286,12 +293,29 @@ class Campaign:
             row: why for row, why in lost.items() if row in is_open and row not in failed and row not in ledger.told
         }
 
+    @property
+    def _intake(self) -> Intake:
+        return Intake(self.store, self.library, self.config, self._rule)
+
+    def _settle(self, rows: Sequence[int]) -> None:
+        """Have compounds of the batch that is out counted by those of their wells that were read."""
+        open_round = self.store.rounds()[-1:]
+        while open_round and open_round[0].committed is None:
+            ledger = self._laboratory.ledger()
+            told, details = self._intake.settle(open_round[0], np.array(rows, np.int64), ledger)
+            details |= {"round": open_round[0].round, "n": len(told), "external": False}
+            if not len(told) or self.store.append_event(
+                "tell", {**details, "readouts_sha256": self.store.keep(told)}, after=ledger.n_events
+            ):
+                break
+
     # --- what else people say ---------------------------------------------------------------------------------------
 
     def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False, assays: Sequence[str] = ()) -> int:
         """Note that compounds of the batch that is out gave no readout; returns how many are new.
 
-        They may be asked for again, unless they are abandoned. In an audit they count as errors.
+        A compound in several wells counts by those that were read, and fails if there is none. What fails may be asked
+        for again, unless it is abandoned. In an audit it counts as an error.
 
         Parameters
         ----------
@@ -304,11 +328,13 @@ class Campaign:
             If an id is unknown or not in the batch, or no reason is given.
         """
         rows = self._rows_of(ids, reason)
-        place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
+        place = Place.of(self.store.rounds())
         outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
         self._refuse(outside, "are not in the batch that is out")
         if assays:
             return self._fail_assays(rows, reason, assays, place, abandon=abandon)
+        self._settle(rows.tolist())
+        ledger = self._laboratory.ledger()
         known = ledger.failed.get(place.open_round or 0, {})
         is_out = ledger.missing(place.open_round or 0, rows)
         new = {row: reason for row in rows.tolist() if row in is_out and row not in known}
@@ -336,6 +362,7 @@ class Campaign:
             If an id is unknown, or no reason is given.
         """
         rows = self._rows_of(ids, reason)
+        self._settle(rows.tolist())
         ledger, place = self._laboratory.ledger(), Place.of(self.store.rounds())
         new = [row for row in rows.tolist() if row not in ledger.excluded and row not in ledger.told]
         if new:
@@ -361,6 +388,8 @@ class Campaign:
     def close(self, reason: str) -> int:
         """End the round that is out without the readouts that are missing; returns how many those are.
 
+        A compound in several wells counts by those that were read.
+
         Raises
         ------
         StoreError
@@ -373,6 +402,8 @@ class Campaign:
             raise StoreError("no batch is out", self.store.address, "there is nothing to close")
         _need(reason)
         if n_missing:
+            self._settle(place.open_rows.tolist())
+            n_missing = self._n_missing()
             self.store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": n_missing})
         return n_missing
 
@@ -459,7 +490,9 @@ class Campaign:
 
     def told_files(self) -> set[str]:
         """SHA-256 of every file of readouts that something was taken from."""
-        return {event["file_sha256"] for event in self.store.events() if event["kind"] == "tell"}
+        return {
+            event["file_sha256"] for event in self.store.events() if "file_sha256" in event and event["kind"] == "tell"
+        }
 
     def _n_missing(self) -> int:
         """Readouts that the open round waits for; none in a closed round."""
@@ -479,7 +512,7 @@ class Campaign:
             self._rule.outputs,
             output_embeddings=output_embeddings(self.config, self._rule.outputs),
         )
-        return CampaignSetup(self.config, self.store.address, spec, self._rule, self.library.n_rows, None, None)
+        return CampaignSetup(self.config, self.store.address, spec, self._rule, None, None)
 
     def _conclude(self) -> None:
         from isd_ray.ops.results import summary_of, write_results

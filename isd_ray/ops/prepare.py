@@ -10,9 +10,10 @@ import psutil
 from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
+from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
-from isd_ray.core.conditions import affordable
+from isd_ray.core.conditions import affordable, bought, no_prices
 from isd_ray.core.goals import Goal
 from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.ingest.plan import library_columns
@@ -92,7 +93,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         validation_labels=validation,
         output_embeddings=output_embeddings(config, labels.rule.outputs),
     )
-    return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
+    return CampaignSetup(config, out, spec, labels.rule, labels, test)
 
 
 def _prepare_laboratory(
@@ -113,7 +114,7 @@ def _prepare_laboratory(
         outputs=rule.outputs,
         output_embeddings=output_embeddings(config, rule.outputs),
     )
-    return CampaignSetup(config, out, spec, rule, libraries["target"].n_rows, None, None)
+    return CampaignSetup(config, out, spec, rule, None, None)
 
 
 def library_address(config: CampaignConfig, out: str | Path) -> str:
@@ -270,7 +271,9 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     if compute.address is not None:
         return
     n_actors = compute.trainers + compute.scorers if compute.backend == "ray" else 1
-    share = affordable(config.stopping, 0, 0, target.n_rows) / target.n_rows
+    prices = prices_of(config, target)
+    paid = no_prices if prices is None else bought(np.sort(prices))
+    share = affordable(config.stopping, 0, 0, target.n_rows, paid) / target.n_rows
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0

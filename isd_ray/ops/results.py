@@ -26,7 +26,10 @@ def summary_of(store: CampaignStore) -> dict[str, Any]:
     records = [files.committed or {} for files in store.rounds()]
     at_stop = next(record for record in records if record["decision"] == "stop")
     certified = store.certificate() is not None and store.withdrawn() is None
-    return summarise(config, goal, rounds, n_target, store.manifest, certified, records[-1].get("needed"), at_stop)
+    needed = records[-1].get("needed")
+    summary = summarise(config, goal, rounds, n_target, store.manifest, certified, needed, at_stop)
+    # Readouts that came after the last round are delivered too.
+    return summary | {name: store.delivered()[name] for name in ("n_late", "n_predicted")}
 
 
 def read_rounds(address: str | Path) -> list[dict[str, Any]]:

@@ -65,6 +65,10 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Predicted", f"{summary['n_predicted']:,} ({_percent(summary['n_predicted'] / n_target)})"),
         ("Claimed", _claim(summary)),
     ]
+    if summary.get("n_late"):
+        lines.insert(2, ("Told after the last round (measured)", f"{summary['n_late']:,}"))
+    if summary.get("spent") is not None:
+        lines.append(("Spent", f"{summary['spent']:,.2f}"))
     if summary["needed"] is not None:
         lines.append(("A certificate would have needed", _needed(summary["needed"])))
     if summary["quantity"] != "accuracy" and summary["system_value"] is not None:

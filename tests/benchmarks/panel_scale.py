@@ -117,7 +117,8 @@ def main(arguments=None):
         )
         with phases.phase("library and labels"):
             setup = prepare(config, Path(temporary) / "run", Watcher())
-        print(f"{setup.n_target:,} compounds, {len(setup.rule.outputs):,} outputs")
+        assert setup.labels is not None
+        print(f"{len(setup.labels.labels):,} compounds, {len(setup.rule.outputs):,} outputs")
         with phases.phase("rounds"):
             backend = TimedBackend(LocalBackend(setup.spec, setup.truth))
             rounds = timed_rounds(open_loop(setup, backend), begin_or_resume(setup), backend, 1 + options.rounds)
