@@ -7,6 +7,7 @@ from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import (
     FEATURE_PRESETS,
     DenseFeatures,
+    Descriptor,
     FeatureSpec,
     Fingerprint,
     LibraryConfig,
@@ -17,6 +18,7 @@ from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
 from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
 from isd_ray.config.readouts import ReadoutsConfig
+from isd_ray.config.reference_energy import ReferenceEnergyConfig
 from isd_ray.config.section import Fraction, Section, Strings, Task
 from isd_ray.config.stopping import (
     AUDITED_RULES,
@@ -44,6 +46,7 @@ __all__ = [
     "ControlKind",
     "ControlWells",
     "DenseFeatures",
+    "Descriptor",
     "FeatureSpec",
     "Fingerprint",
     "Fraction",
@@ -59,6 +62,7 @@ __all__ = [
     "PlatesConfig",
     "Quantity",
     "ReadoutsConfig",
+    "ReferenceEnergyConfig",
     "Section",
     "SimulationConfig",
     "SplitConfig",

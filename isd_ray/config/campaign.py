@@ -88,8 +88,9 @@ class CampaignConfig(Section):
             "acquisition.stock_column": self.acquisition.stock_column,
             "stopping.cost_column": self.stopping.cost_column,
         }
+        kept = (*self.library.columns, *self.library.descriptors)
         for key, column in used.items():
-            if column is not None and self.library.source is not None and column not in self.library.columns:
+            if column is not None and self.library.source is not None and column not in kept:
                 raise ValueError(f"{key}={column!r} is no column that the library keeps; add it to `library.columns`")
         if self.acquisition.n_plates is not None and self.plates is None:
             raise ValueError("acquisition.n_plates needs [plates]; describe them, or give acquisition.batch_size")

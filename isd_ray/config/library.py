@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from isd_ray.config.section import Section, Strings
 
+Descriptor = Literal["n_heavy_atoms", "sa_score"]
+"""Numbers that a build can compute of every molecule."""
+
 
 class Fingerprint(Section):
     """One RDKit fingerprint of a stack."""
@@ -110,6 +113,9 @@ class LibraryConfig(Section):
     """Column of unique compound ids; without it record numbers, from 1, are ids (of several files: ``stem:number``)."""
     columns: Strings = ()
     """Further columns of the source to keep: stock, cost, ordering."""
+    descriptors: Annotated[tuple[Descriptor, ...], Field(strict=False)] = ()
+    """Columns to compute of each molecule, to order or choose by: `n_heavy_atoms`, and `sa_score`, its synthetic
+    accessibility from 1 (easy) to 10."""
     required: Strings = ()
     """Kept columns that must hold a value: records without one are rejected, as compounds that are out of stock, or, in
     a simulation, never measured."""
@@ -153,6 +159,8 @@ class LibraryConfig(Section):
     def _molecules_need_smiles(self) -> LibraryConfig:
         if self.path is None and self.source is None:
             raise ValueError("give `source` (a file to build from), or `path` (a library already built)")
+        if self.smiles_column is None and self.descriptors:
+            raise ValueError(f"descriptors={list(self.descriptors)} need `smiles_column`; name it, or remove them")
         if self.smiles_column is None and (self.features.kind == "on_bits" or self.duplicates_by == "smiles"):
             if self.features.kind == "on_bits":
                 raise ValueError("fingerprints need `smiles_column`; without SMILES use dense features")

@@ -143,7 +143,7 @@ class Library:
 
     @property
     def column_names(self) -> list[str]:
-        """Columns that `column` gives: row, id, smiles, record, and those kept from the source."""
+        """Columns that `column` gives: row, id, smiles, record, those kept from the source, descriptors."""
         return ["row", ID, SMILES, "record", *self.metadata["columns"]]
 
     def block_rows_range(self, index: int) -> tuple[int, int]:

@@ -205,7 +205,8 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
         (source["name"], source["bytes"]) for source in library.metadata["sources"]
     ]:
         changed.append("library.source")
-    changed += [f"library.columns ({name})" for name in library_columns(config) if name not in library.column_names]
+    columns = [*library_columns(config), *config.descriptors]
+    changed += [f"library.columns ({name})" for name in columns if name not in library.column_names]
     if changed:
         raise LibraryError(
             f"the library was built otherwise than the configuration asks for: {', '.join(changed)}",

@@ -150,7 +150,7 @@ def _identity(plan: BuildPlan, sources: list[dict[str, Any]]) -> dict[str, Any]:
         "features": config.features.model_dump(mode="json"),
         "format": config.format,
         "block_rows": config.block_rows,
-        "columns": plan.kept,
+        "columns": plan.columns,
         **_options(config),
         "rdkit": rdkit_version(),
         "schema_version": SCHEMA_VERSION,
@@ -185,7 +185,7 @@ def _metadata(
             "duplicates": tally.n_duplicates,
             "rejected": dict(sorted(tally.reasons.items())),
         },
-        "columns": plan.kept,
+        "columns": plan.columns,
         "options": _options(config),
         "rdkit": rdkit_version(),
     }

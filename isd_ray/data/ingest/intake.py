@@ -191,6 +191,8 @@ class Intake:
         }
         for name, kind in self._plan.kept.items():
             columns[name] = convert(piece.table[name].take(take), kind)
+        for place, descriptor in enumerate(self._plan.config.descriptors):
+            columns[descriptor] = pa.array(prepared.descriptors[among_passed, place])
         if found.dense is not None:
             columns[FEATURES] = features_to_arrow(found.dense.take(kept))
         else:

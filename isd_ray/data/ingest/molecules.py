@@ -20,9 +20,10 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.chem.descriptors import DESCRIPTORS
 from isd_ray.chem.fingerprints import OnBitsMaker
 from isd_ray.chem.smiles import StructureFormat, prepare, prepare_mol_block, silenced
-from isd_ray.config import OnBitFeatures
+from isd_ray.config import Descriptor, OnBitFeatures
 from isd_ray.core.features import OnBits
 from isd_ray.data.ingest.dedupe import hash_features, hash_keys
 from isd_ray.errors import ResourceError
@@ -44,6 +45,7 @@ class MoleculeOptions:
     standardise: bool
     drop_single_atoms: bool
     hash_by: Literal["smiles", "features"] | None
+    descriptors: tuple[Descriptor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class PreparedChunk:
         On-bits of the p, or None.
     hashes:
         uint64, shape (p, 2), of what duplicates are told by, or None.
+    descriptors:
+        float64, shape (p, d): those of the options, in their order.
     """
 
     canonical: list[str]
@@ -69,6 +73,7 @@ class PreparedChunk:
     reasons: dict[int, str]
     features: OnBits | None
     hashes: NDArray[np.uint64] | None
+    descriptors: NDArray[np.float64]
 
 
 def prepare_chunk(structures: list[str | None], options: MoleculeOptions) -> PreparedChunk:
@@ -78,6 +83,7 @@ def prepare_chunk(structures: list[str | None], options: MoleculeOptions) -> Pre
     canonical: list[str] = []
     passed: list[int] = []
     reasons: dict[int, str] = {}
+    numbers: list[list[float]] = []
     with silenced():
         for index, structure in enumerate(structures):
             result = read(structure, standardise=options.standardise, drop_single_atoms=options.drop_single_atoms)
@@ -86,6 +92,7 @@ def prepare_chunk(structures: list[str | None], options: MoleculeOptions) -> Pre
                 continue
             if maker is not None:
                 maker.add(result.mol)
+            numbers.append([DESCRIPTORS[name](result.mol) for name in options.descriptors])
             canonical.append(result.canonical)
             passed.append(index)
     features = maker.finish() if maker is not None else None
@@ -94,7 +101,8 @@ def prepare_chunk(structures: list[str | None], options: MoleculeOptions) -> Pre
         hashes = hash_keys(text.encode() for text in canonical)
     elif options.hash_by == "features" and features is not None:
         hashes = hash_features(features)
-    return PreparedChunk(canonical, np.array(passed, dtype=np.int64), reasons, features, hashes)
+    descriptors = np.array(numbers, dtype=np.float64).reshape(len(canonical), len(options.descriptors))
+    return PreparedChunk(canonical, np.array(passed, dtype=np.int64), reasons, features, hashes, descriptors)
 
 
 class Chunk(Protocol):

@@ -44,6 +44,11 @@ class BuildPlan:
         return self.sources[0].structure is not None
 
     @property
+    def columns(self) -> dict[str, ColumnKind]:
+        """Columns of the library beside those that each has, and their types: kept ones, then descriptors."""
+        return {**self.kept, **dict.fromkeys(self.config.descriptors, "float64")}
+
+    @property
     def fingerprints(self) -> OnBitFeatures | None:
         """The fingerprints to make, None for dense features."""
         return self.config.features if isinstance(self.config.features, OnBitFeatures) else None
@@ -65,12 +70,12 @@ def library_columns(config: LibraryConfig) -> list[str]:
     columns = list(dict.fromkeys(config.columns))
     if config.split is not None and config.split.column is not None and config.split.column not in columns:
         columns.append(config.split.column)
-    taken = [name for name in columns if name in RESERVED_COLUMNS]
+    taken = [name for name in columns if name in (*RESERVED_COLUMNS, *config.descriptors)]
     if taken:
         raise ConfigError(
-            f"column {taken[0]!r} cannot be kept under this name: every library has its own",
+            f"column {taken[0]!r} cannot be kept under this name: the library has its own",
             "library.columns",
-            f"rename it in the source; reserved: {', '.join(RESERVED_COLUMNS)}",
+            f"rename it in the source; taken: {', '.join((*RESERVED_COLUMNS, *config.descriptors))}",
         )
     return columns
 

@@ -1,0 +1,25 @@
+"""Numbers of single molecules that orderings and prices are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rdkit import Chem
+
+from isd_ray.config import Descriptor
+
+
+def n_heavy_atoms(mol: Chem.Mol) -> float:
+    """Atoms other than hydrogen: the size by which the paper orders Molecules3D."""
+    return float(mol.GetNumHeavyAtoms())
+
+
+def sa_score(mol: Chem.Mol) -> float:
+    """Synthetic accessibility, 1 (easy) to 10 (Ertl & Schuffenhauer 2009, doi:10.1186/1758-2946-1-8), of RDKit."""
+    # RDKit's wheels carry it among the contributions; it reads 4 MB of fragment scores when it is first asked.
+    from rdkit.Contrib.SA_Score import sascorer
+
+    return float(sascorer.calculateScore(mol))
+
+
+DESCRIPTORS: dict[Descriptor, Callable[[Chem.Mol], float]] = {"n_heavy_atoms": n_heavy_atoms, "sa_score": sa_score}
