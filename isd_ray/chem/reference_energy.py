@@ -35,22 +35,22 @@ class ReferenceEnergies:
         known = np.flatnonzero(~np.isnan(self.energies)).tolist()
         return {table.GetElementSymbol(number): float(self.energies[number]) for number in known}
 
-    def of(self, counts: NDArray[np.int32]) -> NDArray[np.float64]:
+    def of(self, counts: NDArray[np.uint16]) -> NDArray[np.float64]:
         """Sum over the atoms of each molecule, float64 (n,); NaN where the energy of one of them is not known."""
         unknown = np.isnan(self.energies)
         sums = counts @ np.where(unknown, 0.0, self.energies)
         return np.where(counts[:, unknown].any(axis=1) | ~counts.any(axis=1), np.nan, sums)
 
 
-def atom_counts(smiles: Sequence[str | None]) -> NDArray[np.int32]:
+def atom_counts(smiles: Sequence[str | None]) -> NDArray[np.uint16]:
     """Atoms of each molecule by atomic number, implicit hydrogens with them.
 
     Returns
     -------
     numpy.ndarray
-        int32 (n, 119); zeros where the SMILES is missing or does not parse.
+        uint16 (n, 119); zeros where the SMILES is missing or does not parse.
     """
-    counts = np.zeros((len(smiles), N_ELEMENTS), np.int32)
+    counts = np.zeros((len(smiles), N_ELEMENTS), np.uint16)
     with silenced():
         for row, text in enumerate(smiles):
             mol = Chem.MolFromSmiles(text) if text else None
@@ -62,13 +62,13 @@ def atom_counts(smiles: Sequence[str | None]) -> NDArray[np.int32]:
     return counts
 
 
-def fit_reference_energies(counts: NDArray[np.int32], energies: NDArray[np.float64]) -> ReferenceEnergies:
+def fit_reference_energies(counts: NDArray[np.uint16], energies: NDArray[np.float64]) -> ReferenceEnergies:
     """Least squares without a constant (paper, Appendix C).
 
     Parameters
     ----------
     counts:
-        int32 (n, 119), from `atom_counts`.
+        uint16 (n, 119), from `atom_counts`.
     energies:
         float64 (n,): total energies, finite.
     """

@@ -66,7 +66,7 @@ def correct_energies(
     usable = np.flatnonzero(np.isfinite(total) & atoms.any(axis=1))
     if len(usable) <= config.n_sample:
         raise InputFileError(
-            f"{len(usable):,} molecules have a structure and an energy, and n_sample = {config.n_sample:,} are left out",
+            f"n_sample = {config.n_sample:,} are left out, and {len(usable):,} molecules have structure and energy",
             str(opened.file),
             "lower n_sample",
         )

@@ -136,7 +136,7 @@ def _agent_summaries(
             "fraction_to_reach": {
                 f"{goal:g}": mean(fraction_reaching(curve, goal) for curve in curves)
                 for goal in GOALS
-                if all(max(y for _, y in accuracy_curve(curve)) >= goal for curve in curves)
+                if all(max((y for _, y in accuracy_curve(curve)), default=0.0) >= goal for curve in curves)
             },
         }
     return summaries
