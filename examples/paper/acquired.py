@@ -26,9 +26,10 @@ def curve(run: Path, flags: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDA
     hybrid = pq.read_table(run / "hybrid", columns=["id", "round"])
     flagged = flags[np.array(hybrid["id"].to_pylist(), np.int64) - 1]
     rounds = hybrid["round"].fill_null(-1).to_numpy()
-    last = int(rounds.max())
-    n_rows, n_flagged = (np.bincount(rounds[which & (rounds >= 0)], minlength=last + 1) for which in (True, flagged))
-    return (np.append(0.0, n.cumsum() / total) for n, total in ((n_rows, len(rounds)), (n_flagged, flagged.sum())))
+    measured, n_rounds = rounds >= 0, int(rounds.max()) + 1
+    n_rows = np.bincount(rounds[measured], minlength=n_rounds)
+    n_flagged = np.bincount(rounds[measured & flagged], minlength=n_rounds)
+    return np.append(0.0, n_rows.cumsum() / len(rounds)), np.append(0.0, n_flagged.cumsum() / flagged.sum())
 
 
 def main() -> None:

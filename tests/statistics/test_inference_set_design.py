@@ -85,18 +85,18 @@ def test_the_active_agent_designs_an_easier_inference_set_and_learns_no_more(nam
     assert inference[half:].mean() > 2 * test[half:].mean()
 
 
-def acquired(comparison, agent, flags, n_rounds):
-    """Share of the flagged samples that was acquired in the first rounds, mean over the seeds."""
-    shares = []
-    for run in (comparison.path / agent).iterdir():
-        hybrid = pq.read_table(run / "hybrid")
-        flagged = flags[np.array(hybrid["id"].to_pylist(), int) - 1]
-        rounds = hybrid["round"].fill_null(n_rounds).to_numpy()
-        shares.append((rounds[flagged] < n_rounds).mean())
-    return np.mean(shares)
+@pytest.fixture
+def acquired(paper_script):
+    """Share of the flagged samples that an agent acquired in its first rounds, mean over the seeds."""
+    curve = paper_script("acquired").curve
+
+    def share(comparison, agent, flags, n_rounds):
+        return np.mean([curve(run, flags)[1][n_rounds] for run in (comparison.path / agent).iterdir()])
+
+    return share
 
 
-def test_shuffled_digits_are_acquired_first_and_what_is_left_is_right(digits, shuffled):
+def test_shuffled_digits_are_acquired_first_and_what_is_left_is_right(digits, shuffled, acquired):
     flags = pq.read_table(digits)["noisy"].to_numpy()
     assert acquired(shuffled, "active", flags, 5) > acquired(shuffled, "random", flags, 5) + 0.2
     assert curve(shuffled, "active", "inference_accuracy")[-1] > 0.97
@@ -111,7 +111,7 @@ def test_the_gap_grows_with_corruption(plain, shuffled):
     assert gaps[1] > gaps[0] + 0.05, gaps
 
 
-def test_images_that_other_models_get_wrong_are_acquired_first(digits, plain):
+def test_images_that_other_models_get_wrong_are_acquired_first(digits, plain, acquired):
     """As the paper finds QM9's hard molecules: wrong by most of five models that have not seen them."""
     from sklearn.model_selection import KFold, cross_val_predict
     from sklearn.neighbors import KNeighborsClassifier

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +22,12 @@ from isd_ray.data.phenomics.similarity import panel_bits, similarities
 from isd_ray.errors import ConfigError, InputFileError
 from isd_ray.ops.simulate import simulate
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "paper" / "simulate_wells.py"
 CONFIG = PhenomicsConfig(embedding=("embedding",))
 
 
 @pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("simulate_wells", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def script(paper_script):
+    return paper_script("simulate_wells")
 
 
 @pytest.fixture(scope="module")
