@@ -23,6 +23,7 @@ from isd_ray.config import CampaignConfig
 from isd_ray.core.features import stack
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.library import Library
+from isd_ray.models.device import configure_threads
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import Architecture
@@ -75,6 +76,7 @@ def main() -> None:
     labels = (gap > np.median(gap)).astype(np.int64)
     target = np.flatnonzero(table["repo_split"].to_numpy() == TARGET)
     config = CampaignConfig.from_toml(CONFIG, ['validation.source="observed"'])
+    configure_threads(config.compute.threads)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / FILE
         pq.write_table(table.take(target), source)
