@@ -53,10 +53,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
         raise ConfigError("there is no such file", str(file), "check the path; `isd init` writes a template") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot be read as TOML: {error}", str(file), "mend that line") from error
-    for section, key in _PATH_KEYS:
-        table = data.get(section)
-        if isinstance(table, dict) and key in table:
-            table[key] = _anchored(table[key], file.parent)
+    anchor_paths(data, file.parent)
     for override in overrides:
         _apply_override(data, override)
     return parse_config(data)
@@ -74,6 +71,14 @@ def parse_config(data: Mapping[str, Any]) -> CampaignConfig:
         return CampaignConfig.model_validate(data)
     except ValidationError as error:
         raise _translated(error) from error
+
+
+def anchor_paths(data: dict[str, Any], base: Path) -> None:
+    """Make the relative paths of a configuration, given as nested mappings, absolute: they start from `base`."""
+    for section, key in _PATH_KEYS:
+        table = data.get(section)
+        if isinstance(table, dict) and key in table:
+            table[key] = _anchored(table[key], base)
 
 
 _S = TypeVar("_S", bound=Section)

@@ -179,7 +179,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "restore the library, or begin a new campaign in another folder",
         )
     if store.manifest["campaign_id"] != identity:
-        changed = _differences(store.manifest["config"], setup.config.model_dump(mode="json"))
+        changed = differences(store.manifest["config"], setup.config.model_dump(mode="json"))
         raise StoreError(
             f"another campaign was begun here; the configuration differs in {', '.join(changed) or 'its labels'}",
             str(setup.out),
@@ -193,12 +193,13 @@ def _absolute(address: str) -> str:
     return address if is_uri(address) else str(Path(address).absolute())
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys in which two configurations, given as nested mappings, differ."""
     changed: list[str] = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            changed += _differences(old, new, f"{prefix}{key}.")
+            changed += differences(old, new, f"{prefix}{key}.")
         elif old != new:
             changed.append(f"{prefix}{key}")
     return changed

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ResourceError
+from isd_ray.ops.security import refuse_open_gcs
 
 
 @contextmanager
@@ -24,6 +25,8 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
     ------
     ResourceError
         If the cluster cannot be reached, or a demanded GPU does not exist.
+    ClusterError
+        If other machines reach the cluster without a token, unless `compute` allows it.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -33,6 +36,9 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
     if ours:
         _init(compute)
     try:
+        if ours and compute.address is not None:
+            reached = ray.get_runtime_context().gcs_address
+            refuse_open_gcs(reached, allowed=compute.allow_cluster_without_authentication)
         _check_gpus(compute, float(ray.cluster_resources().get("GPU", 0.0)))
         yield
     finally:

@@ -1,0 +1,113 @@
+"""What a job runs on the cluster: a screen, or a survey for `isd doctor`.
+
+Started by `isd_ray.ops.jobs` in a folder with the configuration; what it prints is read as `isd_ray.ops.joblog` says.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from isd_ray.campaign.standing import standing_of
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.config import CampaignConfig, ComputeConfig
+from isd_ray.config_file import load_config
+from isd_ray.errors import ClusterError, IsdError
+from isd_ray.messages import Progress
+from isd_ray.ops.joblog import error_line, marked
+from isd_ray.report.progress import LiveProgress
+
+CONFIG_FILE = "campaign.toml"
+
+
+def command(verb: str, *arguments: str) -> str:
+    """The shell command of a job; `verb` is ``screen`` or ``survey``."""
+    from isd_ray.ops.survey import installed
+
+    return shlex.join(["python", "-m", "isd_ray.ops.driver", installed("isd_ray"), verb, *arguments])
+
+
+class LoggedProgress(LiveProgress):
+    """Lines for people, and after each round of the screen one for programs."""
+
+    def __init__(self, config: CampaignConfig, out: Path) -> None:
+        super().__init__(
+            Console(force_terminal=False), config.stopping.level if config.stopping.rule != "none" else None
+        )
+        self._name, self._out, self._round = config.name, out, 0
+
+    def step(self, name: str, progress: Progress) -> None:  # noqa: D102
+        super().step(name, progress)
+        if name == self._name and (progress.round > self._round or progress.done):
+            self._round = progress.round
+            log_standing(self._out)
+
+
+def log_standing(out: Path) -> None:
+    """Print how far the campaign in a folder is, for programs."""
+    print(marked("standing", asdict(standing_of(CampaignStore.open(out)))), flush=True)
+
+
+def screen(out: str) -> None:
+    """Run the screen of the configuration beside, or go on with it; what is finished stays as it is."""
+    from isd_ray.ops.connect import ray_session
+    from isd_ray.ops.simulate import simulate
+    from isd_ray.ops.survey import landmark, require_seen, survey
+
+    config, path = load_config(CONFIG_FILE), Path(out)
+    if (path / "summary.json").is_file():
+        log_standing(path)
+        return
+    on_ray = config.compute.backend == "ray"
+    with ray_session(config.compute) if on_ray else nullcontext():
+        if on_ray:
+            with landmark(out) as file:
+                require_seen(file, survey([file]))
+        simulate(config, path, LoggedProgress(config, path))
+
+
+def look_around(*paths: str) -> None:
+    """Print what the nodes see of some paths, for programs: the first is a folder for results, which is made."""
+    from isd_ray.ops.connect import ray_session
+    from isd_ray.ops.survey import landmark, survey
+
+    # Whether the cluster is open is what the doctor says itself.
+    anywhere = ComputeConfig(address="auto", allow_cluster_without_authentication=True)
+    with ray_session(anywhere), landmark(paths[0]) if paths else nullcontext("") as file:
+        views = survey([file, *paths[1:]] if file else [])
+    print(marked("nodes", [asdict(view) for view in views]), flush=True)
+
+
+def main() -> None:
+    """Run a job; a deliberate error is one message, once for people and once for programs."""
+    expected, verb, *arguments = sys.argv[1:]
+    verbs: dict[str, Callable[..., None]] = {"screen": screen, "survey": look_around}
+    try:
+        _require_version(expected)
+        verbs[verb](*arguments)
+    except IsdError as error:
+        print(error, file=sys.stderr)
+        print(error_line(error), flush=True)
+        sys.exit(1)
+
+
+def _require_version(expected: str) -> None:
+    """Refuse a cluster whose packages are those of another isd_ray: our code is sent along, what it needs is not."""
+    from isd_ray.ops.survey import installed
+
+    if (found := installed("isd_ray")) != expected:
+        raise ClusterError(
+            f"the cluster has isd_ray {found or 'not'} installed, the job comes from isd_ray {expected}",
+            sys.executable,
+            f"use an image with isd_ray {expected}, or install isd_ray {found} where you submit",
+        )
+
+
+if __name__ == "__main__":
+    main()
