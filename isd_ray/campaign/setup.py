@@ -17,6 +17,7 @@ from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig, StoppingConfig
+from isd_ray.config_file import differences
 from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
@@ -191,18 +192,6 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
 def _absolute(address: str) -> str:
     """The address of a library wherever the next command is given."""
     return address if is_uri(address) else str(Path(address).absolute())
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keys in which two configurations, given as nested mappings, differ."""
-    changed: list[str] = []
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            changed += differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            changed.append(f"{prefix}{key}")
-    return changed
 
 
 def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:

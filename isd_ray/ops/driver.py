@@ -58,7 +58,7 @@ def screen(out: str) -> None:
     """Run the screen of the configuration beside, or go on with it; what is finished stays as it is."""
     from isd_ray.ops.connect import ray_session
     from isd_ray.ops.simulate import simulate
-    from isd_ray.ops.survey import landmark, require_seen, survey
+    from isd_ray.ops.survey import require_seen, survey
 
     config, path = load_config(CONFIG_FILE), Path(out)
     if (path / "summary.json").is_file():
@@ -67,20 +67,18 @@ def screen(out: str) -> None:
     on_ray = config.compute.backend == "ray"
     with ray_session(config.compute) if on_ray else nullcontext():
         if on_ray:
-            with landmark(out) as file:
-                require_seen(file, survey([file]))
+            require_seen(out, survey(out))
         simulate(config, path, LoggedProgress(config, path))
 
 
-def look_around(*paths: str) -> None:
-    """Print what the nodes see of some paths, for programs: the first is a folder for results, which is made."""
+def look_around(out: str, *paths: str) -> None:
+    """Print what the nodes see of a folder for results (none if empty) and of other paths, for programs."""
     from isd_ray.ops.connect import ray_session
-    from isd_ray.ops.survey import landmark, survey
+    from isd_ray.ops.survey import survey
 
-    # Whether the cluster is open is what the doctor says itself.
-    anywhere = ComputeConfig(address="auto", allow_cluster_without_authentication=True)
-    with ray_session(anywhere), landmark(paths[0]) if paths else nullcontext("") as file:
-        views = survey([file, *paths[1:]] if file else [])
+    # Whether the cluster is open to everybody is what the doctor finds out himself.
+    with ray_session(ComputeConfig(address="auto", allow_cluster_without_authentication=True)):
+        views = survey(out or None, paths)
     print(marked("nodes", [asdict(view) for view in views]), flush=True)
 
 

@@ -10,33 +10,31 @@ from __future__ import annotations
 import json
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-import isd_ray
-from isd_ray.campaign.setup import differences
 from isd_ray.campaign.standing import Standing, standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import anchor_paths, parse_config, to_toml
+from isd_ray.config_file import anchor_paths, differences, parse_config, to_toml
 from isd_ray.data.filesystem import is_uri
 from isd_ray.errors import ConfigError, IsdError, JobError, ResourceError
 from isd_ray.ops import joblog
 from isd_ray.ops.driver import CONFIG_FILE, command
-from isd_ray.ops.jobs_client import JobsClient, Submission
-from isd_ray.ops.simulate import SimulationResult
+from isd_ray.ops.jobs_client import ENDED, JobsClient, Submission
+
+if TYPE_CHECKING:
+    from isd_ray.ops.simulate import SimulationResult
 
 State: TypeAlias = Literal["pending", "running", "succeeded", "failed", "stopped"]
 FOLLOW_S = 1.0
 """Time from one look at a log that is followed to the next."""
 WATCH_S = 5.0
 """Time from one look at the state of a job that is waited for to the next."""
-_ENDED = ("succeeded", "failed", "stopped")
 _AGAIN = ("failed", "stopped")
 """States after which the same submission makes another attempt."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -74,7 +72,7 @@ class JobStatus:
     @property
     def ended(self) -> bool:
         """Whether the job is over, well or not."""
-        return self.state in _ENDED
+        return self.state in ENDED
 
 
 class Job:
@@ -121,7 +119,7 @@ class Job:
         """The log, piece by piece; with `follow` until the job ends."""
         n_shown = 0
         while True:
-            ended = self._client.state_of(self._submission.id)[0] in _ENDED
+            ended = self._client.state_of(self._submission.id)[0] in ENDED
             log = self._client.log_of(self._submission.id)
             # A line that is still being written waits for its end, so that none for programs is shown.
             complete = len(log) if ended or not follow else log.rfind("\n") + 1
@@ -177,6 +175,8 @@ class Job:
         ResourceError
             If this machine does not reach the campaign's folder.
         """
+        from isd_ray.ops.simulate import SimulationResult  # torch: to ask for a status needs none
+
         status = self.status()
         if not status.ended:
             raise JobError(f"it is {status.state}", self.name, "wait for its end: job.wait()")
@@ -254,9 +254,7 @@ def submit(
     if not there or client.state_of(there[-1].id)[0] in _AGAIN:
         wanted = Submission.new(name, len(there) + 1, folder, settings.model_dump(mode="json"))
         _require_same(there, wanted)
-        with tempfile.TemporaryDirectory() as working_dir:
-            (Path(working_dir) / CONFIG_FILE).write_text(to_toml(settings), encoding="utf-8")
-            client.submit(wanted, command("screen", folder), working_dir, str(Path(isd_ray.__file__).parent))
+        client.submit(wanted.id, command("screen", folder), {CONFIG_FILE: to_toml(settings)}, wanted.metadata)
         there = client.submissions(name)
     _require_same(there, Submission.new(name, 1, folder, settings.model_dump(mode="json")))
     return Job(client, there[-1])

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import requires, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 from packaging.requirements import Requirement
 
+import isd_ray
 from isd_ray.errors import ClusterError, JobError
 from isd_ray.ops.security import bearer, ray_version_of, refuse_open_jobs_api
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 _REDIRECTS = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 """Variables that would send Ray's client to another cluster than the one that was named."""
 _CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
+ENDED = ("succeeded", "failed", "stopped")
+"""States of a job that is over."""
 _NAME, _ATTEMPT, _OUT, _CONFIG = "isd_name", "isd_attempt", "isd_out", "isd_config"
 
 
@@ -120,19 +125,28 @@ class JobsClient:
             # The header is given, since Ray looks for a token only if RAY_AUTH_MODE was set before it was imported.
             return cls(address, JobSubmissionClient(address, headers=bearer(), verify=ca_file or True))
 
-    def submit(self, submission: Submission, entrypoint: str, working_dir: str, package: str) -> None:
-        """Submit; one that is there already under the same id is left as it is."""
-        environment = {"working_dir": working_dir, "py_modules": [package], "excludes": ["__pycache__"]}
-        try:
-            with _translated(self.address):
+    def submit(
+        self, submission_id: str, entrypoint: str, files: Mapping[str, str], metadata: Mapping[str, str]
+    ) -> None:
+        """Submit a job; one that is there already under the same id is left as it is.
+
+        Parameters
+        ----------
+        files:
+            Texts of its working folder, by name; this package is sent along as well.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in files.items():
+                (Path(folder) / name).write_text(text, encoding="utf-8")
+            package = str(Path(isd_ray.__file__).parent)
+            environment = {"working_dir": folder, "py_modules": [package], "excludes": ["__pycache__"]}
+            with suppress(_AlreadyThereError), _translated(self.address):
                 self._client.submit_job(
                     entrypoint=entrypoint,
-                    submission_id=submission.id,
+                    submission_id=submission_id,
                     runtime_env=environment,
-                    metadata=submission.metadata,
+                    metadata=dict(metadata),
                 )
-        except _AlreadyThereError:
-            return
 
     def submissions(self, name: str | None = None) -> list[Submission]:
         """Our submissions, oldest attempt first: all, or those of a name."""
@@ -155,10 +169,15 @@ class JobsClient:
 
     def stop(self, submission_id: str) -> bool:
         """Ask a job to end; False if it has ended."""
-        if self.state_of(submission_id)[0] not in ("pending", "running"):
+        if self.state_of(submission_id)[0] in ENDED:
             return False
         with _translated(self.address):
             return bool(self._client.stop_job(submission_id))
+
+    def forget(self, submission_id: str) -> None:
+        """Delete a job that has ended."""
+        with _translated(self.address):
+            self._client.delete_job(submission_id)
 
 
 def dashboard_url(address: str) -> str:

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +18,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from isd_ray.data.filesystem import file_system_of, is_uri
 from isd_ray.errors import ClusterError, ResourceError
 
-_LANDMARK = ".seen-"
 NODE_TIMEOUT_S = 120.0
 """Longest wait for one node: it may have to unpack the package first."""
 
@@ -38,7 +37,7 @@ class NodeView:
     unseen:
         Of the paths asked for, those that it does not reach, and why.
     free_bytes:
-        Disk where the first path lies; None for a URI.
+        Disk where the first path that it reaches lies; None where that is a URI.
     clock_s:
         How far its clock is ahead of the driver's, in seconds; half the round trip is the error.
     """
@@ -54,52 +53,28 @@ class NodeView:
     clock_s: float
 
 
-def survey(paths: Sequence[str]) -> list[NodeView]:
+def survey(folder: str | None, paths: Sequence[str] = ()) -> list[NodeView]:
     """Ask every living node of the connected Ray, the node of this process first.
 
     Parameters
     ----------
+    folder:
+        Folder for results, made if need be, or its URI: do all nodes reach this very folder?
     paths:
-        Existing folders or files, or URIs, that every node should see.
+        Further files or folders, or URIs, that are there.
 
     Raises
     ------
     ClusterError
         If a node does not answer in time.
+    ResourceError
+        If `folder` cannot be made or written to from here.
     """
     here = ray.get_runtime_context().get_node_id()
     nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"] != here)
-    return [_asked(node, list(paths)) for node in nodes]
-
-
-@contextmanager
-def landmark(folder: str) -> Iterator[str]:
-    """A file in a folder, made for the time of the block: who sees it sees this folder, and no other of that name.
-
-    Of a URI it is the URI itself.
-
-    Raises
-    ------
-    ResourceError
-        If the folder cannot be made or written to.
-    """
-    if is_uri(folder):
-        yield folder
-        return
-    file = Path(folder) / f"{_LANDMARK}{secrets.token_hex(8)}"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    except OSError as error:
-        raise ResourceError(
-            f"the driver of the job cannot write here: {error.strerror}",
-            folder,
-            "give a folder that the nodes of the cluster mount and may write to",
-        ) from error
-    try:
-        yield str(file)
-    finally:
-        file.unlink()
+    with _landmark(folder) if folder else nullcontext("") as file:
+        asked = {folder: file} if folder else {}
+        return [_asked(node, {**asked, **{path: path for path in paths}}) for node in nodes]
 
 
 def require_seen(path: str, nodes: Sequence[NodeView]) -> None:
@@ -115,7 +90,7 @@ def require_seen(path: str, nodes: Sequence[NodeView]) -> None:
         address, reason = next(iter(blind.items()))
         raise ResourceError(
             f"{len(blind)} of {len(nodes)} nodes do not reach it; node {address}: {reason}",
-            str(Path(path).parent) if Path(path).name.startswith(_LANDMARK) else path,
+            path,
             "give a folder on storage that all nodes mount under the same path, or an object store",
         )
 
@@ -128,16 +103,41 @@ def installed(package: str) -> str:
         return ""
 
 
-def _asked(node: Mapping[str, object], paths: list[str]) -> NodeView:
+@contextmanager
+def _landmark(folder: str) -> Iterator[str]:
+    """A file in a folder, made for the time of the block: who sees it sees this folder, and no other of that name.
+
+    Of a URI it is the URI itself.
+    """
+    if is_uri(folder):
+        yield folder
+        return
+    file = Path(folder) / f".seen-{secrets.token_hex(8)}"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    except OSError as error:
+        raise ResourceError(
+            f"the driver of the job cannot write here: {error.strerror}",
+            folder,
+            "give a folder that the nodes of the cluster mount and may write to",
+        ) from error
+    try:
+        yield str(file)
+    finally:
+        file.unlink()
+
+
+def _asked(node: Mapping[str, object], paths: Mapping[str, str]) -> NodeView:
     task = ray.remote(_look).options(
         num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(str(node["NodeID"]), soft=False)
     )
     address, resources = str(node["NodeManagerAddress"]), node["Resources"]
     assert isinstance(resources, dict)
     try:
-        ray.get(task.remote([]), timeout=NODE_TIMEOUT_S)  # the process is there before clocks are compared
+        ray.get(task.remote({}), timeout=NODE_TIMEOUT_S)  # the process is there before clocks are compared
         before = time.time()
-        found = ray.get(task.remote(paths), timeout=NODE_TIMEOUT_S)
+        found = ray.get(task.remote(dict(paths)), timeout=NODE_TIMEOUT_S)
         after = time.time()
     except ray.exceptions.RayError as error:
         raise ClusterError(
@@ -153,9 +153,9 @@ def _asked(node: Mapping[str, object], paths: list[str]) -> NodeView:
     )
 
 
-def _look(paths: list[str]) -> dict[str, object]:
-    unseen = {path: reason for path in paths if (reason := _why_unseen(path))}
-    here = [path for path in paths[:1] if not is_uri(path) and path not in unseen]
+def _look(paths: Mapping[str, str]) -> dict[str, object]:
+    unseen = {name: reason for name, path in paths.items() if (reason := _why_unseen(path))}
+    here = [path for name, path in paths.items() if not is_uri(path) and name not in unseen]
     return {
         "python": platform.python_version(),
         "ray": ray.__version__,
