@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from isd_ray.config import CampaignConfig, Section
+from isd_ray.config.limits import MAX_CONFIG_BYTES
 from isd_ray.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -48,6 +49,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
     """
     file = Path(path)
     try:
+        if (size := file.stat().st_size) > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{size:,} bytes are no configuration", str(file), "name the TOML file of the campaign")
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError("there is no such file", str(file), "check the path; `isd init` writes a template") from error

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.files import canonical_json
