@@ -175,7 +175,7 @@ def to_toml(config: CampaignConfig) -> str:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keys in which two configurations, given as nested mappings, differ."""
+    """Keys whose values differ between two configurations, with the names of their sections."""
     changed: list[str] = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)

@@ -33,7 +33,7 @@ _OPTIONAL_CONFIG = typer.Option(
 @app.command("submit")
 def submit(
     config: ConfigFile,
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results, as the cluster sees it.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder or URI for the results, as the cluster sees it.")],
     address: Address,
     name: Annotated[str | None, typer.Option(help="Name of the job; default: that of the campaign.")] = None,
     ca_file: CaFile = None,

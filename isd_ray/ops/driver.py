@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 
@@ -36,7 +35,7 @@ def command(verb: str, *arguments: str) -> str:
 class LoggedProgress(LiveProgress):
     """Lines for people, and after each round of the screen one for programs."""
 
-    def __init__(self, config: CampaignConfig, out: Path) -> None:
+    def __init__(self, config: CampaignConfig, out: str) -> None:
         super().__init__(
             Console(force_terminal=False), config.stopping.level if config.stopping.rule != "none" else None
         )
@@ -44,31 +43,29 @@ class LoggedProgress(LiveProgress):
 
     def step(self, name: str, progress: Progress) -> None:  # noqa: D102
         super().step(name, progress)
-        if name == self._name and (progress.round > self._round or progress.done):
+        if name == self._name and progress.round > self._round:
             self._round = progress.round
             log_standing(self._out)
 
 
-def log_standing(out: Path) -> None:
-    """Print how far the campaign in a folder is, for programs."""
+def log_standing(out: str) -> None:
+    """Print how far the campaign at a path or URI is, for programs."""
     print(marked("standing", asdict(standing_of(CampaignStore.open(out)))), flush=True)
 
 
 def screen(out: str) -> None:
-    """Run the screen of the configuration beside, or go on with it; what is finished stays as it is."""
+    """Run the screen of the configuration beside, or go on with it; one that is finished stays as it is."""
     from isd_ray.ops.connect import ray_session
     from isd_ray.ops.simulate import simulate
     from isd_ray.ops.survey import require_seen, survey
 
-    config, path = load_config(CONFIG_FILE), Path(out)
-    if (path / "summary.json").is_file():
-        log_standing(path)
-        return
+    config = load_config(CONFIG_FILE)
     on_ray = config.compute.backend == "ray"
     with ray_session(config.compute) if on_ray else nullcontext():
         if on_ray:
             require_seen(out, survey(out))
-        simulate(config, path, LoggedProgress(config, path))
+        simulate(config, out, LoggedProgress(config, out))
+    log_standing(out)
 
 
 def look_around(out: str, *paths: str) -> None:

@@ -7,7 +7,6 @@ of the same name, and goes on from its folder.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -22,6 +21,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import anchor_paths, differences, parse_config, to_toml
 from isd_ray.data.filesystem import is_uri
+from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import ConfigError, IsdError, JobError, ResourceError
 from isd_ray.ops import joblog
 from isd_ray.ops.driver import CONFIG_FILE, command
@@ -175,28 +175,28 @@ class Job:
         ResourceError
             If this machine does not reach the campaign's folder.
         """
-        from isd_ray.ops.simulate import SimulationResult  # torch: to ask for a status needs none
+        from isd_ray.ops.simulate import simulate  # torch: to ask for a status needs none
 
         status = self.status()
         if not status.ended:
             raise JobError(f"it is {status.state}", self.name, "wait for its end: job.wait()")
         self._require_success(status)
-        summary = Path(self.out) / "summary.json"
-        if self._store() is None or not summary.is_file():
+        if self._store() is None or not fetched(within(self.out, "summary.json"), again=True).is_file():
             raise ResourceError(
                 "the screen is finished, but this machine does not reach its folder",
                 self.out,
                 "mount the folder under the same path, or fetch it and read hybrid/ and summary.json there",
             )
-        return SimulationResult(Path(self.out), json.loads(summary.read_bytes()))
+        return simulate(self.config, self.out)  # of a finished one it reads the result
 
     def _store(self) -> CampaignStore | None:
         """The campaign's store, where this machine reaches it and it is not another one under the same path."""
         try:
-            store = CampaignStore.open(Path(self.out))
+            store = CampaignStore.open(self.out)
         except IsdError:
             return None
-        return store if not _changes(store.manifest["config"], self._submission.config) else None
+        begun = CampaignConfig.model_validate(store.manifest["config"]).model_dump(mode="json")
+        return store if not _changes(begun, self.config.model_dump(mode="json")) else None
 
     def _require_success(self, status: JobStatus) -> None:
         if status.state == "succeeded":
@@ -246,7 +246,7 @@ def submit(
     name = name or config.name
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} is no name of a job", "name", "use letters, digits, dots, dashes and underscores")
-    settings, folder = _for_cluster(config), str(out) if is_uri(str(out)) else str(Path(out).absolute())
+    settings, folder = _for_cluster(config), address_of(out) if is_uri(address_of(out)) else str(Path(out).absolute())
     client = JobsClient.open(
         address, allow_open=config.compute.allow_cluster_without_authentication, require_version=True, ca_file=ca_file
     )

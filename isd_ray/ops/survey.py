@@ -16,7 +16,8 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from isd_ray.data.filesystem import file_system_of, is_uri
-from isd_ray.errors import ClusterError, ResourceError
+from isd_ray.data.mirror import SCHEMES, read_object, within
+from isd_ray.errors import ClusterError, IsdError, ResourceError
 
 NODE_TIMEOUT_S = 120.0
 """Longest wait for one node: it may have to unpack the package first."""
@@ -169,11 +170,13 @@ def _look(paths: Mapping[str, str]) -> dict[str, object]:
 def _why_unseen(path: str) -> str:
     """Why a path is not reached; empty if it is."""
     try:
-        if is_uri(path):
+        if path.partition("://")[0] in SCHEMES:
+            read_object(within(path, "seen"))  # that there is none is an answer, too
+        elif is_uri(path):
             filesystem, inner = file_system_of(path)
             filesystem.get_file_info(inner)
-            return ""
-        Path(path).stat()
-    except (OSError, ValueError) as error:
+        else:
+            Path(path).stat()
+    except (OSError, IsdError) as error:
         return str(error)
     return ""
