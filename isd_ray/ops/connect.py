@@ -61,11 +61,12 @@ def _init(compute: ComputeConfig) -> None:
             object_store_memory=int(compute.object_store_memory),
             **quiet,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.AuthenticationError) as error:
         raise ResourceError(
             f"Ray cannot be started or reached: {error}",
             f"compute.address={compute.address!r}",
-            "check the address and that the cluster runs; without an address an embedded Ray is started",
+            "check the address, that the cluster runs, and, where it asks for one, the token (RAY_AUTH_MODE=token, "
+            "RAY_AUTH_TOKEN_PATH); without an address an embedded Ray is started",
         ) from error
 
 

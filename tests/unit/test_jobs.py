@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
 import isd_ray as isd
 from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ConfigError, InputFileError, IsdError
-from isd_ray.ops import jobs_client, security
+from isd_ray.ops import connect, jobs_client, security
 from isd_ray.ops.doctor import Verdict, examine, n_unplaced
 from isd_ray.ops.joblog import MARK, error_line, error_of, last_of, marked, words_of
 from isd_ray.ops.security import Door, bearer, is_loopback, refuse_open_gcs
@@ -199,3 +201,18 @@ def test_time_left_is_that_of_the_budget_at_the_pace_of_the_last_rounds(make_con
     records = [files.committed for files in store.rounds() if files.committed]
     assert (under_way.round, under_way.n_acquired) == (1, 240)
     assert under_way.seconds_left == pytest.approx(210 * sum(r["round_seconds"] for r in records) / 240)
+
+
+def test_a_driver_leaves_an_open_cluster_before_it_does_anything(monkeypatch):
+    left = []
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.shutdown", lambda: left.append(True))
+    monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(gcs_address="192.0.2.1:6379"))
+    monkeypatch.setattr(connect, "_init", lambda compute: None)
+    monkeypatch.setattr(security, "grpc_door", lambda place, method: Door.OPEN)
+    with (
+        pytest.raises(ClusterError, match=r"192\.0\.2\.1:6379: the cluster answers without a token"),
+        connect.ray_session(ComputeConfig(address="192.0.2.1:6379")),
+    ):
+        pytest.fail("it was used")
+    assert left
