@@ -102,25 +102,22 @@ def examine(
     if date is not None:
         yield _clock("clock", "Clock of the head", parsedate_to_datetime(date).timestamp() - time.time())
     try:
-        nodes = _survey(JobsClient.open(address, ca_file=ca_file), [out or "", *_paths(config)])
+        access, nodes = _survey(JobsClient.open(address, ca_file=ca_file), [out or "", *_paths(config)])
     except IsdError as error:
         yield _problem("nodes", "Nodes", error)
         return
+    yield _access("authentication", "GCS, from the head", access, Verdict.WARNING if allowed else Verdict.PROBLEM)
     yield from _nodes(nodes, config, out)
 
 
 def _doors(address: str, host: str, ports: dict[str, int], ca_file: str | None, *, tolerated: bool) -> Iterator[Check]:
     harm = Verdict.WARNING if tolerated or is_loopback(host) else Verdict.PROBLEM
-    remedy = "start the cluster with RAY_AUTH_MODE=token, and let a firewall or NetworkPolicy shut its ports"
     doors = {"Jobs API": (address, http_door(address, ca_file))}
     for (name, port), method in zip(ports.items(), (GCS_METHOD, CLIENT_METHOD), strict=True):
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         doors[name] = (place, grpc_door(place, method))
     for name, (place, door) in doors.items():
-        is_open = door is Door.OPEN
-        key = "open_" + name.lower().replace(" ", "_")
-        found = f"{place} {door.value}" + (": whoever reaches it runs code" if is_open else "")
-        yield Check(key, f"Access, {name}", harm if is_open else Verdict.OK, found, remedy if is_open else "")
+        yield _access("open_" + name.lower().replace(" ", "_"), f"{name} at {place}", door, harm)
     if address.startswith("http:") and not is_loopback(host):
         yield Check(
             "transport",
@@ -129,6 +126,14 @@ def _doors(address: str, host: str, ports: dict[str, int], ca_file: str | None, 
             "HTTP: whoever reads the network reads the token",
             "use https, or a tunnel (kubectl port-forward, ssh -L) to a loopback address",
         )
+
+
+def _access(name: str, what: str, door: Door, harm: Verdict) -> Check:
+    if door is not Door.OPEN:
+        return Check(name, what, Verdict.OK, door.value)
+    found = f"{door.value}: whoever reaches it runs code"
+    remedy = "start the cluster with RAY_AUTH_MODE=token, and let a firewall or NetworkPolicy shut its ports"
+    return Check(name, what, harm, found, remedy)
 
 
 def _ray_version(found: str) -> Check:
@@ -162,8 +167,8 @@ def _paths(config: CampaignConfig | None) -> list[str]:
     return [path for path in named if path and not path.startswith("package:") and not set("$*?[") & set(path)]
 
 
-def _survey(client: JobsClient, arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """What the nodes say (`isd_ray.ops.survey.NodeView`), by a job that is forgotten afterwards."""
+def _survey(client: JobsClient, arguments: Sequence[str]) -> tuple[Door, list[dict[str, Any]]]:
+    """How the GCS meets callers, and what the nodes say (`isd_ray.ops.survey.NodeView`), by a job that is forgotten."""
     name = f"isd-doctor-{uuid.uuid4().hex[:8]}"
     client.submit(name, command("survey", *arguments), {}, {})
     deadline = time.monotonic() + SURVEY_TIMEOUT_S
@@ -176,10 +181,10 @@ def _survey(client: JobsClient, arguments: Sequence[str]) -> list[dict[str, Any]
     client.forget(name)
     if (error := joblog.error_of(log)) is not None:
         raise error
-    nodes = joblog.last_of(log, "nodes")
-    if nodes is None:
+    access, nodes = joblog.last_of(log, "access"), joblog.last_of(log, "nodes")
+    if access is None or nodes is None:
         raise ClusterError(f"a job failed:\n{joblog.words_of(log)[-2000:]}", name, "mend that")
-    return list(nodes)
+    return Door(access), nodes
 
 
 def _nodes(nodes: list[dict[str, Any]], config: CampaignConfig | None, out: str | None) -> Iterator[Check]:

@@ -69,13 +69,21 @@ def screen(out: str) -> None:
 
 
 def look_around(out: str, *paths: str) -> None:
-    """Print what the nodes see of a folder for results (none if empty) and of other paths, for programs."""
+    """Print, for programs, how the GCS meets callers, and what the nodes see of some paths.
+
+    `out` is a folder for results, empty for none.
+    """
+    import ray
+
     from isd_ray.ops.connect import ray_session
+    from isd_ray.ops.security import GCS_METHOD, grpc_door
     from isd_ray.ops.survey import survey
 
     # Whether the cluster is open to everybody is what the doctor finds out himself.
     with ray_session(ComputeConfig(address="auto", allow_cluster_without_authentication=True)):
+        door = grpc_door(ray.get_runtime_context().gcs_address, GCS_METHOD)
         views = survey(out or None, paths)
+    print(marked("access", door.value))
     print(marked("nodes", [asdict(view) for view in views]), flush=True)
 
 

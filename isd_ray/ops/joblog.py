@@ -13,7 +13,7 @@ from isd_ray.errors import IsdError
 
 MARK = "isd_ray> "
 """Begins a line for programs: a JSON object with one key, its kind."""
-Kind: TypeAlias = Literal["standing", "error", "nodes"]
+Kind: TypeAlias = Literal["standing", "error", "access", "nodes"]
 
 
 def marked(kind: Kind, value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from types import SimpleNamespace
@@ -67,6 +68,14 @@ def test_a_jobs_api_that_asks_for_no_token_is_refused_unless_the_configuration_s
 def test_on_loopback_an_open_jobs_api_is_this_machine_s_own_business(dashboard):
     address, _ = dashboard
     jobs_client.refuse_open_jobs_api(address, allowed=False)
+
+
+def test_variables_of_ray_lead_to_no_other_cluster_than_the_one_named(dashboard, monkeypatch):
+    address, _ = dashboard
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert jobs_client.JobsClient.open(address).submissions() == []
+    assert os.environ["RAY_ADDRESS"] == "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize(
