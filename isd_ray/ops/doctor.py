@@ -13,7 +13,9 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
+from isd_ray.actors.options import scorer_demand, trainer_demand
 from isd_ray.config import CampaignConfig, ComputeConfig
+from isd_ray.core.placement import Node, unplaced, what_is_missing
 from isd_ray.errors import ClusterError, IsdError
 from isd_ray.ops import joblog
 from isd_ray.ops.driver import command
@@ -188,7 +190,7 @@ def _survey(client: JobsClient, arguments: Sequence[str]) -> tuple[Door, list[di
 
 
 def _nodes(nodes: list[dict[str, Any]], config: CampaignConfig | None, out: str | None) -> Iterator[Check]:
-    cpus, gpus = (sum(node[kind] for node in nodes) for kind in ("cpus", "gpus"))
+    cpus, gpus = (sum(node["resources"].get(kind, 0.0) for node in nodes) for kind in ("CPU", "GPU"))
     yield Check("nodes", "Nodes", Verdict.OK, f"{len(nodes)}, with {cpus:g} CPUs and {gpus:g} GPUs")
     yield _same_everywhere("python", "Python", nodes, platform.python_version(), harm_here=Verdict.WARNING)
     yield _same_everywhere("isd_ray", "isd_ray", nodes, version("isd_ray"), harm_here=Verdict.PROBLEM)
@@ -233,42 +235,22 @@ def _seen(key: str, what: str, paths: Sequence[str], nodes: Sequence[dict[str, A
 
 def _placement(compute: ComputeConfig, nodes: Sequence[dict[str, Any]]) -> Check:
     wanted = {
-        "trainer": (compute.trainers, compute.trainer_gpus, compute.trainer_cpus),
-        "scorer": (compute.scorers, compute.scorer_gpus, compute.scorer_cpus),
+        "trainer": (compute.trainers, trainer_demand(compute)),
+        "scorer": (compute.scorers, scorer_demand(compute)),
     }
-    left = n_unplaced(wanted, [(node["gpus"], node["cpus"]) for node in nodes])
+    there = [Node(node["address"], node["resources"], node["labels"]) for node in nodes]
+    left = unplaced(wanted, there)
     if not left:
-        words = ", ".join(f"{n} {name}s" for name, (n, _, _) in wanted.items())
+        words = ", ".join(f"{n} {name}s" for name, (n, _) in wanted.items())
         return Check("placement", "Placement", Verdict.OK, f"{words} find room")
-    words = ", ".join(f"{n} of {wanted[name][0]} {name}s" for name, n in left.items())
+    words = "; ".join(
+        f"{n} of {wanted[name][0]} {name}s, each {wanted[name][1].words}: {what_is_missing(wanted[name][1], there)}"
+        for name, n in left.items()
+    )
     return Check(
         "placement",
         "Placement",
         Verdict.PROBLEM,
-        f"no room for {words} on the nodes there are",
+        f"no room for {words}",
         "ask for fewer or smaller ones in [compute], or add nodes; they would wait for ever, or for an autoscaler",
     )
-
-
-def n_unplaced(wanted: dict[str, tuple[int, float, float]], nodes: Sequence[tuple[float, float]]) -> dict[str, int]:
-    """How many actors of each kind find no node, the most demanding placed first, each where it just fits.
-
-    Parameters
-    ----------
-    wanted:
-        Number, GPUs and CPUs of each kind.
-    nodes:
-        GPUs and CPUs of each node.
-    """
-    free = [list(node) for node in nodes]
-    left: dict[str, int] = {}
-    for name, (n, gpus, cpus) in sorted(wanted.items(), key=lambda item: item[1][1:], reverse=True):
-        for _ in range(n):
-            room = [node for node in free if node[0] >= gpus and node[1] >= cpus]
-            if not room:
-                left[name] = left.get(name, 0) + 1
-                continue
-            tightest = min(room)
-            tightest[0] -= gpus
-            tightest[1] -= cpus
-    return left

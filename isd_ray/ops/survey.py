@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -31,8 +32,8 @@ class NodeView:
     ----------
     address:
         Its IP address.
-    cpus, gpus:
-        What Ray may place on it.
+    resources, labels:
+        What Ray may place on it, and by which labels it is chosen.
     python, ray, isd_ray:
         Versions; empty where a package is not installed.
     unseen:
@@ -44,8 +45,8 @@ class NodeView:
     """
 
     address: str
-    cpus: float
-    gpus: float
+    resources: Mapping[str, float]
+    labels: Mapping[str, str]
     python: str
     ray: str
     isd_ray: str
@@ -129,12 +130,11 @@ def _landmark(folder: str) -> Iterator[str]:
         file.unlink()
 
 
-def _asked(node: Mapping[str, object], paths: Mapping[str, str]) -> NodeView:
+def _asked(node: Mapping[str, Any], paths: Mapping[str, str]) -> NodeView:
     task = ray.remote(_look).options(
         num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(str(node["NodeID"]), soft=False)
     )
-    address, resources = str(node["NodeManagerAddress"]), node["Resources"]
-    assert isinstance(resources, dict)
+    address = str(node["NodeManagerAddress"])
     try:
         ray.get(task.remote({}), timeout=NODE_TIMEOUT_S)  # the process is there before clocks are compared
         before = time.time()
@@ -147,8 +147,8 @@ def _asked(node: Mapping[str, object], paths: Mapping[str, str]) -> NodeView:
     now = found.pop("now")
     return NodeView(
         address=address,
-        cpus=float(resources.get("CPU", 0.0)),
-        gpus=float(resources.get("GPU", 0.0)),
+        resources=node["Resources"],
+        labels=node.get("Labels") or {},
         clock_s=now - (before + after) / 2,
         **found,
     )

@@ -16,7 +16,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ConfigError, InputFileError, IsdError
 from isd_ray.ops import connect, jobs_client, security
-from isd_ray.ops.doctor import Verdict, examine, n_unplaced
+from isd_ray.ops.doctor import Verdict, examine
 from isd_ray.ops.joblog import MARK, error_line, error_of, last_of, marked, words_of
 from isd_ray.ops.security import Door, bearer, is_loopback, refuse_open_gcs
 from isd_ray.ops.simulate import simulate
@@ -169,20 +169,6 @@ def test_a_log_cannot_raise_what_is_no_error_of_ours(name):
     assert type(error_of(log)) is IsdError
 
 
-@pytest.mark.parametrize(
-    ("wanted", "nodes", "left"),
-    [
-        ({"trainer": (2, 0.5, 1), "scorer": (2, 0, 2)}, [(1, 4), (0, 4)], {}),
-        ({"trainer": (3, 0.5, 1), "scorer": (1, 0, 1)}, [(1, 8)], {"trainer": 1}),
-        ({"trainer": (1, 0, 1), "scorer": (1, 0, 8)}, [(0, 4), (0, 4)], {"scorer": 1}),
-        ({"trainer": (1, 0, 1), "scorer": (3, 0, 1)}, [], {"trainer": 1, "scorer": 3}),
-        ({"trainer": (1, 1, 1), "scorer": (4, 0, 1)}, [(1, 1), (0, 4)], {}),
-    ],
-)
-def test_actors_find_room_or_are_counted(wanted, nodes, left):
-    assert n_unplaced(wanted, nodes) == left
-
-
 def test_the_doctor_says_what_is_open(dashboard, on_a_network):
     address, answers = dashboard
     answers["/api/version"]["ray_version"] = "2.9.0"
@@ -217,11 +203,12 @@ def test_a_driver_leaves_an_open_cluster_before_it_does_anything(monkeypatch):
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.shutdown", lambda: left.append(True))
     monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(gcs_address="192.0.2.1:6379"))
-    monkeypatch.setattr(connect, "_init", lambda compute: None)
+    monkeypatch.setattr("ray.init", lambda **options: None)
     monkeypatch.setattr(security, "grpc_door", lambda place, method: Door.OPEN)
-    with (
-        pytest.raises(ClusterError, match=r"192\.0\.2\.1:6379: the cluster answers without a token"),
-        connect.ray_session(ComputeConfig(address="192.0.2.1:6379")),
-    ):
+    compute = ComputeConfig(address="192.0.2.1:6379")
+    refused = pytest.raises(ClusterError, match=r"192\.0\.2\.1:6379: the cluster answers without a token")
+    with refused, connect.ray_session(compute):
         pytest.fail("it was used")
-    assert left
+    with refused:
+        connect.connect(compute)
+    assert len(left) == 2
