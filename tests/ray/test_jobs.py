@@ -47,6 +47,7 @@ def head():
 
 @pytest.fixture(autouse=True)
 def token(head, monkeypatch):
+    monkeypatch.setattr("isd_ray.ops.jobs.WATCH_S", 0.5)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(head.token_file))
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     return head.token_file.read_text()
