@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
-from isd_ray.core.conditions import affordable
+from isd_ray.core.conditions import Bought, affordable
 
 _PACE_ROUNDS = 3
 """Rounds from which the pace is taken: later ones fit more compounds and take longer."""
@@ -48,7 +48,11 @@ def standing_of(store: CampaignStore) -> Standing:
     config = CampaignConfig.model_validate(store.manifest["config"])
     last, recent = records[-1], records[-_PACE_ROUNDS:]
     n_acquired = int(last["n_acquired"])
-    left = 0 if store.is_delivered() else affordable(config.stopping, n_acquired, len(records), n_target)
+    left = (
+        0
+        if store.is_delivered()
+        else affordable(config.stopping, n_acquired, len(records), n_target, _paid(config, n_target))
+    )
     pace = sum(record["round_seconds"] for record in recent) / max(1, sum(record["n_batch"] for record in recent))
     return Standing(
         round=int(last["round"]),
@@ -58,3 +62,12 @@ def standing_of(store: CampaignStore) -> Standing:
         decision=last.get("decision"),
         seconds_left=left * pace,
     )
+
+
+def _paid(config: CampaignConfig, n_target: int) -> Bought:
+    """What money buys at most: by one price for all, or, where prices differ, everything."""
+    stopping = config.stopping
+    if stopping.cost_per_compound is None or stopping.cost_column is not None:
+        return lambda money: n_target
+    price = stopping.cost_per_compound * config.replicates
+    return lambda money: min(n_target, round(money / price))

@@ -182,8 +182,9 @@ def test_the_doctor_says_what_is_open(dashboard, on_a_network):
     assert TOKEN not in str(found)
 
 
-def test_time_left_is_that_of_the_budget_at_the_pace_of_the_last_rounds(make_config, tmp_path):
-    config = make_config(stopping={"rule": "none", "max_fraction": 0.5})
+@pytest.mark.parametrize("limit", [{"max_fraction": 0.5}, {"max_cost": 900.0, "cost_per_compound": 2.0}])
+def test_time_left_is_that_of_the_budget_at_the_pace_of_the_last_rounds(limit, make_config, tmp_path):
+    config = make_config(stopping={"rule": "none", **limit})
     simulate(config, tmp_path / "run")
     store = CampaignStore.open(tmp_path / "run")
     done = standing_of(store)
