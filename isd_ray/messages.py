@@ -409,6 +409,8 @@ class WorkerSpec:
         Names of a panel's outputs; empty for other tasks.
     validation_labels:
         Labels of the external validation library, in its row order; None when validation rows are observed rows.
+    output_embeddings:
+        float32 (K, d): of the outputs of a panel with a two-tower head; else None.
     """
 
     config: CampaignConfig
@@ -416,6 +418,7 @@ class WorkerSpec:
     classes: tuple[str, ...]
     outputs: tuple[str, ...] = ()
     validation_labels: LabelArray | None = None
+    output_embeddings: NDArray[np.float32] | None = None
 
     @property
     def n_outputs(self) -> int:

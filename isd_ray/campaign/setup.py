@@ -64,12 +64,14 @@ class CampaignSetup:
 
     @property
     def labels_hash(self) -> str:
-        """SHA-256 of the names of classes and outputs, and of every known label that a decision may rest on."""
+        """SHA-256 of classes, outputs, their embeddings, and of every known label that a decision may rest on."""
         digest = hashlib.sha256("\n".join((*self.rule.classes, *self.spec.outputs)).encode())
         if self.labels is not None:
             digest.update(self.labels.labels.tobytes())
         if self.spec.validation_labels is not None:
             digest.update(self.spec.validation_labels.tobytes())
+        if self.spec.output_embeddings is not None:
+            digest.update(self.spec.output_embeddings.tobytes())
         return digest.hexdigest()
 
     def with_config(self, config: CampaignConfig, out: str | Path) -> CampaignSetup:
@@ -158,6 +160,8 @@ def science_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a dumped configuration makes a campaign: not how many actors compute it, nor where it lies."""
     keys = ("name", "task", "seed", "model", "acquisition", "stopping", "hits")
     science = {key: config[key] for key in keys if key in config}  # an earlier version may know fewer sections
+    # Where the embeddings of outputs lie does not matter: their content is in `labels_hash`.
+    science["model"] = {key: value for key, value in config["model"].items() if key != "output_embeddings"}
     plates = config.get("plates") or {}
     science |= {"replicates": plates["replicates"]} if "replicates" in plates else {}
     if config["acquisition"].get("n_plates") is not None:

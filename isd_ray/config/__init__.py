@@ -14,6 +14,7 @@ from isd_ray.config.library import (
     SplitConfig,
 )
 from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
+from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Fraction, Section, Strings, Task
@@ -53,6 +54,7 @@ __all__ = [
     "ModelConfig",
     "OnBitFeatures",
     "PanelStoppingConfig",
+    "PhenomicsConfig",
     "PlateFormat",
     "PlatesConfig",
     "Quantity",

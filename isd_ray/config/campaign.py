@@ -106,6 +106,8 @@ class CampaignConfig(Section):
         if self.stopping.panel is not None and not (is_panel and self.stopping.quantity == "accuracy"):
             raise ValueError("[stopping.panel] is for task = 'panel' and quantity = 'accuracy'; remove it")
         if not is_panel:
+            if self.model.head != "outputs":
+                raise ValueError(f"model.head={self.model.head!r} is for task='panel'; remove it")
             return self
         if len(labels.classes) not in (0, 2):
             raise ValueError(f"outputs of a panel have two classes, labels.classes={list(labels.classes)} has others")

@@ -38,6 +38,17 @@ class ModelConfig(Section):
     """Size of the committee."""
     diversity: Literal["split", "bootstrap", "seed"] = "split"
     """How members differ beyond initial weights and order: own validation split, bootstrap sample, or no more."""
+    head: Literal["outputs", "two-tower"] = "outputs"
+    """`two-tower`, for panels: the weights of an output are a function of its given embedding."""
+    output_embeddings: str | None = None
+    """Parquet file with the embedding of every output, as `isd phenomics` makes of genes: columns `output` and
+    `embedding`."""
+
+    @model_validator(mode="after")
+    def _towers_need_embeddings(self) -> ModelConfig:
+        if (self.head == "two-tower") != (self.output_embeddings is not None):
+            raise ValueError('head = "two-tower" and `output_embeddings` go together; give both or neither')
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -503,9 +503,15 @@ class Campaign:
 
     def _setup(self) -> CampaignSetup:
         from isd_ray.campaign.setup import CampaignSetup
+        from isd_ray.ops.prepare import output_embeddings
 
-        manifest = self.store.manifest
-        spec = WorkerSpec(self.config, {"target": manifest["library"]}, self._rule.classes, self._rule.outputs)
+        spec = WorkerSpec(
+            self.config,
+            {"target": self.store.manifest["library"]},
+            self._rule.classes,
+            self._rule.outputs,
+            output_embeddings=output_embeddings(self.config, self._rule.outputs),
+        )
         return CampaignSetup(self.config, self.store.address, spec, self._rule, None, None)
 
     def _conclude(self) -> None:

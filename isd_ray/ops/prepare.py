@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.stock import prices_of
@@ -30,6 +31,7 @@ from isd_ray.data.labels import (
 )
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, local_path, within
+from isd_ray.data.output_embeddings import read_output_embeddings
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
@@ -89,6 +91,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         classes=labels.classes,
         outputs=labels.rule.outputs,
         validation_labels=validation,
+        output_embeddings=output_embeddings(config, labels.rule.outputs),
     )
     return CampaignSetup(config, out, spec, labels.rule, labels, test)
 
@@ -104,7 +107,13 @@ def _prepare_laboratory(
     _check_hit(config.stopping.positive, rule.classes)
     _check_outputs(config, rule.outputs)
     addresses = {name: library.address for name, library in libraries.items()}
-    spec = WorkerSpec(config=config, libraries=addresses, classes=rule.classes, outputs=rule.outputs)
+    spec = WorkerSpec(
+        config=config,
+        libraries=addresses,
+        classes=rule.classes,
+        outputs=rule.outputs,
+        output_embeddings=output_embeddings(config, rule.outputs),
+    )
     return CampaignSetup(config, out, spec, rule, None, None)
 
 
@@ -240,14 +249,20 @@ class _LabelReader:
         return as_readouts(self.labels(libraries[name], file, target.rule).labels)
 
 
-def n_panel_outputs(config: CampaignConfig) -> int:
-    """Outputs of a panel; 0 for other tasks."""
+def output_embeddings(config: CampaignConfig, outputs: Sequence[str]) -> NDArray[np.float32] | None:
+    """Embeddings of a panel's outputs, float32 (K, d), if its head takes them."""
+    file = config.model.output_embeddings
+    return None if file is None else read_output_embeddings(file, outputs, Path.cwd())
+
+
+def panel_outputs(config: CampaignConfig) -> tuple[str, ...]:
+    """Names of a panel's outputs; none for other tasks."""
     if config.task != "panel":
-        return 0
+        return ()
     if not any(map(is_pattern, config.labels.columns)):
         # No file need be there yet: a laboratory names its outputs.
-        return len(config.labels.columns)
-    return len(panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd())))
+        return config.labels.columns
+    return panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd()))
 
 
 def _check_memory(config: CampaignConfig, target: Library) -> None:
@@ -262,7 +277,7 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
-    n_outputs, n_scorers = n_panel_outputs(config), compute.scorers if compute.backend == "ray" else 1
+    n_outputs, n_scorers = len(panel_outputs(config)), compute.scorers if compute.backend == "ray" else 1
     rows = (ROW_BYTES + CELL_BYTES * n_outputs) * target.n_rows
     blocks = n_scorers * PROBABILITY_BYTES * config.model.members * target.block_rows * n_outputs
     need = n_actors * ACTOR_BYTES + store + rows + blocks + FIT_COPIES * n_trainers * observed

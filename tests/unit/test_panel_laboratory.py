@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
-from isd_ray.errors import ConfigError, InputFileError, LabelError
+from isd_ray.errors import ConfigError, InputFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
 from isd_ray.ops.watch import watch
@@ -326,3 +326,25 @@ def test_an_amendment_with_a_line_that_cannot_be_placed_is_refused(lines, messag
     with pytest.raises((LabelError, InputFileError), match=message):
         campaign.amend(file, "wrong lot")
     assert len(campaign.store.events()) == n_events
+
+
+# --- the head -------------------------------------------------------------------------------------------------------
+
+
+def test_a_two_tower_head_keeps_to_the_embeddings_that_the_campaign_began_with(make_config, settings, truth, tmp_path):
+    file = tmp_path / "assays.parquet"
+    pq.write_table(pa.table({"output": ASSAYS, "embedding": [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]}), file)
+    model = {**settings["model"], "head": "two-tower", "output_embeddings": str(file)}
+    campaigns = {}
+    for name, head in (("tower", model), ("plain", settings["model"])):
+        campaign = Campaign.create(tmp_path / name, make_config(**{**settings, "model": head}))
+        first = campaign.ask()
+        campaign.tell({compound: truth[compound] for compound in first.ids})
+        campaigns[name] = campaign, first.ids, campaign.ask().ids
+    assert campaigns["tower"][1] == campaigns["plain"][1], "the initial batch needs no model"
+    assert campaigns["tower"][2] != campaigns["plain"][2]
+    pq.write_table(pa.table({"output": ASSAYS, "embedding": [[0.0, 1.0], [0.8, 0.6], [1.0, 0.0]]}), file)
+    tower, _, second = campaigns["tower"]
+    tower.tell({compound: truth[compound] for compound in second})
+    with pytest.raises(StoreError, match="another campaign was begun here; the configuration differs in its labels"):
+        tower.ask()
