@@ -192,6 +192,21 @@ def export(
     out_console.print(f"wrote {n_lines:,} lines to {out}", highlight=False, soft_wrap=True)
 
 
+def report(
+    path: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; default report.html in the folder.")
+    ] = None,
+) -> None:
+    """Write the report of a campaign or simulation as it stands, ended or not, as one page."""
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.ops.results import write_report
+
+    file = out or path / "report.html"
+    write_report(CampaignStore.open(path), file)
+    out_console.print(f"wrote {file}", highlight=False, soft_wrap=True)
+
+
 def verify(path: Folder, as_json: AsJson = False) -> None:
     """Read a campaign again: chain of events, hashes of all files, every compound accounted for."""
     from isd_ray.campaign.store import CampaignStore
@@ -247,4 +262,20 @@ def _end(campaign: Campaign, as_json: bool) -> None:
     out_console.print(summary_table(summary))
 
 
-COMMANDS = (create, ask, tell, watch, fail, amend, exclude, include, close, status, history, export, verify, resume)
+COMMANDS = (
+    create,
+    ask,
+    tell,
+    watch,
+    fail,
+    amend,
+    exclude,
+    include,
+    close,
+    status,
+    history,
+    export,
+    report,
+    verify,
+    resume,
+)

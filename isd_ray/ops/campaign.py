@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -407,17 +406,10 @@ class Campaign:
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
 
     def report(self, file: str | Path) -> None:
-        """Write the report of a screen that has ended to an HTML file.
+        """Write the report of the screen as it stands to an HTML file; of one that goes on, the page says so."""
+        from isd_ray.ops.results import write_report
 
-        Raises
-        ------
-        StoreError
-            If it has not ended.
-        """
-        if not self.has_ended:
-            raise StoreError("the screen has not ended", str(self.path), "see `status`; ask until no batch is left")
-        self._conclude()
-        shutil.copyfile(self.path / "report.html", file)
+        write_report(self.store, Path(file))
 
     def _missing(self) -> list[int]:
         """Rows of the open round without a readout that did not fail; none in a closed round."""

@@ -42,12 +42,13 @@ def write_text(path: Path, text: str) -> None:
 
 def write_results(path: Path, summary: Mapping[str, Any], store: CampaignStore) -> None:
     """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
-    page = render_report(
-        summary,
-        read_rounds(path),
-        (path / "config.toml").read_text(encoding="utf-8"),
-        store.certificate() if store.withdrawn() is None else None,
-        pq.read_table(path / "calibration.parquet").to_pylist(),
-    )
-    write_text(path / "report.html", page)
+    write_text(path / "report.html", render_report(store, summary))
     write_text(path / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def write_report(store: CampaignStore, file: Path) -> None:
+    """Write the report of a campaign as it stands, anew from its record; of one that goes on, the page says so."""
+    summary: dict[str, Any] | None = summary_of(store) if store.is_delivered() else None
+    if (stored := store.path / "summary.json").is_file():
+        summary = json.loads(stored.read_bytes())
+    write_text(file, render_report(store, summary))

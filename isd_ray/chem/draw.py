@@ -1,0 +1,24 @@
+"""Drawings of compounds."""
+
+from __future__ import annotations
+
+from rdkit import Chem
+from rdkit.Chem.Draw import rdMolDraw2D
+
+from isd_ray.chem.smiles import silenced
+
+
+def draw_svg(smiles: str | None, width: int = 240, height: int = 180) -> str | None:
+    """A compound as an SVG document of `width` x `height` pixels on no background; None if it cannot be drawn."""
+    with silenced():
+        mol = Chem.MolFromSmiles(smiles or "")
+        if mol is None or mol.GetNumAtoms() == 0:
+            return None
+        drawing = rdMolDraw2D.MolDraw2DSVG(width, height)
+        drawing.drawOptions().clearBackground = False
+        try:
+            rdMolDraw2D.PrepareAndDrawMolecule(drawing, mol)
+        except (ValueError, RuntimeError):  # of valence, conformation or RDKit's invariants
+            return None
+    drawing.FinishDrawing()
+    return str(drawing.GetDrawingText())

@@ -1,0 +1,89 @@
+"""Plates and their quality."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from isd_ray.plates.layout import SAMPLE
+from isd_ray.report.blocks import Block, Section, Table, Text
+from isd_ray.report.figures import bars
+from isd_ray.report.record import Record
+
+
+def plates(record: Record) -> Section | None:
+    """Every plate that went out: what lay on it, what came back, and whether it was good enough."""
+    maps = {files.round: plate_map for files in record.files if (plate_map := files.read_plates()) is not None}
+    if not maps:
+        return None
+    places: dict[str, int] = {}
+    samples: Counter[str] = Counter()
+    for number, plate_map in maps.items():
+        places.update(dict.fromkeys(plate_map["plate"].to_pylist(), number))
+        samples.update(plate_map.filter(pc.equal(plate_map["content"], SAMPLE))["plate"].to_pylist())
+    readouts, quality = _told(record)
+    columns: dict[str, list[Any]] = {
+        "plate": list(places),
+        "round": list(places.values()),
+        "compounds": [samples[plate] for plate in places],
+        "readouts": [readouts[plate] for plate in places],
+    }
+    if not quality:
+        words = "No hits are called from the plates' controls in this campaign, so no plate is judged."
+        return Section("Plates and their quality", "plates", (Text(words), Table.of("Plates", columns)))
+    judged = [quality.get(plate, {}) for plate in places]
+    named = {
+        "z_prime": "Z′",
+        "robust_z_prime": "robust Z′",
+        "ssmd": "SSMD",
+        "cv_positive": "CV of positives (%)",
+        "cv_negative": "CV of negatives (%)",
+        "verdict": "verdict",
+        "reason": "reason",
+    }
+    columns |= {heading: [line.get(name) for line in judged] for name, heading in named.items()}
+    blocks: list[Block] = [
+        Text(
+            "Z′ and SSMD say how far the positive and negative controls of a plate lie apart against their spread: a Z′ "
+            "of 1 is perfect, above 0.5 excellent, below 0 the two overlap. CV is the spread of a control in percent of "
+            "its mean. A plate that fails gives no labels, and its compounds are offered again."
+        ),
+        Table.of("Plates", columns, words=("verdict", "reason")),
+    ]
+    shown = {
+        plate: line["z_prime"] for plate, line in zip(places, judged, strict=True) if line.get("z_prime") is not None
+    }
+    limit = record.config.hits.min_z_prime if record.config.hits else None
+    if shown:
+        blocks.append(
+            bars(
+                "plate-quality",
+                list(shown),
+                {"Z′ of the plate": list(shown.values())},
+                x="plate",
+                y="Z′ (no unit, 1 is perfect)",
+                alt="Z′ of each plate, from its controls",
+                caption="Plates below the limit give no labels.",
+                level=None if limit is None else (limit, f"limit {limit:g}"),
+            )
+        )
+    return Section("Plates and their quality", "plates", tuple(blocks))
+
+
+def _told(record: Record) -> tuple[Counter[str], dict[str, dict[str, Any]]]:
+    """Readouts taken in by plate, and the last judgement of each plate."""
+    readouts: Counter[str] = Counter()
+    quality: dict[str, dict[str, Any]] = {}
+    for event in record.events:
+        if event["kind"] != "tell":
+            continue
+        told = record.store.read_readouts(event["readouts_sha256"])
+        for plate in told["plate"].drop_null().to_pylist():
+            readouts.update(set(plate.split(";")))
+        if "quality_sha256" in event:
+            judged: pa.Table = record.store.read_readouts(event["quality_sha256"])
+            quality |= {line["plate"]: line for line in judged.to_pylist()}
+    return readouts, quality
