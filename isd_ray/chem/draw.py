@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rdkit import Chem
 from rdkit.Chem.Draw import rdMolDraw2D
 
@@ -15,7 +17,8 @@ def draw_svg(smiles: str | None, width: int = 240, height: int = 180) -> str | N
         if mol is None or mol.GetNumAtoms() == 0:
             return None
         drawing = rdMolDraw2D.MolDraw2DSVG(width, height)
-        drawing.drawOptions().clearBackground = False
+        options: Any = drawing.drawOptions()
+        options.clearBackground = False
         try:
             rdMolDraw2D.PrepareAndDrawMolecule(drawing, mol)
         except (ValueError, RuntimeError):  # of valence, conformation or RDKit's invariants

@@ -89,7 +89,7 @@ def _panel(
         y=f"{name} ({unit})",
         level=(gamma, f"goal γ = {gamma:g}") if has_goal and gamma is not None else None,
         alt=f"{name.capitalize()} by agent, against the share of compounds measured",
-        caption=f"{name.capitalize()}.",
+        caption="",
     )
 
 

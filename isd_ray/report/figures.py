@@ -21,8 +21,10 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 PATTERNS = ("", "/", ".", "x", "-", "+")
 NEUTRAL = "#7A7A7A"
 _PATTERN = {"fillmode": "overlay", "fgcolor": "rgba(255,255,255,.65)", "size": 7, "solidity": 0.25}
-TITLE_LETTERS = 38
+TITLE_LETTERS = 34
 """Letters in a line of the title of an axis."""
+FEW_ROUNDS = 12
+"""So many bars and fewer are numbered one by one."""
 MANY_POINTS = 60
 """A line with more points is drawn without markers."""
 
@@ -44,12 +46,28 @@ def plain(text: str) -> str:
 
 
 def _title(text: str) -> str:
-    """The title of an axis in lines that fit a phone."""
-    return "<br>".join(map(plain, wrap(text, TITLE_LETTERS)))
+    """The title of an axis in lines that fit a phone, the unit in one of its own."""
+    if len(text) <= TITLE_LETTERS:
+        return plain(text)
+    name, bracket, unit = text.rpartition(" (")
+    lines = [*wrap(name, TITLE_LETTERS), *wrap(f"({unit}", TITLE_LETTERS)] if bracket else wrap(text, TITLE_LETTERS)
+    return "<br>".join(map(plain, lines))
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.2)"
 
 
 def _layout(x: str, y: str, **more: Any) -> dict[str, Any]:
-    axis = {"automargin": True, "zeroline": False, "fixedrange": True, "showline": True, "ticks": "outside"}
+    axis: dict[str, Any] = {
+        "exponentformat": "none",
+        "automargin": True,
+        "zeroline": False,
+        "fixedrange": True,
+        "showline": True,
+        "ticks": "outside",
+    }
     return {
         "xaxis": {**axis, "title": {"text": _title(x), "standoff": 8}, "showgrid": False},
         "yaxis": {**axis, "title": {"text": _title(y), "standoff": 8}},
@@ -105,8 +123,10 @@ def lines(
         colour = COLOURS[index % len(COLOURS)]
         if len(line.low):
             around = [*line.high, *reversed(line.low)]
-            band = {"x": [*line.x, *reversed(line.x)], "y": around, "fill": "toself", "fillcolor": colour}
-            shown = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "opacity": 0.2, "hoverinfo": "skip"}
+            band = {"x": [*line.x, *reversed(line.x)], "y": around, "fill": "toself", "fillcolor": _faint(colour)}
+            # The outline is all there is to see of a band with a single point.
+            outline = {"color": _faint(colour), "width": 3}
+            shown = {"type": "scatter", "mode": "lines", "line": outline, "hoverinfo": "skip"}
             data.append({**shown, **band, "name": plain(line.name), "showlegend": not line.y})
         columns["line"] += [line.name] * len(line.x)
         columns[x] += map(float, line.x)
@@ -135,7 +155,9 @@ def lines(
         style = {"color": NEUTRAL, "width": 2, "dash": "longdash"}
         ideal = {"x": [0, top], "y": [0, top], "name": diagonal, "line": style, "mode": "lines", "type": "scatter"}
         data.append(ideal)
-    return Figure(name, {"data": data, "layout": _layout(x, y)}, alt, caption, Table.of(alt, columns))
+    layout = _layout(x, y)
+    layout["yaxis"]["rangemode"] = "nonnegative"
+    return Figure(name, {"data": data, "layout": layout}, alt, caption, Table.of(alt, columns))
 
 
 def bars(
@@ -150,8 +172,12 @@ def bars(
     mode: str = "stack",
     level: tuple[float, str] | None = None,
     logarithmic: bool = False,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """Bars, for each place one of each name, stacked or in a group (`mode`); places may be names or numbers."""
+    """Bars, for each place one of each name, stacked or in a group (`mode`); places may be names or numbers.
+
+    What goes beyond `limits` is cut off.
+    """
     named = bool(places) and isinstance(places[0], str)
     shown = [plain(place) for place in places] if named else list(places)
     data: list[dict[str, Any]] = [
@@ -176,6 +202,10 @@ def bars(
     layout["showlegend"] = len(data) > 1
     if named:
         layout["xaxis"]["type"] = "category"
+    elif len(places) <= FEW_ROUNDS:
+        layout["xaxis"] |= {"tick0": 0, "dtick": 1}
+    if limits is not None:
+        layout["yaxis"]["range"] = list(limits)
     if logarithmic:
         layout["yaxis"] |= {"type": "log", "dtick": 1}
     return Figure(name, {"data": data, "layout": layout}, alt, caption, Table.of(alt, {x: places, **heights}))

@@ -21,6 +21,11 @@ _WORDS = (
     ),
     ("SHA-256", "A fingerprint of a file's content: equal fingerprints, equal content."),
 )
+_OPEN = (
+    ("INFERENCE, OBSERVED, EXTERNAL", "Not measured so far; measured; measured outside the plan."),
+    ("STAGED, RUNNING", "In the batch that is out, before and after its files were written for the laboratory."),
+    ("FAILED, EXCLUDED, ABANDONED", "Gave no readout; cannot be had; cannot be had after a failure."),
+)
 _AUDITED = (
     (
         "Goal γ (gamma), risk δ (delta)",
@@ -43,4 +48,8 @@ def glossary(record: Record) -> Section:
     """Explanations of the words that belong to the rule in force."""
     rule = record.config.stopping.rule
     more = _AUDITED if rule in AUDITED_RULES else _PAPER if rule == "paper" else ()
-    return Section("Words used here", "words", (Facts((*_WORDS, *more), "Words and their meaning"),))
+    return Section(
+        "Words used here",
+        "words",
+        (Facts((*_WORDS, *more, *(_OPEN if record.summary is None else ())), "Words and their meaning"),),
+    )

@@ -46,7 +46,7 @@ def _classes(record: Record, digest: Digest) -> Section:
         caption=f"The second line takes found and predicted together, {total:,}, for the number of all of them.",
     )
     words = (
-        f"{n_found:,} compounds of class {hit} were found by measuring, {n_predicted:,} more are predicted to be of it. "
+        f"{n_found:,} compounds of class {hit} were found by measuring, {n_predicted:,} more are predicted to be. "
         "This screen measures what is uncertain; it is no search for hits, and may find them no faster than chance."
     )
     return Section("Hits found and predicted", "hits", (Text(words), table, figure))
@@ -60,7 +60,7 @@ def _values(record: Record, digest: Digest) -> Section:
         x=f"{record.readout} (unit of the readout)",
         y="compounds (number)",
         alt=f"Numbers of measured and of predicted compounds by {record.readout}",
-        caption="Each point is a bin; those of measured and of predicted values differ in width.",
+        caption="Each point counts a bin; all bins are equally wide.",
     )
     words = f"How {record.readout} is spread over the measured and over the predicted compounds."
     return Section("Values found and predicted", "hits", (Text(words), figure))

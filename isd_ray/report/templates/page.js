@@ -2,7 +2,7 @@
 (() => {
   const figures = JSON.parse(document.getElementById("figures").textContent);
   const plots = Array.from(document.querySelectorAll(".plot"));
-  const PAPER_WIDTH = 660; // pixels that fit the width of a printed page
+  const ON_PAPER = {width: 660, height: 330}; // pixels that fit a printed page
   for (const plot of plots) {
     const {data, layout} = figures[plot.dataset.figure];
     Plotly.newPlot(plot, data, layout, {displayModeBar: false, responsive: true});
@@ -15,9 +15,9 @@
     });
   }
   window.addEventListener("beforeprint", () => {
-    for (const plot of plots) Plotly.relayout(plot, {width: PAPER_WIDTH});
+    for (const plot of plots) Plotly.relayout(plot, ON_PAPER);
   });
   window.addEventListener("afterprint", () => {
-    for (const plot of plots) Plotly.relayout(plot, {width: null, autosize: true});
+    for (const plot of plots) Plotly.relayout(plot, {width: null, height: null, autosize: true});
   });
 })();
