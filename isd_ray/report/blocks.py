@@ -97,7 +97,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A drawn compound: an SVG, or None where there is no structure, with lines of text below."""
+    """A drawn compound: an SVG, or None where there is nothing to see, with lines of text below."""
 
     svg: str | None
     alt: str

@@ -68,9 +68,10 @@ def _layout(x: str, y: str, **more: Any) -> dict[str, Any]:
         "showline": True,
         "ticks": "outside",
     }
+    title = {"standoff": 8, "font": {"size": 13}}
     return {
-        "xaxis": {**axis, "title": {"text": _title(x), "standoff": 8}, "showgrid": False},
-        "yaxis": {**axis, "title": {"text": _title(y), "standoff": 8}},
+        "xaxis": {**axis, "title": {**title, "text": _title(x)}, "showgrid": False},
+        "yaxis": {**axis, "title": {**title, "text": _title(y)}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         "margin": {"l": 56, "r": 12, "t": 12, "b": 48},
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#1b1f24"},

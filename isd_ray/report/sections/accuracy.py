@@ -14,7 +14,7 @@ def accuracy(record: Record) -> Section | None:
     """The claimed quantity, its bound and the goal."""
     goal, claimed = record.goal, record.goal.quantity == "accuracy"
     named = {
-        "system_accuracy" if claimed else "system_value": f"whole screen, true {goal.name}",
+        "system_accuracy" if claimed else "system_value": "whole screen, true",
         "system_bound": "bound by the paper's rule" if record.config.stopping.rule == "paper" else "bound, this round",
     }
     if claimed:
