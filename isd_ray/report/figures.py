@@ -1,8 +1,8 @@
 """Figures as plotly takes them, each with its numbers as a table.
 
-Colours are those of Okabe and Ito that keep a contrast of 3 : 1 on white and on black, which colour-blind readers can
-tell apart; lines differ in marker and dash as well. Text and grid get their colours from the page (`page.css`), so that
-a figure follows it into the dark and onto paper.
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart, the lightest of them darkened so that all
+keep a contrast of 3 : 1 on white and in the dark. Lines differ in marker and dash as well, bars in pattern. Text and
+grid get their colours from the page (`page.css`), so that a figure follows it into the dark and onto paper.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from isd_ray.report.blocks import Figure, Table
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#B5679A", "#8A7400", "#3D8FBF")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A7400", "#3D8FBF")
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 PATTERNS = ("", "/", ".", "x", "-", "+")

@@ -133,7 +133,7 @@ def configuration(record: Record) -> Section:
         ("Last batch (SHA-256)", last.get("batch_sha256") or "none yet"),
         ("Certificate", certificate["certificate_id"] if certificate else "none"),
         ("Events in the log", f"{len(record.events):,}, each holding the hash of the one before"),
-        ("Software", ", ".join(f"{name} {version}" for name, version in manifest["software"].items())),
+        ("Software", ", ".join(f"{name} {version}" for name, version in sorted(manifest["software"].items()))),
     ]
     files = record.store.noted_hybrid()
     if len(files) > N_FILES:
