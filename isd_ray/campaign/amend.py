@@ -74,7 +74,7 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
         named = ", ".join(map(repr, unknown[:_SHOWN]))
         raise LabelError(
             f"{len(unknown)} compounds were never measured in this campaign, among them {named}",
-            str(store.path),
+            store.address,
             "remove them from the file",
         )
     values = [None if np.isnan(value) else value for value in amendment.values.tolist()]
@@ -116,8 +116,10 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
             reasons = "; ".join(event["reason"] for event in amendments(store)[since:])
             store.withdraw(f"{len(touched)} readouts that it rests on were corrected ({reasons})")
     withdrawn = store.withdrawn() is not None
+    store.bring_hybrid()
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
-        amend_hybrid_part(file, amended, classes, withdrawn)
+        if amend_hybrid_part(file, amended, classes, withdrawn):
+            store.keep_file(file)
     if store.is_delivered():
         store.note_hybrid()
 

@@ -9,21 +9,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from isd_ray.campaign.files import canonical_json, put_if_absent, read_json
+from isd_ray.campaign.files import canonical_json, read_json
+from isd_ray.campaign.folder import Folder
 from isd_ray.errors import CorruptFileError
 
 Event: TypeAlias = Mapping[str, Any]
 
 
 class EventLog:
-    """Events of one folder, ``000000.json`` and so on.
+    """Events in `path`, ``000000.json`` and so on.
 
     The order of events is that of their numbers; their times are for people, and a clock that is wrong or goes
     backwards changes nothing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Folder, path: Path) -> None:
         self._folder = folder
+        self._path = path
         self._events: list[Event] = []
         self._hashes: list[str] = []
 
@@ -35,7 +37,7 @@ class EventLog:
         CorruptFileError
             If an event is unreadable, or does not follow from the one before.
         """
-        while (file := self._file(len(self._events))).is_file():
+        while self._folder.holds(file := self._file(len(self._events))):
             event = read_json(file)
             previous = self._hashes[-1] if self._hashes else None
             if event.get("sequence") != len(self._events) or event.get("previous_sha256") != previous:
@@ -75,7 +77,7 @@ class EventLog:
                 "previous_sha256": self._hashes[-1] if self._hashes else None,
                 **details,
             }
-            if put_if_absent(self._file(sequence), canonical_json(event)):
+            if self._folder.create(self._file(sequence), canonical_json(event)):
                 return True
 
     def has(self, kind: str, **details: Any) -> bool:
@@ -86,7 +88,7 @@ class EventLog:
         )
 
     def _file(self, sequence: int) -> Path:
-        return self._folder / f"{sequence:06d}.json"
+        return self._path / f"{sequence:06d}.json"
 
 
 def _user() -> str:

@@ -58,9 +58,10 @@ def audits_of(
     """
     assert work.selection is not None, "a look has a batch"
     assert work.readouts is not None, "a look has a batch"
+    assert work.frozen is not None, "a look has frozen predictions"
     scored, is_audit, present = work.selection.scored, work.selection.roles == _AUDIT, work.readouts.present
     if config.stopping.rule == "reserved":
-        scored = backend.look_up(str(work.frozen), history.sets.reserve)
+        scored = backend.look_up(work.frozen, history.sets.reserve)
         # By a random key, as in `bound_by_random_rows`.
         scored = scored.take(np.argsort(tie_keys(derive_seed(config.seed, "order", work.number), scored.rows)))
         labels = history.labels_of(scored.rows)
@@ -71,7 +72,7 @@ def audits_of(
     for plan in work.look:
         inside = is_audit & (groups == plan.group)
         request = RankRequest(
-            directory=str(work.frozen),
+            directory=work.frozen,
             group=plan.group,
             rows=scored.rows[inside],
             uncertainty=scored.uncertainty[inside],

@@ -51,7 +51,7 @@ def put_if_absent(path: Path, data: bytes) -> bool:
             f"the file cannot be created exclusively ({error.strerror})",
             str(path),
             "make room or give write access, and keep the campaign on a local or shared POSIX file system with hard "
-            "links; then repeat the command, nothing is lost",
+            "links, or on an object store; then repeat the command, nothing is lost",
         ) from error
     return True
 
@@ -114,6 +114,13 @@ def check_hash(path: Path, sha256: str) -> None:
             str(path),
             "restore it from a backup; the campaign cannot go on without it",
         )
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file for people whole or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def replace_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, path: Path) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from isd_ray.core.features import Stack, stack
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
+from isd_ray.data.mirror import fetched
 from isd_ray.messages import FitReport, FitRequest, WorkerSpec
 from isd_ray.models.device import Placement
 from isd_ray.models.fit import fit_member
@@ -72,7 +71,7 @@ class MemberTrainer:
             self._observed, known = None, 0
         parts = [] if self._observed is None else list(self._observed.parts)
         for file in files[known:]:
-            parts += read_features(Path(file), self._width)
+            parts += read_features(fetched(file), self._width)
         self._observed, self._files = stack(parts), files
         return self._observed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class History:
         self._goal = goal
         self.sets = TargetSets(n_rows)
         self.records: list[dict[str, Any]] = []
-        self.feature_files: list[str] = []
+        self.feature_files: list[Path] = []
         self.scored: tuple[list[ScoredBatch], ...] = tuple([] for _ in range(goal.n_groups))
         self._batches: list[_Batch] = []
         self._places: list[Rows] = []
@@ -88,16 +89,16 @@ class History:
         self.sets.observe(rows[kept], readouts.labels[kept])
         self.sets.set_aside(rows[is_reserve], readouts.labels[is_reserve])
         self.sets.pass_over(np.array(details.get("passed", ()), np.int64))
-        self._add_features(str(attempt.features_file), present[~is_reserve])
+        self._add_features(attempt.features_file, present[~is_reserve])
         self._batches.append(_Batch(round_number, rows, selection.roles, readouts))
 
     def observe_external(self, attempt: Attempt, rows: Rows, readouts: Readouts, round_number: int) -> None:
         """Take readouts from outside the plan into the observation set; they are no evidence of anything."""
         self.sets.observe(rows, readouts.labels)
-        self._add_features(str(attempt.external_file), np.ones(len(rows), np.bool_))
+        self._add_features(attempt.external_file, np.ones(len(rows), np.bool_))
         self._batches.append(_Batch(round_number, rows, np.full(len(rows), _EXTERNAL, np.int8), readouts))
 
-    def _add_features(self, file: str, labelled: NDArray[np.bool_]) -> None:
+    def _add_features(self, file: Path, labelled: NDArray[np.bool_]) -> None:
         self.feature_files.append(file)
         self._places.append(self._n_in_files + np.flatnonzero(labelled))
         self._n_in_files += len(labelled)

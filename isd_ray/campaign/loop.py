@@ -19,7 +19,6 @@ from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows
-from isd_ray.campaign.files import check_hash, replace_table
 from isd_ray.campaign.history import History, calibration_warning
 from isd_ray.campaign.oracle import Oracle, Readouts, Standing, with_amendments
 from isd_ray.campaign.record import (
@@ -141,7 +140,7 @@ class CampaignLoop:
             except OSError as error:
                 raise StoreError(
                     f"a file cannot be written or read: {error}",
-                    str(self._store.path),
+                    self._store.address,
                     "make room or give access, and repeat the command: it continues where this one stopped",
                 ) from error
         last = self._history.records[-1] if self._history.records else {}
@@ -175,7 +174,7 @@ class CampaignLoop:
                 member=member,
                 seed=self._seed("member", member),
                 split_seed=self._seed("split"),
-                feature_files=tuple(self._history.feature_files),
+                feature_files=tuple(map(self._store.address_of, self._history.feature_files)),
                 labels=labels.astype(np.int64) if self._config.task == "classification" else labels,
                 places=self._history.places,
             )
@@ -202,10 +201,10 @@ class CampaignLoop:
         if external.any():
             attempt, rows = self._new_attempt(), standing.rows[external]
             if (sha256 := self._round.details.get("external_sha256")) is not None:
-                check_hash(attempt.external_file, sha256)
+                self._store.check(attempt.external_file, sha256)
             else:
-                self._backend.write_features(rows, str(attempt.external_file))
-                self._round.details["external_sha256"] = sha256_file(attempt.external_file)
+                self._backend.write_features(rows, self._store.address_of(attempt.external_file))
+                self._round.details["external_sha256"] = self._store.hash_of(attempt.external_file)
             self._history.observe_external(attempt, rows, standing.readouts.take(external), self._round.number)
 
     def _can_fit(self) -> bool:
@@ -301,19 +300,19 @@ class CampaignLoop:
         """Write the predictions of the whole inference set, before a row of it is released."""
         if not self._sets.n_observed:
             raise LabelError(
-                "no compound has a readout, so nothing can be predicted", str(self._store.path), "tell some readouts"
+                "no compound has a readout, so nothing can be predicted", self._store.address, "tell some readouts"
             )
         attempt = self._planned_attempt()
         request = PredictRequest(
             round=self._round.number,
             inference=self._sets.packed_scored(),
-            directory=str(attempt.predictions_dir),
+            directory=self._store.address_of(attempt.predictions_dir),
             only_label=self._goal.as_prediction(self._sets.labels[:1]),
             draws=draws,
             whole_group=whole_group,
         )
         frozen = self._backend.freeze(request, self._round.committee)
-        self._round.frozen = attempt.predictions_dir
+        self._round.frozen = request.directory
         self._round.details["predictions"] = dict(frozen.files)
         return frozen
 
@@ -322,7 +321,7 @@ class CampaignLoop:
         assert self._round.frozen is not None, "FINISH follows a look"
         last = self._history.records[-1]
         request = FinishRequest(
-            directory=str(self._round.frozen),
+            directory=self._round.frozen,
             group=last["look"][0]["group"],
             size=last["n_finish"],
             tie_seed=derive_seed(self._config.seed, "tie", self._round.number - 1),
@@ -365,10 +364,10 @@ class CampaignLoop:
         for saved in self._round.saving:
             saved.result()
         trained_on = selection.roles != _RESERVE
-        self._backend.write_features(selection.scored.rows[trained_on], str(attempt.features_file))
+        self._backend.write_features(selection.scored.rows[trained_on], self._store.address_of(attempt.features_file))
         released = {
             **self._round.details,
-            **self._round.reference(self._store.path),
+            **self._round.reference(self._store.address),
             "committee_hash": committee.hash if committee else None,
         }
         before = sum(files.released.get("n_plates", 0) for files in self._store.rounds())
@@ -417,7 +416,7 @@ class CampaignLoop:
             "fit_seconds": 0.0,
             "score_seconds": 0.0,
             **work.details,
-            **work.reference(self._store.path),
+            **work.reference(self._store.address),
             **batch_record(work.selection, losses, audits, self._goal),
             **decision_record(decision, bound),
             "round": work.number,
@@ -466,9 +465,9 @@ class CampaignLoop:
     def _after_commit(self, record: dict[str, Any]) -> LoopState:
         stopped_before = self._history.stop_round is not None
         self._history.records.append(record)
-        replace_table(self._history.records, ROUND_SCHEMA, self._store.path / "rounds.parquet")
+        self._store.write_table("rounds.parquet", self._history.records, ROUND_SCHEMA)
         bins = [asdict(part) for part in self._history.reliability()]
-        replace_table(bins, RELIABILITY_SCHEMA, self._store.path / "calibration.parquet")
+        self._store.write_table("calibration.parquet", bins, RELIABILITY_SCHEMA)
         if record["decision"] == "finish":
             work = self._round
             self._round = RoundWork(work.number + 1, time.perf_counter(), self._committee(), frozen=work.frozen)
@@ -491,6 +490,7 @@ class CampaignLoop:
     def _committee(self) -> Committee | None:
         """The model of the round: in memory, or of a restored round from the store; never a new one."""
         if self._round.committee is None and self._round.attempt is not None:
+            self._store.bring_committee(self._round.attempt)
             return load_committee(self._round.attempt.committee_dir, self._round.committee_hash)
         return self._round.committee
 
@@ -515,8 +515,8 @@ class CampaignLoop:
             committee_hash=self._round.committee.hash if self._round.committee else "",
             campaign_id=self._store.manifest["campaign_id"],
             certificate_id=certificate["certificate_id"] if certificate else "",
-            predictions_dir=str(self._round.frozen),
-            hybrid_dir=str(self._store.hybrid_dir),
+            predictions_dir=self._round.frozen,
+            hybrid_dir=self._store.address_of(self._store.hybrid_dir),
         )
         self._backend.write_hybrid(request)
         settle_amendments(self._store, self._classes)
@@ -524,7 +524,7 @@ class CampaignLoop:
             {
                 "round": self._round.number,
                 "n_measured": self._sets.n_measured,
-                "frozen": str(self._round.frozen.relative_to(self._store.path)),
+                "frozen": self._round.reference(self._store.address)["frozen"],
                 "predictions": self._round.details.get("predictions", {}),
             }
         )
@@ -536,10 +536,10 @@ class CampaignLoop:
             self._round = RoundWork(files.round, time.perf_counter())
         work = self._round
         work.attempt, work.selection = files.attempt, selection_of(files.read_batch())
-        work.take_over(files.released, self._store.path)
-        check_hash(work.attempt.features_file, files.released["features_sha256"])
+        work.take_over(files.released, self._store.address)
+        self._store.check(work.attempt.features_file, files.released["features_sha256"])
         for name, sha256 in work.details.get("predictions", {}).items():
-            check_hash(work.attempt.predictions_dir / name, sha256)
+            self._store.check(work.attempt.predictions_dir / name, sha256)
         work.committee = None
         if (n_events := files.released.get("n_events")) is not None:
             self._heed(self._oracle.standing(n_events))

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,6 +23,7 @@ from isd_ray.core.trigger import N_BINS, uncertainty_bins
 from isd_ray.data.features_file import write_features
 from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
+from isd_ray.data.mirror import fetched, sent, within
 from isd_ray.data.predictions import part_name, read_predictions, write_predictions
 from isd_ray.messages import (
     Committee,
@@ -194,7 +194,8 @@ class ShardScorer:
 
     def write_features(self, rows: Rows, file: str) -> None:
         """Write the features of `rows` of the target set, in that order, for the trainers."""
-        write_features(self._library("target").features(rows), Path(file))
+        with sent(file) as path:
+            write_features(self._library("target").features(rows), path)
 
     def freeze(self, request: PredictRequest, part: int, committee: Committee | None) -> Frozen:
         """Write the predictions of a library part's inference rows, and return those asked for.
@@ -207,7 +208,8 @@ class ShardScorer:
         if committee is None or not len(predictions.rows):
             # Also where the part is measured throughout: no rows, of the width that a panel's predictions have.
             predictions = replace(predictions, prediction=np.repeat(request.only_label, len(predictions.rows), axis=0))
-        sha256 = write_predictions(predictions, Path(request.directory), part)
+        with sent(within(request.directory, part_name(part))) as path:
+            sha256 = write_predictions(predictions, path)
         groups = self._goal.groups(predictions.prediction)
         return Frozen(
             files={part_name(part): sha256},
@@ -219,7 +221,7 @@ class ShardScorer:
 
     def look_up(self, directory: str, rows: Rows, part: int) -> ScoredRows:
         """The frozen predictions of those of `rows` that lie in a part, ascending."""
-        frozen = read_predictions(Path(directory), part)
+        frozen = read_predictions(fetched(within(directory, part_name(part))))
         return frozen.take(np.isin(frozen.rows, rows, assume_unique=True))
 
     def count_ranks(self, request: RankRequest, part: int) -> NDArray[np.int64]:
@@ -237,7 +239,7 @@ class ShardScorer:
         return top_k(self._frozen_group(request.directory, part, request.group), request.size, request.tie_seed)
 
     def _frozen_group(self, directory: str, part: int, group: int) -> ScoredRows:
-        frozen = read_predictions(Path(directory), part)
+        frozen = read_predictions(fetched(within(directory, part_name(part))))
         return frozen.take(self._goal.groups(frozen.prediction) == group) if self._goal.n_groups > 1 else frozen
 
     def _predict_again(self, request: PredictRequest, block: int, committee: Committee | None) -> ScoredRows | None:
@@ -257,7 +259,9 @@ class ShardScorer:
 
     def write_hybrid(self, request: HybridRequest, part: int) -> None:
         """Write one part's lines of the hybrid screen from its frozen predictions and the readouts."""
-        write_hybrid_part(self._library("target"), part, request)
+        frozen = fetched(within(request.predictions_dir, part_name(part)))
+        with sent(within(request.hybrid_dir, part_name(part))) as path:
+            write_hybrid_part(self._library("target"), part, request, frozen, path)
 
     def _score_block(
         self, request: ScoreRequest, name: str, block: int, committee: Committee | None

@@ -23,6 +23,7 @@ from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
+from isd_ray.data.mirror import address_of
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
 from isd_ray.messages import LabelArray, WorkerSpec
 
@@ -38,7 +39,7 @@ class CampaignSetup:
     Attributes
     ----------
     out:
-        The campaign directory.
+        The campaign directory, a path or URI.
     rule:
         Classes, and the cut between them.
     n_target:
@@ -50,7 +51,7 @@ class CampaignSetup:
     """
 
     config: CampaignConfig
-    out: Path
+    out: str | Path
     spec: WorkerSpec
     rule: LabelRule
     n_target: int
@@ -67,7 +68,7 @@ class CampaignSetup:
             digest.update(self.spec.validation_labels.tobytes())
         return digest.hexdigest()
 
-    def with_config(self, config: CampaignConfig, out: Path) -> CampaignSetup:
+    def with_config(self, config: CampaignConfig, out: str | Path) -> CampaignSetup:
         """The same data under another configuration and folder."""
         return replace(self, config=config, out=out, spec=replace(self.spec, config=config))
 
@@ -132,15 +133,18 @@ def wells_beforehand(stopping: StoppingConfig, n_target: int) -> int:
         ) from error
 
 
-def campaign_id(config: CampaignConfig, library_hash: str, labels_hash: str) -> str:
-    """Name of a campaign: equal for equal science, whatever number of actors computes it and wherever it lies."""
-    science = config.model_dump(
-        mode="json", include={"name", "task", "seed", "model", "acquisition", "stopping", "hits"}
-    )
-    science["validation"] = config.validation.model_dump(mode="json", exclude={"file"})
-    numerics = config.compute.model_dump(mode="json", include={"device", "precision", "threads"})
-    content = {"science": science, "numerics": numerics, "library": library_hash, "labels": labels_hash}
-    return f"{config.name}-{hashlib.sha256(canonical_json(content)).hexdigest()[:12]}"
+def science_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a dumped configuration makes a campaign: not how many actors compute it, nor where it lies."""
+    keys = ("name", "task", "seed", "model", "acquisition", "stopping", "hits")
+    science = {key: config[key] for key in keys if key in config}  # an earlier version may know fewer sections
+    science["validation"] = {key: value for key, value in config["validation"].items() if key != "file"}
+    return {"science": science, "numerics": {key: config["compute"][key] for key in ("device", "precision", "threads")}}
+
+
+def campaign_id(config: Mapping[str, Any], library_hash: str, labels_hash: str) -> str:
+    """Name of a campaign: equal for equal science, library and labels."""
+    content = {**science_of(config), "library": library_hash, "labels": labels_hash}
+    return f"{config['name']}-{hashlib.sha256(canonical_json(content)).hexdigest()[:12]}"
 
 
 def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
@@ -153,12 +157,11 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     StoreError
         If another campaign lies there.
     """
-    library = Library.open(setup.spec.libraries["target"])
-    identity = campaign_id(setup.config, library.hash, setup.labels_hash)
+    library, config = Library.open(setup.spec.libraries["target"]), setup.config.model_dump(mode="json")
     if not CampaignStore.exists(setup.out):
         manifest = {
-            "campaign_id": identity,
-            "config": setup.config.model_dump(mode="json"),
+            "campaign_id": campaign_id(config, library.hash, setup.labels_hash),
+            "config": config,
             "library_hash": library.hash,
             "in_laboratory": setup.labels is None,
             "n_target": library.n_rows,
@@ -167,7 +170,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "cut": setup.rule.cut,
             "outputs": list(setup.rule.outputs),
             "cuts": list(setup.rule.cuts),
-            "software": {"python": platform.python_version()} | {name: version(name) for name in RECORDED_SOFTWARE},
+            "software": _software(),
         }
         return CampaignStore.create(setup.out, manifest)
     store = CampaignStore.open(setup.out)
@@ -178,14 +181,30 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             str(setup.spec.libraries["target"]),
             "restore the library, or begin a new campaign in another folder",
         )
-    if store.manifest["campaign_id"] != identity:
-        changed = _differences(store.manifest["config"], setup.config.model_dump(mode="json"))
+    # A version that knows more keys has begun with their defaults as well; the name is that of the keys of its time.
+    stored = store.manifest["config"]
+    begun = CampaignConfig.model_validate(stored).model_dump(mode="json")
+    is_same = science_of(begun) == science_of(config)
+    if not is_same or campaign_id(stored, library.hash, setup.labels_hash) != store.manifest["campaign_id"]:
+        changed = config_differences(begun, config)
         raise StoreError(
             f"another campaign was begun here; the configuration differs in {', '.join(changed) or 'its labels'}",
-            str(setup.out),
+            address_of(setup.out),
             "choose another folder, or restore the configuration (campaign.json holds it) to continue",
         )
+    note_software(store)
     return store
+
+
+def _software() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in RECORDED_SOFTWARE}
+
+
+def note_software(store: CampaignStore) -> None:
+    """Log the versions that the campaign goes on with, where they are not those that were noted last."""
+    noted = [event["versions"] for event in store.events() if event["kind"] == "software"]
+    if (versions := _software()) != (noted[-1] if noted else store.manifest["software"]):
+        store.append_event("software", {"versions": versions})
 
 
 def _absolute(address: str) -> str:
@@ -193,12 +212,13 @@ def _absolute(address: str) -> str:
     return address if is_uri(address) else str(Path(address).absolute())
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+def config_differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys whose values differ between two configurations, with the names of their sections."""
     changed: list[str] = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            changed += _differences(old, new, f"{prefix}{key}.")
+            changed += config_differences(old, new, f"{prefix}{key}.")
         elif old != new:
             changed.append(f"{prefix}{key}")
     return changed

@@ -143,7 +143,7 @@ def history_of(store: CampaignStore, library: Library, compound: str) -> list[di
     """
     row = int(library.rows_of([compound])[0])
     if row < 0:
-        raise LabelError(f"the library has no compound {compound!r}", str(store.path), "check the id")
+        raise LabelError(f"the library has no compound {compound!r}", store.address, "check the id")
     found: list[dict[str, Any]] = []
     rounds = {files.round: files for files in store.rounds()}
     for event in store.events():

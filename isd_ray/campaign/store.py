@@ -1,6 +1,6 @@
 """The campaign directory: append-only, and the truth. Decisions are files that exist or do not.
 
-Only ``batch.json``, ``round.json`` and ``events/<seq>.json`` decide, and each is made by `put_if_absent`. Everything
+Only ``batch.json``, ``round.json`` and ``events/<seq>.json`` decide, and each is created exclusively. Everything
 else is bulk data that a decision names together with its hash; an attempt that was never named is rubbish and ignored.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event, EventLog
-from isd_ray.campaign.files import canonical_json, put_if_absent, read_checked, read_json, sync_tree
+from isd_ray.campaign.files import canonical_json, check_hash, read_checked, read_json, replace_table, replace_text
+from isd_ray.campaign.folder import Folder, folder_at
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import CorruptFileError, StoreError
 
 SCHEMA_VERSION = 2
 """2 since corrections are events and the log names the file of every decision."""
+_MANIFEST = "campaign.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,51 +77,64 @@ class RoundFiles:
     attempt: Attempt
     released: Mapping[str, Any]
     committed: Mapping[str, Any] | None
+    folder: Folder
 
     def read_batch(self) -> pa.Table:
         """The frozen batch, its hash checked against the release."""
+        self.folder.holds(self.attempt.batch_file)
         return read_checked(self.attempt.batch_file, self.released["batch_sha256"])
 
     def read_plates(self) -> pa.Table | None:
         """The plate map (`isd_ray.plates.assign.PLATE_MAP`), its hash checked; None without plates."""
         if "plates_sha256" not in self.released:
             return None
+        self.folder.holds(self.attempt.plates_file)
         return read_checked(self.attempt.plates_file, self.released["plates_sha256"])
 
 
 class CampaignStore:
-    """A campaign directory on a local or shared file system.
+    """A campaign directory: a local or shared folder, or one on an object store.
 
     Parameters
     ----------
-    path:
+    folder:
         The directory; `create` makes it, `open` reads it.
     manifest:
         The content of ``campaign.json``.
+
+    Attributes
+    ----------
+    path:
+        The directory on this machine: itself, or the copy of what is on the object store.
+    address:
+        Path or URI of the directory.
     """
 
-    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
-        self.path = path
+    def __init__(self, folder: Folder, manifest: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self.path = folder.path
+        self.address = folder.address
         self.manifest = manifest
-        self._log = EventLog(path / "events")
+        self._log = EventLog(folder, folder.path / "events")
 
     @classmethod
-    def create(cls, path: Path, manifest: Mapping[str, Any]) -> CampaignStore:
+    def create(cls, path: str | Path, manifest: Mapping[str, Any]) -> CampaignStore:
         """Begin a campaign in an empty or new directory.
 
         Raises
         ------
         StoreError
-            If a campaign is there already, or the path is on an object store.
+            If a campaign is there already, or the place has no exclusive creation.
         """
-        _refuse_url(path)
-        manifest = {"schema_version": SCHEMA_VERSION, **manifest}
-        if not put_if_absent(path / "campaign.json", canonical_json(manifest)):
-            raise StoreError("a campaign is there already", str(path), "choose another folder")
-        return cls(path, manifest)
+        folder, manifest = folder_at(path), {"schema_version": SCHEMA_VERSION, **manifest}
+        data = canonical_json(manifest)
+        if not folder.create(folder.path / _MANIFEST, data):
+            raise StoreError("a campaign is there already", folder.address, "choose another folder")
+        folder.refuse_overwriting(folder.path / _MANIFEST, data)
+        return cls(folder, manifest)
 
     @classmethod
-    def open(cls, path: Path) -> CampaignStore:
+    def open(cls, path: str | Path) -> CampaignStore:
         """Open an existing campaign.
 
         Raises
@@ -129,10 +144,10 @@ class CampaignStore:
         CorruptFileError
             If ``campaign.json`` does not parse.
         """
-        _refuse_url(path)
-        file = path / "campaign.json"
-        if not file.is_file():
-            raise StoreError("there is no campaign here", str(path), "check the path")
+        folder = folder_at(path)
+        file = folder.path / _MANIFEST
+        if not folder.names_it(file):
+            raise StoreError("there is no campaign here", folder.address, "check the path")
         manifest = read_json(file)
         try:
             version = int(manifest["schema_version"])
@@ -150,12 +165,27 @@ class CampaignStore:
                 str(file),
                 f"finish it with the version that began it, isd_ray {manifest.get('software', {}).get('isd_ray')}",
             )
-        return cls(path, manifest)
+        return cls(folder, manifest)
 
     @staticmethod
-    def exists(path: Path) -> bool:
+    def exists(path: str | Path) -> bool:
         """Whether a campaign was begun in `path`."""
-        return (path / "campaign.json").is_file()
+        folder = folder_at(path)
+        return folder.names_it(folder.path / _MANIFEST)
+
+    def address_of(self, path: Path) -> str:
+        """What workers on other machines know a file or folder of this campaign as."""
+        return self._folder.address_of(path)
+
+    def check(self, file: Path, sha256: str) -> None:
+        """Refuse a file that is not the one that was recorded (raises as `check_hash`)."""
+        self._folder.holds(file)
+        check_hash(file, sha256)
+
+    def hash_of(self, file: Path) -> str:
+        """SHA-256 of a file that a worker has written."""
+        self._folder.holds(file)
+        return sha256_file(file)
 
     def _round_dir(self, round_number: int) -> Path:
         return self.path / "rounds" / f"{round_number:05d}"
@@ -177,14 +207,14 @@ class CampaignStore:
             If another coordinator has released this round.
         """
         pq.write_table(batch, attempt.batch_file)
-        sync_tree(attempt.path)
+        self._folder.keep(attempt.path)
         released = {
             **details,
             "round": attempt.round,
             "attempt": attempt.path.name,
             "n_batch": batch.num_rows,
             "batch_sha256": sha256_file(attempt.batch_file),
-            "features_sha256": sha256_file(attempt.features_file),
+            "features_sha256": self.hash_of(attempt.features_file),
         }
         self._decide(self._round_dir(attempt.round) / "batch.json", released)
         self._log_release(released)
@@ -196,7 +226,7 @@ class CampaignStore:
         self._log_decision(record)
 
     def _decide(self, path: Path, record: Mapping[str, Any]) -> None:
-        if not put_if_absent(path, canonical_json(record)):
+        if not self._folder.create(path, canonical_json(record)):
             raise StoreError(
                 "this was decided already: another coordinator works on the campaign",
                 str(path),
@@ -209,11 +239,12 @@ class CampaignStore:
 
     def _read_rounds(self) -> Iterator[RoundFiles]:
         round_number = 0
-        while (file := self._round_dir(round_number) / "batch.json").is_file():
+        while self._folder.holds(file := self._round_dir(round_number) / "batch.json"):
             released = read_json(file)
             attempt = Attempt(round_number, file.parent / released["attempt"])
             commit = file.parent / "round.json"
-            yield RoundFiles(round_number, attempt, released, read_json(commit) if commit.is_file() else None)
+            committed = read_json(commit) if self._folder.holds(commit) else None
+            yield RoundFiles(round_number, attempt, released, committed, self._folder)
             round_number += 1
 
     def keep(self, readouts: pa.Table) -> str:
@@ -222,11 +253,12 @@ class CampaignStore:
         pq.write_table(readouts, sink)
         data = sink.getvalue().to_pybytes()
         sha256 = hashlib.sha256(data).hexdigest()
-        put_if_absent(self._readouts(sha256), data)
+        self._folder.create(self._readouts(sha256), data)
         return sha256
 
     def read_readouts(self, sha256: str) -> pa.Table:
         """What `keep` kept."""
+        self._folder.holds(self._readouts(sha256))
         return read_checked(self._readouts(sha256), sha256)
 
     def _readouts(self, sha256: str) -> Path:
@@ -276,23 +308,23 @@ class CampaignStore:
 
     def certify(self, certificate: Mapping[str, Any]) -> None:
         """Write the certificate; a resumed campaign finds its own there."""
-        put_if_absent(self.path / "certificate.json", canonical_json(certificate))
+        self._folder.create(self.path / "certificate.json", canonical_json(certificate))
         self._log_once("certificate", {"certificate_id": certificate["certificate_id"]})
 
     def certificate(self) -> dict[str, Any] | None:
         """The content of ``certificate.json``; None without one."""
         file = self.path / "certificate.json"
-        return read_json(file) if file.is_file() else None
+        return read_json(file) if self._folder.holds(file) else None
 
     def withdraw(self, reason: str) -> None:
         """Withdraw the certificate, which stays on record; a second reason changes nothing."""
-        put_if_absent(self.path / "withdrawn.json", canonical_json({"reason": reason}))
+        self._folder.create(self.path / "withdrawn.json", canonical_json({"reason": reason}))
         self._log_once("withdraw", {}, reason=self.withdrawn())
 
     def withdrawn(self) -> str | None:
         """Why the certificate was withdrawn; None if it was not."""
         file = self.path / "withdrawn.json"
-        return str(read_json(file)["reason"]) if file.is_file() else None
+        return str(read_json(file)["reason"]) if self._folder.holds(file) else None
 
     @property
     def _delivered(self) -> Path:
@@ -300,8 +332,9 @@ class CampaignStore:
 
     def mark_delivered(self, details: Mapping[str, Any]) -> None:
         """Note that the hybrid screen is complete."""
-        sync_tree(self.hybrid_dir)
-        put_if_absent(self._delivered, canonical_json(details))
+        self._folder.bring(self.hybrid_dir)  # by workers, elsewhere
+        self._folder.keep(self.hybrid_dir)
+        self._folder.create(self._delivered, canonical_json(details))
         self._log_once("deliver", {}, **self.delivered())
         self.note_hybrid()
 
@@ -316,18 +349,37 @@ class CampaignStore:
         noted: list[dict[str, str]] = [event["files"] for event in self.events() if event["kind"] == "hybrid"]
         return noted[-1] if noted else {}
 
+    def bring_committee(self, attempt: Attempt) -> None:
+        """Have the models of an attempt on this machine."""
+        self._folder.bring(attempt.committee_dir)
+
+    def bring_hybrid(self) -> None:
+        """Have the files of the hybrid screen on this machine, as they are now."""
+        self._folder.bring(self.hybrid_dir)
+
+    def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+        """Replace a derived table, never a decision."""
+        replace_table(rows, schema, self.path / name)
+        self.keep_file(self.path / name)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file for people, whole or not at all."""
+        replace_text(self.path / name, text)
+        self.keep_file(self.path / name)
+
+    def keep_file(self, file: Path) -> None:
+        """Have others see a file that was written anew."""
+        self._folder.keep_file(file)
+
+    def latest(self, name: str) -> Path:
+        """Where a derived file or one for people lies on this machine, as it is now; it need not exist."""
+        self._folder.holds_now(self.path / name)
+        return self.path / name
+
     def delivered(self) -> dict[str, Any]:
         """What `mark_delivered` noted."""
         return read_json(self._delivered)
 
     def is_delivered(self) -> bool:
         """Whether the hybrid screen is complete."""
-        return self._delivered.is_file()
-
-
-def _refuse_url(path: Path) -> None:
-    if ":/" in str(path):
-        raise StoreError(
-            f"campaigns live on local or shared file systems so far, not on {str(path)!r}",
-            remedy="give a folder; exclusive creation is what keeps two coordinators apart",
-        )
+        return self._folder.holds(self._delivered)

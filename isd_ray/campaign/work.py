@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from isd_ray.campaign.record import ROUND_SCHEMA
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.store import Attempt
 from isd_ray.core.certify import LookPlan
+from isd_ray.data.mirror import within
 from isd_ray.messages import Committee, Rows
 
 _FROM_RELEASE = (
@@ -41,7 +41,7 @@ class RoundWork:
     look:
         The look of this round, with the audit of each group; empty if there is none.
     frozen:
-        Folder of the frozen predictions that a look and its finish go by.
+        Address of the frozen predictions that a look and its finish go by.
     saving:
         Writes of the models that are under way.
     wanted:
@@ -61,21 +61,21 @@ class RoundWork:
     saving: list[Future[None]] = field(default_factory=list)
     wanted: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     readouts: Readouts | None = None
-    frozen: Path | None = None
+    frozen: str | None = None
     committee_hash: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
-    def reference(self, root: Path) -> dict[str, Any]:
-        """The look and the place of the frozen predictions, for JSON; paths from the campaign's folder."""
+    def reference(self, root: str) -> dict[str, Any]:
+        """The look and the place of the frozen predictions, for JSON; as seen from the campaign's address."""
         return {
             "look": [asdict(plan) for plan in self.look] or None,
-            "frozen": str(self.frozen.relative_to(root)) if self.frozen else None,
+            "frozen": self.frozen.removeprefix(f"{root}/") if self.frozen else None,
         }
 
-    def take_over(self, released: Mapping[str, Any], root: Path) -> None:
+    def take_over(self, released: Mapping[str, Any], root: str) -> None:
         """Take back from a release what `reference` and the details had put there."""
         self.look = tuple(_plan_of(stored) for stored in released["look"] or ())
-        self.frozen = root / released["frozen"] if released["frozen"] else None
+        self.frozen = within(root, released["frozen"]) if released["frozen"] else None
         self.committee_hash = released["committee_hash"]
         self.details = {name: released[name] for name in _KEPT if name in released}
 

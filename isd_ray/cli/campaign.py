@@ -199,12 +199,17 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a campaign or simulation as it stands, ended or not, as one page."""
+    from isd_ray.campaign.files import replace_text
     from isd_ray.campaign.store import CampaignStore
-    from isd_ray.ops.results import write_report
+    from isd_ray.ops.results import report_of
 
-    file = out or path / "report.html"
-    write_report(CampaignStore.open(path), file)
-    out_console.print(f"wrote {file}", highlight=False, soft_wrap=True)
+    store = CampaignStore.open(path)
+    page = report_of(store)
+    if out is None:
+        store.write_text("report.html", page)
+    else:
+        replace_text(out, page)
+    out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def verify(path: Folder, as_json: AsJson = False) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from isd_ray.core.panels import n_bytes
 from isd_ray.data.library import Library
 from isd_ray.data.packed import label_columns, to_arrow
-from isd_ray.data.predictions import part_name, read_predictions, replace_table
+from isd_ray.data.predictions import read_predictions, replace_table
 from isd_ray.messages import ROLES, HybridRequest, ScoredRows
 
 HYBRID_SCHEMA = pa.schema(
@@ -67,10 +67,10 @@ def _schema(request: HybridRequest) -> pa.Schema:
     return panel_schema(request.outputs, request.classes) if request.outputs else HYBRID_SCHEMA
 
 
-def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> None:
-    """Write the lines of one library part; every row of it is measured, predicted or cannot be had, and just one.
+def write_hybrid_part(library: Library, part: int, request: HybridRequest, frozen: Path, out: Path) -> None:
+    """Write the lines of one library part to `out`: every row of it once, as measured, predicted or not to be had.
 
-    Predictions are the frozen ones; those of rows that were measured after the freeze are left out.
+    Predictions are those of the file `frozen`; those of rows that were measured after the freeze are left out.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> No
     """
     first, stop = library.part_rows_range(part)
     low, high = np.searchsorted(request.rows, (first, stop)).tolist()
-    predictions = read_predictions(Path(request.predictions_dir), part)
+    predictions = read_predictions(frozen)
     left = np.unpackbits(request.inference[first // 8 : (stop + 7) // 8], count=stop - first).astype(np.bool_)
     predictions = predictions.take(left[predictions.rows - first])
     absent = slice(*np.searchsorted(request.absent, (first, stop)).tolist())
@@ -97,20 +97,24 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest) -> No
     columns["certificate_id"] = pa.array([request.certificate_id or None] * len(rows), pa.string())
     schema = _schema(request)
     table = pa.table([columns[name] for name in schema.names], schema=schema)
-    folder = Path(request.hybrid_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_table(table, folder / part_name(part))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_table(table, out)
 
 
 def amend_hybrid_part(
     file: Path, amended: Mapping[int, tuple[float, float | None]], classes: tuple[str, ...], withdrawn: bool
-) -> None:
+) -> bool:
     """Correct measured lines of one file, marked ``amended`` in `qc`; take a withdrawn certificate's id off all lines.
 
     Parameters
     ----------
     amended:
         Label and value by row; rows of other files are left out.
+
+    Returns
+    -------
+    bool
+        Whether anything was to be done.
     """
     table = pq.read_table(file)
     places = np.flatnonzero(np.isin(table["row"].to_numpy(), list(amended)))
@@ -124,8 +128,10 @@ def amend_hybrid_part(
             table = _with_column(table, name, pa.array(cells, HYBRID_SCHEMA.field(name).type))
     if withdrawn:
         table = _with_column(table, "certificate_id", pa.nulls(table.num_rows, pa.string()))
-    if len(places) or withdrawn:
+    changed = bool(len(places)) or withdrawn
+    if changed:
         replace_table(table, file)
+    return changed
 
 
 def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:

@@ -28,7 +28,7 @@ from isd_ray.data.layout import (
     sha256_file,
     spec_from_json,
 )
-from isd_ray.data.remote import RemoteLibrary, cache_folder
+from isd_ray.data.remote import RemoteLibrary, cache_folder, is_published
 from isd_ray.errors import CorruptFileError, LibraryError
 
 _BLOCKS_LOOKED_UP = 512
@@ -82,6 +82,11 @@ class Library:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_readers": {}}
+
+    @staticmethod
+    def exists(path: str | Path) -> bool:
+        """Whether there is a library in a directory or at a URI (raises as `is_published`)."""
+        return is_published(str(path)) if is_uri(str(path)) else (Path(path) / METADATA_FILE).is_file()
 
     @classmethod
     def open(cls, path: str | Path) -> Library:

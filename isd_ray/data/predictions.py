@@ -19,9 +19,9 @@ def part_name(part: int) -> str:
     return f"part-{part:05d}.parquet"
 
 
-def write_predictions(predictions: ScoredRows, directory: Path, part: int) -> str:
+def write_predictions(predictions: ScoredRows, path: Path) -> str:
     """Write row, prediction and uncertainty of a part's inference rows, ascending; returns the file's SHA-256."""
-    directory.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table(
         {
             "row": predictions.rows,
@@ -29,11 +29,11 @@ def write_predictions(predictions: ScoredRows, directory: Path, part: int) -> st
             "uncertainty": predictions.uncertainty,
         }
     )
-    replace_table(table, directory / part_name(part))
-    return sha256_file(directory / part_name(part))
+    replace_table(table, path)
+    return sha256_file(path)
 
 
-def read_predictions(directory: Path, part: int) -> ScoredRows:
+def read_predictions(path: Path) -> ScoredRows:
     """What `write_predictions` wrote; both scores are the uncertainty and zero.
 
     Raises
@@ -41,7 +41,6 @@ def read_predictions(directory: Path, part: int) -> ScoredRows:
     CorruptFileError
         If the file is missing or unreadable.
     """
-    path = directory / part_name(part)
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

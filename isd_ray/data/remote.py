@@ -122,12 +122,23 @@ def publish(folder: Path, uri: str) -> None:
         raise LibraryError(f"cannot be written: {error}", without_secrets(uri), _REACH) from error
 
 
-def refuse_published(uri: str) -> None:
-    """Raise LibraryError if there is a library at a URI, or the store cannot be reached."""
+def is_published(uri: str) -> bool:
+    """Whether there is a library at a URI.
+
+    Raises
+    ------
+    LibraryError
+        If the store cannot be reached.
+    """
     filesystem, path = file_system_of(uri)
     try:
         found = filesystem.get_file_info(f"{path.rstrip('/')}/{METADATA_FILE}").type
     except OSError as error:
         raise LibraryError(f"cannot be reached: {error}", without_secrets(uri), _REACH) from error
-    if found != pafs.FileType.NotFound:
+    return bool(found != pafs.FileType.NotFound)
+
+
+def refuse_published(uri: str) -> None:
+    """Raise LibraryError if there is a library at a URI, or the store cannot be reached."""
+    if is_published(uri):
         raise LibraryError("already exists", without_secrets(uri), "choose another address, or remove this library")

@@ -17,7 +17,7 @@ from isd_ray.errors import LabelError
 from isd_ray.ops.results import write_results
 
 
-def amend_from_file(path: Path, file: Path, reason: str) -> Amended:
+def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
     """Correct readouts of the campaign in `path` by a file with the id and label columns of its configuration.
 
     Where the configuration names no id column, the file's is ``id``.
@@ -52,11 +52,10 @@ def amend_from_file(path: Path, file: Path, reason: str) -> Amended:
     ids = [str(name) for name in library.ids(rows)]
     amendment = Amendment(rows, ids, labels.labels[rows].astype(np.float64), labels.values[rows], reason)
     amended = amend(store, amendment, classes)
-    summary_file = path / "summary.json"
-    if summary_file.is_file():
+    if (summary_file := store.latest("summary.json")).is_file():
         summary = json.loads(summary_file.read_bytes())
         summary["n_amended"] = len(amended_readouts(store))
         if (why := store.withdrawn()) is not None:
             summary.update(certified=False, claim=f"certificate WITHDRAWN: {why}", accuracy_claimed=None)
-        write_results(path, summary, store)
+        write_results(summary, store)
     return amended

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.intake import Intake
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.released import Batch
@@ -61,7 +62,7 @@ class Told:
 
 
 class Campaign:
-    """A campaign whose readouts come from a laboratory. Its directory is its only state.
+    """A campaign whose readouts come from a laboratory. Its directory, a folder or a URI, is its only state.
 
     Every method may be called from another process and another machine than the one before; none needs Ray but `ask`.
 
@@ -91,14 +92,13 @@ class Campaign:
         """
         from isd_ray.campaign.setup import begin_or_resume, check
         from isd_ray.ops.prepare import prepare
-        from isd_ray.ops.results import write_text
 
         watcher = watcher or Watcher()
-        setup = prepare(config, Path(path), watcher, in_laboratory=True)
+        setup = prepare(config, path, watcher, in_laboratory=True)
         for warning in check(config, setup.n_target):
             watcher.message(f"warning: {warning}")
         store = begin_or_resume(setup)
-        write_text(store.path / "config.toml", to_toml(config))
+        store.write_text("config.toml", to_toml(config))
         return cls(store, watcher)
 
     @classmethod
@@ -110,11 +110,11 @@ class Campaign:
         StoreError
             If there is none.
         """
-        return cls(CampaignStore.open(Path(path)), watcher)
+        return cls(CampaignStore.open(path), watcher)
 
     @property
     def path(self) -> Path:
-        """Its directory."""
+        """Its directory on this machine: of one on an object store, the copy."""
         return self.store.path
 
     @cached_property
@@ -197,7 +197,7 @@ class Campaign:
         """
         batch = self.batch()
         if batch is None:
-            raise StoreError("no batch is out", str(self.path), "ask for one")
+            raise StoreError("no batch is out", self.store.address, "ask for one")
         files = batch.write(folder)
         self.store.append_event("dispatch", {"round": batch.round, "files": [file.name for file in files]})
         return files
@@ -351,7 +351,7 @@ class Campaign:
         """
         missing, place = self._missing(), Place.of(self.store.rounds())
         if place.open_round is None:
-            raise StoreError("no batch is out", str(self.path), "there is nothing to close")
+            raise StoreError("no batch is out", self.store.address, "there is nothing to close")
         _need(reason)
         if missing:
             self.store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": len(missing)})
@@ -359,7 +359,7 @@ class Campaign:
 
     def amend(self, file: str | Path, reason: str) -> int:
         """Correct readouts by a file with ids and labels; returns how many changed (`isd_ray.ops.amend`)."""
-        return amend_from_file(self.path, Path(file), reason).n_changed
+        return amend_from_file(self.store.address, Path(file), reason).n_changed
 
     def _note(self, kind: str, rows: Sequence[int], reason: str, **details: Any) -> None:
         sha256 = self.store.keep(pa.table({"row": pa.array(sorted(rows), pa.int64())}))
@@ -380,14 +380,14 @@ class Campaign:
         if ids:
             shown = ", ".join(map(repr, ids[:_SHOWN]))
             raise LabelError(
-                f"{len(ids)} compounds {what}: {shown}", str(self.path), "correct the ids; nothing was noted"
+                f"{len(ids)} compounds {what}: {shown}", self.store.address, "correct the ids; nothing was noted"
             )
 
     def _refuse_after_end(self, what: str) -> None:
         if self.has_ended:
             raise StoreError(
                 f"the screen has ended; {what} cannot change it any more",
-                str(self.path),
+                self.store.address,
                 "correct readouts by an amendment, or begin another campaign",
             )
 
@@ -403,13 +403,14 @@ class Campaign:
 
     def export(self, file: str | Path, *, long: bool = False) -> int:
         """Write the hybrid screen to a Parquet, CSV or SDF file; returns the number of lines (`export_hybrid`)."""
+        self.store.bring_hybrid()
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
 
     def report(self, file: str | Path) -> None:
         """Write the report of the screen as it stands to an HTML file; of one that goes on, the page says so."""
-        from isd_ray.ops.results import write_report
+        from isd_ray.ops.results import report_of
 
-        write_report(self.store, Path(file))
+        replace_text(Path(file), report_of(self.store))
 
     def _missing(self) -> list[int]:
         """Rows of the open round without a readout that did not fail; none in a closed round."""
@@ -424,13 +425,13 @@ class Campaign:
 
         manifest = self.store.manifest
         spec = WorkerSpec(self.config, {"target": manifest["library"]}, self._rule.classes)
-        return CampaignSetup(self.config, self.path, spec, self._rule, self.library.n_rows, None, None)
+        return CampaignSetup(self.config, self.store.address, spec, self._rule, self.library.n_rows, None, None)
 
     def _conclude(self) -> None:
         from isd_ray.ops.results import summary_of, write_results
 
-        if not (self.path / "summary.json").is_file():
-            write_results(self.path, summary_of(self.store), self.store)
+        if not self.store.latest("summary.json").is_file():
+            write_results(summary_of(self.store), self.store)
 
 
 def _need(reason: str) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import AUDITED_RULES, CampaignConfig
-from isd_ray.errors import ConfigError, StoreError
+from isd_ray.errors import ConfigError
 from isd_ray.ops.connect import ray_session
-from isd_ray.ops.results import write_text
 from isd_ray.ops.simulate import (
     SimulationResult,
     accuracy_curve,
@@ -92,7 +92,7 @@ def compare(
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
         for (agent, seed), settings in variants.items():
             watcher.message(f"{agent}, seed {seed}")
-            results[agent][seed] = _run_or_read(settings, root / agent / str(seed), watcher)
+            results[agent][seed] = simulate(settings, root / agent / str(seed), watcher)
     rounds = {
         agent: {seed: result.rounds.to_pylist() for seed, result in by_seed.items()}
         for agent, by_seed in results.items()
@@ -102,19 +102,9 @@ def compare(
     gamma = config.stopping.gamma if claims_accuracy else None
     summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
     n_target = max(result.summary["n_target"] for by_seed in results.values() for result in by_seed.values())
-    write_text(root / "report.html", render_comparison(summary, rounds, gamma, n_target))
-    write_text(root / "summary.json", json.dumps(summary, indent=1) + "\n")
+    replace_text(root / "report.html", render_comparison(summary, rounds, gamma, n_target))
+    replace_text(root / "summary.json", json.dumps(summary, indent=1) + "\n")
     return Comparison(root, summary)
-
-
-def _run_or_read(config: CampaignConfig, path: Path, watcher: Watcher) -> SimulationResult:
-    file = path / "summary.json"
-    if not file.is_file():
-        return simulate(config, path, watcher)
-    stored = json.loads((path / "campaign.json").read_bytes())["config"]
-    if stored != config.model_dump(mode="json"):
-        raise StoreError("this variant was run with another configuration", str(path), "choose another --out")
-    return SimulationResult(path, json.loads(file.read_bytes()))
 
 
 def _write_rounds(results: Mapping[str, Mapping[int, SimulationResult]], path: Path) -> None:

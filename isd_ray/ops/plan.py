@@ -22,7 +22,7 @@ from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import Architecture
-from isd_ray.ops.prepare import library_root, n_panel_outputs
+from isd_ray.ops.prepare import library_address, n_panel_outputs
 
 _CALIBRATION_ROWS = 8192
 _CALIBRATION_EPOCHS = 2
@@ -105,8 +105,8 @@ def plan_campaign(
 
 
 def _library(config: CampaignConfig, out: Path) -> Library | None:
-    root = library_root(config, out)
-    return Library.open(root) if (root / "library.json").is_file() else None
+    address = library_address(config, out)
+    return Library.open(address) if Library.exists(address) else None
 
 
 def _count(config: CampaignConfig, library: Library | None) -> int:

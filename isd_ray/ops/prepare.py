@@ -11,12 +11,13 @@ from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.core.conditions import affordable
-from isd_ray.data.filesystem import is_uri
+from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.label_table import label_sources
 from isd_ray.data.labels import LabelRule, Labels, LabelTable, as_readouts, labels_for, read_labels, rule_beforehand
 from isd_ray.data.library import Library
+from isd_ray.data.mirror import address_of, local_path, within
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
@@ -35,11 +36,13 @@ FIT_COPIES = 3
 """Copies of the observed rows' features in a trainer while it reads, splits and fits."""
 
 
-def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laboratory: bool = False) -> CampaignSetup:
+def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_laboratory: bool = False) -> CampaignSetup:
     """Build or open the libraries, read the labels, and check that all fits together and into memory.
 
     Parameters
     ----------
+    out:
+        The campaign's directory, a path or URI; a library without a place of its own lies in it.
     in_laboratory:
         Labels are not known but will be told.
 
@@ -73,7 +76,7 @@ def prepare(config: CampaignConfig, out: Path, watcher: Watcher, *, in_laborator
     return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
 
 
-def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[str, Library]) -> CampaignSetup:
+def _prepare_laboratory(config: CampaignConfig, out: str | Path, libraries: Mapping[str, Library]) -> CampaignSetup:
     for name in ("validation", "test"):
         if name in libraries:
             raise ConfigError(
@@ -88,10 +91,9 @@ def _prepare_laboratory(config: CampaignConfig, out: Path, libraries: Mapping[st
     return CampaignSetup(config, out, spec, rule, libraries["target"].n_rows, None, None)
 
 
-def library_root(config: CampaignConfig, out: Path) -> Path:
-    """Where the library of a run in `out` lies, or will; of a library behind a URI, where its parts go."""
-    address = config.library.path
-    return Path(address) if address and not is_uri(address) else out / "library"
+def library_address(config: CampaignConfig, out: str | Path) -> str:
+    """Where the library of a run in `out` lies, or will: a path or URI."""
+    return config.library.path or within(out, "library")
 
 
 def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
@@ -103,14 +105,20 @@ def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
         )
 
 
-def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str, Library]:
+def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
-    address, root = config.library.path, library_root(config, out)
-    if address and is_uri(address):
-        whole = _checked(config.library, Library.open(address))
-    else:
-        whole = _open_or_build(config.library, config.compute, root, watcher)
+    address = library_address(config, out)
+    whole = _open_or_build(config.library, config.compute, address, watcher)
     libraries = {"target": whole}
+    # What is made of a library behind a URI goes into the campaign's folder.
+    root = Path(address) if not is_uri(address) else local_path(address_of(out)) / "library"
+    has_held_out = config.library.split is not None or config.validation.file or config.test.file
+    if has_held_out and is_uri(address_of(out)):
+        raise ConfigError(
+            "held-out sets of a campaign on an object store would lie on one machine only",
+            "library.split, validation.file, test.file",
+            "run it in a folder that all machines share, or leave them out",
+        )
     if config.library.split is not None:
         folder = root.with_name(f"{root.name}-split")
         if folder.is_dir():
@@ -127,16 +135,16 @@ def _libraries(config: CampaignConfig, out: Path, watcher: Watcher) -> dict[str,
     return libraries
 
 
-def _open_or_build(config: LibraryConfig, compute: ComputeConfig, path: Path, watcher: Watcher) -> Library:
-    if not (path / "library.json").is_file():
+def _open_or_build(config: LibraryConfig, compute: ComputeConfig, address: str | Path, watcher: Watcher) -> Library:
+    if not Library.exists(address):
         if config.source is None:
             raise LibraryError(
                 "there is no library here, and no source to build one from",
-                str(path),
+                without_secrets(str(address)),
                 "build it with `isd library build`, or set library.source",
             )
-        return build(config, compute, path, watcher.building)
-    return _checked(config, Library.open(path))
+        return build(config, compute, address, watcher.building)
+    return _checked(config, Library.open(address))
 
 
 def _checked(config: LibraryConfig, library: Library) -> Library:

@@ -14,6 +14,7 @@ from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.core.panels import has_readout
 from isd_ray.data.library import Library
+from isd_ray.data.mirror import fetched, within
 from isd_ray.data.packed import from_arrow, labels_from
 from isd_ray.data.predictions import part_name, read_predictions
 from isd_ray.messages import LabelArray, Rows
@@ -23,7 +24,8 @@ def hybrid_problems(store: CampaignStore, library: Library, rounds: Sequence[Rou
     """What is wrong with the hybrid screen, part by part."""
     planned, told = _planned(store, rounds), Laboratory(store).ledger().told
     amended, classes = amended_readouts(store), store.manifest["classes"]
-    frozen = store.path / store.delivered()["frozen"]
+    frozen = within(store.address, store.delivered()["frozen"])
+    store.bring_hybrid()
     seen = 0
     for part in range(library.n_parts):
         first, stop = library.part_rows_range(part)
@@ -47,7 +49,7 @@ def hybrid_problems(store: CampaignStore, library: Library, rounds: Sequence[Rou
         )
         if wrong:
             yield f"{part_name(part)}: {wrong} measured labels are not those on record"
-        before = read_predictions(frozen, part)
+        before = read_predictions(fetched(within(frozen, part_name(part))))
         places = np.searchsorted(before.rows, predicted)
         if not np.array_equal(before.rows[np.minimum(places, len(before.rows) - 1)], predicted):
             yield f"{part_name(part)}: compounds are predicted in it that were not predicted before"

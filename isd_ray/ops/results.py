@@ -13,6 +13,7 @@ from isd_ray.campaign.record import summarise
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
+from isd_ray.data.mirror import fetched, within
 from isd_ray.report.html import render_report
 
 
@@ -20,35 +21,28 @@ def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
     config = CampaignConfig.model_validate(store.manifest["config"])
     goal = Goal.of(config, tuple(store.manifest["classes"]))
-    rounds = read_rounds(store.path)
+    rounds = read_rounds(store.address)
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]
     last = store.rounds()[-1].committed or {}
     certified = store.certificate() is not None and store.withdrawn() is None
     return summarise(config, goal, rounds, n_target, store.manifest, certified, last.get("needed"))
 
 
-def read_rounds(path: Path) -> list[dict[str, Any]]:
-    """The rows of ``rounds.parquet``."""
-    rows: list[dict[str, Any]] = pq.read_table(path / "rounds.parquet").to_pylist()
+def read_rounds(address: str | Path) -> list[dict[str, Any]]:
+    """The rows of ``rounds.parquet`` of the campaign at a path or URI, as it is now."""
+    rows: list[dict[str, Any]] = pq.read_table(fetched(within(address, "rounds.parquet"), again=True)).to_pylist()
     return rows
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def write_results(path: Path, summary: Mapping[str, Any], store: CampaignStore) -> None:
+def write_results(summary: Mapping[str, Any], store: CampaignStore) -> None:
     """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
-    write_text(path / "report.html", render_report(store, summary))
-    write_text(path / "summary.json", json.dumps(summary, indent=1) + "\n")
+    store.write_text("report.html", render_report(store, summary))
+    store.write_text("summary.json", json.dumps(summary, indent=1) + "\n")
 
 
-def write_report(store: CampaignStore, file: Path) -> None:
-    """Write the report of a campaign as it stands, anew from its record; of one that goes on, the page says so."""
+def report_of(store: CampaignStore) -> str:
+    """The report of a campaign as it stands, anew from its record; of one that goes on, the page says so."""
     summary: dict[str, Any] | None = summary_of(store) if store.is_delivered() else None
-    if (stored := store.path / "summary.json").is_file():
+    if (stored := store.latest("summary.json")).is_file():
         summary = json.loads(stored.read_bytes())
-    write_text(file, render_report(store, summary))
+    return render_report(store, summary)

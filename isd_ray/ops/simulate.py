@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -13,15 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check, config_differences
 from isd_ray.campaign.states import LoopState
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, to_toml
+from isd_ray.data.mirror import fetched, within
 from isd_ray.errors import StoreError
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
-from isd_ray.ops.results import read_rounds, summary_of, write_results, write_text
+from isd_ray.ops.results import read_rounds, summary_of, write_results
 from isd_ray.ops.run import run
 from isd_ray.report.record import BASELINE
 
@@ -55,14 +58,14 @@ class SimulationResult:
 def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = None) -> SimulationResult:
     """Run a campaign against known labels, from its library to its report.
 
-    A run that was cut off continues from where its directory says.
+    A run that was cut off continues from where its directory says; of one that is finished the result is read.
 
     Parameters
     ----------
     config:
         The campaign.
     out:
-        Its directory; new, empty, or begun by the same configuration.
+        Its directory, a path or a URI of an object store; new, empty, or begun by the same configuration.
     watcher:
         Told about progress.
 
@@ -72,22 +75,35 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
         If the configuration, the data or the machine do not allow it; see `isd_ray.errors`.
     """
     watcher = watcher or Watcher()
-    path = Path(out)
-    if (path / "summary.json").is_file():
-        raise StoreError("this run is finished", str(path), "choose another folder")
-    setup = prepare(config, path, watcher)
+    if (summary_file := fetched(within(out, "summary.json"), again=True)).is_file():
+        return _read_finished(config, out, json.loads(summary_file.read_bytes()))
+    setup = prepare(config, out, watcher)
     for warning in check(config, setup.n_target):
         watcher.message(f"warning: {warning}")
     store = begin_or_resume(setup)
-    write_text(path / "config.toml", to_toml(config))
+    store.write_text("config.toml", to_toml(config))
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
         for progress in run(setup):
             watcher.step(config.name, progress)
         summary = summary_of(store)
         if config.simulation.random_baseline:
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
-    write_results(path, summary, store)
-    return SimulationResult(path, summary)
+    write_results(summary, store)
+    return SimulationResult(store.path, summary)
+
+
+def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:
+    store = CampaignStore.open(out)
+    changed = config_differences(store.manifest["config"], config.model_dump(mode="json"))
+    if changed := [key for key in changed if not key.startswith("compute.")]:
+        raise StoreError(
+            f"a run with another configuration is finished here; it differs in {', '.join(changed)}",
+            store.address,
+            "choose another folder",
+        )
+    store.bring_hybrid()
+    store.latest("rounds.parquet")
+    return SimulationResult(store.path, summary)
 
 
 def with_settings(config: CampaignConfig, settings: Mapping[str, Mapping[str, Any] | Any]) -> CampaignConfig:
@@ -136,7 +152,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
         },
     )
     goal = summary["system_accuracy"]
-    out = setup.out / BASELINE
+    out = within(setup.out, BASELINE)
     steps = run(setup.with_config(baseline, out))
     for progress in steps:
         watcher.step(BASELINE, progress)

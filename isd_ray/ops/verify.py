@@ -116,11 +116,12 @@ def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) 
     attempt, released = files.attempt, files.released
     batch = findings.check(files.read_batch)
     findings.check(files.read_plates)
-    findings.check(check_hash, attempt.features_file, released["features_sha256"])
+    findings.check(store.check, attempt.features_file, released["features_sha256"])
     if "external_sha256" in released:
-        findings.check(check_hash, attempt.external_file, released["external_sha256"])
+        findings.check(store.check, attempt.external_file, released["external_sha256"])
     for name, sha256 in (released.get("predictions") or {}).items():
-        findings.check(check_hash, attempt.predictions_dir / name, sha256)
+        findings.check(store.check, attempt.predictions_dir / name, sha256)
+    findings.check(store.bring_committee, attempt)
     findings.check(load_committee, attempt.committee_dir, released["committee_hash"])
     if files.committed is None or batch is None:
         return

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -59,15 +58,17 @@ class Record:
         """Read a campaign; of one with a summary the hybrid screen too."""
         config = CampaignConfig.model_validate(store.manifest["config"])
         classes = tuple(store.manifest["classes"])
+        if summary is not None:
+            store.bring_hybrid()
         return cls(
             store=store,
             config=config,
             goal=Goal.of(config, classes),
             classes=classes,
             summary=summary,
-            rounds=_rows(store.path / "rounds.parquet"),
-            calibration=_rows(store.path / "calibration.parquet"),
-            baseline=_rows(store.path / BASELINE / "rounds.parquet"),
+            rounds=_rows(store, "rounds.parquet"),
+            calibration=_rows(store, "calibration.parquet"),
+            baseline=_rows(store, f"{BASELINE}/rounds.parquet"),
             files=store.rounds(),
             events=store.events(),
             digest=None if summary is None else digest_of(store.hybrid_dir, config.task),
@@ -124,5 +125,6 @@ def series(rounds: Rows, column: str) -> tuple[list[float], list[float]]:
     return [x for x, _ in points], [y for _, y in points]
 
 
-def _rows(file: Path) -> list[dict[str, Any]]:
+def _rows(store: CampaignStore, name: str) -> list[dict[str, Any]]:
+    file = store.latest(name)
     return list(pq.read_table(file).to_pylist()) if file.is_file() else []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.laboratory import Laboratory
@@ -66,7 +67,7 @@ class Technician:
             pass
 
 
-def outcome(path: Path) -> dict:
+def outcome(path: str | Path) -> dict:
     """All that a campaign decided and delivered, without times and places."""
     store = CampaignStore.open(path)
     rounds = []
@@ -77,11 +78,16 @@ def outcome(path: Path) -> dict:
     return {
         "rounds": rounds,
         "certificate": store.certificate(),
-        "hybrid": pq.read_table(store.hybrid_dir) if store.is_delivered() else None,
+        "hybrid": _hybrid(store) if store.is_delivered() else None,
     }
 
 
-def ledger(path: Path) -> dict:
+def _hybrid(store: CampaignStore) -> pa.Table:
+    store.bring_hybrid()
+    return pq.read_table(store.hybrid_dir)
+
+
+def ledger(path: str | Path) -> dict:
     """All that people have said."""
     found = Laboratory(CampaignStore.open(path)).ledger()
     told = found.all()
@@ -94,7 +100,7 @@ def ledger(path: Path) -> dict:
     }
 
 
-def assert_same(path: Path, expected: dict) -> None:
+def assert_same(path: str | Path, expected: dict) -> None:
     """The same batches, decisions, certificate and hybrid screen, and nothing wrong in the folder."""
     found = outcome(path)
     assert len(found["rounds"]) == len(expected["rounds"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from isd_ray.campaign.files import put_if_absent
+from isd_ray.campaign.setup import begin_or_resume, campaign_id
 from isd_ray.campaign.status import status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
@@ -22,6 +24,7 @@ from isd_ray.core.bounds import kl_lower_bound
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.models import fit
 from isd_ray.models.committee import committee_hash
+from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import fraction_reaching, simulate
 from isd_ray.ops.verify import verify
 
@@ -336,3 +339,36 @@ def test_a_simulation_has_a_status_and_is_sound(screen):
         "INFERENCE": screen.summary["n_predicted"],
     }
     assert verify(store).problems == ()
+
+
+@pytest.fixture
+def begun_earlier(make_config, tmp_path):
+    """A campaign that an earlier version began, which knew neither hit calling nor a key of the stopping rule."""
+    config = make_config(stopping={"rule": "none", "max_fraction": 0.3})
+    setup = prepare(config, tmp_path / "run", Watcher())
+    manifest = json.loads((begin_or_resume(setup).path / "campaign.json").read_text())
+    del manifest["config"]["hits"], manifest["config"]["stopping"]["reserve_audit"]
+    manifest["campaign_id"] = campaign_id(manifest["config"], manifest["library_hash"], setup.labels_hash)
+    manifest["software"]["isd_ray"] = "0.0.9"
+    (tmp_path / "run" / "campaign.json").write_text(json.dumps(manifest))
+    return config, tmp_path / "run", manifest
+
+
+def test_a_campaign_of_an_earlier_version_goes_on_with_the_defaults_of_new_keys(begun_earlier):
+    config, path, manifest = begun_earlier
+    assert simulate(config, path).summary["fraction_acquired"] == pytest.approx(0.3, abs=0.01)
+    store = CampaignStore.open(path)
+    assert store.manifest == manifest
+    noted = [event["versions"]["isd_ray"] for event in store.events() if event["kind"] == "software"]
+    assert noted == [version("isd_ray")]
+
+
+def test_it_does_not_go_on_with_another_value_of_a_new_key_or_other_labels(begun_earlier, make_config):
+    config, path, _ = begun_earlier
+    other = config.model_copy(update={"stopping": config.stopping.model_copy(update={"reserve_audit": True})})
+    with pytest.raises(StoreError, match=r"stopping\.reserve_audit"):
+        simulate(other, path)
+    setup = prepare(config, path, Watcher())
+    setup.labels.labels[0] = 1 - setup.labels.labels[0]
+    with pytest.raises(StoreError, match="its labels"):
+        begin_or_resume(setup)

@@ -216,8 +216,9 @@ def flipped_byte_in_part(campaign):
     return campaign.run("again")
 
 
-def finished_run(campaign):
+def other_finished_run(campaign):
     campaign.run()
+    campaign.set("model", epochs=3)
     return campaign.run()
 
 
@@ -283,7 +284,11 @@ CASES = [
     (altered_features, "CorruptFileError", r"00001.*features.arrow: the file is missing or its bytes"),
     (truncated_part, "CorruptFileError", r"part-00000.arrow.*bytes instead of.*Remedy"),
     (flipped_byte_in_part, "CorruptFileError", r"part-00000.arrow: sha256.*Remedy"),
-    (finished_run, "StoreError", r"run: this run is finished.*another folder"),
+    (
+        other_finished_run,
+        "StoreError",
+        r"run: a run with another conf.* is finished here.*model.epochs.*another folder",
+    ),
     (other_campaign_in_folder, "StoreError", r"another campaign.*model.epochs.*Remedy"),
     (changed_library, "LibraryChangedError", r"library: the library has changed since the campaign began.*Remedy"),
     (too_little_memory, "ResourceError", r"compute.memory: the run may need .* GiB.*Remedy"),

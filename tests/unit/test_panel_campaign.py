@@ -252,12 +252,12 @@ def test_other_outputs_are_another_campaign(make_config, settings, panel_file, t
         labels = {**settings["labels"], "columns": columns}
         setup = prepare(make_config(**{**settings, "labels": labels}), tmp_path, Watcher())
         assert setup.spec.n_outputs == K - (columns[-1] == "!has_03")
-        names.add(campaign_id(setup.config, "library", setup.labels_hash))
+        names.add(campaign_id(setup.config.model_dump(mode="json"), "library", setup.labels_hash))
     renamed = tmp_path / "renamed.csv"
     renamed.write_text(panel_file.read_text().replace("has_03", "has_cl"))
     labels = {**settings["labels"], "source": str(renamed)}
     setup = prepare(make_config(**{**settings, "labels": labels}), tmp_path, Watcher())
-    names.add(campaign_id(setup.config, "library", setup.labels_hash))
+    names.add(campaign_id(setup.config.model_dump(mode="json"), "library", setup.labels_hash))
     assert len(names) == 4
 
 

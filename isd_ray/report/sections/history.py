@@ -29,6 +29,7 @@ EVENTS = {
     "certificate": "certificate written",
     "withdraw": "certificate withdrawn",
     "deliver": "hybrid screen delivered",
+    "software": "other software from here on",
     "hybrid": "files of the hybrid screen noted",
 }
 COLUMNS = {
@@ -74,19 +75,22 @@ def events(record: Record) -> Section:
             "who": [event["who"] for event in shown],
             "round": [event.get("round") for event in shown],
             "compounds": [event.get("n") for event in shown],
-            "file or reason": [event.get("reason") or event.get("file") for event in shown],
+            "file or reason": [
+                event.get("reason") or event.get("file") or _versions(event.get("versions")) or None for event in shown
+            ],
         }
         blocks.append(Table.of("What happened beside the rounds", columns, words=("event", "who", "file or reason")))
     return Section("Events and faults", "events", tuple(blocks))
 
 
+def _versions(software: Mapping[str, str] | None) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted((software or {}).items()))
+
+
 def _faults(record: Record) -> str:
     """Rounds that were begun more than once: a process had died, or readouts had been corrected."""
-    again = {
-        files.round: n - 1
-        for files in record.files
-        if (n := sum(1 for _ in files.attempt.path.parent.glob("attempt-*"))) > 1
-    }
+    numbers = {files.round: int(files.attempt.path.name.split("-")[1]) for files in record.files}
+    again = {number: attempt - 1 for number, attempt in numbers.items() if attempt > 1}
     lost = sum(row["n_lost"] or 0 for row in record.rounds)
     words = f"{lost:,} wells gave no readout. " if lost else "Every well gave a readout. "
     if not again:
@@ -133,7 +137,7 @@ def configuration(record: Record) -> Section:
         ("Last batch (SHA-256)", last.get("batch_sha256") or "none yet"),
         ("Certificate", certificate["certificate_id"] if certificate else "none"),
         ("Events in the log", f"{len(record.events):,}, each holding the hash of the one before"),
-        ("Software", ", ".join(f"{name} {version}" for name, version in sorted(manifest["software"].items()))),
+        ("Software at the start", _versions(manifest["software"])),
     ]
     files = record.store.noted_hybrid()
     if len(files) > N_FILES:
