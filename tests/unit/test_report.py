@@ -19,6 +19,7 @@ from rdkit.Chem import AllChem
 from typer.testing import CliRunner
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.chem.draw import draw_svg
 from isd_ray.cli import app
 from isd_ray.data.library import Library
 from isd_ray.ops.campaign import Campaign
@@ -257,6 +258,19 @@ def test_values_and_outputs_are_counted(task, request, make_config, tmp_path):
     assert {"values", "outputs"} & {figure.name for figure in figures}
     for figure in figures:
         go.Figure(figure.spec)
+
+
+@pytest.mark.parametrize("smiles", [None, "", "no molecule", "C" * 401])
+def test_what_cannot_be_recognised_is_not_drawn(smiles):
+    assert draw_svg(smiles) is None
+
+
+def test_a_drawing_is_lines_and_holds_no_text_of_users():
+    drawn = draw_svg("C* |$<script>alert(1)</script>;$|")
+    assert drawn.startswith("<?xml")
+    assert "<path" in drawn
+    assert "script" not in drawn
+    assert len(draw_svg("N" * 61)) < len(draw_svg("N" * 60))
 
 
 # --- a screen that goes on -------------------------------------------------------------------------------------------
