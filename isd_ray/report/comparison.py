@@ -76,7 +76,8 @@ def _panel(
     """One quantity, a line for each agent."""
     drawn = []
     for agent, seeds in runs.items():
-        curves = [curve for rounds in seeds.values() if (curve := series(rounds, column))[0]]
+        place = "n_acquired" if column == "batch_accuracy" else "n_observed"
+        curves = [curve for rounds in seeds.values() if (curve := series(rounds, column, place))[0]]
         if curves:
             drawn.append(_mean(agent, curves))
     if not drawn:

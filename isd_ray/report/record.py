@@ -106,13 +106,15 @@ class Record:
         return {number: (decided[number] - released[number]).total_seconds() for number in released.keys() & decided}
 
 
-AFTER_THE_BATCH = frozenset({"system_bound", "batch_accuracy"})
-"""Columns that speak of the moment after a round's batch; the others of the moment its model was fitted."""
+def series(rounds: Rows, column: str, place: str = "n_observed") -> tuple[list[float], list[float]]:
+    """Share acquired in percent, and a column; the value of the whole screen ends with what was delivered.
 
-
-def series(rounds: Rows, column: str) -> tuple[list[float], list[float]]:
-    """Share acquired in percent, and a column; the value of the whole screen ends with what was delivered."""
-    place = "n_acquired" if column in AFTER_THE_BATCH else "n_observed"
+    Parameters
+    ----------
+    place:
+        ``n_observed`` for what speaks of the moment at which a round's model was fitted, ``n_acquired`` for what speaks
+        of the moment after its batch.
+    """
     points = [
         (100.0 * row[place] / (row["n_observed"] + row["n_inference"]), row[column])
         for row in rounds

@@ -18,6 +18,7 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import AllChem
 from typer.testing import CliRunner
 
+from isd_ray.campaign.folder import folder_at
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.chem.draw import draw_svg
 from isd_ray.cli import app
@@ -30,7 +31,7 @@ from isd_ray.report.digest import digest_of, lines_of, nearest_measured
 from isd_ray.report.figures import COLOURS, NEUTRAL, Line, bars, lines, plain
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Record
-from isd_ray.report.sections import SECTIONS
+from isd_ray.report.sections import SECTIONS, accuracy
 from tests.unit.browser import seen_by_chromium
 from tests.unit.test_laboratory import HITS, LABORATORY, signals, truth, write
 
@@ -196,6 +197,17 @@ def test_lines_and_bars_put_their_numbers_into_the_table():
     assert figure.spec["data"][0]["x"] == [plain("p<1>"), "q"]
 
 
+@pytest.mark.parametrize(("rule", "place"), [("certify", "n_observed"), ("paper", "n_acquired")])
+def test_a_bound_stands_at_the_moment_that_it_speaks_of(rule, place, record):
+    stopping = record.config.stopping.model_copy(update={"rule": rule})
+    changed = replace(record, config=record.config.model_copy(update={"stopping": stopping}))
+    [figure] = [block for block in accuracy(changed).blocks if isinstance(block, Figure)]
+    drawn = next(trace for trace in figure.spec["data"] if trace["name"].startswith("bound"))
+    bounded = [row for row in record.rounds if row["system_bound"] is not None]
+    assert drawn["x"] == pytest.approx([row[place] / 9 for row in bounded])
+    assert drawn["y"] == [row["system_bound"] for row in bounded]
+
+
 # --- numbers follow from the files -----------------------------------------------------------------------------------
 
 
@@ -234,7 +246,7 @@ def test_the_nearest_measured_neighbour_is_that_of_rdkit(screen, record):
 
 
 def test_a_report_without_its_library_says_so(record):
-    store = CampaignStore(record.store.path, {**record.store.manifest, "library": "/nowhere"})
+    store = CampaignStore(folder_at(record.store.path), {**record.store.manifest, "library": "/nowhere"})
     [section] = [part for part in sections_of(replace(record, store=store)) if part.anchor == "compounds"]
     assert "not at hand" in section.blocks[0].words
 

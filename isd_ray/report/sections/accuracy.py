@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isd_ray.config import AUDITED_RULES
 from isd_ray.report.blocks import Section, Text
 from isd_ray.report.figures import Line, lines
 from isd_ray.report.record import Record, series
@@ -13,13 +14,15 @@ MEASURED = "measured so far (% of the target set)"
 def accuracy(record: Record) -> Section | None:
     """The claimed quantity, its bound and the goal."""
     goal, claimed = record.goal, record.goal.quantity == "accuracy"
-    named = {
-        "system_accuracy" if claimed else "system_value": "whole screen, true",
-        "system_bound": "bound by the paper's rule" if record.config.stopping.rule == "paper" else "bound, this round",
-    }
+    audited = record.config.stopping.rule in AUDITED_RULES
+    bound = "bound, this round" if audited else "bound of the paper (Eq. 6)"
+    drawn = [
+        Line("whole screen, true", *series(record.rounds, "system_accuracy" if claimed else "system_value")),
+        # By the random rows it speaks of the screen before the batch, as the interval does; the paper's, after it.
+        Line(bound, *series(record.rounds, "system_bound", "n_observed" if audited else "n_acquired")),
+    ]
     if claimed:
-        named["inference_accuracy"] = "predicted compounds only, true"
-    drawn = [Line(name, *series(record.rounds, column)) for column, name in named.items()]
+        drawn.append(Line("predicted compounds only, true", *series(record.rounds, "inference_accuracy")))
     if record.baseline and claimed:
         drawn.append(Line("random selection, true", *series(record.baseline, "system_accuracy")))
     (x, low), (_, high) = series(record.rounds, "interval_low"), series(record.rounds, "interval_high")
@@ -33,14 +36,15 @@ def accuracy(record: Record) -> Section | None:
         y=_axis(record),
         level=record.goal_line,
         alt=f"{goal.name.capitalize()} of the screen, with its bounds, against the share of compounds measured",
-        caption="Each point is a round: its model before its batch was measured, for bounds after that.",
+        caption="Each point is a round, at the moment its model was fitted"
+        + ("." if audited else "; the bound, after its batch."),
     )
     words = [f"The {goal.name} of the whole screen, measured and predicted compounds together, by what was measured."]
-    if record.config.stopping.rule not in ("paper", "none"):
+    if audited:
         words.append(
             "Bound and interval come from the random compounds of one batch alone (confidence "
             f"{1 - record.config.stopping.delta:.4g} for that round); they are for reading, and no stop rests on "
-            "them. What is certified rests on an audit, which is far larger."
+            "them. What is certified rests on an audit."
         )
     return Section(f"{goal.name.capitalize()} and bound by round", "accuracy", (Text(" ".join(words)), figure))
 
@@ -55,7 +59,7 @@ def _axis(record: Record) -> str:
 
 def batch_accuracy(record: Record) -> Section | None:
     """How right the model was on what it found hardest."""
-    x, y = series(record.rounds, "batch_accuracy")
+    x, y = series(record.rounds, "batch_accuracy", "n_acquired")
     if not x:
         return None
     figure = lines(
