@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
     from isd_ray.ops.measuring import measured_on_ray
+    from isd_ray.ops.serve import ServedCampaign, serve
     from isd_ray.ops.simulate import SimulationResult, simulate
 
 _HOMES = {
@@ -24,10 +25,12 @@ _HOMES = {
     "Comparison": "isd_ray.ops.compare",
     "IsdError": "isd_ray.errors",
     "Library": "isd_ray.data.library",
+    "ServedCampaign": "isd_ray.ops.serve",
     "SimulationResult": "isd_ray.ops.simulate",
     "build_library": "isd_ray.data.ingest.build",
     "compare": "isd_ray.ops.compare",
     "measured_on_ray": "isd_ray.ops.measuring",
+    "serve": "isd_ray.ops.serve",
     "simulate": "isd_ray.ops.simulate",
 }
 
@@ -37,10 +40,12 @@ __all__ = [
     "Comparison",
     "IsdError",
     "Library",
+    "ServedCampaign",
     "SimulationResult",
     "build_library",
     "compare",
     "measured_on_ray",
+    "serve",
     "simulate",
 ]
 

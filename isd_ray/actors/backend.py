@@ -10,8 +10,8 @@ import ray
 from numpy.typing import NDArray
 
 from isd_ray.actors.bound import BoundActor
-from isd_ray.actors.failure import FailurePolicy
-from isd_ray.actors.group import ActorGroup, GroupOptions
+from isd_ray.actors.group import ActorGroup
+from isd_ray.actors.options import scorer_options, stable_options, trainer_options
 from isd_ray.actors.scorer import Scorer
 from isd_ray.actors.trainer import Trainer
 from isd_ray.campaign.backend import Truth
@@ -65,24 +65,12 @@ class RayBackend:
         self._truth = {name: ray.put(labels) for name, labels in truth.items()}
         self._committee: tuple[str, Any] = ("", None)
         compute = spec.config.compute
-        self._trainers = self._group(
-            "trainer", Trainer, (ray.put(spec),), compute.trainers, compute.trainer_cpus, compute.trainer_gpus
-        )
-        self._scorers = self._group(
-            "scorer", Scorer, (ray.put(spec),), compute.scorers, compute.scorer_cpus, compute.scorer_gpus
-        )
+        self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(compute))
+        self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(compute))
         rule = (spec.config.stopping, Goal.of(spec.config, spec.classes))
-        self._bound = self._group("bound", BoundActor, rule, 1, 0.0, 0.0)
+        self._bound = ActorGroup(BoundActor, rule, stable_options(compute, "bound"))
         for group in (self._bound, self._trainers, self._scorers):
             group.wait_until_ready()
-
-    def _group(
-        self, name: str, plain_class: type, arguments: tuple[Any, ...], size: int, cpus: float, gpus: float
-    ) -> ActorGroup:
-        compute = self._spec.config.compute
-        policy = FailurePolicy(compute.lost_actor_retries)
-        options = GroupOptions(name, size, cpus, gpus, compute.start_timeout_s, compute.call_timeout_s, policy)
-        return ActorGroup(plain_class, arguments, options)
 
     def fit(self, requests: Sequence[FitRequest]) -> list[FitReport]:
         """See `Backend.fit`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import ray
 
 from isd_ray.actors.backend import RayBackend
-from isd_ray.actors.failure import FailurePolicy
-from isd_ray.actors.group import ActorGroup, GroupOptions
+from isd_ray.actors.group import ActorGroup
+from isd_ray.actors.options import stable_options
 from isd_ray.campaign.setup import CampaignSetup, open_loop
 from isd_ray.messages import Progress
 
@@ -50,7 +51,7 @@ def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
     """
     compute = setup.spec.config.compute
     # No timeouts here: whatever the coordinator waits for has its own, and it needs no resources to be placed.
-    options = GroupOptions("coordinator", 1, 0.0, 0.0, None, None, FailurePolicy(compute.lost_actor_retries))
+    options = replace(stable_options(compute, "coordinator"), start_timeout_s=None, call_timeout_s=None)
     group = ActorGroup(Coordinator, (ray.put(setup),), options)
     try:
         group.wait_until_ready()

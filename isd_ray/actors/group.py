@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,19 @@ import ray
 from ray.exceptions import (
     ActorDiedError,
     ActorUnavailableError,
-    GetTimeoutError,
     ObjectLostError,
     OwnerDiedError,
     RayTaskError,
     WorkerCrashedError,
 )
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
+from isd_ray.core.placement import Demand, Node, what_is_missing
 from isd_ray.errors import ActorLostError, IsdError, ResourceError
 
+HEAD = "node:__internal_head__"
+"""Resource that Ray gives to the head node alone."""
 LOSSES = (ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, WorkerCrashedError)
 """What Ray raises when an actor, its node, or an object that it owned is gone; calls are idempotent and repeated."""
 
@@ -36,16 +39,22 @@ class GroupOptions:
 
     Attributes
     ----------
-    num_cpus, num_gpus:
-        What each actor reserves (logical resources; fractions share a device).
+    size, min_size:
+        Actors in the group, and those that must run before it begins; the others join when there is room for them.
+    demand:
+        What each actor reserves (logical resources; fractions share a device), and of which nodes.
+    on_head:
+        Prefer the head node, which outlives the others.
     start_timeout_s, call_timeout_s:
-        Longest wait for an actor to start, and for any call to end; None where what the actor does is bounded itself.
+        Longest wait for actors without which nothing goes on to start, and for any call to end; None where what the
+        actor does is bounded itself.
     """
 
     name: str
     size: int
-    num_cpus: float
-    num_gpus: float
+    min_size: int
+    demand: Demand
+    on_head: bool
     start_timeout_s: float | None
     call_timeout_s: float | None
     policy: FailurePolicy
@@ -53,6 +62,9 @@ class GroupOptions:
 
 class ActorGroup:
     """`options.size` actors of one plain class, made remote here and only here.
+
+    Actors come and go: a lost one is replaced, and until its replacement runs, or while one has not found room yet, the
+    others do its work.
 
     Parameters
     ----------
@@ -65,39 +77,56 @@ class ActorGroup:
     """
 
     def __init__(self, plain_class: type, arguments: tuple[Any, ...], options: GroupOptions) -> None:
+        amounts = dict(options.demand.resources)
         self._remote = ray.remote(plain_class).options(
-            num_cpus=options.num_cpus, num_gpus=options.num_gpus, scheduling_strategy="SPREAD"
+            num_cpus=amounts.pop("CPU", 0.0),
+            num_gpus=amounts.pop("GPU", 0.0),
+            resources=amounts,
+            label_selector=dict(options.demand.labels) or None,
+            scheduling_strategy=near_head() if options.on_head else "SPREAD",
         )
         self._arguments = arguments
         self._options = options
-        self._actors = [self._remote.remote(*arguments) for _ in range(options.size)]
+        self._actors: list[Any] = [None] * options.size
+        self._starting: dict[ray.ObjectRef, int] = {}
+        self._n_lost = 0
+        for slot in range(options.size):
+            self._start(slot)
+
+    def _start(self, slot: int) -> None:
+        self._actors[slot] = self._remote.remote(*self._arguments)
+        self._starting[self._actors[slot].ready.remote()] = slot
 
     def wait_until_ready(self) -> None:
-        """Wait until every actor runs.
+        """Wait until so many actors run that work may begin.
 
         Raises
         ------
         ResourceError
-            If one is not placed in time, saying what was asked for and what the cluster has.
+            If they are not placed in time, saying what each asks for and what the nodes lack.
         """
         options = self._options
-        pending = [actor.ready.remote() for actor in self._actors]
-        started, waiting = ray.wait(pending, num_returns=len(pending), timeout=options.start_timeout_s)
-        if waiting:
-            raise ResourceError(
-                f"{len(waiting)} of {options.size} {options.name} actors did not start within "
-                f"{options.start_timeout_s} s; each asks for {options.num_cpus:g} CPU and {options.num_gpus:g} GPU; "
-                f"the cluster has {_short(ray.cluster_resources())}, free {_short(ray.available_resources())}",
-                remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s",
-            )
+        awaited = options.min_size - (options.size - len(self._starting))
+        if awaited <= 0:
+            return
+        started, _ = ray.wait(list(self._starting), num_returns=awaited, timeout=options.start_timeout_s)
         try:
-            ray.get(started)
-        except RayTaskError as error:
-            raise unwrap(error) from error
+            for ref in started:
+                self._take_in(ref)
         except LOSSES as error:
             raise ActorLostError(
                 f"a {options.name} actor died while starting: {error}", remedy="see the Ray logs of that actor"
             ) from error
+        if len(started) < awaited:
+            raise self._unplaced()
+
+    def _take_in(self, ref: ray.ObjectRef) -> None:
+        """Let an actor that has started work; raises what kept it from starting."""
+        del self._starting[ref]
+        try:
+            ray.get(ref)
+        except RayTaskError as error:
+            raise unwrap(error) from error
 
     def map(self, method: str, calls: Sequence[tuple[Any, ...]], *, stay: bool = False) -> list[Any]:
         """Call `method` once for each tuple of arguments; results in the order of `calls`.
@@ -109,7 +138,8 @@ class ActorGroup:
         Parameters
         ----------
         stay:
-            Nobody takes over: for calls that are quick where their work lies, and slow anywhere else.
+            Nobody takes over from an actor that runs: for calls that are quick where their work lies, and slow anywhere
+            else.
 
         Raises
         ------
@@ -117,74 +147,105 @@ class ActorGroup:
             What the actors' code raised on purpose.
         ActorLostError
             If the budget is spent, or no call ends within the timeout.
+        ResourceError
+            If no actor is left and no replacement starts in time.
         """
         results: list[Any] = [None] * len(calls)
         n_actors = len(self._actors)
         queues: list[deque[int]] = [deque() for _ in range(n_actors)]
         for index in range(len(calls)):
             queues[index * n_actors // len(calls)].append(index)
-        idle = deque(range(n_actors))
         running: dict[ray.ObjectRef, tuple[int, int]] = {}
-        n_lost = 0
+        self._n_lost = 0
         while any(queues) or running:
-            while idle and any(queues):
-                slot = idle.popleft()
-                if stay and not queues[slot]:
-                    continue
-                index = queues[slot].popleft() if queues[slot] else max(queues, key=len).pop()
-                running[getattr(self._actors[slot], method).remote(*calls[index])] = (slot, index)
-            ready, _ = ray.wait(list(running), timeout=self._options.call_timeout_s)
-            if not ready:
-                raise ActorLostError(
-                    f"no answer to {method} from {len(running)} {self._options.name} actors within "
-                    f"{self._options.call_timeout_s} s; free resources {_short(ray.available_resources())}",
-                    remedy="look for a hung node, or raise compute.call_timeout_s",
-                )
-            slot, index = running.pop(ready[0])
+            for slot in self._idle(running):
+                if (call := self._next_call(slot, queues, stay)) is not None:
+                    running[getattr(self._actors[slot], method).remote(*calls[call])] = (slot, call)
+            ref = self._next_event(method, running)
+            if ref in self._starting:
+                slot = self._starting[ref]
+                try:
+                    self._take_in(ref)
+                except LOSSES as error:
+                    self._replace(slot, method, error)
+                continue
+            slot, index = running.pop(ref)
             try:
-                results[index] = ray.get(ready[0])
+                results[index] = ray.get(ref)
             except RayTaskError as error:
                 raise unwrap(error) from error
             except LOSSES as error:
-                n_lost += 1
-                self._replace(slot, n_lost, method, error)
+                self._replace(slot, method, error)
                 queues[slot].appendleft(index)
-            idle.append(slot)
         return results
 
-    def _replace(self, slot: int, n_lost: int, method: str, error: Exception) -> None:
-        name = self._options.name
-        if self._options.policy.decide(n_lost) is FailureDecision.GIVE_UP:
-            raise ActorLostError(
-                f"{n_lost} {name} actors were lost during {method}; the last: {type(error).__name__}",
-                remedy="check the memory of the nodes and the Ray logs; raise compute.lost_actor_retries on spot nodes",
-            ) from error
-        ray.kill(self._actors[slot])
-        self._actors[slot] = self._remote.remote(*self._arguments)
-        self._await_start(slot)
+    def _idle(self, running: Mapping[ray.ObjectRef, tuple[int, int]]) -> list[int]:
+        busy = {slot for slot, _ in running.values()} | set(self._starting.values())
+        return [slot for slot in range(len(self._actors)) if slot not in busy]
 
-    def _await_start(self, slot: int) -> None:
-        try:
-            ray.get(self._actors[slot].ready.remote(), timeout=self._options.start_timeout_s)
-        except GetTimeoutError as error:
-            raise ResourceError(
-                f"a replacement {self._options.name} actor did not start within {self._options.start_timeout_s} s; "
-                f"free resources {_short(ray.available_resources())}",
-                remedy="add nodes, or raise compute.start_timeout_s",
-            ) from error
-        except RayTaskError as error:
-            raise unwrap(error) from error
-        except LOSSES:
-            # It will be found dead, counted and replaced at its next call.
-            return
+    def _next_call(self, slot: int, queues: Sequence[deque[int]], stay: bool) -> int | None:
+        """The next call for an idle actor: of its own share, or the last of the longest one that it may take from."""
+        if queues[slot]:
+            return queues[slot].popleft()
+        absent = set(self._starting.values())
+        others = [queue for other, queue in enumerate(queues) if queue and (not stay or other in absent)]
+        return max(others, key=len).pop() if others else None
+
+    def _next_event(self, method: str, running: Mapping[ray.ObjectRef, tuple[int, int]]) -> ray.ObjectRef:
+        """An answer, or an actor that has started."""
+        options = self._options
+        timeout = options.call_timeout_s if running else options.start_timeout_s
+        ready, _ = ray.wait([*running, *self._starting], timeout=timeout)
+        if ready:
+            return ready[0]
+        if not running:
+            raise self._unplaced()
+        raise ActorLostError(
+            f"no answer to {method} from {len(running)} {options.name} actors within {timeout} s; "
+            f"free resources {_short(ray.available_resources())}",
+            remedy="look for a hung node, or raise compute.call_timeout_s",
+        )
+
+    def _replace(self, slot: int, method: str, error: Exception) -> None:
+        """Begin to start a new actor in the place of a lost one; nobody waits for it while others run."""
+        name = self._options.name
+        if not getattr(error, "preempted", False):
+            self._n_lost += 1
+            if self._options.policy.decide(self._n_lost) is FailureDecision.GIVE_UP:
+                raise ActorLostError(
+                    f"{self._n_lost} {name} actors were lost during {method}; the last: {type(error).__name__}",
+                    remedy="check the memory of the nodes and the Ray logs, or raise compute.lost_actor_retries",
+                ) from error
+        ray.kill(self._actors[slot])
+        self._start(slot)
+
+    def _unplaced(self) -> ResourceError:
+        options = self._options
+        nodes = [
+            Node(node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
+            for node in ray.nodes()
+            if node["Alive"]
+        ]
+        return ResourceError(
+            f"{len(self._starting)} of {options.size} {options.name} actors did not start within "
+            f"{options.start_timeout_s} s; each asks for {options.demand.words}: "
+            f"{what_is_missing(options.demand, nodes)}; free now: {_short(ray.available_resources())}",
+            remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are still to come",
+        )
 
     def close(self) -> None:
         """End the actors."""
         for actor in self._actors:
             ray.kill(actor)
-        self._actors = []
+        self._actors, self._starting = [], {}
+
+
+def near_head() -> Any:
+    """Ray's strategy for the head node if it has room, else any."""
+    head = [node["NodeID"] for node in ray.nodes() if node["Alive"] and HEAD in node["Resources"]]
+    return NodeAffinitySchedulingStrategy(head[0], soft=True) if head else "DEFAULT"
 
 
 def _short(resources: dict[str, float]) -> str:
-    named = {key: value for key, value in resources.items() if key in ("CPU", "GPU")}
+    named = {key: value for key, value in resources.items() if ":" not in key and "memory" not in key}
     return ", ".join(f"{value:g} {key}" for key, value in sorted(named.items())) or "nothing"

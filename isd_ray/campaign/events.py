@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +16,17 @@ from isd_ray.campaign.folder import Folder
 from isd_ray.errors import CorruptFileError
 
 Event: TypeAlias = Mapping[str, Any]
+_ACTING_FOR: ContextVar[str | None] = ContextVar("acting_for", default=None)
+
+
+@contextmanager
+def acting_for(who: str) -> Iterator[None]:
+    """For the time of the block events carry the name of somebody else than the user of this process."""
+    token = _ACTING_FOR.set(who)
+    try:
+        yield
+    finally:
+        _ACTING_FOR.reset(token)
 
 
 class EventLog:
@@ -73,7 +86,7 @@ class EventLog:
                 "sequence": sequence,
                 "kind": kind,
                 "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "who": _user(),
+                "who": _ACTING_FOR.get() or user(),
                 "previous_sha256": self._hashes[-1] if self._hashes else None,
                 **details,
             }
@@ -91,7 +104,8 @@ class EventLog:
         return self._path / f"{sequence:06d}.json"
 
 
-def _user() -> str:
+def user() -> str:
+    """Name of the user of this process."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user need not have a name

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isd_ray.cli.common import AsJson, ConfigFile, Set, live_console, out_console, print_json, watched
+from isd_ray.cli.common import (
+    Address,
+    AsJson,
+    ConfigFile,
+    Folder,
+    Set,
+    live_console,
+    out_console,
+    print_json,
+    watched,
+)
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
     from isd_ray.ops.campaign import Campaign
+    from isd_ray.ops.serve import ServedCampaign
 
-Folder = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
 IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]
 Reason = Annotated[str, typer.Option(help="Why: kept on record.")]
@@ -42,11 +51,12 @@ def ask(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the files of the batch: list, plates, picks.")
     ] = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for the batch to be measured now. While readouts are missing it is the same one."""
-    campaign = _open(path)
-    batch = watched(lambda watcher: _open(path, watcher).ask(), campaign.config.name)
+    campaign = _open(path, address)
+    batch = watched(lambda watcher: _open(path, address, watcher).ask(), campaign.config.name)
     if batch is None:
         _end(campaign, as_json)
         return
@@ -68,10 +78,11 @@ def tell(
         bool, typer.Option("--external", help="Also take compounds that were never asked for: they train the model.")
     ] = False,
     plate: Annotated[str | None, typer.Option(help="Barcode, for a plate matrix that does not say its own.")] = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Take in readouts: some or all, in any order; the same file twice changes nothing."""
-    campaign = _open(path)
+    campaign = _open(path, address)
     told = {str(file): campaign.tell(file, external=external, plate=plate) for file in files}
     if as_json:
         print_json({file: asdict(result) for file, result in told.items()})
@@ -96,49 +107,50 @@ def fail(
     file: IdFile = None,
     reason: Reason = "",
     abandon: Annotated[bool, typer.Option("--abandon", help="Never ask for them again.")] = False,
+    address: Address = None,
 ) -> None:
     """Note that compounds of the batch gave no readout; in an audit they count as errors."""
-    n_new = _open(path).fail(_ids(ids, file), reason, abandon=abandon)
+    n_new = _open(path, address).fail(_ids(ids, file), reason, abandon=abandon)
     out_console.print(f"{n_new:,} compounds failed", highlight=False)
 
 
 def amend(
-    path: Annotated[Path, typer.Argument(help="Folder of the campaign.")],
+    path: Folder,
     file: Annotated[Path, typer.Argument(help="File with the corrected readouts; columns as in the configuration.")],
     reason: Annotated[str, typer.Option(help="What was wrong: kept on record.")],
+    address: Address = None,
 ) -> None:
     """Correct readouts; a certificate that rests on them is withdrawn."""
-    from isd_ray.ops.amend import amend_from_file
-
-    amended = amend_from_file(path, file, reason)
-    out_console.print(f"{amended.n_changed:,} readouts changed", highlight=False)
-    if amended.withdrawn:
+    campaign = _open(path, address)
+    out_console.print(f"{campaign.amend(file, reason):,} readouts changed", highlight=False)
+    if campaign.status().withdrawn is not None:
         live_console.print("[bold red]the certificate of this campaign is WITHDRAWN[/bold red]", highlight=False)
 
 
-def exclude(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "") -> None:
+def exclude(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
     """Take compounds that cannot be had out of the target set."""
-    out_console.print(f"{_open(path).exclude(_ids(ids, file), reason):,} compounds excluded", highlight=False)
+    n_new = _open(path, address).exclude(_ids(ids, file), reason)
+    out_console.print(f"{n_new:,} compounds excluded", highlight=False)
 
 
-def include(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "") -> None:
+def include(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
     """Have compounds measured with the next batches, whatever the model says."""
-    out_console.print(f"{_open(path).include(_ids(ids, file), reason):,} compounds to be measured", highlight=False)
+    n_new = _open(path, address).include(_ids(ids, file), reason)
+    out_console.print(f"{n_new:,} compounds to be measured", highlight=False)
 
 
-def close(path: Folder, reason: Reason = "") -> None:
+def close(path: Folder, reason: Reason = "", address: Address = None) -> None:
     """End the round that is out without the readouts that are missing."""
-    out_console.print(f"closed without {_open(path).close(reason):,} readouts; now: isd ask {path}", soft_wrap=True)
+    n_missing = _open(path, address).close(reason)
+    out_console.print(f"closed without {n_missing:,} readouts; now: isd ask {path}", soft_wrap=True)
 
 
-def status(path: Folder, as_json: AsJson = False) -> None:
+def status(path: Folder, address: Address = None, as_json: AsJson = False) -> None:
     """Say where a campaign stands and what to do now."""
-    from isd_ray.campaign.status import status_of
-    from isd_ray.campaign.store import CampaignStore
     from isd_ray.report.tables import two_columns
     from isd_ray.report.words import status_lines
 
-    found = status_of(CampaignStore.open(path))
+    found = _open(path, address).status()
     if as_json:
         print_json(asdict(found))
         return
@@ -150,11 +162,12 @@ def watch(
     inbox: Annotated[Path, typer.Argument(help="Folder that a reader drops files of readouts in.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files of each batch.")],
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 5.0,
+    address: Address = None,
 ) -> None:
     """Take in what is dropped in a folder and hand out batch after batch, to the end of the screen."""
     from isd_ray.ops.watch import watch as run_on
 
-    campaign = _open(path)
+    campaign = _open(path, address)
     for dropped in run_on(campaign, inbox, out, every_s=every):
         if dropped.told is None:
             live_console.print(f"{dropped.file} refused: {dropped.reason}", markup=False, highlight=False)
@@ -165,13 +178,13 @@ def watch(
 
 
 def history(
-    path: Folder, compound: Annotated[str, typer.Argument(help="Id of a compound.")], as_json: AsJson = False
+    path: Folder,
+    compound: Annotated[str, typer.Argument(help="Id of a compound.")],
+    address: Address = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say all that happened to a compound."""
-    from isd_ray.campaign.status import history_of
-
-    campaign = _open(path)
-    found = history_of(campaign.store, campaign.library, compound)
+    found = _open(path, address).history(compound)
     if as_json:
         print_json({"id": compound, "events": found})
         return
@@ -184,11 +197,10 @@ def export(
     path: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .csv or .sdf.")],
     long: Annotated[bool, typer.Option("--long", help="Of a panel: a line for each compound and output.")] = False,
+    address: Address = None,
 ) -> None:
     """Write the hybrid screen to one file."""
-    from isd_ray.data.export import export_hybrid
-
-    n_lines = export_hybrid(path / "hybrid", out, long=long)
+    n_lines = _open(path, address).export(out, long=long)
     out_console.print(f"wrote {n_lines:,} lines to {out}", highlight=False, soft_wrap=True)
 
 
@@ -237,10 +249,11 @@ def resume(path: Folder) -> None:
     out_console.print(words, highlight=False, soft_wrap=True)
 
 
-def _open(path: Path, watcher: Watcher | None = None) -> Campaign:
+def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | ServedCampaign:
     from isd_ray.ops.campaign import Campaign
+    from isd_ray.ops.serve import serve
 
-    return Campaign.open(path, watcher)
+    return Campaign.open(path, watcher) if address is None else serve(path, address)
 
 
 def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
@@ -257,10 +270,10 @@ def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
     return given
 
 
-def _end(campaign: Campaign, as_json: bool) -> None:
+def _end(campaign: Campaign | ServedCampaign, as_json: bool) -> None:
     from isd_ray.report.words import summary_table
 
-    summary: dict[str, Any] = json.loads((campaign.path / "summary.json").read_bytes())
+    summary = campaign.summary()
     if as_json:
         print_json({"round": None, "summary": summary})
         return

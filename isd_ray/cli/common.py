@@ -23,6 +23,10 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; 
 Set = Annotated[
     list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a key, as model.members=5.")
 ]
+Folder = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
+Address = Annotated[
+    str | None, typer.Option(help="Of a Ray cluster whose coordinator is to do it, kept warm until `isd served stop`.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, model_validator
 
 from isd_ray.config.section import Fraction, Section
+
+Amounts = dict[str, Annotated[float, Field(gt=0.0)]]
+Labels = dict[str, Annotated[str, Field(min_length=1)]]
 
 
 class ComputeConfig(Section):
@@ -27,6 +30,19 @@ class ComputeConfig(Section):
     """GPUs of one trainer; a fraction shares a card."""
     scorer_cpus: float = Field(default=1.0, ge=0.0)
     scorer_gpus: float = Field(default=0.0, ge=0.0)
+    trainer_resources: Amounts = Field(default_factory=dict)
+    """Further logical resources of one trainer, by Ray's names of them: { isd_trainer = 1 }."""
+    scorer_resources: Amounts = Field(default_factory=dict)
+    """Further logical resources of one scorer."""
+    trainer_labels: Labels = Field(default_factory=dict)
+    """Labels of the nodes for trainers, as Ray selects them: { "ray.io/accelerator-type" = "in(H100, A100)" }."""
+    scorer_labels: Labels = Field(default_factory=dict)
+    """Labels of the nodes for scorers: { "ray.io/market-type" = "spot" }."""
+    coordinator_labels: Labels = Field(default_factory=dict)
+    """Labels of the node for coordinator and bound actor, which should last; default: the head node."""
+    min_scorers: int | None = Field(default=None, ge=1)
+    """Scorers that must run before work begins; the others join when there is room, in the middle of a round too.
+    Default: all."""
     memory: ByteSize | None = None
     """Memory the run may use on this machine, such as "8 GiB"; default: what is free at the start."""
     object_store_memory: ByteSize = Field(default=ByteSize(512 << 20), ge=80 << 20)
@@ -40,6 +56,12 @@ class ComputeConfig(Section):
     """Longest wait for one fit or one shard."""
     lost_actor_retries: int = Field(default=8, ge=0)
     """Replacements of dead actors (lost nodes, preemption) in one phase before the run gives up."""
+
+    @model_validator(mode="after")
+    def _fewer_scorers_are_enough(self) -> ComputeConfig:
+        if self.min_scorers is not None and self.min_scorers > self.scorers:
+            raise ValueError(f"min_scorers={self.min_scorers} is more than scorers={self.scorers}; lower it")
+        return self
 
 
 class SimulationConfig(Section):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from isd_ray.ops.amend import amend_from_file
 
 if TYPE_CHECKING:
     from isd_ray.campaign.setup import CampaignSetup
+    from isd_ray.ops.run import Run
 
 # What asks imports torch and Ray, which takes longer than to tell; so the methods that need them import it.
 _SHOWN = 5
@@ -72,10 +73,13 @@ class Campaign:
         Of the directory; see `create` and `open`.
     watcher:
         Told about progress.
+    run:
+        How `ask` computes (`isd_ray.ops.run`); default: from nothing, leaving nothing behind.
     """
 
-    def __init__(self, store: CampaignStore, watcher: Watcher | None = None) -> None:
+    def __init__(self, store: CampaignStore, watcher: Watcher | None = None, run: Run | None = None) -> None:
         self.store = store
+        self._run = run
         self._watcher = watcher or Watcher()
         self._laboratory = Laboratory(store)
 
@@ -149,19 +153,14 @@ class Campaign:
         IsdError
             If the library or the machine has changed so that the campaign cannot go on.
         """
-        from isd_ray.ops.connect import ray_session
-        from isd_ray.ops.run import run
+        from isd_ray.ops.run import run_cold
 
         if self.has_ended:
             self._conclude()
             return None
         if not self._missing():
-            self.library.verify()
-            setup = self._setup()
-            compute = setup.config.compute
-            with ray_session(compute) if compute.backend == "ray" else nullcontext():
-                for progress in run(setup):
-                    self._watcher.step(self.config.name, progress)
+            for progress in (self._run or run_cold)(self._setup()):
+                self._watcher.step(self.config.name, progress)
             if self.has_ended:
                 self._conclude()
                 return None
@@ -199,8 +198,12 @@ class Campaign:
         if batch is None:
             raise StoreError("no batch is out", self.store.address, "ask for one")
         files = batch.write(folder)
-        self.store.append_event("dispatch", {"round": batch.round, "files": [file.name for file in files]})
+        self.note_dispatch(batch.round, [file.name for file in files])
         return files
+
+    def note_dispatch(self, round_number: int, files: Sequence[str]) -> None:
+        """Note that the batch of a round is under way: files of these names were written (`dispatch` does both)."""
+        self.store.append_event("dispatch", {"round": round_number, "files": list(files)})
 
     def is_dispatched(self, round_number: int) -> bool:
         """Whether the files of a round's batch were written (`dispatch`)."""
@@ -211,17 +214,9 @@ class Campaign:
 
         What it raises ends the run; the next one goes on with the same batch.
         """
-        from isd_ray.ops.results import summary_of
+        from isd_ray.ops.measuring import measure_to_end
 
-        while (batch := self.ask()) is not None:
-            told = self.tell(measure(batch))
-            if told.n_missing:
-                raise LabelError(
-                    f"the function gave no readout of {told.n_missing} of {len(batch)} compounds",
-                    f"round {batch.round}",
-                    "return a readout for each, or tell which failed (`Campaign.fail`), and run again",
-                )
-        return summary_of(self.store)
+        return measure_to_end(self, measure)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
@@ -250,7 +245,7 @@ class Campaign:
         self._refuse_after_end("readouts")
         intake = Intake(self.store, self.library, self.config, self._rule)
         with tempfile.TemporaryDirectory() as folder:
-            file = _as_file(readouts, Path(folder), self.config)
+            file = as_file(readouts, Path(folder), self.config)
             read = intake.read(file, plate)
             source = {"file": file.name, "file_sha256": sha256_file(file)}
             source["readings_sha256"] = self.store.keep(read.readings)
@@ -412,6 +407,22 @@ class Campaign:
 
         replace_text(Path(file), report_of(self.store))
 
+    def summary(self) -> dict[str, Any]:
+        """The content of ``summary.json`` of a screen that has ended.
+
+        Raises
+        ------
+        StoreError
+            If it has not ended.
+        """
+        self._conclude()
+        summary: dict[str, Any] = json.loads(self.store.latest("summary.json").read_bytes())
+        return summary
+
+    def told_files(self) -> set[str]:
+        """SHA-256 of every file of readouts that something was taken from."""
+        return {event["file_sha256"] for event in self.store.events() if event["kind"] == "tell"}
+
     def _missing(self) -> list[int]:
         """Rows of the open round without a readout that did not fail; none in a closed round."""
         place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
@@ -430,6 +441,8 @@ class Campaign:
     def _conclude(self) -> None:
         from isd_ray.ops.results import summary_of, write_results
 
+        if not self.has_ended:
+            raise StoreError("the screen has not ended", self.store.address, "see `status`; ask until no batch is left")
         if not self.store.latest("summary.json").is_file():
             write_results(summary_of(self.store), self.store)
 
@@ -439,7 +452,7 @@ def _need(reason: str) -> None:
         raise LabelError("this needs a reason, which is kept on record", remedy="say why")
 
 
-def _as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
+def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
     """A file with the readouts: the given one, or one written from a table."""
     if isinstance(readouts, str | Path):
         return Path(readouts)

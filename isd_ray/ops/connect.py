@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ResourceError
@@ -25,10 +26,7 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
     ResourceError
         If the cluster cannot be reached, or a demanded GPU does not exist.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
+    ray = _import_ray()
     ours = not ray.is_initialized()
     if ours:
         _init(compute)
@@ -38,6 +36,34 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def connect(compute: ComputeConfig) -> None:
+    """Connect this process to the cluster at `compute.address`, to stay; a Ray that is initialised is used as it is.
+
+    Raises
+    ------
+    ResourceError
+        If no cluster is named, or it cannot be reached.
+    """
+    if _import_ray().is_initialized():
+        return
+    if compute.address is None:
+        raise ResourceError(
+            "no cluster is named, and an embedded Ray would end with this process",
+            "compute.address",
+            "give the address of a cluster ('auto' on one of its machines), or connect with ray.init first",
+        )
+    _init(compute)
+
+
+def _import_ray() -> ModuleType:
+    """Ray, which reads its environment when it is imported."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    return ray
 
 
 def _init(compute: ComputeConfig) -> None:

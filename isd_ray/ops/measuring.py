@@ -1,17 +1,40 @@
-"""Measuring by a Python function on a Ray cluster: docking, a simulator, a robot with an interface."""
+"""Measuring by a Python function: docking, a simulator, a robot with an interface; here or on a Ray cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from isd_ray.campaign.released import Batch
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import LabelError
 from isd_ray.ops.connect import ray_session
 
+if TYPE_CHECKING:
+    from isd_ray.ops.campaign import Campaign
+    from isd_ray.ops.serve import ServedCampaign
+
 Compound: TypeAlias = Mapping[str, str | None]
 Measure: TypeAlias = Callable[[Sequence[Compound]], Mapping[str, Any]]
+
+
+def measure_to_end(campaign: Campaign | ServedCampaign, measure: Callable[[Batch], Any]) -> Mapping[str, Any]:
+    """Run a campaign to its end with a function that measures; returns its summary.
+
+    Raises
+    ------
+    LabelError
+        If the function leaves compounds of a batch without a readout.
+    """
+    while (batch := campaign.ask()) is not None:
+        told = campaign.tell(measure(batch))
+        if told.n_missing:
+            raise LabelError(
+                f"the function gave no readout of {told.n_missing} of {len(batch)} compounds",
+                f"round {batch.round}",
+                "return a readout for each, or tell which failed (`Campaign.fail`), and run again",
+            )
+    return campaign.summary()
 
 
 def measured_on_ray(

@@ -2,21 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, TypeAlias
 
-from isd_ray.campaign.backend import LocalBackend
+from isd_ray.campaign.backend import Backend, LocalBackend
 from isd_ray.campaign.setup import CampaignSetup, open_loop
+from isd_ray.data.library import Library
 from isd_ray.messages import Progress
+from isd_ray.ops.connect import ray_session
+
+if TYPE_CHECKING:
+    from isd_ray.actors.backend import RayBackend
+
+Steps: TypeAlias = Generator[Progress, None, None]
+Run: TypeAlias = Callable[[CampaignSetup], Steps]
+"""Runs a campaign, step by step, to its end or until readouts are missing."""
 
 
-def run(setup: CampaignSetup) -> Generator[Progress, None, None]:
+def run(setup: CampaignSetup) -> Steps:
     """Run a campaign on the configured backend, step by step, to its end or until readouts are missing."""
     if setup.config.compute.backend == "ray":
         from isd_ray.actors.coordinator import run_on_ray
 
         yield from run_on_ray(setup)
-        return
-    loop = open_loop(setup, LocalBackend(setup.spec, setup.truth))
+    else:
+        yield from _advance(setup, LocalBackend(setup.spec, setup.truth))
+
+
+def run_cold(setup: CampaignSetup) -> Steps:
+    """`run` from nothing: reads the library through, starts or reaches Ray, and leaves nothing behind."""
+    _verify_library(setup)
+    compute = setup.config.compute
+    with ray_session(compute) if compute.backend == "ray" else nullcontext():
+        yield from run(setup)
+
+
+class WarmRun:
+    """`run` on the connected Ray that keeps the actors, with what they hold of the library, for the next time.
+
+    What is kept only saves time: the loop is opened from the store each time. The library is read through when the
+    actors start, not each time. They are ended with the screen, and after an error: what broke is not used again.
+    """
+
+    def __init__(self) -> None:
+        self._backend: RayBackend | None = None
+
+    def __call__(self, setup: CampaignSetup) -> Steps:
+        """See `Run`."""
+        is_waiting = False
+        try:
+            if self._backend is None:
+                self._backend = _start(setup)
+            for progress in _advance(setup, self._backend):
+                yield progress
+                is_waiting = progress.waiting
+        finally:
+            if not is_waiting:
+                self.close()
+
+    def close(self) -> None:
+        """End the actors."""
+        if self._backend is not None:
+            self._backend.close()
+        self._backend = None
+
+
+def _start(setup: CampaignSetup) -> RayBackend:
+    from isd_ray.actors.backend import RayBackend
+
+    _verify_library(setup)
+    return RayBackend(setup.spec, setup.truth)
+
+
+def _verify_library(setup: CampaignSetup) -> None:
+    Library.open(setup.spec.libraries["target"]).verify()
+
+
+def _advance(setup: CampaignSetup, backend: Backend) -> Steps:
+    loop = open_loop(setup, backend)
     done = False
     while not done:
         progress = loop.advance()

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ray.exceptions import ActorDiedError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.actors.group import ActorGroup, GroupOptions
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.core.placement import Demand
 from isd_ray.errors import ActorLostError, LabelError, ResourceError
 from isd_ray.ops.simulate import simulate
 
@@ -24,8 +26,10 @@ TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 
 
 def options(**changes) -> GroupOptions:
-    values = {"name": "test", "size": 2, "num_cpus": 1.0, "num_gpus": 0.0, "start_timeout_s": 60.0}
-    return GroupOptions(**{**values, "call_timeout_s": 60.0, "policy": FailurePolicy(3), **changes})
+    size = changes.get("size", 2)
+    values = {"name": "test", "size": size, "min_size": size, "demand": Demand({"CPU": 1.0}), "on_head": False}
+    patience = {"start_timeout_s": 60.0, "call_timeout_s": 60.0, "policy": FailurePolicy(3)}
+    return GroupOptions(**{**values, **patience, **changes})
 
 
 class Worker:
@@ -106,8 +110,14 @@ def test_silence_is_an_error_that_names_what_was_waited_for(ray_cluster, tmp_pat
 
 
 def test_an_actor_that_cannot_be_placed_is_named_with_what_it_asks_for(ray_cluster, tmp_path):
-    huge = ActorGroup(Worker, ("",), options(size=1, num_gpus=64.0, start_timeout_s=1.0))
-    with pytest.raises(ResourceError, match=r"asks for 1 CPU and 64 GPU; the cluster has 16 CPU"):
+    demand = Demand({"CPU": 1.0, "GPU": 64.0, "isd_trainer": 1.0})
+    huge = ActorGroup(
+        Worker,
+        ("",),
+        options(size=1, demand=demand, start_timeout_s=1.0),
+    )
+    words = r"asks for 1 CPU, 64 GPU, 1 isd_trainer: .* lacks GPU \(0 of 64\), isd_trainer \(0 of 1\); free now: 16"
+    with pytest.raises(ResourceError, match=words):
         huge.wait_until_ready()
     huge.close()
 
@@ -160,3 +170,26 @@ def test_a_gpu_that_the_machine_lacks_is_refused_at_once(make_config, ray_cluste
     demanding = make_config(compute={"backend": "ray", "device": "cuda", "trainer_gpus": 1.0})
     with pytest.raises(ResourceError, match=r"1 GPU demanded for one actor, but this machine has 0"):
         simulate(demanding, tmp_path / "run")
+
+
+def test_work_begins_with_those_that_found_room_and_nobody_waits_for_the_others(ray_cluster, tmp_path):
+    """16 CPUs hold two actors of 8; the third would come when another node does."""
+    group = ActorGroup(Worker, (str(tmp_path / "marker"),), options(size=3, min_size=2, demand=Demand({"CPU": 8.0})))
+    group.wait_until_ready()
+    assert group.map("square", [(x,) for x in (0, 1, 2, 4)]) == [0, 1, 4, 16]
+    assert len(set(group.map("who", [(0.1,)] * 6, stay=True))) == 2
+    group.close()
+
+
+def test_a_preempted_actor_costs_nothing_of_the_budget():
+    group = ActorGroup.__new__(ActorGroup)
+    group._options, group._n_lost, group._actors, started = options(policy=FailurePolicy(0)), 0, [None], []
+    group._start = started.append
+    preempted = ActorDiedError()
+    preempted._preempted = True
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ray.kill", lambda actor: None)
+        group._replace(0, "fit", preempted)
+        with pytest.raises(ActorLostError, match="1 test actors were lost"):
+            group._replace(0, "fit", ActorDiedError())
+    assert started == [0]

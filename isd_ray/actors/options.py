@@ -1,0 +1,44 @@
+"""What the configuration says of each kind of actor: how many, what they reserve, and where."""
+
+from __future__ import annotations
+
+from isd_ray.actors.failure import FailurePolicy
+from isd_ray.actors.group import GroupOptions
+from isd_ray.config import ComputeConfig
+from isd_ray.core.placement import Demand
+
+
+def trainer_demand(compute: ComputeConfig) -> Demand:
+    """What a trainer asks of its node."""
+    amounts = {"CPU": compute.trainer_cpus, "GPU": compute.trainer_gpus, **compute.trainer_resources}
+    return Demand(amounts, compute.trainer_labels)
+
+
+def scorer_demand(compute: ComputeConfig) -> Demand:
+    """What a scorer asks of its node."""
+    amounts = {"CPU": compute.scorer_cpus, "GPU": compute.scorer_gpus, **compute.scorer_resources}
+    return Demand(amounts, compute.scorer_labels)
+
+
+def trainer_options(compute: ComputeConfig) -> GroupOptions:
+    """The trainers, all of which must run before work begins."""
+    return _options(compute, "trainer", compute.trainers, compute.trainers, trainer_demand(compute))
+
+
+def scorer_options(compute: ComputeConfig) -> GroupOptions:
+    """The scorers, of which `min_scorers` must run."""
+    least = compute.scorers if compute.min_scorers is None else compute.min_scorers
+    return _options(compute, "scorer", compute.scorers, least, scorer_demand(compute))
+
+
+def stable_options(compute: ComputeConfig, name: str) -> GroupOptions:
+    """One actor without needs that should outlive the workers: near the head, or where the configuration says."""
+    demand = Demand({}, compute.coordinator_labels)
+    return _options(compute, name, 1, 1, demand, on_head=not compute.coordinator_labels)
+
+
+def _options(
+    compute: ComputeConfig, name: str, size: int, min_size: int, demand: Demand, *, on_head: bool = False
+) -> GroupOptions:
+    policy = FailurePolicy(compute.lost_actor_retries)
+    return GroupOptions(name, size, min_size, demand, on_head, compute.start_timeout_s, compute.call_timeout_s, policy)

@@ -1,0 +1,37 @@
+"""Commands for the coordinators that stay on a cluster."""
+
+from __future__ import annotations
+
+import typer
+
+from isd_ray.cli.common import Address, AsJson, Folder, out_console, print_json
+
+app = typer.Typer(
+    help="Campaigns that coordinators on a cluster keep warm; the verbs of a campaign reach them by --address.",
+    no_args_is_help=True,
+)
+
+
+@app.command("list")
+def served_list(address: Address = None, as_json: AsJson = False) -> None:
+    """List the campaigns that the coordinators of a cluster serve now."""
+    from isd_ray.ops.serve import served
+
+    folders = served(address)
+    if as_json:
+        print_json({"served": folders})
+        return
+    for folder in folders or ["none"]:
+        out_console.print(folder, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command("stop")
+def served_stop(
+    path: Folder,
+    address: Address = None,
+) -> None:
+    """End the coordinator of a campaign and the actors that it keeps; the campaign loses nothing."""
+    from isd_ray.ops.serve import stop
+
+    words = "stopped" if stop(path, address) else "was not served"
+    out_console.print(f"{path}: {words}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,162 @@
+"""What a coordinator that stays on a cluster does: the verbs of one campaign, with trainers and scorers kept warm."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isd_ray.campaign.events import acting_for
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.errors import InputFileError, StoreError
+from isd_ray.ops.campaign import Campaign
+
+if TYPE_CHECKING:
+    from isd_ray.campaign.setup import CampaignSetup
+    from isd_ray.ops.run import Steps, WarmRun
+
+MAX_SENT_BYTES = 256 << 20
+"""Largest file of readouts that is sent to the cluster."""
+_CHUNK_BYTES = 8 << 20
+"""A file for the caller comes in pieces of this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """A file of the caller's, by its name and content."""
+
+    name: str
+    content: bytes
+
+    @classmethod
+    def read(cls, file: Path) -> SentFile:
+        """Read a file to be sent.
+
+        Raises
+        ------
+        InputFileError
+            If it is larger than `MAX_SENT_BYTES`, or cannot be read.
+        """
+        try:
+            size = file.stat().st_size
+            if size > MAX_SENT_BYTES:
+                raise InputFileError(
+                    f"{size:,} bytes are more than the {MAX_SENT_BYTES:,} that are sent to a cluster",
+                    str(file),
+                    "split the file; or open the campaign (`Campaign.open`) where its folder can be reached",
+                )
+            return cls(file.name, file.read_bytes())
+        except OSError as error:
+            raise InputFileError(f"cannot be read ({error})", str(file), "check the path") from error
+
+
+@dataclass(frozen=True, slots=True)
+class VerbCall:
+    """A verb of `Campaign`, to be done by a coordinator.
+
+    Attributes
+    ----------
+    campaign_id:
+        The campaign that is meant.
+    who:
+        On whose behalf: the name that events carry.
+    """
+
+    campaign_id: str
+    who: str
+    verb: str
+    arguments: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CampaignServer:
+    """The verbs of the campaign in a folder. Holds nothing that cannot be had from the folder again.
+
+    Parameters
+    ----------
+    path:
+        The campaign's directory, a folder as the cluster sees it or a URI.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._warm: WarmRun | None = None
+        self._campaign: Campaign | None = None
+
+    def ready(self) -> dict[str, Any]:
+        """Who this is: version of isd_ray, id and configuration of the campaign, whether Ray had to start it again.
+
+        Raises
+        ------
+        StoreError
+            If the cluster sees no campaign there.
+        """
+        from ray import get_runtime_context
+
+        manifest = CampaignStore.open(self._path).manifest
+        return {
+            "isd_ray": version("isd_ray"),
+            "campaign_id": manifest["campaign_id"],
+            "config": manifest["config"],
+            "was_restarted": get_runtime_context().was_current_actor_reconstructed,
+        }
+
+    def change(self, call: VerbCall) -> Any:
+        """Do a verb that may change the campaign; one after the other."""
+        store = self._store(call)
+        if self._campaign is None or self._campaign.store.manifest != store.manifest:
+            if self._warm is not None:
+                self._warm.close()
+            self._campaign = Campaign(store, run=self._run)
+        with acting_for(call.who):
+            return _do(self._campaign, call)
+
+    def look(self, call: VerbCall) -> Any:
+        """Do a verb that only reads, at any time: on a view of the campaign of its own."""
+        return _do(Campaign(self._store(call)), call)
+
+    def write(self, call: VerbCall, name: str) -> Iterator[Any]:
+        """Do a verb that writes a file of that name: yields what it returned, then the file in pieces."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / name
+            yield getattr(Campaign(self._store(call)), call.verb)(file, **call.keywords)
+            with file.open("rb") as stream:
+                while piece := stream.read(_CHUNK_BYTES):
+                    yield piece
+
+    def _run(self, setup: CampaignSetup) -> Steps:
+        if self._warm is None:
+            from isd_ray.ops.run import WarmRun  # with it comes torch, which nothing else here needs
+
+            self._warm = WarmRun()
+        return self._warm(setup)
+
+    def _store(self, call: VerbCall) -> CampaignStore:
+        """The store, if it is still the campaign that the caller means."""
+        store = CampaignStore.open(self._path)
+        if store.manifest["campaign_id"] != call.campaign_id:
+            raise StoreError(
+                f"campaign {store.manifest['campaign_id']} lies here, not {call.campaign_id}",
+                self._path,
+                "serve it again (`isd.serve`) if that is the one you mean",
+            )
+        return store
+
+
+def _do(campaign: Campaign, call: VerbCall) -> Any:
+    member = getattr(campaign, call.verb)
+    if not callable(member):
+        return member
+    with tempfile.TemporaryDirectory() as folder:
+        return member(*(_unpack(value, Path(folder)) for value in call.arguments), **call.keywords)
+
+
+def _unpack(value: Any, folder: Path) -> Any:
+    if not isinstance(value, SentFile):
+        return value
+    file = folder / Path(value.name).name
+    file.write_bytes(value.content)
+    return file

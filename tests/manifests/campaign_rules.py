@@ -1,0 +1,147 @@
+"""What runs in the pods: commands that exist, a campaign that parses and can be placed, paths that are mounted."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+import typer
+
+from isd_ray.cli import app
+from isd_ray.config import CampaignConfig
+from isd_ray.config_file import parse_config, tomllib
+from isd_ray.data.mirror import SCHEMES
+from isd_ray.errors import ConfigError
+from tests.manifests.kustomize import Object
+from tests.manifests.specs import Pod, clusters, groups, jobs, of_kind, pods
+
+UsageError = typer.BadParameter.__base__
+"""The error of a wrong command line; typer brings its own click, or uses the installed one."""
+CAMPAIGN_FILE = "campaign.toml"
+_URI = re.compile(r"([a-z][a-z0-9+.-]+):/")
+"""A URI, also one whose slashes a `Path` has merged."""
+SHORTEST_START_S = 900.0
+"""A GPU node made from nothing and an image of several gigabytes take a quarter of an hour."""
+
+
+def parse_command(words: Sequence[str]) -> dict[str, object]:
+    """The arguments of an `isd` command, by name.
+
+    Raises
+    ------
+    UsageError
+        If there is no such command or option.
+    """
+    if not words or words[0] != "isd":
+        raise typer.BadParameter(f"{words[:1]} is not isd")
+    command, rest = typer.main.get_command(app), list(words[1:])
+    while hasattr(command, "commands"):
+        if not rest or rest[0] not in command.commands:
+            raise typer.BadParameter(f"{rest[:1]} is not one of {', '.join(command.commands)}")
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command.make_context(command.name, rest).params
+
+
+def _campaigns(objects: list[Object]) -> list[CampaignConfig]:
+    texts = [thing["data"][CAMPAIGN_FILE] for thing in of_kind(objects, "ConfigMap")]
+    return [parse_config(tomllib.loads(text)) for text in texts]
+
+
+def _mount_of(pod: Pod, path: str) -> Object | None:
+    """The volume that a path of the first container lies on."""
+    for parent in (PurePosixPath(path), *PurePosixPath(path).parents):
+        if found := pod.volume_at(str(parent)):
+            return found
+    return None
+
+
+def campaign_parses(objects: list[Object]) -> Iterator[str]:
+    """The campaign in the ConfigMap is one, and computes on the cluster that its job runs in."""
+    try:
+        campaigns = _campaigns(objects)
+    except (ConfigError, tomllib.TOMLDecodeError, KeyError) as error:
+        yield str(error)
+        return
+    for campaign in campaigns:
+        if campaign.compute.address != "auto" or campaign.compute.backend != "ray":
+            yield f"compute.address={campaign.compute.address!r}"
+    if not campaigns:
+        yield "there is no campaign"
+
+
+def _is_kept(pod: Pod, address: str) -> bool:
+    """Whether a folder outlives a pod: on the claim, or in a store that the pod reaches, with room for copies."""
+    scheme = _URI.match(address)
+    if scheme is None:
+        return "persistentVolumeClaim" in (_mount_of(pod, address) or {})
+    container = pod.containers[0]
+    variables = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+    has_cache = "emptyDir" in (_mount_of(pod, variables.get("ISD_CACHE", "?")) or {})
+    return scheme[1] in SCHEMES and bool(container.get("envFrom")) and has_cache
+
+
+def entrypoints_are_commands(objects: list[Object]) -> Iterator[str]:
+    """Entry points are `isd` commands with options that exist; their files are mounted, their results kept."""
+    ray_nodes = [pod for pod in pods(objects) if pod.is_ray_node]
+    for job in jobs(objects):
+        try:
+            given = parse_command(shlex.split(job["entrypoint"]))
+        except UsageError as error:
+            yield f"{job['entrypoint']!r}: {error}"
+            continue
+        config = PurePosixPath(str(given.get("config", f"/etc/isd/{CAMPAIGN_FILE}")))
+        for pod in ray_nodes:
+            if config.name != CAMPAIGN_FILE or "configMap" not in (_mount_of(pod, str(config)) or {}):
+                yield f"{pod.name}: {config} is not mounted"
+            folders = [str(given[name]) for name in ("out", "path") if name in given]
+            yield from (f"{pod.name}: {folder} is lost" for folder in folders if not _is_kept(pod, folder))
+
+
+def libraries_are_shared(objects: list[Object]) -> Iterator[str]:
+    """All nodes see the library."""
+    for campaign in _campaigns(objects):
+        path = str(campaign.library.path)
+        yield from (f"{pod.name}: {path}" for pod in pods(objects) if pod.is_ray_node and not _is_kept(pod, path))
+
+
+def actors_can_be_placed(objects: list[Object]) -> Iterator[str]:
+    """All trainers and scorers fit the largest cluster, and none that needs no GPU holds one.
+
+    Actors that do not fit pend silently.
+    """
+    for campaign in _campaigns(objects):
+        compute = campaign.compute
+        wanted = {
+            "trainers": (compute.trainers, compute.trainer_cpus, compute.trainer_gpus),
+            "scorers": (compute.scorers, compute.scorer_cpus, compute.scorer_gpus),
+        }
+        for cluster in clusters(objects):
+            slots = [group for group in groups(cluster) for _ in range(int(group.spec.get("maxReplicas", 1)))]
+            free = [[group.resources.get("CPU", 0.0), group.resources.get("GPU", 0.0)] for group in slots]
+            on_gpus, on_cpus = ([node for node in free if bool(node[1]) is has] for has in (True, False))
+            for name, (count, cpus, gpus) in wanted.items():
+                for _ in range(count):
+                    nodes = on_gpus if gpus else on_cpus
+                    node = next((node for node in nodes if node[0] >= cpus and node[1] >= gpus), None)
+                    if node is None:
+                        yield f"{name}: no node has {cpus:g} CPU and {gpus:g} GPU left"
+                        break
+                    node[0], node[1] = node[0] - cpus, node[1] - gpus
+
+
+def waits_for_nodes(objects: list[Object]) -> Iterator[str]:
+    """Actors wait as long as nodes need to be made."""
+    for campaign in _campaigns(objects):
+        if campaign.compute.start_timeout_s < SHORTEST_START_S:
+            yield f"start_timeout_s={campaign.compute.start_timeout_s:g}"
+
+
+RULES = (
+    campaign_parses,
+    entrypoints_are_commands,
+    libraries_are_shared,
+    actors_can_be_placed,
+    waits_for_nodes,
+)

@@ -1,0 +1,37 @@
+"""A manifest that is wrong in one place is caught by the rule that is there for it; no rule is idle."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.manifests.kustomize import KUBERAY, Object, base_as_written, rendered
+from tests.manifests.mutants import MUTANTS, Mutant
+from tests.manifests.rules import RULES
+
+BY_NAME = {rule.__name__: rule for rule in RULES}
+
+
+def bundle(name: str) -> list[Object]:
+    return json.loads(base_as_written() if name == "base" else rendered(KUBERAY / name))
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_a_mutant_is_caught(mutant: Mutant):
+    objects = bundle(mutant.bundle)
+    changed = mutant.applied(objects)
+    assert changed != objects, "the mutant changes nothing"
+    assert list(BY_NAME[mutant.caught_by](changed))
+
+
+def test_every_rule_catches_a_mutant():
+    assert {mutant.caught_by for mutant in MUTANTS} == BY_NAME.keys()
+
+
+@pytest.mark.parametrize("kind", ["Secret", "Service", "Ingress"])
+def test_objects_that_do_not_belong_are_caught(kind):
+    metadata = {"name": "extra", "namespace": "isd-ray"}
+    extra = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": {"type": "NodePort"}}
+    rule = BY_NAME["secrets_are_references" if kind == "Secret" else "services_stay_inside"]
+    assert list(rule([*bundle("base"), extra]))
