@@ -67,7 +67,7 @@ class RayBackend:
         compute = spec.config.compute
         self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(compute))
         self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(compute))
-        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes))
+        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes, spec.outputs))
         self._bound = ActorGroup(BoundActor, rule, stable_options(compute, "bound"))
         for group in (self._bound, self._trainers, self._scorers):
             group.wait_until_ready()

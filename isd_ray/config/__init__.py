@@ -23,6 +23,7 @@ from isd_ray.config.stopping import (
     HIT_QUANTITIES,
     LOSS_QUANTITIES,
     Condition,
+    PanelStoppingConfig,
     Quantity,
     StoppingConfig,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "LibraryConfig",
     "ModelConfig",
     "OnBitFeatures",
+    "PanelStoppingConfig",
     "PlateFormat",
     "PlatesConfig",
     "Quantity",

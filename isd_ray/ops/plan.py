@@ -23,6 +23,7 @@ from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import Architecture
 from isd_ray.ops.prepare import library_address, n_panel_outputs
+from isd_ray.plates.layout import batch_size, initial_size
 
 _CALIBRATION_ROWS = 8192
 _CALIBRATION_EPOCHS = 2
@@ -70,8 +71,8 @@ def plan_campaign(
     compute, model = config.compute, config.model
     demand = Demand(
         n_rows=n_rows,
-        n_initial=min(config.initial_size, n_rows),
-        n_batch=config.acquisition.batch_size,
+        n_initial=min(initial_size(config), n_rows),
+        n_batch=batch_size(config),
         members=model.members,
         epochs=model.epochs,
         trained_share=1.0 if config.validation.source == "external" else 1.0 - config.validation.fraction,

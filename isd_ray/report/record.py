@@ -63,7 +63,7 @@ class Record:
         return cls(
             store=store,
             config=config,
-            goal=Goal.of(config, classes),
+            goal=Goal.of(config, classes, tuple(store.manifest["outputs"])),
             classes=classes,
             summary=summary,
             rounds=_rows(store, "rounds.parquet"),

@@ -25,11 +25,14 @@ def cost(record: Record) -> Section | None:
     waits = record.waits() if in_laboratory else {}
     if waits:
         pairs.append(("From a batch's release to its decision, all rounds", duration(sum(waits.values()))))
-    n_acquired = record.rounds[-1]["n_acquired"]
-    price = record.config.stopping.cost_per_compound
+    last, price = record.rounds[-1], record.config.stopping.cost_per_compound
+    if (spent := last.get("spent")) is not None:
+        pairs.append(("Spent on wells that were asked for", f"{spent:,.2f}"))
+    elif price is not None:
+        pairs.append(("Spent on measurements", f"{price * last['n_acquired']:,.2f}"))
     if price is not None:
-        pairs.append(("Spent on measurements", f"{price * n_acquired:,.2f} ({price:g} a compound)"))
-        pairs.append(("Saved on measurements", f"{price * (record.n_target - n_acquired):,.2f}"))
+        saved = price * (last["n_observed"] + last["n_inference"] - last["n_acquired"])
+        pairs.append(("Saved by predicting", f"{saved:,.2f} ({price:g} a compound)"))
     blocks: list[Block] = [Facts(tuple(pairs), "Time and money")]
     numbers = [row["round"] for row in record.rounds]
     blocks.append(
@@ -55,7 +58,7 @@ def cost(record: Record) -> Section | None:
                 caption="By the clocks of the machines that wrote the two events.",
             )
         )
-    if price is None:
+    if price is None and spent is None:
         blocks.append(
             Text("No price of a measurement is configured (stopping.cost_per_compound), so no money is counted.")
         )

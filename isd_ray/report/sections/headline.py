@@ -59,6 +59,8 @@ def _claimed(record: Record, summary: Mapping[str, Any]) -> Tile:
         return Tile("all", "compounds are measured: nothing is predicted", True)
     if summary["accuracy_claimed"] is None:
         return Tile("none", f"no claim is certified; the goal was: {goal.words}", False)
+    if goal.outputs and summary["certified"]:
+        return Tile("certified", f"{goal.words}, with confidence {percent(1 - summary['delta'])}", True)
     sign = "≤" if goal.is_error else ">" if goal.is_exact and goal.quantity == "accuracy" else "≥"
     number = f"{sign} {summary['accuracy_claimed']:.4g}"
     if summary["certified"]:
