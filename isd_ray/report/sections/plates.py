@@ -103,9 +103,7 @@ def _told(record: Record) -> tuple[Counter[str], dict[str, dict[str, Any]]]:
         if event["kind"] != "tell":
             continue
         told = record.store.read_readouts(event["readouts_sha256"])
-        if "plate" not in told.column_names:
-            continue
-        for plate in told["plate"].drop_null().to_pylist():
+        for plate in told["plate"].drop_null().to_pylist() if "plate" in told.column_names else ():
             readouts.update(set(plate.split(";")))
         if "quality_sha256" in event:
             judged: pa.Table = record.store.read_readouts(event["quality_sha256"])
