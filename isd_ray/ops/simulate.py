@@ -27,8 +27,7 @@ from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.results import read_rounds, summary_of, write_results
 from isd_ray.ops.run import run
-
-BASELINE = "random-baseline"
+from isd_ray.report.record import BASELINE
 
 
 @dataclass(frozen=True, slots=True)
