@@ -21,7 +21,7 @@ from isd_ray.core.betting import betting_test
 from isd_ray.core.bounds import kl_lower_bound
 from isd_ray.core.goals import PANEL_ACCURACY
 from isd_ray.data.predictions import part_name
-from isd_ray.errors import ConfigError, InputFileError, ResourceError
+from isd_ray.errors import ConfigError, InputFileError, ResourceError, StoreError
 from isd_ray.models import fit
 from isd_ray.ops.amend import amend_from_file
 from isd_ray.ops.compare import compare
@@ -153,9 +153,12 @@ def test_the_long_table_has_a_line_for_each_compound_and_output(screen, truth, t
 
 def test_a_long_table_is_for_panels(make_config, tmp_path):
     run = simulate(make_config(stopping={"rule": "none", "max_fraction": 0.2}), tmp_path / "run")
-    for path, message in ((run.path, "one label a compound"), (tmp_path, "no hybrid screen")):
+    for path, kind, message in (
+        (run.path, InputFileError, "one label a compound"),
+        (tmp_path, StoreError, "there is no campaign here"),
+    ):
         raised = CliRunner().invoke(app, ["export", str(path), "--long", "--out", str(tmp_path / "x.csv")]).exception
-        assert isinstance(raised, InputFileError)
+        assert isinstance(raised, kind)
         assert message in str(raised)
 
 
