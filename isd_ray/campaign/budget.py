@@ -35,18 +35,19 @@ class Budget:
         wanted, kept = self._config.acquisition.batch_size, self._kept
         if not self._sets.n_measured:
             wanted, kept = self._config.initial_size, kept + self.n_reserve
-        return max(0, min(wanted, self._affordable(rounds) - kept, self._sets.n_inference))
+        return max(0, min(wanted, self.left(rounds) - kept, self._sets.n_inference))
 
     def look(self, is_last: bool, rounds: int) -> int:
         """Wells that a look, or its finish, may take after so many rounds.
 
         The last look takes those kept for it, in rounds beyond the others.
         """
-        return self._affordable(0) if is_last else max(0, self._affordable(rounds) - self._kept)
+        return self.left(0) if is_last else max(0, self.left(rounds) - self._kept)
 
     def rule_counts(self, rounds: int) -> bool:
         """Whether a yes of the stopping rule would end the screen after so many rounds."""
         return rule_counts(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target)
 
-    def _affordable(self, rounds: int) -> int:
+    def left(self, rounds: int) -> int:
+        """Compounds that may still be acquired after so many rounds, before the screen ends whatever the rule says."""
         return affordable(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target)

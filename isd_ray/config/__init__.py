@@ -13,6 +13,7 @@ from isd_ray.config.library import (
     OnBitFeatures,
     SplitConfig,
 )
+from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
 from isd_ray.config.readouts import ReadoutsConfig
@@ -49,6 +50,7 @@ __all__ = [
     "HitCallingConfig",
     "LabelsConfig",
     "LibraryConfig",
+    "LoggingConfig",
     "ModelConfig",
     "OnBitFeatures",
     "PlateFormat",
