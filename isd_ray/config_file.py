@@ -205,7 +205,8 @@ def _section_of(annotation: Any) -> type[Section] | None:
 
 def _section_lines(name: str, section: type[Section]) -> Iterator[str]:
     for key, field in section.model_fields.items():
-        yield from _field_lines((name, key), field.default, field.is_required(), field.description)
+        default = field.get_default(call_default_factory=True)
+        yield from _field_lines((name, key), default, field.is_required(), field.description)
 
 
 def _field_lines(path: tuple[str, ...], default: Any, required: bool, description: str | None) -> list[str]:
@@ -216,6 +217,8 @@ def _field_lines(path: tuple[str, ...], default: Any, required: bool, descriptio
         return []
     if default is None or isinstance(default, Section):
         return [*lines, f"# {path[-1]} ="]
+    if default == {}:
+        return [*lines, f"# {path[-1]} = {{}}"]  # what tomli_w makes of it is a table of its own
     return [*lines, "# " + tomli_w.dumps({path[-1]: default}).strip().replace("\n", " ")]
 
 

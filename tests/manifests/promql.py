@@ -1,11 +1,11 @@
-"""Prometheus expressions judged against what isd_ray and Ray export: names, labels, values, and whether vectors match."""
+"""Prometheus expressions judged by what isd_ray and Ray export: names, labels, values, and whether vectors match."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import promql_parser as promql
 
 from isd_ray.actors.metrics import METRICS
 from isd_ray.campaign.states import RunState
+from tests.manifests.kustomize import Object
+from tests.manifests.specs import of_kind
 
 TARGET_LABELS = frozenset({"instance", "job"})
 """What Prometheus adds to all it collects."""
@@ -65,6 +67,15 @@ def labels_of(expression: str) -> Labels:
     if labels is None:
         raise BadExpressionError(f"{expression}: no metric")
     return labels
+
+
+def fault_of(expression: str) -> str | None:
+    """What is wrong with an expression; None if nothing is."""
+    try:
+        labels_of(expression)
+    except BadExpressionError as error:
+        return str(error)
+    return None
 
 
 def _labels(node: Any) -> Labels | None:
@@ -128,3 +139,17 @@ def _joined(node: Any) -> Labels | None:
 def _require(named: set[str] | Labels, labels: Labels, where: str) -> None:
     if missing := named - labels:
         raise BadExpressionError(f"{where}: there is no label {', '.join(sorted(missing))}")
+
+
+def alerts_can_fire(objects: list[Object]) -> Iterator[str]:
+    """Who is collected from has alerts, and each asks for what is exported."""
+    resources = of_kind(objects, "PrometheusRule")
+    for monitor in of_kind(objects, "PodMonitor"):
+        if not any(rules["metadata"]["namespace"] == monitor["metadata"]["namespace"] for rules in resources):
+            yield f"{monitor['metadata']['name']} has no PrometheusRule"
+    for rule in (rule for rules in resources for group in rules["spec"]["groups"] for rule in group["rules"]):
+        if (fault := fault_of(rule["expr"])) is not None:
+            yield f"{rule['alert']}: {fault}"
+
+
+RULES = (alerts_can_fire,)
