@@ -24,6 +24,7 @@ _PATH_KEYS = (
     ("library", "path"),
     ("library", "source"),
     ("labels", "source"),
+    ("model", "output_embeddings"),
     ("validation", "file"),
     ("test", "file"),
 )
@@ -163,7 +164,9 @@ def _keys_at(root: type[Section], location: tuple[int | str, ...]) -> list[str]:
 
 def to_toml(config: CampaignConfig) -> str:
     """The resolved configuration as TOML, every default written out."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    data = config.model_dump(mode="json", exclude_none=True)
+    data["library"].setdefault("smiles_column", "")  # TOML has no word for nothing, and the default is another
+    return tomli_w.dumps(data)
 
 
 _EXAMPLES = {

@@ -146,6 +146,8 @@ class Evaluation:
         For each block its sum of squared and of absolute errors (regression only).
     losses:
         For each block its sums of losses by group (`isd_ray.core.goals`).
+    wrong, entries:
+        Of a panel with a claim about each output: for each block the wrong predictions of each, and its readouts.
     """
 
     n: int = 0
@@ -153,6 +155,8 @@ class Evaluation:
     losses: tuple[tuple[float, ...], ...] = ()
     squared: tuple[float, ...] = ()
     absolute: tuple[float, ...] = ()
+    wrong: tuple[tuple[int, ...], ...] = ()
+    entries: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +345,8 @@ class StopDecision:
         The paper's bounds on the accuracy of the inference set and of the screen; None without evidence.
     n_finish:
         With the action ``finish``: measure so many of the most uncertain rows, then stop.
+    bounds:
+        Of a panel with a claim about each output: what a passed look shows of each, together.
     """
 
     action: Action
@@ -348,6 +354,7 @@ class StopDecision:
     alpha: float | None = None
     system_bound: float | None = None
     n_finish: int = 0
+    bounds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,6 +424,8 @@ class WorkerSpec:
         Names of a panel's outputs; empty for other tasks.
     validation_labels:
         Labels of the external validation library, in its row order; None when validation rows are observed rows.
+    output_embeddings:
+        float32 (K, d): of the outputs of a panel with a two-tower head; else None.
     """
 
     config: CampaignConfig
@@ -424,6 +433,7 @@ class WorkerSpec:
     classes: tuple[str, ...]
     outputs: tuple[str, ...] = ()
     validation_labels: LabelArray | None = None
+    output_embeddings: NDArray[np.float32] | None = None
 
     @property
     def n_outputs(self) -> int:

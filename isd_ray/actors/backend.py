@@ -66,7 +66,7 @@ class RayBackend:
         self._committee: tuple[str, Any] = ("", None)
         self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(spec.config))
         self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(spec.config))
-        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes))
+        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes, spec.outputs))
         self._bound = ActorGroup(BoundActor, rule, stable_options(spec.config, "bound"))
         for group in (self._bound, self._trainers, self._scorers):
             group.wait_until_ready()

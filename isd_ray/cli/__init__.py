@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from isd_ray.cli import campaign, certificate, library, screens, served
+from isd_ray.cli import campaign, certificate, library, phenomics, screens, served
 from isd_ray.cli.common import live_console
 from isd_ray.errors import IsdError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
 app.add_typer(library.app, name="library")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(served.app, name="served")
-for command in (*screens.COMMANDS, *campaign.COMMANDS):
+for command in (*screens.COMMANDS, *phenomics.COMMANDS, *campaign.COMMANDS):
     app.command()(command)
 
 

@@ -79,17 +79,19 @@ def tell(
         bool, typer.Option("--external", help="Also take compounds that were never asked for: they train the model.")
     ] = False,
     plate: Annotated[str | None, typer.Option(help="Barcode, for a plate matrix that does not say its own.")] = None,
+    assay: Annotated[str | None, typer.Option(help="Of a panel: the assay of files that name none.")] = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Take in readouts: some or all, in any order; the same file twice changes nothing."""
     campaign = _open(path, address)
-    told = {str(file): campaign.tell(file, external=external, plate=plate) for file in files}
+    told = {str(file): campaign.tell(file, external=external, plate=plate, assay=assay) for file in files}
     if as_json:
         print_json({file: asdict(result) for file, result in told.items()})
         return
     for file, result in told.items():
         counts = f"{result.n_new:,} new, {result.n_unchanged:,} known, {result.n_lost:,} wells without a readout"
+        counts += f", {result.n_waiting:,} waiting for other wells" if result.n_waiting else ""
         out_console.print(f"{file}: {counts}, {len(result.refused):,} lines refused", highlight=False, soft_wrap=True)
         for refusal in result.refused[:_SHOWN]:
             live_console.print(
@@ -108,11 +110,14 @@ def fail(
     file: IdFile = None,
     reason: Reason = "",
     abandon: Annotated[bool, typer.Option("--abandon", help="Never ask for them again.")] = False,
+    assay: Annotated[
+        list[str] | None, typer.Option(help="Of a panel: only this assay failed; may be repeated.")
+    ] = None,
     address: Address = None,
 ) -> None:
     """Note that compounds of the batch gave no readout; in an audit they count as errors."""
-    n_new = _open(path, address).fail(_ids(ids, file), reason, abandon=abandon)
-    out_console.print(f"{n_new:,} compounds failed", highlight=False)
+    n_new = _open(path, address).fail(_ids(ids, file), reason, abandon=abandon, assays=assay or ())
+    out_console.print(f"{n_new:,} {'readouts' if assay else 'compounds'} failed", highlight=False)
 
 
 def amend(

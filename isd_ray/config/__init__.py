@@ -15,6 +15,7 @@ from isd_ray.config.library import (
 )
 from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
+from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Fraction, Section, Strings, Task
@@ -24,6 +25,7 @@ from isd_ray.config.stopping import (
     HIT_QUANTITIES,
     LOSS_QUANTITIES,
     Condition,
+    PanelStoppingConfig,
     Quantity,
     StoppingConfig,
 )
@@ -53,6 +55,8 @@ __all__ = [
     "LoggingConfig",
     "ModelConfig",
     "OnBitFeatures",
+    "PanelStoppingConfig",
+    "PhenomicsConfig",
     "PlateFormat",
     "PlatesConfig",
     "Quantity",

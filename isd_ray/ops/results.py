@@ -20,12 +20,16 @@ from isd_ray.report.html import render_report
 def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
     config = CampaignConfig.model_validate(store.manifest["config"])
-    goal = Goal.of(config, tuple(store.manifest["classes"]))
+    goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
     rounds = read_rounds(store.address)
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]
-    last = store.rounds()[-1].committed or {}
+    records = [files.committed or {} for files in store.rounds()]
+    at_stop = next(record for record in records if record["decision"] == "stop")
     certified = store.certificate() is not None and store.withdrawn() is None
-    return summarise(config, goal, rounds, n_target, store.manifest, certified, last.get("needed"))
+    needed = records[-1].get("needed")
+    summary = summarise(config, goal, rounds, n_target, store.manifest, certified, needed, at_stop)
+    # Readouts that came after the last round are delivered too.
+    return summary | {name: store.delivered()[name] for name in ("n_late", "n_predicted")}
 
 
 def read_rounds(address: str | Path) -> list[dict[str, Any]]:

@@ -196,16 +196,18 @@ class ServedCampaign:
         """See `Campaign.run`; the function is called here."""
         return measure_to_end(self, measure)
 
-    def tell(self, readouts: Any, *, external: bool = False, plate: str | None = None) -> Told:
+    def tell(
+        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
+    ) -> Told:
         """See `Campaign.tell`; a file that is not here is looked for on the cluster."""
         with tempfile.TemporaryDirectory() as folder:
             sent = _to_send(as_file(readouts, Path(folder), self.config))
-        told: Told = self._change("tell", sent, external=external, plate=plate)
+        told: Told = self._change("tell", sent, external=external, plate=plate, assay=assay)
         return told
 
-    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False) -> int:
+    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False, assays: Sequence[str] = ()) -> int:
         """See `Campaign.fail`."""
-        return int(self._change("fail", list(ids), reason, abandon=abandon))
+        return int(self._change("fail", list(ids), reason, abandon=abandon, assays=list(assays)))
 
     def exclude(self, ids: Sequence[str], reason: str) -> int:
         """See `Campaign.exclude`."""

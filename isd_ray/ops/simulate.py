@@ -20,6 +20,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, to_toml
+from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched, within
 from isd_ray.errors import StoreError
 from isd_ray.ops.connect import ray_session
@@ -79,7 +80,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     if (summary_file := fetched(within(out, "summary.json"), again=True)).is_file():
         return _read_finished(config, out, json.loads(summary_file.read_bytes()))
     setup = prepare(config, out, watcher)
-    for warning in check(config, setup.n_target):
+    for warning in check(config, Library.open(setup.spec.libraries["target"])):
         watcher.message(f"warning: {warning}")
     store = begin_or_resume(setup)
     store.write_text("config.toml", to_toml(config))
@@ -125,7 +126,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     Each of its points has a model fitted on all that is measured there, which is generous to random selection: the
     hybrid screen's own accuracy is that of a model which has not seen its last batch.
     """
-    config, n_target = setup.config, setup.n_target
+    config, n_target = setup.config, summary["n_target"]
     baseline = with_settings(
         config,
         {
@@ -133,6 +134,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
             "acquisition": {
                 "function": "random",
                 "batch_size": math.ceil(config.simulation.baseline_fraction * n_target),
+                "n_plates": None,
                 "initial_size": None,
                 "random_share": 0.0,
                 "column": None,
@@ -144,6 +146,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
                 "max_rounds": None,
                 "max_cost": None,
                 "cost_per_compound": None,
+                "cost_column": None,
                 "any_of": None,
                 "all_of": None,
                 "reserve_size": None,

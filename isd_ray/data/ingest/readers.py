@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -271,6 +271,11 @@ class ParquetSource(Source):
 
     def column_type(self, name: str) -> pa.DataType:  # noqa: D102
         return self._schema.field(name).type
+
+    @property
+    def metadata(self) -> Mapping[bytes, bytes]:
+        """What the writer noted beside the columns."""
+        return self._schema.metadata or {}
 
     def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
         first = 1
