@@ -42,7 +42,7 @@ def create(
     from isd_ray.ops.campaign import Campaign
 
     settings = CampaignConfig.from_toml(config, overrides or ())
-    watched(lambda watcher: Campaign.create(out, settings, watcher), settings.name)
+    watched(lambda watcher: Campaign.create(out, settings, watcher), settings.name, config=settings)
     out_console.print(f"campaign in {out}; now: isd ask {out}", highlight=False, soft_wrap=True)
 
 
@@ -56,7 +56,8 @@ def ask(
 ) -> None:
     """Ask for the batch to be measured now. While readouts are missing it is the same one."""
     campaign = _open(path, address)
-    batch = watched(lambda watcher: _open(path, address, watcher).ask(), campaign.config.name)
+    settings = campaign.config
+    batch = watched(lambda watcher: _open(path, address, watcher).ask(), settings.name, config=settings)
     if batch is None:
         _end(campaign, as_json)
         return

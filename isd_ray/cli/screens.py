@@ -34,7 +34,7 @@ def simulate(config: ConfigFile, out: Out, overrides: Set = None, as_json: AsJso
     from isd_ray.report.words import summary_table
 
     campaign = CampaignConfig.from_toml(config, overrides or ())
-    result = watched(lambda watcher: run_simulation(campaign, out, watcher), campaign.name, goal_of(campaign))
+    result = watched(lambda watcher: run_simulation(campaign, out, watcher), campaign.name, goal_of(campaign), campaign)
     if as_json:
         print_json(dict(result.summary))
         return
@@ -67,6 +67,7 @@ def compare(
         lambda watcher: run_comparison(campaign, folder, names, seeds, order_column, watcher),
         campaign.name,
         goal_of(campaign),
+        campaign,
     )
     if as_json:
         print_json(dict(result.summary))

@@ -13,6 +13,7 @@ from isd_ray.config.library import (
     OnBitFeatures,
     SplitConfig,
 )
+from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
 from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
@@ -51,6 +52,7 @@ __all__ = [
     "HitCallingConfig",
     "LabelsConfig",
     "LibraryConfig",
+    "LoggingConfig",
     "ModelConfig",
     "OnBitFeatures",
     "PanelStoppingConfig",
