@@ -22,8 +22,8 @@ from isd_ray.cli.common import (
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
+    from isd_ray.ops.attach import AttachedCampaign
     from isd_ray.ops.campaign import Campaign
-    from isd_ray.ops.serve import ServedCampaign
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
 IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]
@@ -255,11 +255,11 @@ def resume(path: Folder) -> None:
     out_console.print(words, highlight=False, soft_wrap=True)
 
 
-def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | ServedCampaign:
+def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | AttachedCampaign:
+    from isd_ray.ops.attach import attach
     from isd_ray.ops.campaign import Campaign
-    from isd_ray.ops.serve import serve
 
-    return Campaign.open(path, watcher) if address is None else serve(path, address)
+    return Campaign.open(path, watcher) if address is None else attach(path, address)
 
 
 def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
@@ -276,7 +276,7 @@ def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
     return given
 
 
-def _end(campaign: Campaign | ServedCampaign, as_json: bool) -> None:
+def _end(campaign: Campaign | AttachedCampaign, as_json: bool) -> None:
     from isd_ray.report.words import summary_table
 
     summary = campaign.summary()

@@ -25,7 +25,8 @@ Set = Annotated[
 ]
 Folder = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
 Address = Annotated[
-    str | None, typer.Option(help="Of a Ray cluster whose coordinator is to do it, kept warm until `isd served stop`.")
+    str | None,
+    typer.Option(help="Of a Ray cluster whose coordinator does it and stays warm until `isd coordinators stop`."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
