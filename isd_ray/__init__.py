@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from isd_ray.errors import IsdError
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
+    from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.serve import ServedCampaign, serve
     from isd_ray.ops.simulate import SimulationResult, simulate
@@ -24,14 +25,18 @@ _HOMES = {
     "CampaignConfig": "isd_ray.config",
     "Comparison": "isd_ray.ops.compare",
     "IsdError": "isd_ray.errors",
+    "Job": "isd_ray.ops.jobs",
     "Library": "isd_ray.data.library",
     "ServedCampaign": "isd_ray.ops.serve",
     "SimulationResult": "isd_ray.ops.simulate",
     "build_library": "isd_ray.data.ingest.build",
     "compare": "isd_ray.ops.compare",
+    "job": "isd_ray.ops.jobs",
+    "jobs": "isd_ray.ops.jobs",
     "measured_on_ray": "isd_ray.ops.measuring",
     "serve": "isd_ray.ops.serve",
     "simulate": "isd_ray.ops.simulate",
+    "submit": "isd_ray.ops.jobs",
 }
 
 __all__ = [
@@ -39,14 +44,18 @@ __all__ = [
     "CampaignConfig",
     "Comparison",
     "IsdError",
+    "Job",
     "Library",
     "ServedCampaign",
     "SimulationResult",
     "build_library",
     "compare",
+    "job",
+    "jobs",
     "measured_on_ray",
     "serve",
     "simulate",
+    "submit",
 ]
 
 

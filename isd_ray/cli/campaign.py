@@ -210,6 +210,26 @@ def export(
     out_console.print(f"wrote {n_lines:,} lines to {out}", highlight=False, soft_wrap=True)
 
 
+def report(
+    path: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; default report.html in the folder.")
+    ] = None,
+) -> None:
+    """Write the report of a campaign or simulation as it stands, ended or not, as one page."""
+    from isd_ray.campaign.files import replace_text
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.ops.results import report_of
+
+    store = CampaignStore.open(path)
+    page = report_of(store)
+    if out is None:
+        store.write_text("report.html", page)
+    else:
+        replace_text(out, page)
+    out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
+
+
 def verify(path: Folder, as_json: AsJson = False) -> None:
     """Read a campaign again: chain of events, hashes of all files, every compound accounted for."""
     from isd_ray.campaign.store import CampaignStore
@@ -266,4 +286,20 @@ def _end(campaign: Campaign | ServedCampaign, as_json: bool) -> None:
     out_console.print(summary_table(summary))
 
 
-COMMANDS = (create, ask, tell, watch, fail, amend, exclude, include, close, status, history, export, verify, resume)
+COMMANDS = (
+    create,
+    ask,
+    tell,
+    watch,
+    fail,
+    amend,
+    exclude,
+    include,
+    close,
+    status,
+    history,
+    export,
+    report,
+    verify,
+    resume,
+)

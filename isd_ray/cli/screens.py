@@ -74,7 +74,7 @@ def compare(
         return
     out_console.print(_comparison_table(result.summary["agents"]))
     out_console.print(
-        f"Files in {result.path}: comparison.parquet, comparison.png, summary.json", highlight=False, soft_wrap=True
+        f"Files in {result.path}: report.html, comparison.parquet, summary.json", highlight=False, soft_wrap=True
     )
 
 

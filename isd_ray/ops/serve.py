@@ -251,7 +251,6 @@ class ServedCampaign:
 
     def report(self, file: str | Path) -> None:
         """See `Campaign.report`; the file is written here."""
-        self.summary()  # which makes the report, in its turn, where that was cut off
         self._fetch(Path(file), "report")
 
     def _change(self, verb: str, *arguments: Any, **keywords: Any) -> Any:
