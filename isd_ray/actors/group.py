@@ -216,9 +216,6 @@ class ActorGroup:
     def _replace(self, slot: int, method: str, error: Exception) -> None:
         """Begin to start a new actor in the place of a lost one; nobody waits for it while others run."""
         name, is_preempted = self._options.name, getattr(error, "preempted", False)
-        labels = {"campaign": self._options.campaign, "group": name, "reason": "preempted" if is_preempted else "lost"}
-        record(RESTARTS, 1, labels)
-        _LOGGER.warning("a %s actor was lost and is replaced", name, extra={**labels, "call": method})
         if not is_preempted:
             self._n_lost += 1
             if self._options.policy.decide(self._n_lost) is FailureDecision.GIVE_UP:
@@ -226,6 +223,9 @@ class ActorGroup:
                     f"{self._n_lost} {name} actors were lost during {method}; the last: {type(error).__name__}",
                     remedy="check the memory of the nodes and the Ray logs, or raise compute.lost_actor_retries",
                 ) from error
+        labels = {"campaign": self._options.campaign, "group": name, "reason": "preempted" if is_preempted else "lost"}
+        record(RESTARTS, 1, labels)
+        _LOGGER.warning("a %s actor was lost and is replaced", name, extra={**labels, "call": method})
         ray.kill(self._actors[slot])
         self._start(slot)
 

@@ -110,7 +110,8 @@ def test_a_run_that_its_caller_ends_is_stopped_with_its_actors(make_config, capl
             closed.append(True)
 
     with caplog.at_level(logging.INFO, "isd_ray"):
-        steps = observed(make_config(), endless(), on_ray=False)
+        source = endless()  # held here, or the garbage collector would end it
+        steps = observed(make_config(), source, on_ray=False)
         next(steps)
         steps.close()
     assert closed == [True]
