@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,29 +105,34 @@ class ActorGroup:
         ------
         ResourceError
             If they are not placed in time, saying what each asks for and what the nodes lack.
+        ActorLostError
+            If one cannot be made, or more are lost while they start than the policy allows.
         """
         options = self._options
-        awaited = options.min_size - (options.size - len(self._starting))
-        if awaited <= 0:
-            return
-        started, _ = ray.wait(list(self._starting), num_returns=awaited, timeout=options.start_timeout_s)
-        try:
-            for ref in started:
-                self._take_in(ref)
-        except LOSSES as error:
-            raise ActorLostError(
-                f"a {options.name} actor died while starting: {error}", remedy="see the Ray logs of that actor"
-            ) from error
-        if len(started) < awaited:
-            raise self._unplaced()
+        begin, left = time.monotonic(), options.start_timeout_s
+        self._n_lost = 0
+        # One by one: what keeps an actor from starting is said at once, whatever the others still wait for.
+        while len(self._starting) > options.size - options.min_size:
+            if options.start_timeout_s is not None:
+                left = max(0.0, begin + options.start_timeout_s - time.monotonic())
+            started, _ = ray.wait(list(self._starting), timeout=left)
+            if not started:
+                raise self._unplaced()
+            self._take_in(started[0], "ready")
 
-    def _take_in(self, ref: ray.ObjectRef) -> None:
-        """Let an actor that has started work; raises what kept it from starting."""
-        del self._starting[ref]
+    def _take_in(self, ref: ray.ObjectRef, method: str) -> None:
+        """Let an actor that has started work, or start another in the place of one that was lost on the way."""
+        slot = self._starting.pop(ref)
         try:
             ray.get(ref)
         except RayTaskError as error:
             raise unwrap(error) from error
+        except LOSSES as error:
+            if getattr(error, "actor_init_failed", False):
+                raise ActorLostError(
+                    f"a {self._options.name} actor cannot be made: {error}", remedy="install the same on all nodes"
+                ) from error
+            self._replace(slot, method, error)
 
     def map(self, method: str, calls: Sequence[tuple[Any, ...]], *, stay: bool = False) -> list[Any]:
         """Call `method` once for each tuple of arguments; results in the order of `calls`.
@@ -163,11 +169,7 @@ class ActorGroup:
                     running[getattr(self._actors[slot], method).remote(*calls[call])] = (slot, call)
             ref = self._next_event(method, running)
             if ref in self._starting:
-                slot = self._starting[ref]
-                try:
-                    self._take_in(ref)
-                except LOSSES as error:
-                    self._replace(slot, method, error)
+                self._take_in(ref, method)
                 continue
             slot, index = running.pop(ref)
             try:
@@ -195,7 +197,8 @@ class ActorGroup:
         """An answer, or an actor that has started."""
         options = self._options
         timeout = options.call_timeout_s if running else options.start_timeout_s
-        ready, _ = ray.wait([*running, *self._starting], timeout=timeout)
+        # Of several that are ready Ray gives the first: many short calls must not keep a new actor from joining.
+        ready, _ = ray.wait([*self._starting, *running], timeout=timeout)
         if ready:
             return ready[0]
         if not running:
