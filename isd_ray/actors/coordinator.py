@@ -50,7 +50,7 @@ def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
         If coordinators keep dying.
     """
     compute = setup.spec.config.compute
-    # No timeouts here: whatever the coordinator waits for has its own, and it needs no resources to be placed.
+    # No timeouts here: whatever the coordinator waits for has its own, and it takes up no room.
     options = replace(stable_options(compute, "coordinator"), start_timeout_s=None, call_timeout_s=None)
     group = ActorGroup(Coordinator, (ray.put(setup),), options)
     try:

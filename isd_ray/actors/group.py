@@ -17,7 +17,6 @@ from ray.exceptions import (
     RayTaskError,
     WorkerCrashedError,
 )
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.core.placement import Demand, Node, what_is_missing
@@ -25,6 +24,9 @@ from isd_ray.errors import ActorLostError, IsdError, ResourceError
 
 HEAD = "node:__internal_head__"
 """Resource that Ray gives to the head node alone."""
+ON_HEAD = {HEAD: 0.001}
+"""What an actor asks for that belongs on the head, which outlives the others. An affinity to the node is not enough:
+Ray places actors that ask for nothing anywhere, whatever they prefer (2.60)."""
 LOSSES = (ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, WorkerCrashedError)
 """What Ray raises when an actor, its node, or an object that it owned is gone; calls are idempotent and repeated."""
 
@@ -44,8 +46,6 @@ class GroupOptions:
         Actors in the group, and those that must run before it begins; the others join when there is room for them.
     demand:
         What each actor reserves (logical resources; fractions share a device), and of which nodes.
-    on_head:
-        Prefer the head node, which outlives the others.
     start_timeout_s, call_timeout_s:
         Longest wait for actors without which nothing goes on to start, and for any call to end; None where what the
         actor does is bounded itself.
@@ -55,7 +55,6 @@ class GroupOptions:
     size: int
     min_size: int
     demand: Demand
-    on_head: bool
     start_timeout_s: float | None
     call_timeout_s: float | None
     policy: FailurePolicy
@@ -84,7 +83,7 @@ class ActorGroup:
             num_gpus=amounts.pop("GPU", 0.0),
             resources=amounts,
             label_selector=dict(options.demand.labels) or None,
-            scheduling_strategy=near_head() if options.on_head else "SPREAD",
+            scheduling_strategy="SPREAD",
         )
         self._arguments = arguments
         self._options = options
@@ -241,12 +240,6 @@ class ActorGroup:
         for actor in self._actors:
             ray.kill(actor)
         self._actors, self._starting = [], {}
-
-
-def near_head() -> Any:
-    """Ray's strategy for the head node if it has room, else any."""
-    head = [node["NodeID"] for node in ray.nodes() if node["Alive"] and HEAD in node["Resources"]]
-    return NodeAffinitySchedulingStrategy(head[0], soft=True) if head else "DEFAULT"
 
 
 def _short(resources: dict[str, float]) -> str:

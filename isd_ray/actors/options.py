@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isd_ray.actors.failure import FailurePolicy
-from isd_ray.actors.group import GroupOptions
+from isd_ray.actors.group import ON_HEAD, GroupOptions
 from isd_ray.config import ComputeConfig
 from isd_ray.core.placement import Demand
 
@@ -32,13 +32,11 @@ def scorer_options(compute: ComputeConfig) -> GroupOptions:
 
 
 def stable_options(compute: ComputeConfig, name: str) -> GroupOptions:
-    """One actor without needs that should outlive the workers: near the head, or where the configuration says."""
-    demand = Demand({}, compute.coordinator_labels)
-    return _options(compute, name, 1, 1, demand, on_head=not compute.coordinator_labels)
+    """One actor that should outlive the workers: on the head, or where the configuration says."""
+    labels = compute.coordinator_labels
+    return _options(compute, name, 1, 1, Demand({}, labels) if labels else Demand(ON_HEAD))
 
 
-def _options(
-    compute: ComputeConfig, name: str, size: int, min_size: int, demand: Demand, *, on_head: bool = False
-) -> GroupOptions:
+def _options(compute: ComputeConfig, name: str, size: int, min_size: int, demand: Demand) -> GroupOptions:
     policy = FailurePolicy(compute.lost_actor_retries)
-    return GroupOptions(name, size, min_size, demand, on_head, compute.start_timeout_s, compute.call_timeout_s, policy)
+    return GroupOptions(name, size, min_size, demand, compute.start_timeout_s, compute.call_timeout_s, policy)
