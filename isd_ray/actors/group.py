@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +156,12 @@ class ActorGroup:
             If no actor is left and no replacement starts in time.
         """
         results: list[Any] = [None] * len(calls)
+        for index, result in self.each(method, calls, stay=stay):
+            results[index] = result
+        return results
+
+    def each(self, method: str, calls: Sequence[tuple[Any, ...]], *, stay: bool = False) -> Iterator[tuple[int, Any]]:
+        """As `map`, but result by result as they come, each with the place of its call: nothing is held meanwhile."""
         n_actors = len(self._actors)
         queues: list[deque[int]] = [deque() for _ in range(n_actors)]
         for index in range(len(calls)):
@@ -172,13 +178,14 @@ class ActorGroup:
                 continue
             slot, index = running.pop(ref)
             try:
-                results[index] = ray.get(ref)
+                result = ray.get(ref)
             except RayTaskError as error:
                 raise unwrap(error) from error
             except LOSSES as error:
                 self._replace(slot, method, error)
                 queues[slot].appendleft(index)
-        return results
+            else:
+                yield index, result
 
     def _idle(self, running: Mapping[ray.ObjectRef, tuple[int, int]]) -> list[int]:
         busy = {slot for slot, _ in running.values()} | set(self._starting.values())

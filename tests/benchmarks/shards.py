@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 import resource
+import signal
 import time
 
 import numpy as np
+import ray
 
 from isd_ray.actors.failure import FailurePolicy
 from isd_ray.actors.group import ActorGroup, GroupOptions
@@ -26,6 +28,9 @@ from tests.benchmarks.measure import parser
 ROWS_PER_SHARD = 1_000_000
 SHARDS = (64, 256, 1024, 4096)
 BATCHES = (1_000, 10_000, 100_000)
+RUNNING = (10, 100, 1000)
+"""Calls under way at once: one for each scorer."""
+LOOKS = 20
 BLOCKS_PER_SHARD = 122
 """Of 8,192 rows."""
 
@@ -72,30 +77,41 @@ def measured(actors: int, shards: int, k: int) -> dict[str, float]:
     group = ActorGroup(StandIn, (k,), options)
     group.wait_until_ready()
     group.map("score", [(0,)] * actors)
-    before, begin, busy = _own_memory(), time.perf_counter(), time.process_time()
-    answers = group.map("score", [(number,) for number in range(shards)])
-    received = time.perf_counter() - begin
-    held = _own_memory() - before
+    begin, busy = time.perf_counter(), time.process_time()
+    # As `RayBackend.score` does.
+    answers = (answer for _, answer in group.each("score", [(number,) for number in range(shards)]))
     report = merge_scores(answers, k, 1)
     seconds, busy = time.perf_counter() - begin, time.process_time() - busy
     group.close()
     assert len(report.top.rows) == k
-    return {
-        "shards": shards,
-        "k": k,
-        "MB": shards * answer_bytes(k) / 1e6,
-        "seconds": seconds,
-        "merge_s": seconds - received,
-        "cpu_s": busy,
-        "held_MB": held / 1e6,
-        "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
-    }
+    megabytes = shards * answer_bytes(k) / 1e6
+    # Of this process so far, mapped answers in the object store included.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {"shards": shards, "k": k, "MB": megabytes, "seconds": seconds, "cpu_s": busy, "peak_MB": peak}
 
 
-def _own_memory() -> int:
-    import psutil
+class Silent:
+    """Answers nothing."""
 
-    return psutil.Process().memory_info().rss
+    def ready(self) -> None:
+        """Nothing to start."""
+
+    def waits(self) -> None:
+        """For ever."""
+        signal.pause()
+
+
+def measured_wait(calls: int) -> dict[str, float]:
+    """Milliseconds of one look at so many calls under way, one of which has answered."""
+    silent = ray.remote(Silent).options(num_cpus=0).remote()
+    ray.get(silent.ready.remote())
+    running = [silent.waits.remote() for _ in range(calls - 1)] + [ray.put(0)]
+    begin = time.perf_counter()
+    for _ in range(LOOKS):
+        ray.wait(running)
+    wait = (time.perf_counter() - begin) / LOOKS
+    ray.kill(silent)
+    return {"calls": calls, "wait_ms": 1000.0 * wait}
 
 
 def main(arguments=None):
@@ -103,10 +119,14 @@ def main(arguments=None):
     options_of.add_argument("--actors", type=int, default=2)
     options_of.add_argument("--shards", type=int, nargs="+", default=SHARDS)
     options_of.add_argument("--k", type=int, nargs="+", default=BATCHES)
-    options_of.add_argument("--most", type=float, default=800.0, help="largest number of megabytes of one pass")
+    options_of.add_argument("--most", type=float, default=8000.0, help="largest number of megabytes of one pass")
+    options_of.add_argument("--calls", type=int, nargs="+", default=RUNNING)
     options = options_of.parse_args(arguments)
     lines = []
-    with ray_session(ComputeConfig(scorers=options.actors, object_store_memory=2 << 30)):
+    with ray_session(ComputeConfig(scorers=options.actors, object_store_memory=1 << 30)):
+        for calls in options.calls:
+            lines.append(measured_wait(calls))
+            print({name: round(value, 3) for name, value in lines[-1].items()}, flush=True)
         for k, shards in itertools.product(options.k, options.shards):
             if shards * answer_bytes(k) <= options.most * 1e6:
                 lines.append(measured(options.actors, shards, k))
