@@ -1,6 +1,7 @@
 """A round for libraries and clusters of any size, on paper: ``python -m tests.benchmarks.rounds_on_paper``.
 
-From constants that RESULTS.md reports, and the sizes of what travels. Says nothing of networks, stragglers or file systems.
+From constants that RESULTS.md reports, and the sizes of what travels. Nothing is said of networks, stragglers or file
+systems.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ ROWS_PER_SCORER_S = 25_000
 """`ecfp4`, 5 members, one core: 3,324,865 rows by two scorers in 66 s."""
 FIT_S = 80.0
 """100,000 observed molecules, 5 members and epochs, two trainers of a core each."""
-ANSWER_S, MEGABYTE_S = 1.7e-3, 1.1e-3
+ANSWER_S, MEGABYTE_S = 1.4e-3, 1.6e-3
 """Processor time of the coordinator for an answer and for each megabyte of it (`shards`)."""
 SCORERS_PER_NODE = 4
 MEMBER_BYTES = 8.4e6
@@ -56,9 +57,9 @@ def a_round(n_rows: int, nodes: int) -> dict[str, str]:
         "in (GB)": f"{incoming:.2g}",
         "out (GB)": f"{outgoing:.3g}",
         "merge (CPU-s)": f"{merge:.2g}",
-        "merge / (fit + score)": f"{100 * merge / (FIT_S + score):.2g} %",
+        "merge / (fit + score)": f"{100 * merge / (FIT_S + score):.1f} %",
         "with a tree (CPU-s)": f"{tree:.2g}",
-        "memory kept, promised (GB)": f"{BYTES_KEPT * n_rows / 1e9:.2g}, {BYTES_PROMISED * n_rows / 1e9:.2g}",
+        "memory (GB)": f"{BYTES_KEPT * n_rows / 1e9:.3g} to {BYTES_PROMISED * n_rows / 1e9:.3g}",
     }
 
 
