@@ -51,7 +51,7 @@ def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
     ActorLostError
         If coordinators keep dying.
     """
-    # No timeouts here: whatever the coordinator waits for has its own, and it needs no resources to be placed.
+    # No timeouts here: whatever the coordinator waits for has its own, and it takes up no room.
     options = replace(stable_options(setup.config, "coordinator"), start_timeout_s=None, call_timeout_s=None)
     group = ActorGroup(Coordinator, (ray.put(setup),), options)
     try:

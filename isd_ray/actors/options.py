@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isd_ray.actors.failure import FailurePolicy
-from isd_ray.actors.group import GroupOptions
+from isd_ray.actors.group import ON_HEAD, GroupOptions
 from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.core.placement import Demand
 
@@ -34,14 +34,12 @@ def scorer_options(config: CampaignConfig) -> GroupOptions:
 
 
 def stable_options(config: CampaignConfig, name: str) -> GroupOptions:
-    """One actor without needs that should outlive the workers: near the head, or where the configuration says."""
+    """One actor that should outlive the workers: on the head, or where the configuration says."""
     labels = config.compute.coordinator_labels
-    return _options(config, name, 1, 1, Demand({}, labels), on_head=not labels)
+    return _options(config, name, 1, 1, Demand({}, labels) if labels else Demand(ON_HEAD))
 
 
-def _options(
-    config: CampaignConfig, name: str, size: int, min_size: int, demand: Demand, *, on_head: bool = False
-) -> GroupOptions:
+def _options(config: CampaignConfig, name: str, size: int, min_size: int, demand: Demand) -> GroupOptions:
     compute = config.compute
     return GroupOptions(
         name=name,
@@ -49,7 +47,6 @@ def _options(
         size=size,
         min_size=min_size,
         demand=demand,
-        on_head=on_head,
         start_timeout_s=compute.start_timeout_s,
         call_timeout_s=compute.call_timeout_s,
         policy=FailurePolicy(compute.lost_actor_retries),
