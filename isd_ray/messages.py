@@ -146,6 +146,8 @@ class Evaluation:
         For each block its sum of squared and of absolute errors (regression only).
     losses:
         For each block its sums of losses by group (`isd_ray.core.goals`).
+    wrong, entries:
+        Of a panel with a claim about each output: for each block the wrong predictions of each, and its readouts.
     """
 
     n: int = 0
@@ -153,6 +155,8 @@ class Evaluation:
     losses: tuple[tuple[float, ...], ...] = ()
     squared: tuple[float, ...] = ()
     absolute: tuple[float, ...] = ()
+    wrong: tuple[tuple[int, ...], ...] = ()
+    entries: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +345,8 @@ class StopDecision:
         The paper's bounds on the accuracy of the inference set and of the screen; None without evidence.
     n_finish:
         With the action ``finish``: measure so many of the most uncertain rows, then stop.
+    bounds:
+        Of a panel with a claim about each output: what a passed look shows of each, together.
     """
 
     action: Action
@@ -348,6 +354,7 @@ class StopDecision:
     alpha: float | None = None
     system_bound: float | None = None
     n_finish: int = 0
+    bounds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,22 +375,37 @@ class Frozen:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a campaign stands after one step of the loop: what live displays show.
+class StepTaken:
+    """A step of the loop: which, in which round, how long it took, and how many inference rows were scored in it."""
 
-    `waiting` is whether readouts are missing, so that nothing can go on. `system_bound` and `system_value` (the claimed
-    quantity, known in a simulation only) speak of the last finished round: its model, and the observation set with its
-    batch.
+    name: str
+    round: int
+    seconds: float
+    n_scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a campaign stands after one step of the loop: what live displays, logs and metrics show.
+
+    `state` and `round` are those of the step that comes next. `n_affordable` is how many compounds may still be
+    acquired before the budget ends the screen. `waiting` is whether readouts are missing, so that nothing can go on.
+    `system_bound`, `calibration_alarm` and `system_value` (the claimed quantity, known in a simulation only) speak of
+    the last finished round: its model, and the observation set with its batch.
     """
 
     state: str
     round: int
     n_target: int
     n_observed: int
+    n_inference: int
+    n_affordable: int
     done: bool
+    taken: StepTaken
     system_bound: float | None = None
     system_value: float | None = None
     decision: str = ""
+    calibration_alarm: bool = False
     waiting: bool = False
     warnings: tuple[str, ...] = field(default=())
 
@@ -402,6 +424,8 @@ class WorkerSpec:
         Names of a panel's outputs; empty for other tasks.
     validation_labels:
         Labels of the external validation library, in its row order; None when validation rows are observed rows.
+    output_embeddings:
+        float32 (K, d): of the outputs of a panel with a two-tower head; else None.
     """
 
     config: CampaignConfig
@@ -409,6 +433,7 @@ class WorkerSpec:
     classes: tuple[str, ...]
     outputs: tuple[str, ...] = ()
     validation_labels: LabelArray | None = None
+    output_embeddings: NDArray[np.float32] | None = None
 
     @property
     def n_outputs(self) -> int:

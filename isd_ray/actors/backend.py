@@ -66,11 +66,10 @@ class RayBackend:
         self._parts = range(self._target.n_parts)
         self._truth = {name: ray.put(labels) for name, labels in truth.items()}
         self._committee: tuple[str, Any] = ("", None)
-        compute = spec.config.compute
-        self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(compute))
-        self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(compute))
-        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes))
-        self._bound = ActorGroup(BoundActor, rule, stable_options(compute, "bound"))
+        self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(spec.config))
+        self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(spec.config))
+        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes, spec.outputs))
+        self._bound = ActorGroup(BoundActor, rule, stable_options(spec.config, "bound"))
         for group in (self._bound, self._trainers, self._scorers):
             group.wait_until_ready()
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import time
+=======
+import logging
+>>>>>>> main
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +23,11 @@ from ray.exceptions import (
 )
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
+from isd_ray.actors.metrics import RESTARTS, record
 from isd_ray.core.placement import Demand, Node, what_is_missing
 from isd_ray.errors import ActorLostError, IsdError, ResourceError
+
+_LOGGER = logging.getLogger(__name__)
 
 HEAD = "node:__internal_head__"
 """Resource that Ray gives to the head node alone."""
@@ -42,6 +49,8 @@ class GroupOptions:
 
     Attributes
     ----------
+    name, campaign:
+        What metrics and logs call the group, and the campaign that it works for; empty for a library build.
     size, min_size:
         Actors in the group, and those that must run before it begins; the others join when there is room for them.
     demand:
@@ -58,6 +67,7 @@ class GroupOptions:
     start_timeout_s: float | None
     call_timeout_s: float | None
     policy: FailurePolicy
+    campaign: str = ""
 
 
 class ActorGroup:
@@ -217,8 +227,11 @@ class ActorGroup:
 
     def _replace(self, slot: int, method: str, error: Exception) -> None:
         """Begin to start a new actor in the place of a lost one; nobody waits for it while others run."""
-        name = self._options.name
-        if not getattr(error, "preempted", False):
+        name, is_preempted = self._options.name, getattr(error, "preempted", False)
+        labels = {"campaign": self._options.campaign, "group": name, "reason": "preempted" if is_preempted else "lost"}
+        record(RESTARTS, 1, labels)
+        _LOGGER.warning("a %s actor was lost and is replaced", name, extra={**labels, "call": method})
+        if not is_preempted:
             self._n_lost += 1
             if self._options.policy.decide(self._n_lost) is FailureDecision.GIVE_UP:
                 raise ActorLostError(

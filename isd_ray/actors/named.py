@@ -95,7 +95,7 @@ class NamedActor:
             raise unwrap(error) from error
         except ActorDiedError as error:
             raise ActorLostError(
-                "the coordinator was stopped", options.name, "serve the campaign again; nothing is lost"
+                "the coordinator was stopped", options.name, "attach to the campaign again; nothing is lost"
             ) from error
 
     def call(self, method: str, *arguments: Any, group: str | None = None) -> Any:

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.laboratory import Laboratory
+from isd_ray.campaign.oracle import Readout, with_entries
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import HIT_QUANTITIES, CampaignConfig
+from isd_ray.core.panels import has_readout, overlay
 from isd_ray.data.hybrid import amend_hybrid_part
+from isd_ray.data.packed import label_columns, labels_from
 from isd_ray.errors import LabelError
-from isd_ray.messages import Rows
+from isd_ray.messages import LabelArray, Rows
 
 _CORRECTED = pa.schema([("row", pa.int64()), ("label", pa.float64()), ("value", pa.float64())])
 _SHOWN = 5
@@ -35,14 +38,15 @@ class Amendment:
     ids:
         Their ids, for messages.
     labels, values:
-        float64 (n,): class index or value, and the raw readout (NaN for a class name), as they should have been.
+        float64 (n,): class index or value, and the raw readout (NaN for a class name), as they should have been. Of a
+        panel packed bits, whose measured entries are those that are corrected or were missing.
     reason:
         Why, in the user's words.
     """
 
     rows: Rows
     ids: Sequence[str]
-    labels: NDArray[np.float64]
+    labels: LabelArray
     values: NDArray[np.float64]
     reason: str
 
@@ -77,14 +81,32 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
             store.address,
             "remove them from the file",
         )
+    table, n_changed = (_changed if amendment.labels.ndim == 1 else _changed_entries)(amendment, before)
+    if n_changed:
+        details = {"readouts_sha256": store.keep(table), "n": n_changed, "reason": amendment.reason}
+        store.append_event("amend", details)
+    settle_amendments(store, classes)
+    return Amended(n_changed, store.withdrawn() is not None)
+
+
+def _changed(amendment: Amendment, before: Mapping[int, Readout]) -> tuple[pa.Table, int]:
+    """What an amendment changes, for the record, and how many readouts that are."""
     values = [None if np.isnan(value) else value for value in amendment.values.tolist()]
     readouts = zip(amendment.rows.tolist(), amendment.labels.tolist(), values, strict=True)
     changed = [{"row": row, "label": y, "value": value} for row, y, value in readouts if before[row] != (y, value)]
-    if changed:
-        details = {"readouts_sha256": store.keep(pa.Table.from_pylist(changed, _CORRECTED)), "n": len(changed)}
-        store.append_event("amend", {**details, "reason": amendment.reason})
-    settle_amendments(store, classes)
-    return Amended(len(changed), store.withdrawn() is not None)
+    return pa.Table.from_pylist(changed, _CORRECTED), len(changed)
+
+
+def _changed_entries(amendment: Amendment, before: Mapping[int, Readout]) -> tuple[pa.Table, int]:
+    """As `_changed`, with the entries of a panel."""
+    old = np.stack([before[row][0] for row in amendment.rows.tolist()])
+    new = overlay(old, amendment.labels)
+    # An entry has changed if it was not measured, or was measured as another one.
+    changed = new[:, 1] & ~old[:, 1] | new[:, 1] & (new[:, 0] ^ old[:, 0])
+    corrected = np.stack([new[:, 0] & changed, changed], axis=1)
+    kept = changed.any(axis=1)
+    columns = {"row": pa.array(amendment.rows[kept]), **label_columns(corrected[kept])}
+    return pa.table(columns), int(np.unpackbits(changed).sum())
 
 
 def amendments(store: CampaignStore) -> list[Event]:
@@ -92,13 +114,33 @@ def amendments(store: CampaignStore) -> list[Event]:
     return [event for event in store.events() if event["kind"] == "amend"]
 
 
-def amended_readouts(store: CampaignStore, since: int = 0) -> dict[int, tuple[float, float | None]]:
+def amended_readouts(store: CampaignStore, since: int = 0) -> dict[int, Readout]:
     """Label and value of every row corrected by amendment `since` or a later one; of several corrections the last.
 
-    The value is None where the readout is a class name.
+    The value is None where the readout is a class name. Of a panel the label has the corrected entries, packed.
     """
     tables = [store.read_readouts(event["readouts_sha256"]) for event in amendments(store)[since:]]
-    return {line["row"]: (line["label"], line["value"]) for table in tables for line in table.to_pylist()}
+    found: dict[int, Readout] = {}
+    for table in tables:
+        found |= _overlaid(found, _readouts(table))
+    return found
+
+
+def _readouts(table: pa.Table) -> dict[int, Readout]:
+    """Label and raw value of each row that has a readout."""
+    labels = labels_from(table)
+    present = has_readout(labels)
+    if labels.ndim == 1:
+        lines = zip(*(table[name].to_pylist() for name in ("row", "label", "value")), strict=True)
+        return {row: (y, value) for row, y, value in lines if y is not None}
+    return {
+        row: (y, None) for row, y, is_there in zip(table["row"].to_pylist(), labels, present, strict=True) if is_there
+    }
+
+
+def _overlaid(before: Mapping[int, Readout], newer: Mapping[int, Readout]) -> dict[int, Readout]:
+    """The newer readouts; those of a panel with the entries that they leave as before."""
+    return {row: (with_entries(before[row][0], y) if row in before else y, value) for row, (y, value) in newer.items()}
 
 
 def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
@@ -124,15 +166,14 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
         store.note_hybrid()
 
 
-def measured_readouts(store: CampaignStore) -> dict[int, tuple[float, float | None]]:
+def measured_readouts(store: CampaignStore) -> dict[int, Readout]:
     """Label and raw value of every measured row, as they stand now."""
     tables = [Laboratory(store).ledger().all()]
     tables += [store.read_readouts(files.committed["readouts_sha256"]) for files in store.rounds() if files.committed]
-    found: dict[int, tuple[float, float | None]] = {}
+    found: dict[int, Readout] = {}
     for table in tables:
-        columns = (table[name].to_pylist() for name in ("row", "label", "value"))
-        found.update({row: (y, value) for row, y, value in zip(*columns, strict=True) if y is not None})
-    return found | amended_readouts(store)
+        found |= _readouts(table)
+    return found | _overlaid(found, amended_readouts(store))
 
 
 def certified_rows(store: CampaignStore) -> Rows:

@@ -113,7 +113,7 @@ class LocalBackend:
         self._truth = truth
         self._trainer = MemberTrainer(spec, placement)
         self._scorer = ShardScorer(spec, placement)
-        self._bound = Judge(spec.config.stopping, Goal.of(spec.config, spec.classes))
+        self._bound = Judge(spec.config.stopping, Goal.of(spec.config, spec.classes, spec.outputs))
         self._target = Library.open(spec.libraries["target"])
         self._parts = range(self._target.n_parts)
 

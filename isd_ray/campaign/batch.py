@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import pyarrow as pa
 
@@ -18,10 +20,11 @@ _SCORED = ("row", "score", "second_score", "prediction", "uncertainty")
 def batch_table(selection: Selection, library: Library, plates: pa.Table | None) -> pa.Table:
     """What is released: rows with id, structure, role, what the model says of them (null before there is one), wells.
 
-    `plates` is the plate map, if there is one.
+    `plates` is the plate map, if there is one; plates and wells of replicates are joined by semicolons, in one order.
     """
     scored = selection.scored
-    wells = {} if plates is None else _wells_by_row(plates)
+    by_row = {} if plates is None else wells_by_row(plates)
+    wells = [by_row.get(row, []) for row in scored.rows.tolist()]
     return pa.table(
         {
             "row": scored.rows,
@@ -33,8 +36,8 @@ def batch_table(selection: Selection, library: Library, plates: pa.Table | None)
             "prediction": to_arrow(scored.prediction),
             "uncertainty": pa.array(scored.uncertainty, from_pandas=True),
             "rank": pa.array(selection.ranks, from_pandas=True),
-            "plate": pa.array([wells.get(row, (None, None))[0] for row in scored.rows.tolist()], pa.string()),
-            "well": pa.array([wells.get(row, (None, None))[1] for row in scored.rows.tolist()], pa.string()),
+            "plate": pa.array([";".join(place[0] for place in places) or None for places in wells], pa.string()),
+            "well": pa.array([";".join(place[1] for place in places) or None for places in wells], pa.string()),
         }
     )
 
@@ -54,9 +57,13 @@ def plates_of(selection: Selection, library: Library, config: CampaignConfig, n_
     )
 
 
-def _wells_by_row(plates: pa.Table) -> dict[int, tuple[str, str]]:
-    columns = (plates[name].to_pylist() for name in ("row", "plate", "well"))
-    return {row: (plate, well) for row, plate, well in zip(*columns, strict=True) if row is not None}
+def wells_by_row(plates: pa.Table) -> dict[int, list[tuple[str, str]]]:
+    """Plate and well of each sample of a row, in the order of the plate map (`isd_ray.plates.assign.PLATE_MAP`)."""
+    found = defaultdict(list)
+    for row, plate, well in zip(*(plates[name].to_pylist() for name in ("row", "plate", "well")), strict=True):
+        if row is not None:
+            found[row].append((plate, well))
+    return found
 
 
 def selection_of(table: pa.Table) -> Selection:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
-from isd_ray.core.conditions import affordable, rule_counts
-from isd_ray.core.sets import TargetSets
+from isd_ray.core.conditions import Bought, affordable, bought, no_prices, rule_counts
 from isd_ray.core.stopping import kept_wells, reserved_rows
+from isd_ray.messages import Rows
+from isd_ray.plates.layout import batch_size, initial_size
 
 
 class Budget:
-    """The wells that a campaign's limits leave, by what its sets hold already.
+    """What a campaign's limits leave, by what its history holds already.
+
+    Rows are drawn at random whatever they cost, so their number is one that could be paid were they the dearest ones
+    left: money is never exceeded, and no draw depends on a price. Only the best-scored rows, which prove nothing, end
+    where the money does.
 
     Parameters
     ----------
-    config, sets:
-        The campaign, and its sets, which change under it.
+    config, history:
+        The campaign, and its history, which changes under it.
+    prices:
+        float64 (n_rows,): of each row of the library, in all its wells; None without a limit on money.
+
+    Attributes
+    ----------
+    batch_size:
+        Compounds of a batch while the budget lasts.
     """
 
-    def __init__(self, config: CampaignConfig, sets: TargetSets) -> None:
+    def __init__(self, config: CampaignConfig, history: History, prices: NDArray[np.float64] | None) -> None:
         self._config = config
-        self._sets = sets
+        self._history = history
+        self._sets = history.sets
+        self._prices = prices
+        self._by_price = None if prices is None else np.argsort(-prices, kind="stable")
+        self.batch_size, self._initial_size = batch_size(config), initial_size(config)
 
     @property
     def n_reserve(self) -> int:
@@ -27,26 +47,68 @@ class Budget:
         return reserved_rows(self._config.stopping, self._sets.n_target)
 
     @property
-    def _kept(self) -> int:
-        return kept_wells(self._config.stopping, self._sets.n_target)
+    def spent(self) -> float | None:
+        """Money for all wells that were asked for, with a readout or without; None without a limit on money."""
+        return None if self._prices is None else float(self._prices[self._history.asked].sum())
+
+    def left(self, rounds: int) -> int:
+        """Rows that may still be acquired after so many rounds whichever they are, before the screen ends anyway."""
+        return self._affordable(rounds, self._paid(self._dearest()))
+
+    def draw(self, rounds: int) -> int:
+        """Rows of a batch that is drawn at random, after so many rounds; of the first one without its reserve."""
+        wanted, kept = self.batch_size, self._kept
+        if rounds == 0:
+            wanted, kept = self._initial_size, kept + self.n_reserve
+        return max(0, min(wanted, self.left(rounds) - kept, self._sets.n_inference))
 
     def batch(self, rounds: int) -> int:
-        """Rows of the acquisition batch after so many rounds; of the first one without its reserve."""
-        wanted, kept = self._config.acquisition.batch_size, self._kept
-        if not self._sets.n_measured:
-            wanted, kept = self._config.initial_size, kept + self.n_reserve
-        return max(0, min(wanted, self._affordable(rounds) - kept, self._sets.n_inference))
+        """Rows of an acquisition batch after so many rounds, which `within` may cut; 0 when the budget is spent."""
+        n_sure = self.draw(rounds)
+        if self._prices is None or n_sure in (0, self.batch_size):
+            return n_sure
+        left = self._dearest()
+        usual = np.full(self.batch_size, left.mean())
+        n_usual = self._affordable(rounds, self._paid(np.concatenate([left[: self._kept], usual]))) - self._kept
+        return min(max(n_sure, n_usual), self.batch_size, self._sets.n_inference)
+
+    def within(self, rows: Rows, rounds: int) -> int:
+        """How many of these rows, in this order, can be paid beside the wells that are kept; at least `draw`."""
+        n_sure = self.draw(rounds)
+        if self._prices is None or n_sure >= len(rows):
+            return len(rows)
+        kept = self._dearest(without=rows[:n_sure])[: self._kept]
+        n_paid = self._affordable(rounds, self._paid(np.concatenate([kept, self._prices[rows]]))) - self._kept
+        return min(len(rows), max(n_sure, n_paid))
 
     def look(self, is_last: bool, rounds: int) -> int:
-        """Wells that a look, or its finish, may take after so many rounds.
+        """Wells that a look, or its finish, may take after so many rounds, whatever they cost.
 
         The last look takes those kept for it, in rounds beyond the others.
         """
-        return self._affordable(0) if is_last else max(0, self._affordable(rounds) - self._kept)
+        return self.left(0) if is_last else max(0, self.left(rounds) - self._kept)
 
     def rule_counts(self, rounds: int) -> bool:
         """Whether a yes of the stopping rule would end the screen after so many rounds."""
-        return rule_counts(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target)
+        sets, paid = self._sets, self._paid(self._dearest())
+        return rule_counts(self._config.stopping, sets.n_measured, rounds, sets.n_target, paid)
 
-    def _affordable(self, rounds: int) -> int:
-        return affordable(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target)
+    @property
+    def _kept(self) -> int:
+        return kept_wells(self._config.stopping, self._sets.n_target)
+
+    def _affordable(self, rounds: int, paid: Bought) -> int:
+        return affordable(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target, paid)
+
+    def _paid(self, prices: NDArray[np.float64]) -> Bought:
+        """What money buys in this order of prices."""
+        return no_prices if self._prices is None else bought(prices, self.spent or 0.0, self._sets.n_measured)
+
+    def _dearest(self, without: Rows | None = None) -> NDArray[np.float64]:
+        """Prices of the inference set, the highest first."""
+        if self._prices is None or self._by_price is None:
+            return np.empty(0)
+        left = self._by_price[self._sets.is_left(self._by_price)]
+        if without is not None:
+            left = left[~np.isin(left, without)]
+        return self._prices[left]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
+from isd_ray.core.certify import look_risk
 from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.targets import accuracy_on_truth
 from isd_ray.messages import Committee
@@ -67,13 +68,16 @@ def make_certificate(
         "delta": stopping.delta,
         "assumptions": assumptions,
         "n_target": history.sets.n_target,
+        "n_excluded": len(history.sets.excluded),
         "n_measured": history.sets.n_measured,
         "n_hits_measured": history.n_hits if goal.knows_hits else None,
-        "look": {"number": look["look"][0]["number"], "delta": look["look"][0]["delta"], "round": look["round"]},
+        "look": {"number": look["look"][0]["number"], "delta": look_risk(look["look"]), "round": look["round"]},
         "audit": {
             "seed": history.records[0]["reserve_seed"] if is_reserved else look["audit_seed"],
             "readouts_sha256": (history.records[0] if is_reserved else look)["readouts_sha256"],
-            "groups": [
+            "groups": []
+            if goal.outputs
+            else [
                 {
                     "predicted": ("hit" if plan["group"] == HITS else "other") if goal.knows_hits else "any",
                     "n_inference": plan["n_inference"],
@@ -82,12 +86,13 @@ def make_certificate(
                 }
                 for plan, found in zip(look["look"], look["audits"], strict=True)
             ],
+            "outputs": _outputs(goal, look),
         },
         "finish": {"cut": look["n_finish"], "n_new": history.records[-1]["n_batch"] if look["n_finish"] else 0},
         "looks_spent": [
             {
                 "number": record["look"][0]["number"],
-                "delta": record["look"][0]["delta"],
+                "delta": look_risk(record["look"]),
                 "round": record["round"],
                 "n": record["n_audit"],
                 "n_errors": record["n_errors_audit"],
@@ -100,6 +105,26 @@ def make_certificate(
     return {"certificate_id": hashlib.sha256(canonical_json(content)).hexdigest()[:16], **content}
 
 
+def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the look proves of each output of a panel that has a claim."""
+    if not goal.outputs:
+        return []
+    columns = zip(goal.outputs, look["look"], look["audits"], look["bounds"], strict=True)
+    return [
+        {
+            "name": output.name,
+            "gamma": output.gamma,
+            "bound": bound,
+            "delta": plan["delta"],
+            "n_measured": plan["n_measured"],
+            "n_audited": plan["size"],
+            "n_inference": plan["n_inference"],
+            **found,
+        }
+        for output, plan, found, bound in columns
+    ]
+
+
 def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
     """The certificate in words."""
     claim, audit, look, finish = (certificate[name] for name in ("claim", "audit", "look", "finish"))
@@ -110,9 +135,18 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         f"{confidence} the {claim['words']} in this hybrid screen: of {certificate['n_target']:,} compounds "
         f"{certificate['n_measured']:,} are measured and {n_predicted:,} predicted.",
     ]
+    if certificate["n_excluded"]:
+        lines.append(
+            f"{certificate['n_excluded']:,} other compounds of the library were excluded, as they could not be had: "
+            "they are neither measured nor predicted, and nothing is claimed of them."
+        )
     if claim["hit"] is not None:
         lines.append(f"A hit is {claim['hit']}; {certificate['n_hits_measured']:,} are measured.")
-    if claim["n_outputs"] is not None:
+    outputs = audit.get("outputs", [])
+    if outputs:
+        lines.append(_proof_of_outputs(outputs, audit["seed"], look))
+        lines += [_proof_of_output(output) for output in outputs]
+    elif claim["n_outputs"] is not None:
         lines.append(
             f"A compound counts by the share of its outputs, {claim['n_outputs']:,} in all, that are right among those "
             "with a readout; an entry without one has no error and no weight. Errors are sums of wrong shares."
@@ -136,6 +170,23 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
     lines += [f"Assumed: {text}" for text in certificate["assumptions"]]
     lines.append(f"Model {certificate['committee_hash']}, library {certificate['library_hash']}.")
     return lines
+
+
+def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any]) -> str:
+    n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
+    return (
+        f"Proof: an audit of {n:,} of {n_inference:,} compounds, drawn at random (seed {seed}) and judged in round "
+        f"{look['round']} with the model frozen, look {look['number']}; its risk {look['delta']:g} is split over "
+        f"{len(outputs):,} outputs, so that what follows holds together. Entries of measured compounds without a "
+        "readout are neither measured nor predicted, and no claim is made of them."
+    )
+
+
+def _proof_of_output(output: Mapping[str, Any]) -> str:
+    return (
+        f"{output['name']}: accuracy above {output['gamma']:g} asked for, at least {output['bound']:.4g} shown by an "
+        f"exact test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
+    )
 
 
 def _proof(group: Mapping[str, Any], seed: int, look: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from isd_ray.campaign.record import Bound
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
+from isd_ray.core.outputs import column_range
 from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound
@@ -29,7 +32,8 @@ def bound_by_random_rows(
     losses:
         float64 (n,): of the batch.
     """
-    if not goal.has_losses or work.selection is None or "group_sizes" not in work.details:
+    # Claims about each output of a panel have ranges of their own (`output_ranges`).
+    if not goal.has_losses or goal.outputs or work.selection is None or "group_sizes" not in work.details:
         return None, None
     scored, sizes = work.selection.scored, tuple(work.details["group_sizes"])
     is_random, groups = work.selection.roles == _RANDOM, goal.groups(scored.prediction)
@@ -41,6 +45,17 @@ def bound_by_random_rows(
     return random_bound(goal, history.counts(sizes), samples, config.stopping.delta)
 
 
+def output_ranges(config: CampaignConfig, goal: Goal, work: RoundWork, history: History) -> list[Any]:
+    """What the random rows of the batch say of each output that has a claim (`column_range`); call it as the above."""
+    if not goal.outputs or work.selection is None or work.readouts is None or "group_sizes" not in work.details:
+        return []
+    is_random, sizes = work.selection.roles == _RANDOM, tuple(work.details["group_sizes"])
+    counts = history.counts(sizes)
+    outcomes = goal.outcomes(work.selection.scored.prediction, work.readouts.labels)[is_random]
+    columns = zip(outcomes.T, counts.measured, strict=True)
+    return [column_range(column, sizes[0], n_measured, config.stopping.delta) for column, n_measured in columns]
+
+
 def audits_of(
     config: CampaignConfig,
     goal: Goal,
@@ -49,7 +64,7 @@ def audits_of(
     losses: NDArray[np.float64],
     backend: Backend,
 ) -> tuple[Audit, ...]:
-    """The audit of each group of the round's look: rows of the batch, or the reserve.
+    """The audit of each group of the round's look: rows of the batch, or the reserve. Outputs of a panel share one.
 
     Parameters
     ----------
@@ -67,6 +82,9 @@ def audits_of(
         labels = history.labels_of(scored.rows)
         losses, present = goal.losses(scored.prediction, labels), has_readout(labels)
         is_audit = np.ones(len(losses), np.bool_)
+    if goal.outputs:
+        outcomes = goal.outcomes(scored.prediction, work.readouts.labels)[is_audit]
+        return (Audit(np.empty(0, np.int64), losses[is_audit], present[is_audit], outcomes),)
     groups = goal.groups(scored.prediction)
     audits = []
     for plan in work.look:

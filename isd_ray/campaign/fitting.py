@@ -53,6 +53,7 @@ class MemberTrainer:
             split_seed=request.split_seed,
             external=external,
             placement=self._placement,
+            output_embeddings=self._spec.output_embeddings,
         )
         return FitReport(
             round=request.round,

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.store import Attempt
+from isd_ray.core.certify import look_risk
 from isd_ray.core.goals import Goal, ScreenCounts
+from isd_ray.core.panels import count_measured
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.trigger import ScoredBatch
 from isd_ray.core.watch import CalibrationAlarm, ReliabilityBin, calibration_alarm, reliability
@@ -84,7 +86,7 @@ class History:
             # What no well answers for, and what people chose, says nothing of the order by uncertainty.
             learned = np.flatnonzero(present & (selection.roles != _WANTED))
             losses = self.losses(selection, readouts)
-            self._learn(selection.take(learned), losses[learned], details["group_sizes"])
+            self._learn(selection.take(learned), losses[learned], readouts.labels[learned], details["group_sizes"])
         kept = present & ~is_reserve
         self.sets.observe(rows[kept], readouts.labels[kept])
         self.sets.set_aside(rows[is_reserve], readouts.labels[is_reserve])
@@ -108,8 +110,9 @@ class History:
         """Where the observed rows stand among those of the feature files, int64 (n_observed,)."""
         return np.concatenate(self._places)
 
-    def _learn(self, selection: Selection, losses: NDArray[np.float64], sizes: list[int]) -> None:
+    def _learn(self, selection: Selection, losses: NDArray[np.float64], labels: LabelArray, sizes: list[int]) -> None:
         groups = self._goal.groups(selection.scored.prediction)
+        outcomes = self._goal.outcomes(selection.scored.prediction, labels) if self._goal.outputs else None
         for group, batches in enumerate(self.scored):
             inside = groups == group
             if inside.any():
@@ -120,8 +123,20 @@ class History:
                     rank=selection.ranks[inside],
                     loss=losses[inside],
                     is_random=np.isin(selection.roles[inside], RANDOM_ROLES),
+                    outcomes=outcomes,
                 )
                 batches.append(batch)
+
+    def observe_late(self, rows: Rows, readouts: Readouts, round_number: int) -> None:
+        """Take in readouts that came after the last model was fitted: they are delivered, and nothing more."""
+        self.sets.observe(rows, readouts.labels)
+        self._batches.append(_Batch(round_number, rows, np.full(len(rows), _EXTERNAL, np.int8), readouts))
+
+    @property
+    def asked(self) -> Rows:
+        """Rows that were asked for, each as often as it was, with a readout or without."""
+        asked = [batch.rows[batch.roles != _EXTERNAL] for batch in self._batches]
+        return np.concatenate(asked) if asked else np.empty(0, np.int64)
 
     @property
     def n_hits(self) -> int:
@@ -137,8 +152,15 @@ class History:
 
     def counts(self, left: tuple[int, ...]) -> ScreenCounts:
         """Sizes that the claim depends on, with so many rows left in each group."""
-        n_hits = self.n_hits
-        return ScreenCounts(self.sets.n_target, n_hits, self.sets.n_measured - n_hits, left)
+        n_hits, measured = self.n_hits, self._measured_by_output()
+        return ScreenCounts(self.sets.n_target, n_hits, self.sets.n_measured - n_hits, left, measured)
+
+    def _measured_by_output(self) -> tuple[int, ...]:
+        """Readouts of each output of a panel that has a claim about each."""
+        if not self._goal.outputs:
+            return ()
+        counts = [count_measured(batch.readouts.labels, len(self._goal.outputs)) for batch in self._batches]
+        return tuple(sum(int(n) for n in of_output) for of_output in zip(*counts, strict=True))
 
     def calibration(self) -> CalibrationAlarm:
         """Whether confident predictions were wrong more often than unconfident ones (risk of a false alarm: 5 %)."""
@@ -158,7 +180,7 @@ class History:
     @property
     def risk_spent(self) -> float:
         """Risk of the failed looks together."""
-        return sum(record["look"][0]["delta"] for record in self._failed())
+        return sum(look_risk(record["look"]) for record in self._failed())
 
     def _failed(self) -> list[dict[str, Any]]:
         """Looks that were not passed, or whose finish was not completed."""

@@ -12,15 +12,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from isd_ray.campaign.batch import wells_by_row
+from isd_ray.campaign.entries import label_entries
 from isd_ray.campaign.laboratory import Ledger
+from isd_ray.campaign.oracle import READOUT_SCHEMA
 from isd_ray.campaign.readings import Labelled, label_readings
-from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.replicates import (
+    ON_RECORD,
+    Well,
+    merge_readings,
+    note_lost_wells,
+    of_file,
+    readings_on_record,
+    wait_for_wells,
+)
+from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.telling import Refusal
 from isd_ray.config import CampaignConfig, PlateFormat
 from isd_ray.data.labels import LabelRule
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
-from isd_ray.plates.collect import ReadoutFile
+from isd_ray.messages import Rows
+from isd_ray.plates.collect import REJECTS, ReadoutFile
 from isd_ray.plates.hits import call_hits
 from isd_ray.plates.layout import EMPTY, SAMPLE
 from isd_ray.plates.match import match_readings
@@ -30,6 +43,13 @@ ESTIMATED = ("robust_z", "b_score")
 """Methods of hit calling that freeze an estimate with the first readouts."""
 LARGEST_FORMAT: PlateFormat = 1536
 """Wells that a file may name where the campaign lays out no plates."""
+
+
+def recorded_rule(store: CampaignStore) -> LabelRule:
+    """How readouts of a campaign become labels."""
+    manifest = store.manifest
+    lists = (tuple(manifest.get(name, ())) for name in ("outputs", "cuts"))
+    return LabelRule(manifest["config"]["task"], tuple(manifest["classes"]), manifest["cut"], *lists)
 
 
 class Intake:
@@ -51,11 +71,31 @@ class Intake:
     def _plate_format(self) -> PlateFormat:
         return self._config.plates.format if self._config.plates else LARGEST_FORMAT
 
-    def read(self, file: Path, plate: str | None) -> ReadoutFile:
-        """The lines of a file (`isd_ray.plates.readers.read_readouts`)."""
-        are_numbers = self._config.hits is not None or self._rule.cut is not None
-        classes = () if are_numbers else self._rule.classes
-        return read_readouts(file, self._config.readouts, self._plate_format, plate=plate, classes=classes)
+    def read(self, file: Path, plate: str | None, assay: str | None = None) -> ReadoutFile:
+        """The lines of a file (`isd_ray.plates.readers.read_readouts`).
+
+        Raises
+        ------
+        LabelError
+            If the campaign has no such assay.
+        """
+        rule = self._rule
+        if assay is not None and assay not in rule.outputs:
+            raise LabelError(
+                f"there is no assay {assay!r}; there are {', '.join(map(repr, rule.outputs)) or 'none'}",
+                str(file),
+                "name one of them",
+            )
+        are_numbers = self._config.hits is not None or rule.cut is not None or any(c is not None for c in rule.cuts)
+        return read_readouts(
+            file,
+            self._config.readouts,
+            self._plate_format,
+            plate=plate,
+            classes=() if are_numbers else rule.classes,
+            outputs=rule.outputs,
+            output=assay,
+        )
 
     def label(self, read: ReadoutFile, ledger: Ledger, name: str) -> tuple[Labelled, dict[str, Any]]:
         """Readouts of compounds, and what the record should hold beside them.
@@ -72,10 +112,53 @@ class Intake:
         LabelError
             If readings belong to none of the campaign's plates, or hit calling cannot begin with them.
         """
-        refused = _refusals(read.rejects)
-        released = [table for files in self._store.rounds() if (table := files.read_plates()) is not None]
-        on_plates = pc.and_(pc.is_valid(read.readings["plate"]), bool(released))
-        by_place, by_id = read.readings.filter(on_plates), read.readings.filter(pc.invert(on_plates))
+        rounds = [(files, table) for files in self._store.rounds() if (table := files.read_plates()) is not None]
+        if self._config.replicates == 1:
+            return self._labelled(read.readings, read.rejects, [table for _, table in rounds], ledger, name)
+        plates = read.readings["plate"]
+        told = [(files, table) for files, table in rounds if pc.any(pc.is_in(plates, table["plate"])).as_py()]
+        merged = merge_readings(read.readings, self._on_record(ledger, [table for _, table in told]))
+        labelled, details = self._labelled(merged.readings, read.rejects, [table for _, table in rounds], ledger, name)
+        is_new = not merged.new.isdisjoint(labelled.wells)
+        labelled = self._whole(of_file(labelled), told, ledger)
+        refused = [refusal for refusal in (*labelled.refused, *merged.refused) if refusal.line != ON_RECORD]
+        return replace(labelled, refused=tuple(refused), is_new=is_new), details
+
+    def settle(self, open_round: RoundFiles, rows: Rows, ledger: Ledger) -> tuple[pa.Table, dict[str, Any]]:
+        """Readouts of compounds of the open round by the wells that were read, as no other will be; and as `label`."""
+        plates = open_round.read_plates()
+        record = {} if plates is None or self._config.replicates == 1 else self._on_record(ledger, [plates])
+        if plates is None or not record:
+            return READOUT_SCHEMA.empty_table(), {}
+        nothing = self._store.read_readouts(ledger.readings[-1]).slice(0, 0)
+        merged = merge_readings(nothing, record)
+        labelled, details = self._labelled(merged.readings, REJECTS.empty_table(), [plates], ledger, "the record")
+        readouts = note_lost_wells(labelled, wells_by_row(plates)).readouts
+        is_told = np.isin(readouts["row"].to_numpy(), list(ledger.told))
+        return readouts.filter(pa.array(np.isin(readouts["row"].to_numpy(), rows) & ~is_told)), details
+
+    def _on_record(self, ledger: Ledger, plates: Sequence[pa.Table]) -> dict[Any, Any]:
+        if not plates:
+            return {}
+        tables = [self._store.read_readouts(sha256) for sha256 in ledger.readings]
+        return readings_on_record(tables, pa.concat_tables(plates))
+
+    def _whole(self, labelled: Labelled, told: Sequence[tuple[RoundFiles, pa.Table]], ledger: Ledger) -> Labelled:
+        """Without compounds of the open round that wait for readings of their other wells."""
+        every: dict[int, list[Well]] = {}
+        waiting: dict[int, list[Well]] = {}
+        for files, table in told:
+            every |= wells_by_row(table)
+            if files.committed is None and files.round not in ledger.closed:
+                waiting = wells_by_row(table)
+        return note_lost_wells(wait_for_wells(labelled, waiting), every)
+
+    def _labelled(
+        self, readings: pa.Table, rejects: pa.Table, released: Sequence[pa.Table], ledger: Ledger, name: str
+    ) -> tuple[Labelled, dict[str, Any]]:
+        refused = _refusals(rejects)
+        on_plates = pc.and_(pc.is_valid(readings["plate"]), bool(released))
+        by_place, by_id = readings.filter(on_plates), readings.filter(pc.invert(on_plates))
         if self._config.hits is not None:
             if len(by_id):
                 raise LabelError(
@@ -102,7 +185,11 @@ class Intake:
             refused += _refusals(matched.rejects)
             samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
             found = pa.concat_tables([found, samples.select(found.column_names)])
-        labelled = label_readings(found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
+        of_rows = (found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
+        if self._rule.outputs:
+            labelled = label_entries(*of_rows)
+        else:
+            labelled = label_readings(*of_rows, by_majority=self._config.replicates > 1)
         return _with_refusals(labelled, refused), {}
 
     def _need_first_round(self, wells: pa.Table, ledger: Ledger, plate_map: pa.Table, name: str) -> None:
@@ -137,7 +224,9 @@ class Intake:
         lost = {row: reason for row, reason in _lines(calls.unlabelled, "row", "reason") if row not in good}
         lines = np.array([first[row] for row in labels["row"].to_pylist()], np.int64)
         details = {"hits": calls.frozen, "quality_sha256": self._store.keep(calls.quality)}
-        return Labelled(readouts, lines, tuple(labels["id"].to_pylist()), lost, ()), details
+        samples = wells.filter(pc.equal(wells["content"], SAMPLE))
+        read = frozenset(_lines(samples, "plate", "well"))
+        return Labelled(readouts, lines, tuple(labels["id"].to_pylist()), lost, (), wells=read), details
 
 
 def _whole_plates(wells: pa.Table, plate_map: pa.Table) -> tuple[pa.Table, list[Refusal]]:

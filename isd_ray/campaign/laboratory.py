@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,21 @@ import numpy as np
 import pyarrow as pa
 
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.oracle import READOUT_SCHEMA, Readouts, Standing
+from isd_ray.campaign.oracle import READOUT_SCHEMA, WELL_SCHEMA, Readouts, Standing
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.core.panels import n_bytes
+from isd_ray.data.packed import labels_from
 from isd_ray.messages import Rows
+
+
+def entry_mask(output: int, n_outputs: int) -> int:
+    """One output of a panel as a bit, the first in the highest bit of the first of its bytes."""
+    return 1 << (8 * n_bytes(n_outputs) - 1 - output)
+
+
+def all_entries(n_outputs: int) -> int:
+    """All outputs of a panel as bits."""
+    return ((1 << n_outputs) - 1) << (8 * n_bytes(n_outputs) - n_outputs)
 
 
 @dataclass(slots=True)
@@ -23,34 +35,73 @@ class Ledger:
     ----------
     n_events:
         How many events that is.
+    n_outputs:
+        Of a panel; 0 for other tasks.
     told:
-        Place of the readout of each row: the table and the line in it.
+        Places of the readouts of each row, the table and the line in it; of single labels the first alone counts.
+    told_entries:
+        Of a panel, which entries of each row are told (`entry_mask`).
     failed:
         By round: why the wells of rows gave no readout.
+    lost:
+        Of a panel, by round: which entries of rows gave no readout.
     closed:
         Why a round ends although readouts are missing.
     excluded, wanted:
         Why rows must not, or must, be measured.
+    readings:
+        Hash of the readings of each file that was told.
     hits:
         What the hit calling froze with the first readouts; None before.
     """
 
+    n_outputs: int = 0
     n_events: int = 0
     tables: list[pa.Table] = field(default_factory=list)
-    told: dict[int, tuple[int, int]] = field(default_factory=dict)
+    told: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    told_entries: dict[int, int] = field(default_factory=dict)
     failed: dict[int, dict[int, str]] = field(default_factory=dict)
+    lost: dict[int, dict[int, int]] = field(default_factory=dict)
     closed: dict[int, str] = field(default_factory=dict)
     excluded: dict[int, str] = field(default_factory=dict)
     wanted: dict[int, str] = field(default_factory=dict)
+    readings: list[str] = field(default_factory=list)
     hits: Mapping[str, Any] | None = None
 
     def take(self, rows: Rows) -> pa.Table:
-        """The first readout of each row, nulls where there is none, as `READOUT_SCHEMA`, in the given order."""
+        """The first readout of each row, nulls where there is none, as `READOUT_SCHEMA`, in the given order.
+
+        Of a panel its entries together, packed as `Readouts.to_table` has them.
+        """
         starts = np.cumsum([0, *(len(table) for table in self.tables)])
-        places = [self.told.get(row) for row in rows.tolist()]
-        lines = pa.array([None if place is None else int(starts[place[0]] + place[1]) for place in places], pa.int64())
+        places = [[int(starts[table] + line) for table, line in self.told.get(row, ())] for row in rows.tolist()]
+        if self.n_outputs:
+            return self._take_entries(rows, places)
+        lines = pa.array([found[0] if found else None for found in places], pa.int64())
         told = pa.concat_tables([READOUT_SCHEMA.empty_table(), *self.tables]).take(lines)
         return told.set_column(0, READOUT_SCHEMA.field("row"), pa.array(rows))
+
+    def _take_entries(self, rows: Rows, places: list[list[int]]) -> pa.Table:
+        labels = np.zeros((len(rows), 2, n_bytes(self.n_outputs)), np.uint8)
+        plates, wells = pa.nulls(len(rows), pa.string()), pa.nulls(len(rows), pa.string())
+        if self.tables:
+            of_row = np.repeat(np.arange(len(rows)), [len(found) for found in places])
+            lines = np.array([line for found in places for line in found], np.int64)
+            np.bitwise_or.at(labels, of_row, np.concatenate([labels_from(table) for table in self.tables])[lines])
+            told = pa.concat_tables([table.select(["plate", "well"]) for table in self.tables])
+            plates, wells = (joined(told[name].to_pylist(), places) for name in ("plate", "well"))
+        nothing = pa.nulls(len(rows), pa.int32()), pa.nulls(len(rows), pa.string())
+        columns = pa.table([plates, wells, *nothing], schema=WELL_SCHEMA)
+        return Readouts(labels, np.full(len(rows), np.nan), columns).to_table(rows)
+
+    def missing(self, round_number: int, rows: Rows) -> dict[int, int]:
+        """Rows of a round with readouts missing that did not fail, and how many; of a panel entries are counted."""
+        failed, lost = self.failed.get(round_number, {}), self.lost.get(round_number, {})
+        if not self.n_outputs:
+            return {row: 1 for row in rows.tolist() if row not in self.told and row not in failed}
+        every = all_entries(self.n_outputs)
+        known = {row: self.told_entries.get(row, 0) | lost.get(row, 0) for row in rows.tolist()}
+        return {row: (every & ~mask).bit_count() for row, mask in known.items() if mask != every}
 
     def all(self) -> pa.Table:
         """Every readout, by row, as `READOUT_SCHEMA`."""
@@ -68,7 +119,8 @@ class Laboratory:
 
     def __init__(self, store: CampaignStore) -> None:
         self._store = store
-        self._ledger = Ledger()
+        self._n_outputs = len(store.manifest.get("outputs", ()))
+        self._ledger = Ledger(self._n_outputs)
 
     def ledger(self) -> Ledger:
         """All that was said until now; only new events are read."""
@@ -80,9 +132,7 @@ class Laboratory:
     def measure(self, round_number: int, rows: Rows) -> Readouts | None:
         """Readouts of a batch; None while some are missing that did not fail, in a round that is not closed."""
         ledger = self.ledger()
-        failed = ledger.failed.get(round_number, {})
-        missing = [row for row in rows.tolist() if row not in ledger.told and row not in failed]
-        if missing and round_number not in ledger.closed:
+        if round_number not in ledger.closed and ledger.missing(round_number, rows):
             return None
         return Readouts.of(ledger.take(rows))
 
@@ -90,7 +140,7 @@ class Laboratory:
         """Exclusions, wishes and all readouts, by the first `n_events` of the log or by all of it."""
         ledger = self.ledger()
         if n_events is not None and n_events < ledger.n_events:
-            ledger = Ledger()
+            ledger = Ledger(self._n_outputs)
             for event in self._store.events()[:n_events]:
                 self._enter(ledger, event)
         told = ledger.all()
@@ -114,10 +164,20 @@ class Laboratory:
         if kind == "tell":
             ledger.hits = ledger.hits or event.get("hits")
             ledger.tables.append(table)
+            if event.get("readings_sha256") is not None:
+                ledger.readings.append(event["readings_sha256"])
             for line, row in enumerate(rows):
-                ledger.told.setdefault(row, (len(ledger.tables) - 1, line))
+                ledger.told.setdefault(row, []).append((len(ledger.tables) - 1, line))
+            if self._n_outputs:
+                _join(ledger.told_entries, rows, _masks(table["measured"]))
         elif kind == "fail":
-            ledger.failed.setdefault(event["round"], {}).update(dict.fromkeys(rows, event["reason"]))
+            if "entries" in table.column_names:
+                masks = _masks(table["entries"])
+            else:
+                ledger.failed.setdefault(event["round"], {}).update(dict.fromkeys(rows, event["reason"]))
+                masks = [all_entries(self._n_outputs)] * len(rows)
+            if self._n_outputs:
+                _join(ledger.lost.setdefault(event["round"], {}), rows, masks)
         elif kind == "exclude":
             ledger.excluded.update(dict.fromkeys(rows, event["reason"]))
             for row in rows:
@@ -126,3 +186,18 @@ class Laboratory:
             ledger.wanted.update(dict.fromkeys(rows, event["reason"]))
             for row in rows:
                 ledger.excluded.pop(row, None)
+
+
+def _masks(column: pa.ChunkedArray) -> list[int]:
+    return [int.from_bytes(bits, "big") for bits in column.to_pylist()]
+
+
+def _join(known: dict[int, int], rows: Sequence[int], masks: Sequence[int]) -> None:
+    for row, mask in zip(rows, masks, strict=True):
+        known[row] = known.get(row, 0) | mask
+
+
+def joined(cells: Sequence[str | None], places: Iterable[Iterable[int]]) -> pa.Array:
+    """The distinct cells at the places of each row in one text."""
+    texts = [dict.fromkeys(cell for place in found if (cell := cells[place]) is not None) for found in places]
+    return pa.array([";".join(found) or None for found in texts], pa.string())

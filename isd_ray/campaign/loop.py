@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from isd_ray.campaign.batch import batch_table, plates_of, selection_of
 from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.committees import load_committee, save_committee
-from isd_ray.campaign.evidence import audits_of, bound_by_random_rows
+from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
 from isd_ray.campaign.history import History, calibration_warning
 from isd_ray.campaign.oracle import Oracle, Readouts, Standing, with_amendments
 from isd_ray.campaign.record import (
@@ -28,10 +29,12 @@ from isd_ray.campaign.record import (
     decision_record,
     metrics_after,
     metrics_of_finish,
+    outputs_after,
     simulation_metrics,
 )
 from isd_ray.campaign.selection import Ranks, Selection, choose, join, random_count, ranks_by, unscored
 from isd_ray.campaign.states import LoopState
+from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import Attempt, CampaignStore, RoundFiles
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import AUDITED_RULES, CampaignConfig
@@ -56,6 +59,7 @@ from isd_ray.messages import (
     RoundEvidence,
     ScoreReport,
     ScoreRequest,
+    StepTaken,
     StopDecision,
 )
 from isd_ray.models.committee import committee_hash
@@ -91,7 +95,8 @@ class CampaignLoop:
         self._oracle = oracle
         self._backend = backend
         self._classes = classes
-        self._goal = Goal.of(config, classes)
+        outputs, in_laboratory = tuple(store.manifest.get("outputs", ())), bool(store.manifest.get("in_laboratory"))
+        self._goal = Goal.of(config, classes, outputs, in_laboratory=in_laboratory)
         self._warnings: list[str] = []
         self._waiting = False
         self._saver = ThreadPoolExecutor(1)
@@ -111,7 +116,7 @@ class CampaignLoop:
         """Stand where the store says."""
         self._history = History(self._goal, self._library.n_rows)
         self._sets = self._history.sets
-        self._budget = Budget(self._config, self._sets)
+        self._budget = Budget(self._config, self._history, prices_of(self._config, self._library))
         self._n_amendments = len(amendments(self._store))
         self._amended = amended_readouts(self._store)
         self._state = LoopState.FIT
@@ -134,6 +139,8 @@ class CampaignLoop:
         IsdError
             If the step is impossible; the store is as it was, and a new loop may try again.
         """
+        began, step, number = time.perf_counter(), self._state, self._round.number
+        n_scored = self._sets.n_inference if step is LoopState.SCORE and self._round.committee else 0
         if not self._state.is_terminal:
             try:
                 self._state = self._steps[self._state]()
@@ -150,10 +157,14 @@ class CampaignLoop:
             round=self._round.number,
             n_target=self._sets.n_target,
             n_observed=self._sets.n_measured,
+            n_inference=self._sets.n_inference,
+            n_affordable=self._budget.left(self._round.number),
             done=self._state.is_terminal,
+            taken=StepTaken(step.value, number, time.perf_counter() - began, n_scored),
             system_bound=last.get("system_bound"),
             system_value=last.get("delivered_value"),
             decision=last.get("decision", ""),
+            calibration_alarm=bool(last.get("calibration_alarm")),
             waiting=self._waiting,
             warnings=warnings,
         )
@@ -220,12 +231,12 @@ class CampaignLoop:
         return True
 
     def _score(self) -> LoopState:
-        n_batch = self._budget.batch(self._round.number)
+        n_batch, n_drawn = self._budget.batch(self._round.number), self._budget.draw(self._round.number)
         start = time.perf_counter()
         if self._round.committee is None:
-            self._round.selection = self._draw_unscored(n_batch)
+            self._round.selection = self._draw_unscored(n_drawn)
             return LoopState.RELEASE
-        n_random, reserve = random_count(n_batch, self._config.random_share), self._sets.reserve
+        n_random, reserve = min(random_count(n_batch, self._config.random_share), n_drawn), self._sets.reserve
         random = self._sets.draw(n_random, self._seed("random"))
         wanted = np.setdiff1d(self._round.wanted[self._sets.is_left(self._round.wanted)], random)
         wanted = wanted[: n_batch - n_random]
@@ -244,7 +255,8 @@ class CampaignLoop:
         if self._round.look:
             self._round.selection = self._freeze_for_look(self._round.look, ranks)
         else:
-            self._round.selection, passed = choose(report, n_batch, random, wanted, reserve, ranks)
+            within = partial(self._budget.within, rounds=self._round.number)
+            self._round.selection, passed = choose(report, n_batch, random, wanted, reserve, ranks, within)
             self._round.details["passed"] = passed.tolist()
         self._round.details["score_seconds"] = time.perf_counter() - start
         return LoopState.RELEASE
@@ -269,7 +281,7 @@ class CampaignLoop:
         evidence = LookEvidence(
             counts=self._history.counts(left),
             n_observed=self._sets.n_observed,
-            batch_size=self._config.acquisition.batch_size,
+            batch_size=self._budget.batch_size,
             n_batch=n_batch,
             n_random=n_random,
             n_affordable=self._budget.look(stopping.reserve_audit and n_batch == 0, self._round.number),
@@ -283,6 +295,7 @@ class CampaignLoop:
         )
         outlook = self._backend.forecast_look(evidence)
         self._round.details["forecast_errors"] = outlook.errors
+        self._round.details["outlook"] = outlook.reason
         self._round.details["needed"] = asdict(outlook.needed) if outlook.needed and not n_batch else None
         return outlook.plans
 
@@ -291,7 +304,8 @@ class CampaignLoop:
         seed = self._seed("audit")
         self._round.details["audit_seed"] = seed
         is_reserved = self._config.stopping.rule == "reserved"
-        draws = () if is_reserved else tuple(AuditDraw(plan.group, plan.size, seed) for plan in look)
+        # Outputs of a panel share one audit.
+        draws = () if is_reserved else tuple(dict.fromkeys(AuditDraw(plan.group, plan.size, seed) for plan in look))
         frozen = self._freeze(draws, HITS if self._goal.takes_hits else None)
         hits = Selection.of(frozen.group, "hit", ranks)
         return join([hits, *(Selection.of(drawn, "audit", ranks) for drawn in frozen.drawn)])
@@ -401,6 +415,7 @@ class CampaignLoop:
         correct = self._history.correct(work.selection, work.readouts)
         losses, present = self._history.losses(work.selection, work.readouts), work.readouts.present
         bound = bound_by_random_rows(self._config, self._goal, work, self._history, losses)
+        work.details["output_ranges"] = output_ranges(self._config, self._goal, work, self._history)
         self._history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
         audits: tuple[Audit, ...] = ()
         if work.look:
@@ -409,6 +424,7 @@ class CampaignLoop:
         if "group_sizes" in work.details:
             after = metrics_after(work.details, work.selection, present, losses, correct, self._history, self._goal)
             work.details.update(after)
+            work.details.update(outputs_after(work.details, work.selection, work.readouts, self._history, self._goal))
         calibration = self._history.calibration()
         if calibration.raised:
             self._warnings.append(f"round {work.number}: {calibration_warning(calibration)}")
@@ -424,6 +440,7 @@ class CampaignLoop:
             "n_inference": self._sets.n_target - n_before,
             "fraction_acquired": n_before / self._sets.n_target,
             "n_acquired": self._sets.n_measured,
+            "spent": self._budget.spent,
             "n_amendments": self._n_amendments,
             "n_lost": int((~present).sum()),
             "calibration_pvalue": calibration.pvalue,
@@ -499,11 +516,12 @@ class CampaignLoop:
         if self._round.frozen is None:
             self._freeze()
         assert self._round.frozen is not None, "just frozen"
-        certificate = make_certificate(
+        certificate = self._store.certificate() or make_certificate(
             self._config, self._goal, self._store.manifest, self._history, self._round.committee
         )
         if certificate is not None:
             self._store.certify(certificate)
+        n_told = self._take_late()
         absent, abandoned = self._history.absent()
         request = HybridRequest(
             inference=self._sets.packed_inference(),
@@ -519,16 +537,33 @@ class CampaignLoop:
             hybrid_dir=self._store.address_of(self._store.hybrid_dir),
         )
         self._backend.write_hybrid(request)
+        if len(self._oracle.standing().rows) > n_told:
+            return LoopState.DELIVER
         settle_amendments(self._store, self._classes)
         self._store.mark_delivered(
             {
                 "round": self._round.number,
                 "n_measured": self._sets.n_measured,
+                "n_late": self._sets.n_measured - self._history.records[-1]["n_acquired"],
+                "n_predicted": self._sets.n_inference,
                 "frozen": self._round.reference(self._store.address)["frozen"],
                 "predictions": self._round.details.get("predictions", {}),
             }
         )
         return self._next_round()
+
+    def _take_late(self) -> int:
+        """Have readouts delivered that were told after the last model was fitted; returns how many are told in all.
+
+        After the certificate was made: it speaks of the screen that its audit judged. A readout in the place of a
+        prediction, or of an excluded compound, leaves its claim true.
+        """
+        standing = self._oracle.standing()
+        self._sets.exclude(np.setdiff1d(self._sets.excluded, standing.rows))
+        late = self._sets.is_left(standing.rows)
+        if late.any():
+            self._history.observe_late(standing.rows[late], standing.readouts.take(late), self._round.number)
+        return len(standing.rows)
 
     def _restore(self, files: RoundFiles) -> None:
         """Take over a released round from the store; a committed one is history, an open one is where to go on."""

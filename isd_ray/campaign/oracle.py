@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from isd_ray.core.panels import has_readout
+from isd_ray.core.panels import has_readout, overlay
 from isd_ray.data.labels import Labels, as_readouts
 from isd_ray.data.packed import from_arrow, label_columns, labels_from, to_arrow
 from isd_ray.messages import LabelArray, Rows
 
+Readout: TypeAlias = tuple[Any, float | None]
+"""Label of one row, a float or of a panel packed bits, uint8 (2, ceil(K / 8)); and the raw value."""
 WELL_SCHEMA = pa.schema(
     [("plate", pa.string()), ("well", pa.string()), ("n_replicates", pa.int32()), ("qc", pa.string())]
 )
@@ -71,12 +73,17 @@ def unplated(n: int) -> pa.Table:
     return pa.table([nothing, nothing, pa.array(np.ones(n, np.int32)), nothing], schema=WELL_SCHEMA)
 
 
-def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, tuple[float, float | None]]) -> Readouts:
+def with_entries(label: Any, newer: Any) -> Any:
+    """The newer of two labels of a row; of a panel with the entries of the other that it leaves as they are."""
+    return overlay(label, newer) if isinstance(newer, np.ndarray) else newer
+
+
+def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, Readout]) -> Readouts:
     """The readouts of `rows` with those that were corrected since."""
     labels, values = readouts.labels.copy(), readouts.values.copy()
     for place in np.flatnonzero(np.isin(rows, list(amended))):
         label, value = amended[int(rows[place])]
-        labels[place], values[place] = label, np.nan if value is None else value
+        labels[place], values[place] = with_entries(labels[place], label), np.nan if value is None else value
     return Readouts(labels, values, readouts.wells)
 
 
@@ -121,15 +128,22 @@ class Oracle(Protocol):
 
 
 class LookupOracle:
-    """A simulation's oracle: every label is known beforehand, and nobody interferes."""
+    """A simulation's oracle: every label is known beforehand, and nobody interferes.
 
-    def __init__(self, labels: Labels) -> None:
+    Parameters
+    ----------
+    excluded:
+        Rows that are not in stock, ascending.
+    """
+
+    def __init__(self, labels: Labels, excluded: Rows = _NO_ROWS) -> None:
         self._labels = labels
+        self._standing = replace(NOTHING, excluded=excluded)
 
     def measure(self, round_number: int, rows: Rows) -> Readouts:
         """Readouts of `rows`, in that order."""
         return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], unplated(len(rows)))
 
     def standing(self, n_events: int | None = None) -> Standing:
-        """Nothing."""
-        return NOTHING
+        """What is out of stock, and nothing else."""
+        return self._standing

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +30,14 @@ class Labelled:
         Why compounds have no readout although their wells were read, by row.
     refused:
         Lines that cannot be used.
+    lost_entries:
+        Of a panel, `lost` by row and place of the output.
+    wells:
+        Plate and well of every sample that was read, with a good reading or a bad one.
+    is_new:
+        Whether there are readings that are not on record and may have to wait for those of other wells.
+    n_waiting:
+        Compounds that wait for readings of their other wells.
     """
 
     readouts: pa.Table
@@ -35,10 +45,16 @@ class Labelled:
     ids: tuple[str, ...]
     lost: dict[int, str]
     refused: tuple[Refusal, ...]
+    lost_entries: dict[tuple[int, int], str] = field(default_factory=dict)
+    wells: frozenset[tuple[str, str]] = frozenset()
+    is_new: bool = False
+    n_waiting: int = 0
 
 
-def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule) -> Labelled:
-    """Label compounds by the median of their good readings, or by the class that all of them name.
+def label_readings(
+    readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule, *, by_majority: bool = False
+) -> Labelled:
+    """Label compounds by the median of their good readings, or by the class that all, or most, of them name.
 
     Parameters
     ----------
@@ -48,6 +64,8 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
         Row, int64 (n,), and compound of each reading.
     rule:
         Classes, and the cut between them.
+    by_majority:
+        Of class names, one that more than half of the readings give is enough.
     """
     columns = {name: readings[name].to_pylist() for name in ("line", "plate", "well", "value", "flag")}
     order = np.argsort(rows, kind="stable")
@@ -56,25 +74,50 @@ def label_readings(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Lab
     lines, names, lost, refused = [], [], {}, []
     for group in np.split(order, starts[1:]) if len(order) else []:
         row, line = int(rows[group[0]]), int(columns["line"][group[0]])
-        good = [index for index in group.tolist() if columns["flag"][index] is None]
-        if not good:
-            lost[row] = f"flagged {columns['flag'][group[0]]!r} by the reader"
+        cells = label_group(columns, group.tolist(), repr(ids[group[0]]), rule, by_majority=by_majority)
+        if isinstance(cells, Refusal):
+            refused.append(cells)
             continue
-        values = [columns["value"][index] for index in good]
-        if isinstance(values[0], str):
-            if len(set(values)) > 1:
-                shown = ", ".join(f"line {columns['line'][index]}: {columns['value'][index]}" for index in good)
-                refused.append(Refusal(line, f"readings of {ids[group[0]]!r} contradict each other ({shown})"))
-                continue
-            value, label = None, float(rule.classes.index(values[0]))
-        else:
-            value = float(np.median(values))
-            label = value if rule.cut is None else float(value > rule.cut)
-        wells = [columns[name] for name in ("plate", "well")]
-        plate, well = (";".join(cells[index] for index in good if cells[index]) or None for cells in wells)
-        cells = {"row": row, "label": label, "value": value, "plate": plate, "well": well, "n_replicates": len(good)}
-        found.append(cells)
+        if isinstance(cells, str):
+            lost[row] = cells
+            continue
+        found.append({"row": row, **cells})
         lines.append(line)
         names.append(ids[group[0]])
     table = pa.Table.from_pylist(found, schema=READOUT_SCHEMA)
-    return Labelled(table, np.array(lines, np.int64), tuple(names), lost, tuple(refused))
+    read = {place for place in zip(columns["plate"], columns["well"], strict=True) if place[0] is not None}
+    return Labelled(table, np.array(lines, np.int64), tuple(names), lost, tuple(refused), wells=frozenset(read))
+
+
+def label_group(
+    columns: Mapping[str, Sequence[Any]], group: Sequence[int], what: str, rule: LabelRule, *, by_majority: bool = False
+) -> dict[str, int | float | str | None] | Refusal | str:
+    """Label, value and wells by some readings of one thing; why it is lost, or why they cannot be used.
+
+    Parameters
+    ----------
+    columns:
+        line, plate, well, value and flag of all readings.
+    group:
+        Which of them.
+    what:
+        Of what they are, for messages.
+    by_majority:
+        As in `label_readings`.
+    """
+    good = [index for index in group if columns["flag"][index] is None]
+    if not good:
+        return f"flagged {columns['flag'][group[0]]!r} by the reader"
+    values = [columns["value"][index] for index in good]
+    if isinstance(values[0], str):
+        [(name, n_votes)] = Counter(values).most_common(1)
+        if n_votes < len(values) and not (by_majority and 2 * n_votes > len(values)):
+            shown = ", ".join(f"line {columns['line'][index]}: {columns['value'][index]}" for index in good)
+            return Refusal(int(columns["line"][group[0]]), f"readings of {what} contradict each other ({shown})")
+        value, label = None, float(rule.classes.index(name))
+    else:
+        value = float(np.median(values))
+        label = value if rule.cut is None else float(value > rule.cut)
+    wells = [columns[name] for name in ("plate", "well")]
+    plate, well = (";".join(cells[index] for index in good if cells[index]) or None for cells in wells)
+    return {"label": label, "value": value, "plate": plate, "well": well, "n_replicates": len(good)}

@@ -10,11 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.campaign.history import History
+from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
 from isd_ray.core.metrics import (
     accuracy,
+    by_output,
     evaluate,
     group_losses,
     mean_absolute_error,
@@ -23,6 +25,7 @@ from isd_ray.core.metrics import (
     system_accuracy,
     without,
 )
+from isd_ray.core.outputs import accuracies, are_met, n_bad, n_there, n_wrong
 from isd_ray.core.stopping import Audit
 from isd_ray.messages import ROLES, Evaluation, ScoreReport, StopDecision
 
@@ -40,6 +43,7 @@ ROUND_SCHEMA = pa.schema(
         ("n_finish", pa.int64()),
         ("n_lost", pa.int64()),
         ("n_acquired", pa.int64()),
+        ("spent", pa.float64()),
         ("batch_accuracy", pa.float64()),
         ("alpha", pa.float64()),
         ("system_bound", pa.float64()),
@@ -74,7 +78,8 @@ ROUND_SCHEMA = pa.schema(
 
 `n_observed`, `n_inference`, `fraction_acquired`, and all accuracies and errors but one, speak of the moment at which
 the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. The batch of the round comes on top:
-`n_acquired` counts it in, `alpha`, `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the
+`n_acquired` counts it in, and so does `spent`, the money for all wells asked for (null without a limit on money);
+`alpha`, `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the
 true accuracy of the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that
 need known labels are null in a real screen; accuracies of a regression are null without a tolerance.
 
@@ -121,6 +126,10 @@ def simulation_metrics(report: ScoreReport, history: History, config: CampaignCo
             metrics["group_losses"] = list(losses)
             metrics["system_value"] = goal.value(counts, losses)
             metrics["goal_met"] = goal.is_met(counts, losses)
+        if goal.outputs:
+            wrong, entries = by_output(evaluation.wrong), by_output(evaluation.entries)
+            metrics |= {"output_wrong": wrong, "output_entries": entries}
+            metrics["goal_met"] = are_met(goal.outputs, history.counts((evaluation.n,)), wrong, entries)
         if config.task == "regression":
             metrics["inference_mse"] = mean_squared_error(evaluation)
             metrics["inference_mae"] = mean_absolute_error(evaluation)
@@ -160,9 +169,19 @@ def batch_record(
         "n_random_errors": _total(losses[random]) if is_scored else None,
         "n_audit": sum(len(audit.losses) for audit in audits),
         "n_errors_audit": sum(_total(audit.losses) for audit in audits) if audits else None,
-        "audits": [{"n": len(audit.losses), "n_errors": _total(audit.losses)} for audit in audits],
+        "audits": [found for audit in audits for found in _found(audit)],
         "batch_accuracy": 1.0 - float(losses[top].mean()) if is_scored and not goal.is_error and top.any() else None,
     }
+
+
+def _found(audit: Audit) -> list[dict[str, Any]]:
+    """Readouts and errors of an audit, by output where these have claims."""
+    if audit.outcomes is None:
+        return [{"n": len(audit.losses), "n_errors": _total(audit.losses)}]
+    return [
+        {"n": n_there(column), "n_errors": n_bad(column), "n_lost": n_bad(column) - n_wrong(column)}
+        for column in audit.outcomes.T
+    ]
 
 
 def _total(losses: NDArray[np.float64]) -> float | int:
@@ -186,6 +205,23 @@ def decision_record(decision: StopDecision, bound: Bound) -> dict[str, Any]:
         "interval_low": interval[0] if interval else None,
         "interval_high": interval[1] if interval else None,
         "n_finish": decision.n_finish,
+        "bounds": decision.bounds,
+    }
+
+
+def outputs_after(
+    details: Mapping[str, Any], selection: Selection, readouts: Readouts, history: History, goal: Goal
+) -> dict[str, Any]:
+    """In a simulation, what is wrong after the batch by output of a panel; empty without claims about them."""
+    if "output_wrong" not in details:
+        return {}
+    outcomes = goal.outcomes(selection.scored.prediction, readouts.labels)
+    wrong = [n - n_wrong(column) for n, column in zip(details["output_wrong"], outcomes.T, strict=True)]
+    entries = [n - n_there(column) for n, column in zip(details["output_entries"], outcomes.T, strict=True)]
+    counts = history.counts((history.sets.n_inference,))
+    return {
+        "output_accuracies": accuracies(counts, wrong, entries),
+        "left_met": are_met(goal.outputs, counts, wrong, entries),
     }
 
 
@@ -270,11 +306,13 @@ def summarise(
     manifest: Mapping[str, Any],
     certified: bool,
     needed: Mapping[str, Any] | None,
+    at_stop: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The numbers of ``summary.json`` that the rounds yield; the first round that decided to stop is the stop.
 
     `certified` is whether there is a certificate, or everything was measured: the paper's rule is a heuristic, and
-    `claim` says so. `needed` is what a certificate would still have cost (`isd_ray.core.certify.Needed`).
+    `claim` says so. `needed` is what a certificate would still have cost (`isd_ray.core.certify.Needed`), `at_stop` the
+    full record of the round that stopped.
     """
     stop = next(row for row in rounds if row["decision"] == "stop")
     complete = stop["n_acquired"] == n_target
@@ -309,6 +347,7 @@ def summarise(
         "n_acquired": stop["n_acquired"],
         "n_predicted": n_target - stop["n_acquired"],
         "fraction_acquired": stop["n_acquired"] / n_target,
+        "spent": stop["spent"],
         "calibration_alarm": any(row["calibration_alarm"] for row in rounds),
         "n_audited": sum(row["n_audit"] for row in rounds),
         "system_accuracy": stop.get("delivered_accuracy"),
@@ -318,4 +357,23 @@ def summarise(
         "oracle_fraction": oracle_fraction(rounds),
         "rounds": len(rounds),
         "seconds": sum(row["round_seconds"] for row in rounds),
+        "outputs": _outputs(config, goal, at_stop),
     }
+
+
+def _outputs(config: CampaignConfig, goal: Goal, at_stop: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """What is claimed of each output of a panel, and, in a simulation, its true accuracy; None without such claims."""
+    if not goal.outputs:
+        return None
+    nothing = [None] * len(goal.outputs)
+    columns = zip(goal.outputs, at_stop["bounds"] or nothing, at_stop.get("output_accuracies") or nothing, strict=True)
+    return [
+        {
+            "name": output.name,
+            "gamma": output.gamma,
+            "delta": config.stopping.delta * output.share,
+            "bound": bound,
+            "accuracy": accuracy,
+        }
+        for output, bound, accuracy in columns
+    ]

@@ -148,7 +148,7 @@ class ShardScorer:
         self._spec = spec
         self._placement = placement
         self._acquisition = acquisition_for(spec.config)
-        self._goal = Goal.of(spec.config, spec.classes)
+        self._goal = Goal.of(spec.config, spec.classes, spec.outputs)
         self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}
         self._committee_hash = ""

@@ -82,7 +82,13 @@ def join(parts: Sequence[Selection]) -> Selection:
 
 
 def choose(
-    report: ScoreReport, n_batch: int, random: Rows, wanted: Rows, reserve: Rows, ranks: Ranks
+    report: ScoreReport,
+    n_batch: int,
+    random: Rows,
+    wanted: Rows,
+    reserve: Rows,
+    ranks: Ranks,
+    within: Callable[[Rows], int] = len,
 ) -> tuple[Selection, Rows]:
     """The random rows, which were drawn first from the whole inference set, the wanted, then the best of the rest.
 
@@ -96,6 +102,8 @@ def choose(
         Measured rows that are scored like all others but not acquired, ascending.
     ranks:
         About how many rows of its group are more uncertain than each.
+    within:
+        How many of the rows of a batch, in this order, can be paid; not fewer than the random ones.
 
     Returns
     -------
@@ -106,6 +114,8 @@ def choose(
     rest = report.top.take(~np.isin(report.top.rows, [*random, *wanted]))
     is_reserved = np.isin(rest.rows, reserve)
     places = np.flatnonzero(~is_reserved)[: n_batch - len(random) - len(wanted)]
+    n_paid = within(np.concatenate([random, wanted, rest.rows[places]]))
+    wanted, places = wanted[: n_paid - len(random)], places[: max(0, n_paid - len(random) - len(wanted))]
     passed = rest.rows[: places[-1]][is_reserved[: places[-1]]] if len(places) else np.empty(0, np.int64)
     chosen = join(
         [

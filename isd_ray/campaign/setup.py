@@ -10,15 +10,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
+from isd_ray.campaign.stock import note_stock, out_of_stock, prices_of
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import CampaignConfig, StoppingConfig
+from isd_ray.config import CONTROL_KINDS, CampaignConfig, StoppingConfig
+from isd_ray.config_file import differences
 from isd_ray.core.acquisition import acquisition_for
-from isd_ray.core.conditions import affordable
+from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
@@ -26,9 +30,12 @@ from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
 from isd_ray.messages import LabelArray, WorkerSpec
+from isd_ray.plates.layout import batch_size, initial_size
 
 LATE_STOP = 0.5
 """A paper rule that cannot stop before this share is acquired is warned about."""
+UNEVEN = 0.5
+"""A budget that pays for less than this share of the usual number if compounds are the dearest is warned about."""
 RECORDED_SOFTWARE = ("isd_ray", "ray", "torch", "rdkit", "numpy", "pyarrow")
 
 
@@ -42,8 +49,6 @@ class CampaignSetup:
         The campaign directory, a path or URI.
     rule:
         Classes, and the cut between them.
-    n_target:
-        Rows of the target library.
     labels:
         Labels of the target set; None where a laboratory will tell them.
     test_labels:
@@ -54,18 +59,19 @@ class CampaignSetup:
     out: str | Path
     spec: WorkerSpec
     rule: LabelRule
-    n_target: int
     labels: Labels | None
     test_labels: LabelArray | None
 
     @property
     def labels_hash(self) -> str:
-        """SHA-256 of the names of classes and outputs, and of every known label that a decision may rest on."""
+        """SHA-256 of classes, outputs, their embeddings, and of every known label that a decision may rest on."""
         digest = hashlib.sha256("\n".join((*self.rule.classes, *self.spec.outputs)).encode())
         if self.labels is not None:
             digest.update(self.labels.labels.tobytes())
         if self.spec.validation_labels is not None:
             digest.update(self.spec.validation_labels.tobytes())
+        if self.spec.output_embeddings is not None:
+            digest.update(self.spec.output_embeddings.tobytes())
         return digest.hexdigest()
 
     def with_config(self, config: CampaignConfig, out: str | Path) -> CampaignSetup:
@@ -81,38 +87,55 @@ class CampaignSetup:
         return truth
 
 
-def check(config: CampaignConfig, n_target: int) -> list[str]:
-    """Whether the configuration fits a target set of that size; returns warnings for the user.
+def check(config: CampaignConfig, library: Library) -> list[str]:
+    """Whether the configuration fits a target library; returns warnings for the user.
 
     Raises
     ------
     ConfigError
-        If the acquisition function does not fit, or a batch is larger than the library.
+        If the acquisition function does not fit, or a batch is larger than the target set.
+    LibraryError
+        If columns of stock or price do not hold what is needed.
     """
     acquisition_for(config)
-    for key, size in (("batch_size", config.acquisition.batch_size), ("initial_size", config.initial_size)):
+    unavailable, prices = out_of_stock(config, library), prices_of(config, library)
+    n_target, n_batch = library.n_rows - len(unavailable), batch_size(config)
+    sized_by = "batch_size" if config.acquisition.n_plates is None else "n_plates"
+    for key, size in ((sized_by, n_batch), ("initial_size", initial_size(config))):
         if size > n_target:
+            by_plates = " compounds" if key == "n_plates" else ""
             raise ConfigError(
-                f"{key}={size} is larger than the target set of {n_target} compounds",
+                f"{key}={size}{by_plates} is larger than the target set of {n_target} compounds",
                 f"acquisition.{key}",
                 f"choose at most {n_target}; 1 to 5 % of the library is usual",
             )
-    stopping = config.stopping
-    if affordable(stopping, 0, 0, n_target) < 1 + wells_beforehand(stopping, n_target):
+    stopping, warnings = config.stopping, list[str]()
+    paid: Bought = no_prices
+    if prices is not None:
+        left = np.delete(prices, unavailable)
+        paid, usually = bought(-np.sort(-left)), bought(np.full(n_target, left.mean()))
+        dearest, usual = (affordable(stopping, 0, 0, n_target, money) for money in (paid, usually))
+        if dearest < UNEVEN * usual:
+            warnings.append(
+                f"prices are uneven: the money pays for {usual} compounds at the mean price and for {dearest} of the "
+                "dearest, and no audit is drawn that could cost too much; exclude compounds of extreme price"
+            )
+    n_affordable = affordable(stopping, 0, 0, n_target, paid)
+    if n_affordable < 1 + wells_beforehand(stopping, n_target):
         raise ConfigError(
-            f"the budget pays for {affordable(stopping, 0, 0, n_target)} of {n_target} compounds, and "
+            f"the budget pays for {n_affordable} of {n_target} compounds, and "
             f"{wells_beforehand(stopping, n_target)} of these are kept for the audit",
             "stopping.max_fraction, stopping.max_compounds, stopping.max_cost",
             "allow at least one batch beside the audit",
         )
-    earliest = earliest_paper_stop(config.acquisition.batch_size, stopping.gamma, stopping.delta)
-    if stopping.rule != "paper" or earliest < LATE_STOP:
-        return []
-    return [
-        f"with batches of {config.acquisition.batch_size} the paper's rule cannot stop before {earliest:.0%} of the "
-        f"target set is acquired, however good the model (alpha <= delta^(1/b), gamma={stopping.gamma:g}, "
-        f"delta={stopping.delta:g}); use larger batches or a lower gamma"
-    ]
+    earliest = earliest_paper_stop(n_batch, stopping.gamma, stopping.delta)
+    if stopping.rule == "paper" and earliest >= LATE_STOP:
+        warnings.append(
+            f"with batches of {n_batch} the paper's rule cannot stop before {earliest:.0%} of the "
+            f"target set is acquired, however good the model (alpha <= delta^(1/b), gamma={stopping.gamma:g}, "
+            f"delta={stopping.delta:g}); use larger batches or a lower gamma"
+        )
+    return warnings
 
 
 def wells_beforehand(stopping: StoppingConfig, n_target: int) -> int:
@@ -137,6 +160,12 @@ def science_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What of a dumped configuration makes a campaign: not how many actors compute it, nor where it lies."""
     keys = ("name", "task", "seed", "model", "acquisition", "stopping", "hits")
     science = {key: config[key] for key in keys if key in config}  # an earlier version may know fewer sections
+    # Where the embeddings of outputs lie does not matter: their content is in `labels_hash`.
+    science["model"] = {key: value for key, value in config["model"].items() if key != "output_embeddings"}
+    plates = config.get("plates") or {}
+    science |= {"replicates": plates["replicates"]} if "replicates" in plates else {}
+    if config["acquisition"].get("n_plates") is not None:
+        science["layout"] = {key: plates[key] for key in ("format", "edge", *CONTROL_KINDS)}
     science["validation"] = {key: value for key, value in config["validation"].items() if key != "file"}
     return {"science": science, "numerics": {key: config["compute"][key] for key in ("device", "precision", "threads")}}
 
@@ -172,7 +201,9 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "cuts": list(setup.rule.cuts),
             "software": _software(),
         }
-        return CampaignStore.create(setup.out, manifest)
+        store = CampaignStore.create(setup.out, manifest)
+        note_stock(setup.config, library, store)
+        return store
     store = CampaignStore.open(setup.out)
     if store.manifest["library_hash"] != library.hash:
         raise LibraryChangedError(
@@ -186,13 +217,14 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     begun = CampaignConfig.model_validate(stored).model_dump(mode="json")
     is_same = science_of(begun) == science_of(config)
     if not is_same or campaign_id(stored, library.hash, setup.labels_hash) != store.manifest["campaign_id"]:
-        changed = config_differences(begun, config)
+        changed = differences(begun, config)
         raise StoreError(
             f"another campaign was begun here; the configuration differs in {', '.join(changed) or 'its labels'}",
             address_of(setup.out),
             "choose another folder, or restore the configuration (campaign.json holds it) to continue",
         )
     note_software(store)
+    note_stock(setup.config, library, store)
     return store
 
 
@@ -212,21 +244,12 @@ def _absolute(address: str) -> str:
     return address if is_uri(address) else str(Path(address).absolute())
 
 
-def config_differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keys whose values differ between two configurations, with the names of their sections."""
-    changed: list[str] = []
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            changed += config_differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            changed.append(f"{prefix}{key}")
-    return changed
-
-
 def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
     """The campaign's loop, standing where its store says."""
     library = Library.open(setup.spec.libraries["target"])
     store = begin_or_resume(setup)
-    oracle: Oracle = Laboratory(store) if setup.labels is None else LookupOracle(setup.labels)
+    laboratory = Laboratory(store)
+    oracle: Oracle = laboratory
+    if setup.labels is not None:
+        oracle = LookupOracle(setup.labels, laboratory.standing().excluded)
     return CampaignLoop(setup.config, store, library, oracle, backend, setup.rule.classes)

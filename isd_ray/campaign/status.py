@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
+from isd_ray.core.panels import unpack
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 
@@ -49,8 +50,11 @@ class Status:
         Its id; None without one.
     withdrawn:
         Why it was withdrawn; None if it was not.
-    decision:
-        Of the last decided round, in words.
+    decision, outlook:
+        Of the last decided round, in words; and whether a look was worth its audit then.
+    outputs:
+        Of a panel with a claim about each output: name, gamma, and about where its accuracy lies by the random rows of
+        the last decided round (low, high; None without any), each at confidence 1 - delta on its own.
     """
 
     campaign_id: str
@@ -67,6 +71,8 @@ class Status:
     certificate: str | None
     withdrawn: str | None
     decision: str | None
+    outlook: str | None
+    outputs: tuple[Mapping[str, Any], ...]
 
 
 _SHOWN = ["role", "prediction", "uncertainty", "plate", "well"]
@@ -80,21 +86,23 @@ def status_of(store: CampaignStore) -> Status:
     place = Place.of(rounds)
     counts = Counter(dict.fromkeys(STATUSES, 0))
     open_rows, asked = set(place.open_rows.tolist()), set(place.released_rows.tolist())
-    failed = ledger.failed.get(-1 if place.open_round is None else place.open_round, {})
+    missing = {} if place.open_round is None else ledger.missing(place.open_round, place.open_rows)
     under_way = is_dispatched(store, place.open_round)
     measured = measured_readouts(store).keys()
     for row in open_rows | asked | measured | ledger.excluded.keys():
-        counts[_status(row, measured, ledger, asked, open_rows - failed.keys(), under_way)] += 1
+        counts[_status(row, measured, ledger, asked, missing, under_way)] += 1
     counts["INFERENCE"] = store.manifest["n_target"] - sum(counts.values())
     closed = place.open_round in ledger.closed
-    n_missing = 0 if closed else sum(row not in ledger.told and row not in failed for row in open_rows)
+    n_missing = 0 if closed else sum(missing.values())
     last = next((files.committed for files in reversed(rounds) if files.committed), {})
     certificate = store.certificate()
     state = "ended" if store.is_delivered() else "waiting" if n_missing else "ready" if rounds else "new"
     low, high = last.get("interval_low"), last.get("interval_high")
+    goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
+    ranges = last.get("output_ranges") or [None] * len(goal.outputs)
     return Status(
         campaign_id=store.manifest["campaign_id"],
-        goal=Goal.of(config, tuple(store.manifest["classes"])).words,
+        goal=goal.words,
         rule=config.stopping.rule,
         state=state,
         next={
@@ -112,6 +120,11 @@ def status_of(store: CampaignStore) -> Status:
         certificate=certificate["certificate_id"] if certificate else None,
         withdrawn=store.withdrawn(),
         decision=last.get("reason"),
+        outlook=last.get("outlook"),
+        outputs=tuple(
+            {"name": output.name, "gamma": output.gamma, "low": low, "high": high}
+            for output, (low, high) in zip(goal.outputs, (found or (None, None) for found in ranges), strict=True)
+        ),
     )
 
 
@@ -121,10 +134,10 @@ def is_dispatched(store: CampaignStore, round_number: int | None) -> bool:
 
 
 def _status(
-    row: int, measured: Collection[int], ledger: Ledger, asked: set[int], out: set[int], under_way: bool
+    row: int, measured: Collection[int], ledger: Ledger, asked: set[int], out: Collection[int], under_way: bool
 ) -> str:
-    """Status of a row that somebody has said something of; `out` are rows of the open round that did not fail."""
-    if row in measured:
+    """Status of a row that somebody has said something of; of rows in `out` readouts are awaited."""
+    if row in measured and row not in out:
         return "OBSERVED" if row in asked else "EXTERNAL"
     if row in ledger.excluded:
         return "ABANDONED" if row in asked else "EXCLUDED"
@@ -145,19 +158,36 @@ def history_of(store: CampaignStore, library: Library, compound: str) -> list[di
     if row < 0:
         raise LabelError(f"the library has no compound {compound!r}", store.address, "check the id")
     found: list[dict[str, Any]] = []
+    outputs, classes = store.manifest["outputs"], store.manifest["classes"]
     rounds = {files.round: files for files in store.rounds()}
     for event in store.events():
         base = {name: event.get(name) for name in ("sequence", "time", "who", "kind", "round", "reason")}
         if event["kind"] == "release":
             batch = rounds[event["round"]].read_batch()
             lines = batch.filter(pc.equal(batch["row"], row)).select(_SHOWN).to_pylist()
+            lines = [_by_name(line, outputs, classes) for line in lines]
             found.extend({**base, **line} for line in lines)
         elif "readouts_sha256" in event and event["kind"] != "decision":
             table = store.read_readouts(event["readouts_sha256"])
             lines = table.filter(pc.equal(table["row"], row)).drop(["row"]).to_pylist()
+            lines = [_by_name(line, outputs, classes) for line in lines]
             found.extend({**base, **line} for line in lines)
         elif event["kind"] == "decision" and event["readouts_sha256"] is not None:
             rows = rounds[event["round"]].read_batch()["row"].to_numpy()
             if np.isin(row, rows):
                 found.append({**base, "decision": event["decision"]})
     return [{name: value for name, value in line.items() if value is not None} for line in found]
+
+
+def _by_name(line: dict[str, Any], outputs: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
+    """A line of a record with packed bits of a panel as names: readouts, predictions, or entries that failed."""
+    packed = {name: line.pop(name) for name in list(line) if isinstance(line[name], bytes)}
+    bits = {name: unpack(np.frombuffer(content, np.uint8), len(outputs)).tolist() for name, content in packed.items()}
+    if "labels" in bits:
+        cells = zip(outputs, bits["labels"], bits["measured"], strict=True)
+        line["readouts"] = {name: classes[label] for name, label, measured in cells if measured}
+    if "prediction" in bits:
+        line["prediction"] = {name: classes[label] for name, label in zip(outputs, bits["prediction"], strict=True)}
+    if "entries" in bits:
+        line["outputs"] = [name for name, is_named in zip(outputs, bits["entries"], strict=True) if is_named]
+    return line

@@ -67,15 +67,18 @@ class Placed:
 
     Attributes
     ----------
-    new:
-        bool (n,): readouts to be kept.
+    told:
+        Readouts to be kept.
+    n_new:
+        How many they are; of a panel entries are counted.
     n_unchanged:
         Readouts that are on record already.
     refused:
         The others, by line.
     """
 
-    new: NDArray[np.bool_]
+    told: pa.Table
+    n_new: int
     n_unchanged: int
     refused: tuple[Refusal, ...]
 
@@ -112,4 +115,4 @@ def place_readouts(
         if was_told[index]:
             reason = f"{ids[index]!r} has another readout already; only an amendment, with a reason, corrects it"
         refused.append(Refusal(int(lines[index]), reason))
-    return Placed(new, n_unchanged, tuple(refused))
+    return Placed(readouts.filter(pa.array(new)), int(new.sum()), n_unchanged, tuple(refused))

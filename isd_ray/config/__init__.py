@@ -13,7 +13,9 @@ from isd_ray.config.library import (
     OnBitFeatures,
     SplitConfig,
 )
+from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
+from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Fraction, Section, Strings, Task
@@ -23,6 +25,7 @@ from isd_ray.config.stopping import (
     HIT_QUANTITIES,
     LOSS_QUANTITIES,
     Condition,
+    PanelStoppingConfig,
     Quantity,
     StoppingConfig,
 )
@@ -49,8 +52,11 @@ __all__ = [
     "HitCallingConfig",
     "LabelsConfig",
     "LibraryConfig",
+    "LoggingConfig",
     "ModelConfig",
     "OnBitFeatures",
+    "PanelStoppingConfig",
+    "PhenomicsConfig",
     "PlateFormat",
     "PlatesConfig",
     "Quantity",

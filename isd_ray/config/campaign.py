@@ -12,6 +12,7 @@ from isd_ray.config.compute import ComputeConfig, SimulationConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import LibraryConfig
+from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import AcquisitionConfig, ModelConfig
 from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
@@ -34,6 +35,7 @@ class CampaignConfig(Section):
     stopping: StoppingConfig = StoppingConfig()
     compute: ComputeConfig = ComputeConfig()
     simulation: SimulationConfig = SimulationConfig()
+    logging: LoggingConfig = LoggingConfig()
     readouts: ReadoutsConfig = ReadoutsConfig()
     plates: PlatesConfig | None = None
     """How batches are laid out on plates; without it batches are lists of compounds."""
@@ -78,9 +80,22 @@ class CampaignConfig(Section):
         return self.task != "regression" or self.stopping.tolerance is not None
 
     @property
-    def initial_size(self) -> int:
-        """The size of the first batch in force."""
-        return self.acquisition.initial_size or self.acquisition.batch_size
+    def replicates(self) -> int:
+        """Wells of each compound."""
+        return self.plates.replicates if self.plates else 1
+
+    @model_validator(mode="after")
+    def _columns_are_kept(self) -> CampaignConfig:
+        used = {
+            "acquisition.stock_column": self.acquisition.stock_column,
+            "stopping.cost_column": self.stopping.cost_column,
+        }
+        for key, column in used.items():
+            if column is not None and self.library.source is not None and column not in self.library.columns:
+                raise ValueError(f"{key}={column!r} is no column that the library keeps; add it to `library.columns`")
+        if self.acquisition.n_plates is not None and self.plates is None:
+            raise ValueError("acquisition.n_plates needs [plates]; describe them, or give acquisition.batch_size")
+        return self
 
     @model_validator(mode="after")
     def _labels_fit_the_task(self) -> CampaignConfig:
@@ -90,7 +105,11 @@ class CampaignConfig(Section):
             raise ValueError(
                 f"task={self.task!r} takes its labels from `labels.{wanted}`; give that, and no `labels.{other}`"
             )
+        if self.stopping.panel is not None and not (is_panel and self.stopping.quantity == "accuracy"):
+            raise ValueError("[stopping.panel] is for task = 'panel' and quantity = 'accuracy'; remove it")
         if not is_panel:
+            if self.model.head != "outputs":
+                raise ValueError(f"model.head={self.model.head!r} is for task='panel'; remove it")
             return self
         if len(labels.classes) not in (0, 2):
             raise ValueError(f"outputs of a panel have two classes, labels.classes={list(labels.classes)} has others")
@@ -99,6 +118,10 @@ class CampaignConfig(Section):
             raise ValueError(
                 f"a panel claims quantity = 'accuracy', the share of right outputs; quantity={stopping.quantity!r} and "
                 "repeatability are of a single label"
+            )
+        if self.replicates > 1:
+            raise ValueError(
+                "plates.replicates: entries of a panel come from one well each; tell the median of several"
             )
         return self
 

@@ -28,6 +28,9 @@ class ComputeConfig(Section):
     address: str | None = None
     """Address of a running Ray cluster, which also builds the library; default: an embedded Ray of its own. Never
     attached to by accident."""
+    allow_cluster_without_authentication: bool = False
+    """Use a cluster that other machines can reach although it asks for no token: whoever reaches its ports runs code on
+    it, as you, and reads and changes what you can."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = Field(default=1, ge=1)

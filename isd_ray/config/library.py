@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from isd_ray.config.section import Section, Strings
 
@@ -105,6 +105,7 @@ class LibraryConfig(Section):
     `package:NAME/FILE` is a file of an installed package."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
     smiles_column: str | None = "smiles"
+    """"" where there are no structures: images, or embeddings alone."""
     id_column: str | None = None
     """Column of unique compound ids; without it record numbers, from 1, are ids (of several files: ``stem:number``)."""
     columns: Strings = ()
@@ -126,6 +127,11 @@ class LibraryConfig(Section):
     workers: int | None = Field(default=None, ge=1)
     """Processes that build, where no Ray cluster does it; default: all cores."""
     split: SplitConfig | None = None
+
+    @field_validator("smiles_column")
+    @classmethod
+    def _empty_is_none(cls, name: str | None) -> str | None:
+        return name or None
 
     @model_validator(mode="before")
     @classmethod

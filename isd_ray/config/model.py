@@ -38,6 +38,17 @@ class ModelConfig(Section):
     """Size of the committee."""
     diversity: Literal["split", "bootstrap", "seed"] = "split"
     """How members differ beyond initial weights and order: own validation split, bootstrap sample, or no more."""
+    head: Literal["outputs", "two-tower"] = "outputs"
+    """`two-tower`, for panels: the weights of an output are a function of its given embedding."""
+    output_embeddings: str | None = None
+    """Parquet file with the embedding of every output, as `isd phenomics` makes of genes: columns `output` and
+    `embedding`."""
+
+    @model_validator(mode="after")
+    def _towers_need_embeddings(self) -> ModelConfig:
+        if (self.head == "two-tower") != (self.output_embeddings is not None):
+            raise ValueError('head = "two-tower" and `output_embeddings` go together; give both or neither')
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -52,9 +63,13 @@ class AcquisitionConfig(Section):
     function: str | None = None
     """Name of the acquisition function; default: least_confidence, for regression variance. A function of classes
     scores a panel by its mean over the outputs."""
-    batch_size: int = Field(ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    """Compounds of a batch; or give `n_plates`."""
+    n_plates: int | None = Field(default=None, ge=1)
+    """Plates of a batch in the place of `batch_size`: it has as many compounds as their layout leaves wells for, each
+    in `plates.replicates` of them. Audits, finishes and the last batch of a budget have their own size."""
     initial_size: int | None = Field(default=None, ge=1)
-    """Size of the first, random batch; default: `batch_size`."""
+    """Compounds of the first, random batch; default: those of a batch."""
     random_share: float | None = Field(default=None, ge=0.0, le=1.0)
     """Share of each batch drawn uniformly from the inference set; default 0.1 where an audit decides, else 0."""
     column: str | None = None
@@ -62,3 +77,23 @@ class AcquisitionConfig(Section):
     descending: bool = False
     dropout_samples: int = Field(default=10, ge=2)
     """Stochastic passes of each member for `bald`."""
+    stock_column: str | None = None
+    """Column of the library with the amount of each compound that is there. Compounds with too little leave the target
+    set before the first batch, with the reason on record: they are not measured, not predicted, and no claim is made
+    of them."""
+    min_stock: float | None = Field(default=None, gt=0.0)
+    """Least amount that will do; default: anything above 0."""
+    unknown_stock: Literal["none", "enough"] = "none"
+    """What a missing amount means."""
+
+    @model_validator(mode="after")
+    def _has_one_size(self) -> AcquisitionConfig:
+        if (self.batch_size is None) == (self.n_plates is None):
+            raise ValueError("a batch has a `batch_size` (compounds) or `n_plates`; give one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _stock_has_a_column(self) -> AcquisitionConfig:
+        if self.stock_column is None and (self.min_stock is not None or self.unknown_stock != "none"):
+            raise ValueError("`min_stock` and `unknown_stock` go with `stock_column`; name it, or remove them")
+        return self

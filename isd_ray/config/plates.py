@@ -66,6 +66,9 @@ class PlatesConfig(Section):
     """Wells of the control without effect (0 % inhibition)."""
     reference: ControlWells | None = None
     """Wells of a reference compound."""
+    replicates: int = Field(default=1, ge=1)
+    """Wells of each compound, on different plates where there are as many; its readout is the median of those that gave
+    one."""
     barcode_prefix: str = Field(default="P", pattern=r"^[A-Za-z0-9._-]*$")
     """Barcodes are this and the running number of the plate in the campaign."""
     barcode_digits: int = Field(default=5, ge=1, le=12)

@@ -26,7 +26,9 @@ class ReadoutsConfig(Section):
     well: str = Field(default="well", min_length=1)
     """Tidy: column of wells."""
     value: str = Field(default="value", min_length=1)
-    """Tidy: column of readouts."""
+    """Tidy: column of readouts; a panel may have a column for each of its outputs, called as they are, instead."""
+    assay: str = Field(default="assay", min_length=1)
+    """Tidy, panel: column that names the output which a readout is of."""
     flag: str = Field(default="flag", min_length=1)
     """Tidy: column of remarks on a well; every one but "ok" and its likes (`isd_ray.plates.collect`) marks a bad
     well, whose value is not used."""

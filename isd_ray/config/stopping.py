@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -29,7 +31,7 @@ class Condition(Section):
     rounds: int | None = Field(default=None, ge=1)
     """So many rounds are done."""
     cost: float | None = Field(default=None, gt=0.0)
-    """So much money is spent, in the unit of `cost_per_compound`."""
+    """So much money is spent, in the unit of `cost_per_compound`: not one more compound can surely be paid."""
     any_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
     all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
 
@@ -45,6 +47,53 @@ class Condition(Section):
         return tuple(leaf for part in parts for leaf in part.leaves()) if parts else (self,)
 
 
+T = TypeVar("T")
+
+
+class PanelStoppingConfig(Section):
+    """A claim about each output (assay) of a panel in the place of one about their mean.
+
+    Keys are names of outputs, or wildcards as "SR-*"; a name goes before a wildcard, and two wildcards must not match
+    the same output.
+    """
+
+    gamma: dict[str, Fraction] = Field(default_factory=dict)
+    """Accuracy that the whole column of an output has to exceed; of outputs that are not named `stopping.gamma`."""
+    delta_weight: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
+    """Parts into which `stopping.delta` is split; of outputs that are not named 1."""
+
+    def levels(self, outputs: Sequence[str], gamma: float) -> tuple[float, ...]:
+        """What each output is held against; raises as `shares`."""
+        return tuple(_of_output(self.gamma, outputs, gamma))
+
+    def shares(self, outputs: Sequence[str]) -> tuple[float, ...]:
+        """Share of delta that is spent on each output; they sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If a key means no output, or two wildcards the same.
+        """
+        weights = _of_output(self.delta_weight, outputs, 1.0)
+        return tuple(weight / sum(weights) for weight in weights)
+
+
+def _of_output(table: Mapping[str, T], outputs: Sequence[str], default: T) -> list[T]:
+    """The entry of a table for each output."""
+    patterns = {key: [name for name in outputs if fnmatchcase(name, key)] for key in table if key not in outputs}
+    for key, names in patterns.items():
+        if not names:
+            raise ValueError(f"{key!r} is none of the outputs {', '.join(map(repr, outputs))}, and matches none")
+    found = []
+    for name in outputs:
+        matching = [key for key, names in patterns.items() if name in names]
+        if name not in table and len(matching) > 1:
+            raise ValueError(f"{matching[0]!r} and {matching[1]!r} both match {name!r}; name it itself")
+        keys = [name] if name in table else matching
+        found.append(table[keys[0]] if keys else default)
+    return found
+
+
 class StoppingConfig(Section):
     """When the screen ends."""
 
@@ -58,6 +107,8 @@ class StoppingConfig(Section):
     (at most `max_loss`). Of panels: accuracy (mean over the compounds of the share of right outputs)."""
     gamma: Fraction = 0.95
     """Accuracy to exceed; recall, precision, balanced accuracy or accuracy of a panel to reach."""
+    panel: PanelStoppingConfig | None = None
+    """Panel: a claim about each output; without this table the claim is about their mean."""
     positive: str | None = None
     """Name of the class that is a hit; default: the last class."""
     max_loss: float | None = Field(default=None, gt=0.0)
@@ -76,8 +127,14 @@ class StoppingConfig(Section):
     max_rounds: int | None = Field(default=None, ge=1)
     """Rounds after which acquisition ends in any case."""
     max_cost: float | None = Field(default=None, gt=0.0)
-    """Money after which acquisition ends in any case, in the unit of `cost_per_compound`."""
+    """Money that is never exceeded, in the unit of `cost_per_compound`. Every sample well that was asked for is paid,
+    with a readout or without; controls, and what is measured outside the plan, are not."""
     cost_per_compound: float | None = Field(default=None, gt=0.0)
+    """Price of one well of a compound; beside `cost_column`, of those that have none there."""
+    cost_column: str | None = None
+    """Column of the library with the price of one well of each compound. Audits and other random rows are drawn
+    whatever they cost, so none is drawn that could not be paid were it the dearest compounds left: take compounds of
+    extreme price out of the library, or exclude them."""
     any_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
     """The screen ends when any of these holds; default: when the rule says so. The limits above come on top."""
     all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
@@ -121,8 +178,11 @@ class StoppingConfig(Section):
         leaves = self.condition.leaves()
         if self.rule != "none" and not any(leaf.rule for leaf in leaves):
             raise ValueError(f"rule={self.rule!r} is in no condition; add {{ rule = true }}, or set rule = 'none'")
-        if any(leaf.cost is not None for leaf in leaves) != (self.cost_per_compound is not None):
-            raise ValueError("`max_cost` or a `cost` and `cost_per_compound` go together; give both or neither")
+        has_price = self.cost_per_compound is not None or self.cost_column is not None
+        if any(leaf.cost is not None for leaf in leaves) != has_price:
+            raise ValueError(
+                "`max_cost` or a `cost`, and `cost_per_compound` or `cost_column` go together; give both or neither"
+            )
         return self
 
     @model_validator(mode="after")
@@ -143,6 +203,8 @@ class StoppingConfig(Section):
                 raise ValueError("`reserve_audit` is for quantity = 'accuracy', whose audit is sized beforehand")
             if self.repeatability is not None:
                 raise ValueError("`repeatability` is for quantity = 'accuracy'; remove it")
+        if self.panel is not None and (self.rule not in ("certify", "pac") or self.reserve_audit):
+            raise ValueError("[stopping.panel] is for the rules certify and pac, without `reserve_audit`")
         if self.reserve_size is not None and self.rule != "reserved":
             raise ValueError("`reserve_size` is for rule = 'reserved'; remove it")
         if self.reserve_audit and self.rule in ("reserved", "pac"):

@@ -14,9 +14,10 @@ Everything here is a pure function of the recorded history, so a resumed campaig
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,6 +146,9 @@ class LookPlan:
         Mean and variance of a unit's loss as forecast; None for right-or-wrong errors.
     group:
         Which of the rows that are predicted alike are audited (`isd_ray.core.goals`).
+    output, n_measured:
+        Of a panel with a claim about each output: which of them this is, and how many readouts of it are measured. All
+        outputs share one audit and split the look's risk (`isd_ray.core.outputs`).
     """
 
     number: int
@@ -156,6 +160,8 @@ class LookPlan:
     reach: int
     expected_loss: tuple[float, float] | None = None
     group: int = 0
+    output: int | None = None
+    n_measured: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +227,11 @@ def look_deltas(delta: float, max_looks: int) -> tuple[float, ...]:
     if max_looks < 1 or not 0.0 < delta < 1.0:
         raise ValueError(f"need at least one look and 0 < delta < 1; got {max_looks=}, {delta=}")
     return tuple(delta / 2 ** min(j, max_looks - 1) for j in range(1, max_looks + 1))
+
+
+def look_risk(look: Sequence[Mapping[str, Any]]) -> float:
+    """Risk of a look on record, `LookPlan` by `LookPlan`: outputs split it, groups share it."""
+    return math.fsum(plan["delta"] for plan in look) if look[0].get("output") is not None else look[0]["delta"]
 
 
 def audit_size(n_inference: int, errors: float, allowed: int, delta: float, most: int | None = None) -> int | None:

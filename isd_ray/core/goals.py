@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import HIT_QUANTITIES, LOSS_QUANTITIES, CampaignConfig, Quantity
+from isd_ray.config import HIT_QUANTITIES, LOSS_QUANTITIES, CampaignConfig, Quantity, StoppingConfig
 from isd_ray.core import panels
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.targets import (
@@ -56,6 +56,23 @@ class ScreenCounts:
     n_hits: int
     n_others: int
     left: tuple[int, ...]
+    measured: tuple[int, ...] = ()
+    """Of a panel with a claim about each output: measured readouts of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputGoal:
+    """The claim about one output of a panel: the accuracy of its whole column is above `gamma`.
+
+    Attributes
+    ----------
+    share:
+        Of the risk that is spent on it.
+    """
+
+    name: str
+    gamma: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,11 @@ class Goal:
         Class index of a hit.
     is_panel:
         Predictions and labels are packed bits of many outputs (`isd_ray.core.panels`), not numbers of shape (n,).
+    n_expected:
+        Outputs that every compound of a panel should have a readout of, so that one without counts as wrong: all of
+        them in a laboratory, where it is a lost well. None where compounds that were not tested have none.
+    outputs:
+        Claims about each output of a panel (`isd_ray.core.outputs`); empty if the claim is about their mean.
     """
 
     quantity: Quantity
@@ -89,19 +111,31 @@ class Goal:
     clip: float | None = None
     positive: int = 1
     is_panel: bool = False
+    n_expected: int | None = None
+    outputs: tuple[OutputGoal, ...] = ()
 
     @classmethod
-    def of(cls, config: CampaignConfig, classes: tuple[str, ...]) -> Goal:
-        """The goal of a campaign whose classes have these names."""
+    def of(
+        cls,
+        config: CampaignConfig,
+        classes: tuple[str, ...],
+        outputs: tuple[str, ...] = (),
+        *,
+        in_laboratory: bool = False,
+    ) -> Goal:
+        """The goal of a campaign whose classes, and outputs of a panel, have these names."""
         stopping = config.stopping
+        claims = _output_goals(stopping, outputs)
         return cls(
             quantity=stopping.quantity,
-            level=stopping.level,
+            level=min((claim.gamma for claim in claims), default=stopping.level),
             is_regression=config.task == "regression",
             tolerance=stopping.tolerance,
             clip=stopping.loss_clip,
             positive=len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive),
             is_panel=config.task == "panel",
+            n_expected=len(outputs) if in_laboratory and outputs else None,
+            outputs=claims,
         )
 
     @property
@@ -167,12 +201,24 @@ class Goal:
             return np.zeros(len(labels))
         return (np.abs(prediction - labels) <= self.tolerance).astype(np.float64)
 
+    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
+        """What became of each predicted entry of a panel, int8 (n, K) of `isd_ray.core.panels.outcomes`.
+
+        An entry that should have had a readout is lost; so is every one of a row that no model has predicted.
+        """
+        if prediction.ndim == 1:
+            return np.full((len(labels), len(self.outputs)), panels.LOST, np.int8)
+        found = panels.outcomes(prediction, labels, len(self.outputs))
+        if self.n_expected is not None:
+            found[found == panels.MISSING] = panels.LOST
+        return found
+
     def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where either is missing."""
         if not self.has_losses:
             return np.zeros(len(labels))
         if self.is_panel:
-            return panels.losses(prediction, labels) if prediction.ndim > 1 else np.ones(len(labels))
+            return panels.losses(prediction, labels, self.n_expected) if prediction.ndim > 1 else np.ones(len(labels))
         if self.knows_hits:
             wrong = self.hits(prediction) != self.hits(labels)
             return (wrong | np.isnan(prediction) | np.isnan(labels)).astype(np.float64)
@@ -254,7 +300,22 @@ class Goal:
     @property
     def words(self) -> str:
         """The claim in words."""
+        if self.outputs:
+            return f"accuracy of each of {len(self.outputs)} outputs is above {_range(self.outputs)}"
         if self.is_error:
             return f"{self.name} is at most {self.level:g} (errors above {self.clip:g} counted as {self.clip:g})"
         is_above = self.quantity == "accuracy" and self.is_exact
         return f"{self.name} is {'above' if is_above else 'at least'} {self.level:g}"
+
+
+def _output_goals(stopping: StoppingConfig, outputs: tuple[str, ...]) -> tuple[OutputGoal, ...]:
+    if stopping.panel is None:
+        return ()
+    levels, shares = stopping.panel.levels(outputs, stopping.gamma), stopping.panel.shares(outputs)
+    return tuple(OutputGoal(*claim) for claim in zip(outputs, levels, shares, strict=True))
+
+
+def _range(outputs: tuple[OutputGoal, ...]) -> str:
+    """The levels in words."""
+    levels = sorted({output.gamma for output in outputs})
+    return f"{levels[0]:g}" if len(levels) == 1 else f"its own level, {levels[0]:g} to {levels[-1]:g}"

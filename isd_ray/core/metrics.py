@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from isd_ray.core.goals import Goal
+from isd_ray.core.panels import MISSING, WRONG
 from isd_ray.messages import Evaluation, LabelArray
 
 
@@ -16,6 +17,10 @@ def evaluate(predictions: LabelArray, labels: LabelArray, goal: Goal) -> Evaluat
     correct = (float(goal.correct(predictions, labels).sum()),)
     losses = np.bincount(goal.groups(predictions), goal.losses(predictions, labels), goal.n_groups)
     by_group = (tuple(losses.tolist()),)
+    if goal.outputs:
+        outcomes = goal.outcomes(predictions, labels)
+        wrong, entries = (tuple(found.sum(axis=0).tolist()) for found in (outcomes == WRONG, outcomes != MISSING))
+        return Evaluation(len(labels), correct, by_group, wrong=(wrong,), entries=(entries,))
     if not goal.is_regression:
         return Evaluation(len(labels), correct, by_group)
     errors = predictions - labels
@@ -32,6 +37,8 @@ def merge_evaluations(parts: Iterable[Evaluation]) -> Evaluation:
         tuple(value for part in parts for value in part.losses),
         tuple(value for part in parts for value in part.squared),
         tuple(value for part in parts for value in part.absolute),
+        tuple(value for part in parts for value in part.wrong),
+        tuple(value for part in parts for value in part.entries),
     )
 
 
@@ -44,6 +51,11 @@ def without(evaluation: Evaluation, part: Evaluation) -> Evaluation:
         (*evaluation.squared, *(-value for value in part.squared)),
         (*evaluation.absolute, *(-value for value in part.absolute)),
     )
+
+
+def by_output(blocks: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """`wrong` or `entries` of an evaluation, of each output of a panel over all blocks."""
+    return tuple(sum(values) for values in zip(*blocks, strict=True))
 
 
 def accuracy(evaluation: Evaluation) -> float:

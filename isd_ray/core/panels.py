@@ -13,6 +13,8 @@ from isd_ray.messages import LabelArray
 
 MISSING = -1
 """Entry of a label matrix that was not measured."""
+RIGHT, WRONG, LOST = 0, 1, 2
+"""Outcomes of predicted entries, beside `MISSING`. A lost entry should have had a readout, and its well gave none."""
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 """Ones in each byte."""
 
@@ -35,7 +37,7 @@ def unpack_labels(labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int8]
 
 def unpack(bits: NDArray[np.uint8], n_outputs: int) -> NDArray[np.uint8]:
     """Predictions, or one half of labels, as uint8 (n, K) of 0 and 1."""
-    return np.unpackbits(bits, axis=1, count=n_outputs)
+    return np.unpackbits(bits, axis=-1, count=n_outputs)
 
 
 def is_measured(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -48,14 +50,36 @@ def has_readout(labels: LabelArray) -> NDArray[np.bool_]:
     return ~np.isnan(labels) if labels.ndim == 1 else is_measured(labels)
 
 
-def losses(prediction: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+def losses(
+    prediction: NDArray[np.uint8], labels: NDArray[np.uint8], n_expected: int | None = None
+) -> NDArray[np.float64]:
     """Share of each compound's measured outputs that are predicted wrong, float64 (n,); 1 where none is measured.
 
-    Entries that were not measured have no error and no weight. A compound whose every well failed counts as wrong.
+    Entries that were not measured have no error and no weight; where `n_expected` outputs of each compound should have
+    been, they count as wrong. A compound whose every well failed counts as wrong.
     """
     ones, measured = labels[:, 0], labels[:, 1]
     n_wrong, n_measured = _count((prediction ^ ones) & measured), _count(measured)
+    if n_expected is not None:
+        return (n_wrong + n_expected - n_measured) / n_expected
     return np.where(n_measured, n_wrong / np.maximum(n_measured, 1), 1.0)
+
+
+def outcomes(prediction: NDArray[np.uint8], labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int8]:
+    """What became of each predicted entry, int8 (n, K): `RIGHT`, `WRONG`, or `MISSING`."""
+    wrong, measured = (unpack(bits, n_outputs) for bits in (prediction ^ labels[:, 0], labels[:, 1]))
+    return np.where(measured, wrong, np.int8(MISSING)).astype(np.int8)
+
+
+def count_measured(labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int64]:
+    """How many compounds have a readout of each output, int64 (K,)."""
+    return unpack(labels[:, 1], n_outputs).sum(axis=0, dtype=np.int64)
+
+
+def overlay(labels: NDArray[np.uint8], newer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels, uint8 (…, 2, ceil(K / 8)), with the entries of `newer` that are measured in the place of their own."""
+    ones, measured = newer[..., 0, :] & newer[..., 1, :], newer[..., 1, :]
+    return np.stack([labels[..., 0, :] & ~measured | ones, labels[..., 1, :] | measured], axis=-2)
 
 
 def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:

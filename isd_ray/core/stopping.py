@@ -27,6 +27,8 @@ from isd_ray.core.certify import (
     reserve_size,
 )
 from isd_ray.core.goals import HITS, Goal, ScreenCounts
+from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook
+from isd_ray.core.outputs import decide_outputs, plan_outputs
 from isd_ray.core.targets import judge_population, judge_precision, judge_recall, passes_all, recall_allowance
 from isd_ray.core.trigger import Forecast, Histogram, ScoredBatch, bin_centres, forecast_platt, forecast_trend
 from isd_ray.messages import RoundEvidence, StopDecision
@@ -131,71 +133,6 @@ def random_bound(
     return goal.value(counts, tuple(most)), (worst, best)
 
 
-@dataclass(frozen=True, slots=True)
-class LookEvidence:
-    """What decides whether to look, after the inference set was scored and before a batch is chosen.
-
-    Attributes
-    ----------
-    counts:
-        Measured rows, and rows left by group; a reserve counts as left.
-    n_observed:
-        Rows that the model was fitted on.
-    batch_size:
-        The configured batch, the unit in which an audit is weighed.
-    n_batch, n_random:
-        Size of the batch that would come next, and of its random part.
-    n_affordable:
-        Rows that the budget still allows, a reserve for a last audit included; no larger look is planned.
-    rule_counts:
-        A yes of the rule would end the screen.
-    histogram:
-        Counts of the inference set's uncertainties, (groups, bins), in the bins of `isd_ray.core.trigger`.
-    scored:
-        For each group, past batches with what the models had said of them.
-    risk_spent:
-        Risk of the failed looks together.
-    n_reserved:
-        `reserved` only: rows of the reserve that are left.
-    """
-
-    counts: ScreenCounts
-    n_observed: int
-    batch_size: int
-    n_batch: int
-    n_random: int
-    n_affordable: int
-    rule_counts: bool
-    histogram: NDArray[np.int64]
-    scored: tuple[tuple[ScoredBatch, ...], ...]
-    failed_looks: int
-    risk_spent: float
-    batches_since_look: int
-    n_reserved: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LookOutlook:
-    """Whether to look now.
-
-    Attributes
-    ----------
-    plans:
-        One for each audited group; empty if this is not the round.
-    reason:
-        Why, or why not.
-    errors:
-        Losses expected in the audited groups together; None before there is anything to learn from.
-    needed:
-        What a certificate would still cost.
-    """
-
-    plans: tuple[LookPlan, ...]
-    reason: str
-    errors: float | None = None
-    needed: Needed | None = None
-
-
 def look_rule(config: StoppingConfig, batch_size: int) -> LookRule:
     """The rule in force; `paper` and `none`, whose only look comes at the end of a budget, look as `certify` does."""
     if config.rule == "pac":
@@ -241,6 +178,8 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     forecasts = tuple(_forecast(evidence, config, group) for group in range(goal.n_groups))
     expected = tuple(forecast.errors if forecast else 0.0 for forecast in forecasts)
     errors = sum(expected[group] for group in goal.audited) if all(forecasts[g] for g in goal.audited) else None
+    if goal.outputs:
+        return _forecast_outputs(rule, evidence, config, goal, errors)
     allowances = goal.allowances(evidence.counts, expected)
     if allowances is None:
         return LookOutlook((), "even without an error the goal would be missed", errors)
@@ -291,9 +230,31 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     return LookOutlook(plans, planned[0][1].reason, errors, needed)
 
 
+def _forecast_outputs(
+    rule: LookRule, evidence: LookEvidence, config: StoppingConfig, goal: Goal, errors: float | None
+) -> LookOutlook:
+    if not evidence.rule_counts:
+        return LookOutlook((), "another condition of the end is not met", errors)
+
+    def forecast(scored: Sequence[ScoredBatch]) -> Forecast | None:
+        return _forecast_from(scored, evidence, config, 0)
+
+    plans, reason = plan_outputs(rule, evidence, goal.outputs, forecast)
+    if plans and plans[0].size > evidence.n_affordable:
+        reason = f"a look of {plans[0].size} is beyond the budget of {evidence.n_affordable}"
+        return LookOutlook((), reason, errors)
+    return LookOutlook(plans, reason, errors)
+
+
 def _forecast(evidence: LookEvidence, config: StoppingConfig, group: int) -> Forecast | None:
+    return _forecast_from(evidence.scored[group], evidence, config, group)
+
+
+def _forecast_from(
+    scored: Sequence[ScoredBatch], evidence: LookEvidence, config: StoppingConfig, group: int
+) -> Forecast | None:
+    """Of a group, by batches of its rows."""
     n_left = evidence.counts.left[group]
-    scored = evidence.scored[group]
     if config.trigger == "trend":
         return forecast_trend(scored, evidence.n_observed, n_left, evidence.n_batch, evidence.n_random)
     histogram = Histogram(bin_centres(), evidence.histogram[group])
@@ -322,30 +283,6 @@ def _needed(states: dict[int, LookState], evidence: LookEvidence, goal: Goal, co
     return replace(needed, finish=needed.finish + evidence.counts.left[HITS])
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """Readouts of the audit of one group, in the order of drawing.
-
-    Attributes
-    ----------
-    ranks:
-        int64 (m,): position of each row in its group by decreasing uncertainty.
-    losses:
-        float64 (m,): against the frozen predictions; 1 where the well gave no readout.
-    measured:
-        bool (m,): rows with a readout. The others count as errors that nobody corrects.
-    """
-
-    ranks: NDArray[np.int64]
-    losses: NDArray[np.float64]
-    measured: NDArray[np.bool_]
-
-    @property
-    def n_lost(self) -> int:
-        """Audited rows without a readout."""
-        return int((~self.measured).sum())
-
-
 def settled(plans: Sequence[LookPlan], goal: Goal, n_hits: int) -> tuple[LookPlan, ...]:
     """The plans with the allowance that follows from the hits measured outside the audit.
 
@@ -365,12 +302,15 @@ def decide_look(
     Parameters
     ----------
     plans, audits:
-        As declared and `settled`, and what came back; one for each audited group, and all must pass (`passes_all`).
+        As declared and `settled`, and what came back; one for each audited group, and all must pass (`passes_all`). Of
+        a panel with a claim about each output a plan for each, and one audit of them all.
     n_hits:
         Measured hits without those of the audit.
     n_affordable:
         Rows that the budget still allows.
     """
+    if goal.outputs:
+        return decide_outputs(plans, audits[0], goal.outputs)
     verdicts = [_judge(plan, audit, goal, n_hits) for plan, audit in zip(plans, audits, strict=True)]
     n_audited, n_errors = sum(plan.size for plan in plans), sum(verdict.n_errors for verdict in verdicts)
     found = f"look {plans[0].number}: {n_errors:g} errors in {n_audited} audited compounds"

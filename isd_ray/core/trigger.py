@@ -62,6 +62,8 @@ class ScoredBatch:
         float64 (k,): 1 where the prediction was wrong, else 0; a panel row's loss may lie between.
     is_random:
         bool (k,): drawn uniformly from the whole inference set.
+    outcomes:
+        Of a panel with a claim about each output, int8 (k, K) of `isd_ray.core.panels.outcomes`; else None.
     """
 
     n_inference: int
@@ -70,6 +72,7 @@ class ScoredBatch:
     rank: NDArray[np.generic]
     loss: _Floats
     is_random: NDArray[np.bool_]
+    outcomes: NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from isd_ray.core.panels import n_bytes
+from isd_ray.core.panels import n_bytes, overlay
 from isd_ray.data.library import Library
 from isd_ray.data.packed import label_columns, to_arrow
 from isd_ray.data.predictions import read_predictions, replace_table
@@ -102,14 +102,14 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest, froze
 
 
 def amend_hybrid_part(
-    file: Path, amended: Mapping[int, tuple[float, float | None]], classes: tuple[str, ...], withdrawn: bool
+    file: Path, amended: Mapping[int, tuple[Any, float | None]], classes: tuple[str, ...], withdrawn: bool
 ) -> bool:
     """Correct measured lines of one file, marked ``amended`` in `qc`; take a withdrawn certificate's id off all lines.
 
     Parameters
     ----------
     amended:
-        Label and value by row; rows of other files are left out.
+        Label and value by row, of a panel its corrected entries; rows of other files are left out.
 
     Returns
     -------
@@ -118,7 +118,9 @@ def amend_hybrid_part(
     """
     table = pq.read_table(file)
     places = np.flatnonzero(np.isin(table["row"].to_numpy(), list(amended)))
-    if len(places):
+    if len(places) and "labels" in table.column_names:
+        table = _with_entries(table, places, amended)
+    elif len(places):
         columns = {name: table[name].to_pylist() for name in ("label", "value", "qc")}
         for place in places.tolist():
             label, value = amended[table["row"][place].as_py()]
@@ -134,8 +136,23 @@ def amend_hybrid_part(
     return changed
 
 
+def _with_entries(
+    table: pa.Table, places: NDArray[np.int64], amended: Mapping[int, tuple[Any, float | None]]
+) -> pa.Table:
+    """The lines of a panel with corrected entries."""
+    columns = {name: table[name].to_pylist() for name in ("labels", "measured", "qc")}
+    for place in places.tolist():
+        before = np.stack([np.frombuffer(columns[name][place], np.uint8) for name in ("labels", "measured")])
+        after = overlay(before, amended[table["row"][place].as_py()][0])
+        columns["labels"][place], columns["measured"][place] = (bits.tobytes() for bits in after)
+        columns["qc"][place] = "amended"
+    for name, cells in columns.items():
+        table = _with_column(table, name, pa.array(cells, table.schema.field(name).type))
+    return table
+
+
 def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    return table.set_column(table.schema.get_field_index(name), HYBRID_SCHEMA.field(name), values)
+    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
 
 
 def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:

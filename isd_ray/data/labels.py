@@ -165,6 +165,8 @@ def rule_beforehand(config: LabelsConfig, task: Task, *, by_plates: bool) -> Lab
     """
     if task == "regression":
         return LabelRule(task, (), None)
+    if task == "panel":
+        return _panel_rule_beforehand(config)
     if config.transform == "threshold":
         return LabelRule(task, config.classes or BINARY_CLASSES, config.threshold)
     if by_plates and config.transform == "none" and len(config.classes) in (0, 2):
@@ -176,6 +178,26 @@ def rule_beforehand(config: LabelsConfig, task: Task, *, by_plates: bool) -> Lab
             'name the classes, as classes = ["inactive", "active"], or set transform = "threshold" and the threshold',
         )
     return LabelRule(task, config.classes, None)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name of `labels.columns` depends on the columns of a file: a wildcard, or one to leave out."""
+    return bool(set(name) & set("*?[!"))
+
+
+def _panel_rule_beforehand(config: LabelsConfig) -> LabelRule:
+    if config.transform == "median":
+        raise LabelError(
+            "nothing is measured yet, so there is no median", "labels.transform", 'set "threshold", or "none"'
+        )
+    if unclear := [name for name in config.columns if is_pattern(name)]:
+        raise LabelError(
+            f"{unclear[0]!r} is a pattern, and there is no file yet whose columns it could match",
+            "labels.columns",
+            "name every output, as readouts will",
+        )
+    classes = config.classes or BINARY_CLASSES
+    return LabelRule("panel", classes, None, config.columns, (config.threshold,) * len(config.columns))
 
 
 def match(table: LabelTable, library: Library) -> NDArray[np.int64]:

@@ -7,14 +7,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, LibraryConfig
-from isd_ray.core.panels import is_measured, n_bytes, pack_labels
+from isd_ray.core.panels import is_measured, n_bytes, pack_labels, unpack
+from isd_ray.data.ingest.plan import PlannedSource, record_ids
 from isd_ray.data.ingest.sources import Source
-from isd_ray.data.label_table import N_SHOWN, label_sources, read_label_columns
+from isd_ray.data.label_table import N_SHOWN, LabelTable, label_sources, read_label_columns
 from isd_ray.data.labels import BINARY_CLASSES, LabelRule, Labels, match, place_labels
 from isd_ray.data.library import Library
+from isd_ray.data.panel_file import packed_outputs, read_packed
 from isd_ray.errors import LabelError
 
 LEFT_OUT = "!"
@@ -33,7 +36,8 @@ def panel_columns(config: LabelsConfig, library_config: LibraryConfig, sources: 
     LabelError
         If a pattern matches no column, or all are left out.
     """
-    present = sources[0].column_names
+    packed = packed_outputs(sources[0])
+    present = sources[0].column_names if packed is None else list(packed[0])
     own = {library_config.smiles_column, library_config.id_column, config.id_column}
     chosen: list[str] = []
     left_out: set[str] = set()
@@ -81,6 +85,8 @@ def read_panel(
     """
     sources = label_sources(config, library_config, base_dir)
     outputs = panel_columns(config, library_config, sources) if rule is None else rule.outputs
+    if packed_outputs(sources[0]) is not None:
+        return _read_packed(config, library_config, sources[0], library, outputs, settles=rule is None)
     packed = np.zeros((library.n_rows, 2, n_bytes(len(outputs))), np.uint8)
     cuts: list[float | None] = []
     classes = config.classes or BINARY_CLASSES
@@ -104,6 +110,70 @@ def read_panel(
     _refuse_empty(packed, library, len(outputs), file)
     values = np.full(library.n_rows, np.nan)
     return Labels(values, packed, LabelRule("panel", classes, None, outputs, tuple(cuts)), n_unused)
+
+
+def _read_packed(
+    config: LabelsConfig,
+    library_config: LibraryConfig,
+    source: Source,
+    library: Library,
+    outputs: tuple[str, ...],
+    *,
+    settles: bool,
+) -> Labels:
+    """Labels of a file of packed bits, its outputs and classes as they stand in it."""
+    present, classes = packed_outputs(source) or ((), ())
+    file = str(source.file)
+    place_of = {name: place for place, name in enumerate(present)}
+    lost = [name for name in outputs if name not in place_of]
+    if lost or config.transform != "none" or config.classes not in ((), classes):
+        raise LabelError(
+            f"packed labels have no outputs {', '.join(map(repr, lost[:N_SHOWN]))}"
+            if lost
+            else f"packed labels are the classes {', '.join(map(repr, classes))} and take no others, nor a cut",
+            file,
+            "give the file that the outputs are of" if lost else "remove labels.transform and labels.classes",
+        )
+    ids = _ids_of(config, library_config, source)
+    at = match(LabelTable(config, "labels", ids, pa.nulls(len(ids)), np.arange(1, len(ids) + 1), file), library)
+    row_of = np.full(len(ids), -1)
+    row_of[at[at >= 0]] = np.flatnonzero(at >= 0)
+    packed = np.zeros((library.n_rows, 2, n_bytes(len(outputs))), np.uint8)
+    seen = np.zeros((2, n_bytes(len(outputs))), np.uint8)
+    places = np.array([place_of[name] for name in outputs], np.int64)
+    for first, labels in read_packed(source, places):
+        rows = row_of[first : first + len(labels)]
+        packed[rows[rows >= 0]] = labels[rows >= 0]
+        ones, measured = labels[:, 0], labels[:, 1]
+        seen |= [np.bitwise_or.reduce(part & measured, axis=0) for part in (ones, ~ones)]
+    _refuse_empty(packed, library, len(outputs), file)
+    single = np.flatnonzero(~unpack(seen[:1] & seen[1:], len(outputs))[0].astype(np.bool_))
+    if len(single) and settles:
+        raise LabelError(
+            f"{len(single)} of {len(outputs)} outputs have only one class or no entry: "
+            + ", ".join(repr(outputs[place]) for place in single[:N_SHOWN]),
+            file,
+            f'there is nothing to predict; leave them out, as "!{outputs[single[0]]}" in labels.columns',
+        )
+    rule = LabelRule("panel", classes, None, outputs, (None,) * len(outputs))
+    return Labels(np.full(library.n_rows, np.nan), packed, rule, int((row_of < 0).sum()))
+
+
+def _ids_of(config: LabelsConfig, library_config: LibraryConfig, source: Source) -> pa.Array:
+    """Compound ids of a file of packed labels, each there once."""
+    id_column = config.id_column or library_config.id_column
+    if id_column is not None:
+        source.require(id_column, "labels.id_column")
+    planned = PlannedSource(source, (id_column,) if id_column else (), None, id_column, "")
+    read = source.read(planned.columns)
+    ids = pa.concat_arrays([record_ids(records.table, planned, records.first, len(records)) for records in read])
+    if len(ids.unique()) < len(ids) or ids.null_count:
+        raise LabelError(
+            f"{len(ids) - len(ids.drop_null().unique())} of {len(ids)} lines have no id of their own",
+            str(source.file),
+            "keep one line of packed labels for each compound",
+        )
+    return ids
 
 
 def _refuse_empty(packed: NDArray[np.uint8], library: Library, n_outputs: int, file: str) -> None:

@@ -23,6 +23,7 @@ from isd_ray.models.dropout import DropoutStream
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, Weights, initial_weights
 from isd_ray.models.split import Rows, split_rows
 from isd_ray.models.targets import checked_labels, standardised, target_scaling
+from isd_ray.models.two_tower import TwoTowerOutput, check_embeddings
 
 CPU_MICRO_ROWS = 2048
 """Rows of one forward and backward pass on a CPU: a larger batch is summed from such parts, which stay in cache."""
@@ -96,6 +97,7 @@ def fit_member(
     external: tuple[Features | Stack, NDArray[np.generic]] | None = None,
     placement: Placement | None = None,
     rows: Rows | None = None,
+    output_embeddings: NDArray[np.float32] | None = None,
 ) -> FittedMember:
     """Fit one ResMLP with AdamW, gradient clipping and early stopping (paper, Table 1).
 
@@ -122,9 +124,13 @@ def fit_member(
         Default: CPU, float32.
     rows:
         int64 (n,): where the labelled rows stand among those of `features`; default: there are no others.
+    output_embeddings:
+        float32 (K, d): fits a panel's two-tower head, which the weights hold as a plain output layer.
 
     Raises
     ------
+    ConfigError
+        If there is not one embedding for each output.
     LabelError
         If there are no rows, or labels are not what the task demands.
     LibraryError
@@ -165,7 +171,13 @@ def fit_member(
         vocabulary = Vocabulary.of([part for part in parts if isinstance(part, OnBits)])
         weights[FIRST_WEIGHT] = full_table[vocabulary.bits]
 
-    network = ResMLP(architecture, weights, placement.product_dtype).to(placement.device)
+    network = ResMLP(architecture, weights, placement.product_dtype)
+    if output_embeddings is not None:
+        check_embeddings(output_embeddings, architecture.n_outputs)
+        network.output = TwoTowerOutput(
+            output_embeddings, architecture.hidden_size, model.leaky_slope, streams.initial, placement.product_dtype
+        )
+    network = network.to(placement.device)
     run = _Run(network, vocabulary, model, placement, task)
     dropout = (
         DropoutStream(architecture.dropout, streams.dropout_seed, placement.device) if architecture.dropout else None
@@ -193,7 +205,8 @@ def fit_member(
         best_epoch = epoch
         run.snapshot(into=best)
 
-    weights = {name: tensor.cpu().numpy() for name, tensor in best.items()}
+    network.load_state_dict(best)
+    weights = network.weights()
     del network, run, best, dropout
     release_memory(placement)
     if vocabulary is not None:

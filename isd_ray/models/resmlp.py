@@ -124,8 +124,14 @@ def _sum_rows(rows: torch.Tensor, table: torch.Tensor, offsets: torch.Tensor) ->
     return functional.embedding_bag(rows, table, offsets, mode="sum", include_last_offset=True)
 
 
-class _Affine(nn.Module):
-    """A linear layer that multiplies in the dtype of its input, whatever the dtype of its parameters."""
+class Affine(nn.Module):
+    """A linear layer that multiplies in the dtype of its input, whatever the dtype of its parameters.
+
+    Parameters
+    ----------
+    weight_shape:
+        (n_outputs, n_inputs).
+    """
 
     def __init__(self, weight_shape: tuple[int, ...], n_outputs: int) -> None:
         super().__init__()
@@ -133,6 +139,7 @@ class _Affine(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, n_inputs) to (n, n_outputs)."""
         return functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
@@ -145,8 +152,8 @@ class _Block(nn.Module):
 
     def __init__(self, hidden_size: int, slope: float, product_dtype: torch.dtype) -> None:
         super().__init__()
-        self.inner = _Affine((hidden_size, hidden_size), hidden_size)
-        self.outer = _Affine((hidden_size, hidden_size), hidden_size)
+        self.inner = Affine((hidden_size, hidden_size), hidden_size)
+        self.outer = Affine((hidden_size, hidden_size), hidden_size)
         self.slope = slope
         self.product_dtype = product_dtype
 
@@ -157,6 +164,8 @@ class _Block(nn.Module):
 
 class ResMLP(nn.Module):
     """First layer, leaky ReLU, residual blocks each followed by dropout, linear output.
+
+    `output` may be exchanged for a head that has a `weight` and a `bias` of the same shapes.
 
     Dropout is active exactly when a `DropoutStream` is passed, so there is no train/eval mode to forget. Parameters
     keep the dtype they are given; hidden layers multiply in `product_dtype`, everything between them is float32.
@@ -178,11 +187,11 @@ class ResMLP(nn.Module):
         hidden = architecture.hidden_size
         self.architecture = architecture
         self.product_dtype = product_dtype
-        self.first = _Affine(weights[FIRST_WEIGHT].shape, hidden)
+        self.first = Affine(weights[FIRST_WEIGHT].shape, hidden)
         self.blocks = nn.ModuleList(
             _Block(hidden, architecture.leaky_slope, product_dtype) for _ in range(architecture.residual_blocks)
         )
-        self.output = _Affine((architecture.n_outputs, hidden), architecture.n_outputs)
+        self.output: Any = Affine((architecture.n_outputs, hidden), architecture.n_outputs)
         self.load_state_dict({name: torch.from_numpy(np.array(weights[name])) for name in architecture.shapes()})
 
     def features(self, batch: Batch) -> torch.Tensor:
@@ -212,3 +221,12 @@ class ResMLP(nn.Module):
     def forward(self, batch: Batch, dropout: DropoutStream | None = None) -> torch.Tensor:
         """Logits or standardised predictions, float32, shape (n, n_outputs)."""
         return self.head(self.features(batch), dropout)
+
+    def weights(self) -> Weights:
+        """The weights by the names of `Architecture.shapes`; of any head those of a plain output layer.
+
+        On a CPU they share memory with the network.
+        """
+        with torch.no_grad():
+            tensors = self.state_dict() | {"output.weight": self.output.weight, "output.bias": self.output.bias}
+            return {name: tensors[name].detach().cpu().numpy() for name in self.architecture.shapes()}

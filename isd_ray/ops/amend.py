@@ -8,19 +8,27 @@ from pathlib import Path
 import numpy as np
 
 from isd_ray.campaign.amend import Amended, Amendment, amend, amended_readouts
+from isd_ray.campaign.entries import entries_table
+from isd_ray.campaign.intake import Intake, recorded_rule
+from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.data.label_table import read_labels
 from isd_ray.data.labels import LabelRule, labels_for
 from isd_ray.data.library import Library
+from isd_ray.data.packed import labels_from
 from isd_ray.errors import LabelError
 from isd_ray.ops.results import write_results
+
+_SHOWN = 5
+"""Lines in a message."""
 
 
 def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
     """Correct readouts of the campaign in `path` by a file with the id and label columns of its configuration.
 
-    Where the configuration names no id column, the file's is ``id``.
+    Where the configuration names no id column, the file's is ``id``. Of a panel it has the ids and some
+    outputs, or id, assay and value: single entries are corrected, or added to compounds measured without them.
 
     The hybrid screen, the summary and the report follow; the certificate is withdrawn if it rests on a corrected
     readout (`isd_ray.campaign.amend.certified_rows`).
@@ -32,26 +40,9 @@ def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
     """
     store = CampaignStore.open(path)
     config = CampaignConfig.model_validate(store.manifest["config"])
-    if config.task == "panel":
-        raise LabelError(
-            "readouts of a panel cannot be corrected yet", str(path), "screen again with the corrected labels"
-        )
-    library = Library.open(store.manifest["library"])
-    classes, cut = tuple(store.manifest["classes"]), store.manifest["cut"]
-    # Where ids are record numbers, those of this file would be others.
-    id_column = config.labels.id_column or config.library.id_column or "id"
-    settings = config.labels.model_copy(update={"source": str(file), "format": "auto", "id_column": id_column})
-    table = read_labels(settings, config.library, Path.cwd())
-    rule = LabelRule(config.task, classes, cut)
-    labels = labels_for(table, library, config.task, allow_missing=True, rule=rule)
-    if labels.n_unused:
-        raise LabelError(
-            f"{labels.n_unused} lines have no label, or an id that is not in the target set", str(file), "correct them"
-        )
-    rows = np.flatnonzero(labels.labels >= 0 if config.task == "classification" else np.isfinite(labels.labels))
-    ids = [str(name) for name in library.ids(rows)]
-    amendment = Amendment(rows, ids, labels.labels[rows].astype(np.float64), labels.values[rows], reason)
-    amended = amend(store, amendment, classes)
+    library, rule = Library.open(store.manifest["library"]), recorded_rule(store)
+    read = _entries if config.task == "panel" else _labels
+    amended = amend(store, read(store, config, library, rule, file, reason), rule.classes)
     if (summary_file := store.latest("summary.json")).is_file():
         summary = json.loads(summary_file.read_bytes())
         summary["n_amended"] = len(amended_readouts(store))
@@ -59,3 +50,41 @@ def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
             summary.update(certified=False, claim=f"certificate WITHDRAWN: {why}", accuracy_claimed=None)
         write_results(summary, store)
     return amended
+
+
+def _labels(
+    store: CampaignStore, config: CampaignConfig, library: Library, rule: LabelRule, file: Path, reason: str
+) -> Amendment:
+    # Where ids are record numbers, those of this file would be others.
+    id_column = config.labels.id_column or config.library.id_column or "id"
+    settings = config.labels.model_copy(update={"source": str(file), "format": "auto", "id_column": id_column})
+    table = read_labels(settings, config.library, Path.cwd())
+    labels = labels_for(table, library, config.task, allow_missing=True, rule=rule)
+    if labels.n_unused:
+        raise LabelError(
+            f"{labels.n_unused} lines have no label, or an id that is not in the target set", str(file), "correct them"
+        )
+    rows = np.flatnonzero(labels.labels >= 0 if config.task == "classification" else np.isfinite(labels.labels))
+    ids = [str(name) for name in library.ids(rows)]
+    return Amendment(rows, ids, labels.labels[rows].astype(np.float64), labels.values[rows], reason)
+
+
+def _entries(
+    store: CampaignStore, config: CampaignConfig, library: Library, rule: LabelRule, file: Path, reason: str
+) -> Amendment:
+    """Entries of a panel, from a file as `isd_ray.ops.campaign.Campaign.tell` reads it; any bad line refuses it."""
+    # Simulations name their ids in the table of labels; so may this file.
+    id_column = config.labels.id_column or config.library.id_column or config.readouts.id
+    readouts = config.readouts.model_copy(update={"id": id_column})
+    intake = Intake(store, library, config.model_copy(update={"readouts": readouts}), rule)
+    labelled, _ = intake.label(intake.read(file, None), Laboratory(store).ledger(), file.name)
+    refused = [f"line {refusal.line}: {refusal.reason}" for refusal in labelled.refused]
+    refused += [f"{library.ids(np.array([row]))[0]!r}: {why}" for (row, _), why in labelled.lost_entries.items()]
+    if refused:
+        raise LabelError(
+            f"{len(refused)} lines cannot be used: {'; '.join(refused[:_SHOWN])}", str(file), "correct them"
+        )
+    table = entries_table(labelled.readouts, len(rule.outputs))
+    rows = table["row"].to_numpy()
+    ids = [str(name) for name in library.ids(rows)]
+    return Amendment(rows, ids, labels_from(table), np.full(len(rows), np.nan), reason)

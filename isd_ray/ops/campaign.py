@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.intake import Intake
+from isd_ray.campaign.entries import lost_entries, masks_table, n_entries, place_entries
+from isd_ray.campaign.files import replace_text
+from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status, history_of, is_dispatched, status_of
@@ -46,13 +48,15 @@ class Told:
     Attributes
     ----------
     n_new, n_unchanged:
-        Readouts that were taken in, and those on record already.
+        Readouts that were taken in, and those on record already; of a panel entries are counted, here and below.
     n_lost:
         Compounds whose wells were read but gave no readout: they count as failed.
     refused:
         Lines that were not used, and why.
     n_missing:
         Readouts that the open round still waits for.
+    n_waiting:
+        Compounds of the file whose other wells were not read yet: they count once these are.
     """
 
     n_new: int
@@ -60,6 +64,7 @@ class Told:
     n_lost: int
     refused: tuple[Refusal, ...]
     n_missing: int
+    n_waiting: int = 0
 
 
 class Campaign:
@@ -99,7 +104,7 @@ class Campaign:
 
         watcher = watcher or Watcher()
         setup = prepare(config, path, watcher, in_laboratory=True)
-        for warning in check(config, setup.n_target):
+        for warning in check(config, Library.open(setup.spec.libraries["target"])):
             watcher.message(f"warning: {warning}")
         store = begin_or_resume(setup)
         store.write_text("config.toml", to_toml(config))
@@ -138,7 +143,7 @@ class Campaign:
 
     @cached_property
     def _rule(self) -> LabelRule:
-        return LabelRule(self.config.task, tuple(self.store.manifest["classes"]), self.store.manifest["cut"])
+        return recorded_rule(self.store)
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -158,7 +163,7 @@ class Campaign:
         if self.has_ended:
             self._conclude()
             return None
-        if not self._missing():
+        if not self._n_missing():
             for progress in (self._run or run_cold)(self._setup()):
                 self._watcher.step(self.config.name, progress)
             if self.has_ended:
@@ -220,22 +225,27 @@ class Campaign:
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    def tell(self, readouts: Any, *, external: bool = False, plate: str | None = None) -> Told:
+    def tell(
+        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
+    ) -> Told:
         """Take in readouts: all of a batch or some, in any order, by id or by plate and well; twice changes nothing.
 
-        Good lines count whatever the others are. Compounds whose wells the reader flagged, or whose plate failed its
-        quality, count as failed.
+        Good lines count whatever the others are. Where compounds are in several wells, each counts once all of them
+        were read, be it in several files, by the median of the good ones; a reading by id needs no others. Compounds
+        whose wells the reader flagged, or whose plates failed their quality, count as failed.
 
         Parameters
         ----------
         readouts:
             A file (`isd_ray.plates.readers.read_readouts`), an Arrow table, a pandas frame, or a mapping from id to
-            readout.
+            readout; of a panel to a mapping from output to readout, of those that there are.
         external:
             Also take compounds that were never asked for: they train the models from the next round on, and are
             evidence of nothing.
         plate:
             Barcode for a plate matrix that does not say its own.
+        assay:
+            Of a panel: the output that a file speaks of which names none.
 
         Raises
         ------
@@ -243,32 +253,37 @@ class Campaign:
             If nothing in it can be used, or the screen has ended.
         """
         self._refuse_after_end("readouts")
-        intake = Intake(self.store, self.library, self.config, self._rule)
+        intake = self._intake
         with tempfile.TemporaryDirectory() as folder:
             file = as_file(readouts, Path(folder), self.config)
-            read = intake.read(file, plate)
+            read = intake.read(file, plate, assay)
             source = {"file": file.name, "file_sha256": sha256_file(file)}
             source["readings_sha256"] = self.store.keep(read.readings)
         while True:
             ledger = self._laboratory.ledger()
             labelled, details = intake.label(read, ledger, file.name)
             place = Place.of(self.store.rounds())
-            placed = place_readouts(labelled.readouts, labelled.lines, labelled.ids, ledger, place, external=external)
-            if placed.new.any():
-                told = labelled.readouts.filter(pa.array(placed.new))
-                details |= {**source, "round": place.open_round, "n": len(told), "external": external}
-                details["readouts_sha256"] = self.store.keep(told)
+            if self._rule.outputs:
+                placed = place_entries(labelled, ledger, place, self._rule.outputs, external=external)
+            else:
+                line_of = (labelled.readouts, labelled.lines, labelled.ids)
+                placed = place_readouts(*line_of, ledger, place, external=external)
+            if placed.n_new or labelled.is_new:
+                details |= {**source, "round": place.open_round, "n": placed.n_new, "external": external}
+                details["readouts_sha256"] = self.store.keep(placed.told)
                 if not self.store.append_event("tell", details, after=ledger.n_events):
                     continue  # somebody else was faster: decide again by what is on record now
             lost = self._lost(labelled.lost, self._laboratory.ledger(), place)
             self._fail_rows(lost, place.open_round)
+            n_lost = len(lost) + self._fail_entries(labelled.lost_entries, place)
             break
         refused = sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)
-        n_new = int(placed.new.sum())
-        if not n_new and not placed.n_unchanged and not labelled.lost:
+        is_used = placed.n_new or placed.n_unchanged or labelled.n_waiting
+        if not is_used and not labelled.lost and not labelled.lost_entries:
             shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
             raise LabelError(f"none of {len(refused)} lines can be used: {shown}", file.name, "correct the file")
-        return Told(n_new, placed.n_unchanged, len(lost), tuple(refused), len(self._missing()))
+        n_missing, n_waiting = self._n_missing(), labelled.n_waiting
+        return Told(placed.n_new, placed.n_unchanged, n_lost, tuple(refused), n_missing, n_waiting)
 
     def _lost(self, lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:
         """Compounds of the open round that newly have no readout."""
@@ -278,12 +293,34 @@ class Campaign:
             row: why for row, why in lost.items() if row in is_open and row not in failed and row not in ledger.told
         }
 
+    @property
+    def _intake(self) -> Intake:
+        return Intake(self.store, self.library, self.config, self._rule)
+
+    def _settle(self, rows: Sequence[int]) -> None:
+        """Have compounds of the batch that is out counted by those of their wells that were read."""
+        open_round = self.store.rounds()[-1:]
+        while open_round and open_round[0].committed is None:
+            ledger = self._laboratory.ledger()
+            told, details = self._intake.settle(open_round[0], np.array(rows, np.int64), ledger)
+            details |= {"round": open_round[0].round, "n": len(told), "external": False}
+            if not len(told) or self.store.append_event(
+                "tell", {**details, "readouts_sha256": self.store.keep(told)}, after=ledger.n_events
+            ):
+                break
+
     # --- what else people say ---------------------------------------------------------------------------------------
 
-    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False) -> int:
+    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False, assays: Sequence[str] = ()) -> int:
         """Note that compounds of the batch that is out gave no readout; returns how many are new.
 
-        They may be asked for again, unless they are abandoned. In an audit they count as errors.
+        A compound in several wells counts by those that were read, and fails if there is none. What fails may be asked
+        for again, unless it is abandoned. In an audit it counts as an error.
+
+        Parameters
+        ----------
+        assays:
+            Of a panel: only these outputs failed; entries are counted. What is measured of the compound stays.
 
         Raises
         ------
@@ -291,15 +328,28 @@ class Campaign:
             If an id is unknown or not in the batch, or no reason is given.
         """
         rows = self._rows_of(ids, reason)
-        place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
+        place = Place.of(self.store.rounds())
         outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
         self._refuse(outside, "are not in the batch that is out")
+        if assays:
+            return self._fail_assays(rows, reason, assays, place, abandon=abandon)
+        self._settle(rows.tolist())
+        ledger = self._laboratory.ledger()
         known = ledger.failed.get(place.open_round or 0, {})
-        new = {row: reason for row in rows.tolist() if row not in ledger.told and row not in known}
+        is_out = ledger.missing(place.open_round or 0, rows)
+        new = {row: reason for row in rows.tolist() if row in is_out and row not in known}
         self._fail_rows(new, place.open_round)
         if abandon:
             self.exclude(ids, reason)
         return len(new)
+
+    def _fail_assays(self, rows: Rows, reason: str, assays: Sequence[str], place: Place, *, abandon: bool) -> int:
+        outputs = self._rule.outputs
+        if abandon or (unknown := [name for name in assays if name not in outputs]):
+            what = "single assays cannot be abandoned" if abandon else f"there is no assay {unknown[0]!r}"
+            raise LabelError(what, self.store.address, f"there are {', '.join(map(repr, outputs)) or 'none'}")
+        lost = {(row, outputs.index(name)): reason for row in rows.tolist() for name in assays}
+        return self._fail_entries(lost, place)
 
     def exclude(self, ids: Sequence[str], reason: str) -> int:
         """Take compounds that cannot be had out of the target set, from the next round on; returns how many are new.
@@ -312,6 +362,7 @@ class Campaign:
             If an id is unknown, or no reason is given.
         """
         rows = self._rows_of(ids, reason)
+        self._settle(rows.tolist())
         ledger, place = self._laboratory.ledger(), Place.of(self.store.rounds())
         new = [row for row in rows.tolist() if row not in ledger.excluded and row not in ledger.told]
         if new:
@@ -337,6 +388,8 @@ class Campaign:
     def close(self, reason: str) -> int:
         """End the round that is out without the readouts that are missing; returns how many those are.
 
+        A compound in several wells counts by those that were read.
+
         Raises
         ------
         StoreError
@@ -344,13 +397,15 @@ class Campaign:
         LabelError
             If no reason is given.
         """
-        missing, place = self._missing(), Place.of(self.store.rounds())
+        n_missing, place = self._n_missing(), Place.of(self.store.rounds())
         if place.open_round is None:
             raise StoreError("no batch is out", self.store.address, "there is nothing to close")
         _need(reason)
-        if missing:
-            self.store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": len(missing)})
-        return len(missing)
+        if n_missing:
+            self._settle(place.open_rows.tolist())
+            n_missing = self._n_missing()
+            self.store.append_event("close", {"round": place.open_round, "reason": reason, "n_missing": n_missing})
+        return n_missing
 
     def amend(self, file: str | Path, reason: str) -> int:
         """Correct readouts by a file with ids and labels; returns how many changed (`isd_ray.ops.amend`)."""
@@ -363,6 +418,15 @@ class Campaign:
     def _fail_rows(self, lost: Mapping[int, str], open_round: int | None) -> None:
         for reason in sorted(set(lost.values())):
             self._note("fail", [row for row, why in lost.items() if why == reason], reason, round=open_round)
+
+    def _fail_entries(self, lost: Mapping[tuple[int, int], str], place: Place) -> int:
+        """Note entries of a panel that gave no readout; returns how many are new."""
+        found = lost_entries(lost, self._laboratory.ledger(), place)
+        for reason, masks in sorted(found.items()):
+            sha256 = self.store.keep(masks_table(masks, len(self._rule.outputs)))
+            details = {"readouts_sha256": sha256, "n": n_entries(masks.values()), "reason": reason}
+            self.store.append_event("fail", {**details, "round": place.open_round})
+        return sum(n_entries(masks.values()) for masks in found.values())
 
     def _rows_of(self, ids: Sequence[str], reason: str) -> Rows:
         self._refuse_after_end("this")
@@ -402,15 +466,10 @@ class Campaign:
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
 
     def report(self, file: str | Path) -> None:
-        """Write the report of a screen that has ended to an HTML file.
+        """Write the report of the screen as it stands to an HTML file; of one that goes on, the page says so."""
+        from isd_ray.ops.results import report_of
 
-        Raises
-        ------
-        StoreError
-            If it has not ended.
-        """
-        self._conclude()
-        shutil.copyfile(self.store.latest("report.html"), file)
+        replace_text(Path(file), report_of(self.store))
 
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json`` of a screen that has ended.
@@ -426,22 +485,29 @@ class Campaign:
 
     def told_files(self) -> set[str]:
         """SHA-256 of every file of readouts that something was taken from."""
-        return {event["file_sha256"] for event in self.store.events() if event["kind"] == "tell"}
+        return {
+            event["file_sha256"] for event in self.store.events() if "file_sha256" in event and event["kind"] == "tell"
+        }
 
-    def _missing(self) -> list[int]:
-        """Rows of the open round without a readout that did not fail; none in a closed round."""
+    def _n_missing(self) -> int:
+        """Readouts that the open round waits for; none in a closed round."""
         place, ledger = Place.of(self.store.rounds()), self._laboratory.ledger()
         if place.open_round is None or place.open_round in ledger.closed:
-            return []
-        failed = ledger.failed.get(place.open_round, {})
-        return [row for row in place.open_rows.tolist() if row not in ledger.told and row not in failed]
+            return 0
+        return sum(ledger.missing(place.open_round, place.open_rows).values())
 
     def _setup(self) -> CampaignSetup:
         from isd_ray.campaign.setup import CampaignSetup
+        from isd_ray.ops.prepare import output_embeddings
 
-        manifest = self.store.manifest
-        spec = WorkerSpec(self.config, {"target": manifest["library"]}, self._rule.classes)
-        return CampaignSetup(self.config, self.store.address, spec, self._rule, self.library.n_rows, None, None)
+        spec = WorkerSpec(
+            self.config,
+            {"target": self.store.manifest["library"]},
+            self._rule.classes,
+            self._rule.outputs,
+            output_embeddings=output_embeddings(self.config, self._rule.outputs),
+        )
+        return CampaignSetup(self.config, self.store.address, spec, self._rule, None, None)
 
     def _conclude(self) -> None:
         from isd_ray.ops.results import summary_of, write_results
@@ -463,7 +529,11 @@ def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
         return Path(readouts)
     if isinstance(readouts, Mapping):
         ids, values = list(readouts), list(readouts.values())
-        readouts = pa.table({config.readouts.id: pa.array(ids, pa.string()), config.readouts.value: pa.array(values)})
+        columns = {config.readouts.value: values}
+        if values and all(isinstance(entries, Mapping) for entries in values):
+            outputs = dict.fromkeys(name for entries in values for name in entries)
+            columns = {name: [entries.get(name) for entries in values] for name in outputs}
+        readouts = pa.table({config.readouts.id: pa.array(ids, pa.string()), **columns})
     elif not isinstance(readouts, pa.Table):
         readouts = pa.Table.from_pandas(readouts, preserve_index=False)
     pq.write_table(readouts, folder / "readouts.parquet")

@@ -22,7 +22,8 @@ from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import Architecture
-from isd_ray.ops.prepare import library_address, n_panel_outputs
+from isd_ray.ops.prepare import library_address, output_embeddings, panel_outputs
+from isd_ray.plates.layout import batch_size, initial_size
 
 _CALIBRATION_ROWS = 8192
 _CALIBRATION_EPOCHS = 2
@@ -70,8 +71,8 @@ def plan_campaign(
     compute, model = config.compute, config.model
     demand = Demand(
         n_rows=n_rows,
-        n_initial=min(config.initial_size, n_rows),
-        n_batch=config.acquisition.batch_size,
+        n_initial=min(initial_size(config), n_rows),
+        n_batch=batch_size(config),
         members=model.members,
         epochs=model.epochs,
         trained_share=1.0 if config.validation.source == "external" else 1.0 - config.validation.fraction,
@@ -154,6 +155,7 @@ def _calibrate(config: CampaignConfig, library: Library | None) -> Rates:
         validation=config.validation.model_copy(update={"source": "observed"}),
         seed=0,
         placement=placement,
+        output_embeddings=output_embeddings(config, panel_outputs(config)),
     )
     fit_s = time.process_time() - start
     predictor = CommitteePredictor([fitted.weights], architecture, placement)
@@ -189,7 +191,7 @@ def _typical_labels(config: CampaignConfig, n_rows: int) -> tuple[LabelArray, in
     if config.task == "regression":
         return generator.random(n_rows), 1
     if config.task == "panel":
-        n_outputs = n_panel_outputs(config)
+        n_outputs = len(panel_outputs(config))
         return pack_labels(generator.integers(0, 2, (n_rows, n_outputs), np.int8)), n_outputs
     n_outputs = max(2, len(config.labels.classes))
     return generator.integers(0, n_outputs, n_rows), n_outputs

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
+from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
-from isd_ray.core.conditions import affordable
+from isd_ray.core.conditions import affordable, bought, no_prices
+from isd_ray.core.goals import Goal
 from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.label_table import label_sources
-from isd_ray.data.labels import LabelRule, Labels, LabelTable, as_readouts, labels_for, read_labels, rule_beforehand
+from isd_ray.data.labels import (
+    LabelRule,
+    Labels,
+    LabelTable,
+    as_readouts,
+    is_pattern,
+    labels_for,
+    read_labels,
+    rule_beforehand,
+)
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, local_path, within
+from isd_ray.data.output_embeddings import read_output_embeddings
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
@@ -51,16 +65,21 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     IsdError
         If anything is missing, inconsistent or too large.
     """
+    # Before the library is built, which takes long.
+    beforehand = (
+        rule_beforehand(config.labels, config.task, by_plates=config.hits is not None) if in_laboratory else None
+    )
     libraries = _libraries(config, out, watcher)
     target = libraries["target"]
     _check_memory(config, target)
     for library in libraries.values():
         library.verify()
-    if in_laboratory:
-        return _prepare_laboratory(config, out, libraries)
+    if beforehand is not None:
+        return _prepare_laboratory(config, out, libraries, beforehand)
     reader = _LabelReader(config)
     labels = reader.labels(target)
     _check_hit(config.stopping.positive, labels.classes)
+    _check_outputs(config, labels.rule.outputs)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     external = config.validation.source == "external"
@@ -72,28 +91,43 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         classes=labels.classes,
         outputs=labels.rule.outputs,
         validation_labels=validation,
+        output_embeddings=output_embeddings(config, labels.rule.outputs),
     )
-    return CampaignSetup(config, out, spec, labels.rule, target.n_rows, labels, test)
+    return CampaignSetup(config, out, spec, labels.rule, labels, test)
 
 
-def _prepare_laboratory(config: CampaignConfig, out: str | Path, libraries: Mapping[str, Library]) -> CampaignSetup:
+def _prepare_laboratory(
+    config: CampaignConfig, out: str | Path, libraries: Mapping[str, Library], rule: LabelRule
+) -> CampaignSetup:
     for name in ("validation", "test"):
         if name in libraries:
             raise ConfigError(
                 f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
             )
-    if config.task == "panel":
-        raise ConfigError("readouts of panels cannot be told yet", "task", "run a campaign for each output")
-    rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
     _check_hit(config.stopping.positive, rule.classes)
+    _check_outputs(config, rule.outputs)
     addresses = {name: library.address for name, library in libraries.items()}
-    spec = WorkerSpec(config=config, libraries=addresses, classes=rule.classes)
-    return CampaignSetup(config, out, spec, rule, libraries["target"].n_rows, None, None)
+    spec = WorkerSpec(
+        config=config,
+        libraries=addresses,
+        classes=rule.classes,
+        outputs=rule.outputs,
+        output_embeddings=output_embeddings(config, rule.outputs),
+    )
+    return CampaignSetup(config, out, spec, rule, None, None)
 
 
 def library_address(config: CampaignConfig, out: str | Path) -> str:
     """Where the library of a run in `out` lies, or will: a path or URI."""
     return config.library.path or within(out, "library")
+
+
+def _check_outputs(config: CampaignConfig, outputs: tuple[str, ...]) -> None:
+    """Refuse claims about outputs that the panel does not have."""
+    try:
+        Goal.of(config, (), outputs)
+    except ValueError as error:
+        raise ConfigError(str(error), "stopping.panel", "name outputs as labels.columns has them") from error
 
 
 def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
@@ -215,11 +249,20 @@ class _LabelReader:
         return as_readouts(self.labels(libraries[name], file, target.rule).labels)
 
 
-def n_panel_outputs(config: CampaignConfig) -> int:
-    """Outputs of a panel; 0 for other tasks."""
+def output_embeddings(config: CampaignConfig, outputs: Sequence[str]) -> NDArray[np.float32] | None:
+    """Embeddings of a panel's outputs, float32 (K, d), if its head takes them."""
+    file = config.model.output_embeddings
+    return None if file is None else read_output_embeddings(file, outputs, Path.cwd())
+
+
+def panel_outputs(config: CampaignConfig) -> tuple[str, ...]:
+    """Names of a panel's outputs; none for other tasks."""
     if config.task != "panel":
-        return 0
-    return len(panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd())))
+        return ()
+    if not any(map(is_pattern, config.labels.columns)):
+        # No file need be there yet: a laboratory names its outputs.
+        return config.labels.columns
+    return panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd()))
 
 
 def _check_memory(config: CampaignConfig, target: Library) -> None:
@@ -228,11 +271,13 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     if compute.address is not None:
         return
     n_actors = compute.trainers + compute.scorers if compute.backend == "ray" else 1
-    share = affordable(config.stopping, 0, 0, target.n_rows) / target.n_rows
+    prices = prices_of(config, target)
+    paid = no_prices if prices is None else bought(np.sort(prices))
+    share = affordable(config.stopping, 0, 0, target.n_rows, paid) / target.n_rows
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
     n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
-    n_outputs, n_scorers = n_panel_outputs(config), compute.scorers if compute.backend == "ray" else 1
+    n_outputs, n_scorers = len(panel_outputs(config)), compute.scorers if compute.backend == "ray" else 1
     rows = (ROW_BYTES + CELL_BYTES * n_outputs) * target.n_rows
     blocks = n_scorers * PROBABILITY_BYTES * config.model.members * target.block_rows * n_outputs
     need = n_actors * ACTOR_BYTES + store + rows + blocks + FIT_COPIES * n_trainers * observed

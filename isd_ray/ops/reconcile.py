@@ -37,7 +37,9 @@ def hybrid_problems(store: CampaignStore, library: Library, rounds: Sequence[Rou
         source = np.array(table["source"].to_pylist())
         measured, predicted = rows[source == "measured"], rows[source == "predicted"]
         seen += len(measured)
-        lost = [row for row in range(first, stop) if row in planned and source[row - first] != "measured"]
+        lost = [
+            row for row in range(first, stop) if (row in planned or row in told) and source[row - first] != "measured"
+        ]
         invented = [row for row in measured.tolist() if row not in planned and row not in told]
         if lost or invented:
             yield f"{part_name(part)}: {len(lost)} readouts are not in it, {len(invented)} in it are not on record"

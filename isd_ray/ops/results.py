@@ -20,12 +20,16 @@ from isd_ray.report.html import render_report
 def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
     config = CampaignConfig.model_validate(store.manifest["config"])
-    goal = Goal.of(config, tuple(store.manifest["classes"]))
+    goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
     rounds = read_rounds(store.address)
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]
-    last = store.rounds()[-1].committed or {}
+    records = [files.committed or {} for files in store.rounds()]
+    at_stop = next(record for record in records if record["decision"] == "stop")
     certified = store.certificate() is not None and store.withdrawn() is None
-    return summarise(config, goal, rounds, n_target, store.manifest, certified, last.get("needed"))
+    needed = records[-1].get("needed")
+    summary = summarise(config, goal, rounds, n_target, store.manifest, certified, needed, at_stop)
+    # Readouts that came after the last round are delivered too.
+    return summary | {name: store.delivered()[name] for name in ("n_late", "n_predicted")}
 
 
 def read_rounds(address: str | Path) -> list[dict[str, Any]]:
@@ -36,12 +40,13 @@ def read_rounds(address: str | Path) -> list[dict[str, Any]]:
 
 def write_results(summary: Mapping[str, Any], store: CampaignStore) -> None:
     """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
-    page = render_report(
-        summary,
-        read_rounds(store.address),
-        store.latest("config.toml").read_text(encoding="utf-8"),
-        store.certificate() if store.withdrawn() is None else None,
-        pq.read_table(store.latest("calibration.parquet")).to_pylist(),
-    )
-    store.write_text("report.html", page)
+    store.write_text("report.html", render_report(store, summary))
     store.write_text("summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def report_of(store: CampaignStore) -> str:
+    """The report of a campaign as it stands, anew from its record; of one that goes on, the page says so."""
+    summary: dict[str, Any] | None = summary_of(store) if store.is_delivered() else None
+    if (stored := store.latest("summary.json")).is_file():
+        summary = json.loads(stored.read_bytes())
+    return render_report(store, summary)

@@ -14,20 +14,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check, config_differences
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import parse_config, to_toml
+from isd_ray.config_file import differences, parse_config, to_toml
+from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched, within
 from isd_ray.errors import StoreError
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.results import read_rounds, summary_of, write_results
 from isd_ray.ops.run import run
-
-BASELINE = "random-baseline"
+from isd_ray.report.record import BASELINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     if (summary_file := fetched(within(out, "summary.json"), again=True)).is_file():
         return _read_finished(config, out, json.loads(summary_file.read_bytes()))
     setup = prepare(config, out, watcher)
-    for warning in check(config, setup.n_target):
+    for warning in check(config, Library.open(setup.spec.libraries["target"])):
         watcher.message(f"warning: {warning}")
     store = begin_or_resume(setup)
     store.write_text("config.toml", to_toml(config))
@@ -95,7 +95,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
 
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:
     store = CampaignStore.open(out)
-    changed = config_differences(store.manifest["config"], config.model_dump(mode="json"))
+    changed = differences(store.manifest["config"], config.model_dump(mode="json"))
     if changed := [key for key in changed if not key.startswith("compute.")]:
         raise StoreError(
             f"a run with another configuration is finished here; it differs in {', '.join(changed)}",
@@ -125,7 +125,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     Each of its points has a model fitted on all that is measured there, which is generous to random selection: the
     hybrid screen's own accuracy is that of a model which has not seen its last batch.
     """
-    config, n_target = setup.config, setup.n_target
+    config, n_target = setup.config, summary["n_target"]
     baseline = with_settings(
         config,
         {
@@ -133,6 +133,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
             "acquisition": {
                 "function": "random",
                 "batch_size": math.ceil(config.simulation.baseline_fraction * n_target),
+                "n_plates": None,
                 "initial_size": None,
                 "random_share": 0.0,
                 "column": None,
@@ -144,6 +145,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
                 "max_rounds": None,
                 "max_cost": None,
                 "cost_per_compound": None,
+                "cost_column": None,
                 "any_of": None,
                 "all_of": None,
                 "reserve_size": None,

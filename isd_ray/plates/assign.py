@@ -11,7 +11,7 @@ from isd_ray.config import PlatesConfig
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.errors import ConfigError
 from isd_ray.messages import Rows
-from isd_ray.plates.layout import SAMPLE, plate_layout
+from isd_ray.plates.layout import SAMPLE, plate_layout, plates_for
 from isd_ray.plates.wells import names_of
 
 PLATE_MAP = pa.schema(
@@ -55,10 +55,11 @@ def plate_map(
     first_plate: int,
     smiles: Sequence[str | None] | None = None,
 ) -> pa.Table:
-    """Place a batch on as few plates as hold it; on the last one samples are spread evenly.
+    """Place a batch on as few plates as hold it: all of them are equally full, and samples are spread evenly on each.
 
-    Compounds go to places by a seeded hash of their row: audit, random and top rows are mixed, whatever their order in
-    the batch. Roles do not come in here, so that they cannot come out.
+    Compounds are dealt out like cards, each with as many wells as there are replicates, so that these are on different
+    plates where there are as many. Order and places follow from a seeded hash of the row: audit, random and top rows
+    are mixed, whatever their order in the batch. Roles do not come in here, so that they cannot come out.
 
     Parameters
     ----------
@@ -80,7 +81,10 @@ def plate_map(
     ConfigError
         If a layout is impossible (`plate_layout`) or barcodes are too short.
     """
-    order = np.argsort(tie_keys(derive_seed(seed, "plate positions", first_plate), rows), kind="stable")
+    order = np.argsort(tie_keys(derive_seed(seed, "plates", first_plate), rows), kind="stable")
+    cards = np.repeat(order, config.replicates)
+    copies = np.tile(np.arange(config.replicates), len(order))
+    n_plates = plates_for(config, len(rows))
     samples = {
         "row": pa.array(rows, pa.int64()),
         "id": pa.array(ids, pa.string()),
@@ -89,10 +93,14 @@ def plate_map(
     }
     names = names_of(config.format)
     tables = []
-    plate, start = first_plate, 0
-    while start < len(order):
+    for plate in range(first_plate, first_plate + n_plates):
         layout = plate_layout(config, seed, plate)
-        placed = order[start : start + layout.capacity]
+        dealt = slice(plate - first_plate, None, n_plates)
+        # By places of their own on each plate, so that no effect of a place meets all replicates of a compound.
+        keys = tie_keys(
+            derive_seed(seed, "plate positions", plate), rows[cards[dealt]] * config.replicates + copies[dealt]
+        )
+        placed = cards[dealt][np.argsort(keys, kind="stable")]
         wells = layout.spread(len(placed))
         # Index into the batch of each well; null where there is no sample.
         at = np.zeros(config.format, np.int64)
@@ -110,5 +118,4 @@ def plate_map(
                 schema=PLATE_MAP,
             )
         )
-        plate, start = plate + 1, start + len(placed)
     return pa.concat_tables(tables) if tables else PLATE_MAP.empty_table()

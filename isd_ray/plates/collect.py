@@ -36,7 +36,7 @@ class ReadoutFile:
     readings:
         line (int64, from 1; records of Parquet), plate, well (``A01``) and id (string, null where not given), value
         (float64, or string for classes; null where a bad well has none), flag (string; null for good wells), replicate
-        (string), timestamp (UTC, microseconds). In the order of the file.
+        (string), timestamp (UTC, microseconds), output (string; of a panel). In the order of the file.
     rejects:
         line (int64) and reason (string) of what could not be read, by line.
     """
@@ -54,6 +54,7 @@ class _Reading(NamedTuple):
     flag: str | None
     replicate: str | None
     timestamp: datetime | None
+    output: str | None
 
 
 @dataclass(slots=True)
@@ -66,6 +67,8 @@ class Collector:
         Names of the classes where values are such; empty for numbers.
     good_flags:
         Flags, in small letters, that mean nothing is wrong.
+    outputs, output:
+        Names of a panel's outputs, and the one that all readings are of if they do not say it.
     rejects:
         Line and reason.
     """
@@ -73,6 +76,8 @@ class Collector:
     plate_format: PlateFormat
     classes: Sequence[str]
     good_flags: frozenset[str] = GOOD_FLAGS
+    outputs: Sequence[str] = ()
+    output: str | None = None
     rejects: list[tuple[int, str]] = field(default_factory=list)
     _readings: list[_Reading] = field(default_factory=list)
 
@@ -91,6 +96,7 @@ class Collector:
         flag: str = "",
         replicate: str = "",
         timestamp: str = "",
+        assay: str = "",
     ) -> None:
         """Take in one reading, texts as they stand in the file, blank where there is none; or reject it."""
         name = None
@@ -103,6 +109,9 @@ class Collector:
             name = names_of(self.plate_format)[index]
         elif not id:
             return self.reject(line, "no plate" if well else "no well" if plate else "neither an id nor a plate")
+        output = assay or self.output
+        if self.outputs and output not in self.outputs:
+            return self.reject(line, f"{assay!r} is none of the panel's outputs" if output else "no assay is named")
         bad = None if flag.lower() in self.good_flags else flag
         try:
             number = self._value(value)
@@ -112,7 +121,7 @@ class Collector:
         if number is None and bad is None:
             return self.reject(line, "no value")
         known = plate if name else None
-        self._readings.append(_Reading(line, known, name, id or None, number, bad, replicate or None, time))
+        self._readings.append(_Reading(line, known, name, id or None, number, bad, replicate or None, time, output))
         return None
 
     def _value(self, text: str) -> float | str | None:
@@ -121,6 +130,8 @@ class Collector:
                 return text
             if text.lower() in NO_VALUE:
                 return None
+            if _NUMBER.fullmatch(text) and f"{float(text):g}" in self.classes:
+                return f"{float(text):g}"  # a class 1 that a table with gaps turned into 1.0
             raise ValueError(f"{text!r} is none of the classes {', '.join(map(repr, self.classes))}")
         if _NUMBER.fullmatch(text):
             number = float(text)
@@ -158,6 +169,7 @@ class Collector:
                 "flag": pa.string(),
                 "replicate": pa.string(),
                 "timestamp": pa.timestamp("us", tz="UTC"),
+                "output": pa.string(),
             }
         )
         columns = [
@@ -167,11 +179,11 @@ class Collector:
         return ReadoutFile(pa.table(columns, schema=schema), rejects_table(self.rejects))
 
     def _without_repetitions(self) -> list[_Reading]:
-        """One reading for each (plate, well, replicate); several lines of an id without a place are replicates."""
+        """One reading for each (plate, well, output, replicate); lines of an id without a place are replicates."""
         groups: defaultdict[tuple[str | None, ...], list[_Reading]] = defaultdict(list)
         for reading in self._readings:
             if reading.well is not None:
-                groups[reading.plate, reading.well, reading.replicate].append(reading)
+                groups[reading.plate, reading.well, reading.output, reading.replicate].append(reading)
         dropped: set[int] = set()
         for group in groups.values():
             if len(group) > 1:

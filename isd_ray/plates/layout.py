@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig
+from isd_ray.config import (
+    CONTROL_KINDS,
+    CampaignConfig,
+    ControlKind,
+    ControlWells,
+    PlateFormat,
+    PlatesConfig,
+)
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.errors import ConfigError
 from isd_ray.plates.wells import NO_WELL, SHAPES, names_of, no_such_well, well_indices
@@ -105,26 +112,44 @@ def plate_layout(config: PlatesConfig, seed: int, plate: int) -> Layout:
     return Layout(config.format, samples, {kind: controls[kind] for kind in CONTROL_KINDS if kind in controls})
 
 
-def plates_for(config: PlatesConfig, n_samples: int) -> int:
-    """Plates that a batch of `n_samples` takes, the last perhaps not full.
+def plates_for(config: PlatesConfig, n_compounds: int) -> int:
+    """Plates that so many compounds take, each in all its wells.
 
     Raises
     ------
     ConfigError
         As `plate_layout`.
     """
-    return -(-n_samples // plate_layout(config, 0, 0).capacity)
+    return -(-n_compounds * config.replicates // plate_layout(config, 0, 0).capacity)
 
 
-def samples_on(config: PlatesConfig, n_plates: int) -> int:
-    """The batch that fills `n_plates` plates.
+def batch_size(config: CampaignConfig) -> int:
+    """Compounds of a batch: as configured, or as many as fit on the configured number of plates.
 
     Raises
     ------
     ConfigError
-        As `plate_layout`.
+        As `plate_layout`, or if the plates do not hold the wells of one compound.
     """
-    return n_plates * plate_layout(config, 0, 0).capacity
+    if config.acquisition.batch_size is not None:
+        return config.acquisition.batch_size
+    # The configuration has seen to it that there are both.
+    assert config.plates is not None
+    assert config.acquisition.n_plates is not None
+    n_wells = config.acquisition.n_plates * plate_layout(config.plates, 0, 0).capacity
+    if n_wells < config.replicates:
+        raise ConfigError(
+            f"n_plates={config.acquisition.n_plates} have {n_wells} wells for samples, and a compound takes "
+            f"{config.replicates}",
+            "acquisition.n_plates",
+            "take more plates, or fewer plates.replicates",
+        )
+    return n_wells // config.replicates
+
+
+def initial_size(config: CampaignConfig) -> int:
+    """Compounds of the first batch (raises as `batch_size`)."""
+    return config.acquisition.initial_size or batch_size(config)
 
 
 def _inside(config: PlatesConfig) -> NDArray[np.bool_]:

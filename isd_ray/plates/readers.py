@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.config import PlateFormat, ReadoutsConfig
+from isd_ray.config.limits import MAX_READOUTS_BYTES, MAX_READOUTS_ROWS
 from isd_ray.errors import InputFileError
 from isd_ray.plates.collect import GOOD_FLAGS, NO_VALUE, Collector, ReadoutFile
 from isd_ray.plates.matrix import read_matrix
 from isd_ray.plates.text import column_place, plain_delimiter, read_text, records, tidy_delimiter
 
-_COLUMNS = ("id", "plate", "well", "value", "flag", "replicate", "timestamp")
+_COLUMNS = ("id", "plate", "well", "value", "flag", "replicate", "timestamp", "assay")
 _CELLHTS2 = ("plate", "well", "value", "flag")
 _N_NEEDED = 3
 """The first columns of a cellHTS2 file are needed, the flag is not."""
@@ -28,6 +29,8 @@ def read_readouts(
     *,
     plate: str | None = None,
     classes: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    output: str | None = None,
 ) -> ReadoutFile:
     """Read a file of readouts.
 
@@ -44,6 +47,11 @@ def read_readouts(
         Barcode for a matrix file that does not say its own.
     classes:
         Names of the classes where values are such; empty for numbers.
+    outputs:
+        Names of a panel's outputs. A tidy file has a column of assays, or a column for each output or some of them, in
+        which a blank is nothing told.
+    output:
+        The output that a file speaks of which has neither.
 
     Raises
     ------
@@ -59,7 +67,7 @@ def read_readouts(
         )
     # Tables written by R or pandas say NA where there is no flag; in cellHTS2 the flag NA takes a well out.
     good_flags = GOOD_FLAGS | NO_VALUE if config.shape == "tidy" else GOOD_FLAGS
-    collector = Collector(plate_format, classes, good_flags)
+    collector = Collector(plate_format, classes, good_flags, outputs, output)
     if config.shape == "matrix":
         read_matrix(read_text(path), collector, plate)
     elif config.shape == "cellhts2":
@@ -72,7 +80,8 @@ def read_readouts(
 def _read_tidy(path: Path, config: ReadoutsConfig, collector: Collector) -> None:
     rows = _parquet_rows(path) if path.suffix == ".parquet" else _text_rows(path, config, collector)
     _, names = next(rows)
-    places = _places(names, config, str(path))
+    wide = {} if config.assay in names else {name: names.index(name) for name in collector.outputs if name in names}
+    places = _places(names, config, str(path), needs_value=not wide)
     for line, fields in rows:
         if not any(fields):
             continue  # spreadsheets fill tables up with lines of delimiters
@@ -81,7 +90,22 @@ def _read_tidy(path: Path, config: ReadoutsConfig, collector: Collector) -> None
         elif len(fields) < len(names):
             collector.reject(line, f"{len(fields)} fields instead of {len(names)}")
         else:
-            collector.add(line, **{column: fields[place] for column, place in places.items()})
+            cells = {column: fields[place] for column, place in places.items()}
+            _add(line, cells, {name: fields[place] for name, place in wide.items()}, collector)
+
+
+def _add(line: int, cells: dict[str, str], entries: dict[str, str], collector: Collector) -> None:
+    """Take in a line: one reading, or one for each output that it has a value of, or all if it is flagged."""
+    if not entries:
+        return collector.add(line, **cells)
+    cells.pop("value", None)
+    is_good = cells.get("flag", "").lower() in collector.good_flags
+    told = {name: text for name, text in entries.items() if text.lower() not in NO_VALUE or not is_good}
+    if not told:
+        return collector.reject(line, "no value")
+    for name, text in told.items():
+        collector.add(line, text, assay=name, **cells)
+    return None
 
 
 def _text_rows(path: Path, config: ReadoutsConfig, collector: Collector) -> Iterator[tuple[int, list[str]]]:
@@ -92,7 +116,17 @@ def _text_rows(path: Path, config: ReadoutsConfig, collector: Collector) -> Iter
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The header as line 0, and the records from 1."""
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            metadata = file.metadata
+            n_bytes = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+            if n_bytes > MAX_READOUTS_BYTES or metadata.num_rows > MAX_READOUTS_ROWS:
+                raise InputFileError(
+                    f"{metadata.num_rows:,} rows, {n_bytes:,} bytes decompressed: too many for a file of readouts, "
+                    "which is read as a whole",
+                    str(path),
+                    "leave out columns that are not needed, or tell it in several files",
+                )
+            table = file.read()
     except (OSError, pa.ArrowException) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputFileError(
@@ -114,7 +148,7 @@ def _as_text(value: object) -> str:
     return str(value).strip()
 
 
-def _places(names: Sequence[str], config: ReadoutsConfig, where: str) -> dict[str, int]:
+def _places(names: Sequence[str], config: ReadoutsConfig, where: str, *, needs_value: bool) -> dict[str, int]:
     """Place of each column that is there; complains about those that must be."""
     places = {}
     for column in _COLUMNS:
@@ -122,7 +156,9 @@ def _places(names: Sequence[str], config: ReadoutsConfig, where: str) -> dict[st
         place = column_place(names, name, where)
         if place is not None:
             places[column] = place
-        elif column == "value" or (column != "id" and name != ReadoutsConfig.model_fields[column].default):
+        elif (column == "value" and needs_value) or (
+            column not in ("id", "value") and name != ReadoutsConfig.model_fields[column].default
+        ):
             raise InputFileError(
                 f"there is no column {name!r}; there are {', '.join(map(repr, names))}",
                 where,

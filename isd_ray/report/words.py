@@ -19,7 +19,8 @@ def accuracy_name(task: str) -> str:
     return (PANEL_ACCURACY if task == "panel" else QUANTITY_NAMES["accuracy"]).capitalize()
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A share in percent."""
     return f"{value:.1%}"
 
 
@@ -35,8 +36,8 @@ def _claim(summary: Mapping[str, Any]) -> str:
     if summary["n_predicted"] == 0:
         return "everything is measured"
     if summary["certified"]:
-        return f"{summary['goal']}, with confidence {_percent(1 - summary['delta'])}, certified by a random audit"
-    return f"{summary['goal']}, at a nominal risk of {_percent(summary['delta'])} ({summary['claim']})"
+        return f"{summary['goal']}, with confidence {percent(1 - summary['delta'])}, certified by a random audit"
+    return f"{summary['goal']}, at a nominal risk of {percent(summary['delta'])} ({summary['claim']})"
 
 
 def _needed(needed: Mapping[str, Any]) -> str:
@@ -49,15 +50,26 @@ def _needed(needed: Mapping[str, Any]) -> str:
     )
 
 
+def _output(output: Mapping[str, Any]) -> str:
+    """What is claimed and known of an output of a panel, in words."""
+    shown = "" if output["bound"] is None else f", at least {output['bound']:.4g} shown"
+    true = "" if output["accuracy"] is None else f", true {output['accuracy']:.4g}"
+    return f"accuracy above {output['gamma']:g} asked for{shown}{true}"
+
+
 def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The summary as (what, answer) pairs."""
     n_target = summary["n_target"]
     lines = [
         ("Compounds in the target set", f"{n_target:,}"),
-        ("Acquired (measured)", f"{summary['n_acquired']:,} ({_percent(summary['fraction_acquired'])})"),
-        ("Predicted", f"{summary['n_predicted']:,} ({_percent(summary['n_predicted'] / n_target)})"),
+        ("Acquired (measured)", f"{summary['n_acquired']:,} ({percent(summary['fraction_acquired'])})"),
+        ("Predicted", f"{summary['n_predicted']:,} ({percent(summary['n_predicted'] / n_target)})"),
         ("Claimed", _claim(summary)),
     ]
+    if summary.get("n_late"):
+        lines.insert(2, ("Told after the last round (measured)", f"{summary['n_late']:,}"))
+    if summary.get("spent") is not None:
+        lines.append(("Spent", f"{summary['spent']:,.2f}"))
     if summary["needed"] is not None:
         lines.append(("A certificate would have needed", _needed(summary["needed"])))
     if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
@@ -65,16 +77,17 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append((f"{name}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
         name = accuracy_name(summary["task"])
-        lines.append((f"{name}, true (the labels are known)", _percent(summary["system_accuracy"])))
+        lines.append((f"{name}, true (the labels are known)", percent(summary["system_accuracy"])))
     if summary.get("system_mse") is not None:
         lines.append(("Mean squared error of the screen", f"{summary['system_mse']:.4g}"))
+    lines += [(f"  {output['name']}", _output(output)) for output in summary["outputs"] or ()]
     if summary["calibration_alarm"]:
         lines.append(("Calibration ALARM", "confident predictions were wrong more often than unconfident ones"))
     lines.append(("Saved against measuring all", f"{summary['n_predicted']:,} compounds"))
     baseline = summary.get("random_baseline")
     if baseline:
         saved = baseline["n_saved"]
-        share = _percent(baseline["fraction_at_equal_accuracy"])
+        share = percent(baseline["fraction_at_equal_accuracy"])
         words = f"{saved:,} compounds" if saved >= 0 else f"none: it needed {-saved:,} compounds fewer"
         lines.append(("Saved against random selection", f"{words} (random needs {share} for the same accuracy)"))
     lines.append(("Stopped", f"in round {summary['stopped_at_round']}: {summary['stop_reason']}"))
@@ -97,6 +110,11 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
     ]
     if status.decision is not None:
         lines.append(("Last decision", status.decision))
+    if status.outlook is not None:
+        lines.append(("Audit", status.outlook))
+    for output in status.outputs:
+        about = "" if output["low"] is None else f", by random compounds {output['low']:.4g} to {output['high']:.4g}"
+        lines.append((f"  {output['name']}", f"above {output['gamma']:g} asked for{about}"))
     if status.interval is not None:
         low, high = status.interval
         lines.append(("By its random compounds alone", f"between {low:.4g} and {high:.4g}; no stop rests on it"))

@@ -62,6 +62,13 @@ def run_rounds(
     store = CampaignStore.create(out, {"campaign_id": "benchmark", "library_hash": library.hash, "classes": CLASSES})
     known = Labels(np.full(len(labels), np.nan), labels.astype(np.int64), LabelRule("classification", CLASSES, None), 0)
     loop = CampaignLoop(config, store, library, LookupOracle(known), backend, CLASSES)
+    return timed_rounds(loop, store, backend, n_rounds)
+
+
+def timed_rounds(
+    loop: CampaignLoop, store: CampaignStore, backend: TimedBackend, n_rounds: int
+) -> list[dict[str, Any]]:
+    """Advance a campaign by some rounds, and close its backend; returns as `run_rounds`."""
     rounds: list[dict[str, Any]] = []
     start = time.perf_counter()
     while len(rounds) < n_rounds:

@@ -65,8 +65,10 @@ def test_looks_at_groups_and_reserves_are_the_same_on_ray(
     assert certificates[0] == certificates[1]
 
 
-def test_a_panel_is_the_same_on_ray(make_config, panel, ray_cluster, tmp_path):
-    """Packed predictions, fractional losses and betting, by three scorers."""
+@pytest.mark.parametrize("claims", [None, {"gamma": {"has_00": 0.7, "has_0[1-9]": 0.8}}])
+def test_a_panel_is_the_same_on_ray(claims, make_config, panel, ray_cluster, tmp_path):
+    """Packed predictions, fractional losses and betting, or a claim about each output, by three scorers."""
+    panel["stopping"] |= {"gamma": 0.75, "panel": claims} if claims else {}
     local = simulate(make_config(**panel), tmp_path / "local")
     ray = simulate(make_config(**panel, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"

@@ -286,6 +286,8 @@ def _of_jobs() -> list[Mutant]:
         ("production", "PodMonitor/isd-ray", "spec/podMetricsEndpoints/0/port", "metric", "metrics_are_collected"),
         ("production", "PodMonitor/isd-ray", "spec/selector/matchLabels", {"app": "ray"}, "metrics_are_collected"),
         ("production", "PodMonitor/isd-ray", "spec/selector/matchExpressions", GONE, "metrics_are_collected"),
+        ("production", "PrometheusRule/isd-ray", "spec/groups/0/rules/0/expr", "ray_isd_runds > 1", "alerts_can_fire"),
+        ("production", "PrometheusRule/isd-ray", "metadata/namespace", "default", "alerts_can_fire"),
     ]
     return [Mutant(*row) for row in rows]
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 
 from isd_ray.config import Condition, StoppingConfig
-from isd_ray.core.conditions import Reached, affordable, holds, rule_counts
+from isd_ray.core.conditions import Reached, affordable, bought, holds, no_prices, rule_counts
 from isd_ray.core.stopping import decide
 from isd_ray.errors import ConfigError
 from isd_ray.messages import RoundEvidence
 
 RULE = {"rule": True}
+
+
+def at(price):
+    """Money at one price, nothing spent before."""
+    return bought(np.full(1000, price))
 
 
 def condition(**keys) -> Condition:
@@ -35,14 +41,14 @@ def stopping(**keys) -> StoppingConfig:
     ],
 )
 def test_a_leaf_holds_from_its_limit_on(leaf, before, after):
-    assert not holds(condition(**leaf), before, 1000, 2.5)
-    assert holds(condition(**leaf), after, 1000, 2.5)
+    assert not holds(condition(**leaf), before, 1000, at(2.5))
+    assert holds(condition(**leaf), after, 1000, at(2.5))
 
 
 def test_a_share_of_the_target_set_is_exact_in_its_decimals():
     """0.29 · 100 is below 29 in floats."""
-    assert not holds(condition(fraction=0.29), Reached(28, 0), 100, None)
-    assert holds(condition(fraction=0.29), Reached(29, 0), 100, None)
+    assert not holds(condition(fraction=0.29), Reached(28, 0), 100, no_prices)
+    assert holds(condition(fraction=0.29), Reached(29, 0), 100, no_prices)
     assert affordable(stopping(max_fraction=0.29), 9, 0, 100) == 20
 
 
@@ -51,7 +57,7 @@ def test_nested_conditions_are_the_boolean_formula_they_spell():
     nested = condition(any_of=[{"all_of": [RULE, {"compounds": 300}]}, late])
     for n, rounds, rule in itertools.product((0, 249, 250, 299, 300, 900), (4, 5), (False, True)):
         expected = (rule and n >= 300) or (rounds >= 5 and (n >= 250 or rule))
-        assert holds(nested, Reached(n, rounds, rule), 1000, 2.0) == expected
+        assert holds(nested, Reached(n, rounds, rule), 1000, at(2.0)) == expected
     assert len(nested.leaves()) == 5
 
 
@@ -59,7 +65,7 @@ def test_the_limits_join_whatever_was_asked_for():
     config = stopping(all_of=[RULE, {"compounds": 300}], max_rounds=4, max_compounds=500, max_fraction=0.9)
     for n, rounds, rule in itertools.product((299, 300, 499, 500, 899, 900), (3, 4), (False, True)):
         expected = (rule and n >= 300) or rounds >= 4 or n >= 500
-        assert holds(config.condition, Reached(n, rounds, rule), 1000, None) == expected
+        assert holds(config.condition, Reached(n, rounds, rule), 1000, no_prices) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,18 @@ def test_the_limits_join_whatever_was_asked_for():
     ],
 )
 def test_what_may_still_be_acquired_ends_at_the_first_limit_that_ends_the_screen(keys, n_acquired, rounds, expected):
-    assert affordable(stopping(**keys), n_acquired, rounds, 1000) == expected
+    config = stopping(**keys)
+    price = config.cost_per_compound or 1.0
+    paid = bought(np.full(1000 - n_acquired, price), n_acquired * price, n_acquired)
+    assert affordable(config, n_acquired, rounds, 1000, paid) == expected
+
+
+def test_money_pays_in_the_given_order_and_for_lost_wells_too():
+    """Of 20: 4 were spent for one readout, and the next cost 9, 5, 2, 1."""
+    config = stopping(max_cost=20.0, cost_per_compound=1.0)
+    for prices, expected in (([9.0, 5.0, 2.0, 1.0], 3), ([1.0, 2.0, 5.0, 9.0], 3), ([9.0, 8.0, 2.0, 1.0], 1)):
+        assert affordable(config, 1, 0, 100, bought(np.array(prices), spent=4.0, n_acquired=1)) == expected
+    assert affordable(config, 1, 0, 100, bought(np.array([9.0]), spent=12.0, n_acquired=1)) == 0
 
 
 def test_the_rule_is_asked_only_where_its_yes_would_end_the_screen():
@@ -114,7 +131,7 @@ REFUSED = [
     ({"any_of": [RULE, {"fraction": 1.5}]}, "less than or equal to 1"),
     ({"any_of": [RULE], "all_of": [RULE]}, "exclude each other here; put one into the other"),
     ({"any_of": [{"compounds": 300}]}, r"rule='certify' is in no condition; add { rule = true }, or set rule = 'none'"),
-    ({"any_of": [RULE, {"cost": 5.0}]}, "`cost_per_compound` go together; give both or neither"),
+    ({"any_of": [RULE, {"cost": 5.0}]}, "`cost_column` go together; give both or neither"),
     ({"max_cost": 5.0}, "give both or neither"),
     ({"cost_per_compound": 5.0}, "give both or neither"),
     ({"quantity": "mae"}, "give both or neither"),

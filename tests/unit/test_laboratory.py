@@ -16,6 +16,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
 from isd_ray.errors import ConfigError, InputFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.verify import verify
 
 LABORATORY = {
     "labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]},
@@ -176,6 +177,31 @@ def test_readouts_from_outside_the_plan_train_models_and_count_nowhere_else(camp
     assert [row["n_observed"] for row in rounds] == [0, 160]
     assert [row["n_batch"] for row in rounds] == [60, 60]
     assert campaign.status().counts["EXTERNAL"] == 100
+
+
+def test_readouts_told_after_the_last_model_are_delivered_as_measured(make_config, truth, tmp_path):
+    """While the audit that stops the screen is out, two more come from outside: one of them of an excluded compound."""
+    campaign = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
+    campaign.exclude(["C0500"], "out of stock")
+    late = []
+    while (batch := campaign.ask()) is not None:
+        if campaign.store.rounds()[-1].released["look"]:
+            asked = {name for files in campaign.store.rounds() for name in files.read_batch()["id"].to_pylist()}
+            late = ["C0500", next(name for name in sorted(truth) if name not in asked)]
+            campaign.tell({name: truth[name] for name in late}, external=True)
+        campaign.tell({name: truth[name] for name in batch.ids})
+    hybrid = {line["id"]: line for line in pq.read_table(campaign.path / "hybrid").to_pylist()}
+    for name in late:
+        shown = tuple(hybrid[name][column] for column in ("source", "label", "role"))
+        assert shown == ("measured", truth[name], "external")
+    summary = json.loads((campaign.path / "summary.json").read_text())
+    assert summary["certified"]
+    assert summary["n_late"] == 2
+    sources = [line["source"] for line in hybrid.values()]
+    assert sources.count("measured") == summary["n_acquired"] + 2
+    assert sources.count("predicted") == summary["n_predicted"] == 900 - summary["n_acquired"] - 2
+    assert campaign.store.certificate()["n_target"] == 899
+    assert verify(campaign.store).is_sound
 
 
 # --- telling --------------------------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from isd_ray.config import LabelsConfig, LibraryConfig
-from isd_ray.core.panels import unpack_labels
+from isd_ray.core.panels import MISSING, pack_labels, unpack_labels
 from isd_ray.data import panel_labels
 from isd_ray.data.ingest.build import build_library
+from isd_ray.data.panel_file import write_panel_labels
 from isd_ray.data.panel_labels import read_panel
 from isd_ray.errors import ConfigError, LabelError
 
@@ -150,3 +151,62 @@ def test_a_configuration_that_does_not_fit_a_panel_is_refused(changes, message, 
     }
     with pytest.raises(ConfigError, match=message):
         make_config(**{**panel, **merged})
+
+
+@pytest.fixture
+def packed(tmp_path, config, library):
+    """Labels of a file of packed bits: 19 outputs of the compounds backwards, with a stranger in front."""
+    matrix = np.random.default_rng(3).integers(-1, 2, (4, 19)).astype(np.int8)
+    matrix[0], matrix[1], matrix[2, 5] = 0, 1, MISSING
+
+    def read(patterns=("*",), ids=("stranger", *IDS[::-1]), matrix=matrix, rule=None, **options):
+        outputs = [f"y{place:02d}" for place in range(19)]
+        lines = np.concatenate([np.ones((1, 19), np.int8), matrix[::-1]])
+        write_panel_labels(tmp_path / "p.parquet", pa.array(ids), pack_labels(lines), outputs, ("off", "on"))
+        settings = LabelsConfig(columns=patterns, source="p.parquet", id_column="id", **options)
+        return read_panel(settings, config, tmp_path, library, rule)
+
+    return matrix, read
+
+
+def test_packed_labels_follow_ids(packed):
+    matrix, read = packed
+    labels = read()
+    assert labels.classes == ("off", "on")
+    assert labels.n_unused == 1
+    assert np.array_equal(unpack_labels(labels.labels, 19), matrix)
+
+
+def test_outputs_of_packed_labels_are_chosen_and_ordered_by_patterns(packed):
+    matrix, read = packed
+    labels = read(("y1*", "y03", "!y12"))
+    places = [10, 11, 13, 14, 15, 16, 17, 18, 3]
+    assert labels.rule.outputs == tuple(f"y{place:02d}" for place in places)
+    assert np.array_equal(unpack_labels(labels.labels, 9), matrix[:, places])
+    assert np.array_equal(unpack_labels(read(("*",), rule=labels.rule).labels, 9), matrix[:, places])
+
+
+def test_an_output_without_both_classes_is_refused_in_the_target_set_only(packed):
+    matrix, read = packed
+    constant = matrix.copy()
+    constant[:, 7], constant[2, 7] = 1, MISSING
+    rule = read().rule
+    with pytest.raises(LabelError, match=r"1 of 19 outputs have only one class or no entry: 'y07'(?s:.*)\"!y07\""):
+        read(matrix=constant)
+    assert np.array_equal(unpack_labels(read(matrix=constant, rule=rule).labels, 19), constant)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patterns": ("z*",)}, r"no column is called or matches 'z\*'; there are 'y00'"),
+        ({"transform": "median"}, "packed labels are the classes 'off', 'on' and take no others, nor a cut"),
+        ({"classes": ("a", "b")}, "take no others"),
+        ({"ids": ("a", "d", "c", "b", "a")}, "1 of 5 lines have no id of their own"),
+        ({"ids": ("v", "w", "x", "y", "z")}, "no label belongs to a compound"),
+        ({"matrix": np.full((4, 19), MISSING, np.int8)}, "4 compounds of the library have no readout of any"),
+    ],
+)
+def test_what_is_wrong_with_packed_labels_is_said(options, message, packed):
+    with pytest.raises(LabelError, match=message):
+        packed[1](**options)

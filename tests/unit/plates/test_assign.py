@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -39,13 +41,30 @@ def test_every_compound_gets_exactly_one_well(rows, seed, first_plate):
     assert all(line["row"] is line["id"] is line["volume_nl"] is None for line in others)
 
 
-def test_only_the_last_plate_is_not_full_and_keeps_its_controls():
-    lines = place(range(2 * CAPACITY + 20), first_plate=9).to_pylist()
-    for plate, n in (("P00009", CAPACITY), ("P00010", CAPACITY), ("P00011", 20)):
+def test_plates_are_equally_full_and_keep_their_controls():
+    lines = place(range(CAPACITY + 30), first_plate=9).to_pylist()
+    for plate in ("P00009", "P00010"):
         contents = [line["content"] for line in lines if line["plate"] == plate]
-        assert [contents.count(kind) for kind in ("sample", "positive", "negative")] == [n, 8, 8]
-    rows = {line["well"][0] for line in lines if line["plate"] == "P00011" and line["content"] == "sample"}
-    assert rows == set("ABCDEFGH")
+        assert [contents.count(kind) for kind in ("sample", "positive", "negative")] == [55, 8, 8]
+        rows = {line["well"][0] for line in lines if line["plate"] == plate and line["content"] == "sample"}
+        assert rows == set("ABCDEFGH")
+
+
+@pytest.mark.parametrize(("n", "replicates"), [(CAPACITY, 3), (53, 3), (50, 2), (10, 4), (1, 90), (7, 1)])
+def test_replicates_are_on_as_many_plates_as_there_are_and_at_places_of_their_own(n, replicates):
+    config = CONFIG.model_copy(update={"replicates": replicates})
+    samples = [line for line in place(range(n), config=config).to_pylist() if line["content"] == "sample"]
+    n_plates = -(-n * replicates // CAPACITY)
+    assert len({line["plate"] for line in samples}) == n_plates
+    by_row = defaultdict(list)
+    for line in samples:
+        by_row[line["row"]].append(line)
+    for lines in by_row.values():
+        assert len(lines) == replicates
+        on = Counter(line["plate"] for line in lines)
+        assert max(on.values()) - (0 if len(on) < n_plates else min(on.values())) <= 1
+    if replicates == 3:
+        assert sum(len({line["well"] for line in lines}) > 1 for lines in by_row.values()) > 0.8 * n
 
 
 def test_the_same_batch_is_placed_alike_whatever_its_order():

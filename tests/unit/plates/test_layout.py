@@ -7,7 +7,7 @@ import pytest
 
 from isd_ray.config import ControlWells, PlatesConfig
 from isd_ray.errors import ConfigError
-from isd_ray.plates.layout import plate_layout, plates_for, samples_on
+from isd_ray.plates.layout import plate_layout, plates_for
 from isd_ray.plates.wells import SHAPES, well_names
 
 
@@ -76,9 +76,8 @@ def test_shifted_controls_go_one_row_and_one_column_on():
     assert sorted(expected) == list(second)
 
 
-def test_counts_of_plates_and_of_samples():
+def test_counts_of_plates():
     config = PlatesConfig(format=384, positive=ControlWells(columns=(23,)), negative=ControlWells(columns=(24,)))
-    assert samples_on(config, 3) == 3 * 352
     assert [plates_for(config, n) for n in (1, 352, 353, 1056)] == [1, 1, 2, 3]
 
 

@@ -1,0 +1,90 @@
+"""What the library says of its compounds: whether they can be had, and at what price."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.config import CampaignConfig
+from isd_ray.data.library import Library
+from isd_ray.errors import LibraryError
+from isd_ray.messages import Rows
+
+_SHOWN = 5
+
+
+def out_of_stock(config: CampaignConfig, library: Library) -> Rows:
+    """Rows of which there is too little to be measured, ascending; none where no column says so.
+
+    Raises
+    ------
+    LibraryError
+        If there is no such column, it does not hold numbers, or nothing is left.
+    """
+    acquisition = config.acquisition
+    if acquisition.stock_column is None:
+        return np.empty(0, np.int64)
+    amounts = _numbers(library, acquisition.stock_column, "acquisition.stock_column")
+    with np.errstate(invalid="ignore"):
+        enough = amounts > 0 if acquisition.min_stock is None else amounts >= acquisition.min_stock
+    enough |= np.isnan(amounts) & (acquisition.unknown_stock == "enough")
+    if not enough.any():
+        raise LibraryError(
+            f"no compound is in stock by the column {acquisition.stock_column!r}",
+            "acquisition.stock_column",
+            "correct the column, acquisition.min_stock or acquisition.unknown_stock",
+        )
+    return np.flatnonzero(~enough)
+
+
+def prices_of(config: CampaignConfig, library: Library) -> NDArray[np.float64] | None:
+    """What measuring each row costs in all its wells, float64 (n_rows,); None where money has no limit.
+
+    What cannot be had needs no price; should it come back into stock without one, it counts as the dearest.
+
+    Raises
+    ------
+    LibraryError
+        If there is no such column, it does not hold numbers, or a compound has no price or one below 0.
+    """
+    stopping = config.stopping
+    usual = np.nan if stopping.cost_per_compound is None else stopping.cost_per_compound * config.replicates
+    if stopping.cost_column is None:
+        return None if np.isnan(usual) else np.broadcast_to(np.float64(usual), library.n_rows)
+    prices = _numbers(library, stopping.cost_column, "stopping.cost_column") * config.replicates
+    prices[np.isnan(prices)] = usual
+    wrong = ~(np.isfinite(prices) & (prices >= 0))
+    unavailable = out_of_stock(config, library)
+    wrong[unavailable[np.isnan(prices[unavailable])]] = False
+    if wrong.any():
+        shown = ", ".join(map(repr, library.ids(np.flatnonzero(wrong)[:_SHOWN])))
+        raise LibraryError(
+            f"{int(wrong.sum())} compounds have no price in the column {stopping.cost_column!r}, or one below 0: "
+            f"{shown}",
+            "stopping.cost_column",
+            "complete the column, or give stopping.cost_per_compound for those that have none",
+        )
+    prices[np.isnan(prices)] = np.nanmax(prices)
+    return prices
+
+
+def note_stock(config: CampaignConfig, library: Library, store: CampaignStore) -> None:
+    """Put on record, once, which compounds leave the target set because they are not in stock."""
+    column = config.acquisition.stock_column
+    if column is None or any(event.get("stock_column") == column for event in store.events()):
+        return
+    rows, limit = out_of_stock(config, library), config.acquisition.min_stock
+    reason = f"out of stock: {column} is " + ("0" if limit is None else f"below {limit:g}")
+    if config.acquisition.unknown_stock == "none":
+        reason += " or missing"
+    details = {"readouts_sha256": store.keep(pa.table({"row": rows})), "n": len(rows), "reason": reason}
+    store.append_event("exclude", {**details, "stock_column": column})
+
+
+def _numbers(library: Library, column: str, key: str) -> NDArray[np.float64]:
+    values = library.column(column)
+    if values.dtype == object:
+        raise LibraryError(f"the column {column!r} holds text, not numbers", key, "name a column of numbers")
+    return values.astype(np.float64)

@@ -1,0 +1,104 @@
+"""What a look is planned and judged by: evidence before it, its audit, and what a forecast makes of the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.core.certify import LookPlan, Needed
+from isd_ray.core.goals import ScreenCounts
+from isd_ray.core.trigger import ScoredBatch
+
+
+@dataclass(frozen=True, slots=True)
+class LookEvidence:
+    """What decides whether to look, after the inference set was scored and before a batch is chosen.
+
+    Attributes
+    ----------
+    counts:
+        Measured rows, and rows left by group; a reserve counts as left.
+    n_observed:
+        Rows that the model was fitted on.
+    batch_size:
+        The configured batch, the unit in which an audit is weighed.
+    n_batch, n_random:
+        Size of the batch that would come next, and of its random part.
+    n_affordable:
+        Rows that the budget still allows, a reserve for a last audit included; no larger look is planned.
+    rule_counts:
+        A yes of the rule would end the screen.
+    histogram:
+        Counts of the inference set's uncertainties, (groups, bins), in the bins of `isd_ray.core.trigger`.
+    scored:
+        For each group, past batches with what the models had said of them.
+    risk_spent:
+        Risk of the failed looks together.
+    n_reserved:
+        `reserved` only: rows of the reserve that are left.
+    """
+
+    counts: ScreenCounts
+    n_observed: int
+    batch_size: int
+    n_batch: int
+    n_random: int
+    n_affordable: int
+    rule_counts: bool
+    histogram: NDArray[np.int64]
+    scored: tuple[tuple[ScoredBatch, ...], ...]
+    failed_looks: int
+    risk_spent: float
+    batches_since_look: int
+    n_reserved: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LookOutlook:
+    """Whether to look now.
+
+    Attributes
+    ----------
+    plans:
+        One for each audited group; empty if this is not the round.
+    reason:
+        Why, or why not.
+    errors:
+        Losses expected in the audited groups together; None before there is anything to learn from.
+    needed:
+        What a certificate would still cost.
+    """
+
+    plans: tuple[LookPlan, ...]
+    reason: str
+    errors: float | None = None
+    needed: Needed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Readouts of the audit of one group, in the order of drawing.
+
+    Attributes
+    ----------
+    ranks:
+        int64 (m,): position of each row in its group by decreasing uncertainty; empty beside `outcomes`.
+    losses:
+        float64 (m,): against the frozen predictions; 1 where the well gave no readout.
+    measured:
+        bool (m,): rows with a readout. The others count as errors that nobody corrects.
+    outcomes:
+        Of a panel with a claim about each output, int8 (m, K) of `isd_ray.core.panels.outcomes`; else None.
+    """
+
+    ranks: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    measured: NDArray[np.bool_]
+    outcomes: NDArray[np.int8] | None = None
+
+    @property
+    def n_lost(self) -> int:
+        """Audited rows without a readout."""
+        return int((~self.measured).sum())
