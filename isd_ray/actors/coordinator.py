@@ -51,14 +51,8 @@ def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
     ActorLostError
         If coordinators keep dying.
     """
-<<<<<<< HEAD
-    compute = setup.spec.config.compute
     # No timeouts here: whatever the coordinator waits for has its own, and it takes up no room.
-    options = replace(stable_options(compute, "coordinator"), start_timeout_s=None, call_timeout_s=None)
-=======
-    # No timeouts here: whatever the coordinator waits for has its own, and it needs no resources to be placed.
     options = replace(stable_options(setup.config, "coordinator"), start_timeout_s=None, call_timeout_s=None)
->>>>>>> main
     group = ActorGroup(Coordinator, (ray.put(setup),), options)
     try:
         group.wait_until_ready()

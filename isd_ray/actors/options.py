@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from isd_ray.actors.failure import FailurePolicy
-<<<<<<< HEAD
 from isd_ray.actors.group import ON_HEAD, GroupOptions
-from isd_ray.config import ComputeConfig
-=======
-from isd_ray.actors.group import GroupOptions
 from isd_ray.config import CampaignConfig, ComputeConfig
->>>>>>> main
 from isd_ray.core.placement import Demand
 
 
@@ -38,26 +33,13 @@ def scorer_options(config: CampaignConfig) -> GroupOptions:
     return _options(config, "scorer", compute.scorers, least, scorer_demand(compute))
 
 
-<<<<<<< HEAD
-def stable_options(compute: ComputeConfig, name: str) -> GroupOptions:
-    """One actor that should outlive the workers: on the head, or where the configuration says."""
-    labels = compute.coordinator_labels
-    return _options(compute, name, 1, 1, Demand({}, labels) if labels else Demand(ON_HEAD))
-
-
-def _options(compute: ComputeConfig, name: str, size: int, min_size: int, demand: Demand) -> GroupOptions:
-    policy = FailurePolicy(compute.lost_actor_retries)
-    return GroupOptions(name, size, min_size, demand, compute.start_timeout_s, compute.call_timeout_s, policy)
-=======
 def stable_options(config: CampaignConfig, name: str) -> GroupOptions:
-    """One actor without needs that should outlive the workers: near the head, or where the configuration says."""
+    """One actor that should outlive the workers: on the head, or where the configuration says."""
     labels = config.compute.coordinator_labels
-    return _options(config, name, 1, 1, Demand({}, labels), on_head=not labels)
+    return _options(config, name, 1, 1, Demand({}, labels) if labels else Demand(ON_HEAD))
 
 
-def _options(
-    config: CampaignConfig, name: str, size: int, min_size: int, demand: Demand, *, on_head: bool = False
-) -> GroupOptions:
+def _options(config: CampaignConfig, name: str, size: int, min_size: int, demand: Demand) -> GroupOptions:
     compute = config.compute
     return GroupOptions(
         name=name,
@@ -65,9 +47,7 @@ def _options(
         size=size,
         min_size=min_size,
         demand=demand,
-        on_head=on_head,
         start_timeout_s=compute.start_timeout_s,
         call_timeout_s=compute.call_timeout_s,
         policy=FailurePolicy(compute.lost_actor_retries),
     )
->>>>>>> main
