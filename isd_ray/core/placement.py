@@ -29,8 +29,8 @@ class Demand:
     @property
     def words(self) -> str:
         """For messages."""
-        amounts = [f"{amount:g} {name}" for name, amount in self.resources.items()]
-        return ", ".join([*amounts, *(f"label {name}={wanted}" for name, wanted in self.labels.items())])
+        amounts = [f"{amount:g} {name}" for name, amount in self.resources.items() if amount]
+        return ", ".join([*amounts, *(f"label {name}={wanted}" for name, wanted in self.labels.items())]) or "nothing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,12 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
+from isd_ray.actors.bound import BoundActor
+from isd_ray.actors.coordinator import Coordinator
+from isd_ray.actors.group import ActorGroup
+from isd_ray.actors.options import trainer_options
+from isd_ray.actors.scorer import Scorer
+from isd_ray.actors.trainer import Trainer
 from isd_ray.config import CampaignConfig
 from isd_ray.errors import ResourceError
 from isd_ray.ops.simulate import simulate
@@ -92,11 +98,6 @@ def here() -> str:
 
 def listen() -> None:
     """In every worker process: note each call; in the chosen round wait for the nodes to change."""
-    from isd_ray.actors.bound import BoundActor
-    from isd_ray.actors.coordinator import Coordinator
-    from isd_ray.actors.scorer import Scorer
-    from isd_ray.actors.trainer import Trainer
-
     notes = Notes(Path(os.environ[NOTES]))
     methods = ((Coordinator, "advance"), (Trainer, "fit"), (Scorer, "score"), (BoundActor, "decide"))
     for plain_class, method in methods:
@@ -150,9 +151,10 @@ def main() -> None:
         screen.result()
     names = {node.node_id: name for name, node in nodes.items()}
     notes.leave("nodes", json.dumps(names))
-    greedy = [address, "compute.trainer_resources.isd_trainer=3", "compute.start_timeout_s=1"]
+    greedy = ["compute.trainer_resources.isd_trainer=3", "compute.start_timeout_s=1"]
+    options = trainer_options(CampaignConfig.from_toml(config_file, greedy))
     try:
-        simulate(CampaignConfig.from_toml(config_file, greedy), out.with_name(f"{out.name}-greedy"))
+        ActorGroup(Trainer, (None,), options).wait_until_ready()
     except ResourceError as error:
         notes.leave("diagnosis", str(error))
     ray.shutdown()
