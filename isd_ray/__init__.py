@@ -13,40 +13,49 @@ if TYPE_CHECKING:
     from isd_ray.data.ingest.build import build_library
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
+    from isd_ray.ops.attach import AttachedCampaign, attach
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
+    from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
-    from isd_ray.ops.serve import ServedCampaign, serve
     from isd_ray.ops.simulate import SimulationResult, simulate
 
 _HOMES = {
+    "AttachedCampaign": "isd_ray.ops.attach",
     "Campaign": "isd_ray.ops.campaign",
     "CampaignConfig": "isd_ray.config",
     "Comparison": "isd_ray.ops.compare",
     "IsdError": "isd_ray.errors",
+    "Job": "isd_ray.ops.jobs",
     "Library": "isd_ray.data.library",
-    "ServedCampaign": "isd_ray.ops.serve",
     "SimulationResult": "isd_ray.ops.simulate",
+    "attach": "isd_ray.ops.attach",
     "build_library": "isd_ray.data.ingest.build",
     "compare": "isd_ray.ops.compare",
+    "job": "isd_ray.ops.jobs",
+    "jobs": "isd_ray.ops.jobs",
     "measured_on_ray": "isd_ray.ops.measuring",
-    "serve": "isd_ray.ops.serve",
     "simulate": "isd_ray.ops.simulate",
+    "submit": "isd_ray.ops.jobs",
 }
 
 __all__ = [
+    "AttachedCampaign",
     "Campaign",
     "CampaignConfig",
     "Comparison",
     "IsdError",
+    "Job",
     "Library",
-    "ServedCampaign",
     "SimulationResult",
+    "attach",
     "build_library",
     "compare",
+    "job",
+    "jobs",
     "measured_on_ray",
-    "serve",
     "simulate",
+    "submit",
 ]
 
 

@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from isd_ray.config import CampaignConfig, Section
+from isd_ray.config.limits import MAX_CONFIG_BYTES
 from isd_ray.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -49,15 +50,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
     """
     file = Path(path)
     try:
+        if (size := file.stat().st_size) > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{size:,} bytes are no configuration", str(file), "name the TOML file of the campaign")
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError("there is no such file", str(file), "check the path; `isd init` writes a template") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot be read as TOML: {error}", str(file), "mend that line") from error
-    for section, key in _PATH_KEYS:
-        table = data.get(section)
-        if isinstance(table, dict) and key in table:
-            table[key] = _anchored(table[key], file.parent)
+    anchor_paths(data, file.parent)
     for override in overrides:
         _apply_override(data, override)
     return parse_config(data)
@@ -75,6 +75,14 @@ def parse_config(data: Mapping[str, Any]) -> CampaignConfig:
         return CampaignConfig.model_validate(data)
     except ValidationError as error:
         raise _translated(error) from error
+
+
+def anchor_paths(data: dict[str, Any], base: Path) -> None:
+    """Make the relative paths of a configuration, given as nested mappings, absolute: they start from `base`."""
+    for section, key in _PATH_KEYS:
+        table = data.get(section)
+        if isinstance(table, dict) and key in table:
+            table[key] = _anchored(table[key], base)
 
 
 _S = TypeVar("_S", bound=Section)
@@ -169,6 +177,18 @@ def to_toml(config: CampaignConfig) -> str:
     return tomli_w.dumps(data)
 
 
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys whose values differ between two configurations, with the names of their sections."""
+    changed: list[str] = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            changed += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            changed.append(f"{prefix}{key}")
+    return changed
+
+
 _EXAMPLES = {
     ("library", "source"): '"compounds.csv"',
     ("labels", "column"): '"label"',
@@ -208,7 +228,8 @@ def _section_of(annotation: Any) -> type[Section] | None:
 
 def _section_lines(name: str, section: type[Section]) -> Iterator[str]:
     for key, field in section.model_fields.items():
-        yield from _field_lines((name, key), field.default, field.is_required(), field.description)
+        default = field.get_default(call_default_factory=True)
+        yield from _field_lines((name, key), default, field.is_required(), field.description)
 
 
 def _field_lines(path: tuple[str, ...], default: Any, required: bool, description: str | None) -> list[str]:
@@ -219,6 +240,8 @@ def _field_lines(path: tuple[str, ...], default: Any, required: bool, descriptio
         return []
     if default is None or isinstance(default, Section):
         return [*lines, f"# {path[-1]} ="]
+    if default == {}:
+        return [*lines, f"# {path[-1]} = {{}}"]  # what tomli_w makes of it is a table of its own
     return [*lines, "# " + tomli_w.dumps({path[-1]: default}).strip().replace("\n", " ")]
 
 

@@ -63,3 +63,11 @@ class ResourceError(IsdError):
 
 class ActorLostError(IsdError):
     """An actor died, or stayed silent past its timeout, more often than the failure policy allows."""
+
+
+class ClusterError(IsdError):
+    """A Ray cluster that cannot be reached, refuses the token, is open to everybody, or has other versions."""
+
+
+class JobError(IsdError):
+    """A job on a cluster that is not there, is another one, or has failed for a reason that is not ours."""

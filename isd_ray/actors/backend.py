@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from isd_ray.core.topk import concatenate_rows, top_k
 from isd_ray.data.library import Library
 from isd_ray.messages import (
     Committee,
+    Evaluation,
     FinishRequest,
     FitReport,
     FitRequest,
@@ -64,11 +66,10 @@ class RayBackend:
         self._parts = range(self._target.n_parts)
         self._truth = {name: ray.put(labels) for name, labels in truth.items()}
         self._committee: tuple[str, Any] = ("", None)
-        compute = spec.config.compute
-        self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(compute))
-        self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(compute))
+        self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(spec.config))
+        self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(spec.config))
         rule = (spec.config.stopping, Goal.of(spec.config, spec.classes, spec.outputs))
-        self._bound = ActorGroup(BoundActor, rule, stable_options(compute, "bound"))
+        self._bound = ActorGroup(BoundActor, rule, stable_options(spec.config, "bound"))
         for group in (self._bound, self._trainers, self._scorers):
             group.wait_until_ready()
 
@@ -90,10 +91,17 @@ class RayBackend:
             whole_ref = ray.put(whole_library_request(request.round, library.n_rows))
             held_out = plan_shards("test", range(library.n_blocks), SHARDS_PER_SCORER * n_scorers)
             calls += [(whole_ref, shard, committee_ref, self._truth["test"]) for shard in held_out]
-        answers: list[ShardScores] = self._scorers.map("score", calls)
-        tests = [part.evaluation for part in answers[len(target) :] if part.evaluation is not None]
-        test = merge_evaluations(tests) if tests else None
-        return merge_scores(answers[: len(target)], request.k, request.tie_seed, test)
+        tests: dict[int, Evaluation] = {}
+
+        def of_target() -> Iterator[ShardScores]:
+            for index, answer in self._scorers.each("score", calls):
+                if index < len(target):
+                    yield answer
+                elif answer.evaluation is not None:
+                    tests[index] = answer.evaluation
+
+        merged = merge_scores(of_target(), request.k, request.tie_seed)
+        return replace(merged, test=merge_evaluations([tests[index] for index in sorted(tests)]) if tests else None)
 
     def write_features(self, rows: Rows, file: str) -> None:
         """See `Backend.write_features`."""

@@ -9,6 +9,7 @@ import ray
 
 from isd_ray.actors.backend import RayBackend
 from isd_ray.actors.group import ActorGroup
+from isd_ray.actors.logs import configure
 from isd_ray.actors.options import stable_options
 from isd_ray.campaign.setup import CampaignSetup, open_loop
 from isd_ray.messages import Progress
@@ -25,6 +26,7 @@ class Coordinator:
 
     def ready(self) -> None:
         """Start the other actors and read the store."""
+        configure(self._setup.config.logging)
         self._backend = RayBackend(self._setup.spec, self._setup.truth)
         self._loop = open_loop(self._setup, self._backend)
 
@@ -49,9 +51,8 @@ def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
     ActorLostError
         If coordinators keep dying.
     """
-    compute = setup.spec.config.compute
-    # No timeouts here: whatever the coordinator waits for has its own, and it needs no resources to be placed.
-    options = replace(stable_options(compute, "coordinator"), start_timeout_s=None, call_timeout_s=None)
+    # No timeouts here: whatever the coordinator waits for has its own, and it takes up no room.
+    options = replace(stable_options(setup.config, "coordinator"), start_timeout_s=None, call_timeout_s=None)
     group = ActorGroup(Coordinator, (ray.put(setup),), options)
     try:
         group.wait_until_ready()

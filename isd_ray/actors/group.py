@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +18,19 @@ from ray.exceptions import (
     RayTaskError,
     WorkerCrashedError,
 )
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
+from isd_ray.actors.metrics import RESTARTS, record
 from isd_ray.core.placement import Demand, Node, what_is_missing
 from isd_ray.errors import ActorLostError, IsdError, ResourceError
 
+_LOGGER = logging.getLogger(__name__)
+
 HEAD = "node:__internal_head__"
 """Resource that Ray gives to the head node alone."""
+ON_HEAD = {HEAD: 0.001}
+"""What an actor asks for that belongs on the head, which outlives the others. An affinity to the node is not enough:
+Ray places actors that ask for nothing anywhere, whatever they prefer (2.60)."""
 LOSSES = (ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, WorkerCrashedError)
 """What Ray raises when an actor, its node, or an object that it owned is gone; calls are idempotent and repeated."""
 
@@ -39,12 +46,12 @@ class GroupOptions:
 
     Attributes
     ----------
+    name, campaign:
+        What metrics and logs call the group, and the campaign that it works for; empty for a library build.
     size, min_size:
         Actors in the group, and those that must run before it begins; the others join when there is room for them.
     demand:
         What each actor reserves (logical resources; fractions share a device), and of which nodes.
-    on_head:
-        Prefer the head node, which outlives the others.
     start_timeout_s, call_timeout_s:
         Longest wait for actors without which nothing goes on to start, and for any call to end; None where what the
         actor does is bounded itself.
@@ -54,10 +61,10 @@ class GroupOptions:
     size: int
     min_size: int
     demand: Demand
-    on_head: bool
     start_timeout_s: float | None
     call_timeout_s: float | None
     policy: FailurePolicy
+    campaign: str = ""
 
 
 class ActorGroup:
@@ -83,7 +90,7 @@ class ActorGroup:
             num_gpus=amounts.pop("GPU", 0.0),
             resources=amounts,
             label_selector=dict(options.demand.labels) or None,
-            scheduling_strategy=near_head() if options.on_head else "SPREAD",
+            scheduling_strategy="SPREAD",
         )
         self._arguments = arguments
         self._options = options
@@ -104,29 +111,34 @@ class ActorGroup:
         ------
         ResourceError
             If they are not placed in time, saying what each asks for and what the nodes lack.
+        ActorLostError
+            If one cannot be made, or more are lost while they start than the policy allows.
         """
         options = self._options
-        awaited = options.min_size - (options.size - len(self._starting))
-        if awaited <= 0:
-            return
-        started, _ = ray.wait(list(self._starting), num_returns=awaited, timeout=options.start_timeout_s)
-        try:
-            for ref in started:
-                self._take_in(ref)
-        except LOSSES as error:
-            raise ActorLostError(
-                f"a {options.name} actor died while starting: {error}", remedy="see the Ray logs of that actor"
-            ) from error
-        if len(started) < awaited:
-            raise self._unplaced()
+        begin, left = time.monotonic(), options.start_timeout_s
+        self._n_lost = 0
+        # One by one: what keeps an actor from starting is said at once, whatever the others still wait for.
+        while len(self._starting) > options.size - options.min_size:
+            if options.start_timeout_s is not None:
+                left = max(0.0, begin + options.start_timeout_s - time.monotonic())
+            started, _ = ray.wait(list(self._starting), timeout=left)
+            if not started:
+                raise self._unplaced()
+            self._take_in(started[0], "ready")
 
-    def _take_in(self, ref: ray.ObjectRef) -> None:
-        """Let an actor that has started work; raises what kept it from starting."""
-        del self._starting[ref]
+    def _take_in(self, ref: ray.ObjectRef, method: str) -> None:
+        """Let an actor that has started work, or start another in the place of one that was lost on the way."""
+        slot = self._starting.pop(ref)
         try:
             ray.get(ref)
         except RayTaskError as error:
             raise unwrap(error) from error
+        except LOSSES as error:
+            if getattr(error, "actor_init_failed", False):
+                raise ActorLostError(
+                    f"a {self._options.name} actor cannot be made: {error}", remedy="install the same on all nodes"
+                ) from error
+            self._replace(slot, method, error)
 
     def map(self, method: str, calls: Sequence[tuple[Any, ...]], *, stay: bool = False) -> list[Any]:
         """Call `method` once for each tuple of arguments; results in the order of `calls`.
@@ -151,6 +163,12 @@ class ActorGroup:
             If no actor is left and no replacement starts in time.
         """
         results: list[Any] = [None] * len(calls)
+        for index, result in self.each(method, calls, stay=stay):
+            results[index] = result
+        return results
+
+    def each(self, method: str, calls: Sequence[tuple[Any, ...]], *, stay: bool = False) -> Iterator[tuple[int, Any]]:
+        """As `map`, but result by result as they come, each with the place of its call: nothing is held meanwhile."""
         n_actors = len(self._actors)
         queues: list[deque[int]] = [deque() for _ in range(n_actors)]
         for index in range(len(calls)):
@@ -163,21 +181,18 @@ class ActorGroup:
                     running[getattr(self._actors[slot], method).remote(*calls[call])] = (slot, call)
             ref = self._next_event(method, running)
             if ref in self._starting:
-                slot = self._starting[ref]
-                try:
-                    self._take_in(ref)
-                except LOSSES as error:
-                    self._replace(slot, method, error)
+                self._take_in(ref, method)
                 continue
             slot, index = running.pop(ref)
             try:
-                results[index] = ray.get(ref)
+                result = ray.get(ref)
             except RayTaskError as error:
                 raise unwrap(error) from error
             except LOSSES as error:
                 self._replace(slot, method, error)
                 queues[slot].appendleft(index)
-        return results
+            else:
+                yield index, result
 
     def _idle(self, running: Mapping[ray.ObjectRef, tuple[int, int]]) -> list[int]:
         busy = {slot for slot, _ in running.values()} | set(self._starting.values())
@@ -195,7 +210,8 @@ class ActorGroup:
         """An answer, or an actor that has started."""
         options = self._options
         timeout = options.call_timeout_s if running else options.start_timeout_s
-        ready, _ = ray.wait([*running, *self._starting], timeout=timeout)
+        # Of several that are ready Ray gives the first: many short calls must not keep a new actor from joining.
+        ready, _ = ray.wait([*self._starting, *running], timeout=timeout)
         if ready:
             return ready[0]
         if not running:
@@ -208,14 +224,17 @@ class ActorGroup:
 
     def _replace(self, slot: int, method: str, error: Exception) -> None:
         """Begin to start a new actor in the place of a lost one; nobody waits for it while others run."""
-        name = self._options.name
-        if not getattr(error, "preempted", False):
+        name, is_preempted = self._options.name, getattr(error, "preempted", False)
+        if not is_preempted:
             self._n_lost += 1
             if self._options.policy.decide(self._n_lost) is FailureDecision.GIVE_UP:
                 raise ActorLostError(
                     f"{self._n_lost} {name} actors were lost during {method}; the last: {type(error).__name__}",
                     remedy="check the memory of the nodes and the Ray logs, or raise compute.lost_actor_retries",
                 ) from error
+        labels = {"campaign": self._options.campaign, "group": name, "reason": "preempted" if is_preempted else "lost"}
+        record(RESTARTS, 1, labels)
+        _LOGGER.warning("a %s actor was lost and is replaced", name, extra={**labels, "call": method})
         ray.kill(self._actors[slot])
         self._start(slot)
 
@@ -238,12 +257,6 @@ class ActorGroup:
         for actor in self._actors:
             ray.kill(actor)
         self._actors, self._starting = [], {}
-
-
-def near_head() -> Any:
-    """Ray's strategy for the head node if it has room, else any."""
-    head = [node["NodeID"] for node in ray.nodes() if node["Alive"] and HEAD in node["Resources"]]
-    return NodeAffinitySchedulingStrategy(head[0], soft=True) if head else "DEFAULT"
 
 
 def _short(resources: dict[str, float]) -> str:

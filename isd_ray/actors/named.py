@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
-from isd_ray.actors.group import LOSSES, near_head, unwrap
+from isd_ray.actors.group import LOSSES, ON_HEAD, unwrap
 from isd_ray.errors import ActorLostError, ResourceError
 
 NAMESPACE = "isd_ray"
@@ -45,7 +45,7 @@ class NamedActor:
     """The one actor of a name on the connected cluster; started if there is none.
 
     Ray starts it again where it dies, without its state. Its calls must be idempotent: one that was lost is repeated.
-    It reserves nothing, so it can be placed on any node.
+    It runs on the head node, and reserves next to nothing of it.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class NamedActor:
             get_if_exists=True,
             max_restarts=-1,
             num_cpus=0,
-            scheduling_strategy=near_head(),
+            resources=ON_HEAD,
         ).remote(*arguments)
         self._options = options
 
@@ -95,7 +95,7 @@ class NamedActor:
             raise unwrap(error) from error
         except ActorDiedError as error:
             raise ActorLostError(
-                "the coordinator was stopped", options.name, "serve the campaign again; nothing is lost"
+                "the coordinator was stopped", options.name, "attach to the campaign again; nothing is lost"
             ) from error
 
     def call(self, method: str, *arguments: Any, group: str | None = None) -> Any:

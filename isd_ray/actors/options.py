@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from isd_ray.actors.failure import FailurePolicy
-from isd_ray.actors.group import GroupOptions
-from isd_ray.config import ComputeConfig
+from isd_ray.actors.group import ON_HEAD, GroupOptions
+from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.core.placement import Demand
 
 
@@ -20,25 +20,34 @@ def scorer_demand(compute: ComputeConfig) -> Demand:
     return Demand(amounts, compute.scorer_labels)
 
 
-def trainer_options(compute: ComputeConfig) -> GroupOptions:
+def trainer_options(config: CampaignConfig) -> GroupOptions:
     """The trainers, all of which must run before work begins."""
-    return _options(compute, "trainer", compute.trainers, compute.trainers, trainer_demand(compute))
+    compute = config.compute
+    return _options(config, "trainer", compute.trainers, compute.trainers, trainer_demand(compute))
 
 
-def scorer_options(compute: ComputeConfig) -> GroupOptions:
+def scorer_options(config: CampaignConfig) -> GroupOptions:
     """The scorers, of which `min_scorers` must run."""
+    compute = config.compute
     least = compute.scorers if compute.min_scorers is None else compute.min_scorers
-    return _options(compute, "scorer", compute.scorers, least, scorer_demand(compute))
+    return _options(config, "scorer", compute.scorers, least, scorer_demand(compute))
 
 
-def stable_options(compute: ComputeConfig, name: str) -> GroupOptions:
-    """One actor without needs that should outlive the workers: near the head, or where the configuration says."""
-    demand = Demand({}, compute.coordinator_labels)
-    return _options(compute, name, 1, 1, demand, on_head=not compute.coordinator_labels)
+def stable_options(config: CampaignConfig, name: str) -> GroupOptions:
+    """One actor that should outlive the workers: on the head, or where the configuration says."""
+    labels = config.compute.coordinator_labels
+    return _options(config, name, 1, 1, Demand({}, labels) if labels else Demand(ON_HEAD))
 
 
-def _options(
-    compute: ComputeConfig, name: str, size: int, min_size: int, demand: Demand, *, on_head: bool = False
-) -> GroupOptions:
-    policy = FailurePolicy(compute.lost_actor_retries)
-    return GroupOptions(name, size, min_size, demand, on_head, compute.start_timeout_s, compute.call_timeout_s, policy)
+def _options(config: CampaignConfig, name: str, size: int, min_size: int, demand: Demand) -> GroupOptions:
+    compute = config.compute
+    return GroupOptions(
+        name=name,
+        campaign=config.name,
+        size=size,
+        min_size=min_size,
+        demand=demand,
+        start_timeout_s=compute.start_timeout_s,
+        call_timeout_s=compute.call_timeout_s,
+        policy=FailurePolicy(compute.lost_actor_retries),
+    )

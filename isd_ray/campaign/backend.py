@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -131,7 +132,7 @@ class LocalBackend:
             [shard] = plan_shards("test", range(library.n_blocks), 1)
             whole = whole_library_request(request.round, library.n_rows)
             test = self._scorer.score(whole, shard, committee, self._truth["test"]).evaluation
-        return merge_scores([scores], request.k, request.tie_seed, test)
+        return replace(merge_scores([scores], request.k, request.tie_seed), test=test)
 
     def write_features(self, rows: Rows, file: str) -> None:
         """See `Backend.write_features`."""

@@ -51,12 +51,16 @@ class Budget:
         """Money for all wells that were asked for, with a readout or without; None without a limit on money."""
         return None if self._prices is None else float(self._prices[self._history.asked].sum())
 
+    def left(self, rounds: int) -> int:
+        """Rows that may still be acquired after so many rounds whichever they are, before the screen ends anyway."""
+        return self._affordable(rounds, self._paid(self._dearest()))
+
     def draw(self, rounds: int) -> int:
         """Rows of a batch that is drawn at random, after so many rounds; of the first one without its reserve."""
         wanted, kept = self.batch_size, self._kept
         if rounds == 0:
             wanted, kept = self._initial_size, kept + self.n_reserve
-        return max(0, min(wanted, self._surely(rounds) - kept, self._sets.n_inference))
+        return max(0, min(wanted, self.left(rounds) - kept, self._sets.n_inference))
 
     def batch(self, rounds: int) -> int:
         """Rows of an acquisition batch after so many rounds, which `within` may cut; 0 when the budget is spent."""
@@ -82,7 +86,7 @@ class Budget:
 
         The last look takes those kept for it, in rounds beyond the others.
         """
-        return self._surely(0) if is_last else max(0, self._surely(rounds) - self._kept)
+        return self.left(0) if is_last else max(0, self.left(rounds) - self._kept)
 
     def rule_counts(self, rounds: int) -> bool:
         """Whether a yes of the stopping rule would end the screen after so many rounds."""
@@ -92,10 +96,6 @@ class Budget:
     @property
     def _kept(self) -> int:
         return kept_wells(self._config.stopping, self._sets.n_target)
-
-    def _surely(self, rounds: int) -> int:
-        """Rows that may be acquired whichever they are."""
-        return self._affordable(rounds, self._paid(self._dearest()))
 
     def _affordable(self, rounds: int, paid: Bought) -> int:
         return affordable(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target, paid)

@@ -59,6 +59,7 @@ from isd_ray.messages import (
     RoundEvidence,
     ScoreReport,
     ScoreRequest,
+    StepTaken,
     StopDecision,
 )
 from isd_ray.models.committee import committee_hash
@@ -138,6 +139,8 @@ class CampaignLoop:
         IsdError
             If the step is impossible; the store is as it was, and a new loop may try again.
         """
+        began, step, number = time.perf_counter(), self._state, self._round.number
+        n_scored = self._sets.n_inference if step is LoopState.SCORE and self._round.committee else 0
         if not self._state.is_terminal:
             try:
                 self._state = self._steps[self._state]()
@@ -154,10 +157,14 @@ class CampaignLoop:
             round=self._round.number,
             n_target=self._sets.n_target,
             n_observed=self._sets.n_measured,
+            n_inference=self._sets.n_inference,
+            n_affordable=self._budget.left(self._round.number),
             done=self._state.is_terminal,
+            taken=StepTaken(step.value, number, time.perf_counter() - began, n_scored),
             system_bound=last.get("system_bound"),
             system_value=last.get("delivered_value"),
             decision=last.get("decision", ""),
+            calibration_alarm=bool(last.get("calibration_alarm")),
             waiting=self._waiting,
             warnings=warnings,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -73,17 +73,31 @@ def blocks_of_scorers(library: Library, n_scorers: int) -> list[range]:
     ]
 
 
-def merge_scores(parts: Sequence[ShardScores], k: int, tie_seed: int, test: Evaluation | None = None) -> ScoreReport:
-    """The shards' answers as one; equal for every number and order of `parts`."""
-    parts = sorted(parts, key=lambda part: part.shard.first_block)
-    evaluations = [part.evaluation for part in parts if part.evaluation is not None]
+def merge_scores(parts: Iterable[ShardScores], k: int, tie_seed: int) -> ScoreReport:
+    """The shards' answers as one, taken in as they come; equal for every number and order of `parts`.
+
+    Holds a few times k rows, however many parts there are.
+    """
+    top: list[ScoredRows] = []
+    by_place: dict[int, tuple[ScoredRows, Evaluation | None]] = {}
+    histogram, n_scored = np.zeros((), np.int64), 0
+    for part in parts:
+        n_scored += part.n_scored
+        histogram = histogram + part.histogram
+        # A copy: a view would keep the whole answer in the object store.
+        by_place[part.shard.first_block] = concatenate_rows([part.watched]), part.evaluation
+        top.append(part.top)
+        if sum(len(rows.rows) for rows in top) > _MERGE_AT * k:
+            top = [top_k(concatenate_rows(top), k, tie_seed)]
+    ordered = [by_place[place] for place in sorted(by_place)]
+    evaluations = [evaluation for _, evaluation in ordered if evaluation is not None]
     return ScoreReport(
-        n_scored=sum(part.n_scored for part in parts),
-        top=top_k(concatenate_rows([part.top for part in parts]), k, tie_seed),
-        watched=concatenate_rows([part.watched for part in parts]),
-        histogram=np.sum([part.histogram for part in parts], axis=0),
+        n_scored=n_scored,
+        top=top_k(concatenate_rows(top), k, tie_seed),
+        watched=concatenate_rows([watched for watched, _ in ordered]),
+        histogram=histogram,
         evaluation=merge_evaluations(evaluations) if evaluations else None,
-        test=test,
+        test=None,
     )
 
 

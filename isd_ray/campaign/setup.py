@@ -20,6 +20,7 @@ from isd_ray.campaign.oracle import LookupOracle, Oracle
 from isd_ray.campaign.stock import note_stock, out_of_stock, prices_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CONTROL_KINDS, CampaignConfig, StoppingConfig
+from isd_ray.config_file import differences
 from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
@@ -216,7 +217,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     begun = CampaignConfig.model_validate(stored).model_dump(mode="json")
     is_same = science_of(begun) == science_of(config)
     if not is_same or campaign_id(stored, library.hash, setup.labels_hash) != store.manifest["campaign_id"]:
-        changed = config_differences(begun, config)
+        changed = differences(begun, config)
         raise StoreError(
             f"another campaign was begun here; the configuration differs in {', '.join(changed) or 'its labels'}",
             address_of(setup.out),
@@ -241,18 +242,6 @@ def note_software(store: CampaignStore) -> None:
 def _absolute(address: str) -> str:
     """The address of a library wherever the next command is given."""
     return address if is_uri(address) else str(Path(address).absolute())
-
-
-def config_differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keys whose values differ between two configurations, with the names of their sections."""
-    changed: list[str] = []
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            changed += config_differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            changed.append(f"{prefix}{key}")
-    return changed
 
 
 def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:

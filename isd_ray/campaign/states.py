@@ -1,4 +1,4 @@
-"""The states of the campaign loop."""
+"""The states of the campaign loop, and of who runs it."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ class LoopState(Enum):
     def is_terminal(self) -> bool:
         """Whether nothing follows."""
         return self is LoopState.DONE
+
+
+class RunState(Enum):
+    """How a campaign fares in the process that works at it."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    """For readouts."""
+    ENDED = "ended"
+    STOPPED = "stopped"
+    """By its caller, before its end."""
+    FAILED = "failed"

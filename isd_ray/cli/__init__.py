@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from isd_ray.cli import campaign, certificate, library, phenomics, reference_energy, screens, served
+from isd_ray.cli import campaign, certificate, coordinators, jobs, library, phenomics, reference_energy, screens
 from isd_ray.cli.common import live_console
 from isd_ray.errors import IsdError
 
@@ -21,8 +21,9 @@ app = typer.Typer(
 )
 app.add_typer(library.app, name="library")
 app.add_typer(certificate.app, name="certificate")
-app.add_typer(served.app, name="served")
-for command in (*screens.COMMANDS, *phenomics.COMMANDS, *reference_energy.COMMANDS, *campaign.COMMANDS):
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(coordinators.app, name="coordinators")
+for command in (*screens.COMMANDS, *phenomics.COMMANDS, *reference_energy.COMMANDS, *campaign.COMMANDS, *jobs.COMMANDS):
     app.command()(command)
 
 

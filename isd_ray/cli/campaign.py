@@ -22,8 +22,8 @@ from isd_ray.cli.common import (
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
+    from isd_ray.ops.attach import AttachedCampaign
     from isd_ray.ops.campaign import Campaign
-    from isd_ray.ops.serve import ServedCampaign
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
 IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]
@@ -42,7 +42,7 @@ def create(
     from isd_ray.ops.campaign import Campaign
 
     settings = CampaignConfig.from_toml(config, overrides or ())
-    watched(lambda watcher: Campaign.create(out, settings, watcher), settings.name)
+    watched(lambda watcher: Campaign.create(out, settings, watcher), settings.name, config=settings)
     out_console.print(f"campaign in {out}; now: isd ask {out}", highlight=False, soft_wrap=True)
 
 
@@ -56,7 +56,8 @@ def ask(
 ) -> None:
     """Ask for the batch to be measured now. While readouts are missing it is the same one."""
     campaign = _open(path, address)
-    batch = watched(lambda watcher: _open(path, address, watcher).ask(), campaign.config.name)
+    settings = campaign.config
+    batch = watched(lambda watcher: _open(path, address, watcher).ask(), settings.name, config=settings)
     if batch is None:
         _end(campaign, as_json)
         return
@@ -209,6 +210,26 @@ def export(
     out_console.print(f"wrote {n_lines:,} lines to {out}", highlight=False, soft_wrap=True)
 
 
+def report(
+    path: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; default report.html in the folder.")
+    ] = None,
+) -> None:
+    """Write the report of a campaign or simulation as it stands, ended or not, as one page."""
+    from isd_ray.campaign.files import replace_text
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.ops.results import report_of
+
+    store = CampaignStore.open(path)
+    page = report_of(store)
+    if out is None:
+        store.write_text("report.html", page)
+    else:
+        replace_text(out, page)
+    out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
+
+
 def verify(path: Folder, as_json: AsJson = False) -> None:
     """Read a campaign again: chain of events, hashes of all files, every compound accounted for."""
     from isd_ray.campaign.store import CampaignStore
@@ -234,11 +255,11 @@ def resume(path: Folder) -> None:
     out_console.print(words, highlight=False, soft_wrap=True)
 
 
-def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | ServedCampaign:
+def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | AttachedCampaign:
+    from isd_ray.ops.attach import attach
     from isd_ray.ops.campaign import Campaign
-    from isd_ray.ops.serve import serve
 
-    return Campaign.open(path, watcher) if address is None else serve(path, address)
+    return Campaign.open(path, watcher) if address is None else attach(path, address)
 
 
 def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
@@ -255,7 +276,7 @@ def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
     return given
 
 
-def _end(campaign: Campaign | ServedCampaign, as_json: bool) -> None:
+def _end(campaign: Campaign | AttachedCampaign, as_json: bool) -> None:
     from isd_ray.report.words import summary_table
 
     summary = campaign.summary()
@@ -265,4 +286,20 @@ def _end(campaign: Campaign | ServedCampaign, as_json: bool) -> None:
     out_console.print(summary_table(summary))
 
 
-COMMANDS = (create, ask, tell, watch, fail, amend, exclude, include, close, status, history, export, verify, resume)
+COMMANDS = (
+    create,
+    ask,
+    tell,
+    watch,
+    fail,
+    amend,
+    exclude,
+    include,
+    close,
+    status,
+    history,
+    export,
+    report,
+    verify,
+    resume,
+)

@@ -25,7 +25,8 @@ Set = Annotated[
 ]
 Folder = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
 Address = Annotated[
-    str | None, typer.Option(help="Of a Ray cluster whose coordinator is to do it, kept warm until `isd served stop`.")
+    str | None,
+    typer.Option(help="Of a Ray cluster whose coordinator does it and stays warm until `isd coordinators stop`."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -35,10 +36,16 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps(value, indent=1))
 
 
-def watched(work: Callable[[Watcher], T], name: str, gamma: float | None = None) -> T:
-    """Do `work` with progress shown on standard error."""
+def watched(
+    work: Callable[[Watcher], T], name: str, gamma: float | None = None, config: CampaignConfig | None = None
+) -> T:
+    """Do `work` with progress shown on standard error; a log for programs takes its place where nobody looks on."""
     from isd_ray.report.progress import LiveProgress
 
+    if config is not None and config.logging.format == "json" and not live_console.is_terminal:
+        from isd_ray.ops.observe import LoggedWatcher
+
+        return work(LoggedWatcher(config))
     with LiveProgress(live_console, gamma) as live:
         live.message(f"{name}: preparing")
         return work(live)

@@ -34,7 +34,7 @@ def simulate(config: ConfigFile, out: Out, overrides: Set = None, as_json: AsJso
     from isd_ray.report.words import summary_table
 
     campaign = CampaignConfig.from_toml(config, overrides or ())
-    result = watched(lambda watcher: run_simulation(campaign, out, watcher), campaign.name, goal_of(campaign))
+    result = watched(lambda watcher: run_simulation(campaign, out, watcher), campaign.name, goal_of(campaign), campaign)
     if as_json:
         print_json(dict(result.summary))
         return
@@ -67,13 +67,14 @@ def compare(
         lambda watcher: run_comparison(campaign, folder, names, seeds, order_column, watcher),
         campaign.name,
         goal_of(campaign),
+        campaign,
     )
     if as_json:
         print_json(dict(result.summary))
         return
     out_console.print(_comparison_table(result.summary["agents"]))
     out_console.print(
-        f"Files in {result.path}: comparison.parquet, comparison.png, summary.json", highlight=False, soft_wrap=True
+        f"Files in {result.path}: report.html, comparison.parquet, summary.json", highlight=False, soft_wrap=True
     )
 
 

@@ -14,6 +14,7 @@ from isd_ray.config.library import (
     OnBitFeatures,
     SplitConfig,
 )
+from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
 from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
@@ -54,6 +55,7 @@ __all__ = [
     "HitCallingConfig",
     "LabelsConfig",
     "LibraryConfig",
+    "LoggingConfig",
     "ModelConfig",
     "OnBitFeatures",
     "PanelStoppingConfig",

@@ -12,6 +12,7 @@ from isd_ray.config.compute import ComputeConfig, SimulationConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import LibraryConfig
+from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import AcquisitionConfig, ModelConfig
 from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
@@ -34,6 +35,7 @@ class CampaignConfig(Section):
     stopping: StoppingConfig = StoppingConfig()
     compute: ComputeConfig = ComputeConfig()
     simulation: SimulationConfig = SimulationConfig()
+    logging: LoggingConfig = LoggingConfig()
     readouts: ReadoutsConfig = ReadoutsConfig()
     plates: PlatesConfig | None = None
     """How batches are laid out on plates; without it batches are lists of compounds."""

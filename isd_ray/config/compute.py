@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field, model_validator
+from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from isd_ray.config.section import Fraction, Section
 
-Amounts = dict[str, Annotated[float, Field(gt=0.0)]]
+_OF_RAY = ("CPU", "GPU", "memory", "object_store_memory")
+
+
+def _custom(name: str) -> str:
+    if name in _OF_RAY:
+        raise ValueError(f"{name} is a resource of Ray's own; trainer_cpus, trainer_gpus and the like set it")
+    return name
+
+
+Amounts = dict[Annotated[str, AfterValidator(_custom)], Annotated[float, Field(gt=0.0)]]
 Labels = dict[str, Annotated[str, Field(min_length=1)]]
 
 
@@ -19,6 +28,9 @@ class ComputeConfig(Section):
     address: str | None = None
     """Address of a running Ray cluster, which also builds the library; default: an embedded Ray of its own. Never
     attached to by accident."""
+    allow_cluster_without_authentication: bool = False
+    """Use a cluster that other machines can reach although it asks for no token: whoever reaches its ports runs code on
+    it, as you, and reads and changes what you can."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = Field(default=1, ge=1)
@@ -41,8 +53,8 @@ class ComputeConfig(Section):
     coordinator_labels: Labels = Field(default_factory=dict)
     """Labels of the node for coordinator and bound actor, which should last; default: the head node."""
     min_scorers: int | None = Field(default=None, ge=1)
-    """Scorers that must run before work begins; the others join when there is room, in the middle of a round too.
-    Default: all."""
+    """Scorers that must run before work begins; the others join when there is room, in the middle of a round too. Keep
+    them off the nodes of the trainers (resources, labels), or they take the room of a lost one. Default: all."""
     memory: ByteSize | None = None
     """Memory the run may use on this machine, such as "8 GiB"; default: what is free at the start."""
     object_store_memory: ByteSize = Field(default=ByteSize(512 << 20), ge=80 << 20)

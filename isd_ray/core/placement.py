@@ -29,8 +29,8 @@ class Demand:
     @property
     def words(self) -> str:
         """For messages."""
-        amounts = [f"{amount:g} {name}" for name, amount in self.resources.items()]
-        return ", ".join([*amounts, *(f"label {name}={wanted}" for name, wanted in self.labels.items())])
+        amounts = [f"{amount:g} {name}" for name, amount in self.resources.items() if amount]
+        return ", ".join([*amounts, *(f"label {name}={wanted}" for name, wanted in self.labels.items())]) or "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +68,13 @@ def unplaced(wanted: Mapping[str, tuple[int, Demand]], nodes: Sequence[Node]) ->
 
 def what_is_missing(demand: Demand, nodes: Sequence[Node]) -> str:
     """Why an actor finds no node, in words: node by node what it lacks, or that all of it is in use."""
-    lacking = {node.address: _lacks(demand, node, node.resources) for node in nodes}
-    if not lacking:
-        return "there is no node"
-    if not all(lacking.values()):
-        fitting = [address for address, lacks in lacking.items() if not lacks]
-        return f"what it asks for exists on {_named(fitting)}, but is in use there"
     by_lack: dict[str, list[str]] = {}
-    for address, lacks in lacking.items():
-        by_lack.setdefault(", ".join(lacks), []).append(address)
+    for node in nodes:
+        by_lack.setdefault(", ".join(_lacks(demand, node, node.resources)), []).append(node.address)
+    if not by_lack:
+        return "there is no node"
+    if "" in by_lack:
+        return f"what it asks for exists on {_named(by_lack[''])}, but is in use there"
     return "; ".join(f"{_named(addresses)} lacks {lacks}" for lacks, addresses in by_lack.items())
 
 

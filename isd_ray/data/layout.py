@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from isd_ray.config import DenseFeatures, FeatureSpec, OnBitFeatures
+from isd_ray.config.limits import MAX_DESCRIPTION_BYTES
 from isd_ray.core.features import Dense, Features, OnBits
 from isd_ray.errors import CorruptFileError, LibraryError
 
@@ -56,6 +57,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise LibraryError(f"no library here ({METADATA_FILE} is missing)", str(folder), "build one: isd library build")
     try:
+        if (size := file.stat().st_size) > MAX_DESCRIPTION_BYTES:
+            raise CorruptFileError(f"{size:,} bytes are no description of a library", str(file), REBUILD)
         metadata = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise CorruptFileError(f"cannot be read: {error}", str(file), REBUILD) from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from pyarrow import fs as pafs
 
+from isd_ray.config.limits import MAX_DESCRIPTION_BYTES
 from isd_ray.data.filesystem import file_system_of, without_secrets
 from isd_ray.data.layout import METADATA_FILE, PARTS_DIRECTORY, REBUILD, REJECTS_FILE, check_version, sha256_file
 from isd_ray.errors import CorruptFileError, LibraryError
@@ -56,7 +57,10 @@ class RemoteLibrary:
                     f"no library here ({METADATA_FILE} is missing)", str(self), "build one: isd library build --out"
                 )
             with filesystem.open_input_stream(file) as stream:
-                metadata = json.loads(stream.read())
+                text = stream.read(MAX_DESCRIPTION_BYTES + 1)
+            if len(text) > MAX_DESCRIPTION_BYTES:
+                raise CorruptFileError("is too long for a description of a library", f"{self}/{METADATA_FILE}", REBUILD)
+            metadata = json.loads(text)
         except OSError as error:
             raise LibraryError(f"cannot be reached: {error}", str(self), _REACH) from error
         except ValueError as error:

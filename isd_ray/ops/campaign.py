@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.entries import lost_entries, masks_table, n_entries, place_entries
+from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.released import Batch
@@ -466,15 +466,10 @@ class Campaign:
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
 
     def report(self, file: str | Path) -> None:
-        """Write the report of a screen that has ended to an HTML file.
+        """Write the report of the screen as it stands to an HTML file; of one that goes on, the page says so."""
+        from isd_ray.ops.results import report_of
 
-        Raises
-        ------
-        StoreError
-            If it has not ended.
-        """
-        self._conclude()
-        shutil.copyfile(self.store.latest("report.html"), file)
+        replace_text(Path(file), report_of(self.store))
 
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json`` of a screen that has ended.

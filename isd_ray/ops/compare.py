@@ -25,7 +25,7 @@ from isd_ray.ops.simulate import (
     simulate,
     with_settings,
 )
-from isd_ray.report.plots import comparison_figure
+from isd_ray.report.comparison import render_comparison
 
 AGENTS = ("active", "random", "in-order")
 GOALS = (0.90, 0.95, 0.98, 0.99)
@@ -100,8 +100,9 @@ def compare(
     _write_rounds(results, root / "comparison.parquet")
     claims_accuracy = config.stopping.rule != "none" and config.stopping.quantity == "accuracy"
     gamma = config.stopping.gamma if claims_accuracy else None
-    (root / "comparison.png").write_bytes(comparison_figure(rounds, config.task, gamma))
     summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
+    n_target = max(result.summary["n_target"] for by_seed in results.values() for result in by_seed.values())
+    replace_text(root / "report.html", render_comparison(summary, rounds, gamma, n_target))
     replace_text(root / "summary.json", json.dumps(summary, indent=1) + "\n")
     return Comparison(root, summary)
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from isd_ray.config import ComputeConfig
-from isd_ray.errors import ResourceError
+from isd_ray.errors import ClusterError, ResourceError
+from isd_ray.ops.security import refuse_open_gcs
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
     ------
     ResourceError
         If the cluster cannot be reached, or a demanded GPU does not exist.
+    ClusterError
+        If other machines reach the cluster without a token, unless `compute` allows it.
     """
     ray = _import_ray()
     ours = not ray.is_initialized()
@@ -45,6 +48,8 @@ def connect(compute: ComputeConfig) -> None:
     ------
     ResourceError
         If no cluster is named, or it cannot be reached.
+    ClusterError
+        If other machines reach the cluster without a token, unless `compute` allows it.
     """
     if _import_ray().is_initialized():
         return
@@ -73,6 +78,7 @@ def _init(compute: ComputeConfig) -> None:
     try:
         if compute.address is not None:
             ray.init(address=compute.address, log_to_driver=False, logging_level=logging.ERROR)
+            _refuse_open(compute)
             return
         demand = compute.trainers * compute.trainer_cpus + compute.scorers * compute.scorer_cpus
         ray.init(
@@ -81,12 +87,24 @@ def _init(compute: ComputeConfig) -> None:
             object_store_memory=int(compute.object_store_memory),
             **quiet,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.AuthenticationError) as error:
         raise ResourceError(
             f"Ray cannot be started or reached: {error}",
             f"compute.address={compute.address!r}",
-            "check the address and that the cluster runs; without an address an embedded Ray is started",
+            "check the address, that the cluster runs, and, where it asks for one, the token (RAY_AUTH_MODE=token, "
+            "RAY_AUTH_TOKEN_PATH); without an address an embedded Ray is started",
         ) from error
+
+
+def _refuse_open(compute: ComputeConfig) -> None:
+    """Leave a cluster that other machines reach without a token, unless the configuration allows it."""
+    import ray
+
+    try:
+        refuse_open_gcs(ray.get_runtime_context().gcs_address, allowed=compute.allow_cluster_without_authentication)
+    except ClusterError:
+        ray.shutdown()
+        raise
 
 
 def _check_gpus(compute: ComputeConfig, available: float) -> None:

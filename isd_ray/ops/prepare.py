@@ -79,7 +79,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     reader = _LabelReader(config)
     labels = reader.labels(target)
     _check_hit(config.stopping.positive, labels.classes)
-    _check_outputs(config, labels.rule.outputs)
+    _check_outputs(config, labels.rule)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     external = config.validation.source == "external"
@@ -105,7 +105,7 @@ def _prepare_laboratory(
                 f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
             )
     _check_hit(config.stopping.positive, rule.classes)
-    _check_outputs(config, rule.outputs)
+    _check_outputs(config, rule)
     addresses = {name: library.address for name, library in libraries.items()}
     spec = WorkerSpec(
         config=config,
@@ -122,10 +122,10 @@ def library_address(config: CampaignConfig, out: str | Path) -> str:
     return config.library.path or within(out, "library")
 
 
-def _check_outputs(config: CampaignConfig, outputs: tuple[str, ...]) -> None:
+def _check_outputs(config: CampaignConfig, rule: LabelRule) -> None:
     """Refuse claims about outputs that the panel does not have."""
     try:
-        Goal.of(config, (), outputs)
+        Goal.of(config, rule.classes, rule.outputs)
     except ValueError as error:
         raise ConfigError(str(error), "stopping.panel", "name outputs as labels.columns has them") from error
 

@@ -40,12 +40,13 @@ def read_rounds(address: str | Path) -> list[dict[str, Any]]:
 
 def write_results(summary: Mapping[str, Any], store: CampaignStore) -> None:
     """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
-    page = render_report(
-        summary,
-        read_rounds(store.address),
-        store.latest("config.toml").read_text(encoding="utf-8"),
-        store.certificate() if store.withdrawn() is None else None,
-        pq.read_table(store.latest("calibration.parquet")).to_pylist(),
-    )
-    store.write_text("report.html", page)
+    store.write_text("report.html", render_report(store, summary))
     store.write_text("summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def report_of(store: CampaignStore) -> str:
+    """The report of a campaign as it stands, anew from its record; of one that goes on, the page says so."""
+    summary: dict[str, Any] | None = summary_of(store) if store.is_delivered() else None
+    if (stored := store.latest("summary.json")).is_file():
+        summary = json.loads(stored.read_bytes())
+    return render_report(store, summary)

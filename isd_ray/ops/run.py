@@ -11,6 +11,7 @@ from isd_ray.campaign.setup import CampaignSetup, open_loop
 from isd_ray.data.library import Library
 from isd_ray.messages import Progress
 from isd_ray.ops.connect import ray_session
+from isd_ray.ops.observe import observed
 
 if TYPE_CHECKING:
     from isd_ray.actors.backend import RayBackend
@@ -25,9 +26,10 @@ def run(setup: CampaignSetup) -> Steps:
     if setup.config.compute.backend == "ray":
         from isd_ray.actors.coordinator import run_on_ray
 
-        yield from run_on_ray(setup)
+        yield from observed(setup.config, run_on_ray(setup), on_ray=True)
     else:
-        yield from _advance(setup, LocalBackend(setup.spec, setup.truth))
+        steps = _advance(setup, LocalBackend(setup.spec, setup.truth))
+        yield from observed(setup.config, steps, on_ray=False)
 
 
 def run_cold(setup: CampaignSetup) -> Steps:
@@ -50,6 +52,9 @@ class WarmRun:
 
     def __call__(self, setup: CampaignSetup) -> Steps:
         """See `Run`."""
+        yield from observed(setup.config, self._steps(setup), on_ray=True)
+
+    def _steps(self, setup: CampaignSetup) -> Steps:
         is_waiting = False
         try:
             if self._backend is None:

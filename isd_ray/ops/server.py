@@ -141,7 +141,7 @@ class CampaignServer:
             raise StoreError(
                 f"campaign {store.manifest['campaign_id']} lies here, not {call.campaign_id}",
                 self._path,
-                "serve it again (`isd.serve`) if that is the one you mean",
+                "attach to it again (`isd.attach`) if that is the one you mean",
             )
         return store
 

@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check, config_differences
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import parse_config, to_toml
+from isd_ray.config_file import differences, parse_config, to_toml
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched, within
 from isd_ray.errors import StoreError
@@ -27,8 +27,7 @@ from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.results import read_rounds, summary_of, write_results
 from isd_ray.ops.run import run
-
-BASELINE = "random-baseline"
+from isd_ray.report.record import BASELINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
 
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:
     store = CampaignStore.open(out)
-    changed = config_differences(store.manifest["config"], config.model_dump(mode="json"))
+    changed = differences(store.manifest["config"], config.model_dump(mode="json"))
     if changed := [key for key in changed if not key.startswith("compute.")]:
         raise StoreError(
             f"a run with another configuration is finished here; it differs in {', '.join(changed)}",

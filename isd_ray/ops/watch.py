@@ -9,8 +9,8 @@ from pathlib import Path
 
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import IsdError
+from isd_ray.ops.attach import AttachedCampaign
 from isd_ray.ops.campaign import Campaign, Told
-from isd_ray.ops.serve import ServedCampaign
 
 TOLD, REFUSED = "told", "refused"
 """Folders in the inbox that files are moved to."""
@@ -34,7 +34,7 @@ class Dropped:
 
 
 def watch(
-    campaign: Campaign | ServedCampaign, inbox: Path, outbox: Path, *, every_s: float = 5.0, until_empty: bool = False
+    campaign: Campaign | AttachedCampaign, inbox: Path, outbox: Path, *, every_s: float = 5.0, until_empty: bool = False
 ) -> Iterator[Dropped]:
     """Ask, hand out, and tell what is dropped, to the end of the screen.
 
@@ -67,7 +67,7 @@ def watch(
 class _Looks:
     """Which files are new, or have grown, and are no longer written."""
 
-    def __init__(self, campaign: Campaign | ServedCampaign, inbox: Path) -> None:
+    def __init__(self, campaign: Campaign | AttachedCampaign, inbox: Path) -> None:
         self._campaign = campaign
         self._inbox = inbox
         self._before: dict[Path, tuple[int, int]] = {}
@@ -93,7 +93,7 @@ def _state(file: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _hand_out(campaign: Campaign | ServedCampaign, outbox: Path) -> bool:
+def _hand_out(campaign: Campaign | AttachedCampaign, outbox: Path) -> bool:
     batch = campaign.ask()
     if batch is None:
         return False
@@ -102,7 +102,7 @@ def _hand_out(campaign: Campaign | ServedCampaign, outbox: Path) -> bool:
     return True
 
 
-def _take_in(campaign: Campaign | ServedCampaign, file: Path) -> Dropped:
+def _take_in(campaign: Campaign | AttachedCampaign, file: Path) -> Dropped:
     try:
         found = Dropped(file.name, campaign.tell(file))
     except IsdError as error:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.config import PlateFormat, ReadoutsConfig
+from isd_ray.config.limits import MAX_READOUTS_BYTES, MAX_READOUTS_ROWS
 from isd_ray.errors import InputFileError
 from isd_ray.plates.collect import GOOD_FLAGS, NO_VALUE, Collector, ReadoutFile
 from isd_ray.plates.matrix import read_matrix
@@ -115,7 +116,17 @@ def _text_rows(path: Path, config: ReadoutsConfig, collector: Collector) -> Iter
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The header as line 0, and the records from 1."""
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            metadata = file.metadata
+            n_bytes = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+            if n_bytes > MAX_READOUTS_BYTES or metadata.num_rows > MAX_READOUTS_ROWS:
+                raise InputFileError(
+                    f"{metadata.num_rows:,} rows, {n_bytes:,} bytes decompressed: too many for a file of readouts, "
+                    "which is read as a whole",
+                    str(path),
+                    "leave out columns that are not needed, or tell it in several files",
+                )
+            table = file.read()
     except (OSError, pa.ArrowException) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputFileError(

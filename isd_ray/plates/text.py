@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from isd_ray.config.limits import MAX_READOUTS_BYTES
 from isd_ray.errors import InputFileError
 
 DELIMITERS = (",", "\t", ";")
@@ -24,6 +25,12 @@ def read_text(path: Path) -> str:
         If the file cannot be read or is empty.
     """
     try:
+        if (size := path.stat().st_size) > MAX_READOUTS_BYTES:
+            raise InputFileError(
+                f"{size:,} bytes are too many for a file of readouts, which is read as a whole",
+                str(path),
+                f"tell it in files of at most {MAX_READOUTS_BYTES >> 20} MiB",
+            )
         data = path.read_bytes()
         text = data.decode("utf-16" if data.startswith(_UTF16_MARKS) else "utf-8-sig", errors="replace")
     except OSError as error:

@@ -19,7 +19,8 @@ def accuracy_name(task: str) -> str:
     return (PANEL_ACCURACY if task == "panel" else QUANTITY_NAMES["accuracy"]).capitalize()
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A share in percent."""
     return f"{value:.1%}"
 
 
@@ -35,8 +36,8 @@ def _claim(summary: Mapping[str, Any]) -> str:
     if summary["n_predicted"] == 0:
         return "everything is measured"
     if summary["certified"]:
-        return f"{summary['goal']}, with confidence {_percent(1 - summary['delta'])}, certified by a random audit"
-    return f"{summary['goal']}, at a nominal risk of {_percent(summary['delta'])} ({summary['claim']})"
+        return f"{summary['goal']}, with confidence {percent(1 - summary['delta'])}, certified by a random audit"
+    return f"{summary['goal']}, at a nominal risk of {percent(summary['delta'])} ({summary['claim']})"
 
 
 def _needed(needed: Mapping[str, Any]) -> str:
@@ -61,8 +62,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     n_target = summary["n_target"]
     lines = [
         ("Compounds in the target set", f"{n_target:,}"),
-        ("Acquired (measured)", f"{summary['n_acquired']:,} ({_percent(summary['fraction_acquired'])})"),
-        ("Predicted", f"{summary['n_predicted']:,} ({_percent(summary['n_predicted'] / n_target)})"),
+        ("Acquired (measured)", f"{summary['n_acquired']:,} ({percent(summary['fraction_acquired'])})"),
+        ("Predicted", f"{summary['n_predicted']:,} ({percent(summary['n_predicted'] / n_target)})"),
         ("Claimed", _claim(summary)),
     ]
     if summary.get("n_late"):
@@ -76,7 +77,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append((f"{name}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
         name = accuracy_name(summary["task"])
-        lines.append((f"{name}, true (the labels are known)", _percent(summary["system_accuracy"])))
+        lines.append((f"{name}, true (the labels are known)", percent(summary["system_accuracy"])))
     if summary.get("system_mse") is not None:
         lines.append(("Mean squared error of the screen", f"{summary['system_mse']:.4g}"))
     lines += [(f"  {output['name']}", _output(output)) for output in summary["outputs"] or ()]
@@ -86,7 +87,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     baseline = summary.get("random_baseline")
     if baseline:
         saved = baseline["n_saved"]
-        share = _percent(baseline["fraction_at_equal_accuracy"])
+        share = percent(baseline["fraction_at_equal_accuracy"])
         words = f"{saved:,} compounds" if saved >= 0 else f"none: it needed {-saved:,} compounds fewer"
         lines.append(("Saved against random selection", f"{words} (random needs {share} for the same accuracy)"))
     lines.append(("Stopped", f"in round {summary['stopped_at_round']}: {summary['stop_reason']}"))

@@ -1,11 +1,12 @@
-"""A campaign that was never disturbed, to compare others with."""
+"""Campaigns that were never disturbed, to compare others with."""
 
 from __future__ import annotations
 
 import pyarrow.csv
 import pytest
 
-from tests.chaos.laboratory import CONFIG, Technician, create, outcome
+from isd_ray.ops.simulate import simulate
+from tests.chaos.laboratory import CONFIG, SCREEN, Technician, create, outcome
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,8 @@ def undisturbed(laboratory_config, technician, tmp_path_factory) -> dict:
     create(path, laboratory_config)
     technician.finish(path)
     return outcome(path)
+
+
+@pytest.fixture(scope="session")
+def undisturbed_screen(make_config, tmp_path_factory) -> dict:
+    return outcome(simulate(make_config(**SCREEN), tmp_path_factory.mktemp("screen") / "run").path)

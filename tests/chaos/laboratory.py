@@ -23,6 +23,12 @@ CONFIG = {
     "acquisition": {"batch_size": 60},
     "stopping": {"rule": "certify", "gamma": 0.7},
 }
+SCREEN = {
+    "model": {"hidden_size": 16, "epochs": 3, "members": 2},
+    "acquisition": {"batch_size": 120},
+    "stopping": {"rule": "certify", "gamma": 0.7},
+}
+"""A simulated screen of the same compounds."""
 TIMES = ("fit_seconds", "score_seconds", "round_seconds")
 
 

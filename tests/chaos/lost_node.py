@@ -38,7 +38,8 @@ def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={**head, "_system_config": QUICK_TO_NOTICE})
     for _ in range(2):
         cluster.add_node(num_cpus=3, object_store_memory=128 << 20)
-    config = CampaignConfig.from_toml(config_file, [f'compute.address="{cluster.address}"'])
+    settings = [f'compute.address="{cluster.address}"', "compute.allow_cluster_without_authentication=true"]
+    config = CampaignConfig.from_toml(config_file, settings)
     watcher = LosesANode(cluster, phase, number)
     simulate(config, out, watcher)
     cluster.shutdown()

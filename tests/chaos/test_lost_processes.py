@@ -10,18 +10,7 @@ import pytest
 
 from isd_ray.config_file import to_toml
 from isd_ray.ops.simulate import simulate
-from tests.chaos.laboratory import assert_same, outcome
-
-SCREEN = {
-    "model": {"hidden_size": 16, "epochs": 3, "members": 2},
-    "acquisition": {"batch_size": 120},
-    "stopping": {"rule": "certify", "gamma": 0.7},
-}
-
-
-@pytest.fixture(scope="module")
-def undisturbed_screen(make_config, tmp_path_factory) -> dict:
-    return outcome(simulate(make_config(**SCREEN), tmp_path_factory.mktemp("screen") / "run").path)
+from tests.chaos.laboratory import SCREEN, assert_same
 
 
 def test_a_driver_killed_in_every_phase_goes_on(make_config, undisturbed_screen, tmp_path):

@@ -18,6 +18,7 @@ from isd_ray.config_file import to_toml
 from isd_ray.data.mirror import create_object, local_path
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.results import report_of
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 from tests.chaos.crashes import Disk, Killed
@@ -169,7 +170,9 @@ def test_a_screen_on_ray_lies_in_the_bucket(bucket, new_machine, make_config, tm
     assert done.returncode == 0, done.stderr[-3000:]
     new_machine()
     assert outcome(f"{bucket}/screen")["hybrid"].equals(outcome(here.path)["hybrid"])
-    assert verify(CampaignStore.open(f"{bucket}/screen")).problems == ()
+    store = CampaignStore.open(f"{bucket}/screen")
+    assert verify(store).problems == ()
+    assert report_of(store) == store.latest("report.html").read_text(encoding="utf-8")
     again = simulate(make_config(**changes, compute=compute), f"{bucket}/screen")
     assert again.summary["n_acquired"] == here.summary["n_acquired"]
     assert again.hybrid.equals(here.hybrid)

@@ -9,9 +9,11 @@ from pathlib import PurePosixPath
 
 import typer
 
+from isd_ray.actors.options import scorer_demand, trainer_demand
 from isd_ray.cli import app
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, tomllib
+from isd_ray.core.placement import Node, unplaced
 from isd_ray.data.mirror import SCHEMES
 from isd_ray.errors import ConfigError
 from tests.manifests.kustomize import Object
@@ -106,29 +108,39 @@ def libraries_are_shared(objects: list[Object]) -> Iterator[str]:
         yield from (f"{pod.name}: {path}" for pod in pods(objects) if pod.is_ray_node and not _is_kept(pod, path))
 
 
+def _nodes(cluster: Object) -> tuple[list[Node], list[Node]]:
+    """The nodes of the largest cluster, those with GPUs and the others."""
+    largest = [(group, int(group.spec.get("maxReplicas", 1))) for group in groups(cluster)]
+    nodes = [Node(group.name, group.resources, group.spec.get("labels", {})) for group, n in largest for _ in range(n)]
+    return tuple([node for node in nodes if bool(node.resources.get("GPU")) is has] for has in (True, False))
+
+
 def actors_can_be_placed(objects: list[Object]) -> Iterator[str]:
-    """All trainers and scorers fit the largest cluster, and none that needs no GPU holds one.
+    """All trainers and scorers fit the largest cluster, those that need no GPU on nodes without one.
 
     Actors that do not fit pend silently.
     """
     for campaign in _campaigns(objects):
         compute = campaign.compute
-        wanted = {
-            "trainers": (compute.trainers, compute.trainer_cpus, compute.trainer_gpus),
-            "scorers": (compute.scorers, compute.scorer_cpus, compute.scorer_gpus),
-        }
+        trainers, scorers = (compute.trainers, trainer_demand(compute)), (compute.scorers, scorer_demand(compute))
+        wanted = {"trainers": trainers, "scorers": scorers}
         for cluster in clusters(objects):
-            slots = [group for group in groups(cluster) for _ in range(int(group.spec.get("maxReplicas", 1)))]
-            free = [[group.resources.get("CPU", 0.0), group.resources.get("GPU", 0.0)] for group in slots]
-            on_gpus, on_cpus = ([node for node in free if bool(node[1]) is has] for has in (True, False))
-            for name, (count, cpus, gpus) in wanted.items():
-                for _ in range(count):
-                    nodes = on_gpus if gpus else on_cpus
-                    node = next((node for node in nodes if node[0] >= cpus and node[1] >= gpus), None)
-                    if node is None:
-                        yield f"{name}: no node has {cpus:g} CPU and {gpus:g} GPU left"
-                        break
-                    node[0], node[1] = node[0] - cpus, node[1] - gpus
+            for has, nodes in zip((True, False), _nodes(cluster), strict=True):
+                left = unplaced({name: w for name, w in wanted.items() if bool(w[1].resources["GPU"]) is has}, nodes)
+                yield from (
+                    f"{n} {name} find no node; each asks for {wanted[name][1].words}" for name, n in left.items()
+                )
+
+
+def gpus_are_kept_for_trainers(objects: list[Object]) -> Iterator[str]:
+    """Where trainers need GPUs, no scorer that needs none finds room on their nodes: Ray spreads scorers over all."""
+    for campaign in _campaigns(objects):
+        demand = scorer_demand(campaign.compute)
+        if not campaign.compute.trainer_gpus or demand.resources["GPU"]:
+            continue
+        for cluster in clusters(objects):
+            nodes = {node.address: node for node in _nodes(cluster)[0]}
+            yield from (f"scorers fit on {name}" for name in nodes if not unplaced({"x": (1, demand)}, [nodes[name]]))
 
 
 def waits_for_nodes(objects: list[Object]) -> Iterator[str]:
@@ -143,5 +155,6 @@ RULES = (
     entrypoints_are_commands,
     libraries_are_shared,
     actors_can_be_placed,
+    gpus_are_kept_for_trainers,
     waits_for_nodes,
 )

@@ -67,12 +67,13 @@ trainers = {trainers}
 trainer_gpus = {gpus}
 scorers = 2
 start_timeout_s = {patience}
+{more}
 """
 
 
-def campaign(path="/isd/libraries/x", address="auto", trainers=4, gpus=0, patience=1800) -> str:
+def campaign(path="/isd/libraries/x", address="auto", trainers=4, gpus=0, patience=1800, more="") -> str:
     """A small campaign with one thing wrong."""
-    return _QUICKSTART.format(path=path, address=address, trainers=trainers, gpus=gpus, patience=patience)
+    return _QUICKSTART.format(path=path, address=address, trainers=trainers, gpus=gpus, patience=patience, more=more)
 
 
 def _simulate(out: str) -> str:
@@ -207,6 +208,10 @@ def _of_the_rest_of_the_base() -> list[Mutant]:
         ("ConfigMap/isd-campaign", CAMPAIGN, campaign(path="s3://bucket/x"), "libraries_are_shared"),
         ("ConfigMap/isd-campaign", CAMPAIGN, campaign(trainers=5, gpus=1), "actors_can_be_placed"),
         ("ConfigMap/isd-campaign", CAMPAIGN, campaign(trainers=1, gpus=2), "actors_can_be_placed"),
+        ("ConfigMap/isd-campaign", CAMPAIGN, campaign(more="trainer_resources.isd_trainer=1"), "actors_can_be_placed"),
+        ("ConfigMap/isd-campaign", CAMPAIGN, campaign(more="scorer_resources.isd_scorer=5"), "actors_can_be_placed"),
+        ("ConfigMap/isd-campaign", CAMPAIGN, campaign(more="scorer_labels.pool='x'"), "actors_can_be_placed"),
+        ("ConfigMap/isd-campaign", CAMPAIGN, campaign(trainers=1, gpus=1), "gpus_are_kept_for_trainers"),
         ("ConfigMap/isd-campaign", CAMPAIGN, campaign(patience=60), "waits_for_nodes"),
     ]
     return [Mutant("base", *row) for row in rows]
@@ -281,6 +286,8 @@ def _of_jobs() -> list[Mutant]:
         ("production", "PodMonitor/isd-ray", "spec/podMetricsEndpoints/0/port", "metric", "metrics_are_collected"),
         ("production", "PodMonitor/isd-ray", "spec/selector/matchLabels", {"app": "ray"}, "metrics_are_collected"),
         ("production", "PodMonitor/isd-ray", "spec/selector/matchExpressions", GONE, "metrics_are_collected"),
+        ("production", "PrometheusRule/isd-ray", "spec/groups/0/rules/0/expr", "ray_isd_runds > 1", "alerts_can_fire"),
+        ("production", "PrometheusRule/isd-ray", "metadata/namespace", "default", "alerts_can_fire"),
     ]
     return [Mutant(*row) for row in rows]
 

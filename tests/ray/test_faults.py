@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import ray
 from ray.exceptions import ActorDiedError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
@@ -27,7 +28,7 @@ TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 
 def options(**changes) -> GroupOptions:
     size = changes.get("size", 2)
-    values = {"name": "test", "size": size, "min_size": size, "demand": Demand({"CPU": 1.0}), "on_head": False}
+    values = {"name": "test", "size": size, "min_size": size, "demand": Demand({"CPU": 1.0})}
     patience = {"start_timeout_s": 60.0, "call_timeout_s": 60.0, "policy": FailurePolicy(3)}
     return GroupOptions(**{**values, **patience, **changes})
 
@@ -66,6 +67,18 @@ class Worker:
 class NeverStarts(Worker):
     def ready(self) -> None:
         raise LabelError("bad at the start", "here")
+
+
+class DiesAtTheStart(Worker):
+    """Dies once while it starts."""
+
+    def ready(self) -> None:
+        self.square(3)
+
+
+class CannotBeMade(Worker):
+    def __init__(self, marker: str) -> None:
+        raise ModuleNotFoundError("no module named rdkit")
 
 
 @pytest.fixture
@@ -116,7 +129,7 @@ def test_an_actor_that_cannot_be_placed_is_named_with_what_it_asks_for(ray_clust
         ("",),
         options(size=1, demand=demand, start_timeout_s=1.0),
     )
-    words = r"asks for 1 CPU, 64 GPU, 1 isd_trainer: .* lacks GPU \(0 of 64\), isd_trainer \(0 of 1\); free now: 16"
+    words = r"asks for 1 CPU, 64 GPU, 1 isd_trainer: .* lacks GPU \(0 of 64\), isd_trainer \(0 of 1\); free now: "
     with pytest.raises(ResourceError, match=words):
         huge.wait_until_ready()
     huge.close()
@@ -127,6 +140,42 @@ def test_an_error_at_the_start_keeps_its_type(ray_cluster):
     with pytest.raises(LabelError, match="bad at the start"):
         broken.wait_until_ready()
     broken.close()
+
+
+def test_an_error_at_the_start_is_said_although_others_still_wait_for_room(ray_cluster):
+    """Two find room; the third would wait for ever."""
+    broken = ActorGroup(NeverStarts, ("",), options(size=3, demand=Demand({"CPU": 8.0}), start_timeout_s=None))
+    with pytest.raises(LabelError, match="bad at the start"):
+        broken.wait_until_ready()
+    broken.close()
+
+
+def test_an_actor_lost_while_it_starts_is_replaced_within_the_budget(ray_cluster, tmp_path):
+    for budget in (0, 1):
+        (tmp_path / "marker").unlink(missing_ok=True)
+        policy = FailurePolicy(budget)
+        group = ActorGroup(DiesAtTheStart, (str(tmp_path / "marker"),), options(size=1, policy=policy))
+        if budget:
+            group.wait_until_ready()
+            assert group.map("square", [(4,)]) == [16]
+        else:
+            with pytest.raises(ActorLostError, match="1 test actors were lost during ready"):
+                group.wait_until_ready()
+        group.close()
+
+
+def test_an_actor_that_cannot_be_made_is_not_tried_again(ray_cluster):
+    group = ActorGroup(CannotBeMade, ("",), options(size=1))
+    with pytest.raises(ActorLostError, match=r"cannot be made:[\s\S]*no module named rdkit"):
+        group.wait_until_ready()
+    group.close()
+
+
+def test_an_actor_that_has_started_joins_before_answers_are_taken(ray_cluster, tmp_path):
+    group = ActorGroup(Worker, (str(tmp_path / "marker"),), options(size=1))
+    ray.wait(list(group._starting))
+    assert group._next_event("square", {ray.put(0): (0, 0)}) in group._starting
+    group.close()
 
 
 def test_the_policy_replaces_within_its_budget():

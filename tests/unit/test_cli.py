@@ -61,7 +61,7 @@ def test_compare_runs_every_agent_and_seed_and_continues_what_is_there(campaign_
     assert set(zip(rounds["agent"].to_pylist(), rounds["seed"].to_pylist(), strict=True)) == {
         (agent, seed) for agent in summary["agents"] for seed in (0, 1)
     }
-    assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert "Comparison" in (tmp_path / "report.html").read_text()
     done = isd(*arguments, "--seeds", 1, "--set", "model.epochs=3", expect=1)
     assert "another configuration" in done.stderr
     assert "there is no agent 'greedy'" in isd(*arguments, "--agents", "greedy", expect=1).stderr

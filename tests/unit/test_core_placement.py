@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from isd_ray.config import ComputeConfig
 from isd_ray.core.placement import Demand, Node, unplaced, what_is_missing
 
 GPU_NODE = Node("10.0.0.1", {"CPU": 8.0, "GPU": 1.0}, {"market": "on-demand"})
@@ -36,3 +37,12 @@ def test_what_is_missing_is_said_node_by_node():
     assert found == "10.0.0.1, 10.0.0.2 lacks label market=other"
     assert what_is_missing(Demand({"CPU": 8.0}), NODES) == "what it asks for exists on 10.0.0.1, but is in use there"
     assert what_is_missing(Demand({}), []) == "there is no node"
+    same = [Node("10.0.0.1", {"CPU": 8.0}), Node("10.0.0.1", {"CPU": 1.0})]
+    words = "what it asks for exists on 10.0.0.1, but is in use there"
+    assert what_is_missing(Demand({"CPU": 8.0}), same) == words, "nodes may share an address"
+
+
+@pytest.mark.parametrize("name", ["CPU", "GPU", "memory", "object_store_memory"])
+def test_rays_own_resources_are_not_custom_ones(name):
+    with pytest.raises(ValueError, match=f"{name} is a resource of Ray's own"):
+        ComputeConfig(scorer_resources={name: 1.0})

@@ -22,7 +22,7 @@ LAYERS = [
     {"config", "config_file", "messages", "errors"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-HOMES = {"ray": {"actors", "ops"}, "torch": {"models"}, "rdkit": {"chem"}, "matplotlib": {"report"}}
+HOMES = {"ray": {"actors", "ops"}, "torch": {"models"}, "rdkit": {"chem"}, "plotly": {"report"}}
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 

@@ -19,6 +19,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from isd_ray.config.limits import (
+    ALWAYS_EXPANDED_BYTES,
+    MAX_EXPANSION,
+    MAX_GROUP_BYTES,
+    MAX_GROUP_ROWS,
+    MAX_RECORD_BYTES,
+)
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.errors import InputFileError
@@ -34,13 +41,39 @@ _SMI_HEADERS = frozenset({"smiles", "smi", "canonical_smiles", "structure"})
 _SMI_COLUMNS = ["smiles", "id"]
 
 
+class _BoundedGzip(gzip.GzipFile):
+    """A gzipped file, ended by an error where it grows beyond measure."""
+
+    def __init__(self, raw: io.BufferedReader, size: int, label: str) -> None:
+        super().__init__(fileobj=raw, mode="rb")
+        self._most, self._label = max(ALWAYS_EXPANDED_BYTES, MAX_EXPANSION * size), label
+
+    def _bounded(self, data: bytes) -> bytes:
+        if self.tell() > self._most:
+            raise InputFileError(
+                f"decompresses to more than {self._most >> 20:,} MiB, {MAX_EXPANSION} times its size",
+                self._label,
+                "check where it comes from; if it is right, decompress it and name the plain file",
+            )
+        return data
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._bounded(super().read(size))
+
+    def read1(self, size: int = -1) -> bytes:
+        return self._bounded(super().read1(size))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        return self._bounded(super().readline(size))
+
+
 @contextmanager
 def opened(file: SourceFile) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
     """The bytes of a file, decompressed if its name ends in .gz; and a function that tells the share read so far."""
     with file.open() as raw:
         size = max(1, raw.size())
         buffered = io.BufferedReader(raw, _BUFFER_BYTES)
-        stream = gzip.GzipFile(fileobj=buffered, mode="rb") if file.is_gzipped else buffered
+        stream = _BoundedGzip(buffered, size, str(file)) if file.is_gzipped else buffered
         yield cast(BinaryIO, stream), lambda: raw.tell() / size
 
 
@@ -71,8 +104,12 @@ class CsvSource(Source):
     def _header(self) -> tuple[list[str], int]:
         """Column names, and how many lines they take."""
         with readable(self.file, _TEXT_REMEDY), opened(self.file) as (stream, _):
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
-            rows = csv.reader(text, delimiter=self._delimiter)
+            head = stream.read(CSV_BLOCK_BYTES)
+            if len(head) == CSV_BLOCK_BYTES and b"\n" not in head and b"\r" not in head:
+                raise InputFileError(f"the first line is longer than {len(head):,} bytes", str(self.file), _TEXT_REMEDY)
+            rows = csv.reader(
+                io.StringIO(head.decode("utf-8-sig", errors="replace"), newline=""), delimiter=self._delimiter
+            )
             return next(rows, []), rows.line_num
 
     @property
@@ -215,7 +252,11 @@ class SmiSource(Source):
         lines: list[int] = []
         problems: dict[int, str] = {}
         with readable(self.file, _TEXT_REMEDY), opened(self.file) as (stream, share):
-            for number, raw in enumerate(stream, start=1):
+            lines_read = iter(lambda: stream.readline(MAX_RECORD_BYTES + 1), b"")
+            for number, raw in enumerate(lines_read, start=1):
+                if len(raw) > MAX_RECORD_BYTES:
+                    words = f"line {number} is longer than {MAX_RECORD_BYTES >> 20} MiB"
+                    raise InputFileError(words, str(self.file), _TEXT_REMEDY)
                 fields, problem = _smi_fields(raw)
                 if number == 1 and fields and fields[0].casefold() in _SMI_HEADERS:
                     continue
@@ -290,9 +331,20 @@ class ParquetSource(Source):
             # One row group at a time: an iterator over all of them keeps the buffers of each until its end. One thread:
             # each thread that decodes keeps freed memory to itself, many megabytes in all, and more with time.
             for group in range(file.num_row_groups):
+                self._refuse_absurd(file.metadata.row_group(group), set(wanted))
                 batches = file.iter_batches(READ_ROWS, row_groups=[group], columns=wanted, use_threads=False)
                 for batch in batches:
                     lines = np.arange(first, first + len(batch), dtype=np.int64)
                     first += len(batch)
                     table = pa.Table.from_batches([batch]).select(list(columns))
                     yield Records(table, first - len(batch), lines, (first - 1) / n_rows)
+
+    def _refuse_absurd(self, group: pq.RowGroupMetaData, wanted: set[str]) -> None:
+        columns = (group.column(i) for i in range(group.num_columns))
+        n_bytes = sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".", 1)[0] in wanted)
+        if group.num_rows > MAX_GROUP_ROWS or n_bytes > MAX_GROUP_BYTES:
+            raise InputFileError(
+                f"a row group of {group.num_rows:,} rows and {n_bytes:,} bytes is too large",
+                str(self.file),
+                "check where the file comes from; if it is right, write it again with smaller row groups",
+            )

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import BinaryIO
 
+from isd_ray.config.limits import MAX_RECORD_BYTES
+from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.readers import READ_ROWS, opened, readable, text_records
 from isd_ray.data.ingest.records import Records, Source
+from isd_ray.errors import InputFileError
 
 MOL_BLOCK_COLUMN = "_MolBlock"
 TITLE_COLUMN = "_Name"
@@ -29,7 +32,7 @@ class SdfSource(Source):
     def _items(self) -> list[str]:
         names: dict[str, None] = {TITLE_COLUMN: None}
         with readable(self.file, _REMEDY), opened(self.file) as (stream, _):
-            for _, text in _texts(stream):
+            for _, text in _texts(stream, self.file):
                 names.update(dict.fromkeys(name.decode(errors="replace") for name in _ITEM.findall(text)))
         return list(names)
 
@@ -46,7 +49,7 @@ class SdfSource(Source):
         lines: list[int] = []
         problems: dict[int, str] = {}
         with readable(self.file, _REMEDY), opened(self.file) as (stream, share):
-            for line, text in _texts(stream):
+            for line, text in _texts(stream, self.file):
                 items, problem = _parse(text)
                 if problem:
                     problems[len(lines)] = problem
@@ -61,7 +64,7 @@ class SdfSource(Source):
                 yield text_records(values, columns, first, lines, share(), problems)
 
 
-def _texts(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _texts(stream: BinaryIO, file: SourceFile) -> Iterator[tuple[int, bytes]]:
     """First line number and text of every record, cut at the ``$$$$`` lines; large reads, since lines cost too much."""
     line, rest = 1, b""
     while chunk := stream.read(_READ_BYTES):
@@ -74,6 +77,10 @@ def _texts(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
             line += text.count(b"\n") + 1
             start = match.end()
         rest = buffer[start:]
+        if len(rest) > MAX_RECORD_BYTES:
+            raise InputFileError(
+                f"the record in line {line} is longer than {MAX_RECORD_BYTES >> 20} MiB", str(file), _REMEDY
+            )
     rest = _DELIMITER.sub(b"", rest)
     if rest.strip():
         yield line, rest.replace(b"\r\n", b"\n")

@@ -23,10 +23,10 @@ import pytest
 import ray
 
 from isd_ray.errors import ActorLostError, InputFileError, LabelError, ResourceError, StoreError
-from isd_ray.ops import serve as serving
+from isd_ray.ops import attach as attaching
 from isd_ray.ops import server
+from isd_ray.ops.attach import AttachedCampaign, attach, coordinated
 from isd_ray.ops.campaign import Campaign
-from isd_ray.ops.serve import ServedCampaign, serve, served
 from tests.chaos.laboratory import CONFIG, Technician, assert_same, create, outcome
 
 WAIT_S = 300.0
@@ -105,14 +105,14 @@ def asked_elsewhere(folder, ray_cluster) -> tuple[dict, list[int]]:
 @pytest.fixture(scope="module")
 def campaign(folder, asked_elsewhere):
     """The same coordinator's."""
-    campaign = serve(folder)
+    campaign = attach(folder)
     yield campaign
     campaign.stop()
 
 
 def test_a_warm_campaign_is_that_of_cold_asks(config, cold, technician, ray_cluster, tmp_path):
     create(tmp_path / "warm", config)
-    before, campaign = processes(*WORKERS).keys(), serve(tmp_path / "warm")
+    before, campaign = processes(*WORKERS).keys(), attach(tmp_path / "warm")
     workers = []
     while technician.work(campaign):
         workers.append(processes(*WORKERS).keys() - before)
@@ -136,7 +136,7 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
     create(tmp_path / "warm", config)
     technician.work(Campaign.open(tmp_path / "warm"))
     before = processes(*WORKERS, "CampaignServer").keys()
-    campaign = serve(tmp_path / "warm")
+    campaign = attach(tmp_path / "warm")
     assert (campaign.status().state, campaign.was_restarted) == ("ready", False)
     kill("CampaignServer", before)
     assert technician.work(campaign)
@@ -165,7 +165,7 @@ def test_it_outlives_the_process_that_started_it_and_is_reached_from_others(fold
     told, coordinator = asked_elsewhere
     assert campaign.batch().ids == told["ids"]
     assert list(processes("CampaignServer")) == coordinator
-    assert str(folder) in served()
+    assert str(folder) in coordinated()
 
 
 def test_what_is_told_is_the_callers_and_twice_changes_nothing(folder, campaign, technician, tmp_path, monkeypatch):
@@ -188,27 +188,27 @@ def test_what_is_told_is_the_callers_and_twice_changes_nothing(folder, campaign,
 
 def test_other_versions_and_campaigns_are_refused(campaign, config, make_config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(serving, "version", lambda name: "9.9")
+        patch.setattr(attaching, "version", lambda name: "9.9")
         with pytest.raises(ResourceError, match=r"runs isd_ray .*, this process 9\.9"):
-            serve(campaign.path)
+            attach(campaign.path)
     with pytest.raises(StoreError, match="there is no campaign here"):
-        serve(tmp_path / "nothing")
-    assert str(tmp_path / "nothing") not in served()
+        attach(tmp_path / "nothing")
+    assert str(tmp_path / "nothing") not in coordinated()
     path = tmp_path / "run"
     create(path, config)
-    replaced = serve(path)
+    replaced = attach(path)
     shutil.rmtree(path)
     create(path, make_config(**CONFIG, name="other"))
     with pytest.raises(StoreError, match=r"campaign other-\w+ lies here, not small-"):
         replaced.ask()
-    assert serve(path).status().campaign_id.startswith("other-")
+    assert attach(path).status().campaign_id.startswith("other-")
     replaced.stop()
 
 
 def test_a_cluster_must_be_named(monkeypatch, folder):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ResourceError, match="no cluster is named"):
-        serve(folder)
+        attach(folder)
 
 
 def test_it_has_the_verbs_of_a_campaign():
@@ -216,6 +216,6 @@ def test_it_has_the_verbs_of_a_campaign():
     for name, member in vars(Campaign).items():
         if name.startswith("_") or name in made_elsewhere:
             continue
-        assert name == "path" or name == "config" or hasattr(ServedCampaign, name), name
+        assert name == "path" or name == "config" or hasattr(AttachedCampaign, name), name
         if inspect.isfunction(member):
-            assert inspect.signature(member) == inspect.signature(getattr(ServedCampaign, name)), name
+            assert inspect.signature(member) == inspect.signature(getattr(AttachedCampaign, name)), name

@@ -13,25 +13,25 @@ app = typer.Typer(
 
 
 @app.command("list")
-def served_list(address: Address = None, as_json: AsJson = False) -> None:
+def list_coordinators(address: Address = None, as_json: AsJson = False) -> None:
     """List the campaigns that the coordinators of a cluster serve now."""
-    from isd_ray.ops.serve import served
+    from isd_ray.ops.attach import coordinated
 
-    folders = served(address)
+    folders = coordinated(address)
     if as_json:
-        print_json({"served": folders})
+        print_json({"campaigns": folders})
         return
     for folder in folders or ["none"]:
         out_console.print(folder, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("stop")
-def served_stop(
+def stop_coordinator(
     path: Folder,
     address: Address = None,
 ) -> None:
     """End the coordinator of a campaign and the actors that it keeps; the campaign loses nothing."""
-    from isd_ray.ops.serve import stop
+    from isd_ray.ops.attach import stop
 
-    words = "stopped" if stop(path, address) else "was not served"
+    words = "stopped" if stop(path, address) else "had no coordinator"
     out_console.print(f"{path}: {words}", markup=False, highlight=False, soft_wrap=True)

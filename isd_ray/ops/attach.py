@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 _STOP_TIMEOUT_S = 30.0
 
 
-def serve(path: str | Path, address: str | None = None) -> ServedCampaign:
+def attach(path: str | Path, address: str | None = None) -> AttachedCampaign:
     """Open a campaign on a Ray cluster, where one coordinator does its verbs and keeps its workers between rounds.
 
     The coordinator is started if there is none, and the same one answers whoever serves the same folder, until it is
-    stopped (`ServedCampaign.stop`). The first `ask` starts its trainers and scorers. Warm or not, the answers are the
+    stopped (`AttachedCampaign.stop`). The first `ask` starts its trainers and scorers. Warm or not, the answers are the
     same; a process of it that dies is started again and goes on from the folder.
 
     Parameters
@@ -68,7 +68,7 @@ def serve(path: str | Path, address: str | None = None) -> ServedCampaign:
         raise ResourceError(
             f"its coordinator runs isd_ray {found['isd_ray']}, this process {version('isd_ray')}",
             name,
-            "use one version everywhere; `isd served stop` ends the coordinator, and nothing is lost by it",
+            "use one version everywhere; `isd coordinators stop` ends the coordinator, and nothing is lost by it",
         )
     if seen is not None and seen["campaign_id"] != found["campaign_id"]:
         raise StoreError(
@@ -76,10 +76,10 @@ def serve(path: str | Path, address: str | None = None) -> ServedCampaign:
             name,
             "give the folder as the cluster sees it, on storage that both share",
         )
-    return ServedCampaign(actor, name, found["campaign_id"], CampaignConfig.model_validate(found["config"]))
+    return AttachedCampaign(actor, name, found["campaign_id"], CampaignConfig.model_validate(found["config"]))
 
 
-def served(address: str | None = None) -> list[str]:
+def coordinated(address: str | None = None) -> list[str]:
     """Folders of the campaigns that coordinators of a cluster serve now."""
     _connect(address)
     from isd_ray.actors import named
@@ -126,8 +126,8 @@ def _connect(address: str | None) -> None:
     connect(ComputeConfig(address=address))
 
 
-class ServedCampaign:
-    """A `Campaign` whose verbs a coordinator on a cluster does; see `serve`, which makes it.
+class AttachedCampaign:
+    """A `Campaign` whose verbs a coordinator on a cluster does; see `attach`, which makes it.
 
     Each verb is that of `Campaign`, one after the other whoever calls; those that only look are answered at any time,
     also while models are fitted. Files are the caller's: what is told is read here if it is here, what is exported is
@@ -161,7 +161,7 @@ class ServedCampaign:
         return restarted
 
     def stop(self) -> None:
-        """End the coordinator, its trainers and scorers; `serve` starts another one where this one stopped."""
+        """End the coordinator, its trainers and scorers; `attach` starts another one where this one stopped."""
         stop(self.path)
 
     def ask(self) -> Batch | None:
@@ -251,7 +251,6 @@ class ServedCampaign:
 
     def report(self, file: str | Path) -> None:
         """See `Campaign.report`; the file is written here."""
-        self.summary()  # which makes the report, in its turn, where that was cut off
         self._fetch(Path(file), "report")
 
     def _change(self, verb: str, *arguments: Any, **keywords: Any) -> Any:

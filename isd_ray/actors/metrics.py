@@ -1,0 +1,150 @@
+"""What a campaign on Ray exports as metrics: the one table of their names, and where they are set.
+
+Prometheus sees ``ray_<name>`` with Ray's own labels (`WorkerId`, `SessionName`, …) on top, as long as the process lives
+that set it. The port is open to whoever reaches it, so labels are names of ours only: no ids, structures or paths.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, TypeAlias
+
+from ray.util.metrics import Counter, Gauge
+
+from isd_ray.campaign.states import RunState
+from isd_ray.config import CampaignConfig
+from isd_ray.messages import Progress
+
+Unit: TypeAlias = Literal["compounds", "rows/s", "seconds", "unix time", "share", "0 or 1", "count"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric; its name must hold no dot, or Ray drops it."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    unit: Unit
+    description: str
+    labels: tuple[str, ...] = ("campaign",)
+
+    @property
+    def exported(self) -> str:
+        """Its name in Prometheus."""
+        return f"ray_{self.name}"
+
+
+STATE = Metric(
+    "isd_state",
+    "gauge",
+    "0 or 1",
+    "1 for the state the campaign is in: running, waiting (for readouts), ended, stopped (by its caller), failed. The "
+    "other gauges keep their last values when it does not run.",
+    ("campaign", "state"),
+)
+PROGRESS_TIME = Metric("isd_progress_timestamp_seconds", "gauge", "unix time", "When the last step was done.")
+ROUND = Metric("isd_round", "gauge", "count", "Round that is under way, from 0.")
+TARGET = Metric("isd_target_compounds", "gauge", "compounds", "Compounds of the target set.")
+OBSERVED = Metric("isd_observed_compounds", "gauge", "compounds", "Compounds measured.")
+INFERENCE = Metric("isd_inference_compounds", "gauge", "compounds", "Compounds left to predict.")
+BUDGET = Metric(
+    "isd_budget_compounds", "gauge", "compounds", "Compounds measured when the budget is spent, or the target set is."
+)
+SYSTEM_BOUND = Metric(
+    "isd_system_bound", "gauge", "share", "Bound on the claimed quantity of the whole screen, by the last round."
+)
+GAMMA = Metric(
+    "isd_gamma", "gauge", "share", "What the claimed quantity is held against: gamma, or max_loss of mae and mse."
+)
+CALIBRATION_ALARM = Metric(
+    "isd_calibration_alarm", "gauge", "0 or 1", "1 if confident predictions are wrong more often than unconfident ones."
+)
+PHASE_SECONDS = Metric(
+    "isd_phase_seconds", "gauge", "seconds", "How long a phase of a round took the last time.", ("campaign", "phase")
+)
+ROWS_PER_SECOND = Metric(
+    "isd_scored_rows_per_second", "gauge", "rows/s", "Inference rows scored per second of the last scoring phase."
+)
+RESTARTS = Metric(
+    "isd_actor_restarts_total",
+    "counter",
+    "count",
+    "Actors replaced, because they were lost or their nodes taken back (preempted).",
+    ("campaign", "group", "reason"),
+)
+METRICS = (
+    STATE,
+    PROGRESS_TIME,
+    ROUND,
+    TARGET,
+    OBSERVED,
+    INFERENCE,
+    BUDGET,
+    SYSTEM_BOUND,
+    GAMMA,
+    CALIBRATION_ALARM,
+    PHASE_SECONDS,
+    ROWS_PER_SECOND,
+    RESTARTS,
+)
+"""All of them."""
+
+Record: TypeAlias = Callable[[Metric, float, Mapping[str, str]], None]
+
+
+def record(metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+    """Set a gauge, or add to a counter, in this process of Ray."""
+    instrument = _instrument(metric)
+    (instrument.set if metric.kind == "gauge" else instrument.inc)(value, dict(labels))
+
+
+@cache
+def _instrument(metric: Metric) -> Any:
+    kind = Gauge if metric.kind == "gauge" else Counter
+    return kind(metric.name, f"{metric.description} Unit: {metric.unit}.", metric.labels)
+
+
+class CampaignMetrics:
+    """The gauges of one campaign.
+
+    Parameters
+    ----------
+    config:
+        The campaign.
+    record:
+        Where values go.
+    """
+
+    def __init__(self, config: CampaignConfig, record: Record = record) -> None:
+        self._record, self._labels = record, {"campaign": config.name}
+        self._goal = None if config.stopping.rule == "none" else config.stopping.level
+
+    def enter(self, state: RunState) -> None:
+        """The campaign is in a state now."""
+        for other in RunState:
+            self._set(STATE, other is state, state=other.value)
+        self._set(PROGRESS_TIME, time.time())
+
+    def step(self, progress: Progress) -> None:
+        """A step was done."""
+        taken = progress.taken
+        self._set(PROGRESS_TIME, time.time())
+        self._set(ROUND, progress.round)
+        self._set(TARGET, progress.n_target)
+        self._set(OBSERVED, progress.n_observed)
+        self._set(INFERENCE, progress.n_inference)
+        self._set(BUDGET, min(progress.n_observed + progress.n_affordable, progress.n_target))
+        self._set(SYSTEM_BOUND, progress.system_bound)
+        self._set(GAMMA, self._goal)
+        self._set(CALIBRATION_ALARM, progress.calibration_alarm)
+        self._set(PHASE_SECONDS, taken.seconds, phase=taken.name)
+        if taken.n_scored:
+            self._set(ROWS_PER_SECOND, taken.n_scored / taken.seconds)
+
+    def _set(self, metric: Metric, value: float | None, **labels: str) -> None:
+        """Set a gauge; what is not known is not set."""
+        if value is not None:
+            self._record(metric, float(value), {**self._labels, **labels})

@@ -1,0 +1,24 @@
+"""Bounds on files that somebody else wrote: larger ones end in an error that says so, not in a full memory or disk.
+
+None is near what a screen needs; a file beyond one of them is damaged, mistaken or malicious.
+"""
+
+from __future__ import annotations
+
+MAX_CONFIG_BYTES = 1 << 20
+"""A campaign file."""
+MAX_DESCRIPTION_BYTES = 256 << 20
+"""The description of a library: about 200 bytes for each of its parts."""
+MAX_READOUTS_BYTES = 256 << 20
+"""A file of readouts, which is held whole; of Parquet what it takes when it is decompressed."""
+MAX_READOUTS_ROWS = 20_000_000
+MAX_RECORD_BYTES = 16 << 20
+"""One line of an SMI file, one record of an SDF file."""
+MAX_EXPANSION = 200
+"""Times its own size that a gzipped file may decompress to; text of compounds reaches 10, gzip 1,032."""
+ALWAYS_EXPANDED_BYTES = 64 << 20
+"""What any gzipped file may decompress to."""
+MAX_GROUP_ROWS = 1 << 28
+"""Rows of one row group of a Parquet source; writers make about a million."""
+MAX_GROUP_BYTES = 64 << 30
+"""Decompressed size of the columns that are read of one row group."""

@@ -1,0 +1,342 @@
+"""Screens as jobs of a Ray cluster, by its Jobs API: submit, come back to, follow, stop, fetch.
+
+A job has the campaign's name, so that it is found from another notebook; all that is needed to come back is kept with
+it on the cluster. Ray never runs a job twice: a screen that failed or was stopped is submitted again as another attempt
+of the same name, and goes on from its folder.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from isd_ray.campaign.standing import Standing, standing_of
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.config import CampaignConfig
+from isd_ray.config_file import anchor_paths, differences, parse_config, to_toml
+from isd_ray.data.filesystem import is_uri
+from isd_ray.data.mirror import address_of, fetched, within
+from isd_ray.errors import ConfigError, IsdError, JobError, ResourceError
+from isd_ray.ops import joblog
+from isd_ray.ops.driver import CONFIG_FILE, command
+from isd_ray.ops.jobs_client import ENDED, JobsClient, Submission
+
+if TYPE_CHECKING:
+    from isd_ray.ops.simulate import SimulationResult
+
+State: TypeAlias = Literal["pending", "running", "succeeded", "failed", "stopped"]
+FOLLOW_S = 1.0
+"""Time from one look at a log that is followed to the next."""
+WATCH_S = 5.0
+"""Time from one look at the state of a job that is waited for to the next."""
+_AGAIN = ("failed", "stopped")
+"""States after which the same submission makes another attempt."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TAIL = 20
+"""Lines of the log that an unexpected failure quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """Where a job stands.
+
+    Attributes
+    ----------
+    name, state, message, out:
+        The job, its state, what Ray says of that, and the campaign's folder.
+    source:
+        Where the numbers come from: the campaign's folder (``store``), or, where this machine does not reach it, the
+        ``log``; None before the first round.
+    round, n_acquired, n_target, bound, decision, seconds_left:
+        As of `Standing`; None while nothing is known.
+    """
+
+    name: str
+    state: State
+    message: str
+    out: str
+    source: Literal["store", "log"] | None = None
+    round: int | None = None
+    n_acquired: int | None = None
+    n_target: int | None = None
+    bound: float | None = None
+    decision: str | None = None
+    seconds_left: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job is over, well or not."""
+        return self.state in ENDED
+
+
+class Job:
+    """A screen on a cluster. Made by `submit` and `job`; holds nothing that the cluster does not hold."""
+
+    def __init__(self, client: JobsClient, submission: Submission) -> None:
+        self._client, self._submission = client, submission
+
+    def __repr__(self) -> str:
+        return f"Job({self.name!r}, {self._client.address!r})"
+
+    @property
+    def name(self) -> str:
+        """The name by which `isd_ray.job` finds it."""
+        return self._submission.name
+
+    @property
+    def out(self) -> str:
+        """The campaign's folder, as the cluster sees it."""
+        return self._submission.out
+
+    @cached_property
+    def config(self) -> CampaignConfig:
+        """The configuration that the job runs."""
+        return parse_config(self._submission.config)
+
+    def status(self) -> JobStatus:
+        """State, and how far the screen is.
+
+        Raises
+        ------
+        ClusterError, JobError
+            If the cluster cannot be asked, or has forgotten the job.
+        """
+        state, message = self._client.state_of(self._submission.id)
+        status = JobStatus(self.name, cast(State, state), message, self.out)
+        store = self._store()
+        if store is not None:
+            return _with(status, "store", standing_of(store))
+        found = joblog.last_of(self._client.log_of(self._submission.id), "standing")
+        return status if found is None else _with(status, "log", Standing(**found))
+
+    def logs(self, *, follow: bool = False) -> Iterator[str]:
+        """The log, piece by piece; with `follow` until the job ends."""
+        n_shown = 0
+        while True:
+            ended = self._client.state_of(self._submission.id)[0] in ENDED
+            log = self._client.log_of(self._submission.id)
+            # A line that is still being written waits for its end, so that none for programs is shown.
+            complete = len(log) if ended or not follow else log.rfind("\n") + 1
+            if words := joblog.words_of(log[n_shown:complete]):
+                yield words
+            n_shown = max(n_shown, complete)
+            if ended or not follow:
+                return
+            time.sleep(FOLLOW_S)
+
+    def stop(self) -> bool:
+        """Ask the job to end; False if it has already. The same submission goes on from what is measured."""
+        return self._client.stop(self._submission.id)
+
+    def wait(self, *, progress: bool = True, timeout_s: float | None = None) -> JobStatus:
+        """Wait for the end of the job.
+
+        Parameters
+        ----------
+        progress:
+            Show on standard error how far it is, round by round.
+        timeout_s:
+            Longest wait; default: as long as it takes.
+
+        Raises
+        ------
+        IsdError
+            The one that ended the job on the cluster.
+        JobError
+            If it failed otherwise, was stopped, or is not over in time; it goes on then.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        shown = None
+        while True:
+            status = self.status()
+            if progress and (status.state, status.round) != shown:
+                shown = (status.state, status.round)
+                print(progress_line(status), file=sys.stderr, flush=True)
+            if status.ended:
+                self._require_success(status)
+                return status
+            if deadline is not None and time.monotonic() > deadline:
+                raise JobError(f"it is {status.state} after {timeout_s:g} s", self.name, "wait longer; it goes on")
+            time.sleep(WATCH_S if deadline is None else max(0.0, min(WATCH_S, deadline - time.monotonic())))
+
+    def result(self) -> SimulationResult:
+        """The result, as `isd_ray.simulate` gives it.
+
+        Raises
+        ------
+        JobError
+            If the job is not over, or failed (also as the `IsdError` that ended it).
+        ResourceError
+            If this machine does not reach the campaign's folder.
+        """
+        from isd_ray.ops.simulate import simulate  # torch: to ask for a status needs none
+
+        status = self.status()
+        if not status.ended:
+            raise JobError(f"it is {status.state}", self.name, "wait for its end: job.wait()")
+        self._require_success(status)
+        if self._store() is None or not fetched(within(self.out, "summary.json"), again=True).is_file():
+            raise ResourceError(
+                "the screen is finished, but this machine does not reach its folder",
+                self.out,
+                "mount the folder under the same path, or fetch it and read hybrid/ and summary.json there",
+            )
+        return simulate(self.config, self.out)  # of a finished one it reads the result
+
+    def _store(self) -> CampaignStore | None:
+        """The campaign's store, where this machine reaches it and it is not another one under the same path."""
+        try:
+            store = CampaignStore.open(self.out)
+        except IsdError:
+            return None
+        begun = CampaignConfig.model_validate(store.manifest["config"]).model_dump(mode="json")
+        return store if not _changes(begun, self.config.model_dump(mode="json")) else None
+
+    def _require_success(self, status: JobStatus) -> None:
+        if status.state == "succeeded":
+            return
+        if status.state == "stopped":
+            raise JobError("it was stopped", self.name, "submit it again: it goes on from its folder")
+        log = self._client.log_of(self._submission.id)
+        if (error := joblog.error_of(log)) is not None:
+            raise error
+        tail = "\n".join(joblog.words_of(log).splitlines()[-_TAIL:])
+        raise JobError(f"it failed: {status.message}\n{tail}", self.name, "mend that and submit it again")
+
+
+def submit(
+    config: CampaignConfig, *, address: str, out: str | Path, name: str | None = None, ca_file: str | None = None
+) -> Job:
+    """Run a screen whose labels are known as a job of a cluster.
+
+    This package and the configuration are sent along; the data are not. Paths of the configuration and `out` must mean
+    the same on all nodes of the cluster; relative ones start from the working folder here. The driver runs on the head.
+    A submission that is there already, from here or from elsewhere, is come back to; one that failed or was stopped
+    goes on from its folder.
+
+    Parameters
+    ----------
+    config:
+        The campaign; its `compute.address` is that of the job.
+    address:
+        URL of the dashboard, ``http://HEAD:8265``. A token is taken from where Ray looks for one.
+    out:
+        The campaign's folder as the cluster sees it.
+    name:
+        Of the job; default: the campaign's.
+    ca_file:
+        Certificates that the TLS of `address` is checked against; default: those of the system.
+
+    Raises
+    ------
+    ClusterError
+        If no cluster answers, the token is missing or wrong, the cluster is open to everybody, or it has other
+        versions.
+    ConfigError
+        If the configuration cannot run as a job.
+    JobError
+        If another campaign has that name there.
+    """
+    name = name or config.name
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} is no name of a job", "name", "use letters, digits, dots, dashes and underscores")
+    settings, folder = _for_cluster(config), address_of(out) if is_uri(address_of(out)) else str(Path(out).absolute())
+    client = JobsClient.open(
+        address, allow_open=config.compute.allow_cluster_without_authentication, require_version=True, ca_file=ca_file
+    )
+    there = client.submissions(name)
+    if not there or client.state_of(there[-1].id)[0] in _AGAIN:
+        wanted = Submission.new(name, len(there) + 1, folder, settings.model_dump(mode="json"))
+        _require_same(there, wanted)
+        client.submit(wanted.id, command("screen", folder), {CONFIG_FILE: to_toml(settings)}, wanted.metadata)
+        there = client.submissions(name)
+    _require_same(there, Submission.new(name, 1, folder, settings.model_dump(mode="json")))
+    return Job(client, there[-1])
+
+
+def job(name: str, address: str, *, ca_file: str | None = None) -> Job:
+    """Come back to a job by its name, from any machine that reaches the cluster.
+
+    Raises
+    ------
+    ClusterError
+        If no cluster answers, or the token is missing or wrong.
+    JobError
+        If there is no such job.
+    """
+    client = JobsClient.open(address, ca_file=ca_file)
+    there = client.submissions(name)
+    if not there:
+        known = sorted({submission.name for submission in client.submissions()})
+        raise JobError(
+            f"there is no job {name!r}", address, f"there are {', '.join(known)}" if known else "submit it first"
+        )
+    return Job(client, there[-1])
+
+
+def jobs(address: str, *, ca_file: str | None = None) -> list[Job]:
+    """The screens of a cluster, each with its last attempt, oldest first.
+
+    Raises
+    ------
+    ClusterError
+        As of `job`.
+    """
+    client = JobsClient.open(address, ca_file=ca_file)
+    last = {submission.name: submission for submission in client.submissions()}
+    return [Job(client, submission) for submission in last.values()]
+
+
+def progress_line(status: JobStatus) -> str:
+    """A status in one line."""
+    parts = [f"{status.name}: {status.state}"]
+    if status.round is not None:
+        parts.append(f"round {status.round}, acquired {status.n_acquired:,} of {status.n_target:,}")
+    if status.bound is not None:
+        parts.append(f"bound {status.bound:.3f}")
+    if status.seconds_left:
+        parts.append(f"at most {status.seconds_left / 60:,.0f} min left")
+    return "; ".join(parts)
+
+
+def _for_cluster(config: CampaignConfig) -> CampaignConfig:
+    """The configuration as a job runs it: on the Ray of its cluster, with absolute paths."""
+    if config.compute.address not in (None, "auto"):
+        raise ConfigError(
+            f"a job runs on the cluster that it is submitted to, not on {config.compute.address!r}",
+            "compute.address",
+            "remove it",
+        )
+    data = config.model_dump(mode="json")
+    anchor_paths(data, Path.cwd())
+    if config.compute.backend == "ray":
+        data["compute"]["address"] = "auto"
+    return parse_config(data)
+
+
+def _with(status: JobStatus, source: Literal["store", "log"], standing: Standing) -> JobStatus:
+    return JobStatus(status.name, status.state, status.message, status.out, source, **asdict(standing))
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Keys in which two campaigns differ; where and with what they are computed makes no other campaign."""
+    return [key for key in differences(before, now) if not key.startswith("compute.")]
+
+
+def _require_same(there: list[Submission], wanted: Submission) -> None:
+    for submission in there[-1:]:
+        changed = _changes(submission.config, wanted.config)
+        if submission.out != wanted.out:
+            changed.append(f"out ({submission.out})")
+        if changed:
+            raise JobError(
+                f"another campaign was submitted under this name; it differs in {', '.join(changed)}",
+                wanted.name,
+                "give a name of its own (name=…), or come back to that one with isd_ray.job",
+            )

@@ -1,0 +1,73 @@
+"""Pages: one self-contained HTML file each, which fetches nothing and runs no script but its own two.
+
+What users' files say (ids, SMILES, reasons, names of classes) is escaped by the template, drawings are images and
+figures are data; the Content-Security-Policy allows the two scripts by their hashes and no others.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from isd_ray.report.blocks import Block, Figure, Section
+
+
+@cache
+def _scripts() -> tuple[str, str]:
+    """Plotly, and what draws the figures of a page with it."""
+    own = files("isd_ray.report").joinpath("templates", "page.js").read_text(encoding="utf-8")
+    return get_plotlyjs(), own
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    allowed = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _image(svg: str) -> str:
+    """A drawing as the address of an image: scripts in it would never run."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+
+
+def _kind(block: Block) -> str:
+    return type(block).__name__
+
+
+def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """A page with a table of contents.
+
+    Parameters
+    ----------
+    title, subtitle:
+        What the page is about; the title is also that of the window.
+    """
+    environment = Environment(
+        loader=PackageLoader("isd_ray.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"kind": _kind, "image": _image}
+    figures = {block.name: block.spec for part in sections for block in part.blocks if isinstance(block, Figure)}
+    scripts = _scripts() if figures else ()
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        subtitle=subtitle,
+        sections=sections,
+        figures=figures,
+        scripts=[Markup(text) for text in scripts],
+        policy=_policy(scripts) if scripts else _policy(()).replace("script-src ; ", ""),
+    )

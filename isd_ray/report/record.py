@@ -1,0 +1,132 @@
+"""What a report is made from: everything is read from the campaign directory, so that it can be made again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from isd_ray.campaign.events import Event
+from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.config import CampaignConfig
+from isd_ray.core.goals import Goal
+from isd_ray.report.digest import Digest, digest_of
+
+BASELINE = "random-baseline"
+"""Folder, beside the rounds, of the random selection that a simulation is compared to."""
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record of a campaign, finished or not.
+
+    Attributes
+    ----------
+    store, config, goal, classes:
+        The campaign.
+    summary:
+        The content of ``summary.json``; None while the screen goes on.
+    rounds, calibration, baseline:
+        Rows of ``rounds.parquet`` and ``calibration.parquet``, and the rounds of random selection in a simulation.
+    files:
+        The released rounds.
+    events:
+        The log.
+    digest:
+        Of the hybrid screen; None while the screen goes on.
+    """
+
+    store: CampaignStore
+    config: CampaignConfig
+    goal: Goal
+    classes: tuple[str, ...]
+    summary: Mapping[str, Any] | None
+    rounds: Rows
+    calibration: Rows
+    baseline: Rows
+    files: Sequence[RoundFiles]
+    events: Sequence[Event]
+    digest: Digest | None
+
+    @classmethod
+    def read(cls, store: CampaignStore, summary: Mapping[str, Any] | None) -> Record:
+        """Read a campaign; of one with a summary the hybrid screen too."""
+        config = CampaignConfig.model_validate(store.manifest["config"])
+        classes = tuple(store.manifest["classes"])
+        if summary is not None:
+            store.bring_hybrid()
+        return cls(
+            store=store,
+            config=config,
+            goal=Goal.of(config, classes, tuple(store.manifest["outputs"])),
+            classes=classes,
+            summary=summary,
+            rounds=_rows(store, "rounds.parquet"),
+            calibration=_rows(store, "calibration.parquet"),
+            baseline=_rows(store, f"{BASELINE}/rounds.parquet"),
+            files=store.rounds(),
+            events=store.events(),
+            digest=None if summary is None else digest_of(store.hybrid_dir, config.task),
+        )
+
+    @property
+    def n_target(self) -> int:
+        """Compounds of the target set."""
+        return int(self.store.manifest["n_target"])
+
+    @property
+    def readout(self) -> str:
+        """What the readouts are called, for axes."""
+        return self.config.labels.column or "readout"
+
+    @property
+    def goal_line(self) -> tuple[float, str] | None:
+        """The level that the claim is held against, and what it is; None where nothing is claimed."""
+        if self.config.stopping.rule == "none":
+            return None
+        symbol = "" if self.goal.is_error else "γ = "
+        return self.goal.level, f"goal {symbol}{self.goal.level:g}"
+
+    def roles(self) -> dict[int, Counter[str]]:
+        """Compounds of each released batch by role."""
+        return {files.round: Counter(files.read_batch()["role"].to_pylist()) for files in self.files}
+
+    def waits(self) -> dict[int, float]:
+        """Seconds between release and decision of each round, by the clocks of those who wrote the two."""
+        times: dict[str, dict[int, datetime]] = {"release": {}, "decision": {}}
+        for event in self.events:
+            if event["kind"] in times:
+                times[event["kind"]].setdefault(event["round"], datetime.fromisoformat(event["time"]))
+        released, decided = times["release"], times["decision"]
+        return {number: (decided[number] - released[number]).total_seconds() for number in released.keys() & decided}
+
+
+def series(rounds: Rows, column: str, place: str = "n_observed") -> tuple[list[float], list[float]]:
+    """Share acquired in percent, and a column; the value of the whole screen ends with what was delivered.
+
+    Parameters
+    ----------
+    place:
+        ``n_observed`` for what speaks of the moment at which a round's model was fitted, ``n_acquired`` for what speaks
+        of the moment after its batch.
+    """
+    points = [
+        (100.0 * row[place] / (row["n_observed"] + row["n_inference"]), row[column])
+        for row in rounds
+        if row.get(column) is not None
+    ]
+    last = rounds[-1] if rounds else {}
+    delivered = last.get(column.replace("system", "delivered"))
+    if column in ("system_accuracy", "system_value") and points and delivered is not None:
+        points.append((100.0 * last["n_acquired"] / (last["n_observed"] + last["n_inference"]), delivered))
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _rows(store: CampaignStore, name: str) -> list[dict[str, Any]]:
+    file = store.latest(name)
+    return list(pq.read_table(file).to_pylist()) if file.is_file() else []

@@ -1,0 +1,81 @@
+"""Accuracy of the screen and its bound, round by round, and of what was acquired."""
+
+from __future__ import annotations
+
+from isd_ray.config import AUDITED_RULES
+from isd_ray.report.blocks import Section, Text
+from isd_ray.report.figures import Line, lines
+from isd_ray.report.record import Record, series
+
+MEASURED = "measured so far (% of the target set)"
+"""Title of the axis of what is acquired."""
+
+
+def accuracy(record: Record) -> Section | None:
+    """The claimed quantity, its bound and the goal."""
+    goal, claimed = record.goal, record.goal.quantity == "accuracy"
+    audited = record.config.stopping.rule in AUDITED_RULES
+    bound = "bound, this round" if audited else "bound of the paper (Eq. 6)"
+    drawn = [
+        Line("whole screen, true", *series(record.rounds, "system_accuracy" if claimed else "system_value")),
+        # By the random rows it speaks of the screen before the batch, as the interval does; the paper's, after it.
+        Line(bound, *series(record.rounds, "system_bound", "n_observed" if audited else "n_acquired")),
+    ]
+    if claimed:
+        drawn.append(Line("predicted compounds only, true", *series(record.rounds, "inference_accuracy")))
+    if record.baseline and claimed:
+        drawn.append(Line("random selection, true", *series(record.baseline, "system_accuracy")))
+    (x, low), (_, high) = series(record.rounds, "interval_low"), series(record.rounds, "interval_high")
+    drawn = [line for line in (*drawn, Line("interval, this round", x, low=low, high=high)) if line.x]
+    if not drawn:
+        return None
+    figure = lines(
+        "accuracy-by-round",
+        drawn,
+        x=MEASURED,
+        y=_axis(record),
+        level=record.goal_line,
+        alt=f"{goal.name.capitalize()} of the screen, with its bounds, against the share of compounds measured",
+        caption="Each point is a round, at the moment its model was fitted"
+        + ("." if audited else "; the bound, after its batch."),
+    )
+    words = [f"The {goal.name} of the whole screen, measured and predicted compounds together, by what was measured."]
+    if audited:
+        words.append(
+            "Bound and interval come from the random compounds of one batch alone (confidence "
+            f"{1 - record.config.stopping.delta:.4g} for that round); they are for reading, and no stop rests on "
+            "them. What is certified rests on an audit."
+        )
+    return Section(f"{goal.name.capitalize()} and bound by round", "accuracy", (Text(" ".join(words)), figure))
+
+
+def _axis(record: Record) -> str:
+    goal = record.goal
+    if goal.is_error:
+        unit = f"unit of {record.readout}"
+        return f"{goal.name} ({unit}{' squared' if goal.quantity == 'mse' else ''})"
+    return f"{goal.name} (share, 0 to 1)"
+
+
+def batch_accuracy(record: Record) -> Section | None:
+    """How right the model was on what it found hardest."""
+    x, y = series(record.rounds, "batch_accuracy", "n_acquired")
+    if not x:
+        return None
+    figure = lines(
+        "batch-accuracy",
+        [
+            Line("hardest compounds of each batch", x, y),
+            Line("held-out test set", *series(record.rounds, "test_accuracy")),
+        ],
+        x=MEASURED,
+        y="accuracy (share, 0 to 1)",
+        level=record.goal_line if record.goal.quantity == "accuracy" else None,
+        alt="Accuracy of the predictions of each batch, made before it was measured, against the share measured",
+        caption="Each point is a batch; its predictions were frozen before any of its readouts was known.",
+    )
+    words = (
+        "Each batch holds the compounds that the model of its round was least sure of. The share of them that it "
+        "predicted right is therefore below that of the compounds left; where it is high, little is left to learn."
+    )
+    return Section("Accuracy on each batch", "batches", (Text(words), figure))

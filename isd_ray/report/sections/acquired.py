@@ -1,0 +1,54 @@
+"""What was measured, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from isd_ray.messages import ROLES, Role
+from isd_ray.report.blocks import Section, Table, Text, cell
+from isd_ray.report.figures import bars
+from isd_ray.report.record import Record
+
+WHY: dict[Role, tuple[str, str]] = {
+    "initial": ("first batch", "drawn at random, before there was a model"),
+    "top": ("least certain", "what the model of the round was least sure of: where a measurement teaches most"),
+    "random": ("random share", "drawn at random among all that were left, to watch the accuracy without bias"),
+    "audit": ("audit", "drawn at random after the model was frozen: the proof of the claim"),
+    "finish": ("finish", "the most uncertain left after a passed audit, which had shown that measuring them suffices"),
+    "hit": ("predicted hits", "every predicted hit that was left, measured for a claim on the recall"),
+    "reserve": ("reserve", "an audit drawn at random before the first model, and never trained on"),
+    "wanted": ("asked for", "asked for by people, whatever the model said"),
+    "external": ("outside the plan", "measured elsewhere: they train the model and prove nothing"),
+}
+"""Name of each role, and why its compounds were measured."""
+
+
+def acquired(record: Record) -> Section | None:
+    """Batches by role."""
+    by_round = record.roles()
+    if not by_round:
+        return None
+    total = sum(by_round.values(), Counter())
+    external = record.digest.roles["external"] if record.digest else 0
+    if external:
+        total["external"] = external
+    present = [role for role in ROLES if total[role]]
+    why = Table(
+        "Compounds by the reason why they were asked for",
+        ("reason", "compounds", "what it means"),
+        tuple((WHY[role][0], cell(total[role]), WHY[role][1]) for role in present),
+        frozenset({0, 2}),
+    )
+    figure = bars(
+        "acquired-by-role",
+        list(by_round),
+        {WHY[role][0]: [by_round[r][role] for r in by_round] for role in present if role != "external"},
+        x="round",
+        y="compounds asked for (number)",
+        alt="Compounds of each batch by the reason why they were asked for",
+        caption="One bar a round.",
+    )
+    words = f"{sum(total.values()):,} compounds were asked for in {len(by_round):,} batches."
+    if lost := sum(row["n_lost"] or 0 for row in record.rounds):
+        words += f" {lost:,} wells gave no readout."
+    return Section("What was measured, and why", "acquired", (Text(words), why, figure))

@@ -1,0 +1,55 @@
+"""The words of the field that the page uses."""
+
+from __future__ import annotations
+
+from isd_ray.config import AUDITED_RULES
+from isd_ray.report.blocks import Facts, Section
+from isd_ray.report.record import Record
+
+_WORDS = (
+    ("Target set", "All compounds of the library that the screen is about."),
+    ("Observed, inference set", "The compounds that are measured, and those that are not and are predicted instead."),
+    (
+        "Hybrid screen",
+        "One line for each compound of the library: its readout where it was measured, else its prediction.",
+    ),
+    ("Acquisition batch", "The compounds that one round asks for."),
+    ("Committee", "The models of a round: the same network, trained from different seeds."),
+    (
+        "Bound, interval",
+        "What the random compounds of one batch alone say of the whole, at confidence 1 − δ for that round.",
+    ),
+    ("SHA-256", "A fingerprint of a file's content: equal fingerprints, equal content."),
+)
+_OPEN = (
+    ("INFERENCE, OBSERVED, EXTERNAL", "Not measured so far; measured; measured outside the plan."),
+    ("STAGED, RUNNING", "In the batch that is out, before and after its files were written for the laboratory."),
+    ("FAILED, EXCLUDED, ABANDONED", "Gave no readout; cannot be had; cannot be had after a failure."),
+)
+_AUDITED = (
+    (
+        "Goal γ (gamma), risk δ (delta)",
+        "What is to be reached; a stop that claims it is wrong with probability δ at most.",
+    ),
+    (
+        "Look, audit",
+        "A test of the goal: compounds drawn at random from those left are measured with the model frozen.",
+    ),
+    ("Finish", "After a look that was passed on this condition: the most uncertain compounds left are measured too."),
+    ("Certificate", "What a passed look proves, with the numbers it rests on and all that is assumed."),
+)
+_PAPER = (
+    ("Goal γ (gamma), risk δ (delta)", "What is to be exceeded, and the nominal risk at which each round is judged."),
+    ("α (alpha)", "A lower bound of the share of a batch that the model predicts right (Eq. 5 of the paper)."),
+)
+
+
+def glossary(record: Record) -> Section:
+    """Explanations of the words that belong to the rule in force."""
+    rule = record.config.stopping.rule
+    more = _AUDITED if rule in AUDITED_RULES else _PAPER if rule == "paper" else ()
+    return Section(
+        "Words used here",
+        "words",
+        (Facts((*_WORDS, *more, *(_OPEN if record.summary is None else ())), "Words and their meaning"),),
+    )

@@ -1,0 +1,84 @@
+"""What was saved, what is claimed, and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.status import status_of
+from isd_ray.report.blocks import Block, Facts, Section, Text, Tile, Tiles
+from isd_ray.report.record import Record
+from isd_ray.report.words import accuracy_name, percent, status_lines, summary_lines
+
+HEURISTIC = (
+    "The stop was decided by the rule of the paper (Eq. 5 and 6). It is a heuristic: it holds where confident "
+    "predictions are right more often than unconfident ones, and it can stop falsely where a confident region is wrong."
+)
+
+
+def headline(record: Record) -> Section:
+    """The first section: of a screen that goes on, where it stands."""
+    return _in_progress(record) if record.summary is None else _finished(record, record.summary)
+
+
+def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
+    n_target = summary["n_target"]
+    tiles = [
+        Tile(
+            f"{summary['n_predicted']:,}", f"compounds saved: {percent(summary['n_predicted'] / n_target)} not measured"
+        ),
+        Tile(
+            f"{summary['n_acquired']:,}", f"compounds measured: {percent(summary['fraction_acquired'])} of {n_target:,}"
+        ),
+        _claimed(record, summary),
+    ]
+    if summary["system_accuracy"] is not None:
+        name = accuracy_name(summary["task"]).lower()
+        tiles.append(Tile(percent(summary["system_accuracy"]), f"true {name} of the whole screen (labels are known)"))
+    if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
+        tiles.append(Tile(f"{summary['system_value']:.4g}", f"true {record.goal.name} (labels are known)"))
+    blocks: list[Block] = [Tiles(tuple(tiles))]
+    withdrawn, certificate = record.store.withdrawn(), record.store.certificate()
+    if withdrawn is not None:
+        blocks.append(Text(f"The certificate of this screen is WITHDRAWN: {withdrawn}", "alarm"))
+    elif certificate is not None:
+        blocks += [Text(line, "note") for line in certificate_lines(certificate)]
+    if summary["calibration_alarm"]:
+        words = "confident predictions were wrong more often than unconfident ones, in at least one round."
+        blocks.append(Text(f"Calibration alarm: {words}", "alarm"))
+    if summary["rule"] == "paper":
+        blocks.append(Text(HEURISTIC, "note"))
+    blocks.append(Facts(tuple(summary_lines(summary)), "Summary of the screen"))
+    return Section("In short", "short", tuple(blocks))
+
+
+def _claimed(record: Record, summary: Mapping[str, Any]) -> Tile:
+    goal = record.goal
+    if summary["n_predicted"] == 0:
+        return Tile("all", "compounds are measured: nothing is predicted", True)
+    if summary["accuracy_claimed"] is None:
+        return Tile("none", f"no claim is certified; the goal was: {goal.words}", False)
+    if goal.outputs and summary["certified"]:
+        return Tile("certified", f"{goal.words}, with confidence {percent(1 - summary['delta'])}", True)
+    sign = "≤" if goal.is_error else ">" if goal.is_exact and goal.quantity == "accuracy" else "≥"
+    number = f"{sign} {summary['accuracy_claimed']:.4g}"
+    if summary["certified"]:
+        return Tile(number, f"{goal.name}, certified with confidence {percent(1 - summary['delta'])}", True)
+    return Tile(number, f"{goal.name} by a heuristic bound, not certified")
+
+
+def _in_progress(record: Record) -> Section:
+    words = "This screen is IN PROGRESS. What follows is what is on record so far; it proves nothing about the end."
+    blocks: list[Block] = [Text(words, "alarm")]
+    if record.store.manifest["in_laboratory"]:
+        pairs = status_lines(status_of(record.store))
+    else:
+        last = record.rounds[-1] if record.rounds else {"round": "none yet", "n_acquired": 0, "decision": None}
+        pairs = [
+            ("Last decided round", str(last["round"])),
+            ("Measured", f"{last['n_acquired']:,} of {record.n_target:,} compounds"),
+            ("Goal", f"{record.goal.words} (rule {record.config.stopping.rule})"),
+        ]
+    blocks.append(Facts(tuple(pairs), "Where the screen stands"))
+    return Section("In short", "short", tuple(blocks))

@@ -1,0 +1,148 @@
+"""What happened: events and faults, the rounds in numbers, and what the campaign was run with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from isd_ray.config_file import to_toml
+from isd_ray.report.blocks import Block, Code, Facts, Section, Table, Text
+from isd_ray.report.record import Record
+
+N_EVENTS = 200
+"""Events that are shown; all of them lie in the campaign's folder."""
+N_FILES = 8
+"""Files of the hybrid screen whose hashes are shown."""
+ROUTINE = ("release", "decision", "hybrid")
+"""Events that every round or delivery brings; they are counted, not listed."""
+EVENTS = {
+    "release": "batch frozen and released",
+    "decision": "round decided",
+    "dispatch": "files of a batch written for the laboratory",
+    "tell": "readouts taken in",
+    "fail": "compounds without a readout",
+    "close": "round ended without missing readouts",
+    "exclude": "compounds taken out of the target set",
+    "include": "compounds asked for by people",
+    "amend": "readouts corrected",
+    "certificate": "certificate written",
+    "withdraw": "certificate withdrawn",
+    "deliver": "hybrid screen delivered",
+    "software": "other software from here on",
+    "hybrid": "files of the hybrid screen noted",
+}
+COLUMNS = {
+    "round": "round",
+    "n_observed": "observed",
+    "n_batch": "batch",
+    "n_audit": "audit",
+    "n_errors_audit": "errors in it",
+    "n_finish": "cut of finish",
+    "n_lost": "no readout",
+    "batch_accuracy": "batch accuracy",
+    "alpha": "α",
+    "system_bound": "bound",
+    "inference_accuracy": "inference accuracy (true)",
+    "system_accuracy": "system accuracy (true)",
+    "delivered_accuracy": "delivered (true)",
+    "test_accuracy": "test accuracy",
+    "inference_mse": "inference MSE (true)",
+}
+DECISIONS = {
+    "round": "round",
+    "fit_seconds": "fit (s)",
+    "score_seconds": "score (s)",
+    "decision": "decision",
+    "reason": "reason",
+}
+"""Columns of ``rounds.parquet`` that the page shows in two tables, and their headings."""
+
+
+def events(record: Record) -> Section:
+    """The log by kind, what people did, and what was begun anew."""
+    kinds = Counter(event["kind"] for event in record.events)
+    count = {"event": [EVENTS.get(kind, kind) for kind in kinds], "times": list(kinds.values())}
+    blocks: list[Block] = [Text(_faults(record)), Table.of("Events by kind", count)]
+    listed = [event for event in record.events if event["kind"] not in ROUTINE]
+    if len(listed) > N_EVENTS:
+        blocks.append(Text(f"The last {N_EVENTS:,} of {len(listed):,}; all lie in the folder events/ of the campaign."))
+    shown = listed[-N_EVENTS:]
+    if shown:
+        columns: dict[str, list[Any]] = {
+            "time (UTC)": [str(event["time"])[:19].replace("T", " ") for event in shown],
+            "event": [EVENTS.get(event["kind"], event["kind"]) for event in shown],
+            "who": [event["who"] for event in shown],
+            "round": [event.get("round") for event in shown],
+            "compounds": [event.get("n") for event in shown],
+            "file or reason": [
+                event.get("reason") or event.get("file") or _versions(event.get("versions")) or None for event in shown
+            ],
+        }
+        blocks.append(Table.of("What happened beside the rounds", columns, words=("event", "who", "file or reason")))
+    return Section("Events and faults", "events", tuple(blocks))
+
+
+def _versions(software: Mapping[str, str] | None) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted((software or {}).items()))
+
+
+def _faults(record: Record) -> str:
+    """Rounds that were begun more than once: a process had died, or readouts had been corrected."""
+    numbers = {files.round: int(files.attempt.path.name.split("-")[1]) for files in record.files}
+    again = {number: attempt - 1 for number, attempt in numbers.items() if attempt > 1}
+    lost = sum(row["n_lost"] or 0 for row in record.rounds)
+    words = f"{lost:,} wells gave no readout. " if lost else "Every well gave a readout. "
+    if not again:
+        return words + "No round had to be begun anew."
+    named = ", ".join(f"round {number} ({n} times)" for number, n in again.items())
+    return (
+        words
+        + f"Begun anew, because a process ended early or the record had changed: {named}. Nothing frozen was lost."
+    )
+
+
+def rounds(record: Record) -> Section | None:
+    """All rounds in numbers."""
+    if not record.rounds:
+        return None
+    words = (
+        "Observed, and all accuracies but the delivered one, speak of the moment at which the model of a round was "
+        "fitted; the batch and the decision come after it."
+    )
+    numbers = Table.of("Rounds", _columns(record, COLUMNS))
+    decisions = Table.of("Times and decisions", _columns(record, DECISIONS), words=("decision", "reason"))
+    return Section("Rounds in numbers", "rounds", (Text(words), numbers, decisions))
+
+
+def _columns(record: Record, named: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Columns in which there is something, by heading."""
+    return {
+        heading: [row.get(name) for row in record.rounds]
+        for name, heading in named.items()
+        if name == "round" or any(row.get(name) for row in record.rounds)
+    }
+
+
+def configuration(record: Record) -> Section:
+    """Configuration, hashes and versions."""
+    manifest = record.store.manifest
+    last = record.files[-1].released if record.files else {}
+    certificate = record.store.certificate()
+    pairs = [
+        ("Campaign", manifest["campaign_id"]),
+        ("Seed", str(record.config.seed)),
+        ("Library (SHA-256)", manifest["library_hash"]),
+        ("Last model (SHA-256)", last.get("committee_hash") or "none yet"),
+        ("Last batch (SHA-256)", last.get("batch_sha256") or "none yet"),
+        ("Certificate", certificate["certificate_id"] if certificate else "none"),
+        ("Events in the log", f"{len(record.events):,}, each holding the hash of the one before"),
+        ("Software at the start", _versions(manifest["software"])),
+    ]
+    files = record.store.noted_hybrid()
+    if len(files) > N_FILES:
+        pairs.append(("Hybrid screen", f"{len(files):,} files; their hashes are in the log"))
+    else:
+        pairs += [(f"Hybrid screen, {name} (SHA-256)", sha256) for name, sha256 in files.items()]
+    blocks = (Facts(tuple(pairs), "Identity of the campaign"), Code(to_toml(record.config), "Configuration"))
+    return Section("Configuration and hashes", "configuration", blocks)

@@ -1,0 +1,103 @@
+"""Classes, values or outputs: what was found by measuring, and what is predicted."""
+
+from __future__ import annotations
+
+from isd_ray.report.blocks import Section, Table, Text
+from isd_ray.report.digest import Digest
+from isd_ray.report.figures import Line, bars, lines
+from isd_ray.report.record import Record
+from isd_ray.report.sections.accuracy import MEASURED
+
+N_OUTPUTS = 25
+"""Outputs of a panel that the figure shows; the table has all."""
+
+
+def hits(record: Record) -> Section | None:
+    """By the task: classes, outputs of a panel, or values."""
+    if record.digest is None:
+        return None
+    if record.config.task == "panel":
+        return _outputs(record, record.digest)
+    return _values(record, record.digest) if record.config.task == "regression" else _classes(record, record.digest)
+
+
+def _classes(record: Record, digest: Digest) -> Section:
+    hit, classes = record.classes[record.goal.positive], record.classes
+    found, predicted = ([digest.labels[source, name] for name in classes] for source in ("measured", "predicted"))
+    shares = [m / max(1, m + p) for m, p in zip(found, predicted, strict=True)]
+    columns = {"class": classes, "found (measured)": found, "predicted": predicted, "share found": shares}
+    table = Table.of("Compounds by class", columns)
+    n_found, n_predicted = digest.labels["measured", hit], digest.labels["predicted", hit]
+    total = n_found + n_predicted
+    x, y, so_far = [0.0], [0.0], 0
+    for row in record.rounds:
+        so_far += digest.found[row["round"], hit]
+        x.append(100.0 * row["n_acquired"] / (row["n_observed"] + row["n_inference"]))
+        y.append(float(so_far))
+    figure = lines(
+        "hits-found",
+        [
+            Line("found by this screen", x, y),
+            Line("expected by measuring at random", x, [total * share / 100 for share in x]),
+        ],
+        x=MEASURED,
+        y=f"class {hit} found (compounds)",
+        alt=f"Compounds of class {hit} found by measuring, against the share of compounds measured",
+        caption=f"The second line takes found and predicted together, {total:,}, for the number of all of them.",
+    )
+    words = (
+        f"{n_found:,} compounds of class {hit} were found by measuring, {n_predicted:,} more are predicted to be. "
+        "This screen measures what is uncertain; it is no search for hits, and may find them no faster than chance."
+    )
+    return Section("Hits found and predicted", "hits", (Text(words), table, figure))
+
+
+def _values(record: Record, digest: Digest) -> Section:
+    drawn = [Line(source, h.centres, h.counts.tolist()) for source, h in digest.values.items() if h.counts.any()]
+    figure = lines(
+        "values",
+        drawn,
+        x=f"{record.readout} (unit of the readout)",
+        y="compounds (number)",
+        alt=f"Numbers of measured and of predicted compounds by {record.readout}",
+        caption="Each point counts a bin; all bins are equally wide.",
+    )
+    words = f"How {record.readout} is spread over the measured and over the predicted compounds."
+    return Section("Values found and predicted", "hits", (Text(words), figure))
+
+
+def _outputs(record: Record, digest: Digest) -> Section:
+    readouts, ones, said = digest.output_counts.tolist()
+    n_predicted, positive = digest.sources["predicted"], record.classes[-1]
+    rates = {
+        "measured": [100 * one / max(1, n) for one, n in zip(ones, readouts, strict=True)],
+        "predicted": [100 * one / max(1, n_predicted) for one in said],
+    }
+    shown = slice(N_OUTPUTS)
+    figure = bars(
+        "outputs",
+        list(digest.outputs[shown]),
+        {source: values[shown] for source, values in rates.items()},
+        x="output of the panel",
+        y=f"entries of class {positive} (%)",
+        mode="group",
+        alt=f"Share of entries of class {positive} among readouts and among predictions, by output",
+        caption="All outputs."
+        if len(digest.outputs) <= N_OUTPUTS
+        else f"The first {N_OUTPUTS} outputs; the table has all.",
+    )
+    table = Table.of(
+        "Entries by output",
+        {
+            "output": digest.outputs,
+            "readouts": readouts,
+            f"of class {positive}": ones,
+            "compounds predicted": [n_predicted] * len(said),
+            f"predicted {positive}": said,
+        },
+    )
+    words = (
+        f"For each of the {len(digest.outputs):,} outputs, the readouts and the predictions of class {positive}. "
+        "Measured compounds are the uncertain ones, so the two shares need not agree."
+    )
+    return Section("Hits found and predicted", "hits", (Text(words), figure, table))
