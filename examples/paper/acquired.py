@@ -46,11 +46,12 @@ def main() -> None:
     for agent in sorted(folder for folder in options.comparison.iterdir() if (folder / "0" / "hybrid").is_dir()):
         curves = [curve(run, flags) for run in sorted(agent.iterdir())]
         values = np.array([np.interp(SHOWN, x, y, right=np.nan) for x, y in curves])
-        shares[agent.name] = {f"{x:g}": values[:, place].tolist() for place, x in enumerate(SHOWN)}
+        reached = [place for place in range(len(SHOWN)) if not np.isnan(values[:, place]).any()]
+        shares[agent.name] = {f"{SHOWN[place]:g}": values[:, place].tolist() for place in reached}
         for number, (x, y) in enumerate(curves):
             label = agent.name if number == 0 else None
             axes.plot(100 * x, 100 * y, color=f"C{len(shares) - 1}", marker="o", markersize=3, label=label)
-        print(agent.name, *(f"{x:.0%}: {np.mean(values[:, place]):.3f}" for place, x in enumerate(SHOWN)), sep="  ")
+        print(agent.name, *(f"{SHOWN[place]:.0%}: {np.mean(values[:, place]):.3f}" for place in reached), sep="  ")
     axes.set(xlabel="acquired (% of the target set)", ylabel=f"acquired of {options.column} (%)")
     axes.legend()
     figure.savefig(options.comparison / f"acquired-{options.column}.png", dpi=130)
