@@ -193,6 +193,28 @@ def test_readouts_from_outside_the_plan_train_models_and_count_nowhere_else(camp
     assert campaign.status().counts["EXTERNAL"] == 100
 
 
+def test_nobody_chooses_compounds_beside_a_reserve_that_is_drawn(make_config, truth, tmp_path):
+    """A reserved compound is measured, so that no choice can take it; the others of its kind could all be taken."""
+    stopping = {"rule": "reserved", "gamma": 0.7}
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "stopping": stopping}))
+    assert campaign.exclude(["C0500"], "out of stock") == 1
+    assert campaign.include(["C0501"], "a favourite") == 1
+    assert campaign.tell({"C0502": truth["C0502"]}, external=True).n_new == 1
+    ids = campaign.ask().ids
+    other = next(name for name in sorted(truth) if name not in ids)
+    n_events = len(campaign.store.events())
+    for act in (
+        lambda: campaign.exclude([other], "out of stock"),
+        lambda: campaign.include([other], "a favourite"),
+        lambda: campaign.fail(ids[:1], "insoluble", abandon=True),
+        lambda: campaign.tell({other: truth[other]}, external=True),
+    ):
+        with pytest.raises(StoreError, match="the reserve is drawn"):
+            act()
+    assert len(campaign.store.events()) == n_events
+    assert campaign.fail(ids[:1], "spilt") == 1
+
+
 def test_readouts_told_after_the_last_model_are_delivered_as_measured(make_config, truth, tmp_path):
     """While the audit that stops the screen is out, two more come from outside: one of them of an excluded compound."""
     campaign = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
