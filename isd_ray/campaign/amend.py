@@ -179,12 +179,14 @@ def measured_readouts(store: CampaignStore) -> dict[int, Readout]:
 def certified_rows(store: CampaignStore) -> Rows:
     """Rows whose readouts the certificate rests on: the audit, and, where measured hits are counted, all measured rows.
 
-    Not those that only trained the model: nothing is assumed of it.
+    Among these what was measured outside the plan and known to the model of the look. Not rows that only trained the
+    model: nothing is assumed of it.
     """
     config = CampaignConfig.model_validate(store.manifest["config"])
     rounds = [files for files in store.rounds() if files.committed is not None]
     if config.stopping.quantity in HIT_QUANTITIES:
-        return np.concatenate([files.read_batch()["row"].to_numpy() for files in rounds])
+        known = Laboratory(store).standing(_certified_look(store)["n_events"]).rows
+        return np.concatenate([known, *(files.read_batch()["row"].to_numpy() for files in rounds)])
     is_reserved = config.stopping.rule == "reserved"
     batch: pa.Table = rounds[0 if is_reserved else _certified_look(store)["round"]].read_batch()
     rows: Rows = batch.filter(pc.equal(batch["role"], "reserve" if is_reserved else "audit"))["row"].to_numpy()

@@ -39,7 +39,8 @@ def make_certificate(
     A pure function of the record, so that a resumed campaign writes the same bytes.
     """
     look = next((record for record in reversed(history.records) if record["look"]), None)
-    if look is None or look["decision"] == "continue":
+    spent = {record["round"] for record in history.spent_looks}
+    if look is None or look["round"] in spent:
         return None
     stopping = config.stopping
     is_reserved = stopping.rule == "reserved"
@@ -96,7 +97,7 @@ def make_certificate(
                 "round": record["round"],
                 "n": record["n_audit"],
                 "n_errors": record["n_errors_audit"],
-                "passed": record["decision"] != "continue",
+                "passed": record["round"] not in spent,
             }
             for record in history.records
             if record["look"]

@@ -175,15 +175,16 @@ class History:
     @property
     def failed_looks(self) -> int:
         """Looks that did not stop the screen."""
-        return len(self._failed())
+        return len(self.spent_looks)
 
     @property
     def risk_spent(self) -> float:
         """Risk of the failed looks together."""
-        return sum(look_risk(record["look"]) for record in self._failed())
+        return sum(look_risk(record["look"]) for record in self.spent_looks)
 
-    def _failed(self) -> list[dict[str, Any]]:
-        """Looks that were not passed, or whose finish was not completed."""
+    @property
+    def spent_looks(self) -> list[dict[str, Any]]:
+        """Records of looks that were not passed, or whose finish was not completed: they prove nothing."""
         after = [*self.records[1:], {"decision": "finish"}]
         return [
             record

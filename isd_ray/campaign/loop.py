@@ -556,11 +556,14 @@ class CampaignLoop:
         """Have readouts delivered that were told after the last model was fitted; returns how many are told in all.
 
         After the certificate was made: it speaks of the screen that its audit judged. A readout in the place of a
-        prediction, or of an excluded compound, leaves its claim true.
+        prediction, or of an excluded compound, leaves its claim true. Of a panel with a claim about each output those
+        predicted compounds stay predicted that were measured in part: their other entries, right or wrong, would leave
+        the screen, and wrong ones would weigh more in what is left.
         """
         standing = self._oracle.standing()
+        spoils = ~self._goal.is_whole(standing.readouts.labels) & self._sets.is_left(standing.rows)
         self._sets.exclude(np.setdiff1d(self._sets.excluded, standing.rows))
-        late = self._sets.is_left(standing.rows)
+        late = self._sets.is_left(standing.rows) & ~spoils
         if late.any():
             self._history.observe_late(standing.rows[late], standing.readouts.take(late), self._round.number)
         return len(standing.rows)

@@ -117,7 +117,8 @@ def amend_hybrid_part(
         Whether anything was to be done.
     """
     table = pq.read_table(file)
-    places = np.flatnonzero(np.isin(table["row"].to_numpy(), list(amended)))
+    is_measured = np.array(table["source"].to_pylist()) == "measured"
+    places = np.flatnonzero(np.isin(table["row"].to_numpy(), list(amended)) & is_measured)
     if len(places) and "labels" in table.column_names:
         table = _with_entries(table, places, amended)
     elif len(places):

@@ -253,6 +253,8 @@ class Campaign:
             If nothing in it can be used, or the screen has ended.
         """
         self._refuse_after_end("readouts")
+        if external:
+            self._refuse_beside_reserve()
         intake = self._intake
         with tempfile.TemporaryDirectory() as folder:
             file = as_file(readouts, Path(folder), self.config)
@@ -327,6 +329,8 @@ class Campaign:
         LabelError
             If an id is unknown or not in the batch, or no reason is given.
         """
+        if abandon:
+            self._refuse_beside_reserve()
         rows = self._rows_of(ids, reason)
         place = Place.of(self.store.rounds())
         outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
@@ -358,9 +362,12 @@ class Campaign:
 
         Raises
         ------
+        StoreError
+            If the screen has ended, or a reserve is drawn, which this would bias.
         LabelError
             If an id is unknown, or no reason is given.
         """
+        self._refuse_beside_reserve()
         rows = self._rows_of(ids, reason)
         self._settle(rows.tolist())
         ledger, place = self._laboratory.ledger(), Place.of(self.store.rounds())
@@ -376,9 +383,12 @@ class Campaign:
 
         Raises
         ------
+        StoreError
+            As `exclude`.
         LabelError
             If an id is unknown, or no reason is given.
         """
+        self._refuse_beside_reserve()
         rows, ledger = self._rows_of(ids, reason), self._laboratory.ledger()
         new = [row for row in rows.tolist() if row not in ledger.wanted and row not in ledger.told]
         if new:
@@ -448,6 +458,20 @@ class Campaign:
                 f"the screen has ended; {what} cannot change it any more",
                 self.store.address,
                 "correct readouts by an amendment, or begin another campaign",
+            )
+
+    def _refuse_beside_reserve(self) -> None:
+        """Refuse what takes compounds that people choose out of the inference set, but none of the reserve.
+
+        The reserve is measured, so no choice of unmeasured compounds can contain it: what is left of it would hold too
+        many of their kind, and be no uniform sample any more (`isd_ray.core.certify.LookRule.reserved`).
+        """
+        if self.config.stopping.rule == "reserved" and self.store.rounds():
+            raise StoreError(
+                "the reserve is drawn: compounds that people choose, exclude or measure outside the plan from now on "
+                "would bias it",
+                self.store.address,
+                "do so before the first batch, or begin a campaign with stopping.rule = 'certify'; wells may fail",
             )
 
     # --- looking ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import amended_readouts
-from isd_ray.campaign.laboratory import Laboratory
+from isd_ray.campaign.laboratory import Laboratory, all_entries
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.core.panels import has_readout
 from isd_ray.data.library import Library
@@ -22,7 +22,7 @@ from isd_ray.messages import LabelArray, Rows
 
 def hybrid_problems(store: CampaignStore, library: Library, rounds: Sequence[RoundFiles]) -> Iterator[str]:
     """What is wrong with the hybrid screen, part by part."""
-    planned, told = _planned(store, rounds), Laboratory(store).ledger().told
+    planned, told, in_part = _planned(store, rounds), Laboratory(store).ledger().told, _told_in_part(store, rounds)
     amended, classes = amended_readouts(store), store.manifest["classes"]
     frozen = within(store.address, store.delivered()["frozen"])
     store.bring_hybrid()
@@ -37,9 +37,9 @@ def hybrid_problems(store: CampaignStore, library: Library, rounds: Sequence[Rou
         source = np.array(table["source"].to_pylist())
         measured, predicted = rows[source == "measured"], rows[source == "predicted"]
         seen += len(measured)
-        lost = [
-            row for row in range(first, stop) if (row in planned or row in told) and source[row - first] != "measured"
-        ]
+        kept = in_part.intersection(predicted.tolist())
+        on_record = [row for row in range(first, stop) if (row in planned or row in told) and row not in kept]
+        lost = [row for row in on_record if source[row - first] != "measured"]
         invented = [row for row in measured.tolist() if row not in planned and row not in told]
         if lost or invented:
             yield f"{part_name(part)}: {len(lost)} readouts are not in it, {len(invented)} in it are not on record"
@@ -59,6 +59,17 @@ def hybrid_problems(store: CampaignStore, library: Library, rounds: Sequence[Rou
             yield f"{part_name(part)}: predictions in it are not those that were frozen"
     if seen < len(planned):
         yield f"{len(planned) - seen} readouts are missing"
+
+
+def _told_in_part(store: CampaignStore, rounds: Sequence[RoundFiles]) -> set[int]:
+    """Rows that stay predicted though some of their entries were told: after the last model (`CampaignLoop`)."""
+    if store.manifest["config"]["stopping"].get("panel") is None:
+        return set()
+    laboratory, every = Laboratory(store), all_entries(len(store.manifest["outputs"]))
+    n_events = next(n for files in reversed(rounds) if (n := files.released.get("n_events")) is not None)
+    known = set(laboratory.standing(n_events).rows.tolist())
+    told = laboratory.ledger().told_entries
+    return {row for row, entries in told.items() if entries != every and row not in known}
 
 
 def _planned(store: CampaignStore, rounds: Sequence[RoundFiles]) -> dict[int, NDArray[np.generic]]:

@@ -17,6 +17,7 @@ from isd_ray.cli import app
 from isd_ray.errors import LabelError
 from isd_ray.models import fit
 from isd_ray.ops.amend import amend_from_file
+from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
 
 OTHER = {"BBB+": "BBB-", "BBB-": "BBB+"}
@@ -80,6 +81,24 @@ def test_the_hits_that_a_recall_counts_are_part_of_its_certificate(make_config, 
     screen = simulate(make_config(stopping=stopping), tmp_path / "run")
     file, _ = corrections(screen, tmp_path, "top")
     assert amend_from_file(screen.path, file, "wrong lot").withdrawn is True
+
+
+def test_hits_from_outside_the_plan_that_a_recall_counts_are_part_of_its_certificate(make_config, compounds, tmp_path):
+    table = pyarrow.csv.read_csv(compounds)
+    truth = dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True))
+    stopping = {"rule": "certify", "quantity": "recall", "gamma": 0.7}
+    labels = {"column": "bbb", "classes": ["BBB+", "BBB-"]}
+    campaign = Campaign.create(tmp_path / "run", make_config(stopping=stopping, labels=labels))
+    first = campaign.ask().ids
+    outside = [name for name in sorted(truth) if name not in first and truth[name] == "BBB-"][:50]
+    campaign.tell({name: truth[name] for name in outside}, external=True)
+    while (batch := campaign.ask()) is not None:
+        campaign.tell({name: truth[name] for name in batch.ids})
+    assert campaign.store.certificate() is not None
+    file = tmp_path / "fix.csv"
+    file.write_text("\n".join(["name,bbb", *(f"{name},BBB+" for name in outside)]))
+    assert campaign.amend(file, "wrong lot") == 50
+    assert campaign.store.withdrawn() is not None
 
 
 def test_an_amendment_that_was_cut_off_is_ended_by_the_next(screen, tmp_path, monkeypatch):

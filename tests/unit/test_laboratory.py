@@ -141,25 +141,39 @@ def test_failed_audit_wells_are_errors(make_config, truth, tmp_path):
     assert record["decision"] == "continue"
 
 
-def test_a_finish_with_a_lost_well_stops_nothing_and_its_look_is_spent(make_config, truth, tmp_path):
-    settings = {"acquisition": {"batch_size": 120}, "stopping": {"rule": "certify", "gamma": 0.8}}
-    better = {"hidden_size": 32, "epochs": 6, "members": 2}
-    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **settings, "model": better}))
-    looks = []
+def until_the_end(campaign, truth, spill) -> int:
+    """Measure everything but one well of the finish of the first look, where there is one; returns its round."""
+    looks, lost_in = [], -1
     while (batch := campaign.ask()) is not None:
         files = campaign.store.rounds()[-1]
-        is_finish = set(files.read_batch()["role"].to_pylist()) == {"finish"}
         looks += files.released["look"] or []
-        if is_finish and len(looks) == 1:
+        is_first_finish = len(looks) == 1 and set(files.read_batch()["role"].to_pylist()) == {"finish"}
+        if is_first_finish and spill:
             campaign.fail(batch.ids[:1], "spilt")
-            lost_in = batch.round
-        campaign.tell(
-            {name: truth[name] for name in batch.ids if name != batch.ids[0] or not is_finish or len(looks) > 1}
-        )
+        lost_in = batch.round if is_first_finish else lost_in
+        campaign.tell({name: truth[name] for name in batch.ids[is_first_finish and spill :]})
+    return lost_in
+
+
+def test_a_finish_with_a_lost_well_stops_nothing_and_its_look_is_spent(make_config, truth, tmp_path):
+    settings = {**LABORATORY, "acquisition": {"batch_size": 120}, "model": {"hidden_size": 32, "epochs": 6}}
+    campaign = Campaign.create(
+        tmp_path / "run", make_config(**{**settings, "stopping": {"rule": "certify", "gamma": 0.8}})
+    )
+    lost_in = until_the_end(campaign, truth, spill=True)
     records = [files.committed for files in campaign.store.rounds()]
     assert records[lost_in]["decision"] == "continue"
     assert "gave no readout; the look is spent" in records[lost_in]["reason"]
+    looks = [look for record in records for look in record["look"] or []]
     assert [(look["number"], look["delta"]) for look in looks[:2]] == [(1, 0.025), (2, 0.0125)]
+    spent = campaign.store.certificate()["looks_spent"]
+    assert [look["passed"] for look in spent] == [look is spent[-1] for look in spent]
+    # The same screen with a budget that ends before another look: what was spent certifies nothing.
+    stopping = {"rule": "certify", "gamma": 0.8, "max_rounds": lost_in + 1}
+    ended = Campaign.create(tmp_path / "ended", make_config(**{**settings, "stopping": stopping}))
+    assert until_the_end(ended, truth, spill=True) == lost_in
+    assert ended.store.certificate() is None
+    assert ended.summary()["claim"] == "NOT CERTIFIED"
 
 
 def test_readouts_from_outside_the_plan_train_models_and_count_nowhere_else(campaign, truth):
@@ -177,6 +191,28 @@ def test_readouts_from_outside_the_plan_train_models_and_count_nowhere_else(camp
     assert [row["n_observed"] for row in rounds] == [0, 160]
     assert [row["n_batch"] for row in rounds] == [60, 60]
     assert campaign.status().counts["EXTERNAL"] == 100
+
+
+def test_nobody_chooses_compounds_beside_a_reserve_that_is_drawn(make_config, truth, tmp_path):
+    """A reserved compound is measured, so that no choice can take it; the others of its kind could all be taken."""
+    stopping = {"rule": "reserved", "gamma": 0.7}
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "stopping": stopping}))
+    assert campaign.exclude(["C0500"], "out of stock") == 1
+    assert campaign.include(["C0501"], "a favourite") == 1
+    assert campaign.tell({"C0502": truth["C0502"]}, external=True).n_new == 1
+    ids = campaign.ask().ids
+    other = next(name for name in sorted(truth) if name not in ids)
+    n_events = len(campaign.store.events())
+    for act in (
+        lambda: campaign.exclude([other], "out of stock"),
+        lambda: campaign.include([other], "a favourite"),
+        lambda: campaign.fail(ids[:1], "insoluble", abandon=True),
+        lambda: campaign.tell({other: truth[other]}, external=True),
+    ):
+        with pytest.raises(StoreError, match="the reserve is drawn"):
+            act()
+    assert len(campaign.store.events()) == n_events
+    assert campaign.fail(ids[:1], "spilt") == 1
 
 
 def test_readouts_told_after_the_last_model_are_delivered_as_measured(make_config, truth, tmp_path):

@@ -281,6 +281,29 @@ def test_the_hybrid_screen_is_above_every_gamma(ended, truth):
         assert np.mean(right) > gamma
 
 
+def test_a_compound_measured_in_part_after_the_audit_keeps_its_predictions(make_config, settings, truth, tmp_path):
+    """Else right predictions could leave a column until its wrong ones are too many: of has_01, all in has_02 known."""
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**settings, "model": {"hidden_size": 16, "epochs": 6}}))
+    campaign.exclude(["C0500"], "out of stock")
+    while (batch := campaign.ask()) is not None:
+        if campaign.store.rounds()[-1].released["look"]:
+            asked = {name for files in campaign.store.rounds() for name in files.read_batch()["id"].to_pylist()}
+            whole, *parts = [name for name in sorted(truth) if name not in {*asked, "C0500"}]
+            late = {name: {"has_02": truth[name]["has_02"]} for name in [*parts, "C0500"]}
+            campaign.tell({**late, whole: truth[whole]}, external=True)
+        campaign.tell({name: truth[name] for name in batch.ids})
+    assert campaign.store.certificate() is not None
+    hybrid = {line["id"]: line for line in pq.read_table(campaign.path / "hybrid").to_pylist()}
+    assert {hybrid[name]["source"] for name in parts} == {"predicted"}
+    assert [hybrid[name]["source"] for name in (whole, "C0500")] == ["measured", "measured"]
+    assert verify(campaign.store).is_sound
+    campaign.amend(
+        wide(tmp_path / "fix.csv", {parts[0]: {"has_02": 1 - truth[parts[0]]["has_02"]}}, parts[:1], ["has_02"]), "x"
+    )
+    assert pq.read_table(campaign.path / "hybrid").to_pylist() == list(hybrid.values())
+    assert verify(CampaignStore.open(campaign.path)).is_sound
+
+
 def test_single_entries_are_amended_and_the_certificate_goes_with_its_audit(ended, truth, tmp_path):
     campaign, audited = ended
     before = {line["id"]: line for line in pq.read_table(campaign.path / "hybrid").to_pylist()}
