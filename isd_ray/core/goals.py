@@ -217,7 +217,8 @@ class Goal:
         """Which labels speak of all that is claimed of their rows, bool (n,): of each output that has a claim."""
         if not self.outputs:
             return np.ones(len(labels), np.bool_)
-        return panels.unpack(labels[:, 1], len(self.outputs)).all(axis=1)
+        whole: NDArray[np.bool_] = np.logical_and.reduce(panels.unpack(labels[:, 1], len(self.outputs)), axis=1)
+        return whole
 
     def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where either is missing."""
