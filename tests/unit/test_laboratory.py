@@ -193,6 +193,17 @@ def test_readouts_from_outside_the_plan_train_models_and_count_nowhere_else(camp
     assert campaign.status().counts["EXTERNAL"] == 100
 
 
+def test_a_campaign_is_not_opened_with_another_threshold(make_config, tmp_path):
+    """Its readouts would be cut as it was begun, and its configuration would say otherwise."""
+    labels = {"column": "signal", "transform": "threshold", "classes": ["low", "high"]}
+    for threshold in (0.5, 0.5):
+        Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "labels": {**labels, "threshold": threshold}}))
+    before = (tmp_path / "run" / "config.toml").read_bytes()
+    with pytest.raises(StoreError, match="the configuration differs in labels.threshold"):
+        Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "labels": {**labels, "threshold": 2.0}}))
+    assert (tmp_path / "run" / "config.toml").read_bytes() == before
+
+
 def test_nobody_chooses_compounds_beside_a_reserve_that_is_drawn(make_config, truth, tmp_path):
     """A reserved compound is measured, so that no choice can take it; the others of its kind could all be taken."""
     stopping = {"rule": "reserved", "gamma": 0.7}
