@@ -40,6 +40,7 @@ from isd_ray.campaign.work import RoundWork
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.core.certify import LookPlan
 from isd_ray.core.goals import HITS, Goal
+from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import Audit, LookEvidence, settled
 from isd_ray.core.topk import uniform_sample
@@ -458,7 +459,8 @@ class CampaignLoop:
         if self._round.look:
             audited = readouts.labels[selection.roles == _AUDIT]
             n_hits = self._history.n_hits - int(self._goal.hits(audited).sum())
-            self._round.look = settled(self._round.look, self._goal, n_hits)
+            n_others = self._sets.n_measured - int(has_readout(audited).sum()) - n_hits
+            self._round.look = settled(self._round.look, self._goal, n_hits, n_others)
             is_last = stopping.reserve_audit and self._round.look[0].finish == "any"
             # A finish would be the next round.
             wells = self._budget.look(is_last, self._round.number + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -26,15 +27,24 @@ from isd_ray.core.certify import (
     plan_look,
     reserve_size,
 )
-from isd_ray.core.goals import HITS, Goal, ScreenCounts
+from isd_ray.core.goals import HITS, OTHERS, Goal, ScreenCounts
 from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook
 from isd_ray.core.outputs import decide_outputs, plan_outputs
-from isd_ray.core.targets import judge_population, judge_precision, judge_recall, passes_all, recall_allowance
+from isd_ray.core.targets import (
+    balanced_accuracy_floor,
+    judge_population,
+    judge_precision,
+    judge_recall,
+    passes_all,
+    recall_allowance,
+)
 from isd_ray.core.trigger import Forecast, Histogram, ScoredBatch, bin_centres, forecast_platt, forecast_trend
 from isd_ray.messages import RoundEvidence, StopDecision
 
 _NO_RISK = 1e-9
 """Share of the risk that counts as none: what rounding leaves of a risk that is spent."""
+NOTHING_SUFFICES = -1
+"""Allowance of a look that cannot be passed: more errors than that are always plausible."""
 StoppingRule: TypeAlias = Callable[[RoundEvidence, StoppingConfig], StopDecision]
 
 
@@ -283,15 +293,22 @@ def _needed(states: dict[int, LookState], evidence: LookEvidence, goal: Goal, co
     return replace(needed, finish=needed.finish + evidence.counts.left[HITS])
 
 
-def settled(plans: Sequence[LookPlan], goal: Goal, n_hits: int) -> tuple[LookPlan, ...]:
-    """The plans with the allowance that follows from the hits measured outside the audit.
+def settled(plans: Sequence[LookPlan], goal: Goal, n_hits: int, n_others: int) -> tuple[LookPlan, ...]:
+    """The plans with the allowance that follows from the hits, and other rows, measured outside the audit.
 
     A recall was planned by a forecast of the predicted hits, which the look measures. How many of them are hits does
-    not depend on which of the others were drawn, so the allowance is as good as fixed before the draw.
+    not depend on which of the others were drawn, so the allowance is as good as fixed before the draw. The
+    allowances of a balanced accuracy prove nothing any more if readouts were corrected since so that they do not
+    suffice.
     """
-    if goal.quantity != "recall":
-        return tuple(plans)
-    return tuple(replace(plan, allowed=recall_allowance(n_hits, goal.level)) for plan in plans)
+    if goal.quantity == "recall":
+        return tuple(replace(plan, allowed=recall_allowance(n_hits, goal.level)) for plan in plans)
+    if goal.quantity == "balanced_accuracy":
+        found = {plan.group: (plan.n_inference, int(plan.allowed)) for plan in plans}
+        left, wrong = zip(found.get(HITS, (0, 0)), found.get(OTHERS, (0, 0)), strict=True)
+        if balanced_accuracy_floor(n_hits, n_others, left, wrong) < Fraction(str(goal.level)):
+            return tuple(replace(plan, allowed=NOTHING_SUFFICES) for plan in plans)
+    return tuple(plans)
 
 
 def decide_look(

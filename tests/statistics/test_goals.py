@@ -138,16 +138,24 @@ def test_a_balanced_accuracy_of_which_one_audit_suffices_fails_the_same_check(mo
 
 def test_the_allowance_of_a_recall_follows_from_the_hits_that_the_look_measures():
     plans = (plan_of(40, 10, 7, 0.05, "cheap"),)
-    [plan] = settled(plans, Goal("recall", 0.8), 100)
+    [plan] = settled(plans, Goal("recall", 0.8), 100, 100)
     assert (plan.allowed, plan.size, plan.n_inference, plan.delta) == (25, 10, 40, 0.05)
     for quantity in ("accuracy", "precision", "balanced_accuracy", "mae"):
-        assert settled(plans, Goal(quantity, 0.8, clip=1.0), 100) == plans
+        assert settled(plans, Goal(quantity, 0.8, clip=1.0), 100, 100) == plans
+
+
+def test_a_balanced_accuracy_whose_measured_hits_were_corrected_since_is_not_shown_by_what_was_declared_before():
+    goal, clean = Goal("balanced_accuracy", 0.9), Audit(np.arange(40), np.zeros(40), np.ones(40, bool))
+    plans = (plan_of(40, 40, 20, 0.05, "none"),)
+    for n_hits, action in ((100, "stop"), (20, "continue")):
+        found = settled(plans, goal, n_hits, 100)
+        assert decide_look(found, (clean,), goal, n_hits, 40).action == action
 
 
 def test_a_settled_recall_is_claimed_falsely_with_probability_at_most_delta():
     """All audits of 4 of 10 predicted negatives, hits anywhere; planned by a forecast far off."""
     n, m, delta, n_hits, goal = 10, 4, 0.17, 2, Goal("recall", 0.5)
-    [plan] = settled((plan_of(n, m, 9, delta, "any"),), goal, n_hits)
+    [plan] = settled((plan_of(n, m, 9, delta, "any"),), goal, n_hits, 0)
     audits = np.array(list(itertools.combinations(range(n), m)))
     shown = np.array(list(itertools.product((0.0, 1.0), repeat=m)))
     decisions = [

@@ -199,7 +199,7 @@ def test_a_campaign_is_not_opened_with_another_threshold(make_config, tmp_path):
     for threshold in (0.5, 0.5):
         Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "labels": {**labels, "threshold": threshold}}))
     before = (tmp_path / "run" / "config.toml").read_bytes()
-    with pytest.raises(StoreError, match="the configuration differs in labels.threshold"):
+    with pytest.raises(StoreError, match=r"the configuration differs in labels\.threshold"):
         Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "labels": {**labels, "threshold": 2.0}}))
     assert (tmp_path / "run" / "config.toml").read_bytes() == before
 
