@@ -563,6 +563,8 @@ class CampaignLoop:
         the screen, and wrong ones would weigh more in what is left.
         """
         standing = self._oracle.standing()
+        if not len(standing.rows):
+            return 0
         spoils = ~self._goal.is_whole(standing.readouts.labels) & self._sets.is_left(standing.rows)
         self._sets.exclude(np.setdiff1d(self._sets.excluded, standing.rows))
         late = self._sets.is_left(standing.rows) & ~spoils
