@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue
-from isd_ray.core.certify import LookPlan
-from isd_ray.core.goals import OutputGoal
-from isd_ray.core.look_evidence import Audit
-from isd_ray.core.outputs import column_pvalue, decide_outputs
+from isd_ray.core.certify import LookPlan, LookRule
+from isd_ray.core.goals import OutputGoal, ScreenCounts
+from isd_ray.core.look_evidence import Audit, LookEvidence
+from isd_ray.core.outputs import column_pvalue, decide_outputs, plan_outputs
 from isd_ray.core.panels import LOST, MISSING, RIGHT, WRONG
+from isd_ray.core.trigger import Forecast, ScoredBatch
 
 
 def column(n_right: int, n_wrong: int, n_missing: int, n_lost: int = 0) -> np.ndarray:
@@ -145,6 +146,35 @@ def test_one_output_below_its_gamma_stops_falsely_at_most_as_often_as_its_part_o
     risk = DELTA / K
     assert false / RUNS <= risk + 3 * np.sqrt(risk * (1 - risk) / RUNS)
     assert pooled / RUNS > DELTA, "mutant: the audit's counts are pooled over the outputs"
+
+
+def test_the_looks_of_a_panel_spend_delta_once_whatever_their_number():
+    """Each look has the risk of its number, split by output; all looks together have delta, and then there is none."""
+    goals = [OutputGoal("A", 0.8, 0.25), OutputGoal("B", 0.9, 0.75)]
+    zeros = np.zeros(50)
+    batch = ScoredBatch(N, 100, zeros.astype(np.float32), zeros, zeros, zeros == 0, np.zeros((50, 2), np.int8))
+    spent = np.zeros(2)
+    for number in range(1, 5):
+        evidence = LookEvidence(
+            counts=ScreenCounts(MEASURED + N, 0, MEASURED, (N,), (MEASURED, MEASURED)),
+            n_observed=MEASURED,
+            batch_size=200,
+            n_batch=200,
+            n_random=20,
+            n_affordable=N,
+            rule_counts=True,
+            histogram=np.zeros((1, 1), np.int64),
+            scored=((batch,),),
+            failed_looks=number - 1,
+            risk_spent=float(spent.sum()),
+            batches_since_look=8,
+        )
+        found, _ = plan_outputs(LookRule.certify(DELTA, 3, 200), evidence, goals, lambda scored: Forecast(1.0, 0.0))
+        assert [plan.number for plan in found] == [number] * 2 * (number <= 3)
+        spent += [plan.delta for plan in found] or 0.0
+        if number == 1:
+            assert spent.sum() == pytest.approx(DELTA / 2)
+    assert spent == pytest.approx([0.25 * DELTA, 0.75 * DELTA])
 
 
 def test_an_audit_of_another_size_is_refused():
