@@ -329,6 +329,7 @@ class CampaignLoop:
         frozen = self._backend.freeze(request, self._round.committee)
         self._round.frozen = request.directory
         self._round.details["predictions"] = dict(frozen.files)
+        self._store.note_frozen(self._round.number, frozen.files)
         return frozen
 
     def _finish(self) -> LoopState:

@@ -220,6 +220,14 @@ class CampaignStore:
         self._log_release(released)
         return released
 
+    def note_frozen(self, round_number: int, files: Mapping[str, str]) -> None:
+        """Log what was frozen, before it is released: freezing other predictions in its place is seen.
+
+        The same predictions frozen again, after a crash, are noted once.
+        """
+        sha256 = hashlib.sha256(canonical_json(dict(files))).hexdigest()
+        self._log_once("freeze", {"round": round_number, "predictions_sha256": sha256})
+
     def commit(self, round_number: int, record: Mapping[str, Any]) -> None:
         """Commit a round: its metrics, timings and decision."""
         self._decide(self._round_dir(round_number) / "round.json", record)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue
 from isd_ray.core.seeding import tie_keys
@@ -161,6 +162,25 @@ def test_a_look_that_was_cut_off_continues_to_the_same_certificate(after, state,
     assert resumed.hybrid.equals(screen.hybrid)
     name = "certificate.json"
     assert (resumed.path / name).read_bytes() == (screen.path / name).read_bytes()
+
+
+def test_freezing_other_predictions_after_a_crash_is_seen(screen, look, make_config, tmp_path):
+    number = look["round"]
+
+    def frozen(path) -> list[str]:
+        events = CampaignStore.open(path).events()
+        return [
+            event["predictions_sha256"] for event in events if (event["kind"], event.get("round")) == ("freeze", number)
+        ]
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate(make_config(stopping=CERTIFY), tmp_path / "run", StopAt(number, "release"))
+    [first] = frozen(tmp_path / "run")
+    CampaignStore.open(tmp_path / "run").note_frozen(number, {"part-00000.parquet": "those of another model"})
+    resumed = simulate(make_config(stopping=CERTIFY), tmp_path / "run")
+    assert frozen(screen.path) == [first]
+    assert frozen(resumed.path)[0] == first
+    assert len(frozen(resumed.path)) == 2
 
 
 def test_a_budget_that_ends_first_ends_honestly(make_config, tmp_path):

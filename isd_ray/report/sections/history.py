@@ -14,11 +14,12 @@ N_EVENTS = 200
 """Events that are shown; all of them lie in the campaign's folder."""
 N_FILES = 8
 """Files of the hybrid screen whose hashes are shown."""
-ROUTINE = ("release", "decision", "hybrid")
+ROUTINE = ("freeze", "release", "decision", "hybrid")
 """Events that every round or delivery brings; they are counted, not listed."""
 EVENTS = {
     "release": "batch frozen and released",
     "decision": "round decided",
+    "freeze": "predictions of the whole inference set frozen",
     "dispatch": "files of a batch written for the laboratory",
     "tell": "readouts taken in",
     "fail": "compounds without a readout",
