@@ -17,6 +17,9 @@ from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config
 from isd_ray.data.ingest.sources import resolve_source
 
+# Ray's processes are as important as the tests beside them: at Ray's niceness of 15 they would starve.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 N_COMPOUNDS = 900
 
 

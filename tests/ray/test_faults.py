@@ -29,7 +29,7 @@ TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 def options(**changes) -> GroupOptions:
     size = changes.get("size", 2)
     values = {"name": "test", "size": size, "min_size": size, "demand": Demand({"CPU": 1.0})}
-    patience = {"start_timeout_s": 60.0, "call_timeout_s": 60.0, "policy": FailurePolicy(3)}
+    patience = {"start_timeout_s": 240.0, "call_timeout_s": 60.0, "policy": FailurePolicy(3)}
     return GroupOptions(**{**values, **patience, **changes})
 
 
