@@ -26,7 +26,7 @@ demo: install
 	$(BIN)/isd simulate examples/quickstart.toml --out runs/quickstart
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The short ones; `python -m tests.benchmarks.NAME --help` tells the options of each, and of the long ones.
 bench: install
