@@ -3,7 +3,7 @@
     python examples/paper/acquired.py runs/mnist-shuffled-compare --flags runs/mnist.parquet --column noisy_689
 
 The folder is one of `isd compare`; flags are a true/false column of the library's source, whose record numbers are the
-ids. Writes ``acquired-<column>.png`` and ``.json`` into the folder, and prints the shares.
+ids. Writes ``acquired-<column>.html`` and ``.json`` into the folder, and prints the shares.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects as go
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
 """Shares of the target set at which the numbers are printed."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+"""Of the agents, told apart by colour-blind readers as well (Okabe and Ito)."""
 
 
 def curve(run: Path, flags: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -40,8 +42,7 @@ def main() -> None:
     parser.add_argument("--column", required=True)
     options = parser.parse_args()
     flags = pq.read_table(options.flags, columns=[options.column])[options.column].to_numpy()
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = figure.subplots()
+    figure = go.Figure()
     shares: dict[str, dict[str, list[float]]] = {}
     for agent in sorted(folder for folder in options.comparison.iterdir() if (folder / "0" / "hybrid").is_dir()):
         curves = [curve(run, flags) for run in sorted(agent.iterdir())]
@@ -49,12 +50,19 @@ def main() -> None:
         reached = [place for place in range(len(SHOWN)) if not np.isnan(values[:, place]).any()]
         shares[agent.name] = {f"{SHOWN[place]:g}": values[:, place].tolist() for place in reached}
         for number, (x, y) in enumerate(curves):
-            label = agent.name if number == 0 else None
-            axes.plot(100 * x, 100 * y, color=f"C{len(shares) - 1}", marker="o", markersize=3, label=label)
+            style = {
+                "name": agent.name,
+                "legendgroup": agent.name,
+                "line_color": COLOURS[(len(shares) - 1) % len(COLOURS)],
+            }
+            figure.add_scatter(x=100 * x, y=100 * y, mode="lines+markers", showlegend=number == 0, **style)
         print(agent.name, *(f"{SHOWN[place]:.0%}: {np.mean(values[:, place]):.3f}" for place in reached), sep="  ")
-    axes.set(xlabel="acquired (% of the target set)", ylabel=f"acquired of {options.column} (%)")
-    axes.legend()
-    figure.savefig(options.comparison / f"acquired-{options.column}.png", dpi=130)
+    figure.update_layout(
+        template="plotly_white",
+        xaxis_title="acquired (% of the target set)",
+        yaxis_title=f"acquired of {options.column} (%)",
+    )
+    figure.write_html(options.comparison / f"acquired-{options.column}.html")
     (options.comparison / f"acquired-{options.column}.json").write_text(json.dumps(shares, indent=1) + "\n")
 
 
