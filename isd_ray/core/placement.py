@@ -74,7 +74,7 @@ def what_is_missing(demand: Demand, nodes: Sequence[Node]) -> str:
     if not by_lack:
         return "there is no node"
     if "" in by_lack:
-        return f"what it asks for exists on {_named(by_lack[''])}, but is in use there"
+        return f"what it asks for exists on {_named(by_lack[''])}: it is in use there, or the actor starts slowly"
     return "; ".join(f"{_named(addresses)} lacks {lacks}" for lacks, addresses in by_lack.items())
 
 

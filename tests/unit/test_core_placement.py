@@ -35,10 +35,13 @@ def test_what_is_missing_is_said_node_by_node():
     assert what_is_missing(Demand({"GPU": 2.0}), NODES) == "10.0.0.1 lacks GPU (1 of 2); 10.0.0.2 lacks GPU (0 of 2)"
     found = what_is_missing(Demand({"CPU": 1.0}, {"market": "other"}), NODES)
     assert found == "10.0.0.1, 10.0.0.2 lacks label market=other"
-    assert what_is_missing(Demand({"CPU": 8.0}), NODES) == "what it asks for exists on 10.0.0.1, but is in use there"
+    assert (
+        what_is_missing(Demand({"CPU": 8.0}), NODES)
+        == "what it asks for exists on 10.0.0.1: it is in use there, or the actor starts slowly"
+    )
     assert what_is_missing(Demand({}), []) == "there is no node"
     same = [Node("10.0.0.1", {"CPU": 8.0}), Node("10.0.0.1", {"CPU": 1.0})]
-    words = "what it asks for exists on 10.0.0.1, but is in use there"
+    words = "what it asks for exists on 10.0.0.1: it is in use there, or the actor starts slowly"
     assert what_is_missing(Demand({"CPU": 8.0}), same) == words, "nodes may share an address"
 
 
