@@ -1,10 +1,10 @@
-"""The results of a comparison, as they stand beside the paper's claims: a small CSV, a figure, and the numbers in words.
+"""The results of a comparison, as they stand beside the paper's claims: a CSV, a figure, and the numbers in words.
 
     python examples/paper/results.py runs/qm9-compare --name qm9 --flags runs/qm9-hard.parquet --column hard
 
 Reads a folder of `isd compare` (or several, with one `--label` for each) and writes ``results/<name>.csv`` and
-``results/<name>.svg`` beside this file. With `--flags`, a true/false column of the library's source whose record numbers
-are the ids, also the share of the flagged samples that was acquired (Figs. 2 and 5 of the paper).
+``results/<name>.svg`` beside this file. With `--flags`, a true or false column of the library's source whose record
+numbers are the ids, also the share of the flagged samples that was acquired (Figs. 2 and 5 of the paper).
 """
 
 from __future__ import annotations
