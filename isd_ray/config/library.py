@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from isd_ray.config.section import Section, Strings
 
@@ -37,16 +38,52 @@ class Fingerprint(Section):
         return self
 
 
+class Context(Section):
+    """A categorical column of the source: each of its values is one more column of the vocabulary."""
+
+    column: str
+    values: Annotated[tuple[str, ...], Field(strict=False, min_length=1, repr=False)]
+    """In the order of their columns; records with another value are rejected."""
+
+    @property
+    def width(self) -> int:
+        """Columns this context takes in the vocabulary."""
+        return len(self.values)
+
+    @field_validator("values")
+    @classmethod
+    def _values_are_distinct(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := sorted({value for value, n in Counter(values).items() if n > 1}):
+            raise ValueError(f"{repeated[0]!r} stands there twice; name each value once")
+        return values
+
+
 class OnBitFeatures(Section):
-    """Stacked fingerprints in one vocabulary, stored as lists of set bits."""
+    """Stacked fingerprints in one vocabulary, and behind them the contexts of pairs, stored as lists of set bits."""
 
     kind: Literal["on_bits"] = "on_bits"
     fingerprints: Annotated[tuple[Fingerprint, ...], Field(strict=False, min_length=1)]
+    contexts: Annotated[tuple[Context, ...], Field(strict=False)] = ()
+    """Filled in by the build for `context_columns`; give them to fix the values beforehand."""
 
     @property
     def width(self) -> int:
         """Size of the vocabulary."""
-        return sum(fingerprint.width for fingerprint in self.fingerprints)
+        fingerprints = sum(fingerprint.width for fingerprint in self.fingerprints)
+        return fingerprints + sum(context.width for context in self.contexts)
+
+    @property
+    def context_columns(self) -> tuple[str, ...]:
+        """Columns of the source that the contexts are taken from."""
+        return tuple(context.column for context in self.contexts)
+
+    @model_serializer(mode="wrap")
+    def _no_contexts_leave_no_trace(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keep descriptions and hashes of libraries without contexts what they were before there were any."""
+        data: dict[str, Any] = serialise(self)
+        if not self.contexts:
+            data.pop("contexts", None)
+        return data
 
 
 class DenseFeatures(Section):
@@ -113,6 +150,9 @@ class LibraryConfig(Section):
     """Column of unique compound ids; without it record numbers, from 1, are ids (of several files: ``stem:number``)."""
     columns: Strings = ()
     """Further columns of the source to keep: stock, cost, ordering."""
+    context_columns: Strings = ()
+    """Columns that make a row a pair of a compound and a context, as its cell line: text whose every distinct value is
+    one more on-bit. Duplicates are then equal pairs; the columns are kept, and records without a value are rejected."""
     descriptors: Annotated[tuple[Descriptor, ...], Field(strict=False)] = ()
     """Columns to compute of each molecule, to order or choose by: `n_heavy_atoms`, and `sa_score`, its synthetic
     accessibility from 1 (easy) to 10."""
@@ -154,6 +194,25 @@ class LibraryConfig(Section):
         if lost := sorted(set(self.required) - set(self.columns)):
             raise ValueError(f"required={list(self.required)}: {lost[0]!r} is not kept; add it to `columns`")
         return self
+
+    @model_validator(mode="after")
+    def _contexts_stand_behind_fingerprints(self) -> LibraryConfig:
+        given = self.features.context_columns if isinstance(self.features, OnBitFeatures) else ()
+        if given and given != self.context_columns:
+            raise ValueError(f"features.contexts are of {list(given)}; set context_columns to the same")
+        if self.context_columns and not isinstance(self.features, OnBitFeatures):
+            raise ValueError("context_columns go with fingerprints; put contexts into the dense vectors instead")
+        if len(set(self.context_columns)) < len(self.context_columns):
+            raise ValueError(f"context_columns={list(self.context_columns)} repeat one; name each once")
+        return self
+
+    def asks_for(self, features: FeatureSpec) -> bool:
+        """Whether these are the features meant; contexts count by column, and by value where values are fixed."""
+        asked = self.features
+        if isinstance(asked, OnBitFeatures) and isinstance(features, OnBitFeatures) and not asked.contexts:
+            is_same = features.context_columns == self.context_columns
+            return is_same and features.fingerprints == asked.fingerprints
+        return features == asked
 
     @model_validator(mode="after")
     def _molecules_need_smiles(self) -> LibraryConfig:
