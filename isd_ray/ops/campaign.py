@@ -18,6 +18,7 @@ from isd_ray.campaign.entries import lost_entries, masks_table, n_entries, place
 from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory, Ledger
+from isd_ray.campaign.rehearsal import Rehearsal
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status, history_of, is_dispatched, status_of
 from isd_ray.campaign.store import CampaignStore
@@ -286,6 +287,13 @@ class Campaign:
             raise LabelError(f"none of {len(refused)} lines can be used: {shown}", file.name, "correct the file")
         n_missing, n_waiting = self._n_missing(), labelled.n_waiting
         return Told(placed.n_new, placed.n_unchanged, n_lost, tuple(refused), n_missing, n_waiting)
+
+    def rehearse(self) -> Campaign:
+        """Rehearse with this campaign as it stands now.
+
+        What it is told, what fails in it and what is closed is decided as in this one, and written nowhere.
+        """
+        return Campaign(Rehearsal.open(self.store.address))
 
     def _lost(self, lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:
         """Compounds of the open round that newly have no readout."""
