@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.events import Event
 from isd_ray.campaign.status import awaited_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config.limits import MAX_UPLOAD_BYTES
@@ -155,7 +156,7 @@ def _batch(campaign: Campaign, page: int, plates_page: int) -> dict[str, Any]:
         "compounds": _page(lines, page, COMPOUNDS_A_PAGE),
         "pages": _pages(lines, page, COMPOUNDS_A_PAGE),
         "outputs": tuple(campaign.store.manifest["outputs"]),
-        "is_matrix": config.readouts.shape == "matrix",
+        "readouts": config.readouts,
         "takes_external": config.stopping.rule != "reserved",
         "max_bytes": MAX_UPLOAD_BYTES,
     }
@@ -170,12 +171,17 @@ def _events(held: Held, page: int) -> dict[str, Any]:
         {
             **event,
             "words": EVENTS.get(event["kind"], event["kind"]),
-            "about": event.get("reason") or event.get("file") or ", ".join(map(str, event.get("files", ()))),
+            "about": event.get("reason") or event.get("file") or _names(event),
         }
         for event in reversed(store.events())
         if not (event["kind"] == "freeze" and event["round"] == open_round)
     ]
     return {"events": _page(every, page, EVENTS_A_PAGE), "pages": _pages(every, page, EVENTS_A_PAGE)}
+
+
+def _names(event: Event) -> str:
+    """The files that were written for the laboratory; those of the hybrid screen are too many."""
+    return ", ".join(event["files"]) if event["kind"] == "dispatch" else ""
 
 
 def _pages(every: list[Any], page: int, size: int) -> tuple[int, int]:

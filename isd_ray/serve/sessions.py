@@ -108,4 +108,4 @@ class Attempts:
 
 def name_of(text: str) -> str:
     """A name as it was given, in printable letters on one line."""
-    return " ".join("".join(letter for letter in text if letter.isprintable()).split())[:MAX_NAME_LETTERS]
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())[:MAX_NAME_LETTERS]
