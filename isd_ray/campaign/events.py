@@ -86,7 +86,7 @@ class EventLog:
                 "sequence": sequence,
                 "kind": kind,
                 "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "who": actor(),
+                "who": _ACTING_FOR.get() or user(),
                 "previous_sha256": self._hashes[-1] if self._hashes else None,
                 **details,
             }
@@ -102,11 +102,6 @@ class EventLog:
 
     def _file(self, sequence: int) -> Path:
         return self._path / f"{sequence:06d}.json"
-
-
-def actor() -> str:
-    """Whom an event that is appended now is noted as the doing of."""
-    return _ACTING_FOR.get() or user()
 
 
 def user() -> str:

@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from isd_ray.campaign.events import acting_for, user
+from isd_ray.campaign.status import IN_PART, MISSING, awaited_of
 from isd_ray.errors import IsdError, LabelError
+from isd_ray.ops.opened import need
 from isd_ray.serve.guard import LOGIN, cookie_name
 from isd_ray.serve.sessions import SESSION_S, Session
 from isd_ray.serve.site import Site, check_form, session_of
@@ -22,6 +24,8 @@ from isd_ray.serve.uploads import Upload
 
 N_REFUSED = 200
 """Refused lines that are listed."""
+N_IDS = 5
+"""Wrong ids that a message names."""
 
 
 def doors(site: Site) -> APIRouter:
@@ -131,11 +135,16 @@ def actions(site: Site) -> APIRouter:
             raise LabelError("no compound is named", remedy="mark compounds in the list, or write ids, one a line")
         assays = [assay] if assay else []
         with site.campaign(key) as held, acting_for(_who(request)):
-            campaign = held.campaign if confirmed else held.campaign.rehearse()
-            n_new = campaign.fail(ids, reason, abandon=abandon, assays=assays)
             if confirmed:
+                n_new = held.campaign.fail(ids, reason, abandon=abandon, assays=assays)
                 return _done(request, key, f"{n_new:,} {'readouts' if assay else 'compounds'} noted as failed.")
-            said: dict[str, Any] = {"ids": ids, "reason": reason, "assay": assay, "abandon": abandon, "n_new": n_new}
+            need(reason)
+            states = awaited_of(held.campaign.store)
+            if outside := [name for name in ids if name not in states]:
+                words = f"{len(outside):,} compounds are not in the batch that is out: {', '.join(outside[:N_IDS])}"
+                raise LabelError(words, remedy="correct the ids; nothing was noted")
+            n_out = sum(states[name] in (MISSING, IN_PART) for name in ids)
+            said: dict[str, Any] = {"ids": ids, "reason": reason, "assay": assay, "abandon": abandon, "n_out": n_out}
             return site.show(request, "fail", key=key, name=held.campaign.config.name, **said)
 
     @router.post("/close")
@@ -147,10 +156,11 @@ def actions(site: Site) -> APIRouter:
     ) -> Response:
         """End the round without what is missing: first what that would do, then, confirmed, for good."""
         with site.campaign(key) as held, acting_for(_who(request)):
-            n_missing = (held.campaign if confirmed else held.campaign.rehearse()).close(reason)
             if confirmed:
+                n_missing = held.campaign.close(reason)
                 return _done(request, key, f"The round was closed without {n_missing:,} readouts.")
-            name = held.campaign.config.name
+            need(reason)
+            name, n_missing = held.campaign.config.name, held.status().n_missing
             return site.show(request, "close", key=key, name=name, reason=reason, n_missing=n_missing)
 
     return router
@@ -174,7 +184,7 @@ def previews(site: Site) -> APIRouter:
             about["told"], about["problem"] = found.told, None
             if found.told is None:
                 try:
-                    found.previewed = held.campaign.rehearse().tell(found.file, **found.options)
+                    found.previewed = held.campaign.preview(found.file, **found.options)
                 except IsdError as error:
                     found.previewed, about["problem"] = None, error
             return site.show(request, "upload", **about)

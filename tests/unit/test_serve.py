@@ -330,7 +330,7 @@ def test_failures_are_noted_after_a_confirmation_with_a_reason(campaign, ada, pa
     ("said", "why"),
     [
         ({"reason": "spilt"}, "no compound is named"),
-        ({"others": "C9999", "reason": "spilt"}, "1 compounds are not in the library"),
+        ({"others": "C9999", "reason": "spilt"}, "1 compounds are not in the batch that is out: C9999"),
         ({"others": "IN_BATCH", "reason": " "}, "this needs a reason"),
     ],
 )
@@ -346,7 +346,7 @@ def test_a_round_is_closed_after_a_confirmation(campaign, ada, page, truth):
     campaign.tell({name: truth[name] for name in campaign.batch().ids[:50]})
     before = contents(campaign.path)
     asked = ada.post(f"/c/{page[1]}/close", reason="reader broke")
-    assert "It ends without 10 readouts" in words(asked.text)
+    assert "It ends without the 10 readouts that are missing" in words(asked.text)
     assert contents(campaign.path) == before
     ada.post(f"/c/{page[1]}/close", reason="reader broke", confirmed="true")
     assert campaign.status().state == "ready"
