@@ -24,7 +24,7 @@ from isd_ray.report.sections.history import EVENTS
 from isd_ray.report.words import percent, status_lines
 from isd_ray.serve.batch import STATES, WORDS, plates_of
 from isd_ray.serve.shelf import Held
-from isd_ray.serve.site import Site
+from isd_ray.serve.site import Site, assets
 
 EVENTS_A_PAGE = 50
 PLATES_A_PAGE = 4
@@ -45,9 +45,9 @@ def pages(site: Site) -> APIRouter:
     @router.get("/static/{name}")
     def asset(name: str) -> Response:
         """A style or a script."""
-        if name not in site.assets:
+        found = assets().get(name)
+        if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such file.")
-        found = site.assets[name]
         return Response(found.content, 200, {"Content-Encoding": "gzip", **NEW_YEARS}, found.media_type)
 
     @router.get("/")

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Annotated, Any
@@ -41,6 +41,24 @@ class Asset:
         return cls(gzip.compress(content, mtime=0), media_type, hashlib.sha256(content).hexdigest()[:12])
 
 
+@cache
+def assets() -> Mapping[str, Asset]:
+    """What pages name, by name: nothing else is ever sent, and no name is taken for a path."""
+    return {
+        "page.css": Asset.of((_REPORT / "page.css").read_bytes(), _STYLE),
+        "serve.css": Asset.of((_OWN / "serve.css").read_bytes(), _STYLE),
+        "htmx.js": Asset.of((_OWN / "htmx.min.js").read_bytes(), _SCRIPT),
+        "page.js": Asset.of((_REPORT / "page.js").read_bytes(), _SCRIPT),
+        "serve.js": Asset.of((_OWN / "serve.js").read_bytes(), _SCRIPT),
+        "plotly.js": Asset.of(plotly_script().encode(), _SCRIPT),
+    }
+
+
+def address_of(name: str) -> str:
+    """The address of an asset, another one for another content: browsers may keep it."""
+    return f"/static/{name}?{assets()[name].version}"
+
+
 class Site:
     """The page of one laboratory."""
 
@@ -52,21 +70,6 @@ class Site:
         self.attempts = Attempts()
         self._environment = environment("isd_ray.serve")
 
-    @cached_property
-    def assets(self) -> Mapping[str, Asset]:
-        """What pages name, by name: nothing else is ever sent, and no name is taken for a path."""
-        return {
-            "page.css": Asset.of((_REPORT / "page.css").read_bytes(), _STYLE),
-            "serve.css": Asset.of((_OWN / "serve.css").read_bytes(), _STYLE),
-            "htmx.js": Asset.of((_OWN / "htmx.min.js").read_bytes(), _SCRIPT),
-            "page.js": Asset.of((_REPORT / "page.js").read_bytes(), _SCRIPT),
-            "serve.js": Asset.of((_OWN / "serve.js").read_bytes(), _SCRIPT),
-            "plotly.js": Asset.of(plotly_script().encode(), _SCRIPT),
-        }
-
-    def _address_of(self, name: str) -> str:
-        return f"/static/{name}?{self.assets[name].version}"
-
     def show(self, request: Request, template: str, code: HTTPStatus = HTTPStatus.OK, **content: Any) -> HTMLResponse:
         """A page."""
         session: Session | None = request.state.session
@@ -75,7 +78,7 @@ class Site:
             notice=session.take_notice() if session else None,
             can_write=session is not None and not self.settings.read_only,
             read_only=self.settings.read_only,
-            asset=self._address_of,
+            asset=address_of,
             **content,
         )
         return HTMLResponse(page, code)

@@ -118,22 +118,6 @@ def test_a_batch_without_plates_is_a_list(make_config, tmp_path):
     assert "<svg" not in text
 
 
-def test_that_predictions_were_frozen_is_not_shown_while_their_audit_is_out(make_config, truth, tmp_path):
-    made = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
-    app, [key] = page_of(tmp_path / "run", scratch=tmp_path / "scratch")
-    ada = Visitor(app)
-    while True:
-        ids = made.ask().ids
-        if made.store.rounds()[-1].released["look"]:
-            break
-        made.tell({name: truth[name] for name in ids})
-    frozen = "predictions of the whole inference set frozen"
-    assert frozen not in words(ada.get(f"/c/{key}/events").text)
-    made.tell({name: truth[name] for name in ids})
-    made.ask()
-    assert frozen in words(ada.get(f"/c/{key}/events").text)
-
-
 def test_what_has_not_changed_is_not_sent_again(campaign, ada, page, truth):
     seen = len(campaign.store.events())
     for what in ("live", "batch/live"):
@@ -144,13 +128,19 @@ def test_what_has_not_changed_is_not_sent_again(campaign, ada, page, truth):
     assert f"seen={seen + 1}" in answer.text
 
 
-def test_progress_has_the_figures_of_the_report_and_the_certificate(make_config, truth, tmp_path):
+def test_a_screen_to_its_end(make_config, truth, tmp_path):
+    """Figures as in the report, the certificate, and no word of an audit while it is out."""
     made = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
     app, [key] = page_of(tmp_path / "run", scratch=tmp_path / "scratch")
-    ada = Visitor(app)
+    ada, frozen, n_hidden = Visitor(app), "predictions of the whole inference set frozen", 0
     assert "Figures come with the first rounds" in ada.get(f"/c/{key}").text
     while (batch := made.ask()) is not None:
+        rounds = [event["round"] for event in made.store.events() if event["kind"] == "freeze"]
+        n_hidden += batch.round in rounds
+        shown = words(ada.get(f"/c/{key}/events").text).count(frozen)
+        assert shown == sum(number < batch.round for number in rounds)
         made.tell({name: truth[name] for name in batch.ids})
+    assert words(ada.get(f"/c/{key}/events").text).count(frozen) == n_hidden > 0
     text = ada.get(f"/c/{key}").text
     assert 'data-figure="accuracy-by-round"' in text
     assert 'data-figure="batch-accuracy"' in text
