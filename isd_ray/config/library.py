@@ -17,6 +17,7 @@ class Fingerprint(Section):
     """One RDKit fingerprint of a stack."""
 
     kind: Literal["morgan", "atom_pair", "torsion", "rdkit_path"]
+    """Morgan (ECFP), atom pairs, topological torsions, or paths of bonds."""
     size: int = Field(default=2048, ge=64, le=1 << 20)
     """Bits before counts are unfolded (fpSize)."""
     radius: int = Field(default=2, ge=0, le=10)
@@ -62,7 +63,9 @@ class OnBitFeatures(Section):
     """Stacked fingerprints in one vocabulary, and behind them the contexts of pairs, stored as lists of set bits."""
 
     kind: Literal["on_bits"] = "on_bits"
+    """For a stack given as a table."""
     fingerprints: Annotated[tuple[Fingerprint, ...], Field(strict=False, min_length=1)]
+    """One beside the other, each with its own columns."""
     contexts: Annotated[tuple[Context, ...], Field(strict=False)] = ()
     """Filled in by the build for `context_columns`; give them to fix the values beforehand."""
 
@@ -90,10 +93,13 @@ class DenseFeatures(Section):
     """Ready-made vectors in one column of a Parquet source: embeddings or flattened images."""
 
     kind: Literal["dense"] = "dense"
+    """For vectors given as a table."""
     column: str
     """A binary (uint8) column, a list column or a fixed-size list column."""
     width: int = Field(ge=1)
+    """Length of the vectors."""
     dtype: Literal["uint8", "float16", "float32"] = "float32"
+    """How they are stored."""
     scale: float = Field(default=1.0, gt=0.0)
     """Values are multiplied by this before the first layer (1/255 for grey images)."""
 
@@ -122,10 +128,13 @@ class SplitConfig(Section):
     target: Any = 0
     """Value of `column` for the target set, or a list of values."""
     validation: Any = 1
+    """Value of `column` for the validation set, or a list of values."""
     test: Any = 2
+    """Value of `column` for the test set, or a list of values."""
     fractions: Annotated[tuple[float, ...], Field(strict=False, min_length=3, max_length=3)] = (0.80, 0.05, 0.15)
     """Target, validation and test shares of a random split."""
     seed: int = 0
+    """Of a random split."""
 
     @model_validator(mode="after")
     def _fractions_sum_to_one(self) -> SplitConfig:
@@ -144,6 +153,7 @@ class LibraryConfig(Section):
     """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
     `package:NAME/FILE` is a file of an installed package."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    """Of the sources; `auto` goes by the endings of their names."""
     smiles_column: str | None = "smiles"
     """"" where there are no structures: images, or embeddings alone."""
     id_column: str | None = None
@@ -164,8 +174,12 @@ class LibraryConfig(Section):
     standardise: bool = True
     """Keep the largest fragment and neutralise charges before the canonical SMILES is taken."""
     duplicates: Literal["merge", "refuse", "keep"] = "merge"
+    """`merge`: the first of equal compounds stays, the others are reported in `rejects.parquet`. `refuse`: a duplicate
+    is an error. `keep`: all are rows."""
     duplicates_by: Literal["smiles", "features"] = "smiles"
+    """What equal compounds are told by: canonical SMILES, or features."""
     drop_single_atoms: bool = False
+    """Reject molecules of a single heavy atom."""
     block_rows: int = Field(default=8192, ge=8, le=1 << 20, multiple_of=8)
     """Rows of one block of the fixed scoring grid; a multiple of 8, so that packed masks split at bytes."""
     part_blocks: int = Field(default=16, ge=1)
@@ -173,6 +187,7 @@ class LibraryConfig(Section):
     workers: int | None = Field(default=None, ge=1)
     """Processes that build, where no Ray cluster does it; default: all cores."""
     split: SplitConfig | None = None
+    """How it is divided into target, validation and test set; without this table all of it is the target set."""
 
     @field_validator("smiles_column")
     @classmethod
