@@ -192,7 +192,7 @@ def test_a_random_baseline_compares_accuracies_only(make_config):
 
 
 def test_what_is_shown_as_the_goal_is_what_is_claimed(make_config, regression):
-    from isd_ray.cli.common import goal_of
+    from isd_ray.report.steps import goal_of
 
     mean_error = {"rule": "certify", "quantity": "mae", "max_loss": 4.0, "loss_clip": 20.0}
     assert goal_of(make_config(**{**regression, "stopping": mean_error})) == 4.0
