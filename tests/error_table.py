@@ -27,18 +27,20 @@ signal.csv: line 3 (id 'C0001') is not a number
   Remedy: correct the file
 ```
 
-The command line prints that and ends with exit code 1; in Python it is raised. Anything else that ends in a traceback is a
-bug of ours: please report it.
+The command line prints that and ends with exit code 1; in Python it is raised. Anything else that ends in a traceback
+is a bug of ours: please report it.
 
-This table is read from the source by `python -m tests.error_table`; a test fails when it is not current. Parts in braces are
-filled in when the error is raised, and a stroke ( / ) stands between alternatives. A dash under *where* means that the message
-itself names the place.
+This table is read from the source by `python -m tests.error_table`; a test fails when it is not current. Parts in
+braces are filled in when the error is raised, and a stroke ( / ) stands between alternatives. A dash under *where*
+means that the message itself names the place.
 
 ## How they were reviewed
 
-Each line was read against four questions: does it say what failed with the value, does it point to the file, line, key, node or
-id, does its remedy name something that the reader can do, and is every word one of the user's world? A test holds the
-mechanical part: no message without a remedy.
+Each line was read against four questions: does it say what failed, with the value; does it point to the file, line,
+key, node or id; does its remedy name something that the reader can do; and is every word one of the reader's? What did
+not pass was mended: remedies that only said "restore it" or "mend that", contradictions of keys that did not say which
+to remove, and errors of hit calling that pointed to a table `[hit_calling]`, which is called `[hits]`. Tests hold what
+can be checked: no message without a remedy, and no key that there is not.
 """
 
 
@@ -74,7 +76,7 @@ def _sites_in(path: Path) -> Iterator[Site]:
             given = dict(zip(PARTS, node.args, strict=False)) | {word.arg: word.value for word in node.keywords}
             words = {part: _words(given[part], scope, tree) if part in given else "" for part in PARTS}
             if is_key:
-                words |= {"where": "the key", "remedy": "as the message says"}
+                words |= {"where": "the key or its table", "remedy": "in the message"}
             yield Site("ConfigError" if is_key else name, module, node.lineno, **words)
 
 
@@ -99,7 +101,7 @@ def _words(node: ast.expr, scope: ast.AST, tree: ast.Module, depth: int = 0) -> 
             return text
         case ast.FormattedValue(value=ast.Name(id=name)):
             found = _assigned(name, scope, tree, depth)
-            return found or f"{{{name}}}"
+            return found or f"{{{name.strip('_')}}}"
         case ast.FormattedValue(value=ast.IfExp() as choice):
             return _words(choice, scope, tree, depth)
         case ast.FormattedValue(value=value):
@@ -113,6 +115,8 @@ def _words(node: ast.expr, scope: ast.AST, tree: ast.Module, depth: int = 0) -> 
             return _words(left, scope, tree, depth) + _words(right, scope, tree, depth)
         case ast.Name(id=name):
             return _assigned(name, scope, tree, depth) or f"{{{name}}}"
+        case ast.Call(func=ast.Attribute(attr="get"), args=[_, ast.Constant(value=str(default))]):
+            return default
     return f"{{{_name_of(node)}}}"
 
 
@@ -130,6 +134,12 @@ def _assigned(name: str, scope: ast.AST, tree: ast.Module, depth: int) -> str:
         texts = [text for text in texts if not (isinstance(text, ast.Constant) and not isinstance(text.value, str))]
         if texts and len(texts) == len(values):
             return " / ".join(dict.fromkeys(_words(text, place, tree, depth + 1) for text in texts))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and any(alias.name == name for alias in node.names):
+            home = ROOT.parent / f"{node.module.replace('.', '/')}.py"
+            if home.is_file():
+                there = ast.parse(home.read_text(encoding="utf-8"))
+                return _assigned(name, there, there, depth + 1)
     return ""
 
 
@@ -165,12 +175,14 @@ def table() -> str:
     found, parts = sites(), [HEAD]
     parts.append(f"\n{len(found)} places in the source make one of {len({site.kind for site in found})} kinds.\n")
     for kind in sorted({site.kind for site in found}):
-        doc = " ".join((getattr(errors, kind).__doc__ or "").split("Parameters")[0].split())
+        doc = (getattr(errors, kind).__doc__ or "").partition("\n\n")[0]
         parts.append(f"\n## {kind}\n\n{doc}\n")
         of_kind = [site for site in found if site.kind == kind]
         for module in sorted({site.module for site in of_kind}):
             parts.append(f"\n### {kind}: {module}\n\n| what | where | remedy |\n|---|---|---|\n")
-            lines = [f"| {_cell(s.what)} | {_cell(s.where)} | {_cell(s.remedy)} |" for s in of_kind if s.module == module]
+            lines = [
+                f"| {_cell(s.what)} | {_cell(s.where)} | {_cell(s.remedy)} |" for s in of_kind if s.module == module
+            ]
             parts.append("\n".join(dict.fromkeys(lines)) + "\n")
     return "".join(parts)
 

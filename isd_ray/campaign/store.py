@@ -152,7 +152,9 @@ class CampaignStore:
         try:
             version = int(manifest["schema_version"])
         except (ValueError, KeyError, TypeError) as error:
-            raise CorruptFileError(f"not a campaign manifest ({error})", str(file), "restore it") from error
+            raise CorruptFileError(
+                f"is no campaign manifest ({error})", str(file), "restore it from a backup"
+            ) from error
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"schema version {version} is newer than {SCHEMA_VERSION}, which this isd_ray knows",

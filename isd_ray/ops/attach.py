@@ -17,10 +17,10 @@ from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of
 from isd_ray.errors import ResourceError, StoreError
-from isd_ray.ops.campaign import Told, as_file
 from isd_ray.ops.connect import connect
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.server import CampaignServer, SentFile, VerbCall
+from isd_ray.ops.telling import Told, as_file
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
 from isd_ray.report.words import status_lines
@@ -209,9 +209,14 @@ class AttachedCampaign:
         self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
     ) -> Told:
         """See `Campaign.tell`; a file that is not here is looked for on the cluster."""
-        with tempfile.TemporaryDirectory() as folder:
-            sent = _to_send(as_file(readouts, Path(folder), self.config))
-        told: Told = self._change("tell", sent, external=external, plate=plate, assay=assay)
+        told: Told = self._change("tell", self._sent(readouts), external=external, plate=plate, assay=assay)
+        return told
+
+    def preview(
+        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
+    ) -> Told:
+        """See `Campaign.preview`; a file that is not here is looked for on the cluster."""
+        told: Told = self._look("preview", self._sent(readouts), external=external, plate=plate, assay=assay)
         return told
 
     def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False, assays: Sequence[str] = ()) -> int:
@@ -270,10 +275,14 @@ class AttachedCampaign:
     def _change(self, verb: str, *arguments: Any, **keywords: Any) -> Any:
         return self._actor.call("change", self._call(verb, *arguments, **keywords))
 
-    def _look(self, verb: str, *arguments: Any) -> Any:
+    def _look(self, verb: str, *arguments: Any, **keywords: Any) -> Any:
         from isd_ray.actors.named import LOOKS
 
-        return self._actor.call("look", self._call(verb, *arguments), group=LOOKS)
+        return self._actor.call("look", self._call(verb, *arguments, **keywords), group=LOOKS)
+
+    def _sent(self, readouts: Any) -> SentFile | str:
+        with tempfile.TemporaryDirectory() as folder:
+            return _to_send(as_file(readouts, Path(folder), self.config))
 
     def _fetch(self, file: Path, verb: str, **keywords: Any) -> Any:
         """Have a verb write a file there, and bring it here, whole or not at all; returns what the verb returns."""
