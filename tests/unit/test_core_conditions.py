@@ -157,8 +157,8 @@ def test_an_end_that_makes_no_sense_is_refused_with_its_remedy(keys, message, ma
 
 
 LOSSES = [
-    ({"quantity": "mae", "max_loss": 2.0, "loss_clip": 2.0}, "max_loss=2 is not below the largest possible loss, 2"),
-    ({"quantity": "mse", "max_loss": 5.0, "loss_clip": 2.0}, "max_loss=5 is not below the largest possible loss, 4"),
+    ({"quantity": "mae", "max_loss": 2.0, "loss_clip": 2.0}, "max_loss=2 is not below the largest loss, 2"),
+    ({"quantity": "mse", "max_loss": 5.0, "loss_clip": 2.0}, "max_loss=5 is not below the largest loss, 4"),
     ({"quantity": "recall"}, "label values by a threshold"),
     ({"tolerance": 1.0, "repeatability": 0.9}, "label values by a threshold"),
     ({}, "needs stopping.tolerance .*, or quantity = 'mae' or 'mse'"),
