@@ -12,7 +12,9 @@ from typing import Any
 
 _LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
 _CELL = f"text-align:left;vertical-align:top;padding:.2em .8em .2em 0;white-space:pre-line;{_LINE}"
-_BOX = "max-width:60em;overflow-x:auto;overflow-wrap:anywhere;line-height:1.45"
+_BOX = "max-width:60em;overflow-x:auto;line-height:1.45"
+_WRAP = "overflow-wrap:anywhere"
+"""Hashes and paths are longer than a line; ids, headings and names of plates stay whole."""
 
 
 def card(title: str, *parts: str) -> str:
@@ -25,7 +27,7 @@ def pairs(lines: Iterable[tuple[str, str]]) -> str:
     """Pairs of (what, answer)."""
     cells = (
         f'<tr><th scope="row" style="{_CELL};font-weight:600">{escape(what)}</th>'
-        f'<td style="{_CELL}">{escape(answer)}</td></tr>'
+        f'<td style="{_CELL};{_WRAP}">{escape(answer)}</td></tr>'
         for what, answer in lines
     )
     return f'<table style="border-collapse:collapse;background:none">{"".join(cells)}</table>'
@@ -35,7 +37,12 @@ def rows(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     """A table of lines below headings."""
     head = "".join(f'<th scope="col" style="{_CELL};font-weight:600">{escape(heading)}</th>' for heading in headings)
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{escape(str(value))}</td>' for value in line) + "</tr>" for line in lines
+        "<tr>"
+        + "".join(
+            f'<td style="{_CELL};max-width:26em;overflow-wrap:break-word">{escape(str(value))}</td>' for value in line
+        )
+        + "</tr>"
+        for line in lines
     )
     return (
         f'<table style="border-collapse:collapse;background:none"><thead><tr>{head}</tr></thead>'
@@ -45,7 +52,7 @@ def rows(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
 
 def paragraphs(lines: Iterable[str]) -> str:
     """Lines of text."""
-    return "".join(f'<p style="margin:.3em 0">{escape(line)}</p>' for line in lines)
+    return "".join(f'<p style="margin:.3em 0;{_WRAP}">{escape(line)}</p>' for line in lines)
 
 
 def bar(done: int, total: int, words: str) -> str:

@@ -28,6 +28,7 @@ from isd_ray.ops.driver import CONFIG_FILE, command
 from isd_ray.ops.jobs_client import ENDED, JobsClient, Submission
 from isd_ray.report.looks import asked_card
 from isd_ray.report.plan import duration
+from isd_ray.report.steps import UNLESS
 
 if TYPE_CHECKING:
     from isd_ray.ops.simulate import SimulationResult
@@ -320,7 +321,7 @@ def job_lines(status: JobStatus) -> list[tuple[str, str]]:
     if status.decision is not None:
         lines.append(("Last decision", status.decision))
     if status.seconds_left and not status.ended:
-        lines.append(("Time left", f"at most about {duration(status.seconds_left)} at the pace of the last rounds"))
+        lines.append(("Time left", f"about {duration(status.seconds_left)} at the pace of the last rounds, {UNLESS}"))
     return [*lines, ("Folder", status.out)]
 
 

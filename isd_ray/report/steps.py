@@ -27,6 +27,8 @@ PACE_ROUNDS = 3
 """Rounds from which the pace is taken: later ones fit more compounds and take longer."""
 SHORT_S = 5.0
 """A phase that took less last time is not worth a word on how long it takes."""
+UNLESS = "if nothing stops it before"
+"""What the time left depends on: the budget ends the screen if the rule does not; later rounds may be slower."""
 _UNITS = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("day", 86400.0))
 _SURE_TO_END = (LoopState.FINISH.value, LoopState.DELIVER.value, LoopState.DONE.value)
 """States in which the screen acquires no more than it has to: the budget says nothing of the time left."""
@@ -121,5 +123,5 @@ class Steps:
         unit, seconds = next((u for u in _UNITS if per_second * u[1] >= 10.0), _UNITS[-1])
         parts = [f"{per_second * seconds:,.0f} compounds/{unit}"]
         if (left := progress.n_affordable / per_second - (now - ended)) > 0:
-            parts.append(f"at most about {duration(left)} left at this pace")
+            parts.append(f"about {duration(left)} left at this pace, {UNLESS}")
         return parts

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from isd_ray.core.goals import PANEL_ACCURACY, QUANTITY_NAMES
 from isd_ray.report.plan import duration
-from isd_ray.report.steps import PHASES
+from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
 
 if TYPE_CHECKING:
@@ -123,13 +123,17 @@ COMPARISON_NOTE = "≥ x: share acquired when the accuracy of the whole screen r
 
 def phase_words(phase: Phase) -> str:
     """What is computed, as far as the directory tells."""
-    what = PHASES[phase.step] if phase.round or phase.step != "fit" else "choosing the first batch"
-    return f"round {phase.round}: {what}, if a process is at work (last file written {duration(phase.quiet_s)} ago)"
+    quiet = f"last file written {duration(phase.quiet_s)} ago"
+    return f"round {phase.round}: {_step(phase)}, if a process is at work ({quiet})"
+
+
+def _step(phase: Phase) -> str:
+    return PHASES[phase.step] if phase.round or phase.step != "fit" else "choosing the first batch"
 
 
 def status_line(status: Status) -> str:
     """The status of a campaign in one line, which changes only when something happened."""
-    what = status.state if status.phase is None else PHASES[status.phase.step]
+    what = status.state if status.phase is None else _step(status.phase)
     n_measured = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
     parts = [f"round {'–' if status.round is None else status.round}, {what}"]
     parts.append(f"acquired {n_measured:,} of {status.n_library:,}")
@@ -147,7 +151,7 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
     if status.phase is not None:
         lines.append(("At work", phase_words(status.phase)))
     if status.seconds_left:
-        lines.append(("Time left", f"at most about {duration(status.seconds_left)} at the pace of the last rounds"))
+        lines.append(("Time left", f"about {duration(status.seconds_left)} at the pace of the last rounds, {UNLESS}"))
     lines += [
         ("Round", "none yet" if status.round is None else str(status.round)),
         ("Compounds", f"{status.n_library:,}: {', '.join(counts)}"),

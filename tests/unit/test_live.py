@@ -67,10 +67,14 @@ def test_rate_and_time_left_are_said_once_whole_rounds_were_seen_and_count_the_t
     assert steps.words_of(progress_of(number=4, n_observed=400)).numbers == ("no bound yet",)
     clock.now = 140.0
     said = steps.words_of(progress_of(number=5, n_observed=500, system_bound=0.8))
-    assert said.numbers == ("bound 0.800 (goal 0.9)", "60 compounds/min", "at most about 8.3 min left at this pace")
+    assert said.numbers == (
+        "bound 0.800 (goal 0.9)",
+        "60 compounds/min",
+        "about 8.3 min left at this pace, if nothing stops it before",
+    )
     clock.now = 200.0
     said = steps.words_of(progress_of("score", 5, 500))
-    assert said.numbers[-1] == "at most about 7.3 min left at this pace"
+    assert said.numbers[-1] == "about 7.3 min left at this pace, if nothing stops it before"
 
 
 @pytest.mark.parametrize("end", [{"state": "deliver"}, {"state": "finish"}, {"state": "done"}, {"waiting": True}])
