@@ -47,5 +47,7 @@ class HitCallingConfig(Section):
     @model_validator(mode="after")
     def _limits_leave_room(self) -> HitCallingConfig:
         if self.min_ssmd is not None and self.max_ssmd is not None and self.min_ssmd > self.max_ssmd:
-            raise ValueError(f"min_ssmd={self.min_ssmd:g} is above max_ssmd={self.max_ssmd:g}; no plate could pass")
+            raise ValueError(
+                f"min_ssmd={self.min_ssmd:g} is above max_ssmd={self.max_ssmd:g}, so no plate passes; lower it"
+            )
         return self

@@ -333,7 +333,7 @@ class Library:
 
     def _column_of(self, block: int, name: str) -> pa.Array:
         if name not in self.column_names:
-            raise LibraryError(f"no column {name!r}", str(self.path), f"it has {', '.join(self.column_names)}")
+            raise LibraryError(f"no column {name!r}", str(self.path), f"name one of {', '.join(self.column_names)}")
         with self._guarded(block):
             column = self._batch(block).column(name)
             column.validate(full=True)
