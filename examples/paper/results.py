@@ -25,13 +25,13 @@ RESULTS = Path(__file__).with_name("results")
 SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.8, 0.9)
 """Shares of the target set at which numbers are printed."""
 QUANTITIES = {
-    "inference_accuracy": "accuracy on the inference set",
-    "system_accuracy": "accuracy of the whole screen",
-    "test_accuracy": "accuracy on the held-out test set",
-    "batch_accuracy": "accuracy on the acquired batch",
-    "inference_mse": "MSE on the inference set",
-    "test_mse": "MSE on the held-out test set",
-    "flagged_acquired": "acquired share of the flagged samples",
+    "inference_accuracy": "accuracy, inference set",
+    "system_accuracy": "accuracy, whole screen",
+    "test_accuracy": "accuracy, test set",
+    "batch_accuracy": "accuracy, batch",
+    "inference_mse": "MSE, inference set",
+    "test_mse": "MSE, test set",
+    "flagged_acquired": "share of the flagged acquired",
 }
 STYLES = ("-", "--", ":", "-.")
 
@@ -131,7 +131,8 @@ def main() -> None:
     table = at_shares(curves)
     spread = [f"{low:.3f}–{high:.3f}" for low, high in zip(table["low"], table["high"], strict=True)]
     shown = table.assign(found=table["mean"].map("{:.3f}".format) + " (" + pd.Series(spread) + ")")
-    print(shown.pivot_table(index=["quantity", "acquired"], columns="agent", values="found", aggfunc="first"))
+    wide = shown.pivot_table(index=["quantity", "acquired"], columns="agent", values="found", aggfunc="first")
+    print(wide.to_string())
 
 
 if __name__ == "__main__":

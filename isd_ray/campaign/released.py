@@ -9,8 +9,12 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from isd_ray.card import card, pairs, rows
 from isd_ray.config import PlatesConfig
 from isd_ray.plates.exports import write_pick_list, write_plate_map
+
+SHOWN = 5
+"""Compounds that a notebook shows of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,20 @@ class Batch:
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
+
+    def __repr__(self) -> str:
+        plates = "" if self.plate_map is None else f", plates={len(self.plate_map['plate'].unique())}"
+        return f"Batch(round={self.round}, n={len(self)}{plates})"
+
+    def _repr_html_(self) -> str:
+        lines = [("Compounds to measure", f"{len(self):,}")]
+        if self.plate_map is not None:
+            lines.append(("Plates", ", ".join(self.plate_map["plate"].unique().to_pylist())))
+        if len(self) > SHOWN:
+            lines.append(("Shown below", f"the first {SHOWN}; `to_csv` writes all"))
+        table = self.table.slice(0, SHOWN)
+        cells = rows(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))
+        return card(f"Batch of round {self.round}", pairs(lines), cells)
 
     @property
     def ids(self) -> list[str]:

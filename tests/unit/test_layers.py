@@ -20,7 +20,7 @@ LAYERS = [
     {"actors"},
     {"campaign"},
     {"core", "models", "chem", "data", "plates"},
-    {"config", "config_file", "messages", "errors"},
+    {"config", "config_file", "messages", "errors", "card"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HOMES = {
