@@ -71,16 +71,22 @@ class Batch:
         """Write the list of compounds."""
         pq.write_table(self.table, file)
 
+    @property
+    def file_names(self) -> list[str]:
+        """Names of the files that `write` writes."""
+        kinds = ["batch"]
+        if self.plate_map is not None and self.plates is not None:
+            kinds += ["plates"] if self.sources is None else ["plates", "picks"]
+        return [f"round-{self.round:05d}-{kind}.csv" for kind in kinds]
+
     def write(self, folder: str | Path) -> list[Path]:
         """Write everything that the laboratory needs: list, plate map, and pick list where sources are known."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"round-{self.round:05d}-batch.csv"]
+        files = [folder / name for name in self.file_names]
         self.to_csv(files[0])
         if self.plate_map is not None and self.plates is not None:
-            files.append(folder / f"round-{self.round:05d}-plates.csv")
-            write_plate_map(self.plate_map, files[-1])
+            write_plate_map(self.plate_map, files[1])
             if self.sources is not None:
-                files.append(folder / f"round-{self.round:05d}-picks.csv")
-                write_pick_list(self.plate_map, self.sources, self.plates, files[-1])
+                write_pick_list(self.plate_map, self.sources, self.plates, files[2])
         return files

@@ -85,6 +85,8 @@ class Status:
 
 
 _SHOWN = ["role", "prediction", "uncertainty", "plate", "well"]
+TOLD, IN_PART, FAILED, MISSING = "told", "told in part", "failed", "missing"
+"""Of a compound of the batch that is out: what its readout is."""
 STATUSES = ("INFERENCE", "STAGED", "RUNNING", "FAILED", "OBSERVED", "EXTERNAL", "EXCLUDED", "ABANDONED")
 
 
@@ -155,6 +157,23 @@ def _state(store: CampaignStore, n_missing: int, is_begun: bool, *, in_laborator
 def is_dispatched(store: CampaignStore, round_number: int | None) -> bool:
     """Whether the files of a round's batch were written for the laboratory."""
     return any(event["kind"] == "dispatch" and event["round"] == round_number for event in store.events())
+
+
+def awaited_of(store: CampaignStore) -> dict[str, str]:
+    """Compounds of the batch that is out, by id: `TOLD`, `IN_PART` (of a panel), `FAILED` or `MISSING`."""
+    rounds = store.rounds()
+    if not rounds or rounds[-1].committed is not None:
+        return {}
+    ledger, batch = Laboratory(store).ledger(), rounds[-1].read_batch()
+    rows = batch["row"].to_numpy()
+    missing = ledger.missing(rounds[-1].round, rows)
+
+    def state(row: int) -> str:
+        if row in missing:
+            return IN_PART if row in ledger.told else MISSING
+        return TOLD if row in ledger.told else FAILED
+
+    return dict(zip(batch["id"].to_pylist(), map(state, rows.tolist()), strict=True))
 
 
 def _status(

@@ -24,8 +24,11 @@ class CampaignConfig(Section):
     """A whole campaign: one TOML file."""
 
     name: str = Field(default="screen", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of letters, digits, dots, dashes and underscores; metrics and jobs are called by it."""
     task: Task = "classification"
+    """Labels are one class of each compound, a number, or many binary outputs."""
     seed: int = Field(default=0, ge=0)
+    """Everything random follows from it: the same seed, the same screen."""
     library: LibraryConfig
     labels: LabelsConfig
     validation: ValidationConfig = ValidationConfig()

@@ -13,6 +13,7 @@ class HitCallingConfig(Section):
     """How raw readouts become labels; fixed for a campaign, since labels that drift break its bound."""
 
     name: str = Field(default="hit", min_length=1)
+    """Of this rule, in records."""
     version: int = Field(default=1, ge=1)
     """Names, with `name`, this table in records; a campaign refuses any other table than the one it began with."""
     method: Literal["threshold", "robust_z", "percent_inhibition", "b_score"] = "threshold"

@@ -33,7 +33,9 @@ class Condition(Section):
     cost: float | None = Field(default=None, gt=0.0)
     """So much money is spent, in the unit of `cost_per_compound`: not one more compound can surely be paid."""
     any_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
+    """At least one of these holds."""
     all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
+    """All of these hold."""
 
     @model_validator(mode="after")
     def _has_one_key(self) -> Condition:

@@ -35,7 +35,7 @@ from isd_ray.report.figures import COLOURS, DASHES, MARKERS, NEUTRAL, PATTERNS, 
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Record
 from isd_ray.report.sections import SECTIONS, accuracy
-from tests.unit.browser import seen_by_chromium
+from tests.browser.looking import browser, look, window
 from tests.unit.test_laboratory import HITS, LABORATORY, signals, truth, write
 
 __all__ = ["truth"]
@@ -388,8 +388,11 @@ def test_a_comparison_counts_savings_against_random_selection(comparison):
 
 @pytest.mark.parametrize(("name", "dark", "width"), [("page", True, 500), ("comparison", False, 1280)])
 def test_a_browser_draws_every_figure_and_axe_finds_no_violation(name, dark, width, request, tmp_path):
-    made = request.getfixturevalue(name)
-    seen = seen_by_chromium(made, tmp_path, dark=dark, width=width)
+    made, file = request.getfixturevalue(name), tmp_path / "page.html"
+    file.write_text(made, encoding="utf-8")
+    with browser() as chromium, window(chromium, dark=dark, width=width) as page:
+        page.goto(file.as_uri())
+        seen = look(page)
     assert seen["problems"] == []
     assert seen["drawn"] == made.count('class="plot"') > 0
     assert seen["overflow"] <= 0
