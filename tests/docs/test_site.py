@@ -1,4 +1,4 @@
-"""The site: it builds without a warning, asks nobody else for anything, tells every key and command, and all can read it."""
+"""The site builds without a warning, asks nobody else for anything, tells all keys and commands, and is accessible."""
 
 from __future__ import annotations
 
