@@ -1,4 +1,4 @@
-"""The script of examples/hts counts what it says."""
+"""The scripts of examples/hts count what they say."""
 
 from __future__ import annotations
 
@@ -62,3 +62,13 @@ def test_hits_that_a_run_measured_are_counted_by_record_number(script, screen, t
     (tmp_path / "hybrid").mkdir()
     pq.write_table(hybrid, tmp_path / "hybrid" / "part-00000.parquet")
     assert script.found_by(tmp_path, screen) == (2, 1)
+
+
+def test_a_share_reached_between_two_rounds_is_interpolated(paper_script):
+    rounds = [
+        {"fraction_acquired": share, "system_value": value} for share, value in ((0.0, None), (0.2, 0.5), (0.4, 0.9))
+    ]
+    true_from = paper_script("table", "hts").true_from
+    assert true_from(rounds, 0.8) == pytest.approx(0.35)
+    assert true_from(rounds, 0.5) == pytest.approx(0.2)
+    assert true_from(rounds, 0.95) is None
