@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from isd_ray.campaign.batch import wells_by_row
 from isd_ray.campaign.entries import label_entries
 from isd_ray.campaign.laboratory import Ledger
-from isd_ray.campaign.oracle import READOUT_SCHEMA
 from isd_ray.campaign.readings import Labelled, label_readings
 from isd_ray.campaign.replicates import (
     ON_RECORD,
@@ -97,8 +96,8 @@ class Intake:
             output=assay,
         )
 
-    def label(self, read: ReadoutFile, ledger: Ledger, name: str) -> tuple[Labelled, dict[str, Any]]:
-        """Readouts of compounds, and what the record should hold beside them.
+    def label(self, read: ReadoutFile, ledger: Ledger, name: str) -> Labelled:
+        """Readouts of compounds. Nothing is written.
 
         Parameters
         ----------
@@ -118,24 +117,26 @@ class Intake:
         plates = read.readings["plate"]
         told = [(files, table) for files, table in rounds if pc.any(pc.is_in(plates, table["plate"])).as_py()]
         merged = merge_readings(read.readings, self._on_record(ledger, [table for _, table in told]))
-        labelled, details = self._labelled(merged.readings, read.rejects, [table for _, table in rounds], ledger, name)
+        labelled = self._labelled(merged.readings, read.rejects, [table for _, table in rounds], ledger, name)
         is_new = not merged.new.isdisjoint(labelled.wells)
         labelled = self._whole(of_file(labelled), told, ledger)
         refused = [refusal for refusal in (*labelled.refused, *merged.refused) if refusal.line != ON_RECORD]
-        return replace(labelled, refused=tuple(refused), is_new=is_new), details
+        return replace(labelled, refused=tuple(refused), is_new=is_new)
 
-    def settle(self, open_round: RoundFiles, rows: Rows, ledger: Ledger) -> tuple[pa.Table, dict[str, Any]]:
-        """Readouts of compounds of the open round by the wells that were read, as no other will be; and as `label`."""
+    def settle(self, open_round: RoundFiles, rows: Rows, ledger: Ledger) -> Labelled | None:
+        """New readouts of compounds of the open round by the wells that were read, as no other will be, or None."""
         plates = open_round.read_plates()
         record = {} if plates is None or self._config.replicates == 1 else self._on_record(ledger, [plates])
         if plates is None or not record:
-            return READOUT_SCHEMA.empty_table(), {}
+            return None
         nothing = self._store.read_readouts(ledger.readings[-1]).slice(0, 0)
         merged = merge_readings(nothing, record)
-        labelled, details = self._labelled(merged.readings, REJECTS.empty_table(), [plates], ledger, "the record")
-        readouts = note_lost_wells(labelled, wells_by_row(plates)).readouts
-        is_told = np.isin(readouts["row"].to_numpy(), list(ledger.told))
-        return readouts.filter(pa.array(np.isin(readouts["row"].to_numpy(), rows) & ~is_told)), details
+        labelled = self._labelled(merged.readings, REJECTS.empty_table(), [plates], ledger, "the record")
+        read = labelled.readouts["row"].to_numpy()
+        is_new = np.isin(read, rows) & ~np.isin(read, list(ledger.told))
+        if not is_new.any():
+            return None
+        return note_lost_wells(labelled.only(is_new, labelled.lost), wells_by_row(plates))
 
     def _on_record(self, ledger: Ledger, plates: Sequence[pa.Table]) -> dict[Any, Any]:
         if not plates:
@@ -155,7 +156,7 @@ class Intake:
 
     def _labelled(
         self, readings: pa.Table, rejects: pa.Table, released: Sequence[pa.Table], ledger: Ledger, name: str
-    ) -> tuple[Labelled, dict[str, Any]]:
+    ) -> Labelled:
         refused = _refusals(rejects)
         on_plates = pc.and_(pc.is_valid(readings["plate"]), bool(released))
         by_place, by_id = readings.filter(on_plates), readings.filter(pc.invert(on_plates))
@@ -173,8 +174,7 @@ class Intake:
             if not len(wells):
                 raise LabelError(f"no plate is whole: {refused[-1].reason}", name, "tell every well of a plate at once")
             self._need_first_round(wells, ledger, released[-1], name)
-            labelled, details = self._called(wells, ledger)
-            return _with_refusals(labelled, refused), details
+            return _with_refusals(self._called(wells, ledger), refused)
         rows = self._library.rows_of(by_id["id"])
         for line, compound, plate in _lines(by_id.filter(pa.array(rows < 0)), "line", "id", "plate"):
             what = f"plate {plate!r} is none of this campaign" if compound is None else f"unknown id {compound!r}"
@@ -190,7 +190,7 @@ class Intake:
             labelled = label_entries(*of_rows)
         else:
             labelled = label_readings(*of_rows, by_majority=self._config.replicates > 1)
-        return _with_refusals(labelled, refused), {}
+        return _with_refusals(labelled, refused)
 
     def _need_first_round(self, wells: pa.Table, ledger: Ledger, plate_map: pa.Table, name: str) -> None:
         """Estimates are made once, from the whole first round."""
@@ -204,7 +204,7 @@ class Intake:
                 "tell all plates of the first round in one file",
             )
 
-    def _called(self, wells: pa.Table, ledger: Ledger) -> tuple[Labelled, dict[str, Any]]:
+    def _called(self, wells: pa.Table, ledger: Ledger) -> Labelled:
         """Labels by hit calling."""
         assert self._config.hits is not None, "asked for with hit calling only"
         calls = call_hits(wells, self._config.hits, self._plate_format, ledger.hits)
@@ -223,10 +223,10 @@ class Intake:
         good = set(labels["row"].to_pylist())
         lost = {row: reason for row, reason in _lines(calls.unlabelled, "row", "reason") if row not in good}
         lines = np.array([first[row] for row in labels["row"].to_pylist()], np.int64)
-        details = {"hits": calls.frozen, "quality_sha256": self._store.keep(calls.quality)}
         samples = wells.filter(pc.equal(wells["content"], SAMPLE))
         read = frozenset(_lines(samples, "plate", "well"))
-        return Labelled(readouts, lines, tuple(labels["id"].to_pylist()), lost, (), wells=read), details
+        ids = tuple(labels["id"].to_pylist())
+        return Labelled(readouts, lines, ids, lost, (), wells=read, hits=calls.frozen, quality=calls.quality)
 
 
 def _whole_plates(wells: pa.Table, plate_map: pa.Table) -> tuple[pa.Table, list[Refusal]]:

@@ -16,6 +16,9 @@ from isd_ray.core.panels import n_bytes
 from isd_ray.data.packed import labels_from
 from isd_ray.messages import Rows
 
+SAYINGS = ("tell", "fail", "exclude", "include")
+"""Kinds of events that say something of the compounds of a table."""
+
 
 def entry_mask(output: int, n_outputs: int) -> int:
     """One output of a panel as a bit, the first in the highest bit of the first of its bytes."""
@@ -67,6 +70,41 @@ class Ledger:
     wanted: dict[int, str] = field(default_factory=dict)
     readings: list[str] = field(default_factory=list)
     hits: Mapping[str, Any] | None = None
+
+    def enter(self, event: Event, table: pa.Table | None) -> None:
+        """Take in the next event; `table` is the one that its ``readouts_sha256`` names."""
+        self.n_events += 1
+        kind = event["kind"]
+        if kind == "close":
+            self.closed[event["round"]] = event["reason"]
+        if table is None or kind not in SAYINGS:
+            return
+        rows = table["row"].to_pylist()
+        if kind == "tell":
+            self.hits = self.hits or event.get("hits")
+            self.tables.append(table)
+            if event.get("readings_sha256") is not None:
+                self.readings.append(event["readings_sha256"])
+            for line, row in enumerate(rows):
+                self.told.setdefault(row, []).append((len(self.tables) - 1, line))
+            if self.n_outputs:
+                _join(self.told_entries, rows, _masks(table["measured"]))
+        elif kind == "fail":
+            if "entries" in table.column_names:
+                masks = _masks(table["entries"])
+            else:
+                self.failed.setdefault(event["round"], {}).update(dict.fromkeys(rows, event["reason"]))
+                masks = [all_entries(self.n_outputs)] * len(rows)
+            if self.n_outputs:
+                _join(self.lost.setdefault(event["round"], {}), rows, masks)
+        elif kind == "exclude":
+            self.excluded.update(dict.fromkeys(rows, event["reason"]))
+            for row in rows:
+                self.wanted.pop(row, None)
+        else:
+            self.wanted.update(dict.fromkeys(rows, event["reason"]))
+            for row in rows:
+                self.excluded.pop(row, None)
 
     def take(self, rows: Rows) -> pa.Table:
         """The first readout of each row, nulls where there is none, as `READOUT_SCHEMA`, in the given order.
@@ -126,7 +164,7 @@ class Laboratory:
         """All that was said until now; only new events are read."""
         events = self._store.events()
         for event in events[self._ledger.n_events :]:
-            self._enter(self._ledger, event)
+            self._ledger.enter(event, self._table(event))
         return self._ledger
 
     def measure(self, round_number: int, rows: Rows) -> Readouts | None:
@@ -142,7 +180,7 @@ class Laboratory:
         if n_events is not None and n_events < ledger.n_events:
             ledger = Ledger(self._n_outputs)
             for event in self._store.events()[:n_events]:
-                self._enter(ledger, event)
+                ledger.enter(event, self._table(event))
         told = ledger.all()
         return Standing(
             n_events=ledger.n_events,
@@ -152,40 +190,8 @@ class Laboratory:
             readouts=Readouts.of(told),
         )
 
-    def _enter(self, ledger: Ledger, event: Event) -> None:
-        ledger.n_events += 1
-        kind = event["kind"]
-        if kind == "close":
-            ledger.closed[event["round"]] = event["reason"]
-        if kind not in ("tell", "fail", "exclude", "include"):
-            return
-        table = self._store.read_readouts(event["readouts_sha256"])
-        rows = table["row"].to_pylist()
-        if kind == "tell":
-            ledger.hits = ledger.hits or event.get("hits")
-            ledger.tables.append(table)
-            if event.get("readings_sha256") is not None:
-                ledger.readings.append(event["readings_sha256"])
-            for line, row in enumerate(rows):
-                ledger.told.setdefault(row, []).append((len(ledger.tables) - 1, line))
-            if self._n_outputs:
-                _join(ledger.told_entries, rows, _masks(table["measured"]))
-        elif kind == "fail":
-            if "entries" in table.column_names:
-                masks = _masks(table["entries"])
-            else:
-                ledger.failed.setdefault(event["round"], {}).update(dict.fromkeys(rows, event["reason"]))
-                masks = [all_entries(self._n_outputs)] * len(rows)
-            if self._n_outputs:
-                _join(ledger.lost.setdefault(event["round"], {}), rows, masks)
-        elif kind == "exclude":
-            ledger.excluded.update(dict.fromkeys(rows, event["reason"]))
-            for row in rows:
-                ledger.wanted.pop(row, None)
-        else:
-            ledger.wanted.update(dict.fromkeys(rows, event["reason"]))
-            for row in rows:
-                ledger.excluded.pop(row, None)
+    def _table(self, event: Event) -> pa.Table | None:
+        return self._store.read_readouts(event["readouts_sha256"]) if event["kind"] in SAYINGS else None
 
 
 def _masks(column: pa.ChunkedArray) -> list[int]:

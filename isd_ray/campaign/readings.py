@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from isd_ray.campaign.oracle import READOUT_SCHEMA
 from isd_ray.campaign.telling import Refusal
@@ -38,6 +39,8 @@ class Labelled:
         Whether there are readings that are not on record and may have to wait for those of other wells.
     n_waiting:
         Compounds that wait for readings of their other wells.
+    hits, quality:
+        Of hit calling: what it freezes, and the quality of the plates (`isd_ray.plates.hits.HitCalls`).
     """
 
     readouts: pa.Table
@@ -49,6 +52,14 @@ class Labelled:
     wells: frozenset[tuple[str, str]] = frozenset()
     is_new: bool = False
     n_waiting: int = 0
+    hits: Mapping[str, Any] | None = None
+    quality: pa.Table | None = None
+
+    def only(self, kept: NDArray[np.bool_], lost: Mapping[int, str]) -> Labelled:
+        """With the readouts that are kept, bool (n,), and with other compounds lost."""
+        names = tuple(name for name, is_kept in zip(self.ids, kept.tolist(), strict=True) if is_kept)
+        readouts = self.readouts.filter(pa.array(kept, pa.bool_()))
+        return replace(self, readouts=readouts, lines=self.lines[kept], ids=names, lost=dict(lost))
 
 
 def label_readings(

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from isd_ray.campaign.readings import Labelled
 from isd_ray.campaign.telling import Refusal
@@ -96,7 +95,7 @@ def _replaces(reading: _Reading, known: _Reading | None) -> bool:
 
 def of_file(labelled: Labelled) -> Labelled:
     """Without compounds of which the file itself has no reading."""
-    return _only(labelled, labelled.lines != ON_RECORD, labelled.lost)
+    return labelled.only(labelled.lines != ON_RECORD, labelled.lost)
 
 
 def wait_for_wells(labelled: Labelled, wells: Mapping[int, Collection[Well]]) -> Labelled:
@@ -114,7 +113,8 @@ def wait_for_wells(labelled: Labelled, wells: Mapping[int, Collection[Well]]) ->
     waiting = {row for row, places in wells.items() if row not in by_id and not labelled.wells.issuperset(places)}
     lost = {row: why for row, why in labelled.lost.items() if row not in waiting}
     held = waiting.intersection(rows) | (labelled.lost.keys() - lost.keys())
-    return replace(_only(labelled, np.array([row not in waiting for row in rows], np.bool_), lost), n_waiting=len(held))
+    kept = np.array([row not in waiting for row in rows], np.bool_)
+    return replace(labelled.only(kept, lost), n_waiting=len(held))
 
 
 def note_lost_wells(labelled: Labelled, wells: Mapping[int, Collection[Well]]) -> Labelled:
@@ -134,9 +134,3 @@ def note_lost_wells(labelled: Labelled, wells: Mapping[int, Collection[Well]]) -
             words = f"{n_wells - n_used} of {n_wells} wells without a readout"
             line["qc"] = f"{line['qc']};{words}" if line["qc"] else words
     return replace(labelled, readouts=pa.Table.from_pylist(lines, labelled.readouts.schema))
-
-
-def _only(labelled: Labelled, kept: NDArray[np.bool_], lost: Mapping[int, str]) -> Labelled:
-    names = tuple(name for name, is_kept in zip(labelled.ids, kept.tolist(), strict=True) if is_kept)
-    readouts = labelled.readouts.filter(pa.array(kept, pa.bool_()))
-    return replace(labelled, readouts=readouts, lines=labelled.lines[kept], ids=names, lost=dict(lost))

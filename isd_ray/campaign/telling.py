@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,3 +116,18 @@ def place_readouts(
             reason = f"{ids[index]!r} has another readout already; only an amendment, with a reason, corrects it"
         refused.append(Refusal(int(lines[index]), reason))
     return Placed(readouts.filter(pa.array(new)), int(new.sum()), n_unchanged, tuple(refused))
+
+
+def lost_rows(lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:
+    """Compounds of the open round that newly have no readout, and why."""
+    if place.open_round is None:
+        return {}
+    failed, is_open = ledger.failed.get(place.open_round, {}), set(place.open_rows.tolist())
+    return {row: why for row, why in lost.items() if row in is_open and row not in failed and row not in ledger.told}
+
+
+def n_missing(ledger: Ledger, place: Place) -> int:
+    """Readouts that the open round waits for; none in a closed round."""
+    if place.open_round is None or place.open_round in ledger.closed:
+        return 0
+    return sum(ledger.missing(place.open_round, place.open_rows).values())

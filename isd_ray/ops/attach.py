@@ -17,10 +17,13 @@ from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of
 from isd_ray.errors import ResourceError, StoreError
-from isd_ray.ops.campaign import Told, as_file
 from isd_ray.ops.connect import connect
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.server import CampaignServer, SentFile, VerbCall
+from isd_ray.ops.telling import Told, as_file
+from isd_ray.report.certificate import Certificate
+from isd_ray.report.looks import asked_card
+from isd_ray.report.words import status_lines
 
 if TYPE_CHECKING:
     from isd_ray.actors.named import NamedActor
@@ -148,6 +151,12 @@ class AttachedCampaign:
         self.path = path
         self.config = config
 
+    def __repr__(self) -> str:
+        return f"AttachedCampaign({self.path!r})"
+
+    def _repr_html_(self) -> str:
+        return asked_card(f"Campaign {self.config.name}, on a cluster", lambda: status_lines(self.status()))
+
     @property
     def has_ended(self) -> bool:
         """See `Campaign.has_ended`."""
@@ -200,9 +209,14 @@ class AttachedCampaign:
         self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
     ) -> Told:
         """See `Campaign.tell`; a file that is not here is looked for on the cluster."""
-        with tempfile.TemporaryDirectory() as folder:
-            sent = _to_send(as_file(readouts, Path(folder), self.config))
-        told: Told = self._change("tell", sent, external=external, plate=plate, assay=assay)
+        told: Told = self._change("tell", self._sent(readouts), external=external, plate=plate, assay=assay)
+        return told
+
+    def preview(
+        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
+    ) -> Told:
+        """See `Campaign.preview`; a file that is not here is looked for on the cluster."""
+        told: Told = self._look("preview", self._sent(readouts), external=external, plate=plate, assay=assay)
         return told
 
     def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False, assays: Sequence[str] = ()) -> int:
@@ -230,6 +244,11 @@ class AttachedCampaign:
         status: Status = self._look("status")
         return status
 
+    def certificate(self) -> Certificate | None:
+        """See `Campaign.certificate`."""
+        certificate: Certificate | None = self._look("certificate")
+        return certificate
+
     def history(self, compound: str) -> list[dict[str, Any]]:
         """See `Campaign.history`."""
         events: list[dict[str, Any]] = self._look("history", compound)
@@ -256,10 +275,14 @@ class AttachedCampaign:
     def _change(self, verb: str, *arguments: Any, **keywords: Any) -> Any:
         return self._actor.call("change", self._call(verb, *arguments, **keywords))
 
-    def _look(self, verb: str, *arguments: Any) -> Any:
+    def _look(self, verb: str, *arguments: Any, **keywords: Any) -> Any:
         from isd_ray.actors.named import LOOKS
 
-        return self._actor.call("look", self._call(verb, *arguments), group=LOOKS)
+        return self._actor.call("look", self._call(verb, *arguments, **keywords), group=LOOKS)
+
+    def _sent(self, readouts: Any) -> SentFile | str:
+        with tempfile.TemporaryDirectory() as folder:
+            return _to_send(as_file(readouts, Path(folder), self.config))
 
     def _fetch(self, file: Path, verb: str, **keywords: Any) -> Any:
         """Have a verb write a file there, and bring it here, whole or not at all; returns what the verb returns."""

@@ -14,6 +14,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
 from isd_ray.data.mirror import fetched, within
+from isd_ray.errors import StoreError
 from isd_ray.report.html import render_report
 
 
@@ -42,6 +43,20 @@ def write_results(summary: Mapping[str, Any], store: CampaignStore) -> None:
     """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
     store.write_text("report.html", render_report(store, summary))
     store.write_text("summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def conclude(store: CampaignStore) -> None:
+    """Write the results of a screen that has ended, unless they are there already.
+
+    Raises
+    ------
+    StoreError
+        If it has not ended.
+    """
+    if not store.is_delivered():
+        raise StoreError("the screen has not ended", store.address, "see `status`; ask until no batch is left")
+    if not store.latest("summary.json").is_file():
+        write_results(summary_of(store), store)
 
 
 def report_of(store: CampaignStore) -> str:

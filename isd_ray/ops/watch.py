@@ -10,7 +10,8 @@ from pathlib import Path
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import IsdError
 from isd_ray.ops.attach import AttachedCampaign
-from isd_ray.ops.campaign import Campaign, Told
+from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.telling import Told
 
 TOLD, REFUSED = "told", "refused"
 """Folders in the inbox that files are moved to."""

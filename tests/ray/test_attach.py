@@ -174,7 +174,9 @@ def test_what_is_told_is_the_callers_and_twice_changes_nothing(folder, campaign,
     file.write_text("name,bbb\n" + "".join(f"{name},{technician.truth[name]}\n" for name in ids[:10]))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOGNAME", "ada")
+    shown = campaign.preview("readouts.csv")
     first, second = campaign.tell("readouts.csv"), campaign.tell("readouts.csv")
+    assert shown == first
     assert (first.n_new, first.n_missing, second.n_new, second.n_unchanged) == (10, len(ids) - 10, 0, 10)
     assert campaign.tell({ids[10]: technician.truth[ids[10]]}).n_new == 1
     [told, _] = [event for event in Campaign.open(folder).store.events() if event["kind"] == "tell"]

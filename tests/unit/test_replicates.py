@@ -10,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.errors import LabelError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
@@ -170,7 +171,7 @@ def test_another_reading_of_a_well_is_refused_and_a_good_one_replaces_a_flagged_
     assert "another reading already" in told.refused[0].reason
     rest = [(*place, 0.3, "") for place in (*places[1:], *others[1:])]
     assert campaign.tell(write(tmp_path / "rest.csv", rest)).n_new == 2
-    ledger = campaign._laboratory.ledger()
+    ledger = Laboratory(campaign.store).ledger()
     rows = campaign.library.rows_of([first, second])
     assert ledger.take(rows)["value"].to_pylist() == [0.3, 0.3]
     assert ledger.take(rows)["n_replicates"].to_pylist() == [3, 3]

@@ -1,0 +1,124 @@
+"""An opened campaign: what the verbs of `isd_ray.ops.campaign.Campaign` read, and what they refuse alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from isd_ray.campaign.intake import Intake, recorded_rule
+from isd_ray.campaign.laboratory import Laboratory, Ledger
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.telling import Place, n_missing
+from isd_ray.config import CampaignConfig
+from isd_ray.data.labels import LabelRule
+from isd_ray.data.library import Library
+from isd_ray.errors import LabelError, StoreError
+from isd_ray.messages import Rows
+
+_SHOWN = 5
+"""Ids in a message."""
+
+
+class Opened:
+    """A campaign in a laboratory, as its directory has it.
+
+    Parameters
+    ----------
+    store:
+        Of the directory.
+    """
+
+    def __init__(self, store: CampaignStore) -> None:
+        self.store = store
+        self._laboratory = Laboratory(store)
+
+    @cached_property
+    def config(self) -> CampaignConfig:
+        """Its configuration."""
+        return CampaignConfig.model_validate(self.store.manifest["config"])
+
+    @cached_property
+    def library(self) -> Library:
+        """Its target library."""
+        return Library.open(self.store.manifest["library"])
+
+    @cached_property
+    def rule(self) -> LabelRule:
+        """How readouts become labels."""
+        return recorded_rule(self.store)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Reads and labels its files of readouts."""
+        return Intake(self.store, self.library, self.config, self.rule)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the hybrid screen is delivered."""
+        return self.store.is_delivered()
+
+    def ledger(self) -> Ledger:
+        """All that was said until now."""
+        return self._laboratory.ledger()
+
+    def place(self) -> Place:
+        """Where rows stand now."""
+        return Place.of(self.store.rounds())
+
+    def n_missing(self) -> int:
+        """Readouts that the open round waits for; none in a closed round."""
+        return n_missing(self.ledger(), self.place())
+
+    def rows_of(self, ids: Sequence[str], reason: str) -> Rows:
+        """Rows of compounds of which people want to say something, for a reason.
+
+        Raises
+        ------
+        StoreError
+            If the screen has ended.
+        LabelError
+            If an id is unknown, or no reason is given.
+        """
+        self.refuse_after_end("this")
+        need(reason)
+        rows = self.library.rows_of(list(ids))
+        unknown = [name for name, row in zip(ids, rows.tolist(), strict=True) if row < 0]
+        self.refuse_ids(unknown, "are not in the library")
+        return rows
+
+    def refuse_ids(self, ids: Sequence[str], what: str) -> None:
+        """Refuse ids, if there are any, that cannot be meant."""
+        if ids:
+            shown = ", ".join(map(repr, ids[:_SHOWN]))
+            raise LabelError(
+                f"{len(ids)} compounds {what}: {shown}", self.store.address, "correct the ids; nothing was noted"
+            )
+
+    def refuse_after_end(self, what: str) -> None:
+        """Refuse what comes after the hybrid screen was delivered."""
+        if self.has_ended:
+            raise StoreError(
+                f"the screen has ended; {what} cannot change it any more",
+                self.store.address,
+                "correct readouts by an amendment, or begin another campaign",
+            )
+
+    def refuse_beside_reserve(self) -> None:
+        """Refuse what takes compounds that people choose out of the inference set, but none of the reserve.
+
+        The reserve is measured, so no choice of unmeasured compounds can contain it: what is left of it would hold too
+        many of their kind, and be no uniform sample any more (`isd_ray.core.certify.LookRule.reserved`).
+        """
+        if self.config.stopping.rule == "reserved" and self.store.rounds():
+            raise StoreError(
+                "the reserve is drawn: compounds that people choose, exclude or measure outside the plan from now on "
+                "would bias it",
+                self.store.address,
+                "do so before the first batch, or begin a campaign with stopping.rule = 'certify'; wells may fail",
+            )
+
+
+def need(reason: str) -> None:
+    """Refuse an empty reason."""
+    if not reason.strip():
+        raise LabelError("this needs a reason, which is kept on record", remedy="say why")

@@ -1,0 +1,103 @@
+"""What else people say of compounds: they failed, cannot be had, must be measured; and that a round is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isd_ray.campaign.entries import lost_entries, n_entries
+from isd_ray.campaign.notes import note_lost_entries, note_lost_rows, note_rows
+from isd_ray.campaign.telling import Place, lost_rows
+from isd_ray.errors import LabelError, StoreError
+from isd_ray.messages import Rows
+from isd_ray.ops.opened import Opened, need
+from isd_ray.ops.telling import Telling
+
+
+class Saying:
+    """Notes what people say; each method is the verb of `isd_ray.ops.campaign.Campaign` with its name.
+
+    Parameters
+    ----------
+    opened:
+        The campaign.
+    telling:
+        Counts compounds by those of their wells that were read, before more is said of them.
+    """
+
+    def __init__(self, opened: Opened, telling: Telling) -> None:
+        self._opened = opened
+        self._telling = telling
+
+    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool, assays: Sequence[str]) -> int:
+        """See `Campaign.fail`."""
+        if abandon:
+            self._opened.refuse_beside_reserve()
+        rows = self._opened.rows_of(ids, reason)
+        place = self._opened.place()
+        outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
+        self._opened.refuse_ids(outside, "are not in the batch that is out")
+        if assays:
+            return self._fail_assays(rows, reason, assays, place, abandon=abandon)
+        self._telling.settle(rows.tolist())
+        ledger, open_round = self._opened.ledger(), place.open_round or 0
+        known, is_out = ledger.failed.get(open_round, {}), ledger.missing(open_round, rows)
+        new = {row: reason for row in rows.tolist() if row in is_out and row not in known}
+        self._fail_rows(new, place)
+        if abandon:
+            self.exclude(ids, reason)
+        return len(new)
+
+    def _fail_assays(self, rows: Rows, reason: str, assays: Sequence[str], place: Place, *, abandon: bool) -> int:
+        outputs = self._opened.rule.outputs
+        where = self._opened.store.address
+        if abandon:
+            raise LabelError(
+                "single assays cannot be abandoned", where, "abandon the compound, or let its assays only fail"
+            )
+        if unknown := [name for name in assays if name not in outputs]:
+            known = ", ".join(map(repr, outputs)) or "none: this is no panel"
+            raise LabelError(f"there is no assay {unknown[0]!r}", where, f"name one of those there are: {known}")
+        lost = {(row, outputs.index(name)): reason for row in rows.tolist() for name in assays}
+        found = lost_entries(lost, self._opened.ledger(), place)
+        for note in note_lost_entries(found, len(outputs), place.open_round):
+            note.write(self._opened.store)
+        return sum(n_entries(masks.values()) for masks in found.values())
+
+    def exclude(self, ids: Sequence[str], reason: str) -> int:
+        """See `Campaign.exclude`."""
+        self._opened.refuse_beside_reserve()
+        rows = self._opened.rows_of(ids, reason)
+        self._telling.settle(rows.tolist())
+        ledger, place = self._opened.ledger(), self._opened.place()
+        new = [row for row in rows.tolist() if row not in ledger.excluded and row not in ledger.told]
+        if new:
+            note_rows("exclude", new, reason).write(self._opened.store)
+        # Not of new ones only: a call that was cut off between the two is repeated.
+        self._fail_rows(lost_rows(dict.fromkeys(rows.tolist(), reason), ledger, place), place)
+        return len(new)
+
+    def include(self, ids: Sequence[str], reason: str) -> int:
+        """See `Campaign.include`."""
+        self._opened.refuse_beside_reserve()
+        rows, ledger = self._opened.rows_of(ids, reason), self._opened.ledger()
+        new = [row for row in rows.tolist() if row not in ledger.wanted and row not in ledger.told]
+        if new:
+            note_rows("include", new, reason).write(self._opened.store)
+        return len(new)
+
+    def close(self, reason: str) -> int:
+        """See `Campaign.close`."""
+        n_missing, place = self._opened.n_missing(), self._opened.place()
+        if place.open_round is None:
+            raise StoreError("no batch is out", self._opened.store.address, "there is nothing to close")
+        need(reason)
+        if n_missing:
+            self._telling.settle(place.open_rows.tolist())
+            n_missing = self._opened.n_missing()
+            details = {"round": place.open_round, "reason": reason, "n_missing": n_missing}
+            self._opened.store.append_event("close", details)
+        return n_missing
+
+    def _fail_rows(self, lost: dict[int, str], place: Place) -> None:
+        for note in note_lost_rows(lost, place.open_round):
+            note.write(self._opened.store)

@@ -1,0 +1,214 @@
+"""Telling readouts: what a file would change is made out first, writing nothing; then it goes on record."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from isd_ray.campaign.entries import lost_entries, n_entries, place_entries
+from isd_ray.campaign.laboratory import Laboratory, Ledger
+from isd_ray.campaign.notes import Note, note_lost_entries, note_lost_rows, note_readouts
+from isd_ray.campaign.telling import Place, Refusal, lost_rows, n_missing, place_readouts
+from isd_ray.config import CampaignConfig
+from isd_ray.data.layout import sha256_file
+from isd_ray.errors import LabelError
+from isd_ray.ops.opened import Opened
+from isd_ray.plates.collect import ReadoutFile
+
+_SHOWN = 5
+"""Lines in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a file of readouts.
+
+    Attributes
+    ----------
+    n_new, n_unchanged:
+        Readouts that were taken in, and those on record already; of a panel entries are counted, here and below.
+    n_lost:
+        Compounds whose wells were read but gave no readout: they count as failed.
+    refused:
+        Lines that were not used, and why.
+    n_missing:
+        Readouts that the open round still waits for.
+    n_waiting:
+        Compounds of the file whose other wells were not read yet: they count once these are.
+    """
+
+    n_new: int
+    n_unchanged: int
+    n_lost: int
+    refused: tuple[Refusal, ...]
+    n_missing: int
+    n_waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file of readouts as it was read; `external` as in `Telling.tell`."""
+
+    name: str
+    sha256: str
+    content: ReadoutFile
+    external: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What a file changes by what is on record.
+
+    Attributes
+    ----------
+    notes:
+        What is to go on record, in this order.
+    is_useless:
+        Whether no line of the file says anything, new or known.
+    """
+
+    name: str
+    notes: tuple[Note, ...]
+    is_useless: bool
+    n_new: int
+    n_unchanged: int
+    n_lost: int
+    n_waiting: int
+    refused: tuple[Refusal, ...]
+
+    def told(self, missing: int) -> Told:
+        """The answer, with what is missing once the notes are on record.
+
+        Raises
+        ------
+        LabelError
+            If nothing in the file can be used.
+        """
+        if self.is_useless:
+            shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in self.refused[:_SHOWN])
+            raise LabelError(f"none of {len(self.refused)} lines can be used: {shown}", self.name, "correct the file")
+        return Told(self.n_new, self.n_unchanged, self.n_lost, self.refused, missing, self.n_waiting)
+
+
+class Telling:
+    """Takes readouts in.
+
+    Parameters
+    ----------
+    opened:
+        The campaign.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+
+    def tell(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
+        """See `isd_ray.ops.campaign.Campaign.tell`."""
+        read = self._read(readouts, plate, assay, external=external)
+        while True:
+            ledger, place = self._opened.ledger(), self._opened.place()
+            outcome = self._outcome(read, ledger, place)
+            if self._write(outcome.notes, ledger.n_events):
+                return outcome.told(self._opened.n_missing())
+
+    def preview(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
+        """See `isd_ray.ops.campaign.Campaign.preview`."""
+        read = self._read(readouts, plate, assay, external=external)
+        # A ledger of its own, as it will not be what is on record.
+        ledger, place = Laboratory(self._opened.store).ledger(), self._opened.place()
+        outcome = self._outcome(read, ledger, place)
+        for note in outcome.notes:
+            note.enter(ledger)
+        return outcome.told(n_missing(ledger, place))
+
+    def settle(self, rows: Sequence[int]) -> None:
+        """Have compounds of the batch that is out counted by those of their wells that were read."""
+        open_round = self._opened.store.rounds()[-1:]
+        while open_round and open_round[0].committed is None:
+            ledger = self._opened.ledger()
+            labelled = self._opened.intake.settle(open_round[0], np.array(rows, np.int64), ledger)
+            if labelled is None:
+                break
+            told, number = labelled.readouts, open_round[0].round
+            note = note_readouts(told, labelled, round_number=number, n=len(told))
+            if note.write(self._opened.store, after=ledger.n_events):
+                break
+
+    def _read(self, readouts: Any, plate: str | None, assay: str | None, *, external: bool) -> _Read:
+        self._opened.refuse_after_end("readouts")
+        if external:
+            self._opened.refuse_beside_reserve()
+        with tempfile.TemporaryDirectory() as folder:
+            file = as_file(readouts, Path(folder), self._opened.config)
+            content = self._opened.intake.read(file, plate, assay)
+            return _Read(file.name, sha256_file(file), content, external)
+
+    def _outcome(self, read: _Read, ledger: Ledger, place: Place) -> _Outcome:
+        """Decide on each line; nothing is written."""
+        labelled, outputs = self._opened.intake.label(read.content, ledger, read.name), self._opened.rule.outputs
+        if outputs:
+            placed = place_entries(labelled, ledger, place, outputs, external=read.external)
+        else:
+            line_of = (labelled.readouts, labelled.lines, labelled.ids)
+            placed = place_readouts(*line_of, ledger, place, external=read.external)
+        notes = []
+        if placed.n_new or labelled.is_new:
+            source = {"file": read.name, "file_sha256": read.sha256}
+            notes.append(
+                note_readouts(
+                    placed.told,
+                    labelled,
+                    round_number=place.open_round,
+                    n=placed.n_new,
+                    external=read.external,
+                    readings=read.content.readings,
+                    source=source,
+                )
+            )
+        rows, entries = lost_rows(labelled.lost, ledger, place), lost_entries(labelled.lost_entries, ledger, place)
+        notes += note_lost_rows(rows, place.open_round)
+        notes += note_lost_entries(entries, len(outputs), place.open_round)
+        is_used = placed.n_new or placed.n_unchanged or labelled.n_waiting or labelled.lost or labelled.lost_entries
+        return _Outcome(
+            name=read.name,
+            notes=tuple(notes),
+            is_useless=not is_used,
+            n_new=placed.n_new,
+            n_unchanged=placed.n_unchanged,
+            n_lost=len(rows) + sum(n_entries(masks.values()) for masks in entries.values()),
+            n_waiting=labelled.n_waiting,
+            refused=tuple(sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)),
+        )
+
+    def _write(self, notes: Sequence[Note], n_events: int) -> bool:
+        """Put notes on record; False if somebody else was faster: decide again by what is on record now."""
+        store = self._opened.store
+        if notes and not notes[0].write(store, after=n_events):
+            return False
+        for note in notes[1:]:
+            note.write(store)
+        return True
+
+
+def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
+    """A file with the readouts: the given one, or one written from a table."""
+    if isinstance(readouts, str | Path):
+        return Path(readouts)
+    if isinstance(readouts, Mapping):
+        ids, values = list(readouts), list(readouts.values())
+        columns = {config.readouts.value: values}
+        if values and all(isinstance(entries, Mapping) for entries in values):
+            outputs = dict.fromkeys(name for entries in values for name in entries)
+            columns = {name: [entries.get(name) for entries in values] for name in outputs}
+        readouts = pa.table({config.readouts.id: pa.array(ids, pa.string()), **columns})
+    elif not isinstance(readouts, pa.Table):
+        readouts = pa.Table.from_pandas(readouts, preserve_index=False)
+    pq.write_table(readouts, folder / "readouts.parquet")
+    return folder / "readouts.parquet"
