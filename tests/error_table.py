@@ -21,7 +21,7 @@ HEAD = """# Errors
 
 Every deliberate error of `isd_ray` is a kind of `IsdError` and says what failed, where, and what to do:
 
-```
+```text
 LabelError
 signal.csv: line 3 (id 'C0001') is not a number
   Remedy: correct the file

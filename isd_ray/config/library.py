@@ -43,6 +43,7 @@ class Context(Section):
     """A categorical column of the source: each of its values is one more column of the vocabulary."""
 
     column: str
+    """The column."""
     values: Annotated[tuple[str, ...], Field(strict=False, min_length=1, repr=False)]
     """In the order of their columns; records with another value are rejected."""
 
