@@ -207,10 +207,17 @@ def distance(one: str, other: str, sight: str | None) -> float:
 def test_any_two_colours_can_be_told_apart_by_colour_blind_readers(sight):
     found = {pair: distance(*pair, sight) for pair in combinations((*COLOURS, NEUTRAL), 2)}
     assert min(found.values()) >= APART, min(found, key=found.get)
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_marks_and_wells_can_be_told_apart_in_the_light_and_in_the_dark(sight):
     css = files("isd_ray.report").joinpath("templates", "page.css").read_text()
-    marks = list(zip(re.findall(r"--good: (#\w{6})", css), re.findall(r"--bad: (#\w{6})", css), strict=True))
-    assert len(marks) == 2  # light and dark
-    assert all(distance(good, bad, sight) >= APART for good, bad in marks)
+    css += files("isd_ray.serve").joinpath("static", "serve.css").read_text()
+    light_and_dark = {name: re.findall(rf"--{name}: (#\w{{6}})", css) for name in ("good", "bad", "told", "control")}
+    for light, (good, bad, told, control) in enumerate(zip(*light_and_dark.values(), strict=True)):
+        pairs = [(good, bad), *combinations((bad, told, control), 2)]
+        assert min(distance(*pair, sight) for pair in pairs) >= APART, (light, sight)
+    assert {len(colours) for colours in light_and_dark.values()} == {2}
 
 
 def test_colour_is_never_the_only_difference():
