@@ -9,8 +9,8 @@ import numpy as np
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.selection import Ranks, Selection, join
 from isd_ray.config import AUDITED_RULES
-from isd_ray.core.certify import LookPlan
 from isd_ray.core.goals import HITS
+from isd_ray.core.looks import LookPlan
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import LookEvidence
 from isd_ray.errors import LabelError
