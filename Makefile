@@ -12,7 +12,7 @@ endif
 endif
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: install demo test bench lint types check clean
+.PHONY: install demo test bench docs lint types check clean
 
 install: $(INSTALLED)
 
@@ -32,6 +32,9 @@ test: install
 bench: install
 	for name in library scoring fitting agreement rounds scaling gpu; do \
 		$(BIN)/python -m tests.benchmarks.$$name --json bench-$$name.json || exit 1; done
+
+docs: install
+	$(BIN)/mkdocs build --strict
 
 lint: install
 	$(BIN)/ruff check .

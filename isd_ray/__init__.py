@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.simulate import SimulationResult, simulate
+    from isd_ray.report.certificate import Certificate
 
 _HOMES = {
     "AttachedCampaign": "isd_ray.ops.attach",
     "Campaign": "isd_ray.ops.campaign",
     "CampaignConfig": "isd_ray.config",
+    "Certificate": "isd_ray.report.certificate",
     "Comparison": "isd_ray.ops.compare",
     "IsdError": "isd_ray.errors",
     "Job": "isd_ray.ops.jobs",
@@ -43,6 +45,7 @@ __all__ = [
     "AttachedCampaign",
     "Campaign",
     "CampaignConfig",
+    "Certificate",
     "Comparison",
     "IsdError",
     "Job",

@@ -37,10 +37,10 @@ def isd_data() -> Path:
 
 @pytest.fixture(scope="session")
 def paper_script():
-    """Loads a script of examples/paper by its name."""
+    """Loads a script of examples/paper, or of another folder of examples, by its name."""
 
-    def load(name: str) -> ModuleType:
-        path = Path(__file__).parents[1] / "examples" / "paper" / f"{name}.py"
+    def load(name: str, folder: str = "paper") -> ModuleType:
+        path = Path(__file__).parents[1] / "examples" / folder / f"{name}.py"
         spec = importlib.util.spec_from_file_location(name, path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # dataclasses look their module up

@@ -136,7 +136,8 @@ class ActorGroup:
         except LOSSES as error:
             if getattr(error, "actor_init_failed", False):
                 raise ActorLostError(
-                    f"a {self._options.name} actor cannot be made: {error}", remedy="install the same on all nodes"
+                    f"a {self._options.name} actor cannot be made: {error}",
+                    remedy="install the same versions of isd_ray and of what it needs on all nodes",
                 ) from error
             self._replace(slot, method, error)
 

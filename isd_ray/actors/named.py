@@ -165,6 +165,10 @@ def stop(name: str, timeout_s: float) -> bool:
     give_up = time.monotonic() + timeout_s
     while name in names():
         if time.monotonic() > give_up:
-            raise ActorLostError(f"the coordinator did not end within {timeout_s} s", name, "see the Ray logs")
+            raise ActorLostError(
+                f"the coordinator did not end within {timeout_s} s",
+                name,
+                "look for its log in the Ray dashboard, and give the command again",
+            )
         time.sleep(_STOP_POLL_S)
     return True

@@ -9,8 +9,12 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from isd_ray.card import card, pairs, rows
 from isd_ray.config import PlatesConfig
 from isd_ray.plates.exports import write_pick_list, write_plate_map
+
+SHOWN = 5
+"""Compounds that a notebook shows of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,20 @@ class Batch:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    def __repr__(self) -> str:
+        plates = "" if self.plate_map is None else f", plates={len(self.plate_map['plate'].unique())}"
+        return f"Batch(round={self.round}, n={len(self)}{plates})"
+
+    def _repr_html_(self) -> str:
+        lines = [("Compounds to measure", f"{len(self):,}")]
+        if self.plate_map is not None:
+            lines.append(("Plates", ", ".join(self.plate_map["plate"].unique().to_pylist())))
+        if len(self) > SHOWN:
+            lines.append(("Shown below", f"the first {SHOWN}; `to_csv` writes all"))
+        table = self.table.slice(0, SHOWN)
+        cells = rows(table.column_names, zip(*(column.to_pylist() for column in table.columns), strict=True))
+        return card(f"Batch of round {self.round}", pairs(lines), cells)
+
     @property
     def ids(self) -> list[str]:
         """Ids of its compounds."""
@@ -53,16 +71,22 @@ class Batch:
         """Write the list of compounds."""
         pq.write_table(self.table, file)
 
+    @property
+    def file_names(self) -> list[str]:
+        """Names of the files that `write` writes."""
+        kinds = ["batch"]
+        if self.plate_map is not None and self.plates is not None:
+            kinds += ["plates"] if self.sources is None else ["plates", "picks"]
+        return [f"round-{self.round:05d}-{kind}.csv" for kind in kinds]
+
     def write(self, folder: str | Path) -> list[Path]:
         """Write everything that the laboratory needs: list, plate map, and pick list where sources are known."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"round-{self.round:05d}-batch.csv"]
+        files = [folder / name for name in self.file_names]
         self.to_csv(files[0])
         if self.plate_map is not None and self.plates is not None:
-            files.append(folder / f"round-{self.round:05d}-plates.csv")
-            write_plate_map(self.plate_map, files[-1])
+            write_plate_map(self.plate_map, files[1])
             if self.sources is not None:
-                files.append(folder / f"round-{self.round:05d}-picks.csv")
-                write_pick_list(self.plate_map, self.sources, self.plates, files[-1])
+                write_pick_list(self.plate_map, self.sources, self.plates, files[2])
         return files

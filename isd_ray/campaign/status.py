@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.laboratory import Laboratory, Ledger
+from isd_ray.campaign.phase import Phase, phase_of
+from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
@@ -30,7 +32,8 @@ class Status:
     campaign_id, goal, rule:
         The campaign, what it claims, and the rule that ends it.
     state:
-        ``new``, ``waiting`` for readouts, ``ready`` to be asked, or ``ended``.
+        ``new``, ``waiting`` for readouts, ``ready`` to be asked, or ``ended``; of a simulation, which measures by
+        itself, ``running`` before its end.
     next:
         What to do now, in words.
     round:
@@ -55,6 +58,10 @@ class Status:
     outputs:
         Of a panel with a claim about each output: name, gamma, and about where its accuracy lies by the random rows of
         the last decided round (low, high; None without any), each at confidence 1 - delta on its own.
+    phase:
+        What is computed now if a process is at work; None where nothing is to be computed, or nobody can see it.
+    seconds_left:
+        Of a simulation: as `Standing`, the most that it can take at the pace of its last rounds.
     """
 
     campaign_id: str
@@ -73,9 +80,13 @@ class Status:
     decision: str | None
     outlook: str | None
     outputs: tuple[Mapping[str, Any], ...]
+    phase: Phase | None
+    seconds_left: float | None
 
 
 _SHOWN = ["role", "prediction", "uncertainty", "plate", "well"]
+TOLD, IN_PART, FAILED, MISSING = "told", "told in part", "failed", "missing"
+"""Of a compound of the batch that is out: what its readout is."""
 STATUSES = ("INFERENCE", "STAGED", "RUNNING", "FAILED", "OBSERVED", "EXTERNAL", "EXCLUDED", "ABANDONED")
 
 
@@ -93,10 +104,13 @@ def status_of(store: CampaignStore) -> Status:
         counts[_status(row, measured, ledger, asked, missing, under_way)] += 1
     counts["INFERENCE"] = store.manifest["n_target"] - sum(counts.values())
     closed = place.open_round in ledger.closed
-    n_missing = 0 if closed else sum(missing.values())
+    in_laboratory = bool(store.manifest["in_laboratory"])
+    n_missing = 0 if closed or not in_laboratory else sum(missing.values())
     last = next((files.committed for files in reversed(rounds) if files.committed), {})
     certificate = store.certificate()
-    state = "ended" if store.is_delivered() else "waiting" if n_missing else "ready" if rounds else "new"
+    state = _state(store, n_missing, bool(rounds), in_laboratory=in_laboratory)
+    # A batch that is out, or a campaign that was never asked, waits for people; only `ask` computes.
+    waits = in_laboratory and (not rounds or place.open_round is not None)
     low, high = last.get("interval_low"), last.get("interval_high")
     goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
     ranges = last.get("output_ranges") or [None] * len(goal.outputs)
@@ -110,6 +124,7 @@ def status_of(store: CampaignStore) -> Status:
             "waiting": f"tell {n_missing:,} readouts of round {place.open_round}; or say what failed, or close it",
             "ready": "ask for the next batch",
             "new": "ask for the first batch",
+            "running": "nothing: it measures by itself; if it was cut off, `isd resume` goes on",
         }[state],
         round=rounds[-1].round if rounds else None,
         n_library=store.manifest["n_target"],
@@ -125,12 +140,40 @@ def status_of(store: CampaignStore) -> Status:
             {"name": output.name, "gamma": output.gamma, "low": low, "high": high}
             for output, (low, high) in zip(goal.outputs, (found or (None, None) for found in ranges), strict=True)
         ),
+        phase=None if state == "ended" or waits else phase_of(store, rounds),
+        seconds_left=None if in_laboratory else standing_of(store).seconds_left,
     )
+
+
+def _state(store: CampaignStore, n_missing: int, is_begun: bool, *, in_laboratory: bool) -> str:
+    """One of the states of `Status`."""
+    if store.is_delivered():
+        return "ended"
+    if not in_laboratory:
+        return "running"
+    return "waiting" if n_missing else "ready" if is_begun else "new"
 
 
 def is_dispatched(store: CampaignStore, round_number: int | None) -> bool:
     """Whether the files of a round's batch were written for the laboratory."""
     return any(event["kind"] == "dispatch" and event["round"] == round_number for event in store.events())
+
+
+def awaited_of(store: CampaignStore) -> dict[str, str]:
+    """Compounds of the batch that is out, by id: `TOLD`, `IN_PART` (of a panel), `FAILED` or `MISSING`."""
+    rounds = store.rounds()
+    if not rounds or rounds[-1].committed is not None:
+        return {}
+    ledger, batch = Laboratory(store).ledger(), rounds[-1].read_batch()
+    rows = batch["row"].to_numpy()
+    missing = ledger.missing(rounds[-1].round, rows)
+
+    def state(row: int) -> str:
+        if row in missing:
+            return IN_PART if row in ledger.told else MISSING
+        return TOLD if row in ledger.told else FAILED
+
+    return dict(zip(batch["id"].to_pylist(), map(state, rows.tolist()), strict=True))
 
 
 def _status(

@@ -152,7 +152,9 @@ class CampaignStore:
         try:
             version = int(manifest["schema_version"])
         except (ValueError, KeyError, TypeError) as error:
-            raise CorruptFileError(f"not a campaign manifest ({error})", str(file), "restore it") from error
+            raise CorruptFileError(
+                f"is no campaign manifest ({error})", str(file), "restore it from a backup"
+            ) from error
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"schema version {version} is newer than {SCHEMA_VERSION}, which this isd_ray knows",
@@ -187,12 +189,13 @@ class CampaignStore:
         self._folder.holds(file)
         return sha256_file(file)
 
-    def _round_dir(self, round_number: int) -> Path:
+    def round_dir(self, round_number: int) -> Path:
+        """Folder of a round."""
         return self.path / "rounds" / f"{round_number:05d}"
 
     def new_attempt(self, round_number: int) -> Attempt:
         """A fresh folder for one try at a round."""
-        parent = self._round_dir(round_number)
+        parent = self.round_dir(round_number)
         epoch = 1 + sum(1 for _ in parent.glob("attempt-*"))
         attempt = Attempt(round_number, parent / f"attempt-{epoch}-{secrets.token_hex(4)}")
         attempt.committee_dir.mkdir(parents=True)
@@ -216,7 +219,7 @@ class CampaignStore:
             "batch_sha256": sha256_file(attempt.batch_file),
             "features_sha256": self.hash_of(attempt.features_file),
         }
-        self._decide(self._round_dir(attempt.round) / "batch.json", released)
+        self._decide(self.round_dir(attempt.round) / "batch.json", released)
         self._log_release(released)
         return released
 
@@ -230,7 +233,7 @@ class CampaignStore:
 
     def commit(self, round_number: int, record: Mapping[str, Any]) -> None:
         """Commit a round: its metrics, timings and decision."""
-        self._decide(self._round_dir(round_number) / "round.json", record)
+        self._decide(self.round_dir(round_number) / "round.json", record)
         self._log_decision(record)
 
     def _decide(self, path: Path, record: Mapping[str, Any]) -> None:
@@ -247,7 +250,7 @@ class CampaignStore:
 
     def _read_rounds(self) -> Iterator[RoundFiles]:
         round_number = 0
-        while self._folder.holds(file := self._round_dir(round_number) / "batch.json"):
+        while self._folder.holds(file := self.round_dir(round_number) / "batch.json"):
             released = read_json(file)
             attempt = Attempt(round_number, file.parent / released["attempt"])
             commit = file.parent / "round.json"
@@ -296,11 +299,11 @@ class CampaignStore:
                 self.note_hybrid()
 
     def _log_release(self, released: Mapping[str, Any]) -> None:
-        file = self._round_dir(released["round"]) / "batch.json"
+        file = self.round_dir(released["round"]) / "batch.json"
         self._log_once("release", {"round": released["round"]}, file_sha256=sha256_file(file))
 
     def _log_decision(self, record: Mapping[str, Any]) -> None:
-        file = self._round_dir(record["round"]) / "round.json"
+        file = self.round_dir(record["round"]) / "round.json"
         named = {name: record.get(name) for name in ("decision", "readouts_sha256")}
         self._log_once("decision", {"round": record["round"]}, file_sha256=sha256_file(file), **named)
 

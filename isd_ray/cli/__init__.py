@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from isd_ray.cli import campaign, certificate, coordinators, jobs, library, phenomics, reference_energy, screens
+from isd_ray.cli import campaign, certificate, coordinators, jobs, library, phenomics, reference_energy, screens, serve
 from isd_ray.cli.common import live_console
 from isd_ray.errors import IsdError
 
@@ -23,7 +23,14 @@ app.add_typer(library.app, name="library")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(coordinators.app, name="coordinators")
-for command in (*screens.COMMANDS, *phenomics.COMMANDS, *reference_energy.COMMANDS, *campaign.COMMANDS, *jobs.COMMANDS):
+for command in (
+    *screens.COMMANDS,
+    *phenomics.COMMANDS,
+    *reference_energy.COMMANDS,
+    *campaign.COMMANDS,
+    *jobs.COMMANDS,
+    *serve.COMMANDS,
+):
     app.command()(command)
 
 

@@ -151,16 +151,28 @@ def close(path: Folder, reason: Reason = "", address: Address = None) -> None:
     out_console.print(f"closed without {n_missing:,} readouts; now: isd ask {path}", soft_wrap=True)
 
 
-def status(path: Folder, address: Address = None, as_json: AsJson = False) -> None:
+def status(
+    path: Folder,
+    address: Address = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look again every few seconds, until the screen has ended or Ctrl-C.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Say where a campaign stands and what to do now."""
-    from isd_ray.report.tables import two_columns
-    from isd_ray.report.words import status_lines
+    from isd_ray.report.live_status import follow, status_table
 
-    found = _open(path, address).status()
-    if as_json:
-        print_json(asdict(found))
-        return
-    out_console.print(two_columns(f"Campaign {found.campaign_id}", status_lines(found)))
+    if watch and as_json:
+        raise typer.BadParameter(
+            "--watch is for people; a program calls `isd status --json` again", param_hint="--json"
+        )
+    campaign = _open(path, address)
+    if watch:
+        follow(campaign.status, out_console)
+    elif as_json:
+        print_json(asdict(campaign.status()))
+    else:
+        out_console.print(status_table(campaign.status()))
 
 
 def watch(

@@ -36,21 +36,15 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps(value, indent=1))
 
 
-def watched(
-    work: Callable[[Watcher], T], name: str, gamma: float | None = None, config: CampaignConfig | None = None
-) -> T:
+def watched(work: Callable[[Watcher], T], name: str, config: CampaignConfig | None = None) -> T:
     """Do `work` with progress shown on standard error; a log for programs takes its place where nobody looks on."""
     from isd_ray.report.progress import LiveProgress
+    from isd_ray.report.steps import goal_of
 
     if config is not None and config.logging.format == "json" and not live_console.is_terminal:
         from isd_ray.ops.observe import LoggedWatcher
 
         return work(LoggedWatcher(config))
-    with LiveProgress(live_console, gamma) as live:
+    with LiveProgress(live_console, None if config is None else goal_of(config)) as live:
         live.message(f"{name}: preparing")
         return work(live)
-
-
-def goal_of(campaign: CampaignConfig) -> float | None:
-    """The level that progress is shown against; None without a stopping rule."""
-    return None if campaign.stopping.rule == "none" else campaign.stopping.level

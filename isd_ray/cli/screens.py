@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from isd_ray.cli.common import AsJson, ConfigFile, Out, Set, goal_of, out_console, print_json, watched
+from isd_ray.cli.common import AsJson, ConfigFile, Out, Set, out_console, print_json, watched
 
 
 def init(
@@ -34,7 +34,7 @@ def simulate(config: ConfigFile, out: Out, overrides: Set = None, as_json: AsJso
     from isd_ray.report.words import summary_table
 
     campaign = CampaignConfig.from_toml(config, overrides or ())
-    result = watched(lambda watcher: run_simulation(campaign, out, watcher), campaign.name, goal_of(campaign), campaign)
+    result = watched(lambda watcher: run_simulation(campaign, out, watcher), campaign.name, campaign)
     if as_json:
         print_json(dict(result.summary))
         return
@@ -66,7 +66,6 @@ def compare(
     result = watched(
         lambda watcher: run_comparison(campaign, folder, names, seeds, order_column, watcher),
         campaign.name,
-        goal_of(campaign),
         campaign,
     )
     if as_json:
@@ -79,23 +78,14 @@ def compare(
 
 
 def _comparison_table(agents: dict[str, Any]) -> Table:
-    goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]})
-    table = Table(
-        title="Means over the seeds",
-        caption="≥ x: share acquired when the accuracy of the whole screen reaches x",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for heading in ("agent", "acquired", "accuracy", "test", *(f"≥ {goal}" for goal in goals)):
+    from isd_ray.report.words import COMPARISON_NOTE, comparison_table
+
+    headings, lines = comparison_table(agents)
+    table = Table(title="Means over the seeds", caption=COMPARISON_NOTE, title_justify="left", caption_justify="left")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "agent" else "right")
-
-    def cell(value: float | None) -> str:
-        return "–" if value is None else f"{value:.1%}"
-
-    for agent, numbers in agents.items():
-        reached = [cell(numbers["fraction_to_reach"].get(goal)) for goal in goals]
-        first = (numbers["fraction_acquired"], numbers.get("system_accuracy"), numbers.get("test_accuracy"))
-        table.add_row(agent, *map(cell, first), *reached)
+    for line in lines:
+        table.add_row(*line)
     return table
 
 

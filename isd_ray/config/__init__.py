@@ -6,6 +6,7 @@ from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import (
     FEATURE_PRESETS,
+    Context,
     DenseFeatures,
     Descriptor,
     FeatureSpec,
@@ -44,6 +45,7 @@ __all__ = [
     "CampaignConfig",
     "ComputeConfig",
     "Condition",
+    "Context",
     "ControlKind",
     "ControlWells",
     "DenseFeatures",

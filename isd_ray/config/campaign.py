@@ -24,8 +24,11 @@ class CampaignConfig(Section):
     """A whole campaign: one TOML file."""
 
     name: str = Field(default="screen", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of letters, digits, dots, dashes and underscores; metrics and jobs are called by it."""
     task: Task = "classification"
+    """Labels are one class of each compound, a number, or many binary outputs."""
     seed: int = Field(default=0, ge=0)
+    """Everything random follows from it: the same seed, the same screen."""
     library: LibraryConfig
     labels: LabelsConfig
     validation: ValidationConfig = ValidationConfig()
@@ -113,17 +116,15 @@ class CampaignConfig(Section):
                 raise ValueError(f"model.head={self.model.head!r} is for task='panel'; remove it")
             return self
         if len(labels.classes) not in (0, 2):
-            raise ValueError(f"outputs of a panel have two classes, labels.classes={list(labels.classes)} has others")
+            raise ValueError(f"outputs of a panel have two classes; labels.classes={list(labels.classes)}: give two")
         stopping = self.stopping
         if stopping.quantity in HIT_QUANTITIES or stopping.repeatability is not None:
             raise ValueError(
                 f"a panel claims quantity = 'accuracy', the share of right outputs; quantity={stopping.quantity!r} and "
-                "repeatability are of a single label"
+                "repeatability are of a single label: remove them"
             )
         if self.replicates > 1:
-            raise ValueError(
-                "plates.replicates: entries of a panel come from one well each; tell the median of several"
-            )
+            raise ValueError("plates.replicates: entries of a panel come from one well each; remove it, tell medians")
         return self
 
     @model_validator(mode="after")
@@ -143,7 +144,9 @@ class CampaignConfig(Section):
                     "quantity = 'mae' or 'mse'"
                 )
             if self.simulation.random_baseline and stopping.tolerance is None:
-                raise ValueError("simulation.random_baseline on a regression needs stopping.tolerance")
+                raise ValueError(
+                    "simulation.random_baseline on a regression needs stopping.tolerance; give both or none"
+                )
         elif self.stopping.tolerance is not None or self.stopping.quantity in LOSS_QUANTITIES:
             raise ValueError("stopping.tolerance, mae and mse are for task='regression'; remove them")
         if self.hits is not None and (self.plates is None or self.task != "classification"):
@@ -158,5 +161,5 @@ class CampaignConfig(Section):
         if self.compute.device == "cuda" and self.compute.backend == "ray" and not on_gpu:
             raise ValueError("compute.device='cuda' on Ray needs trainer_gpus or scorer_gpus above 0")
         if self.compute.device == "cpu" and on_gpu:
-            raise ValueError("compute.device='cpu' contradicts trainer_gpus or scorer_gpus above 0")
+            raise ValueError("compute.device='cpu' contradicts trainer_gpus or scorer_gpus above 0; set both to 0")
         return self

@@ -25,6 +25,7 @@ class ComputeConfig(Section):
     """Where and with what the computation runs."""
 
     backend: Literal["ray", "local"] = "ray"
+    """`ray`: trainers and scorers are actors; `local`: everything in this process, with the same results."""
     address: str | None = None
     """Address of a running Ray cluster, which also builds the library; default: an embedded Ray of its own. Never
     attached to by accident."""
@@ -32,16 +33,23 @@ class ComputeConfig(Section):
     """Use a cluster that other machines can reach although it asks for no token: whoever reaches its ports runs code on
     it, as you, and reads and changes what you can."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: a GPU where there is one to use (on Ray, for actors that are given one), else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """`auto`: bfloat16 where the processor computes in it, else float32."""
     threads: int = Field(default=1, ge=1)
     """Torch threads of each actor; part of what makes a run repeatable, so stored with it."""
     trainers: int = Field(default=1, ge=1)
+    """Actors that fit members of the committee side by side."""
     scorers: int = Field(default=1, ge=1)
+    """Actors that score parts of the library side by side."""
     trainer_cpus: float = Field(default=1.0, ge=0.0)
+    """CPUs of one trainer."""
     trainer_gpus: float = Field(default=0.0, ge=0.0)
     """GPUs of one trainer; a fraction shares a card."""
     scorer_cpus: float = Field(default=1.0, ge=0.0)
+    """CPUs of one scorer."""
     scorer_gpus: float = Field(default=0.0, ge=0.0)
+    """GPUs of one scorer; a fraction shares a card."""
     trainer_resources: Amounts = Field(default_factory=dict)
     """Further logical resources of one trainer, by Ray's names of them: { isd_trainer = 1 }."""
     scorer_resources: Amounts = Field(default_factory=dict)

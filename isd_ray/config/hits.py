@@ -13,6 +13,7 @@ class HitCallingConfig(Section):
     """How raw readouts become labels; fixed for a campaign, since labels that drift break its bound."""
 
     name: str = Field(default="hit", min_length=1)
+    """Of this rule, in records."""
     version: int = Field(default=1, ge=1)
     """Names, with `name`, this table in records; a campaign refuses any other table than the one it began with."""
     method: Literal["threshold", "robust_z", "percent_inhibition", "b_score"] = "threshold"
@@ -46,5 +47,7 @@ class HitCallingConfig(Section):
     @model_validator(mode="after")
     def _limits_leave_room(self) -> HitCallingConfig:
         if self.min_ssmd is not None and self.max_ssmd is not None and self.min_ssmd > self.max_ssmd:
-            raise ValueError(f"min_ssmd={self.min_ssmd:g} is above max_ssmd={self.max_ssmd:g}; no plate could pass")
+            raise ValueError(
+                f"min_ssmd={self.min_ssmd:g} is above max_ssmd={self.max_ssmd:g}, so no plate passes; lower it"
+            )
         return self

@@ -20,12 +20,14 @@ class LabelsConfig(Section):
     source: str | None = None
     """File with the labels; default: the library's source."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    """Of `source`; `auto` goes by the ending of its name."""
     id_column: str | None = None
     """Default: the library's `id_column`."""
     transform: Literal["none", "median", "threshold"] = "none"
     """`median` and `threshold` turn a number into class 1 when it is above the cut, else 0; of a panel each output on
     its own."""
     threshold: float | None = None
+    """The cut of transform = "threshold", in the unit of the label."""
     median_rows: Literal["all", "target"] = "all"
     """Rows whose median is the cut: every labelled row, or those of the target set only."""
     classes: Strings = ()
@@ -51,6 +53,8 @@ class ValidationConfig(HeldOutConfig):
     source: Literal["observed", "external"] = "observed"
     """`observed`: taken out of the measured rows, so nothing is free. `external`: a labelled set as in the paper."""
     fraction: Fraction = 0.1
+    """Share of the observed compounds that is held out."""
     min_rows: int = Field(default=50, ge=1)
+    """Fewest compounds that are held out."""
     fixed_epochs_below: int = Field(default=200, ge=2)
     """With fewer observed rows nothing is held out and training runs all its epochs."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from isd_ray.config.section import Section, Strings
 
@@ -16,6 +17,7 @@ class Fingerprint(Section):
     """One RDKit fingerprint of a stack."""
 
     kind: Literal["morgan", "atom_pair", "torsion", "rdkit_path"]
+    """Morgan (ECFP), atom pairs, topological torsions, or paths of bonds."""
     size: int = Field(default=2048, ge=64, le=1 << 20)
     """Bits before counts are unfolded (fpSize)."""
     radius: int = Field(default=2, ge=0, le=10)
@@ -37,26 +39,68 @@ class Fingerprint(Section):
         return self
 
 
+class Context(Section):
+    """A categorical column of the source: each of its values is one more column of the vocabulary."""
+
+    column: str
+    """The column."""
+    values: Annotated[tuple[str, ...], Field(strict=False, min_length=1, repr=False)]
+    """In the order of their columns; records with another value are rejected."""
+
+    @property
+    def width(self) -> int:
+        """Columns this context takes in the vocabulary."""
+        return len(self.values)
+
+    @field_validator("values")
+    @classmethod
+    def _values_are_distinct(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := sorted({value for value, n in Counter(values).items() if n > 1}):
+            raise ValueError(f"{repeated[0]!r} stands there twice; name each value once")
+        return values
+
+
 class OnBitFeatures(Section):
-    """Stacked fingerprints in one vocabulary, stored as lists of set bits."""
+    """Stacked fingerprints in one vocabulary, and behind them the contexts of pairs, stored as lists of set bits."""
 
     kind: Literal["on_bits"] = "on_bits"
+    """For a stack given as a table."""
     fingerprints: Annotated[tuple[Fingerprint, ...], Field(strict=False, min_length=1)]
+    """One beside the other, each with its own columns."""
+    contexts: Annotated[tuple[Context, ...], Field(strict=False)] = ()
+    """Filled in by the build for `context_columns`; give them to fix the values beforehand."""
 
     @property
     def width(self) -> int:
         """Size of the vocabulary."""
-        return sum(fingerprint.width for fingerprint in self.fingerprints)
+        fingerprints = sum(fingerprint.width for fingerprint in self.fingerprints)
+        return fingerprints + sum(context.width for context in self.contexts)
+
+    @property
+    def context_columns(self) -> tuple[str, ...]:
+        """Columns of the source that the contexts are taken from."""
+        return tuple(context.column for context in self.contexts)
+
+    @model_serializer(mode="wrap")
+    def _no_contexts_leave_no_trace(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keep descriptions and hashes of libraries without contexts what they were before there were any."""
+        data: dict[str, Any] = serialise(self)
+        if not self.contexts:
+            data.pop("contexts", None)
+        return data
 
 
 class DenseFeatures(Section):
     """Ready-made vectors in one column of a Parquet source: embeddings or flattened images."""
 
     kind: Literal["dense"] = "dense"
+    """For vectors given as a table."""
     column: str
     """A binary (uint8) column, a list column or a fixed-size list column."""
     width: int = Field(ge=1)
+    """Length of the vectors."""
     dtype: Literal["uint8", "float16", "float32"] = "float32"
+    """How they are stored."""
     scale: float = Field(default=1.0, gt=0.0)
     """Values are multiplied by this before the first layer (1/255 for grey images)."""
 
@@ -85,10 +129,13 @@ class SplitConfig(Section):
     target: Any = 0
     """Value of `column` for the target set, or a list of values."""
     validation: Any = 1
+    """Value of `column` for the validation set, or a list of values."""
     test: Any = 2
+    """Value of `column` for the test set, or a list of values."""
     fractions: Annotated[tuple[float, ...], Field(strict=False, min_length=3, max_length=3)] = (0.80, 0.05, 0.15)
     """Target, validation and test shares of a random split."""
     seed: int = 0
+    """Of a random split."""
 
     @model_validator(mode="after")
     def _fractions_sum_to_one(self) -> SplitConfig:
@@ -107,12 +154,16 @@ class LibraryConfig(Section):
     """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
     `package:NAME/FILE` is a file of an installed package."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    """Of the sources; `auto` goes by the endings of their names."""
     smiles_column: str | None = "smiles"
     """"" where there are no structures: images, or embeddings alone."""
     id_column: str | None = None
     """Column of unique compound ids; without it record numbers, from 1, are ids (of several files: ``stem:number``)."""
     columns: Strings = ()
     """Further columns of the source to keep: stock, cost, ordering."""
+    context_columns: Strings = ()
+    """Columns that make a row a pair of a compound and a context, as its cell line: text whose every distinct value is
+    one more on-bit. Duplicates are then equal pairs; the columns are kept, and records without a value are rejected."""
     descriptors: Annotated[tuple[Descriptor, ...], Field(strict=False)] = ()
     """Columns to compute of each molecule, to order or choose by: `n_heavy_atoms`, and `sa_score`, its synthetic
     accessibility from 1 (easy) to 10."""
@@ -124,8 +175,12 @@ class LibraryConfig(Section):
     standardise: bool = True
     """Keep the largest fragment and neutralise charges before the canonical SMILES is taken."""
     duplicates: Literal["merge", "refuse", "keep"] = "merge"
+    """`merge`: the first of equal compounds stays, the others are reported in `rejects.parquet`. `refuse`: a duplicate
+    is an error. `keep`: all are rows."""
     duplicates_by: Literal["smiles", "features"] = "smiles"
+    """What equal compounds are told by: canonical SMILES, or features."""
     drop_single_atoms: bool = False
+    """Reject molecules of a single heavy atom."""
     block_rows: int = Field(default=8192, ge=8, le=1 << 20, multiple_of=8)
     """Rows of one block of the fixed scoring grid; a multiple of 8, so that packed masks split at bytes."""
     part_blocks: int = Field(default=16, ge=1)
@@ -133,6 +188,7 @@ class LibraryConfig(Section):
     workers: int | None = Field(default=None, ge=1)
     """Processes that build, where no Ray cluster does it; default: all cores."""
     split: SplitConfig | None = None
+    """How it is divided into target, validation and test set; without this table all of it is the target set."""
 
     @field_validator("smiles_column")
     @classmethod
@@ -154,6 +210,25 @@ class LibraryConfig(Section):
         if lost := sorted(set(self.required) - set(self.columns)):
             raise ValueError(f"required={list(self.required)}: {lost[0]!r} is not kept; add it to `columns`")
         return self
+
+    @model_validator(mode="after")
+    def _contexts_stand_behind_fingerprints(self) -> LibraryConfig:
+        given = self.features.context_columns if isinstance(self.features, OnBitFeatures) else ()
+        if given and given != self.context_columns:
+            raise ValueError(f"features.contexts are of {list(given)}; set context_columns to the same")
+        if self.context_columns and not isinstance(self.features, OnBitFeatures):
+            raise ValueError("context_columns go with fingerprints; put contexts into the dense vectors instead")
+        if len(set(self.context_columns)) < len(self.context_columns):
+            raise ValueError(f"context_columns={list(self.context_columns)} repeat one; name each once")
+        return self
+
+    def asks_for(self, features: FeatureSpec) -> bool:
+        """Whether these are the features meant; contexts count by column, and by value where values are fixed."""
+        asked = self.features
+        if isinstance(asked, OnBitFeatures) and isinstance(features, OnBitFeatures) and not asked.contexts:
+            is_same = features.context_columns == self.context_columns
+            return is_same and features.fingerprints == asked.fingerprints
+        return features == asked
 
     @model_validator(mode="after")
     def _molecules_need_smiles(self) -> LibraryConfig:

@@ -22,3 +22,7 @@ MAX_GROUP_ROWS = 1 << 28
 """Rows of one row group of a Parquet source; writers make about a million."""
 MAX_GROUP_BYTES = 64 << 30
 """Decompressed size of the columns that are read of one row group."""
+MAX_UPLOAD_BYTES = 64 << 20
+"""A file of readouts that is sent to the web page; larger ones are told by the command."""
+MAX_FORM_BYTES = 1 << 20
+"""Any other form of the web page."""

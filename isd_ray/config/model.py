@@ -22,16 +22,25 @@ class ModelConfig(Section):
     """The ResMLP and how each member of the committee is fitted."""
 
     preset: Literal["mnist", "qm9", "molecules3d", "rxrx3", "proprietary"] | None = None
+    """Hyperparameters of Table 1 of the paper; keys given beside it win."""
     hidden_size: int = Field(default=512, ge=1)
+    """Width of the layers."""
     residual_blocks: int = Field(default=2, ge=0)
+    """Depth: residual blocks between first and last layer."""
     leaky_slope: float = Field(default=0.01, ge=0.0)
+    """Slope of the leaky ReLU for negative values."""
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Share of units that are dropped in training."""
     learning_rate: float = Field(default=0.001, gt=0.0)
+    """Of AdamW."""
     weight_decay: float = Field(default=0.01, ge=0.0)
+    """Of AdamW."""
     gradient_clip: float = Field(default=1.0, gt=0.0)
     """Largest Euclidean norm of the gradient."""
     epochs: int = Field(default=25, ge=1)
+    """Most passes over the observed compounds."""
     batch_size: int = Field(default=256, ge=1)
+    """Compounds of one step of training."""
     patience: int = Field(default=4, ge=1)
     """Epochs without a lower validation loss before training stops; the best weights are restored."""
     members: int = Field(default=1, ge=1, le=1000)
@@ -75,6 +84,7 @@ class AcquisitionConfig(Section):
     column: str | None = None
     """Column of the library that `in_order` sorts by; default: file order."""
     descending: bool = False
+    """`in_order`: largest first."""
     dropout_samples: int = Field(default=10, ge=2)
     """Stochastic passes of each member for `bald`."""
     stock_column: str | None = None

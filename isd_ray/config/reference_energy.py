@@ -13,6 +13,7 @@ class ReferenceEnergyConfig(Section):
     column: str
     """Column of total energies."""
     smiles_column: str = "smiles"
+    """Column of the structures."""
     id_column: str | None = None
     """Default: record numbers, from 1."""
     n_sample: int = Field(default=100_000, ge=1)
@@ -20,3 +21,4 @@ class ReferenceEnergyConfig(Section):
     max_deviations: float = Field(default=10.0, gt=0.0)
     """Molecules whose corrected energy is further from the mean, in standard deviations, are left out."""
     seed: int = Field(default=0, ge=0)
+    """Of the sample."""

@@ -33,7 +33,9 @@ class Condition(Section):
     cost: float | None = Field(default=None, gt=0.0)
     """So much money is spent, in the unit of `cost_per_compound`: not one more compound can surely be paid."""
     any_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
+    """At least one of these holds."""
     all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
+    """All of these hold."""
 
     @model_validator(mode="after")
     def _has_one_key(self) -> Condition:
@@ -83,7 +85,7 @@ def _of_output(table: Mapping[str, T], outputs: Sequence[str], default: T) -> li
     patterns = {key: [name for name in outputs if fnmatchcase(name, key)] for key in table if key not in outputs}
     for key, names in patterns.items():
         if not names:
-            raise ValueError(f"{key!r} is none of the outputs {', '.join(map(repr, outputs))}, and matches none")
+            raise ValueError(f"{key!r} is none of the outputs {', '.join(map(repr, outputs))}; name one of them")
     found = []
     for name in outputs:
         matching = [key for key, names in patterns.items() if name in names]
@@ -193,20 +195,20 @@ class StoppingConfig(Section):
         if is_loss and self.max_loss is not None and self.loss_clip is not None:
             largest = self.loss_clip**2 if self.quantity == "mse" else self.loss_clip
             if self.max_loss >= largest:
-                raise ValueError(f"max_loss={self.max_loss:g} is not below the largest possible loss, {largest:g}")
+                raise ValueError(f"max_loss={self.max_loss:g} is not below the largest loss, {largest:g}; lower it")
         if self.positive is not None and self.quantity not in HIT_QUANTITIES:
             raise ValueError(f"`positive` goes with quantity = {', '.join(HIT_QUANTITIES)}; remove it")
         if self.quantity != "accuracy":
             if self.rule in ("paper", "reserved"):
                 raise ValueError(f"rule={self.rule!r} is for quantity = 'accuracy'; use 'certify' or 'pac'")
             if self.reserve_audit:
-                raise ValueError("`reserve_audit` is for quantity = 'accuracy', whose audit is sized beforehand")
+                raise ValueError("`reserve_audit` is for quantity = 'accuracy'; remove it")
             if self.repeatability is not None:
                 raise ValueError("`repeatability` is for quantity = 'accuracy'; remove it")
         if self.panel is not None and (self.rule not in ("certify", "pac") or self.reserve_audit):
-            raise ValueError("[stopping.panel] is for the rules certify and pac, without `reserve_audit`")
+            raise ValueError("[stopping.panel] needs rule = 'certify' or 'pac', and no `reserve_audit`")
         if self.reserve_size is not None and self.rule != "reserved":
             raise ValueError("`reserve_size` is for rule = 'reserved'; remove it")
         if self.reserve_audit and self.rule in ("reserved", "pac"):
-            raise ValueError(f"`reserve_audit` is for the rules certify, paper and none, not {self.rule!r}")
+            raise ValueError(f"`reserve_audit` is for the rules certify, paper and none, not {self.rule!r}; remove it")
         return self

@@ -290,13 +290,20 @@ class Library:
             n_blocks=self.n_blocks,
             block_rows=self.block_rows,
             width=self.width,
-            features=self.metadata["features"],
+            features=self._features_in_short(),
             nbytes=sum(part["bytes"] for part in self.metadata["parts"]),
             mean_on_bits=float(np.diff(first.offsets).mean()) if isinstance(first, OnBits) else None,
             columns=dict(self.metadata["columns"]),
             counts=self.metadata["counts"],
             sources=self.metadata["sources"],
         )
+
+    def _features_in_short(self) -> dict[str, Any]:
+        """The description of the features with the number of values of each context in place of thousands of them."""
+        features: dict[str, Any] = dict(self.metadata["features"])
+        if contexts := features.get("contexts"):
+            features["contexts"] = [{"column": one["column"], "n_values": len(one["values"])} for one in contexts]
+        return features
 
     def block_table(self, index: int) -> pa.RecordBatch:
         """All columns of a block, memory-mapped (raises as `block`)."""
@@ -326,7 +333,7 @@ class Library:
 
     def _column_of(self, block: int, name: str) -> pa.Array:
         if name not in self.column_names:
-            raise LibraryError(f"no column {name!r}", str(self.path), f"it has {', '.join(self.column_names)}")
+            raise LibraryError(f"no column {name!r}", str(self.path), f"name one of {', '.join(self.column_names)}")
         with self._guarded(block):
             column = self._batch(block).column(name)
             column.validate(full=True)

@@ -44,7 +44,9 @@ def read_predictions(path: Path) -> ScoredRows:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise CorruptFileError(f"frozen predictions cannot be read: {error}", str(path), "restore them") from error
+        raise CorruptFileError(
+            f"frozen predictions cannot be read: {error}", str(path), "restore the folder of its round from a backup"
+        ) from error
     rows, prediction, uncertainty = (from_arrow(table[name]) for name in ("row", "prediction", "uncertainty"))
     return ScoredRows(rows, uncertainty, np.zeros(len(rows), np.float32), prediction, uncertainty)
 

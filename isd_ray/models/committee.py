@@ -57,7 +57,9 @@ def load_member(path: str | Path) -> Weights:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise InputFileError(f"cannot read the member ({error})", str(path), "check the campaign directory") from error
+        raise InputFileError(
+            f"cannot read the member ({error})", str(path), "restore the campaign's folder from a backup"
+        ) from error
     return member_from_bytes(data, str(path))
 
 

@@ -21,6 +21,9 @@ from isd_ray.ops.connect import connect
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.server import CampaignServer, SentFile, VerbCall
 from isd_ray.ops.telling import Told, as_file
+from isd_ray.report.certificate import Certificate
+from isd_ray.report.looks import asked_card
+from isd_ray.report.words import status_lines
 
 if TYPE_CHECKING:
     from isd_ray.actors.named import NamedActor
@@ -148,6 +151,12 @@ class AttachedCampaign:
         self.path = path
         self.config = config
 
+    def __repr__(self) -> str:
+        return f"AttachedCampaign({self.path!r})"
+
+    def _repr_html_(self) -> str:
+        return asked_card(f"Campaign {self.config.name}, on a cluster", lambda: status_lines(self.status()))
+
     @property
     def has_ended(self) -> bool:
         """See `Campaign.has_ended`."""
@@ -234,6 +243,11 @@ class AttachedCampaign:
         """See `Campaign.status`."""
         status: Status = self._look("status")
         return status
+
+    def certificate(self) -> Certificate | None:
+        """See `Campaign.certificate`."""
+        certificate: Certificate | None = self._look("certificate")
+        return certificate
 
     def history(self, compound: str) -> list[dict[str, Any]]:
         """See `Campaign.history`."""

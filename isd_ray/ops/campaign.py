@@ -22,6 +22,10 @@ from isd_ray.ops.asking import Asking
 from isd_ray.ops.opened import Opened
 from isd_ray.ops.saying import Saying
 from isd_ray.ops.telling import Telling, Told
+from isd_ray.report.certificate import Certificate
+from isd_ray.report.looks import asked_card
+from isd_ray.report.notebook import default_watcher
+from isd_ray.report.words import status_lines
 
 if TYPE_CHECKING:
     from isd_ray.ops.run import Run
@@ -41,7 +45,7 @@ class Campaign:
     store:
         Of the directory; see `create` and `open`.
     watcher:
-        Told about progress.
+        Told about progress; default: in a notebook it is shown below the cell, elsewhere nowhere.
     run:
         How `ask` computes (`isd_ray.ops.run`); default: from nothing, leaving nothing behind.
     """
@@ -49,9 +53,15 @@ class Campaign:
     def __init__(self, store: CampaignStore, watcher: Watcher | None = None, run: Run | None = None) -> None:
         self.store = store
         self._opened = Opened(store)
-        self._asking = Asking(self._opened, watcher or Watcher(), run)
+        self._asking = Asking(self._opened, watcher or default_watcher(self.config), run)
         self._telling = Telling(self._opened)
         self._saying = Saying(self._opened, self._telling)
+
+    def __repr__(self) -> str:
+        return f"Campaign({self.store.address!r})"
+
+    def _repr_html_(self) -> str:
+        return asked_card(f"Campaign {self.config.name}", lambda: status_lines(self.status()))
 
     @classmethod
     def create(cls, path: str | Path, config: CampaignConfig, watcher: Watcher | None = None) -> Campaign:
@@ -67,7 +77,7 @@ class Campaign:
         from isd_ray.campaign.setup import begin_or_resume, check
         from isd_ray.ops.prepare import prepare
 
-        watcher = watcher or Watcher()
+        watcher = watcher or default_watcher(config)
         setup = prepare(config, path, watcher, in_laboratory=True)
         for warning in check(config, Library.open(setup.spec.libraries["target"])):
             watcher.message(f"warning: {warning}")
@@ -274,6 +284,10 @@ class Campaign:
     def status(self) -> Status:
         """Where the campaign stands, and what to do now."""
         return status_of(self.store)
+
+    def certificate(self) -> Certificate | None:
+        """What is guaranteed of the hybrid screen, in words; None without a certificate."""
+        return Certificate.of(self.store)
 
     def history(self, compound: str) -> list[dict[str, Any]]:
         """All that happened to a compound, oldest first."""

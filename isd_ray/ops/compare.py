@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.errors import ConfigError
 from isd_ray.ops.connect import ray_session
@@ -26,6 +27,8 @@ from isd_ray.ops.simulate import (
     with_settings,
 )
 from isd_ray.report.comparison import render_comparison
+from isd_ray.report.notebook import default_watcher
+from isd_ray.report.words import COMPARISON_NOTE, comparison_table
 
 AGENTS = ("active", "random", "in-order")
 GOALS = (0.90, 0.95, 0.98, 0.99)
@@ -38,6 +41,14 @@ class Comparison:
 
     path: Path
     summary: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Comparison({str(self.path)!r}, agents={list(self.summary['agents'])})"
+
+    def _repr_html_(self) -> str:
+        table = rows(*comparison_table(self.summary["agents"]))
+        notes = paragraphs([f"Means over the seeds. {COMPARISON_NOTE}.", f"Its report: {self.path / 'report.html'}"])
+        return card(f"Comparison {self.summary['name']}", table, notes)
 
 
 def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | None, root: Path) -> CampaignConfig:
@@ -85,7 +96,7 @@ def compare(
         If a finished variant was run with another configuration.
     """
     root = Path(out)
-    watcher = watcher or Watcher()
+    watcher = watcher or default_watcher(config)
     seeds = range(config.seed, config.seed + n_seeds)
     variants = {(agent, seed): variant(config, agent, seed, order_column, root) for agent in agents for seed in seeds}
     results: dict[str, dict[int, SimulationResult]] = {agent: {} for agent in agents}

@@ -185,7 +185,11 @@ def _survey(client: JobsClient, arguments: Sequence[str]) -> tuple[Door, list[di
         raise error
     access, nodes = joblog.last_of(log, "access"), joblog.last_of(log, "nodes")
     if access is None or nodes is None:
-        raise ClusterError(f"a job failed:\n{joblog.words_of(log)[-2000:]}", name, "mend that")
+        raise ClusterError(
+            f"a job failed:\n{joblog.words_of(log)[-2000:]}",
+            name,
+            "mend what its last lines name, and run `isd doctor` again",
+        )
     return Door(access), nodes
 
 

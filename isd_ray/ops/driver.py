@@ -21,6 +21,7 @@ from isd_ray.errors import ClusterError, IsdError
 from isd_ray.messages import Progress
 from isd_ray.ops.joblog import error_line, marked
 from isd_ray.report.progress import LiveProgress
+from isd_ray.report.steps import goal_of
 
 CONFIG_FILE = "campaign.toml"
 
@@ -36,9 +37,7 @@ class LoggedProgress(LiveProgress):
     """Lines for people, and after each round of the screen one for programs."""
 
     def __init__(self, config: CampaignConfig, out: str) -> None:
-        super().__init__(
-            Console(force_terminal=False), config.stopping.level if config.stopping.rule != "none" else None
-        )
+        super().__init__(Console(force_terminal=False), goal_of(config))
         self._name, self._out, self._round = config.name, out, 0
 
     def step(self, name: str, progress: Progress) -> None:  # noqa: D102

@@ -26,6 +26,9 @@ from isd_ray.errors import ConfigError, IsdError, JobError, ResourceError
 from isd_ray.ops import joblog
 from isd_ray.ops.driver import CONFIG_FILE, command
 from isd_ray.ops.jobs_client import ENDED, JobsClient, Submission
+from isd_ray.report.looks import asked_card
+from isd_ray.report.plan import duration
+from isd_ray.report.steps import UNLESS
 
 if TYPE_CHECKING:
     from isd_ray.ops.simulate import SimulationResult
@@ -83,6 +86,9 @@ class Job:
 
     def __repr__(self) -> str:
         return f"Job({self.name!r}, {self._client.address!r})"
+
+    def _repr_html_(self) -> str:
+        return asked_card(f"Job {self.name}", lambda: job_lines(self.status()))
 
     @property
     def name(self) -> str:
@@ -303,6 +309,20 @@ def progress_line(status: JobStatus) -> str:
     if status.seconds_left:
         parts.append(f"at most {status.seconds_left / 60:,.0f} min left")
     return "; ".join(parts)
+
+
+def job_lines(status: JobStatus) -> list[tuple[str, str]]:
+    """A status as (what, answer) pairs; what is not known is left out."""
+    lines = [("State", status.state + (f": {status.message}" if status.message and status.state == "failed" else ""))]
+    if status.round is not None:
+        lines += [("Round", str(status.round)), ("Acquired", f"{status.n_acquired:,} of {status.n_target:,}")]
+    if status.bound is not None:
+        lines.append(("Bound", f"{status.bound:.3f}"))
+    if status.decision is not None:
+        lines.append(("Last decision", status.decision))
+    if status.seconds_left and not status.ended:
+        lines.append(("Time left", f"about {duration(status.seconds_left)} at the pace of the last rounds, {UNLESS}"))
+    return [*lines, ("Folder", status.out)]
 
 
 def _for_cluster(config: CampaignConfig) -> CampaignConfig:

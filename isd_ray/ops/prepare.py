@@ -162,7 +162,9 @@ def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dic
             libraries = split_library(whole, config.library.split, folder)
     for name, held_out in (("validation", config.validation), ("test", config.test)):
         if held_out.file is not None:
-            settings = config.library.model_copy(update={"source": held_out.file, "split": None})
+            # Contexts by the target's values: what it has never seen has no place in the vocabulary.
+            update = {"source": held_out.file, "split": None, "features": whole.spec}
+            settings = config.library.model_copy(update=update)
             libraries[name] = _open_or_build(settings, config.compute, root.with_name(f"{root.name}-{name}"), watcher)
     if config.validation.source == "external" and "validation" not in libraries:
         raise LibraryError("the split leaves no validation rows", "library.split", "give validation a share")
@@ -185,11 +187,11 @@ def _checked(config: LibraryConfig, library: Library) -> Library:
     """Refuse a library that is not the one of the configuration."""
     if config.source is not None:
         _check_built_from(config, library)
-    if library.spec != config.features:
+    if not config.asks_for(library.spec):
         raise LibraryError(
             f"the library was built with other features than the configuration asks for: {library.spec}",
             str(library.path),
-            "set library.features to those of the library, or build another library in another folder",
+            "set library.features and context_columns to those of the library, or build another in another folder",
         )
     return library
 

@@ -49,9 +49,14 @@ class Saying:
 
     def _fail_assays(self, rows: Rows, reason: str, assays: Sequence[str], place: Place, *, abandon: bool) -> int:
         outputs = self._opened.rule.outputs
-        if abandon or (unknown := [name for name in assays if name not in outputs]):
-            what = "single assays cannot be abandoned" if abandon else f"there is no assay {unknown[0]!r}"
-            raise LabelError(what, self._opened.store.address, f"there are {', '.join(map(repr, outputs)) or 'none'}")
+        where = self._opened.store.address
+        if abandon:
+            raise LabelError(
+                "single assays cannot be abandoned", where, "abandon the compound, or let its assays only fail"
+            )
+        if unknown := [name for name in assays if name not in outputs]:
+            known = ", ".join(map(repr, outputs)) or "none: this is no panel"
+            raise LabelError(f"there is no assay {unknown[0]!r}", where, f"name one of those there are: {known}")
         lost = {(row, outputs.index(name)): reason for row in rows.tolist() for name in assays}
         found = lost_entries(lost, self._opened.ledger(), place)
         for note in note_lost_entries(found, len(outputs), place.open_round):

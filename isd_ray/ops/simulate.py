@@ -18,6 +18,7 @@ from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import differences, parse_config, to_toml
 from isd_ray.data.library import Library
@@ -27,7 +28,10 @@ from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.results import read_rounds, summary_of, write_results
 from isd_ray.ops.run import run
+from isd_ray.report.certificate import Certificate
+from isd_ray.report.notebook import default_watcher
 from isd_ray.report.record import BASELINE
+from isd_ray.report.words import summary_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,20 @@ class SimulationResult:
 
     path: Path
     summary: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        counts = f"measured={summary['n_acquired']:,}, predicted={summary['n_predicted']:,}"
+        return f"SimulationResult({str(self.path)!r}, {counts}, certified={summary['certified']})"
+
+    def _repr_html_(self) -> str:
+        files = paragraphs([f"Its report: {self.path / 'report.html'}"])
+        return card(f"Hybrid screen {self.summary['name']}", pairs(summary_lines(self.summary)), files)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What is guaranteed; None without a certificate."""
+        return Certificate.of(CampaignStore.open(self.path))
 
     @property
     def rounds(self) -> pa.Table:
@@ -68,14 +86,14 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     out:
         Its directory, a path or a URI of an object store; new, empty, or begun by the same configuration.
     watcher:
-        Told about progress.
+        Told about progress; default: in a notebook it is shown below the cell, elsewhere nowhere.
 
     Raises
     ------
     IsdError
         If the configuration, the data or the machine do not allow it; see `isd_ray.errors`.
     """
-    watcher = watcher or Watcher()
+    watcher = watcher or default_watcher(config)
     if (summary_file := fetched(within(out, "summary.json"), again=True)).is_file():
         return _read_finished(config, out, json.loads(summary_file.read_bytes()))
     setup = prepare(config, out, watcher)

@@ -134,7 +134,7 @@ def _refuse_other(identity: Mapping[str, Any], frozen: Mapping[str, Any]) -> Non
         shown = ", ".join(f"{key}={identity[key]!r} (was {frozen.get(key)!r})" for key in changed)
         raise LabelError(
             f"hit calling has changed since the first round: {shown}",
-            "hit_calling",
+            "hits",
             "restore it; labels called in two ways would break the bound, so another one needs a new campaign",
         )
 

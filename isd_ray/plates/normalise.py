@@ -189,7 +189,7 @@ def _check_number(used: NDArray[np.bool_], config: HitCallingConfig) -> None:
     if (n := int(used.sum())) < config.min_reference:
         raise LabelError(
             f"{n} good wells to estimate median and MAD from; {config.min_reference} are needed",
-            "hit_calling.min_reference",
+            "hits.min_reference",
             "tell the rest of the first round, or check the controls of its plates",
         )
 
@@ -197,8 +197,8 @@ def _check_number(used: NDArray[np.bool_], config: HitCallingConfig) -> None:
 def _not_zero(scale: float) -> float:
     if scale == 0:
         raise LabelError(
-            "more than half of the wells that the MAD is estimated from do not vary",
-            "hit_calling",
+            "of the wells that the MAD (a robust standard deviation) is estimated from, more than half do not vary",
+            "hits",
             "check the readouts, or use method = 'threshold'",
         )
     return scale

@@ -91,7 +91,7 @@ def values_of(wells: pa.Table) -> Values:
         If values are class names.
     """
     if not pa.types.is_floating(wells["value"].type):
-        raise LabelError("hits are called on numbers, but the readouts are class names", "hit_calling", "remove it")
+        raise LabelError("hits are called on numbers, but the readouts are class names", "hits", "remove [hits]")
     values = wells["value"].to_numpy().astype(np.float64)
     values[wells["flag"].is_valid().to_numpy()] = np.nan
     return values

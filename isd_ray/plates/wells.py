@@ -80,7 +80,10 @@ def well_names(indices: NDArray[np.integer], plate_format: PlateFormat, *, padde
     """
     outside = (indices < 0) | (indices >= plate_format)
     if outside.any():
-        raise LabelError(f"a plate of {plate_format} wells has no well of index {indices[outside][0]}")
+        raise LabelError(
+            f"a plate of {plate_format} wells has no well of index {indices[outside][0]}",
+            remedy=f"give indices from 0 to {plate_format - 1}",
+        )
     return pa.array(names_of(plate_format, padded=padded), pa.string()).take(pa.array(indices))
 
 

@@ -1,8 +1,9 @@
 """Figures as plotly takes them, each with its numbers as a table.
 
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart, the lightest of them darkened so that all
-keep a contrast of 3 : 1 on white and in the dark. Lines differ in marker and dash as well, bars in pattern. Text and
-grid get their colours from the page (`page.css`), so that a figure follows it into the dark and onto paper.
+Colours are four of Okabe and Ito's and two more, chosen so that any two can be told apart with each kind of colour
+blindness and all keep a contrast of 3 : 1 on white and in the dark. Lines differ in marker and dash as well, bars in
+pattern. Text and grid get their colours from the page (`page.css`), so that a figure follows it into the dark and onto
+paper.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 
 from isd_ray.report.blocks import Figure, Table
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8A7400", "#3D8FBF")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#A578FF", "#965A3C")
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 PATTERNS = ("", "/", ".", "x", "-", "+")
-NEUTRAL = "#7A7A7A"
+NEUTRAL = "#6A6A6A"
 _PATTERN = {"fillmode": "overlay", "fgcolor": "rgba(255,255,255,.65)", "size": 7, "solidity": 0.25}
 TITLE_LETTERS = 34
 """Letters in a line of the title of an axis."""

@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from isd_ray.report.blocks import Block, Figure, Section
 
 
+def plotly_script() -> str:
+    """What draws figures in a browser."""
+    script: str = get_plotlyjs()
+    return script
+
+
 @cache
 def _scripts() -> tuple[str, str]:
     """Plotly, and what draws the figures of a page with it."""
     own = files("isd_ray.report").joinpath("templates", "page.js").read_text(encoding="utf-8")
-    return get_plotlyjs(), own
+    return plotly_script(), own
 
 
 def _policy(scripts: Sequence[str]) -> str:
@@ -45,6 +52,21 @@ def _kind(block: Block) -> str:
     return type(block).__name__
 
 
+def environment(*packages: str) -> Environment:
+    """Templates of the report, and of other packages beside it; what they show is escaped."""
+    loaders = [PackageLoader(package) for package in (*packages, "isd_ray.report")]
+    made = Environment(
+        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    made.filters |= {"kind": _kind, "image": _image}
+    return made
+
+
+def figures_of(sections: Sequence[Section]) -> dict[str, Mapping[str, Any]]:
+    """The figures of some sections by name."""
+    return {block.name: block.spec for part in sections for block in part.blocks if isinstance(block, Figure)}
+
+
 def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """A page with a table of contents.
 
@@ -53,21 +75,17 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     title, subtitle:
         What the page is about; the title is also that of the window.
     """
-    environment = Environment(
-        loader=PackageLoader("isd_ray.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"kind": _kind, "image": _image}
-    figures = {block.name: block.spec for part in sections for block in part.blocks if isinstance(block, Figure)}
+    figures = figures_of(sections)
     scripts = _scripts() if figures else ()
-    return environment.get_template("page.html.j2").render(
-        title=title,
-        subtitle=subtitle,
-        sections=sections,
-        figures=figures,
-        scripts=[Markup(text) for text in scripts],
-        policy=_policy(scripts) if scripts else _policy(()).replace("script-src ; ", ""),
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            subtitle=subtitle,
+            sections=sections,
+            figures=figures,
+            scripts=[Markup(text) for text in scripts],
+            policy=_policy(scripts) if scripts else _policy(()).replace("script-src ; ", ""),
+        )
     )

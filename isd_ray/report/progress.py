@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.padding import Padding
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
+from rich.text import Text
 
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
+from isd_ray.report.plan import duration
+from isd_ray.report.steps import Steps
 
 BUILD_LINE_SECONDS = 60
 """Without a terminal, seconds from one line about a library build to the next."""
-PHASES = {
-    "fit": "fitting the committee",
-    "score": "scoring the inference set",
-    "finish": "choosing the finish of a passed look",
-    "release": "freezing the batch",
-    "measure": "measuring the batch",
-    "decide": "bounding the accuracy",
-    "deliver": "writing the hybrid screen",
-    "done": "done",
-}
-"""What each state of the loop means to a reader: the step that comes next."""
+_NAME_LETTERS = (15, 24)
+"""Least and most letters of a name beside its bar."""
+
+
+class _Bars(Bar):
+    """Bars, each with its words below it: beside it they would not fit into 80 columns."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """A row and its words for each campaign."""
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            yield Padding(Text(task.fields["status"]), (0, 0, 0, 2))
 
 
 class LiveProgress(Watcher):
@@ -36,21 +44,24 @@ class LiveProgress(Watcher):
     console:
         Where to write; results go to standard output, so progress belongs on standard error.
     gamma:
-        Accuracy asked for; None when no rule is in force.
+        Level asked for; None when no rule is in force.
     """
 
     def __init__(self, console: Console, gamma: float | None) -> None:
         self._console = console
-        self._gamma = gamma
+        self._steps: defaultdict[str, Steps] = defaultdict(lambda: Steps(gamma))
         self._tasks: dict[str, TaskID] = {}
         self._last_line = ("", -1)
         self._n_lines = 0
-        self._bar = Bar(
+        least, most = _NAME_LETTERS
+        self._bar = _Bars(
             SpinnerColumn(),
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
+            TextColumn(
+                "[bold]{task.description}",
+                table_column=Column(min_width=least, max_width=most, no_wrap=True, overflow="ellipsis"),
+            ),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
             TimeElapsedColumn(),
             console=console,
             disable=not console.is_terminal,
@@ -71,10 +82,7 @@ class LiveProgress(Watcher):
 
     def building(self, progress: BuildProgress) -> None:
         """The library grows."""
-        left = progress.seconds_left
-        status = f"{progress.n_rejected:,} rejected, {progress.rate:,.0f} records/s"
-        if left is not None:
-            status += f", {_duration(left)} left"
+        status = build_words(progress)
         if self._console.is_terminal:
             self._show("library", progress.n_read, progress.n_total, status)
             return
@@ -88,33 +96,22 @@ class LiveProgress(Watcher):
         """The campaign `name` did a step."""
         for warning in progress.warnings:
             self.message(f"warning: {warning}")
-        numbers = self._numbers(progress)
+        step = self._steps[name].words_of(progress)
         if self._console.is_terminal:
-            status = f"round {progress.round}: {PHASES[progress.state]}; {numbers}"
-            self._show(name, progress.n_observed, progress.n_target, status)
+            self._show(name, step.n_acquired, step.n_target, "; ".join((step.phase, *step.numbers)))
         elif (name, progress.round) != self._last_line or progress.done:
             self._last_line = (name, progress.round)
             end = "; done" if progress.done else ""
-            counts = f"acquired {progress.n_observed:,} of {progress.n_target:,}"
-            self.message(f"{name}: round {progress.round}, {counts}; {numbers}{end}")
+            self.message(f"{name}: round {progress.round}, {step.counts}; {', '.join(step.numbers)}{end}")
 
-    def _show(self, name: str, completed: int, total: int | None, status: str) -> None:
+    def _show(self, name: str, completed: int, total: int, status: str) -> None:
         if name not in self._tasks:
-            self._tasks[name] = self._bar.add_task(name, total=total, status=status)
+            self._tasks[name] = self._bar.add_task(escape(name), total=total, status=status)
         self._bar.update(self._tasks[name], completed=completed, total=total, status=status)
 
-    def _numbers(self, progress: Progress) -> str:
-        parts = []
-        if progress.system_bound is not None:
-            goal = f" (goal {self._gamma:g})" if self._gamma is not None else ""
-            parts.append(f"bound {progress.system_bound:.3f}{goal}")
-        if progress.system_value is not None:
-            parts.append(f"truly {progress.system_value:.3f}")
-        return ", ".join(parts) or "no bound yet"
 
-
-def _duration(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def build_words(progress: BuildProgress) -> str:
+    """Rejects, rate, and the time left where it is known."""
+    words = f"{progress.n_rejected:,} rejected, {progress.rate:,.0f} records/s"
+    left = progress.seconds_left
+    return words if left is None else f"{words}, about {duration(left)} left"

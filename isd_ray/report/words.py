@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from isd_ray.core.goals import PANEL_ACCURACY, QUANTITY_NAMES
+from isd_ray.report.plan import duration
+from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
 
 if TYPE_CHECKING:
+    from isd_ray.campaign.phase import Phase
     from isd_ray.campaign.status import Status
 
 
@@ -99,11 +102,57 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     return two_columns(f"Hybrid screen {summary['name']}", summary_lines(summary))
 
 
+def comparison_table(agents: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of a comparison: means over the seeds, and the share acquired for each accuracy."""
+    goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]}, key=float)
+
+    def cell(value: float | None) -> str:
+        return "–" if value is None else percent(value)
+
+    lines = []
+    for agent, numbers in agents.items():
+        ends = (numbers["fraction_acquired"], numbers.get("system_accuracy"), numbers.get("test_accuracy"))
+        reached = (numbers["fraction_to_reach"].get(goal) for goal in goals)
+        lines.append([agent, *map(cell, (*ends, *reached))])
+    return ["agent", "acquired", "accuracy", "test", *(f"≥ {goal}" for goal in goals)], lines
+
+
+COMPARISON_NOTE = "≥ x: share acquired when the accuracy of the whole screen reaches x"
+"""What the last headings of `comparison_table` mean."""
+
+
+def phase_words(phase: Phase) -> str:
+    """What is computed, as far as the directory tells."""
+    quiet = f"last file written {duration(phase.quiet_s)} ago"
+    return f"round {phase.round}: {_step(phase)}, if a process is at work ({quiet})"
+
+
+def _step(phase: Phase) -> str:
+    return PHASES[phase.step] if phase.round or phase.step != "fit" else "choosing the first batch"
+
+
+def status_line(status: Status) -> str:
+    """The status of a campaign in one line, which changes only when something happened."""
+    what = status.state if status.phase is None else _step(status.phase)
+    n_measured = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
+    parts = [f"round {'–' if status.round is None else status.round}, {what}"]
+    parts.append(f"acquired {n_measured:,} of {status.n_library:,}")
+    if status.n_missing:
+        parts.append(f"{status.n_missing:,} readouts missing")
+    if status.bound is not None:
+        parts.append(f"bound {status.bound:.3f}")
+    return "; ".join(parts)
+
+
 def status_lines(status: Status) -> list[tuple[str, str]]:
     """The status of a campaign as (what, answer) pairs."""
     counts = [f"{n:,} {name}" for name, n in status.counts.items() if n]
-    lines = [
-        ("To do", status.next),
+    lines = [("To do", status.next)]
+    if status.phase is not None:
+        lines.append(("At work", phase_words(status.phase)))
+    if status.seconds_left:
+        lines.append(("Time left", f"about {duration(status.seconds_left)} at the pace of the last rounds, {UNLESS}"))
+    lines += [
         ("Round", "none yet" if status.round is None else str(status.round)),
         ("Compounds", f"{status.n_library:,}: {', '.join(counts)}"),
         ("Goal", f"{status.goal} (rule {status.rule})"),

@@ -29,7 +29,8 @@ def files(folder):
 def test_the_bytes_are_those_of_a_local_build(compounds, ray_cluster, tmp_path, monkeypatch):
     monkeypatch.setattr("isd_ray.data.ingest.pieces.CHUNK_ROWS", 50)
     monkeypatch.setattr(chemistry, "AHEAD", 1)
-    config = LibraryConfig(source=str(compounds), id_column="name", features="standard", block_rows=64, workers=1)
+    settings = {"id_column": "name", "context_columns": ("bbb",), "features": "standard", "block_rows": 64}
+    config = LibraryConfig(source=str(compounds), workers=1, **settings)
     local = build_library(config, tmp_path / "local", base_dir=tmp_path)
     seen = []
     remote = build(config, ComputeConfig(address="auto"), tmp_path / "remote", seen.append)

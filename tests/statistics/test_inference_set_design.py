@@ -88,7 +88,7 @@ def test_the_active_agent_designs_an_easier_inference_set_and_learns_no_more(nam
 @pytest.fixture
 def acquired(paper_script):
     """Share of the flagged samples that an agent acquired in its first rounds, mean over the seeds."""
-    curve = paper_script("acquired").curve
+    curve = paper_script("results").flagged_acquired
 
     def share(comparison, agent, flags, n_rounds):
         return np.mean([curve(run, flags)[1][n_rounds] for run in (comparison.path / agent).iterdir()])

@@ -68,6 +68,6 @@ def test_without_a_terminal_a_line_a_minute_says_where_the_build_is():
         live.building(BuildProgress(n_read, n_read - 5, 5, n_read / 100_000, seconds, 1000, 0.01))
     assert text.getvalue().splitlines() == [
         "library: continues behind record 1,000",
-        "library: 1,100 of 100,000 records read, 5 rejected, 100 records/s, 16:29 left",
-        "library: 7,100 of 100,000 records read, 5 rejected, 100 records/s, 15:29 left",
+        "library: 1,100 of 100,000 records read, 5 rejected, 100 records/s, about 16.5 min left",
+        "library: 7,100 of 100,000 records read, 5 rejected, 100 records/s, about 15.5 min left",
     ]

@@ -157,8 +157,8 @@ def test_an_end_that_makes_no_sense_is_refused_with_its_remedy(keys, message, ma
 
 
 LOSSES = [
-    ({"quantity": "mae", "max_loss": 2.0, "loss_clip": 2.0}, "max_loss=2 is not below the largest possible loss, 2"),
-    ({"quantity": "mse", "max_loss": 5.0, "loss_clip": 2.0}, "max_loss=5 is not below the largest possible loss, 4"),
+    ({"quantity": "mae", "max_loss": 2.0, "loss_clip": 2.0}, "max_loss=2 is not below the largest loss, 2"),
+    ({"quantity": "mse", "max_loss": 5.0, "loss_clip": 2.0}, "max_loss=5 is not below the largest loss, 4"),
     ({"quantity": "recall"}, "label values by a threshold"),
     ({"tolerance": 1.0, "repeatability": 0.9}, "label values by a threshold"),
     ({}, "needs stopping.tolerance .*, or quantity = 'mae' or 'mse'"),
@@ -192,7 +192,7 @@ def test_a_random_baseline_compares_accuracies_only(make_config):
 
 
 def test_what_is_shown_as_the_goal_is_what_is_claimed(make_config, regression):
-    from isd_ray.cli.common import goal_of
+    from isd_ray.report.steps import goal_of
 
     mean_error = {"rule": "certify", "quantity": "mae", "max_loss": 4.0, "loss_clip": 20.0}
     assert goal_of(make_config(**{**regression, "stopping": mean_error})) == 4.0

@@ -14,15 +14,22 @@ import isd_ray
 ROOT = Path(isd_ray.__file__).parent
 LAYERS = [
     {"cli"},
+    {"serve"},
     {"ops"},
     {"report"},
     {"actors"},
     {"campaign"},
     {"core", "models", "chem", "data", "plates"},
-    {"config", "config_file", "messages", "errors"},
+    {"config", "config_file", "messages", "errors", "card"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-HOMES = {"ray": {"actors", "ops"}, "torch": {"models"}, "rdkit": {"chem"}, "plotly": {"report"}}
+HOMES = {
+    "ray": {"actors", "ops"},
+    "torch": {"models"},
+    "rdkit": {"chem"},
+    "plotly": {"report"},
+    **{name: {"serve"} for name in ("fastapi", "itsdangerous", "starlette", "uvicorn")},
+}
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 
@@ -71,6 +78,12 @@ def test_core_needs_numpy_and_the_standard_library_only():
 @pytest.mark.parametrize("module", ["isd_ray", "isd_ray.cli", "isd_ray.config", "isd_ray.core.acquisition"])
 def test_light_modules_load_nothing_heavy(module):
     code = f"import sys, {module}; print(sorted({{'ray', 'torch', 'rdkit', 'pyarrow'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_web_page_starts_without_ray_and_torch():
+    code = "import sys, isd_ray.serve.run; print(sorted({'ray', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

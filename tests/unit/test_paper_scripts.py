@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from rdkit import Chem, DataStructs
@@ -55,3 +56,40 @@ def test_the_diversity_order_is_that_of_the_farthest_point(paper_script):
         rest = order[n_picked:]
         assert nearest[order[n_picked]] == pytest.approx(nearest[rest].min())
     assert sorted(ranks) == list(range(len(SMILES)))
+
+
+@pytest.fixture
+def screens():
+    """Three drugs on eight cell lines, each potent to another degree; one screened again, one without a structure."""
+    sensitive = {"1": "AB", "2": "BC", "3": "CD", "4": "ABCDEFGH", "5": "A"}
+    smiles = {"1": "CCO", "2": "CCN", "3": "CCS", "4": None, "5": "CCO"}
+    lines = [
+        {"drug_id": int(d), "drug": f"drug {d}", "smiles": smiles[d], "cell_line": c, "ln_ic50": value}
+        for d in smiles
+        for place, c in enumerate("ABCDEFGH" if d != "5" else "ABC")
+        if (d, c) != ("3", "A")
+        for value in [10.0 * int(d) + place - 20 * (c in sensitive[d])]
+    ]
+    return pd.DataFrame(lines)
+
+
+def test_sensitive_is_the_lowest_quarter_of_each_drug_however_potent_it_is(paper_script, screens):
+    made = paper_script("gdsc").pairs(screens, min_drugs=2)
+    assert set(made["id"][made["sensitive"] == 1]) == {
+        "D0001 drug 1|A", "D0001 drug 1|B", "D0002 drug 2|B", "D0002 drug 2|C", "D0003 drug 3|C", "D0003 drug 3|D",
+    }  # fmt: skip
+    assert made["id"].is_unique
+    assert sorted(set(made["cell_line"])) == list("ABCD"), "the others are sensitive to no drug"
+    assert len(paper_script("gdsc").pairs(screens, min_drugs=3)) == 9, "A was screened with two drugs only"
+
+
+def test_rows_hold_the_labels_of_the_pairs(paper_script, screens):
+    gdsc = paper_script("gdsc")
+    made = gdsc.pairs(screens, n_lines=2, min_drugs=2)
+    wide = gdsc.rows(made)
+    assert made["cell_line"].nunique() == 2
+    assert wide["smiles"].tolist() == ["CCO", "CCN", "CCS"]
+    long = wide.melt(["drug", "smiles"]).dropna()
+    found = {f"{drug}|{line.removeprefix('line ')}": value for drug, _, line, value in long.itertuples(index=False)}
+    assert found == dict(zip(made["id"], made["sensitive"], strict=True))
+    assert wide.isna().to_numpy().any() == ("A" in set(made["cell_line"]))

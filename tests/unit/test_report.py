@@ -8,12 +8,15 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
+from itertools import combinations
 
 import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from colorspacious import cspace_convert, deltaE
 from rdkit import Chem, DataStructs
 from rdkit.Chem import AllChem
 from typer.testing import CliRunner
@@ -28,11 +31,11 @@ from isd_ray.ops.simulate import simulate
 from isd_ray.report.blocks import Figure, Table
 from isd_ray.report.comparison import render_comparison
 from isd_ray.report.digest import digest_of, lines_of, nearest_measured
-from isd_ray.report.figures import COLOURS, NEUTRAL, Line, bars, lines, plain
+from isd_ray.report.figures import COLOURS, DASHES, MARKERS, NEUTRAL, PATTERNS, Line, bars, lines, plain
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Record
 from isd_ray.report.sections import SECTIONS, accuracy
-from tests.unit.browser import seen_by_chromium
+from tests.browser.looking import browser, look, window
 from tests.unit.test_laboratory import HITS, LABORATORY, signals, truth, write
 
 __all__ = ["truth"]
@@ -153,15 +156,19 @@ def test_a_page_without_figures_has_no_script():
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
+def assert_axes_have_units(figure: Figure) -> None:
+    made = go.Figure(figure.spec)  # refuses what plotly does not know
+    for axis in (made.layout.xaxis, made.layout.yaxis):
+        assert axis.title.text in UNITLESS or re.search(r"\(.+\)$", axis.title.text), figure.name
+
+
 def test_every_figure_is_valid_and_has_units_words_and_numbers(record, open_laboratory):
     open_record = Record.read(open_laboratory.store, None)
     figures = [*blocks(record, Figure), *blocks(open_record, Figure)]
     names = [figure.name for figure in blocks(record, Figure)]
     assert len(set(names)) == len(names)
     for figure in figures:
-        made = go.Figure(figure.spec)  # refuses what plotly does not know
-        for axis in (made.layout.xaxis, made.layout.yaxis):
-            assert axis.title.text in UNITLESS or re.search(r"\(.+\)$", axis.title.text), figure.name
+        assert_axes_have_units(figure)
         assert figure.alt
         assert figure.table.rows, figure.name
         assert all(len(row) == len(figure.table.headings) for row in figure.table.rows)
@@ -178,6 +185,44 @@ def luminance(colour: str) -> float:
     parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+SIGHTS = (None, "deuteranomaly", "protanomaly", "tritanomaly")
+APART = 11.0
+"""Least distance of two colours in CAM02-UCS, where 1 is just noticeable side by side."""
+
+
+def distance(one: str, other: str, sight: str | None) -> float:
+    """How far two colours lie apart for a reader of normal sight, or without one kind of cone."""
+    seen = []
+    for colour in (one, other):
+        rgb = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+        if sight is not None:
+            rgb = cspace_convert(rgb, {"name": "sRGB1+CVD", "cvd_type": sight, "severity": 100}, "sRGB1")
+        seen.append(np.clip(rgb, 0, 1))
+    return float(deltaE(*seen, input_space="sRGB1"))
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_any_two_colours_can_be_told_apart_by_colour_blind_readers(sight):
+    found = {pair: distance(*pair, sight) for pair in combinations((*COLOURS, NEUTRAL), 2)}
+    assert min(found.values()) >= APART, min(found, key=found.get)
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_marks_and_wells_can_be_told_apart_in_the_light_and_in_the_dark(sight):
+    css = files("isd_ray.report").joinpath("templates", "page.css").read_text()
+    css += files("isd_ray.serve").joinpath("static", "serve.css").read_text()
+    light_and_dark = {name: re.findall(rf"--{name}: (#\w{{6}})", css) for name in ("good", "bad", "told", "control")}
+    for light, (good, bad, told, control) in enumerate(zip(*light_and_dark.values(), strict=True)):
+        pairs = [(good, bad), *combinations((bad, told, control), 2)]
+        assert min(distance(*pair, sight) for pair in pairs) >= APART, (light, sight)
+    assert {len(colours) for colours in light_and_dark.values()} == {2}
+
+
+def test_colour_is_never_the_only_difference():
+    for others in (MARKERS, DASHES, PATTERNS):
+        assert len(set(others)) == len(others) == len(COLOURS)
 
 
 @pytest.mark.parametrize("colour", [*COLOURS, NEUTRAL])
@@ -269,7 +314,7 @@ def test_values_and_outputs_are_counted(task, request, make_config, tmp_path):
     figures = blocks(Record.read(CampaignStore.open(run.path), run.summary), Figure)
     assert {"values", "outputs"} & {figure.name for figure in figures}
     for figure in figures:
-        go.Figure(figure.spec)
+        assert_axes_have_units(figure)
 
 
 @pytest.mark.parametrize("smiles", [None, "", "no molecule", "C" * 401])
@@ -350,8 +395,11 @@ def test_a_comparison_counts_savings_against_random_selection(comparison):
 
 @pytest.mark.parametrize(("name", "dark", "width"), [("page", True, 500), ("comparison", False, 1280)])
 def test_a_browser_draws_every_figure_and_axe_finds_no_violation(name, dark, width, request, tmp_path):
-    made = request.getfixturevalue(name)
-    seen = seen_by_chromium(made, tmp_path, dark=dark, width=width)
+    made, file = request.getfixturevalue(name), tmp_path / "page.html"
+    file.write_text(made, encoding="utf-8")
+    with browser() as chromium, window(chromium, dark=dark, width=width) as page:
+        page.goto(file.as_uri())
+        seen = look(page)
     assert seen["problems"] == []
     assert seen["drawn"] == made.count('class="plot"') > 0
     assert seen["overflow"] <= 0

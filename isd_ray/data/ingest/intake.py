@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.config import DenseFeatures
-from isd_ray.core.features import Dense
+from isd_ray.core.features import Dense, OnBits
 from isd_ray.data.ingest.columns import convert
 from isd_ray.data.ingest.dedupe import DuplicateIndex, hash_features, hash_keys
 from isd_ray.data.ingest.dense import dense_rows
@@ -42,11 +42,14 @@ class _Sorted:
         int64, shape (k,): their places among the structures that passed.
     rejects:
         Reason of each other record, and the row it is merged into, by index, ascending.
+    on_bits:
+        Of the structures that passed, contexts included.
     """
 
     kept: NDArray[np.int64]
     among_passed: NDArray[np.int64]
     rejects: dict[int, tuple[str, int | None]]
+    on_bits: OnBits | None
     dense: Dense | None
 
 
@@ -66,6 +69,7 @@ class Intake:
         self.tally: Tally = deepcopy(journal.tally)
         self._plan = plan
         self._journal = journal
+        self._contexts = plan.contexts
         self._compounds = DuplicateIndex()
         self._ids = IdIndex(repeated_ids(plan))
         config = plan.config
@@ -127,7 +131,7 @@ class Intake:
         first_row = np.full(len(valid), -1, dtype=np.int64)
         if plan.hash_by is not None:
             if prepared.hashes is not None:
-                hashes = prepared.hashes[among_passed]
+                hashes = self._contexts.paired(prepared.hashes[among_passed], piece.contexts[valid])
             else:
                 assert dense is not None  # plan: on-bits are hashed with the chemistry
                 hashes = hash_features(dense.take(valid))
@@ -145,7 +149,10 @@ class Intake:
         for index in np.flatnonzero(is_gone).tolist():
             row = merged.get(index)
             rejects[index] = (reasons[index] if row is None else f"duplicate of row {row}", row)
-        return _Sorted(kept, among_passed[is_kept], rejects, dense)
+        on_bits = prepared.features
+        if on_bits is not None:
+            on_bits = self._contexts.append(on_bits, piece.contexts[prepared.passed])
+        return _Sorted(kept, among_passed[is_kept], rejects, on_bits, dense)
 
     def _write(self, piece: Piece, prepared: PreparedChunk, found: _Sorted, kept: slice, records: range) -> None:
         tally = self.tally
@@ -196,8 +203,8 @@ class Intake:
         if found.dense is not None:
             columns[FEATURES] = features_to_arrow(found.dense.take(kept))
         else:
-            assert prepared.features is not None  # plan: without a dense column there are fingerprints
-            columns[FEATURES] = features_to_arrow(prepared.features.take(among_passed))
+            assert found.on_bits is not None  # plan: without a dense column there are fingerprints
+            columns[FEATURES] = features_to_arrow(found.on_bits.take(among_passed))
         return pa.table(columns)
 
     def _remember(self, file: str, first_row: int) -> None:
@@ -206,13 +213,22 @@ class Intake:
             reader = pa.ipc.open_file(source)
             for index in range(reader.num_record_batches):
                 batch = reader.get_batch(index)
-                if self._plan.hash_by == "smiles":
-                    self._compounds.add(hash_keys(text.encode() for text in batch[SMILES].to_pylist()), first_row)
-                elif self._plan.hash_by == "features":
-                    features = arrow_to_features(batch[FEATURES], self._plan.config.features.width)
-                    self._compounds.add(hash_features(features), first_row)
+                if self._plan.hash_by is not None:
+                    self._compounds.add(self._keys(batch), first_row)
                 self._ids.add(batch[ID], first_row)
                 first_row += batch.num_rows
+
+    def _keys(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
+        """What tells the rows of a written block from others: the hashes that `_sort` knew them by."""
+        by_smiles = self._plan.hash_by == "smiles"
+        smiles = hash_keys(text.encode() for text in batch[SMILES].to_pylist()) if by_smiles else None
+        if smiles is not None and not len(self._contexts):
+            return smiles
+        features = arrow_to_features(batch[FEATURES], self._plan.config.features.width)
+        if isinstance(features, Dense):
+            return hash_features(features)
+        fingerprints, contexts = self._contexts.split(features)
+        return self._contexts.paired(hash_features(fingerprints) if smiles is None else smiles, contexts)
 
     def _check_ids(self, piece: Piece, kept: NDArray[np.int64]) -> None:
         ids = piece.ids.take(pa.array(kept))

@@ -77,7 +77,30 @@ class PreparedChunk:
 
 
 def prepare_chunk(structures: list[str | None], options: MoleculeOptions) -> PreparedChunk:
-    """Prepare structures one after another; a bad one is a reason, never an exception."""
+    """Prepare structures one after another, equal ones once; a bad one is a reason, never an exception."""
+    place_of = {text: place for place, text in enumerate(dict.fromkeys(structures))}
+    prepared = _prepare_distinct(list(place_of), options)
+    if len(place_of) == len(structures):
+        return prepared
+    distinct = np.array([place_of[text] for text in structures], dtype=np.int64)
+    among_passed = np.full(len(place_of), -1, dtype=np.int64)
+    among_passed[prepared.passed] = np.arange(len(prepared.passed))
+    taken = among_passed[distinct]
+    passed = np.flatnonzero(taken >= 0)
+    taken = taken[passed]
+    return PreparedChunk(
+        canonical=[prepared.canonical[place] for place in taken.tolist()],
+        passed=passed,
+        reasons={
+            index: prepared.reasons[place] for index, place in enumerate(distinct.tolist()) if place in prepared.reasons
+        },
+        features=None if prepared.features is None else prepared.features.take(taken),
+        hashes=None if prepared.hashes is None else prepared.hashes[taken],
+        descriptors=prepared.descriptors[taken],
+    )
+
+
+def _prepare_distinct(structures: list[str | None], options: MoleculeOptions) -> PreparedChunk:
     read = prepare if options.structure == "smiles" else prepare_mol_block
     maker = OnBitsMaker(options.fingerprints) if options.fingerprints is not None else None
     canonical: list[str] = []

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.data.ingest.columns import ColumnKind, convert
+from isd_ray.data.ingest.contexts import ContextEncoder
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions
 from isd_ray.data.ingest.plan import BuildPlan, PlannedSource, record_ids
@@ -32,6 +33,8 @@ class Piece:
     problems: dict[int, str]
     ids: pa.Array
     structures: list[str | None]
+    contexts: NDArray[np.int64]
+    """On-bits of the contexts, shape (n, contexts); -1 in a record with a problem."""
     options: MoleculeOptions
     share: float
     """Share of the bytes of all sources that lies before the end of this piece."""
@@ -56,6 +59,7 @@ def pieces(plan: BuildPlan, source: int = 0, n_done: int = 0, position: int = 0)
     sizes = [planned.source.file.size for planned in plan.sources]
     total, before = max(1, sum(sizes)), sum(sizes[:source])
     required = {name: plan.kept[name] for name in plan.config.required}
+    encoder = plan.contexts
     for index, planned in list(enumerate(plan.sources))[source:]:
         options = _options(plan, planned)
         share = 0.0
@@ -65,7 +69,7 @@ def pieces(plan: BuildPlan, source: int = 0, n_done: int = 0, position: int = 0)
                 stop = min(start + CHUNK_ROWS, len(records))
                 read = share + (records.share - share) * stop / len(records)
                 share_read = (before + read * sizes[index]) / total
-                piece = _cut(index, planned, records, start, stop, position, options, share_read, required)
+                piece = _cut(index, planned, records, start, stop, position, options, share_read, required, encoder)
                 position += len(piece)
                 yield piece
             share = records.share
@@ -94,6 +98,7 @@ def _cut(
     options: MoleculeOptions,
     share: float,
     required: Mapping[str, ColumnKind],
+    encoder: ContextEncoder,
 ) -> Piece:
     table = records.table.slice(start, stop - start)
     structures = table[planned.structure].to_pylist() if planned.structure else []
@@ -101,6 +106,8 @@ def _cut(
     for name, kind in required.items():
         for i in np.flatnonzero(convert(table[name], kind).is_null().to_numpy(zero_copy_only=False)).tolist():
             problems.setdefault(i, f"no value in required column {name}")
+    contexts, without = encoder.encode(table)
+    problems = without | problems
     if structures:
         # No chemistry for what is rejected anyway.
         for i in problems:
@@ -116,6 +123,7 @@ def _cut(
         problems=problems,
         ids=record_ids(table, planned, first, stop - start),
         structures=[None if text is None else str(text) for text in structures],
+        contexts=contexts,
         options=options,
         share=share,
     )

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from isd_ray.config import DenseFeatures, LibraryConfig, OnBitFeatures
 from isd_ray.data.ingest.columns import ColumnKind, common_kind, ids_as_text, text_kind, typed_kind
+from isd_ray.data.ingest.contexts import ContextEncoder, collect_contexts
 from isd_ray.data.ingest.dense import check_dense_column
 from isd_ray.data.ingest.sources import Source, open_source, resolve_sources
 from isd_ray.data.layout import RESERVED_COLUMNS
@@ -32,7 +33,15 @@ class PlannedSource:
 
 @dataclass(slots=True)
 class BuildPlan:
-    """All that a build needs to know; `kept` gives the further columns and their types."""
+    """All that a build needs to know.
+
+    Attributes
+    ----------
+    config:
+        Of the library, with the values of its contexts.
+    kept:
+        The further columns and their types.
+    """
 
     config: LibraryConfig
     sources: list[PlannedSource]
@@ -50,8 +59,14 @@ class BuildPlan:
 
     @property
     def fingerprints(self) -> OnBitFeatures | None:
-        """The fingerprints to make, None for dense features."""
-        return self.config.features if isinstance(self.config.features, OnBitFeatures) else None
+        """The fingerprints to make of structures, None for dense features."""
+        features = self.config.features
+        return features.model_copy(update={"contexts": ()}) if isinstance(features, OnBitFeatures) else None
+
+    @property
+    def contexts(self) -> ContextEncoder:
+        """What makes on-bits of the contexts."""
+        return ContextEncoder(self.config.features)
 
     @property
     def hash_by(self) -> Literal["smiles", "features"] | None:
@@ -60,14 +75,14 @@ class BuildPlan:
 
 
 def library_columns(config: LibraryConfig) -> list[str]:
-    """Further columns of the source that the library keeps: `columns`, and the one that the split looks at.
+    """Further columns of the source that the library keeps: `columns`, contexts, and the one that the split looks at.
 
     Raises
     ------
     ConfigError
         If one has the name of a column that every library has.
     """
-    columns = list(dict.fromkeys(config.columns))
+    columns = list(dict.fromkeys([*config.columns, *config.context_columns]))
     if config.split is not None and config.split.column is not None and config.split.column not in columns:
         columns.append(config.split.column)
     taken = [name for name in columns if name in (*RESERVED_COLUMNS, *config.descriptors)]
@@ -136,7 +151,7 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
         if config.id_column is not None:
             source.require(config.id_column, "id_column")
         for name in extra:
-            source.require(name, "columns")
+            source.require(name, "context_columns" if name in config.context_columns else "columns")
         columns = [structure, config.id_column, *extra]
         if isinstance(config.features, DenseFeatures):
             source.require(config.features.column, "features.column")
@@ -144,6 +159,9 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
             columns.append(config.features.column)
         names = tuple(dict.fromkeys(name for name in columns if name is not None))
         planned.append(PlannedSource(source, names, structure, config.id_column, prefix))
+    if isinstance(config.features, OnBitFeatures) and config.context_columns and not config.features.contexts:
+        contexts = collect_contexts(sources, config.context_columns)
+        config = config.model_copy(update={"features": config.features.model_copy(update={"contexts": contexts})})
     return BuildPlan(config, planned, _kept_kinds(sources, extra))
 
 

@@ -62,6 +62,7 @@ def batch_accuracy(record: Record) -> Section | None:
     x, y = series(record.rounds, "batch_accuracy", "n_acquired")
     if not x:
         return None
+    name = record.goal.name if record.goal.quantity == "accuracy" else "accuracy"
     figure = lines(
         "batch-accuracy",
         [
@@ -69,9 +70,9 @@ def batch_accuracy(record: Record) -> Section | None:
             Line("held-out test set", *series(record.rounds, "test_accuracy")),
         ],
         x=MEASURED,
-        y="accuracy (share, 0 to 1)",
+        y=f"{name} (share, 0 to 1)",
         level=record.goal_line if record.goal.quantity == "accuracy" else None,
-        alt="Accuracy of the predictions of each batch, made before it was measured, against the share measured",
+        alt=f"{name.capitalize()} of each batch, predicted before it was measured, against the share measured",
         caption="Each point is a batch; its predictions were frozen before any of its readouts was known.",
     )
     words = (

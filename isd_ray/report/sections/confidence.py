@@ -28,7 +28,9 @@ def calibration(record: Record) -> Section | None:
     figure = lines(
         "calibration",
         drawn,
-        x=f"standard deviation of the committee ({record.readout})" if spread else "uncertainty stated (0 to 1)",
+        x=f"standard deviation of the committee (unit of {record.readout})"
+        if spread
+        else "uncertainty stated (0 to 1)",
         y=error,
         diagonal=None if spread else "as often wrong as stated",
         alt="Share of predictions that turned out wrong against the uncertainty that the model had stated",

@@ -19,8 +19,21 @@ _WORDS = (
         "Bound, interval",
         "What the random compounds of one batch alone say of the whole, at confidence 1 − δ for that round.",
     ),
+    (
+        "Inference accuracy, system accuracy",
+        "How many predictions are right, among the predicted compounds alone; and in the whole screen, where what is "
+        "measured counts as right.",
+    ),
+    ("Calibration", "How well the uncertainty that a model states agrees with how often it turns out wrong."),
     ("SHA-256", "A fingerprint of a file's content: equal fingerprints, equal content."),
 )
+_OF_TASK = {
+    "regression": (
+        ("Tolerance", "How far a prediction may lie from the readout and still count as right."),
+        ("MSE", "Mean squared error: the mean of the squared differences between predictions and readouts."),
+    ),
+    "panel": (("Panel, output", "Many readouts of each compound, such as assays; an output is one of them."),),
+}
 _OPEN = (
     ("INFERENCE, OBSERVED, EXTERNAL", "Not measured so far; measured; measured outside the plan."),
     ("STAGED, RUNNING", "In the batch that is out, before and after its files were written for the laboratory."),
@@ -48,8 +61,9 @@ def glossary(record: Record) -> Section:
     """Explanations of the words that belong to the rule in force."""
     rule = record.config.stopping.rule
     more = _AUDITED if rule in AUDITED_RULES else _PAPER if rule == "paper" else ()
+    is_open = _OPEN if record.summary is None else ()
     return Section(
         "Words used here",
         "words",
-        (Facts((*_WORDS, *more, *(_OPEN if record.summary is None else ())), "Words and their meaning"),),
+        (Facts((*_WORDS, *_OF_TASK.get(record.config.task, ()), *more, *is_open), "Words and their meaning"),),
     )

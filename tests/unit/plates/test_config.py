@@ -59,7 +59,7 @@ def test_source_plate_and_well_go_together():
 
 
 def test_limits_of_ssmd_that_no_plate_could_keep_are_refused():
-    with pytest.raises(ConfigError, match="no plate could pass"):
+    with pytest.raises(ConfigError, match="so no plate passes"):
         parse_section(HitCallingConfig, {"cut": 1.0, "min_ssmd": 3.0, "max_ssmd": -3.0})
     assert not parse_section(HitCallingConfig, {"cut": 1.0}).has_limits
     assert parse_section(HitCallingConfig, {"cut": 1.0, "max_ssmd": -3.0}).has_limits

@@ -1,0 +1,63 @@
+"""Cards: what an object shows of itself in a notebook, a small piece of HTML.
+
+Whatever is shown may have been written by anybody (ids, reasons, names of classes), so all of it is escaped here.
+Colours are those of the notebook, light or dark; lines are a grey that both show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+_LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
+_CELL = f"text-align:left;vertical-align:top;padding:.2em .8em .2em 0;white-space:pre-line;{_LINE}"
+_BOX = "max-width:60em;overflow-x:auto;line-height:1.45"
+_WRAP = "overflow-wrap:anywhere"
+"""Hashes and paths are longer than a line; ids, headings and names of plates stay whole."""
+
+
+def card(title: str, *parts: str) -> str:
+    """A box with a title over parts that are HTML already (`pairs`, `rows`, `paragraphs`)."""
+    heading = f"<strong>{escape(title)}</strong>" if title else ""
+    return f'<div style="{_BOX}">{heading}{"".join(parts)}</div>'
+
+
+def pairs(lines: Iterable[tuple[str, str]]) -> str:
+    """Pairs of (what, answer)."""
+    cells = (
+        f'<tr><th scope="row" style="{_CELL};font-weight:600">{escape(what)}</th>'
+        f'<td style="{_CELL};{_WRAP}">{escape(answer)}</td></tr>'
+        for what, answer in lines
+    )
+    return f'<table style="border-collapse:collapse;background:none">{"".join(cells)}</table>'
+
+
+def rows(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """A table of lines below headings."""
+    head = "".join(f'<th scope="col" style="{_CELL};font-weight:600">{escape(heading)}</th>' for heading in headings)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="{_CELL};max-width:26em;overflow-wrap:break-word">{escape(str(value))}</td>' for value in line
+        )
+        + "</tr>"
+        for line in lines
+    )
+    return (
+        f'<table style="border-collapse:collapse;background:none"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def paragraphs(lines: Iterable[str]) -> str:
+    """Lines of text."""
+    return "".join(f'<p style="margin:.3em 0;{_WRAP}">{escape(line)}</p>' for line in lines)
+
+
+def bar(done: int, total: int, words: str) -> str:
+    """How much of a whole is done."""
+    return (
+        f'<progress value="{done}" max="{max(total, 1)}" aria-label="{escape(words)}" '
+        f'style="width:14em;vertical-align:middle"></progress> {escape(words)}'
+    )

@@ -1,0 +1,58 @@
+"""The certificate of a campaign as an object for people; its file is `isd_ray.campaign.certificate`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.card import card, paragraphs
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a passed look proves of a hybrid screen.
+
+    Attributes
+    ----------
+    content:
+        The content of ``certificate.json``.
+    withdrawn:
+        Why it was withdrawn; None if it stands.
+    """
+
+    content: Mapping[str, Any]
+    withdrawn: str | None = None
+
+    @classmethod
+    def of(cls, store: CampaignStore) -> Certificate | None:
+        """The certificate of a campaign; None without one."""
+        content = store.certificate()
+        return None if content is None else cls(content, store.withdrawn())
+
+    @property
+    def id(self) -> str:
+        """Its name, made from all that it says."""
+        return str(self.content["certificate_id"])
+
+    @property
+    def stands(self) -> bool:
+        """Whether it was not withdrawn."""
+        return self.withdrawn is None
+
+    @property
+    def lines(self) -> list[str]:
+        """What is guaranteed, by what proof and under which assumptions."""
+        lines = certificate_lines(self.content)
+        return lines if self.stands else [f"WITHDRAWN: {self.withdrawn}. What follows is claimed no more.", *lines]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def __repr__(self) -> str:
+        return f"Certificate({self.id!r}{'' if self.stands else ', WITHDRAWN'})"
+
+    def _repr_html_(self) -> str:
+        return card("Certificate" if self.stands else "Certificate, WITHDRAWN", paragraphs(self.lines))

@@ -1,0 +1,127 @@
+"""The steps of a campaign in words, for all that shows them as they come: a terminal, plain lines, a notebook."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from isd_ray.campaign.states import LoopState
+from isd_ray.config import CampaignConfig
+from isd_ray.messages import Progress
+from isd_ray.report.plan import duration
+
+PHASES = {
+    "fit": "fitting the committee",
+    "score": "scoring the inference set",
+    "finish": "choosing the finish of a passed look",
+    "release": "freezing the batch",
+    "measure": "measuring the batch",
+    "decide": "bounding the accuracy",
+    "deliver": "writing the hybrid screen",
+    "done": "done",
+}
+"""What each state of the loop means to a reader: the step that comes next."""
+PACE_ROUNDS = 3
+"""Rounds from which the pace is taken: later ones fit more compounds and take longer."""
+SHORT_S = 5.0
+"""A phase that took less last time is not worth a word on how long it takes."""
+UNLESS = "if nothing stops it before"
+"""What the time left depends on: the budget ends the screen if the rule does not; later rounds may be slower."""
+_UNITS = (("s", 1.0), ("min", 60.0), ("h", 3600.0), ("day", 86400.0))
+_SURE_TO_END = (LoopState.FINISH.value, LoopState.DELIVER.value, LoopState.DONE.value)
+"""States in which the screen acquires no more than it has to: the budget says nothing of the time left."""
+
+
+def goal_of(config: CampaignConfig) -> float | None:
+    """The level that progress is shown against; None without a stopping rule."""
+    return None if config.stopping.rule == "none" else config.stopping.level
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a campaign stands, in words.
+
+    Attributes
+    ----------
+    counts:
+        How many compounds are acquired.
+    phase:
+        Round and phase that come next.
+    numbers:
+        Bound, rate, time left: of each what is known, and nothing of the others.
+    """
+
+    n_acquired: int
+    n_target: int
+    counts: str
+    phase: str
+    numbers: tuple[str, ...]
+
+
+class Steps:
+    """Words for the steps of one campaign; remembers how fast they came.
+
+    Parameters
+    ----------
+    gamma:
+        Level asked for; None when no rule is in force.
+    clock:
+        Seconds that never go back.
+    """
+
+    def __init__(self, gamma: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gamma, self._clock = gamma, clock
+        self._round: int | None = None
+        self._ended: deque[tuple[float, int]] = deque(maxlen=PACE_ROUNDS + 1)
+        self._took: dict[str, float] = {}
+
+    def words_of(self, progress: Progress) -> Step:
+        """The words of the newest step."""
+        now = self._clock()
+        if self._round is not None and progress.round < self._round:  # another run of the same name
+            self._ended.clear()
+            self._took.clear()
+        elif self._round is not None and progress.round > self._round:
+            self._ended.append((now, progress.n_observed))
+        self._round = progress.round
+        self._took[progress.taken.name] = progress.taken.seconds
+        phase = PHASES[progress.state]
+        if (took := self._took.get(progress.state, 0.0)) >= SHORT_S and not progress.waiting:
+            phase += f" ({duration(took)} last time)"
+        if progress.waiting:
+            phase = "waiting for readouts"
+        return Step(
+            n_acquired=progress.n_observed,
+            n_target=progress.n_target,
+            counts=f"acquired {progress.n_observed:,} of {progress.n_target:,}",
+            phase=f"round {progress.round}: {phase}",
+            numbers=(*self._accuracy(progress), *self._pace(progress, now)),
+        )
+
+    def _accuracy(self, progress: Progress) -> list[str]:
+        parts = []
+        if progress.system_bound is not None:
+            goal = f" (goal {self._gamma:g})" if self._gamma is not None else ""
+            parts.append(f"bound {progress.system_bound:.3f}{goal}")
+        if progress.system_value is not None:
+            parts.append(f"truly {progress.system_value:.3f}")
+        return parts or ["no bound yet"]
+
+    def _pace(self, progress: Progress, now: float) -> list[str]:
+        """Rate and time left, by the clock and over whole rounds, so that measuring counts as well.
+
+        The rule may stop the screen at any round, so only the budget bounds the time, at the pace of the last rounds.
+        """
+        if len(self._ended) < 2 or progress.waiting or progress.state in _SURE_TO_END:
+            return []
+        (began, first), (ended, last) = self._ended[0], self._ended[-1]
+        if ended <= began or last <= first:
+            return []
+        per_second = (last - first) / (ended - began)
+        unit, seconds = next((u for u in _UNITS if per_second * u[1] >= 10.0), _UNITS[-1])
+        parts = [f"{per_second * seconds:,.0f} compounds/{unit}"]
+        if (left := progress.n_affordable / per_second - (now - ended)) > 0:
+            parts.append(f"about {duration(left)} left at this pace, {UNLESS}")
+        return parts

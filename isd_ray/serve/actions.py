@@ -1,0 +1,223 @@
+"""What can be said on the page: who one is, that a batch is under way, what was read or failed, that a round ends."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, HTTPException, UploadFile
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from isd_ray.campaign.events import acting_for, user
+from isd_ray.campaign.status import IN_PART, MISSING, awaited_of
+from isd_ray.errors import IsdError, LabelError
+from isd_ray.ops.opened import need
+from isd_ray.serve.guard import LOGIN, cookie_name
+from isd_ray.serve.sessions import SESSION_S, Session
+from isd_ray.serve.site import Site, check_form, session_of
+from isd_ray.serve.uploads import Upload
+
+N_REFUSED = 200
+"""Refused lines that are listed."""
+N_IDS = 5
+"""Wrong ids that a message names."""
+
+
+def doors(site: Site) -> APIRouter:
+    """Logging in and out."""
+    router = APIRouter()
+
+    @router.get(LOGIN)
+    def form(request: Request, token: str = "") -> Response:
+        """The form; the address that is printed at the start fills in the token."""
+        if request.state.session is not None:
+            return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        return site.show(request, "login", token=token, problem=None)
+
+    @router.post(LOGIN)
+    def log_in(request: Request, token: Annotated[str, Form()] = "", who: Annotated[str, Form()] = "") -> Response:
+        """Log in."""
+        address = request.client.host if request.client else ""
+        if site.attempts.are_too_many(address):
+            words = "Too many wrong tokens came from this address. Wait five minutes."
+            return site.show(request, "login", HTTPStatus.TOO_MANY_REQUESTS, token="", problem=words)
+        cookie = site.sessions.begin(token, who)
+        if cookie is None:
+            site.attempts.note(address)
+            words = "This is not the token. It was printed when the page was started."
+            return site.show(request, "login", HTTPStatus.FORBIDDEN, token="", problem=words)
+        answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        answer.set_cookie(
+            cookie_name(request),
+            cookie,
+            max_age=SESSION_S,
+            httponly=True,
+            samesite="strict",
+            secure=site.settings.is_encrypted,
+        )
+        return answer
+
+    @router.post("/logout", dependencies=[Depends(check_form)])
+    def log_out(request: Request) -> Response:
+        """Log out."""
+        site.sessions.end(session_of(request))
+        answer = RedirectResponse(LOGIN, HTTPStatus.SEE_OTHER)
+        answer.delete_cookie(cookie_name(request))
+        return answer
+
+    return router
+
+
+def actions(site: Site) -> APIRouter:
+    """What is said of a campaign."""
+    router = APIRouter(prefix="/c/{key}", dependencies=[Depends(check_form)])
+
+    @router.post("/dispatch")
+    def dispatch(request: Request, key: str, file: Annotated[str, Form()] = "") -> Response:
+        """Download the files of the batch, or one of them, and note that it is under way."""
+        with site.campaign(key) as held, tempfile.TemporaryDirectory() as folder, acting_for(_who(request)):
+            if not file:
+                written = held.campaign.dispatch(folder)
+                name = written[0].name.replace("-batch.csv", ".zip")
+                return _attachment(name, "application/zip", _zipped(written))
+            batch = held.campaign.batch()
+            if batch is None or file not in batch.file_names:
+                raise HTTPException(HTTPStatus.NOT_FOUND, "The batch that is out has no such file.")
+            found = next(path for path in batch.write(folder) if path.name == file)
+            held.campaign.note_dispatch(batch.round, [found.name])
+            return _attachment(found.name, "text/csv; charset=utf-8", found.read_bytes())
+
+    @router.post("/uploads")
+    def upload(
+        request: Request,
+        key: str,
+        file: Annotated[UploadFile, File()],
+        external: Annotated[bool, Form()] = False,
+        plate: Annotated[str, Form()] = "",
+        assay: Annotated[str, Form()] = "",
+    ) -> Response:
+        """Take a file of readouts to look at; nothing is told."""
+        with site.campaign(key):
+            options = {"external": external, "plate": plate.strip() or None, "assay": assay or None}
+            kept = site.uploads.put(key, session_of(request).id, file.filename or "", file.file, options)
+        return RedirectResponse(f"/c/{key}/uploads/{kept.id}", HTTPStatus.SEE_OTHER)
+
+    @router.post("/uploads/{upload_id}")
+    def confirm(request: Request, key: str, upload_id: str) -> Response:
+        """Tell a file that was looked at; once, however often this is sent."""
+        with site.campaign(key) as held, acting_for(_who(request)):
+            found = _upload(site, request, key, upload_id)
+            if found.told is None:
+                found.check()
+                found.told = held.campaign.tell(found.file, **found.options)
+        return RedirectResponse(f"/c/{key}/uploads/{upload_id}", HTTPStatus.SEE_OTHER)
+
+    @router.post("/fail")
+    def fail(
+        request: Request,
+        key: str,
+        compound: Annotated[list[str] | None, Form()] = None,
+        others: Annotated[str, Form()] = "",
+        reason: Annotated[str, Form()] = "",
+        assay: Annotated[str, Form()] = "",
+        abandon: Annotated[bool, Form()] = False,
+        confirmed: Annotated[bool, Form()] = False,
+    ) -> Response:
+        """Note that compounds gave no readout: first what that would do, then, confirmed, for good."""
+        written = [line.strip() for line in others.splitlines() if line.strip()]
+        ids = list(dict.fromkeys([*(compound or ()), *written]))
+        if not ids:
+            raise LabelError("no compound is named", remedy="mark compounds in the list, or write ids, one a line")
+        assays = [assay] if assay else []
+        with site.campaign(key) as held, acting_for(_who(request)):
+            if confirmed:
+                n_new = held.campaign.fail(ids, reason, abandon=abandon, assays=assays)
+                return _done(request, key, f"{n_new:,} {'readouts' if assay else 'compounds'} noted as failed.")
+            need(reason)
+            states = awaited_of(held.campaign.store)
+            if outside := [name for name in ids if name not in states]:
+                words = f"{len(outside):,} compounds are not in the batch that is out: {', '.join(outside[:N_IDS])}"
+                raise LabelError(words, remedy="correct the ids; nothing was noted")
+            n_out = sum(states[name] in (MISSING, IN_PART) for name in ids)
+            said: dict[str, Any] = {"ids": ids, "reason": reason, "assay": assay, "abandon": abandon, "n_out": n_out}
+            return site.show(request, "fail", key=key, name=held.campaign.config.name, **said)
+
+    @router.post("/close")
+    def close(
+        request: Request,
+        key: str,
+        reason: Annotated[str, Form()] = "",
+        confirmed: Annotated[bool, Form()] = False,
+    ) -> Response:
+        """End the round without what is missing: first what that would do, then, confirmed, for good."""
+        with site.campaign(key) as held, acting_for(_who(request)):
+            if confirmed:
+                n_missing = held.campaign.close(reason)
+                return _done(request, key, f"The round was closed without {n_missing:,} readouts.")
+            need(reason)
+            name, n_missing = held.campaign.config.name, held.status().n_missing
+            return site.show(request, "close", key=key, name=name, reason=reason, n_missing=n_missing)
+
+    return router
+
+
+def previews(site: Site) -> APIRouter:
+    """What would become of a file, or, once it is confirmed, what became of it."""
+    router = APIRouter()
+
+    @router.get("/c/{key}/uploads/{upload_id}")
+    def preview(request: Request, key: str, upload_id: str) -> Response:
+        """A file of readouts before and after its confirmation."""
+        with site.campaign(key) as held:
+            found = _upload(site, request, key, upload_id)
+            about: dict[str, Any] = {
+                "key": key,
+                "name": held.campaign.config.name,
+                "upload": found,
+                "n_listed": N_REFUSED,
+            }
+            about["told"], about["problem"] = found.told, None
+            if found.told is None:
+                try:
+                    found.previewed = held.campaign.preview(found.file, **found.options)
+                except IsdError as error:
+                    found.previewed, about["problem"] = None, error
+            return site.show(request, "upload", **about)
+
+    return router
+
+
+def _who(request: Request) -> str:
+    """The actor of an event: the name that was given at the login, or who runs the page; said here, proved nowhere."""
+    session: Session = session_of(request)
+    return f"{session.who or user()} (web page)"
+
+
+def _upload(site: Site, request: Request, key: str, upload_id: str) -> Upload:
+    found = site.uploads.find(upload_id, key, session_of(request).id)
+    if found is None:
+        words = "This file is not kept any more. Send it again: what was told already is not told twice."
+        raise HTTPException(HTTPStatus.NOT_FOUND, words)
+    return found
+
+
+def _done(request: Request, key: str, words: str) -> Response:
+    session_of(request).notice = words
+    return RedirectResponse(f"/c/{key}/batch", HTTPStatus.SEE_OTHER)
+
+
+def _attachment(name: str, media_type: str, content: bytes) -> Response:
+    return Response(content, 200, {"Content-Disposition": f'attachment; filename="{name}"'}, media_type)
+
+
+def _zipped(files: list[Path]) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.name)
+    return sink.getvalue()

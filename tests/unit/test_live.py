@@ -1,0 +1,350 @@
+"""What is seen while a screen runs, and of its objects in a notebook: honest, escaped, in no program's way."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import nbformat
+import pyarrow as pa
+import pytest
+from nbclient import NotebookClient
+from rich.console import Console
+from typer.testing import CliRunner
+
+import isd_ray as isd
+from isd_ray.campaign.phase import phase_of
+from isd_ray.campaign.released import Batch
+from isd_ray.campaign.setup import begin_or_resume
+from isd_ray.campaign.status import status_of
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.cli import app
+from isd_ray.config_file import to_toml
+from isd_ray.errors import ClusterError
+from isd_ray.messages import Progress, StepTaken
+from isd_ray.ops.compare import Comparison
+from isd_ray.ops.jobs import Job, JobStatus
+from isd_ray.ops.prepare import prepare
+from isd_ray.ops.run import run
+from isd_ray.ops.simulate import SimulationResult
+from isd_ray.report.certificate import Certificate
+from isd_ray.report.live_status import follow
+from isd_ray.report.notebook import Row, Shown, in_notebook
+from isd_ray.report.progress import LiveProgress
+from isd_ray.report.steps import Steps
+
+EVIL = "<img src=x onerror=alert(1)>"
+WAIT_S = 300
+
+
+def progress_of(state="fit", number=1, n_observed=100, **more) -> Progress:
+    """A moment of a campaign over 1,000 compounds that may acquire 500 more."""
+    taken = more.pop("taken", StepTaken("decide", number - 1, 1.0, 0))
+    given = {"n_target": 1000, "n_inference": 1000 - n_observed, "n_affordable": 500, "done": state == "done", **more}
+    return Progress(state=state, round=number, n_observed=n_observed, taken=taken, **given)
+
+
+class Clock:
+    """Seconds that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# --- words of the steps ----------------------------------------------------------------------------------------------
+
+
+def test_rate_and_time_left_are_said_once_whole_rounds_were_seen_and_count_the_time_between_steps():
+    clock = Clock()
+    steps = Steps(0.9, clock)
+    assert steps.words_of(progress_of(number=3, n_observed=300)).numbers == ("no bound yet",)
+    clock.now = 40.0  # the rest of a round whose beginning nobody saw
+    assert steps.words_of(progress_of(number=4, n_observed=400)).numbers == ("no bound yet",)
+    clock.now = 140.0
+    said = steps.words_of(progress_of(number=5, n_observed=500, system_bound=0.8))
+    assert said.numbers == (
+        "bound 0.800 (goal 0.9)",
+        "60 compounds/min",
+        "about 8.3 min left at this pace, if nothing stops it before",
+    )
+    clock.now = 200.0
+    said = steps.words_of(progress_of("score", 5, 500))
+    assert said.numbers[-1] == "about 7.3 min left at this pace, if nothing stops it before"
+
+
+@pytest.mark.parametrize("end", [{"state": "deliver"}, {"state": "finish"}, {"state": "done"}, {"waiting": True}])
+def test_nothing_is_said_of_the_time_where_the_budget_or_the_computer_does_not_decide_it(end):
+    clock = Clock()
+    steps = Steps(None, clock)
+    for number in range(4):
+        clock.now = 100.0 * number
+        steps.words_of(progress_of(number=number, n_observed=100 * number))
+    assert steps.words_of(progress_of(**{"number": 3, "n_observed": 300, **end})).numbers == ("no bound yet",)
+
+
+def test_a_run_that_begins_anew_under_the_same_name_forgets_the_pace():
+    clock = Clock()
+    steps = Steps(None, clock)
+    for number in (0, 1, 2, 0, 1):
+        clock.now += 100.0
+        said = steps.words_of(progress_of(number=number, n_observed=100 * number))
+    assert said.numbers == ("no bound yet",)
+
+
+def test_a_phase_says_how_long_it_took_last_time_if_that_is_worth_a_word():
+    steps = Steps(None, Clock())
+    assert steps.words_of(progress_of("fit", 1)).phase == "round 1: fitting the committee"
+    steps.words_of(progress_of("score", 1, taken=StepTaken("fit", 1, 75.0, 0)))
+    steps.words_of(progress_of("release", 1, taken=StepTaken("score", 1, 0.2, 0)))
+    assert steps.words_of(progress_of("fit", 2)).phase == "round 2: fitting the committee (1.2 min last time)"
+    assert steps.words_of(progress_of("score", 2)).phase == "round 2: scoring the inference set"
+    assert steps.words_of(progress_of("measure", 2, waiting=True)).phase == "round 2: waiting for readouts"
+
+
+# --- a terminal, and none --------------------------------------------------------------------------------------------
+
+
+def test_eighty_columns_show_everything():
+    text = io.StringIO()
+    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), 0.95) as live:
+        live.step("a-screen-with-a-very-long-name", progress_of("score", 7, 400, system_bound=0.9, system_value=0.93))
+    shown = " ".join(text.getvalue().split())
+    assert "400 of 1,000" in shown
+    assert "round 7: scoring the inference set; bound 0.900 (goal 0.95); truly 0.930" in shown
+    assert "0:00:0" in shown
+
+
+def test_without_a_terminal_there_is_a_line_a_round():
+    text = io.StringIO()
+    with LiveProgress(Console(file=text, width=60), None) as live:
+        for state, number in (("score", 0), ("release", 0), ("fit", 1), ("score", 1)):
+            live.step("s", progress_of(state, number, 100 * number, warnings=("[bold]",) if state == "fit" else ()))
+        live.step("s", progress_of("done", 1, 200))
+    assert text.getvalue().splitlines() == [
+        "s: round 0, acquired 0 of 1,000; no bound yet",
+        "warning: [bold]",
+        "s: round 1, acquired 100 of 1,000; no bound yet",
+        "s: round 1, acquired 200 of 1,000; no bound yet; done",
+    ]
+
+
+# --- isd status --watch ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def steps_seen(make_config, tmp_path_factory):
+    """After each step of a simulation: the loop's own state, and the status that another process would see."""
+    folder = tmp_path_factory.mktemp("seen")
+    setup = prepare(make_config(stopping={"rule": "certify", "gamma": 0.7}), folder / "run", Watcher())
+    begin_or_resume(setup)
+    return [(progress, status_of(CampaignStore.open(folder / "run"))) for progress in run(setup)], folder / "run"
+
+
+def test_another_process_sees_the_phase_of_a_simulation_that_runs(steps_seen):
+    seen, path = steps_seen
+    expected = {"decide": {"measure"}, "release": {"release", "score", "fit"}, "score": {"score", "fit"}}
+    for progress, status in seen:
+        if progress.done:
+            assert (status.state, status.phase) == ("ended", None)
+            continue
+        assert (status.state, status.n_missing) == ("running", 0)
+        assert status.phase.round == progress.round
+        assert status.phase.step in expected.get(progress.state, {progress.state})
+    named = {status.phase.step for _, status in seen if status.phase}
+    assert {"fit", "score", "release", "measure", "deliver"} <= named
+    store = CampaignStore.open(path)
+    assert phase_of(store, store.rounds()[:1]).quiet_s >= 0
+    assert seen[0][1].seconds_left is None
+    assert any(status.seconds_left for _, status in seen)
+
+
+def test_a_watch_without_a_terminal_prints_what_changes_and_ends_with_the_screen(steps_seen):
+    seen, path = steps_seen
+    statuses, text, slept = [status for _, status in seen for _ in range(2)], io.StringIO(), []
+    follow(iter(statuses).__next__, Console(file=text, width=200), 3.0, slept.append)
+    lines = text.getvalue().splitlines()
+    assert len(lines) == len(set(lines)) > 5
+    assert lines[0].startswith("round –, ") or lines[0].startswith("round 0, ")
+    assert lines[-1].split(", ")[1].startswith("ended")
+    assert set(slept) == {3.0}
+    result = CliRunner().invoke(app, ["status", str(path), "--watch"])
+    assert (result.exit_code, result.output.splitlines()) == (0, lines[-1:])
+
+
+def test_a_watch_in_a_terminal_keeps_one_table_and_ends_by_ctrl_c(steps_seen):
+    (_, status), text = steps_seen[0][3], io.StringIO()
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    follow(lambda: status, Console(file=text, force_terminal=True, width=100), 3.0, interrupt)
+    assert "if a process is at work" in " ".join(text.getvalue().split())
+
+
+def test_a_watch_gives_no_json(steps_seen):
+    result = CliRunner().invoke(app, ["status", str(steps_seen[1]), "--watch", "--json"])
+    assert result.exit_code == 2
+    assert "for people" in " ".join(result.output.split())
+
+
+# --- objects in a notebook -------------------------------------------------------------------------------------------
+
+
+class Cards(HTMLParser):
+    """Names of tags and attributes that a piece of HTML holds, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.names |= {tag, *(name for name, _ in attrs)}
+
+    def handle_data(self, data):
+        self.text += f"{data} "
+
+
+class FakeClient:
+    """A cluster with one job, or one that does not answer."""
+
+    address = "http://head:8265"
+
+
+def job_with(status, monkeypatch) -> Job:
+    job = Job(FakeClient(), None)
+    monkeypatch.setattr(Job, "name", EVIL)
+    monkeypatch.setattr(Job, "status", status)
+    return job
+
+
+def evil_objects(steps_seen, monkeypatch):
+    path = steps_seen[1]
+    status = replace(status_of(CampaignStore.open(path)), decision=EVIL, withdrawn=EVIL)
+    summary = {**json.loads((path / "summary.json").read_bytes()), "name": EVIL, "stop_reason": EVIL}
+    campaign = isd.Campaign.open(path)
+    monkeypatch.setattr(campaign, "status", lambda: status)
+    reached = {"0.9": 0.5}
+    agents = {EVIL: {"fraction_acquired": 0.5, "fraction_to_reach": reached}}
+    content = CampaignStore.open(path).certificate()
+    cells = pa.table({"id": [EVIL] * 9, "smiles": ["C"] * 9})
+    job = JobStatus(EVIL, "failed", EVIL, EVIL, "log", 3, 10, 100, 0.9, EVIL, 12.0)
+    return {
+        "campaign": campaign,
+        "batch": Batch(3, cells, pa.table({"plate": [EVIL]}), None, None),
+        "certificate": Certificate({**content, "campaign_id": EVIL}, EVIL),
+        "result": SimulationResult(path, summary),
+        "comparison": Comparison(path, {"name": EVIL, "agents": agents}),
+        "job": job_with(lambda self: job, monkeypatch),
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(steps_seen, make_config):
+    """The simulation of `steps_seen` with its results."""
+    isd.simulate(make_config(stopping={"rule": "certify", "gamma": 0.7}), steps_seen[1])
+    return steps_seen
+
+
+@pytest.mark.parametrize("name", ["campaign", "batch", "certificate", "result", "comparison", "job"])
+def test_an_object_shows_itself_and_what_users_wrote_stays_text(name, finished, monkeypatch):
+    shown = evil_objects(finished, monkeypatch)[name]
+    cards = Cards(shown._repr_html_())
+    assert cards.names <= {"div", "strong", "table", "thead", "tbody", "tr", "th", "td", "p", "style", "scope"}
+    assert EVIL in cards.text
+    assert "color:" not in shown._repr_html_().replace("background", "")  # those of the notebook
+    assert len(repr(shown)) < 200
+    assert repr(shown).startswith(type(shown).__name__)
+
+
+def test_a_batch_shows_its_first_compounds_and_says_that_there_are_more():
+    cells = pa.table({"id": [f"C{n}" for n in range(9)], "smiles": ["C"] * 9})
+    text = Cards(Batch(3, cells, None, None, None)._repr_html_()).text
+    assert "C4" in text
+    assert "C5" not in text
+    assert "the first 5" in text
+    assert repr(Batch(3, cells, None, None, None)) == "Batch(round=3, n=9)"
+
+
+def test_a_cluster_that_does_not_answer_is_shown_not_raised(monkeypatch):
+    def refuse(self):
+        raise ClusterError("the cluster does not answer any more", "http://head:8265", "see whether it still runs")
+
+    text = Cards(job_with(refuse, monkeypatch)._repr_html_()).text
+    assert "does not answer" in text
+    assert "Remedy" in text
+
+
+def test_a_certificate_says_what_the_command_says_and_that_it_was_withdrawn(finished):
+    result = isd.simulate(isd.Campaign.open(finished[1]).config, finished[1])
+    certificate = result.certificate
+    printed = CliRunner().invoke(app, ["certificate", "show", str(finished[1])], env={"COLUMNS": "10000"}).output
+    assert certificate.lines[1] in " ".join(printed.split())
+    assert certificate == isd.Campaign.open(finished[1]).certificate()
+    assert certificate.stands
+    withdrawn = replace(certificate, withdrawn="an assay was wrong")
+    assert str(withdrawn).startswith("WITHDRAWN: an assay was wrong")
+    assert "WITHDRAWN" in repr(withdrawn)
+
+
+# --- in a kernel -----------------------------------------------------------------------------------------------------
+
+
+def test_a_plain_process_shows_nothing_by_itself(capsys, make_config, tmp_path):
+    assert not in_notebook()
+    isd.simulate(make_config(stopping={"rule": "none", "max_fraction": 0.3}), tmp_path / "run")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_in_a_notebook_escapes_what_it_shows():
+    shown = Shown([Row(EVIL, 1, 2, EVIL, EVIL)], [EVIL])
+    cards = Cards(shown._repr_html_())
+    assert cards.names <= {"div", "strong", "progress", "br", "p", "style", "value", "max", "aria-label"}
+    assert cards.text.count(EVIL) == 4
+    assert repr(shown).splitlines() == [EVIL, f"{EVIL}: {EVIL}; {EVIL}"]
+
+
+CELLS = """
+import isd_ray as isd
+config = isd.CampaignConfig.from_toml("campaign.toml")
+result = isd.simulate(config, "run")
+---
+result
+---
+laboratory = isd.Campaign.create("laboratory", isd.CampaignConfig.from_toml("laboratory.toml"))
+batch = laboratory.ask()
+laboratory.tell(dict.fromkeys(batch.ids, "BBB+"))
+laboratory.ask()
+"""
+
+
+def test_a_notebook_shows_progress_below_each_cell_and_updates_it_in_place(make_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stopping = {"rule": "none", "max_fraction": 0.4}
+    (tmp_path / "campaign.toml").write_text(to_toml(make_config(stopping=stopping)))
+    classes = {"column": "bbb", "classes": ["BBB-", "BBB+"]}
+    (tmp_path / "laboratory.toml").write_text(
+        to_toml(make_config(stopping=stopping, labels=classes, name="laboratory"))
+    )
+    cells = [nbformat.v4.new_code_cell(code.strip()) for code in CELLS.split("---")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(notebook, timeout=WAIT_S, kernel_name="python3").execute()
+    simulated, shown, asked = (cell.outputs for cell in notebook.cells)
+    assert [output.output_type for output in simulated] == ["display_data"]  # one, whatever the number of updates
+    last = Cards(simulated[0]["data"]["text/html"])
+    assert "progress" in last.names
+    assert "small" in last.text
+    assert ": done" in last.text
+    assert simulated[0]["data"]["text/plain"].startswith("small: acquired ")
+    assert "Acquired (measured)" in shown[0]["data"]["text/html"]
+    display, result = asked
+    text = Cards(display["data"]["text/html"])
+    assert "waiting for readouts" in text.text
+    assert "one class" in text.text  # the warning of a round
+    assert "Batch of round 1" in result["data"]["text/html"]
