@@ -17,8 +17,8 @@ from isd_ray.actors.scorer import Scorer
 from isd_ray.actors.trainer import Trainer
 from isd_ray.campaign.backend import Truth
 from isd_ray.campaign.scoring import blocks_of_scorers, merge_frozen, merge_scores, plan_shards, whole_library_request
-from isd_ray.core.certify import LookPlan
 from isd_ray.core.goals import Goal
+from isd_ray.core.looks import LookPlan
 from isd_ray.core.metrics import merge_evaluations
 from isd_ray.core.stopping import Audit, LookEvidence, LookOutlook
 from isd_ray.core.topk import concatenate_rows, top_k

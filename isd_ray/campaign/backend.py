@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.fitting import MemberTrainer
 from isd_ray.campaign.scoring import ShardScorer, merge_frozen, merge_scores, plan_shards, whole_library_request
-from isd_ray.core.certify import LookPlan
 from isd_ray.core.goals import Goal
+from isd_ray.core.looks import LookPlan
 from isd_ray.core.stopping import Audit, Judge, LookEvidence, LookOutlook
 from isd_ray.core.topk import concatenate_rows, top_k
 from isd_ray.data.library import Library

@@ -9,8 +9,8 @@ from typing import Any
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
-from isd_ray.core.certify import look_risk
 from isd_ray.core.goals import HITS, Goal
+from isd_ray.core.looks import look_risk
 from isd_ray.core.targets import accuracy_on_truth
 from isd_ray.messages import Committee
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.store import Attempt
-from isd_ray.core.certify import look_risk
 from isd_ray.core.goals import Goal, ScreenCounts
+from isd_ray.core.looks import look_risk
 from isd_ray.core.panels import count_measured
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.trigger import ScoredBatch

@@ -311,8 +311,8 @@ def summarise(
     """The numbers of ``summary.json`` that the rounds yield; the first round that decided to stop is the stop.
 
     `certified` is whether there is a certificate, or everything was measured: the paper's rule is a heuristic, and
-    `claim` says so. `needed` is what a certificate would still have cost (`isd_ray.core.certify.Needed`), `at_stop` the
-    full record of the round that stopped.
+    `claim` says so. `needed` is what a certificate would still have cost (`isd_ray.core.audit_size.Needed`),
+    `at_stop` the full record of the round that stopped.
     """
     stop = next(row for row in rounds if row["decision"] == "stop")
     complete = stop["n_acquired"] == n_target

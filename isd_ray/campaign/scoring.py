@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.acquisition import Candidates, acquisition_for
-from isd_ray.core.certify import count_preceding
+from isd_ray.core.audit_ranks import count_preceding
 from isd_ray.core.features import Features
 from isd_ray.core.goals import Goal
 from isd_ray.core.metrics import evaluate, merge_evaluations

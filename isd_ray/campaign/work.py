@@ -13,7 +13,7 @@ from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import ROUND_SCHEMA
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.store import Attempt
-from isd_ray.core.certify import LookPlan
+from isd_ray.core.looks import LookPlan
 from isd_ray.data.mirror import within
 from isd_ray.messages import Committee, Rows
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.core.certify import LookPlan, Needed
+from isd_ray.core.audit_size import Needed
 from isd_ray.core.goals import ScreenCounts
+from isd_ray.core.looks import LookPlan
 from isd_ray.core.trigger import ScoredBatch
 
 

@@ -34,9 +34,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue, plausible_range
-from isd_ray.core.certify import LookPlan, LookRule, LookState, plan_look
+from isd_ray.core.certify import LookState, plan_look
 from isd_ray.core.goals import OutputGoal, ScreenCounts
 from isd_ray.core.look_evidence import Audit, LookEvidence
+from isd_ray.core.looks import LookPlan, LookRule
 from isd_ray.core.panels import MISSING, RIGHT, WRONG
 from isd_ray.core.trigger import Forecast, ScoredBatch
 from isd_ray.messages import StopDecision

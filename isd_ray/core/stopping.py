@@ -11,24 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import AUDITED_RULES, StoppingConfig
+from isd_ray.core.audit_size import Needed, needed_to_certify, reserve_size
 from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import allowed_errors, kl_lower_bound, largest_plausible, plausible_range
-from isd_ray.core.certify import (
-    LookPlan,
-    LookRule,
-    LookState,
-    LookVerdict,
-    Needed,
-    judge_look,
-    judge_losses,
-    last_look,
-    look_deltas,
-    needed_to_certify,
-    plan_look,
-    reserve_size,
-)
+from isd_ray.core.certify import LookState, judge_look, judge_losses, last_look, plan_look
 from isd_ray.core.goals import HITS, OTHERS, Goal, ScreenCounts
 from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook
+from isd_ray.core.looks import LookPlan, LookRule, LookVerdict, look_deltas
 from isd_ray.core.outputs import decide_outputs, plan_outputs
 from isd_ray.core.targets import (
     balanced_accuracy_floor,

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.bounds import hypergeometric_pvalue
-from isd_ray.core.certify import LookPlan, LookVerdict, judge_look
+from isd_ray.core.certify import judge_look
+from isd_ray.core.looks import LookPlan, LookVerdict
 
 _SCALES = 200
 """Steps of the search for the allowances of a balanced accuracy."""

@@ -107,7 +107,7 @@ class Opened:
         """Refuse what takes compounds that people choose out of the inference set, but none of the reserve.
 
         The reserve is measured, so no choice of unmeasured compounds can contain it: what is left of it would hold too
-        many of their kind, and be no uniform sample any more (`isd_ray.core.certify.LookRule.reserved`).
+        many of their kind, and be no uniform sample any more (`isd_ray.core.looks.LookRule.reserved`).
         """
         if self.config.stopping.rule == "reserved" and self.store.rounds():
             raise StoreError(

@@ -1,0 +1,118 @@
+"""A screen under way: what the steps of `isd_ray.campaign.loop` share."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+from isd_ray.campaign.amend import amended_readouts, amendments
+from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.budget import Budget
+from isd_ray.campaign.committees import load_committee, save_committee
+from isd_ray.campaign.history import History
+from isd_ray.campaign.oracle import Oracle
+from isd_ray.campaign.stock import prices_of
+from isd_ray.campaign.store import Attempt, CampaignStore
+from isd_ray.campaign.work import RoundWork
+from isd_ray.config import CampaignConfig
+from isd_ray.core.goals import Goal
+from isd_ray.core.seeding import derive_seed
+from isd_ray.core.sets import TargetSets
+from isd_ray.data.library import Library
+from isd_ray.messages import Committee
+
+
+class Screen:
+    """What a campaign is, what it has measured, and the round that is being worked on.
+
+    Parameters
+    ----------
+    config, store, library, oracle, backend, classes:
+        As `isd_ray.campaign.loop.CampaignLoop` takes them.
+
+    Attributes
+    ----------
+    goal:
+        What it claims.
+    history:
+        What was measured, by the rounds that are committed.
+    budget:
+        What its limits leave.
+    amended, n_amendments:
+        Corrected readouts, and how many corrections were made until the history was begun.
+    round:
+        Work between two commits.
+    warnings:
+        For people, since they were told last.
+    """
+
+    def __init__(
+        self,
+        config: CampaignConfig,
+        store: CampaignStore,
+        library: Library,
+        oracle: Oracle,
+        backend: Backend,
+        classes: tuple[str, ...],
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.library = library
+        self.oracle = oracle
+        self.backend = backend
+        self.classes = classes
+        outputs, in_laboratory = tuple(store.manifest.get("outputs", ())), bool(store.manifest.get("in_laboratory"))
+        self.goal = Goal.of(config, classes, outputs, in_laboratory=in_laboratory)
+        self.warnings: list[str] = []
+        self._saver = ThreadPoolExecutor(1)
+        self.begin()
+
+    def begin(self) -> None:
+        """Stand before the first round, with the corrections that are on record now."""
+        self.history = History(self.goal, self.library.n_rows)
+        self.budget = Budget(self.config, self.history, prices_of(self.config, self.library))
+        self.n_amendments = len(amendments(self.store))
+        self.amended = amended_readouts(self.store)
+        self.round = RoundWork(0, time.perf_counter())
+
+    @property
+    def sets(self) -> TargetSets:
+        """Observation set and inference set."""
+        return self.history.sets
+
+    def seed(self, purpose: str, *path: int) -> int:
+        """A seed of the round for one purpose."""
+        return derive_seed(self.config.seed, purpose, self.round.number, *path)
+
+    def new_attempt(self) -> Attempt:
+        """The attempt at the round; its folder is made once."""
+        if self.round.attempt is None:
+            self.round.attempt = self.store.new_attempt(self.round.number)
+        return self.round.attempt
+
+    def planned_attempt(self) -> Attempt:
+        """The attempt with its plan, which is written before anything that follows from it."""
+        attempt = self.new_attempt()
+        attempt.write_plan(
+            {
+                "round": self.round.number,
+                "seed": self.config.seed,
+                "acquisition": self.config.acquisition_name,
+                "look": [asdict(plan) for plan in self.round.look] or None,
+                "audit_seed": self.round.details.get("audit_seed"),
+            }
+        )
+        return attempt
+
+    def save_committee(self) -> None:
+        """Begin to write the models down: it is done before scoring ends."""
+        folder = self.new_attempt().committee_dir
+        self.round.saving = save_committee(self.round.committee, folder, self._saver)
+
+    def committee(self) -> Committee | None:
+        """The model of the round: in memory, or of a restored round from the store; never a new one."""
+        if self.round.committee is None and self.round.attempt is not None:
+            self.store.bring_committee(self.round.attempt)
+            return load_committee(self.round.attempt.committee_dir, self.round.committee_hash)
+        return self.round.committee

@@ -1,0 +1,73 @@
+"""Delivering the hybrid screen: certificate, late readouts, frozen predictions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isd_ray.campaign.amend import settle_amendments
+from isd_ray.campaign.certificate import make_certificate
+from isd_ray.campaign.screen import Screen
+from isd_ray.campaign.steps.look import freeze
+from isd_ray.messages import HybridRequest
+
+
+def deliver(screen: Screen) -> bool:
+    """Certify and write the screen; False if readouts were told meanwhile that it should hold."""
+    screen.round.committee = screen.committee()
+    if screen.round.frozen is None:
+        freeze(screen)
+    assert screen.round.frozen is not None, "just frozen"
+    certificate = screen.store.certificate() or make_certificate(
+        screen.config, screen.goal, screen.store.manifest, screen.history, screen.round.committee
+    )
+    if certificate is not None:
+        screen.store.certify(certificate)
+    n_told = _take_late(screen)
+    absent, abandoned = screen.history.absent()
+    request = HybridRequest(
+        inference=screen.sets.packed_inference(),
+        **screen.history.measured(),
+        absent=absent,
+        abandoned=abandoned,
+        classes=screen.classes,
+        outputs=tuple(screen.store.manifest.get("outputs", ())),
+        committee_hash=screen.round.committee.hash if screen.round.committee else "",
+        campaign_id=screen.store.manifest["campaign_id"],
+        certificate_id=certificate["certificate_id"] if certificate else "",
+        predictions_dir=screen.round.frozen,
+        hybrid_dir=screen.store.address_of(screen.store.hybrid_dir),
+    )
+    screen.backend.write_hybrid(request)
+    if len(screen.oracle.standing().rows) > n_told:
+        return False
+    settle_amendments(screen.store, screen.classes)
+    screen.store.mark_delivered(
+        {
+            "round": screen.round.number,
+            "n_measured": screen.sets.n_measured,
+            "n_late": screen.sets.n_measured - screen.history.records[-1]["n_acquired"],
+            "n_predicted": screen.sets.n_inference,
+            "frozen": screen.round.reference(screen.store.address)["frozen"],
+            "predictions": screen.round.details.get("predictions", {}),
+        }
+    )
+    return True
+
+
+def _take_late(screen: Screen) -> int:
+    """Have readouts delivered that were told after the last model was fitted; returns how many are told in all.
+
+    After the certificate was made: it speaks of the screen that its audit judged. A readout in the place of a
+    prediction, or of an excluded compound, leaves its claim true. Of a panel with a claim about each output those
+    predicted compounds stay predicted that were measured in part: their other entries, right or wrong, would leave
+    the screen, and wrong ones would weigh more in what is left.
+    """
+    standing = screen.oracle.standing()
+    if not len(standing.rows):
+        return 0
+    spoils = ~screen.goal.is_whole(standing.readouts.labels) & screen.sets.is_left(standing.rows)
+    screen.sets.exclude(np.setdiff1d(screen.sets.excluded, standing.rows))
+    late = screen.sets.is_left(standing.rows) & ~spoils
+    if late.any():
+        screen.history.observe_late(standing.rows[late], standing.readouts.take(late), screen.round.number)
+    return len(standing.rows)

@@ -1,0 +1,71 @@
+"""Fitting the committee on what is measured, after what people have said was taken in."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from isd_ray.campaign.oracle import Standing
+from isd_ray.campaign.screen import Screen
+from isd_ray.messages import Committee, FitRequest
+from isd_ray.models.committee import committee_hash
+
+
+def fit(screen: Screen) -> None:
+    """Fit the committee of the round, unless there is nothing to fit it on."""
+    heed(screen, screen.oracle.standing())
+    if not _can_fit(screen):
+        return
+    labels = screen.sets.labels
+    requests = [
+        FitRequest(
+            round=screen.round.number,
+            member=member,
+            seed=screen.seed("member", member),
+            split_seed=screen.seed("split"),
+            feature_files=tuple(map(screen.store.address_of, screen.history.feature_files)),
+            labels=labels.astype(np.int64) if screen.config.task == "classification" else labels,
+            places=screen.history.places,
+        )
+        for member in range(screen.config.model.members)
+    ]
+    reports = screen.backend.fit(requests)
+    weights = tuple(report.weights for report in reports)
+    screen.round.committee = Committee(committee_hash(weights), weights)
+    screen.save_committee()
+    loss = float(np.mean([report.validation_loss for report in reports]))
+    screen.round.details.update(
+        validation_loss=loss if np.isfinite(loss) else None,
+        epochs=float(np.mean([report.epochs for report in reports])),
+        fit_seconds=time.perf_counter() - screen.round.started,
+    )
+
+
+def heed(screen: Screen, standing: Standing) -> None:
+    """Take in what people have said: rows that cannot be had, or must; readouts from outside the plan."""
+    screen.round.details["n_events"] = standing.n_events
+    screen.round.wanted = standing.wanted
+    screen.sets.exclude(standing.excluded)
+    external = screen.sets.is_left(standing.rows)
+    if external.any():
+        attempt, rows = screen.new_attempt(), standing.rows[external]
+        if (sha256 := screen.round.details.get("external_sha256")) is not None:
+            screen.store.check(attempt.external_file, sha256)
+        else:
+            screen.backend.write_features(rows, screen.store.address_of(attempt.external_file))
+            screen.round.details["external_sha256"] = screen.store.hash_of(attempt.external_file)
+        screen.history.observe_external(attempt, rows, standing.readouts.take(external), screen.round.number)
+
+
+def _can_fit(screen: Screen) -> bool:
+    # The first batch is random whatever is known from elsewhere: a reserve is drawn with it.
+    if screen.round.number == 0 or screen.sets.n_observed == 0:
+        return False
+    if screen.config.task == "classification" and len(np.unique(screen.sets.labels)) == 1:
+        screen.warnings.append(
+            f"round {screen.round.number}: all {screen.sets.n_observed} readouts are of one class; "
+            "the next batch is drawn at random"
+        )
+        return False
+    return True

@@ -1,0 +1,95 @@
+"""Looks: whether to look now, the predictions frozen before an audit is drawn from them, and the finish."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from isd_ray.campaign.screen import Screen
+from isd_ray.campaign.selection import Ranks, Selection, join
+from isd_ray.config import AUDITED_RULES
+from isd_ray.core.goals import HITS
+from isd_ray.core.looks import LookPlan
+from isd_ray.core.seeding import derive_seed
+from isd_ray.core.stopping import LookEvidence
+from isd_ray.errors import LabelError
+from isd_ray.messages import AuditDraw, FinishRequest, Frozen, PredictRequest, ScoreReport
+
+
+def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int) -> tuple[LookPlan, ...]:
+    """The look of this round, with the audit of each group; empty if this is not the round for one."""
+    stopping = screen.config.stopping
+    looks = stopping.rule in AUDITED_RULES or stopping.reserve_audit
+    if not looks or screen.history.stop_round is not None or not screen.sets.n_inference:
+        return ()
+    left = tuple(screen.round.details["group_sizes"])
+    evidence = LookEvidence(
+        counts=screen.history.counts(left),
+        n_observed=screen.sets.n_observed,
+        batch_size=screen.budget.batch_size,
+        n_batch=n_batch,
+        n_random=n_random,
+        n_affordable=screen.budget.look(stopping.reserve_audit and n_batch == 0, screen.round.number),
+        rule_counts=screen.budget.rule_counts(screen.round.number),
+        histogram=report.histogram,
+        scored=tuple(tuple(batches) for batches in screen.history.scored),
+        failed_looks=screen.history.failed_looks,
+        risk_spent=screen.history.risk_spent,
+        batches_since_look=screen.history.batches_since_look,
+        n_reserved=len(screen.sets.reserve) if stopping.rule == "reserved" else None,
+    )
+    outlook = screen.backend.forecast_look(evidence)
+    screen.round.details["forecast_errors"] = outlook.errors
+    screen.round.details["outlook"] = outlook.reason
+    screen.round.details["needed"] = asdict(outlook.needed) if outlook.needed and not n_batch else None
+    return outlook.plans
+
+
+def freeze_for_look(screen: Screen, look: tuple[LookPlan, ...], ranks: Ranks) -> Selection:
+    """Write the predictions down, then draw the audit from them; a reserve is the audit as it is."""
+    seed = screen.seed("audit")
+    screen.round.details["audit_seed"] = seed
+    is_reserved = screen.config.stopping.rule == "reserved"
+    # Outputs of a panel share one audit.
+    draws = () if is_reserved else tuple(dict.fromkeys(AuditDraw(plan.group, plan.size, seed) for plan in look))
+    frozen = freeze(screen, draws, HITS if screen.goal.takes_hits else None)
+    hits = Selection.of(frozen.group, "hit", ranks)
+    return join([hits, *(Selection.of(drawn, "audit", ranks) for drawn in frozen.drawn)])
+
+
+def freeze(screen: Screen, draws: tuple[AuditDraw, ...] = (), whole_group: int | None = None) -> Frozen:
+    """Write the predictions of the whole inference set, before a row of it is released."""
+    if not screen.sets.n_observed:
+        raise LabelError(
+            "no compound has a readout, so nothing can be predicted", screen.store.address, "tell some readouts"
+        )
+    attempt = screen.planned_attempt()
+    request = PredictRequest(
+        round=screen.round.number,
+        inference=screen.sets.packed_scored(),
+        directory=screen.store.address_of(attempt.predictions_dir),
+        only_label=screen.goal.as_prediction(screen.sets.labels[:1]),
+        draws=draws,
+        whole_group=whole_group,
+    )
+    frozen = screen.backend.freeze(request, screen.round.committee)
+    screen.round.frozen = request.directory
+    screen.round.details["predictions"] = dict(frozen.files)
+    screen.store.note_frozen(screen.round.number, frozen.files)
+    return frozen
+
+
+def finish(screen: Screen) -> None:
+    """Take the most uncertain rows up to the cut that the look proved, without those audited already."""
+    assert screen.round.frozen is not None, "FINISH follows a look"
+    last = screen.history.records[-1]
+    request = FinishRequest(
+        directory=screen.round.frozen,
+        group=last["look"][0]["group"],
+        size=last["n_finish"],
+        tie_seed=derive_seed(screen.config.seed, "tie", screen.round.number - 1),
+    )
+    best = screen.backend.most_uncertain(request)
+    rows = best.take(~np.isin(best.rows, screen.history.measured()["rows"]))
+    screen.round.selection = Selection.of(rows, "finish")

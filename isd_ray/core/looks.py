@@ -1,0 +1,137 @@
+"""What a look is: the rule in force, the plan declared before an audit is drawn, and what it proved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Finish = Literal["none", "cheap", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class LookRule:
+    """The rule in force: how much risk each look spends and what may follow from it.
+
+    Attributes
+    ----------
+    delta:
+        Risk of a false stop, over all looks.
+    max_looks:
+        Most looks (J).
+    batch_size:
+        Acquisition batch (b): the unit in which the price of an audit is weighed.
+    finish:
+        `none`: the plain test, stop or resume. `cheap`: a fixed-sequence finish that resumes if it would cost more than
+        the audit and two batches, except at the last look. `any`: finish whatever it costs.
+    """
+
+    delta: float
+    max_looks: int
+    batch_size: int
+    finish: Finish = "cheap"
+
+    @classmethod
+    def certify(cls, delta: float, max_looks: int, batch_size: int) -> LookRule:
+        """Several looks, each with a cheap finish; the last finishes at any cost."""
+        return cls(delta, max_looks, batch_size, "cheap")
+
+    @classmethod
+    def pac(cls, delta: float, batch_size: int) -> LookRule:
+        """One look at the full risk, which finishes at any cost. Always valid; cheapest where the ranking is good."""
+        return cls(delta, 1, batch_size, "any")
+
+    @classmethod
+    def reserved(cls, delta: float, max_looks: int, batch_size: int) -> LookRule:
+        """As `certify`, with an audit that was drawn from the target set before the first model.
+
+        What is left of the reserve R at a look is a uniform sample of the rows left if (1) no reserved label touches a
+        model, a forecast or a choice before its row leaves R, (2) the batch is the top of a total order without regard
+        to R, taken from the other rows, ties broken by a fixed random key, and (3) reserved rows that precede the last
+        row taken leave R: they are measured rows like any other, and no longer of the audit. Walking down the order
+        then reveals which of the walked rows are reserved, and nothing about the rest. Uniform draws come from the
+        other rows. Looks fail without feeding their labels back, so the path does not depend on them.
+        """
+        return cls(delta, max_looks, batch_size, "cheap")
+
+
+@dataclass(frozen=True, slots=True)
+class LookPlan:
+    """A look, declared before its audit is drawn: store it, with the audit's seed and rows, before the release.
+
+    Attributes
+    ----------
+    number:
+        1 for the first look.
+    delta:
+        Risk this look spends.
+    size:
+        Rows of the audit (m).
+    n_inference, allowed:
+        As in `LookState`.
+    finish:
+        As in `LookRule`; `any` at the last look of a rule that finishes.
+    reach:
+        Largest cut of a cheap finish.
+    expected_loss:
+        Mean and variance of a unit's loss as forecast; None for right-or-wrong errors.
+    group:
+        Which of the rows that are predicted alike are audited (`isd_ray.core.goals`).
+    output, n_measured:
+        Of a panel with a claim about each output: which of them this is, and how many readouts of it are measured. All
+        outputs share one audit and split the look's risk (`isd_ray.core.outputs`).
+    """
+
+    number: int
+    delta: float
+    size: int
+    n_inference: int
+    allowed: float
+    finish: Finish
+    reach: int
+    expected_loss: tuple[float, float] | None = None
+    group: int = 0
+    output: int | None = None
+    n_measured: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LookVerdict:
+    """What a look proved.
+
+    Attributes
+    ----------
+    stop:
+        Measure the `n_finish` most uncertain rows (those of the audit among them are measured already) and stop with
+        the frozen model. Otherwise the audit joins the observation set and acquisition goes on.
+    n_finish:
+        The cut a*: 0 for a stop at once; the cut that would have passed where `stop` is false.
+    n_errors:
+        Errors in the audit; for losses their sum.
+    pvalue:
+        Of the whole inference set: of "the delivered screen misses the target without a finish".
+    """
+
+    stop: bool
+    n_finish: int
+    n_errors: float
+    pvalue: float
+
+
+def look_deltas(delta: float, max_looks: int) -> tuple[float, ...]:
+    """The risk of each look: delta / 2**j, and the last look as much as the one before it, so that they sum to delta.
+
+    Raises
+    ------
+    ValueError
+        If there is no look, or delta is not in (0, 1).
+    """
+    if max_looks < 1 or not 0.0 < delta < 1.0:
+        raise ValueError(f"need at least one look and 0 < delta < 1; got {max_looks=}, {delta=}")
+    return tuple(delta / 2 ** min(j, max_looks - 1) for j in range(1, max_looks + 1))
+
+
+def look_risk(look: Sequence[Mapping[str, Any]]) -> float:
+    """Risk of a look on record, `LookPlan` by `LookPlan`: outputs split it, groups share it."""
+    return math.fsum(plan["delta"] for plan in look) if look[0].get("output") is not None else look[0]["delta"]
