@@ -157,10 +157,14 @@ def until_the_end(campaign, truth, spill) -> int:
 
 def test_a_finish_with_a_lost_well_stops_nothing_and_its_look_is_spent(make_config, truth, tmp_path):
     settings = {**LABORATORY, "acquisition": {"batch_size": 120}, "model": {"hidden_size": 32, "epochs": 6}}
-    campaign = Campaign.create(
-        tmp_path / "run", make_config(**{**settings, "stopping": {"rule": "certify", "gamma": 0.8}})
-    )
-    lost_in = until_the_end(campaign, truth, spill=True)
+    # Which seeds give the first look a finish depends on the processor: its products in bfloat16 differ in last bits.
+    for seed in range(8):
+        settings["seed"] = seed
+        stopping = {"rule": "certify", "gamma": 0.8}
+        campaign = Campaign.create(tmp_path / f"run-{seed}", make_config(**{**settings, "stopping": stopping}))
+        lost_in = until_the_end(campaign, truth, spill=True)
+        if lost_in >= 0:
+            break
     records = [files.committed for files in campaign.store.rounds()]
     assert records[lost_in]["decision"] == "continue"
     assert "gave no readout; the look is spent" in records[lost_in]["reason"]
