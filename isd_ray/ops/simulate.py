@@ -105,7 +105,8 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
         for progress in run(setup):
             watcher.step(config.name, progress)
         summary = summary_of(store)
-        if config.simulation.random_baseline:
+        # Where no model ever predicted, random selection has nothing to be compared with.
+        if config.simulation.random_baseline and summary["system_accuracy"] is not None:
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
     write_results(summary, store)
     return SimulationResult(store.path, summary)

@@ -12,6 +12,7 @@ from isd_ray.core.conditions import Reached, affordable, bought, holds, no_price
 from isd_ray.core.stopping import decide
 from isd_ray.errors import ConfigError
 from isd_ray.messages import RoundEvidence
+from isd_ray.ops.simulate import simulate
 
 RULE = {"rule": True}
 
@@ -184,6 +185,13 @@ def test_classes_have_no_tolerance_and_no_mean_error(keys, make_config):
 def test_a_mean_squared_error_may_be_above_the_clip(make_config, regression):
     keys = {"rule": "certify", "quantity": "mse", "max_loss": 3.0, "loss_clip": 2.0}
     assert make_config(**{**regression, "stopping": keys}).stopping.max_loss == 3.0
+
+
+def test_a_screen_that_measures_all_at_once_has_no_random_baseline(make_config, tmp_path):
+    config = make_config(acquisition={"batch_size": 900}, simulation={"random_baseline": True})
+    summary = simulate(config, tmp_path / "run").summary
+    assert summary["fraction_acquired"] == 1.0
+    assert "random_baseline" not in summary
 
 
 def test_a_random_baseline_compares_accuracies_only(make_config):
