@@ -17,7 +17,7 @@ ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run"),
 )
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = 180_000
 WATCH = """
 window.problems = [];
 addEventListener("error", (event) => problems.push(event.message));

@@ -25,7 +25,7 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
 ):
     changes = {
         "paper": {"acquisition": {"batch_size": 120, "random_share": 0.1}},
-        "certified": {"stopping": {"rule": "certify", "gamma": 0.8}},
+        "certified": {"stopping": {"rule": "certify", "gamma": 0.86}},
         "regression": regression,
     }[screen]
     local = simulate(make_config(**changes), tmp_path / "local")

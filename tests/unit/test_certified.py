@@ -22,7 +22,7 @@ from isd_ray.ops.simulate import simulate
 
 TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 CERTIFY = {"rule": "certify", "gamma": 0.8}
-"""Stops after a look whose finish measures some more rows."""
+SEEDS = range(12)
 
 
 class StopAt(Watcher):
@@ -37,8 +37,29 @@ class StopAt(Watcher):
 
 
 @pytest.fixture(scope="module")
-def screen(make_config, tmp_path_factory):
-    return simulate(make_config(stopping=CERTIFY), tmp_path_factory.mktemp("certified") / "run")
+def certified(make_config, tmp_path_factory):
+    """A campaign that stops after one look, late, whose finish measures some more rows; and its configuration.
+
+    Which seed gives one depends on the processor: its products in bfloat16 differ in their last bits.
+    """
+    for seed in SEEDS:
+        config = make_config(seed=seed, stopping=CERTIFY)
+        result = simulate(config, tmp_path_factory.mktemp("certified") / "run")
+        rounds = result.rounds.to_pylist()
+        looks = [row for row in rounds if row["n_audit"]]
+        if len(looks) == 1 and looks[0]["n_finish"] and any(row["goal_met"] for row in rounds):
+            return result, config
+    return pytest.fail("no seed gives such a campaign")
+
+
+@pytest.fixture(scope="module")
+def screen(certified):
+    return certified[0]
+
+
+@pytest.fixture(scope="module")
+def config(certified):
+    return certified[1]
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +124,14 @@ def test_predictions_are_frozen_and_hashed_before_the_audit_is_released(screen, 
     np.testing.assert_array_equal(batch["prediction"].to_numpy(), frozen["prediction"].to_numpy()[at])
 
 
-def test_the_decision_follows_from_the_frozen_predictions_and_the_readouts(screen, look, truth):
+def test_the_decision_follows_from_the_frozen_predictions_and_the_readouts(screen, config, look, truth):
     """The look recomputed by plain code: ranks by sorting, every cut of the finish tested from the safe end."""
     folder = attempt(screen, look["round"])
     frozen = pa.concat_tables([pq.read_table(file) for file in sorted((folder / "predictions").iterdir())])
     rows, uncertainty = frozen["row"].to_numpy(), frozen["uncertainty"].to_numpy()
     from isd_ray.core.seeding import derive_seed
 
-    order = np.lexsort([tie_keys(derive_seed(0, "tie", look["round"]), rows), -uncertainty])
+    order = np.lexsort([tie_keys(derive_seed(config.seed, "tie", look["round"]), rows), -uncertainty])
     audit = pq.read_table(folder / "batch.parquet")
     is_audited = np.isin(rows[order], audit["row"].to_numpy())
     wrong = frozen["prediction"].to_numpy()[order] != truth[rows[order]]
@@ -134,7 +155,7 @@ def test_the_decision_follows_from_the_frozen_predictions_and_the_readouts(scree
     assert wrong[cut:].sum() - errors[cut:].sum() <= c
 
 
-def test_the_delivered_model_never_saw_the_audit(make_config, tmp_path, monkeypatch, look):
+def test_the_delivered_model_never_saw_the_audit(config, tmp_path, monkeypatch, look):
     sizes = []
     original = fit.fit_member
 
@@ -143,7 +164,7 @@ def test_the_delivered_model_never_saw_the_audit(make_config, tmp_path, monkeypa
         return original(features, labels, **arguments)
 
     monkeypatch.setattr("isd_ray.campaign.fitting.fit_member", spy)
-    screen = simulate(make_config(stopping=CERTIFY), tmp_path / "run")
+    screen = simulate(config, tmp_path / "run")
     assert max(sizes) == look["n_observed"] < screen.summary["n_acquired"]
     predicted = screen.hybrid.filter(pa.compute.equal(screen.hybrid["source"], "predicted"))
     released = json.loads((attempt(screen, look["round"]).parent / "batch.json").read_text())
@@ -154,17 +175,17 @@ def test_the_delivered_model_never_saw_the_audit(make_config, tmp_path, monkeypa
     ("after", "state"),
     [(0, "release"), (0, "measure"), (0, "decide"), (1, "finish"), (1, "release"), (1, "measure"), (1, "deliver")],
 )
-def test_a_look_that_was_cut_off_continues_to_the_same_certificate(after, state, screen, look, make_config, tmp_path):
+def test_a_look_that_was_cut_off_continues_to_the_same_certificate(after, state, screen, look, config, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        simulate(make_config(stopping=CERTIFY), tmp_path / "run", StopAt(look["round"] + after, state))
-    resumed = simulate(make_config(stopping=CERTIFY), tmp_path / "run")
+        simulate(config, tmp_path / "run", StopAt(look["round"] + after, state))
+    resumed = simulate(config, tmp_path / "run")
     assert resumed.rounds.drop(TIMES).equals(screen.rounds.drop(TIMES))
     assert resumed.hybrid.equals(screen.hybrid)
     name = "certificate.json"
     assert (resumed.path / name).read_bytes() == (screen.path / name).read_bytes()
 
 
-def test_freezing_other_predictions_after_a_crash_is_seen(screen, look, make_config, tmp_path):
+def test_freezing_other_predictions_after_a_crash_is_seen(screen, look, config, tmp_path):
     number = look["round"]
 
     def frozen(path) -> list[str]:
@@ -174,10 +195,10 @@ def test_freezing_other_predictions_after_a_crash_is_seen(screen, look, make_con
         ]
 
     with pytest.raises(KeyboardInterrupt):
-        simulate(make_config(stopping=CERTIFY), tmp_path / "run", StopAt(number, "release"))
+        simulate(config, tmp_path / "run", StopAt(number, "release"))
     [first] = frozen(tmp_path / "run")
     CampaignStore.open(tmp_path / "run").note_frozen(number, {"part-00000.parquet": "those of another model"})
-    resumed = simulate(make_config(stopping=CERTIFY), tmp_path / "run")
+    resumed = simulate(config, tmp_path / "run")
     assert frozen(screen.path) == [first]
     assert frozen(resumed.path)[0] == first
     assert len(frozen(resumed.path)) == 2

@@ -289,8 +289,8 @@ def test_each_output_is_certified_by_itself(make_config, settings, truth, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rule": "paper"}, "for the rules certify and pac"),
-        ({"rule": "certify", "reserve_audit": True}, "for the rules certify and pac"),
+        ({"rule": "paper"}, "needs rule = 'certify' or 'pac'"),
+        ({"rule": "certify", "reserve_audit": True}, "needs rule = 'certify' or 'pac'"),
         ({"panel": {"gamma": {"has_99": 0.9}}}, "'has_99' is none of the outputs"),
         ({"panel": {"delta_weight": {"has_*": 2.0, "*_01": 1.0}}}, "both match 'has_01'"),
     ],
