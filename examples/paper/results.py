@@ -124,13 +124,13 @@ def main() -> None:
         parts.append(part.assign(agent=part["agent"] + (f" {label}" if label else "")))
     curves = pd.concat(parts, ignore_index=True)
     RESULTS.mkdir(exist_ok=True)
-    curves.round(5).to_csv(RESULTS / f"{options.name}.csv", index=False)
+    curves.to_csv(RESULTS / f"{options.name}.csv", index=False, float_format="%.6g")
     # Text stays text, and the same numbers give the same file.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": options.name, "font.size": 8}):
         draw(curves).savefig(RESULTS / f"{options.name}.svg", metadata={"Date": None})
     table = at_shares(curves)
-    spread = [f"{low:.3f}–{high:.3f}" for low, high in zip(table["low"], table["high"], strict=True)]
-    shown = table.assign(found=table["mean"].map("{:.3f}".format) + " (" + pd.Series(spread) + ")")
+    spread = [f"{low:#.3g}–{high:#.3g}" for low, high in zip(table["low"], table["high"], strict=True)]
+    shown = table.assign(found=table["mean"].map("{:#.3g}".format) + " (" + pd.Series(spread) + ")")
     wide = shown.pivot_table(index=["quantity", "acquired"], columns="agent", values="found", aggfunc="first")
     print(wide.to_string())
 
