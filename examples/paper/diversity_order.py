@@ -1,6 +1,6 @@
 """An order of QM9's target set by diversity, as a column for the in-order agent.
 
-    python examples/paper/diversity_order.py runs/qm9-hard.parquet --n-picks 5000 --out runs/qm9-diverse.parquet
+    python examples/paper/diversity_order.py "$ISD_DATA/qm9.parquet" --n-picks 5000 --out runs/qm9-diverse.parquet
 
 MaxMin (Ashton et al. 2002): the next molecule is the one whose largest Tanimoto similarity to those picked before is
 the smallest, on ECFP4. No labels and no model enter, so picks batch by batch are those of one order, made here once.
