@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from isd_ray.ops.campaign import Campaign
 from tests.browser.looking import look, window
@@ -16,6 +17,7 @@ from tests.unit.test_laboratory import LABORATORY, PLATES, truth
 
 __all__ = ["truth"]
 
+SEEN_MS = 30_000
 SOURCES = {"source_plate_column": "bbb", "source_well_column": "well", "transfer_volume": "25 nL"}
 
 
@@ -84,7 +86,7 @@ def test_a_chemist_takes_the_batch_to_the_laboratory_and_brings_its_readouts(
         page.get_by_role("link", name="Batch", exact=True).click()
         [plate] = set(campaign.batch().table["plate"].to_pylist())
         told = "53 readout missing, 7 readout told, 8 positive control, 8 negative control, 20 empty"
-        assert page.get_by_role("img", name=f"Plate {plate}: {told}").is_visible()
+        expect(page.get_by_role("img", name=f"Plate {plate}: {told}")).to_be_visible(timeout=SEEN_MS)
 
         [picks] = [name for name in campaign.batch().file_names if name.endswith("picks.csv")]
         with page.expect_download() as download:
@@ -96,11 +98,11 @@ def test_a_chemist_takes_the_batch_to_the_laboratory_and_brings_its_readouts(
 
         page.get_by_label("File of readouts").set_input_files(readouts(truth, known[:30], tmp_path / "plate.csv"))
         page.get_by_role("button", name="Look at it first").click()
-        assert page.get_by_role("row", name="32 unknown id 'C9999'").is_visible()
-        assert page.get_by_text("Nothing is told yet").is_visible()
+        expect(page.get_by_role("row", name="32 unknown id 'C9999'")).to_be_visible(timeout=SEEN_MS)
+        expect(page.get_by_text("Nothing is told yet")).to_be_visible(timeout=SEEN_MS)
         assert campaign.status().n_missing == 53
         page.get_by_role("button", name="Tell these readouts").click()
-        assert page.get_by_text("30 readouts of the round are still missing").is_visible()
+        expect(page.get_by_text("30 readouts of the round are still missing")).to_be_visible(timeout=SEEN_MS)
         assert campaign.store.events()[-1]["who"] == "Ada (web page)"
 
         page.get_by_role("link", name="Progress").click()
@@ -126,8 +128,8 @@ def test_a_read_only_page_has_no_forms(chromium, serve):
     with window(chromium) as page:
         log_in(page, serve("--read-only"))
         page.get_by_role("link", name="Batch", exact=True).click()
-        assert page.get_by_role("heading", name="Batch of round 2").is_visible()
-        assert page.get_by_text("read-only", exact=True).is_visible()
+        expect(page.get_by_role("heading", name="Batch of round 2")).to_be_visible(timeout=SEEN_MS)
+        expect(page.get_by_text("read-only", exact=True)).to_be_visible(timeout=SEEN_MS)
         assert page.locator("form").count() == 1  # logging out
 
 
@@ -138,7 +140,7 @@ def test_everything_works_without_scripts(chromium, serve, campaign, truth, know
         page.get_by_label("File of readouts").set_input_files(readouts(truth, known[31:33], tmp_path / "two.csv"))
         page.get_by_role("button", name="Look at it first").click()
         page.get_by_role("button", name="Tell these readouts").click()
-        assert page.get_by_role("heading", name="Readouts taken in").is_visible()
+        expect(page.get_by_role("heading", name="Readouts taken in")).to_be_visible(timeout=SEEN_MS)
     assert campaign.store.events()[-1]["who"] == "Bob (web page)"
 
 
