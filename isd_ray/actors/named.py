@@ -20,6 +20,8 @@ LOOKS = "looks"
 """Concurrency group of calls that only read: they are answered while a call of the other kind is under way."""
 _N_LOOKS = 4
 _STOP_POLL_S = 0.05
+_MEANWHILE_S = 1.0
+"""From one look at what a call has done so far to the next."""
 
 T = TypeVar("T")
 
@@ -98,13 +100,21 @@ class NamedActor:
                 "the coordinator was stopped", options.name, "attach to the campaign again; nothing is lost"
             ) from error
 
-    def call(self, method: str, *arguments: Any, group: str | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        *arguments: Any,
+        group: str | None = None,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Any:
         """Call a method, again if the actor is lost meanwhile; no timeout, as whatever it waits for has its own.
 
         Parameters
         ----------
         group:
             `LOOKS`, or None for calls that are answered one after the other.
+        meanwhile:
+            Called again and again while the answer is waited for, and once when it is there.
 
         Raises
         ------
@@ -114,7 +124,17 @@ class NamedActor:
             If the budget is spent, or the actor was stopped.
         """
         options = {} if group is None else {"concurrency_group": group}
-        return self._insist(method, lambda: ray.get(getattr(self._actor, method).options(**options).remote(*arguments)))
+
+        def answered() -> Any:
+            answer = getattr(self._actor, method).options(**options).remote(*arguments)
+            while meanwhile is not None and not ray.wait([answer], timeout=_MEANWHILE_S)[0]:
+                meanwhile()
+            returned = ray.get(answer)
+            if meanwhile is not None:
+                meanwhile()
+            return returned
+
+        return self._insist(method, answered)
 
     def stream(self, method: str, *arguments: Any, take: Callable[[Iterator[Any]], T]) -> T:
         """Hand what a generator method yields to `take`, from the beginning again if the actor is lost meanwhile."""

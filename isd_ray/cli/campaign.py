@@ -271,7 +271,7 @@ def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Ca
     from isd_ray.ops.attach import attach
     from isd_ray.ops.campaign import Campaign
 
-    return Campaign.open(path, watcher) if address is None else attach(path, address)
+    return Campaign.open(path, watcher) if address is None else attach(path, address, watcher)
 
 
 def _ids(ids: list[str] | None, file: Path | None) -> list[str]:

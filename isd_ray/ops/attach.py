@@ -13,6 +13,7 @@ from isd_ray.campaign.events import user
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of
@@ -23,6 +24,7 @@ from isd_ray.ops.server import CampaignServer, SentFile, VerbCall
 from isd_ray.ops.telling import Told, as_file
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
+from isd_ray.report.notebook import default_watcher
 from isd_ray.report.words import status_lines
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 _STOP_TIMEOUT_S = 30.0
 
 
-def attach(path: str | Path, address: str | None = None) -> AttachedCampaign:
+def attach(path: str | Path, address: str | None = None, watcher: Watcher | None = None) -> AttachedCampaign:
     """Open a campaign on a Ray cluster, where one coordinator does its verbs and keeps its workers between rounds.
 
     The coordinator is started if there is none, and the same one answers whoever serves the same folder, until it is
@@ -45,6 +47,8 @@ def attach(path: str | Path, address: str | None = None) -> AttachedCampaign:
     address:
         Of the cluster; default: the configured one, where this process sees the folder. A Ray that this process has
         initialised is used as it is.
+    watcher:
+        Told about the steps of an `ask`; default: in a notebook they are shown below the cell, elsewhere nowhere.
 
     Raises
     ------
@@ -79,7 +83,8 @@ def attach(path: str | Path, address: str | None = None) -> AttachedCampaign:
             name,
             "give the folder as the cluster sees it, on storage that both share",
         )
-    return AttachedCampaign(actor, name, found["campaign_id"], CampaignConfig.model_validate(found["config"]))
+    config = CampaignConfig.model_validate(found["config"])
+    return AttachedCampaign(actor, name, found["campaign_id"], config, watcher or default_watcher(config))
 
 
 def coordinated(address: str | None = None) -> list[str]:
@@ -145,9 +150,12 @@ class AttachedCampaign:
         Its configuration.
     """
 
-    def __init__(self, actor: NamedActor, path: str, campaign_id: str, config: CampaignConfig) -> None:
+    def __init__(
+        self, actor: NamedActor, path: str, campaign_id: str, config: CampaignConfig, watcher: Watcher
+    ) -> None:
         self._actor = actor
         self._campaign_id = campaign_id
+        self._watcher = watcher
         self.path = path
         self.config = config
 
@@ -174,8 +182,18 @@ class AttachedCampaign:
         stop(self.path)
 
     def ask(self) -> Batch | None:
-        """See `Campaign.ask`."""
-        batch: Batch | None = self._change("ask")
+        """See `Campaign.ask`; the watcher hears of the steps while they are done there."""
+        from isd_ray.actors.named import LOOKS
+
+        n_seen = 0
+
+        def pass_on() -> None:
+            nonlocal n_seen
+            for progress in self._actor.call("steps", n_seen, group=LOOKS):
+                n_seen += 1
+                self._watcher.step(self.config.name, progress)
+
+        batch: Batch | None = self._actor.call("change", self._call("ask"), meanwhile=pass_on)
         return batch
 
     def batch(self) -> Batch | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from isd_ray.campaign.standing import Standing, standing_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.card import card, pairs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import anchor_paths, differences, parse_config, to_toml
 from isd_ray.data.filesystem import is_uri
@@ -27,6 +28,7 @@ from isd_ray.ops import joblog
 from isd_ray.ops.driver import CONFIG_FILE, command
 from isd_ray.ops.jobs_client import ENDED, JobsClient, Submission
 from isd_ray.report.looks import asked_card
+from isd_ray.report.notebook import CellDisplay, in_notebook
 from isd_ray.report.plan import duration
 from isd_ray.report.steps import UNLESS
 
@@ -71,6 +73,9 @@ class JobStatus:
     bound: float | None = None
     decision: str | None = None
     seconds_left: float | None = None
+
+    def _repr_html_(self) -> str:
+        return card(f"Job {self.name}", pairs(job_lines(self)))
 
     @property
     def ended(self) -> bool:
@@ -146,7 +151,7 @@ class Job:
         Parameters
         ----------
         progress:
-            Show on standard error how far it is, round by round.
+            Show how far it is: in a notebook below the cell, elsewhere on standard error, a line a round.
         timeout_s:
             Longest wait; default: as long as it takes.
 
@@ -158,12 +163,11 @@ class Job:
             If it failed otherwise, was stopped, or is not over in time; it goes on then.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        shown = None
+        show = _shower() if progress else None
         while True:
             status = self.status()
-            if progress and (status.state, status.round) != shown:
-                shown = (status.state, status.round)
-                print(progress_line(status), file=sys.stderr, flush=True)
+            if show is not None:
+                show(status)
             if status.ended:
                 self._require_success(status)
                 return status
@@ -309,6 +313,21 @@ def progress_line(status: JobStatus) -> str:
     if status.seconds_left:
         parts.append(f"at most {status.seconds_left / 60:,.0f} min left")
     return "; ".join(parts)
+
+
+def _shower() -> Callable[[JobStatus], None]:
+    """What shows one status after the other to whoever waits."""
+    if in_notebook():
+        return CellDisplay().show
+    shown = None
+
+    def print_changed(status: JobStatus) -> None:
+        nonlocal shown
+        if (status.state, status.round) != shown:
+            shown = (status.state, status.round)
+            print(progress_line(status), file=sys.stderr, flush=True)
+
+    return print_changed
 
 
 def job_lines(status: JobStatus) -> list[tuple[str, str]]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from isd_ray.campaign.events import acting_for
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.errors import InputFileError, StoreError
+from isd_ray.messages import Progress
 from isd_ray.ops.campaign import Campaign
 
 if TYPE_CHECKING:
@@ -72,6 +74,16 @@ class VerbCall:
     keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
+class StepsTaken(Watcher):
+    """Keeps the steps for callers that ask what has been done so far."""
+
+    def __init__(self) -> None:
+        self.taken: list[Progress] = []
+
+    def step(self, name: str, progress: Progress) -> None:  # noqa: D102
+        self.taken.append(progress)
+
+
 class CampaignServer:
     """The verbs of the campaign in a folder. Holds nothing that cannot be had from the folder again.
 
@@ -85,6 +97,7 @@ class CampaignServer:
         self._path = path
         self._warm: WarmRun | None = None
         self._campaign: Campaign | None = None
+        self._steps = StepsTaken()
 
     def ready(self) -> dict[str, Any]:
         """Who this is: version of isd_ray, id and configuration of the campaign, whether Ray had to start it again.
@@ -110,13 +123,19 @@ class CampaignServer:
         if self._campaign is None or self._campaign.store.manifest != store.manifest:
             if self._warm is not None:
                 self._warm.close()
-            self._campaign = Campaign(store, run=self._run)
+            self._campaign = Campaign(store, self._steps, self._run)
+        self._steps.taken = []
         with acting_for(call.who):
             return _do(self._campaign, call)
 
     def look(self, call: VerbCall) -> Any:
         """Do a verb that only reads, at any time: on a view of the campaign of its own."""
         return _do(Campaign(self._store(call)), call)
+
+    def steps(self, n_seen: int) -> list[Progress]:
+        """Steps of the verb that is done now, or was done last, after the first `n_seen`; all, if it had fewer."""
+        steps = self._steps.taken
+        return steps[n_seen if n_seen <= len(steps) else 0 :]
 
     def write(self, call: VerbCall, name: str) -> Iterator[Any]:
         """Do a verb that writes a file of that name: yields what it returned, then the file in pieces."""

@@ -66,6 +66,22 @@ class Shown:
         return card("", *parts, paragraphs(self.messages))
 
 
+class CellDisplay:
+    """One thing below the cell that runs: what is shown takes the place of what was shown before."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, shown: Any) -> None:
+        """Show it, by its `_repr_html_`."""
+        from IPython.display import display
+
+        if self._handle is None:
+            self._handle = display(shown, display_id=True)
+        else:
+            self._handle.update(shown)
+
+
 class NotebookProgress(Watcher):
     """Shows progress below the cell that runs.
 
@@ -80,7 +96,7 @@ class NotebookProgress(Watcher):
         self._rows: dict[str, Row] = {}
         self._messages: deque[str] = deque(maxlen=N_MESSAGES)
         self._cell: int | None = None
-        self._display: Any = None
+        self._display = CellDisplay()
         self._next_build = 0.0
 
     def message(self, text: str) -> None:
@@ -114,15 +130,9 @@ class NotebookProgress(Watcher):
         from IPython import get_ipython
 
         if (cell := get_ipython().execution_count) != self._cell:
-            self._cell, self._display = cell, None
+            self._cell, self._display = cell, CellDisplay()
             self._rows.clear()
             self._messages.clear()
 
     def _show(self) -> None:
-        from IPython.display import display
-
-        shown = Shown(tuple(self._rows.values()), tuple(self._messages))
-        if self._display is None:
-            self._display = display(shown, display_id=True)
-        else:
-            self._display.update(shown)
+        self._display.show(Shown(tuple(self._rows.values()), tuple(self._messages)))

@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nbformat
 import psutil
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import ray
+from nbclient import NotebookClient
 
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.errors import ActorLostError, InputFileError, LabelError, ResourceError, StoreError
 from isd_ray.ops import attach as attaching
 from isd_ray.ops import server
@@ -31,6 +34,11 @@ from tests.chaos.laboratory import CONFIG, Technician, assert_same, create, outc
 
 WAIT_S = 300.0
 WORKERS = ("Trainer", "Scorer", "BoundActor")
+NOTEBOOK = """
+import isd_ray as isd
+campaign = isd.attach({folder!r}, {address!r})
+campaign.ask()
+"""
 
 
 def processes(*actors: str) -> dict[int, psutil.Process]:
@@ -61,6 +69,25 @@ def wait_until(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+class Heard(Watcher):
+    """Rounds and states of the steps that were told."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, str]] = []
+
+    def step(self, name, progress):
+        self.steps.append((progress.round, progress.state))
+
+
+def steps_of(config, technician, path: Path) -> list[tuple[int, str]]:
+    """Those of a campaign in this process."""
+    heard = Heard()
+    create(path, config)
+    while technician.work(Campaign.open(path, heard)):
+        pass
+    return heard.steps
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +139,8 @@ def campaign(folder, asked_elsewhere):
 
 def test_a_warm_campaign_is_that_of_cold_asks(config, cold, technician, ray_cluster, tmp_path):
     create(tmp_path / "warm", config)
-    before, campaign = processes(*WORKERS).keys(), attach(tmp_path / "warm")
+    heard = Heard()
+    before, campaign = processes(*WORKERS).keys(), attach(tmp_path / "warm", watcher=heard)
     workers = []
     while technician.work(campaign):
         workers.append(processes(*WORKERS).keys() - before)
@@ -121,6 +149,7 @@ def test_a_warm_campaign_is_that_of_cold_asks(config, cold, technician, ray_clus
     assert all(found == workers[0] for found in workers)
     assert_same(tmp_path / "warm", outcome(cold))
     assert campaign.has_ended
+    assert heard.steps == steps_of(config, technician, tmp_path / "heard")
     assert campaign.summary() == pytest.approx(Campaign.open(tmp_path / "warm").summary())
     campaign.report(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_bytes() == (tmp_path / "warm" / "report.html").read_bytes()
@@ -135,8 +164,8 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
 ):
     create(tmp_path / "warm", config)
     technician.work(Campaign.open(tmp_path / "warm"))
-    before = processes(*WORKERS, "CampaignServer").keys()
-    campaign = attach(tmp_path / "warm")
+    before, heard = processes(*WORKERS, "CampaignServer").keys(), Heard()
+    campaign = attach(tmp_path / "warm", watcher=heard)
     assert (campaign.status().state, campaign.was_restarted) == ("ready", False)
     kill("CampaignServer", before)
     assert technician.work(campaign)
@@ -147,6 +176,7 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(campaign.ask)
         wait_until(lambda: list((tmp_path / "warm").glob("rounds/00002/attempt-*/committee/*")))
+        wait_until(lambda: (2, "score") in heard.steps)  # while the scorer stands still
         assert campaign.status().state == "ready"
         assert not asked.done()
         kill("CampaignServer", before)
@@ -166,6 +196,18 @@ def test_it_outlives_the_process_that_started_it_and_is_reached_from_others(fold
     assert campaign.batch().ids == told["ids"]
     assert list(processes("CampaignServer")) == coordinator
     assert str(folder) in coordinated()
+
+
+def test_a_notebook_shows_the_steps_below_the_cell(config, technician, ray_cluster, tmp_path):
+    create(tmp_path / "run", config)
+    address = ray.get_runtime_context().gcs_address
+    cell = nbformat.v4.new_code_cell(NOTEBOOK.format(folder=str(tmp_path / "run"), address=address).strip())
+    NotebookClient(nbformat.v4.new_notebook(cells=[cell]), timeout=WAIT_S, kernel_name="python3").execute()
+    attach(tmp_path / "run").stop()
+    shown = [output for output in cell.outputs if output.output_type == "display_data"]
+    assert len(shown) == 1
+    assert "waiting for readouts" in shown[0]["data"]["text/html"]
+    assert "Batch of round 0" in cell.outputs[-1]["data"]["text/html"]
 
 
 def test_what_is_told_is_the_callers_and_twice_changes_nothing(folder, campaign, technician, tmp_path, monkeypatch):

@@ -168,6 +168,10 @@ def test_the_notebook_runs(head, make_config, tmp_path, monkeypatch):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
     NotebookClient(notebook, timeout=WAIT_S, kernel_name="python3").execute()
+    [waited] = next(cell.outputs for cell in notebook.cells if "job.wait()" in cell.source)
+    assert waited.output_type == "display_data"  # one, whatever the number of updates
+    assert "succeeded" in waited["data"]["text/html"]
+    assert "300 of 900" in waited["data"]["text/html"]
     shown = notebook.cells[-1].outputs[0]["data"]["text/plain"]
     assert "predicted" in shown
     assert "600" in shown

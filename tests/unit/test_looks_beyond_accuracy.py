@@ -218,7 +218,7 @@ def test_the_cases_are_no_easy_ones(screens):
     """Each look was at more rows than could be wrong at will, and found errors."""
     for name in CASES:
         groups = screens(name).certificate["audit"]["groups"]
-        assert any(group["n_errors"] > 0 for group in groups), name
+        assert any(group["n_errors"] > 2 for group in groups), name
         share = 0.6 if name in ("mae", "mse") else 0.5
         assert all(group["allowed"] < share * group["n_inference"] for group in groups), name
     assert screens("recall").look["n_finish"] > 0
