@@ -92,7 +92,7 @@ def tell(
     for file, result in told.items():
         counts = f"{result.n_new:,} new, {result.n_unchanged:,} known, {result.n_lost:,} wells without a readout"
         counts += f", {result.n_waiting:,} waiting for other wells" if result.n_waiting else ""
-        out_console.print(f"{file}: {counts}, {len(result.refused):,} lines refused", highlight=False, soft_wrap=True)
+        out_console.print(f"{file}: {counts}, {len(result.refused):,} refused", highlight=False, soft_wrap=True)
         for refusal in result.refused[:_SHOWN]:
             live_console.print(
                 f"  line {refusal.line}: {refusal.reason}", markup=False, highlight=False, soft_wrap=True

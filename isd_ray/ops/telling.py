@@ -16,6 +16,7 @@ from isd_ray.campaign.entries import lost_entries, n_entries, place_entries
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.notes import Note, note_lost_entries, note_lost_rows, note_readouts
 from isd_ray.campaign.telling import Place, Refusal, lost_rows, n_missing, place_readouts
+from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import LabelError
@@ -50,6 +51,25 @@ class Told:
     refused: tuple[Refusal, ...]
     n_missing: int
     n_waiting: int = 0
+
+    def __repr__(self) -> str:
+        return f"Told({', '.join(f'{what}: {answer}' for what, answer in self._lines())})"
+
+    def _repr_html_(self) -> str:
+        lines = [(f"line {refusal.line}", refusal.reason) for refusal in self.refused[:_SHOWN]]
+        more = [f"… and {len(self.refused) - _SHOWN:,} more refusals"] if len(self.refused) > _SHOWN else []
+        return card("Readouts told", pairs([*self._lines(), *lines]), paragraphs(more))
+
+    def _lines(self) -> list[tuple[str, str]]:
+        counts = {
+            "new": self.n_new,
+            "known": self.n_unchanged,
+            "without a readout": self.n_lost,
+            "waiting for other wells": self.n_waiting,
+            "refused": len(self.refused),
+            "missing in the round": self.n_missing,
+        }
+        return [(what, f"{n:,}") for what, n in counts.items()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,8 @@ class Matched:
         `plate` and `well` are those of the plate map; plate and well stay null where an id alone was given and its
         compound is in several wells.
     rejects:
-        line (int64), reason (string).
+        line (int64), reason (string). Wells that were left empty are one line for each plate, that of the first: a
+        reader reads every well of a plate.
     """
 
     readings: pa.Table
@@ -59,6 +61,7 @@ def match_readings(readings: pa.Table, plate_map: pa.Table, where: str) -> Match
             by_id[compound].append(index)
     known_plates = set(plates)
     rejects: list[tuple[int, str]] = []
+    empty: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     kept: list[int] = []
     at: list[int] = []
     has_place: list[bool] = []
@@ -70,17 +73,18 @@ def match_readings(readings: pa.Table, plate_map: pa.Table, where: str) -> Match
             unknown = f"plate {plate!r} has no well {well}" if plate in known_plates else f"unknown plate {plate!r}"
             rejects.append((line, f"unknown id {compound!r}" if plate is None else unknown))
         elif contents[index] == EMPTY:
-            rejects.append((line, f"well {well} of plate {plate!r} was left empty"))
+            empty[plate].append((line, well))
         elif contents[index] == SAMPLE and compound not in (None, ids[index]):
             rejects.append((line, f"well {well} of plate {plate!r} holds {ids[index]!r}, not {compound!r}"))
         else:
             kept.append(number)
             at.append(index)
             has_place.append(len(places) == 1)
+    rejects += [(read[0][0], _left_empty(plate, [well for _, well in read])) for plate, read in empty.items()]
     if not kept:
         reasons = "; ".join(dict.fromkeys(reason for _, reason in rejects[:_N_SHOWN]))
         raise LabelError(
-            f"none of {len(rejects)} readings belongs to a plate or compound on record: {reasons}",
+            f"none of {readings.num_rows} readings belongs to a plate or compound on record: {reasons}",
             where,
             f"plates on record are {', '.join(sorted(known_plates)[:_N_SHOWN]) or 'none'} …; check barcodes and ids",
         )
@@ -93,3 +97,10 @@ def match_readings(readings: pa.Table, plate_map: pa.Table, where: str) -> Match
     table = table.set_column(table.column_names.index("id"), "id", found["id"])
     table = table.append_column("row", found["row"]).append_column("content", found["content"])
     return Matched(table, rejects_table(rejects))
+
+
+def _left_empty(plate: str, wells: Sequence[str]) -> str:
+    if len(wells) == 1:
+        return f"well {wells[0]} of plate {plate!r} was left empty"
+    shown = ", ".join(wells[:_N_SHOWN]) + (" …" if len(wells) > _N_SHOWN else "")
+    return f"{len(wells)} wells of plate {plate!r} were left empty: {shown}"

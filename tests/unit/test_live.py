@@ -20,11 +20,13 @@ from isd_ray.campaign.released import Batch
 from isd_ray.campaign.setup import begin_or_resume
 from isd_ray.campaign.status import status_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.telling import Refusal
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
 from isd_ray.config_file import to_toml
 from isd_ray.errors import ClusterError
 from isd_ray.messages import Progress, StepTaken
+from isd_ray.ops.campaign import Told
 from isd_ray.ops.compare import Comparison
 from isd_ray.ops.jobs import Job, JobStatus
 from isd_ray.ops.prepare import prepare
@@ -242,6 +244,8 @@ def evil_objects(steps_seen, monkeypatch):
         "result": SimulationResult(path, summary),
         "comparison": Comparison(path, {"name": EVIL, "agents": agents}),
         "job": job_with(lambda self: job, monkeypatch),
+        "status of a job": job,
+        "told": Told(1, 2, 3, (Refusal(4, EVIL),) * 9, 5),
     }
 
 
@@ -252,14 +256,16 @@ def finished(steps_seen, make_config):
     return steps_seen
 
 
-@pytest.mark.parametrize("name", ["campaign", "batch", "certificate", "result", "comparison", "job"])
+@pytest.mark.parametrize(
+    "name", ["campaign", "batch", "certificate", "result", "comparison", "job", "status of a job", "told"]
+)
 def test_an_object_shows_itself_and_what_users_wrote_stays_text(name, finished, monkeypatch):
     shown = evil_objects(finished, monkeypatch)[name]
     cards = Cards(shown._repr_html_())
     assert cards.names <= {"div", "strong", "table", "thead", "tbody", "tr", "th", "td", "p", "style", "scope"}
     assert EVIL in cards.text
     assert "color:" not in shown._repr_html_().replace("background", "")  # those of the notebook
-    assert len(repr(shown)) < 200
+    assert len(repr(shown)) < 300
     assert repr(shown).startswith(type(shown).__name__)
 
 

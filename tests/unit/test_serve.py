@@ -217,7 +217,7 @@ def test_a_preview_says_line_by_line_what_tell_does_and_writes_nothing(campaign,
         "would be taken in": str(told.n_new),
         "on record already": str(told.n_unchanged),
         "read without a readout: failed": "0",
-        "lines refused": "3",
+        "refused": "3",
         "would still be missing in the round": str(told.n_missing),
     }
     lines = re.findall(r'<th scope="row">(\d+)</th><td class="w">(.*?)</td>', preview)

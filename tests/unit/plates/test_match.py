@@ -77,6 +77,19 @@ def test_what_is_nowhere_or_contradicts_the_plate_map_is_rejected(match, plates)
     }
 
 
+def test_a_reader_reads_wells_that_were_left_empty_too_and_they_are_one_reject_a_plate(match, plates):
+    (first, well), others = place(plates, "c3"), {"P00001", "P00002"}
+    [second] = others - {first}
+    found = match(
+        [(plate, f"A{n:02d}", "", n) for plate in (first, second) for n in range(1, 6)] + [(first, well, "", 1)]
+    )
+    assert found.readings.num_rows == 1
+    assert {line["line"]: line["reason"] for line in found.rejects.to_pylist()} == {
+        2: f"5 wells of plate '{first}' were left empty: A01, A02, A03 …",
+        7: f"5 wells of plate '{second}' were left empty: A01, A02, A03 …",
+    }
+
+
 def test_another_compound_than_the_plate_map_says_is_a_reject(match, plates):
     plate, well = place(plates, "c3")
     found = match([(plate, well, "c4", 1), ("", "", "c4", 2)])
