@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from isd_ray.campaign.status import Status
 
 
+_STATUSES = {
+    "INFERENCE": "predicted so far",
+    "STAGED": "in the batch, not yet sent to the laboratory",
+    "RUNNING": "with the laboratory",
+    "FAILED": "without a readout, may be asked for again",
+    "OBSERVED": "measured",
+    "EXTERNAL": "measured outside the plan",
+    "EXCLUDED": "excluded",
+    "ABANDONED": "given up after a failure",
+}
+"""What each status of a compound (`isd_ray.campaign.status.STATUSES`) means to a reader."""
+
+
 def accuracy_name(task: str) -> str:
     """What the accuracy of a task is called, with a capital."""
     return (PANEL_ACCURACY if task == "panel" else QUANTITY_NAMES["accuracy"]).capitalize()
@@ -146,7 +159,7 @@ def status_line(status: Status) -> str:
 
 def status_lines(status: Status) -> list[tuple[str, str]]:
     """The status of a campaign as (what, answer) pairs."""
-    counts = [f"{n:,} {name}" for name, n in status.counts.items() if n]
+    counts = [f"{n:,} {_STATUSES[name]}" for name, n in status.counts.items() if n]
     lines = [("To do", status.next)]
     if status.phase is not None:
         lines.append(("At work", phase_words(status.phase)))
@@ -154,7 +167,7 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         lines.append(("Time left", f"about {duration(status.seconds_left)} at the pace of the last rounds, {UNLESS}"))
     lines += [
         ("Round", "none yet" if status.round is None else str(status.round)),
-        ("Compounds", f"{status.n_library:,}: {', '.join(counts)}"),
+        ("Compounds", f"{status.n_library:,}: {'; '.join(counts)}"),
         ("Goal", f"{status.goal} (rule {status.rule})"),
     ]
     if status.decision is not None:

@@ -18,7 +18,7 @@ import isd_ray as isd
 from isd_ray.campaign.phase import phase_of
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.setup import begin_or_resume
-from isd_ray.campaign.status import status_of
+from isd_ray.campaign.status import STATUSES, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Refusal
 from isd_ray.campaign.watcher import Watcher
@@ -37,6 +37,7 @@ from isd_ray.report.live_status import follow
 from isd_ray.report.notebook import Row, Shown, in_notebook
 from isd_ray.report.progress import LiveProgress
 from isd_ray.report.steps import Steps
+from isd_ray.report.words import status_lines
 
 EVIL = "<img src=x onerror=alert(1)>"
 WAIT_S = 300
@@ -267,6 +268,13 @@ def test_an_object_shows_itself_and_what_users_wrote_stays_text(name, finished, 
     assert "color:" not in shown._repr_html_().replace("background", "")  # those of the notebook
     assert len(repr(shown)) < 300
     assert repr(shown).startswith(type(shown).__name__)
+
+
+def test_what_became_of_the_compounds_is_said_in_words(steps_seen):
+    status = replace(status_of(CampaignStore.open(steps_seen[1])), counts=dict.fromkeys(STATUSES, 7))
+    said = dict(status_lines(status))["Compounds"]
+    assert said.count("7 ") == len(STATUSES)
+    assert not any(name in said for name in STATUSES)
 
 
 def test_a_batch_shows_its_first_compounds_and_says_that_there_are_more():

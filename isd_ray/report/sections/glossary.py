@@ -34,11 +34,6 @@ _OF_TASK = {
     ),
     "panel": (("Panel, output", "Many readouts of each compound, such as assays; an output is one of them."),),
 }
-_OPEN = (
-    ("INFERENCE, OBSERVED, EXTERNAL", "Not measured so far; measured; measured outside the plan."),
-    ("STAGED, RUNNING", "In the batch that is out, before and after its files were written for the laboratory."),
-    ("FAILED, EXCLUDED, ABANDONED", "Gave no readout; cannot be had; cannot be had after a failure."),
-)
 _AUDITED = (
     (
         "Goal γ (gamma), risk δ (delta)",
@@ -61,9 +56,8 @@ def glossary(record: Record) -> Section:
     """Explanations of the words that belong to the rule in force."""
     rule = record.config.stopping.rule
     more = _AUDITED if rule in AUDITED_RULES else _PAPER if rule == "paper" else ()
-    is_open = _OPEN if record.summary is None else ()
     return Section(
         "Words used here",
         "words",
-        (Facts((*_WORDS, *_OF_TASK.get(record.config.task, ()), *more, *is_open), "Words and their meaning"),),
+        (Facts((*_WORDS, *_OF_TASK.get(record.config.task, ()), *more), "Words and their meaning"),),
     )
