@@ -90,7 +90,8 @@ class Record:
         if self.config.stopping.rule == "none":
             return None
         symbol = "" if self.goal.is_error else "γ = "
-        return self.goal.level, f"goal {symbol}{self.goal.level:g}"
+        name = "lowest goal of an output," if self.goal.outputs else "goal"
+        return self.goal.level, f"{name} {symbol}{self.goal.level:g}"
 
     def roles(self) -> dict[int, Counter[str]]:
         """Compounds of each released batch by role."""
