@@ -103,7 +103,8 @@ def draw(curves: pd.DataFrame) -> Figure:
         axes.grid(alpha=0.25)
     for axes in grid.flat[len(quantities) :]:
         axes.set_axis_off()
-    grid.flat[0].legend(frameon=False)
+    handles, names = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=3, frameon=False)
     return figure
 
 
