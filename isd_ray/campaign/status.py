@@ -1,14 +1,11 @@
-"""Where a campaign in a laboratory stands, and the history of a compound."""
+"""Where a campaign in a laboratory stands."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-import pyarrow.compute as pc
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.laboratory import Laboratory, Ledger
@@ -18,9 +15,6 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
-from isd_ray.core.panels import unpack
-from isd_ray.data.library import Library
-from isd_ray.errors import LabelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +78,6 @@ class Status:
     seconds_left: float | None
 
 
-_SHOWN = ["role", "prediction", "uncertainty", "plate", "well"]
 TOLD, IN_PART, FAILED, MISSING = "told", "told in part", "failed", "missing"
 """Of a compound of the batch that is out: what its readout is."""
 STATUSES = ("INFERENCE", "STAGED", "RUNNING", "FAILED", "OBSERVED", "EXTERNAL", "EXCLUDED", "ABANDONED")
@@ -187,50 +180,3 @@ def _status(
     if row in out:
         return "RUNNING" if under_way else "STAGED"
     return "FAILED" if row in asked else "INFERENCE"
-
-
-def history_of(store: CampaignStore, library: Library, compound: str) -> list[dict[str, Any]]:
-    """All that happened to a compound, oldest first: chosen, predicted, placed, told, failed, amended, delivered.
-
-    Raises
-    ------
-    LabelError
-        If the library has no such compound.
-    """
-    row = int(library.rows_of([compound])[0])
-    if row < 0:
-        raise LabelError(f"the library has no compound {compound!r}", store.address, "check the id")
-    found: list[dict[str, Any]] = []
-    outputs, classes = store.manifest["outputs"], store.manifest["classes"]
-    rounds = {files.round: files for files in store.rounds()}
-    for event in store.events():
-        base = {name: event.get(name) for name in ("sequence", "time", "who", "kind", "round", "reason")}
-        if event["kind"] == "release":
-            batch = rounds[event["round"]].read_batch()
-            lines = batch.filter(pc.equal(batch["row"], row)).select(_SHOWN).to_pylist()
-            lines = [_by_name(line, outputs, classes) for line in lines]
-            found.extend({**base, **line} for line in lines)
-        elif "readouts_sha256" in event and event["kind"] != "decision":
-            table = store.read_readouts(event["readouts_sha256"])
-            lines = table.filter(pc.equal(table["row"], row)).drop(["row"]).to_pylist()
-            lines = [_by_name(line, outputs, classes) for line in lines]
-            found.extend({**base, **line} for line in lines)
-        elif event["kind"] == "decision" and event["readouts_sha256"] is not None:
-            rows = rounds[event["round"]].read_batch()["row"].to_numpy()
-            if np.isin(row, rows):
-                found.append({**base, "decision": event["decision"]})
-    return [{name: value for name, value in line.items() if value is not None} for line in found]
-
-
-def _by_name(line: dict[str, Any], outputs: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
-    """A line of a record with packed bits of a panel as names: readouts, predictions, or entries that failed."""
-    packed = {name: line.pop(name) for name in list(line) if isinstance(line[name], bytes)}
-    bits = {name: unpack(np.frombuffer(content, np.uint8), len(outputs)).tolist() for name, content in packed.items()}
-    if "labels" in bits:
-        cells = zip(outputs, bits["labels"], bits["measured"], strict=True)
-        line["readouts"] = {name: classes[label] for name, label, measured in cells if measured}
-    if "prediction" in bits:
-        line["prediction"] = {name: classes[label] for name, label in zip(outputs, bits["prediction"], strict=True)}
-    if "entries" in bits:
-        line["outputs"] = [name for name, is_named in zip(outputs, bits["entries"], strict=True) if is_named]
-    return line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -206,9 +206,19 @@ def history(
     if as_json:
         print_json({"id": compound, "events": found})
         return
-    for line in found or [{"kind": "nothing happened to it yet"}]:
-        rest = ", ".join(f"{name} {value}" for name, value in line.items() if name not in ("sequence", "time", "kind"))
-        out_console.print(f"{line.get('time', '')}  {line['kind']}  {rest}", highlight=False, soft_wrap=True)
+    if not found:
+        out_console.print("nothing happened to it yet")
+    for line in found:
+        rest = ", ".join(_said(name, value) for name, value in line.items() if name not in ("sequence", "time", "kind"))
+        out_console.print(f"{line['time']}  {line['kind']}  {rest}", highlight=False, soft_wrap=True)
+
+
+def _said(name: str, value: Any) -> str:
+    """A value of a compound's history for people."""
+    from isd_ray.report.sections.acquired import WHY
+
+    shown = WHY[value][0] if name == "role" else f"{value:.4g}" if isinstance(value, float) else value
+    return f"{name} {shown}"
 
 
 def export(

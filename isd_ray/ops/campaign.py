@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isd_ray.campaign.compound import history_of
 from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.released import Batch
-from isd_ray.campaign.status import Status, history_of, is_dispatched, status_of
+from isd_ray.campaign.status import Status, is_dispatched, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _STATUSES = {
-    "INFERENCE": "predicted so far",
+    "INFERENCE": "not measured so far",
     "STAGED": "in the batch, not yet sent to the laboratory",
     "RUNNING": "with the laboratory",
     "FAILED": "without a readout, may be asked for again",
@@ -28,6 +28,8 @@ _STATUSES = {
     "ABANDONED": "given up after a failure",
 }
 """What each status of a compound (`isd_ray.campaign.status.STATUSES`) means to a reader."""
+_DELIVERED = {"INFERENCE": "predicted", "FAILED": "predicted, as they gave no readout"}
+"""The same, once the hybrid screen is delivered."""
 
 
 def accuracy_name(task: str) -> str:
@@ -159,7 +161,9 @@ def status_line(status: Status) -> str:
 
 def status_lines(status: Status) -> list[tuple[str, str]]:
     """The status of a campaign as (what, answer) pairs."""
-    counts = [f"{n:,} {_STATUSES[name]}" for name, n in status.counts.items() if n]
+    is_delivered = status.state == "ended"
+    meaning = {**_STATUSES, **_DELIVERED} if is_delivered else _STATUSES
+    counts = [f"{n:,} {meaning[name]}" for name, n in status.counts.items() if n]
     lines = [("To do", status.next)]
     if status.phase is not None:
         lines.append(("At work", phase_words(status.phase)))
@@ -172,7 +176,7 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
     ]
     if status.decision is not None:
         lines.append(("Last decision", status.decision))
-    if status.outlook is not None:
+    if status.outlook is not None and not is_delivered:  # it weighs whether to go on
         lines.append(("Audit", status.outlook))
     for output in status.outputs:
         about = "" if output["low"] is None else f", by random compounds {output['low']:.4g} to {output['high']:.4g}"

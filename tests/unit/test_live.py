@@ -271,10 +271,17 @@ def test_an_object_shows_itself_and_what_users_wrote_stays_text(name, finished, 
 
 
 def test_what_became_of_the_compounds_is_said_in_words(steps_seen):
-    status = replace(status_of(CampaignStore.open(steps_seen[1])), counts=dict.fromkeys(STATUSES, 7))
+    ended = status_of(CampaignStore.open(steps_seen[1]))
+    status = replace(ended, counts=dict.fromkeys(STATUSES, 7), state="ready", outlook="worth a look")
     said = dict(status_lines(status))["Compounds"]
     assert said.count("7 ") == len(STATUSES)
     assert not any(name in said for name in STATUSES)
+    assert "7 not measured so far" in said
+    assert ("Audit", "worth a look") in status_lines(status)
+    delivered = dict(status_lines(replace(status, state="ended")))
+    assert "7 predicted; " in delivered["Compounds"]
+    assert "7 predicted, as they gave no readout" in delivered["Compounds"]
+    assert "Audit" not in delivered
 
 
 def test_a_batch_shows_its_first_compounds_and_says_that_there_are_more():

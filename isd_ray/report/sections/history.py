@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from isd_ray.config_file import to_toml
+from isd_ray.data.library import Library
+from isd_ray.errors import IsdError
 from isd_ray.report.blocks import Block, Code, Facts, Section, Table, Text
 from isd_ray.report.record import Record
 
@@ -134,6 +136,7 @@ def configuration(record: Record) -> Section:
         ("Campaign", manifest["campaign_id"]),
         ("Seed", str(record.config.seed)),
         ("Library (SHA-256)", manifest["library_hash"]),
+        *_records(record),
         ("Last model (SHA-256)", last.get("committee_hash") or "none yet"),
         ("Last batch (SHA-256)", last.get("batch_sha256") or "none yet"),
         ("Certificate", certificate["certificate_id"] if certificate else "none"),
@@ -147,3 +150,16 @@ def configuration(record: Record) -> Section:
         pairs += [(f"Hybrid screen, {name} (SHA-256)", sha256) for name, sha256 in files.items()]
     blocks = (Facts(tuple(pairs), "Identity of the campaign"), Code(to_toml(record.config), "Configuration"))
     return Section("Configuration and hashes", "configuration", blocks)
+
+
+def _records(record: Record) -> list[tuple[str, str]]:
+    """What became of the records of the library's sources; nothing where the library is out of reach."""
+    try:
+        counts = Library.open(record.store.manifest["library"]).metadata["counts"]
+    except IsdError:
+        return []
+    words = f"{counts['read']:,} read, {counts['kept']:,} of them the library"
+    if counts["duplicates"]:
+        words += f"; {counts['duplicates']:,} merged with equal ones"
+    left_out = "".join(f"; {n:,} left out: {reason}" for reason, n in counts["rejected"].items())
+    return [("Records of its sources", f"{words}{left_out} (rejects.parquet beside the library names them)")]
