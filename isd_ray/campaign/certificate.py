@@ -191,10 +191,12 @@ def _proof_of_output(output: Mapping[str, Any]) -> str:
 
 
 def _proof(group: Mapping[str, Any], seed: int, look: Mapping[str, Any]) -> str:
+    n_errors = f"{group['n_errors']:g}"
+    found = f"held {n_errors} errors" if n_errors.isdigit() else f"held errors that add up to {n_errors}"
     predicted = {"any": "compounds", "hit": "predicted hits", "other": "compounds predicted not to be hits"}
     return (
         f"Proof: an audit of {group['n']:,} of {group['n_inference']:,} {predicted[group['predicted']]}, drawn at "
-        f"random (seed {seed}) and judged in round {look['round']} with the model frozen, held errors of "
-        f"{group['n_errors']:g}; {group['allowed']:g} may be left; exact test at {look['delta']:g}, "
+        f"random (seed {seed}) and judged in round {look['round']} with the model frozen, {found}; "
+        f"{group['allowed']:g} may be left; exact test at {look['delta']:g}, "
         f"look {look['number']}."
     )
