@@ -271,10 +271,19 @@ def verify(path: Folder, as_json: AsJson = False) -> None:
 
 def resume(path: Folder) -> None:
     """Go on with a campaign or simulation that was cut off."""
+    from isd_ray.campaign.released import Batch
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.config import CampaignConfig
     from isd_ray.ops.resume import resume as run_on
+    from isd_ray.report.words import summary_table
 
-    words = watched(lambda watcher: run_on(path, watcher), path.name)
-    out_console.print(words, highlight=False, soft_wrap=True)
+    config = CampaignConfig.model_validate(CampaignStore.open(path).manifest["config"])
+    found = watched(lambda watcher: run_on(path, watcher), config.name, config)
+    if isinstance(found, Batch):
+        words = f"round {found.round}: {len(found):,} compounds to measure; now: isd ask {path} --out FOLDER"
+        out_console.print(words, highlight=False, soft_wrap=True)
+    else:
+        out_console.print(summary_table(found))
 
 
 def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | AttachedCampaign:

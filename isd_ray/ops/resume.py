@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from isd_ray.campaign.released import Batch
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
@@ -11,10 +14,8 @@ from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
 
 
-def resume(path: Path, watcher: Watcher | None = None) -> str:
-    """Go on with the campaign or simulation in a folder; says in words where it stands then.
-
-    A simulation runs to its end; a campaign in a laboratory until readouts are missing.
+def resume(path: Path, watcher: Watcher | None = None) -> Batch | Mapping[str, Any]:
+    """Go on with the campaign or simulation in a folder: to the summary, or the batch that a laboratory is to measure.
 
     Raises
     ------
@@ -23,7 +24,8 @@ def resume(path: Path, watcher: Watcher | None = None) -> str:
     """
     store = CampaignStore.open(path)
     if store.manifest["in_laboratory"]:
-        batch = Campaign(store, watcher).ask()
-        return "the screen has ended" if batch is None else f"round {batch.round}: {len(batch):,} compounds to measure"
+        campaign = Campaign(store, watcher)
+        batch = campaign.ask()
+        return campaign.summary() if batch is None else batch
     config = CampaignConfig.model_validate(store.manifest["config"])
-    return str(simulate(config, path, watcher).summary["stop_reason"])
+    return simulate(config, path, watcher).summary

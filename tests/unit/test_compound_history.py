@@ -51,6 +51,11 @@ def test_a_predicted_compound_was_delivered(screen, campaign):
     assert f"source predicted, label {predicted['label']}, confidence {predicted['confidence']:.4g}" in printed
 
 
+def test_a_simulation_that_is_gone_on_with_ends_with_its_summary(screen):
+    printed = CliRunner().invoke(app, ["resume", str(screen.path)]).output
+    assert "Acquired (measured)" in printed
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
