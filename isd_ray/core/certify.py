@@ -111,7 +111,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
     if number > rule.max_looks:
         return LookForecast(None, f"all {rule.max_looks} looks are spent")
     if state.forecast is None or state.n_inference == 0:
-        return LookForecast(None, "no scored batch to learn from yet")
+        return LookForecast(None, "not yet: no batch that a model has chosen is measured so far")
     errors = state.forecast.errors
     skip = min(2 ** (number - 2), _LONGEST_SKIP) if number > 1 else 0
     if state.batches_since_look < skip:

@@ -102,7 +102,7 @@ def plan_outputs(
     """
     [scored] = evidence.scored
     if not scored:
-        return (), "no scored batch to learn from yet"
+        return (), "not yet: no batch that a model has chosen is measured so far"
     outcomes = np.concatenate([_outcomes(batch) for batch in scored])
     there = (outcomes != MISSING).mean(axis=0)
     n, measured = evidence.counts.left[0], evidence.counts.measured

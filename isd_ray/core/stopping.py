@@ -72,7 +72,7 @@ def look_based_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDeci
         return StopDecision("continue", f"{lost}; the look is spent")
     if evidence.n_finish:
         return StopDecision("stop", f"the finish of {evidence.n_finish} compounds completes a passed look")
-    return StopDecision("continue", "no look this round")
+    return StopDecision("continue", "goes on; no audit this round")
 
 
 RULES: dict[str, StoppingRule] = {
