@@ -218,8 +218,9 @@ def export(
     address: Address = None,
 ) -> None:
     """Write the hybrid screen to one file."""
-    n_lines = _open(path, address).export(out, long=long)
-    out_console.print(f"wrote {n_lines:,} lines to {out}", highlight=False, soft_wrap=True)
+    exported = _open(path, address).export(out, long=long)
+    empty = f", {exported.n_empty:,} of them without a structure that RDKit reads" if exported.n_empty else ""
+    out_console.print(f"wrote {exported.n_lines:,} lines to {out}{empty}", highlight=False, soft_wrap=True)
 
 
 def report(

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
+from isd_ray.data.export import Exported
 from isd_ray.errors import ConfigError, InputFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
@@ -404,7 +405,7 @@ def test_a_function_measures_to_the_end_and_everything_is_delivered(campaign, tr
     assert right / 900 > 0.7
     assert all(truth[line["id"]] == line["label"] for line in lines if line["source"] == "measured")
     for name in ("hybrid.parquet", "hybrid.csv", "hybrid.sdf"):
-        assert campaign.export(tmp_path / name) == 900
+        assert campaign.export(tmp_path / name) == Exported(900)
     with pytest.raises(InputFileError, match="no kind of file"):
         campaign.export(tmp_path / "hybrid.xlsx")
     molecules = [mol for mol in Chem.SDMolSupplier(str(tmp_path / "hybrid.sdf")) if mol is not None]
