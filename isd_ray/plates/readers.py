@@ -16,6 +16,9 @@ from isd_ray.plates.collect import GOOD_FLAGS, NO_VALUE, Collector, ReadoutFile
 from isd_ray.plates.matrix import read_matrix
 from isd_ray.plates.text import column_place, plain_delimiter, read_text, records, tidy_delimiter
 
+BATCH_ID = "id"
+"""Column of compound ids in the list of a batch, which may come back whatever the library calls them. Not beside plates
+and wells, where it may be anything, as a running number."""
 _COLUMNS = ("id", "plate", "well", "value", "flag", "replicate", "timestamp", "assay")
 _CELLHTS2 = ("plate", "well", "value", "flag")
 _N_NEEDED = 3
@@ -164,7 +167,10 @@ def _places(names: Sequence[str], config: ReadoutsConfig, where: str, *, needs_v
                 where,
                 f"name the column in readouts.{column}",
             )
-    if "id" not in places and not {"plate", "well"} <= set(places):
+    has_places = {"plate", "well"} <= set(places)
+    if "id" not in places and not has_places and (place := column_place(names, BATCH_ID, where)) is not None:
+        places["id"] = place
+    if "id" not in places and not has_places:
         raise InputFileError(
             f"neither ids nor plates and wells; the columns are {', '.join(map(repr, names))}",
             where,
