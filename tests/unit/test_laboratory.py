@@ -351,6 +351,11 @@ def test_hits_are_called_plate_by_plate_and_failed_plates_are_offered_again(make
     told = campaign.tell(file)
     on_first = [line["id"] for line in batch.table.to_pylist() if line["plate"] == "P00001"]
     assert (told.n_new, told.n_lost, told.n_missing) == (len(on_first), 90 - len(on_first), 0)
+    [(plate, reason)] = told.failed_plates
+    assert (plate, reason.endswith("is below 0.5")) == ("P00002", True)
+    assert f"plate P00002 does not count: {reason}" in repr(told)
+    assert reason.replace("'", "&#x27;") in told._repr_html_()
+    assert f"plate P00002 does not count: {reason}" in isd("tell", campaign.path, file)
     assert campaign.tell(file).n_unchanged == len(on_first)
     lost = next(name for name in batch.ids if name not in on_first)
     history = campaign.history(lost)
@@ -423,6 +428,27 @@ def test_a_function_measures_to_the_end_and_everything_is_delivered(campaign, tr
 def test_a_function_that_forgets_compounds_is_told_so(campaign, truth):
     with pytest.raises(LabelError, match="no readout of 5 of 60"):
         campaign.run(lambda batch: {name: truth[name] for name in batch.ids[5:]})
+
+
+def test_the_list_of_a_batch_is_filled_in_and_told(campaign, truth, tmp_path):
+    assert campaign.config.readouts.id == "name"
+    campaign.ask()
+    [file] = campaign.dispatch(tmp_path)
+    with file.open(newline="") as lines:
+        filled = [(*line, truth[line[0]]) for line in list(csv.reader(lines))[1:]]
+    assert campaign.tell(write(file, ("id", "smiles", "bbb"), filled)).n_new == 60
+
+
+def test_files_told_before_one_that_cannot_be_used_are_reported(campaign, truth, tmp_path):
+    ids = campaign.ask().ids
+    good = [write(tmp_path / f"{name}.csv", ("name", "bbb"), [(name, truth[name])]) for name in ids[:4]]
+    bad = write(tmp_path / "bad.csv", ("what", "bbb"), [("x", "y")])
+    result = CliRunner().invoke(app, ["tell", str(campaign.path), *map(str, good[:2]), str(bad)])
+    assert isinstance(result.exception, InputFileError)
+    assert [f"{file}: 1 new" in result.output for file in good] == [True, True, False, False]
+    result = CliRunner().invoke(app, ["tell", str(campaign.path), *map(str, good[2:]), str(bad), "--json"])
+    assert isinstance(result.exception, InputFileError)
+    assert {file: told["n_new"] for file, told in json.loads(result.output).items()} == {str(g): 1 for g in good[2:]}
 
 
 def test_commands_tell_what_to_do_next(make_config, truth, tmp_path, compounds):
