@@ -130,8 +130,10 @@ def fail(
     address: Address = None,
 ) -> None:
     """Note that compounds of the batch gave no readout; in an audit they count as errors."""
-    n_new = _open(path, address).fail(_ids(ids, file), reason, abandon=abandon, assays=assay or ())
-    out_console.print(f"{n_new:,} {'readouts' if assay else 'compounds'} failed", highlight=False)
+    named, assays = _ids(ids, file), assay or ()
+    n_new = _open(path, address).fail(named, reason, abandon=abandon, assays=assays)
+    n_known = len(set(named)) * (len(set(assays)) or 1) - n_new
+    _print_said(f"{n_new:,} {'readouts' if assay else 'compounds'} failed", n_known, "told, or noted as failed, before")
 
 
 def amend(
@@ -149,14 +151,16 @@ def amend(
 
 def exclude(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
     """Take compounds that cannot be had out of the target set."""
-    n_new = _open(path, address).exclude(_ids(ids, file), reason)
-    out_console.print(f"{n_new:,} compounds excluded", highlight=False)
+    named = _ids(ids, file)
+    n_new = _open(path, address).exclude(named, reason)
+    _print_said(f"{n_new:,} compounds excluded", len(set(named)) - n_new, "measured, or excluded, already")
 
 
 def include(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
     """Have compounds measured with the next batches, whatever the model says."""
-    n_new = _open(path, address).include(_ids(ids, file), reason)
-    out_console.print(f"{n_new:,} compounds to be measured", highlight=False)
+    named = _ids(ids, file)
+    n_new = _open(path, address).include(named, reason)
+    _print_said(f"{n_new:,} compounds to be measured", len(set(named)) - n_new, "measured, or included, already")
 
 
 def close(path: Folder, reason: Reason = "", address: Address = None) -> None:
@@ -302,6 +306,12 @@ def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
     if not given:
         raise InputFileError("no compound is named", remedy="give ids, or --file with one id a line")
     return given
+
+
+def _print_said(noted: str, n_known: int, why: str) -> None:
+    """What went on record, and why the rest did not; what happened to each one is in its history."""
+    rest = f"; nothing to note of {n_known:,}: {why} (isd history says which)" if n_known else ""
+    out_console.print(f"{noted}{rest}", highlight=False, soft_wrap=True)
 
 
 def _end(campaign: Campaign | AttachedCampaign, as_json: bool) -> None:

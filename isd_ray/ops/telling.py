@@ -20,7 +20,7 @@ from isd_ray.campaign.telling import Place, Refusal, lost_rows, n_missing, place
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.data.layout import sha256_file
-from isd_ray.errors import LabelError
+from isd_ray.errors import LabelError, StoreError
 from isd_ray.ops.opened import Opened
 from isd_ray.plates.collect import ReadoutFile
 
@@ -188,7 +188,19 @@ class Telling:
             return _Read(file.name, sha256_file(file), content, external)
 
     def _outcome(self, read: _Read, ledger: Ledger, place: Place) -> _Outcome:
-        """Decide on each line; nothing is written."""
+        """Decide on each line; nothing is written.
+
+        Raises
+        ------
+        StoreError
+            If no batch was ever out, so that no line can count.
+        """
+        if not (read.external or len(place.released_rows) or ledger.told):
+            raise StoreError(
+                f"no batch is out yet, so nothing in {read.name!r} was asked for",
+                self._opened.store.address,
+                "ask for one first; or, if it was measured outside the plan, tell it as external (--external)",
+            )
         labelled, outputs = self._opened.intake.label(read.content, ledger, read.name), self._opened.rule.outputs
         if outputs:
             placed = place_entries(labelled, ledger, place, outputs, external=read.external)

@@ -430,6 +430,12 @@ def test_a_function_that_forgets_compounds_is_told_so(campaign, truth):
         campaign.run(lambda batch: {name: truth[name] for name in batch.ids[5:]})
 
 
+def test_before_the_first_batch_only_what_is_external_can_be_told(campaign, truth):
+    with pytest.raises(StoreError, match=r"no batch is out yet.*\n.*ask for one first; or.*--external"):
+        campaign.tell({name: truth[name] for name in list(truth)[:5]})
+    assert campaign.tell({"C0007": truth["C0007"]}, external=True).n_new == 1
+
+
 def test_the_list_of_a_batch_is_filled_in_and_told(campaign, truth, tmp_path):
     assert campaign.config.readouts.id == "name"
     campaign.ask()
@@ -464,12 +470,18 @@ def test_commands_tell_what_to_do_next(make_config, truth, tmp_path, compounds):
     file = write(tmp_path / "readouts.csv", ("name", "bbb"), [(name, truth[name]) for name in ids[1:]])
     assert "1 readouts are missing" in isd("tell", run, file)
     assert "1 compounds failed" in isd("fail", run, ids[0], "--reason", "spilt")
+    assert "1: told, or noted as failed, before" in isd("fail", run, ids[0], "--reason", "spilt")
     assert json.loads(isd("status", run, "--json"))["n_missing"] == 0
     assert "60 compounds to measure" in isd("resume", run)
     assert "no problem" in isd("verify", run)
     assert "spilt" in isd("history", run, ids[0])
     (tmp_path / "ids.txt").write_text("C0001\nC0002\n")
-    assert "compounds excluded" in isd("exclude", run, "--file", tmp_path / "ids.txt", "--reason", "no stock")
+    exclude = ("exclude", run, "--file", tmp_path / "ids.txt", "--reason", "no stock")
+    assert "compounds excluded" in isd(*exclude)
+    again = isd(*exclude)
+    assert again.startswith("0 compounds excluded; nothing to note of ")
+    assert ": measured, or excluded, already (isd history says which)" in again
+    assert "1: measured, or included, already" in isd("include", run, ids[1], "--reason", "a favourite")
     assert "closed without" in isd("close", run, "--reason", "enough")
 
 
