@@ -154,7 +154,8 @@ class LibraryConfig(Section):
     """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
     `package:NAME/FILE` is a file of an installed package."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
-    """Of the sources; `auto` goes by the endings of their names."""
+    """Of the sources; `auto` goes by the endings of their names. In `csv` and `tsv` the header shows whether
+    commas, tabs or semicolons separate the fields."""
     smiles_column: str | None = "smiles"
     """"" where there are no structures: images, or embeddings alone."""
     id_column: str | None = None
