@@ -23,9 +23,10 @@ def refuse_binary(head: bytes, where: str) -> None:
     InputFileError
         If it is Excel's or has NUL bytes without being UTF-16.
     """
-    if head.startswith((_ZIP, _OLE)):
-        what = "this is an Excel file" + (", or another zip archive" if head.startswith(_ZIP) else "")
-        raise InputFileError(what, where, "save it as CSV")
+    if head.startswith(_OLE):
+        raise InputFileError("this is an Excel file", where, "save it as CSV")
+    if head.startswith(_ZIP):
+        raise InputFileError("this is an Excel file, or another zip archive", where, "save it as CSV, or unpack it")
     if b"\0" in head and not head.startswith(UTF16_MARKS):
         raise InputFileError(
             "this is a binary file, not text", where, "save it as CSV in UTF-8; of Parquet the name ends in .parquet"
