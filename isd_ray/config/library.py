@@ -174,7 +174,8 @@ class LibraryConfig(Section):
     features: FeatureSpec = Field(default="standard", validate_default=True)
     """A preset (ecfp4, light, standard, rich), a stack of fingerprints, or a dense column."""
     standardise: bool = True
-    """Keep the largest fragment and neutralise charges before the canonical SMILES is taken."""
+    """Keep the largest fragment and neutralise charges before the canonical SMILES is taken. A charge stays where RDKit
+    could not read the SMILES without it."""
     duplicates: Literal["merge", "refuse", "keep"] = "merge"
     """`merge`: the first of equal compounds stays, the others are reported in `rejects.parquet`. `refuse`: a duplicate
     is an error. `keep`: all are rows."""

@@ -52,7 +52,7 @@ class Told:
     n_waiting:
         Compounds of the file whose other wells were not read yet: they count once these are.
     failed_plates:
-        Plates of the file that failed their quality: their compounds are among the `n_lost`.
+        Plates of the file that failed their quality: their wells gave no readout.
     """
 
     n_new: int
