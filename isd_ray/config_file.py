@@ -52,14 +52,22 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
     try:
         if (size := file.stat().st_size) > MAX_CONFIG_BYTES:
             raise ConfigError(f"{size:,} bytes are no configuration", str(file), "name the TOML file of the campaign")
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
+        data = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # Windows' Notepad writes a byte order mark
     except FileNotFoundError as error:
         raise ConfigError("there is no such file", str(file), "check the path; `isd init` writes a template") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except IsADirectoryError as error:
+        remedy = "name the TOML file of the campaign; `isd init` writes a template"
+        raise ConfigError("this is a folder, not a file", str(file), remedy) from error
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", str(file), "check its permissions") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"line {line} is not UTF-8 text", str(file), "save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"cannot be read as TOML: {error}", str(file), "mend that line") from error
     anchor_paths(data, file.parent)
     for override in overrides:
-        _apply_override(data, override)
+        _apply_override(data, override, "section.key=value, as in model.members=5")
     return parse_config(data)
 
 
@@ -98,7 +106,7 @@ def parse_section(section: type[_S], data: Mapping[str, Any], overrides: Sequenc
     """
     table = dict(data)
     for override in overrides:
-        _apply_override(table, override)
+        _apply_override(table, override, "KEY=VALUE, without a section")
     try:
         return section.model_validate(table)
     except ValidationError as error:
@@ -121,13 +129,11 @@ def _anchored(value: Any, base: Path) -> Any:
     return str((base / value).resolve())
 
 
-def _apply_override(data: dict[str, Any], override: str) -> None:
+def _apply_override(data: dict[str, Any], override: str, form: str) -> None:
     key, equals, text = override.partition("=")
     names = key.strip().split(".")
     if not equals or not all(names):
-        raise ConfigError(
-            f"cannot read the override {override!r}", "--set", "write it as section.key=value, as in model.members=5"
-        )
+        raise ConfigError(f"cannot read the override {override!r}", "--set", f"write it as {form}")
     table = data
     for name in names[:-1]:
         table = table.setdefault(name, {})

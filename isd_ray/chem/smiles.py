@@ -77,29 +77,46 @@ def _finish(mol: Chem.Mol, standardise: bool, drop_single_atoms: bool) -> Prepar
     if mol.GetNumAtoms() == 0:
         return "empty SMILES"
     try:
-        if standardise:
-            mol = _standardise(mol)
-        canonical = Chem.MolToSmiles(mol)
+        found = _standardise(mol) if standardise else Prepared(mol, Chem.MolToSmiles(mol))
     except (ValueError, RuntimeError) as error:  # RDKit's sanitisation and invariant errors
         return f"cannot be standardised: {str(error).strip().splitlines()[0] if str(error).strip() else 'RDKit failed'}"
-    if drop_single_atoms and mol.GetNumHeavyAtoms() < 2:
+    if found is None:
+        return "cannot be standardised: RDKit does not read the SMILES that it writes"
+    if drop_single_atoms and found.mol.GetNumHeavyAtoms() < 2:
         return "single atom"
-    return Prepared(mol, canonical)
+    return found
 
 
-def _standardise(mol: Chem.Mol) -> Chem.Mol:
-    """Largest fragment, then neutral.
+def _standardise(mol: Chem.Mol) -> Prepared | None:
+    """Largest fragment, then neutral; None if no form of it has a SMILES that can be read.
 
     The two steps cost as much as parsing and the canonical SMILES, and most molecules have one fragment and no charge:
     then there is nothing to choose or to neutralise, so the step is skipped. Charges are looked for on the parsed
     atoms, not in the text, since sanitisation makes some of its own (a nitro group written N(=O)=O).
+
+    Only of charged molecules is the SMILES read again: nothing else here can break it, and to read all again would cost
+    more than half of what the rest of this module costs.
     """
     chooser, uncharger, charged = _standardisers()
     if len(Chem.GetMolFrags(mol)) > 1:
         mol = chooser.choose(mol)
-    if mol.HasSubstructMatch(charged):
-        mol = uncharger.uncharge(mol)
-    return mol
+    if not mol.HasSubstructMatch(charged):
+        return Prepared(mol, Chem.MolToSmiles(mol))
+    for form in _neutral_forms(mol, uncharger):
+        canonical = Chem.MolToSmiles(form)
+        if Chem.MolFromSmiles(canonical) is not None:
+            return Prepared(form, canonical)
+    return None
+
+
+def _neutral_forms(mol: Chem.Mol, uncharger: rdMolStandardize.Uncharger) -> Iterator[Chem.Mol]:
+    """What may stand for a charged molecule, the best first; the next is asked for where one cannot be read."""
+    neutral = uncharger.uncharge(mol)
+    yield neutral
+    # RDKit leaves a ring marked as aromatic that was so by a charge only (a cyclopentadienyl anion).
+    if Chem.SanitizeMol(neutral, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE:
+        yield neutral
+    yield mol
 
 
 @lru_cache(maxsize=1)

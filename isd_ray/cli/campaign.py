@@ -23,7 +23,7 @@ from isd_ray.cli.common import (
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
     from isd_ray.ops.attach import AttachedCampaign
-    from isd_ray.ops.campaign import Campaign
+    from isd_ray.ops.campaign import Campaign, Told
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
 IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]
@@ -85,23 +85,37 @@ def tell(
 ) -> None:
     """Take in readouts: some or all, in any order; the same file twice changes nothing."""
     campaign = _open(path, address)
-    told = {str(file): campaign.tell(file, external=external, plate=plate, assay=assay) for file in files}
-    if as_json:
-        print_json({file: asdict(result) for file, result in told.items()})
-        return
-    for file, result in told.items():
-        counts = f"{result.n_new:,} new, {result.n_unchanged:,} known, {result.n_lost:,} wells without a readout"
-        counts += f", {result.n_waiting:,} waiting for other wells" if result.n_waiting else ""
-        out_console.print(f"{file}: {counts}, {len(result.refused):,} refused", highlight=False, soft_wrap=True)
-        for refusal in result.refused[:_SHOWN]:
-            live_console.print(
-                f"  line {refusal.line}: {refusal.reason}", markup=False, highlight=False, soft_wrap=True
-            )
-        if len(result.refused) > _SHOWN:
-            live_console.print(f"  … and {len(result.refused) - _SHOWN:,} more (--json tells all)", highlight=False)
-    n_missing = result.n_missing
-    words = f"{n_missing:,} readouts are missing" if n_missing else f"the round is complete; now: isd ask {path}"
-    out_console.print(words, highlight=False, soft_wrap=True)
+    told: dict[str, Told] = {}
+    try:
+        for file in files:
+            result = campaign.tell(file, external=external, plate=plate, assay=assay)
+            told[str(file)] = result
+            if not as_json:
+                _print_told(file, result)
+    finally:  # what was taken in is said also where a later file cannot be used
+        if as_json:
+            print_json({file: asdict(result) for file, result in told.items()})
+    if not as_json:
+        n_missing = result.n_missing
+        words = f"{n_missing:,} readouts are missing" if n_missing else f"the round is complete; now: isd ask {path}"
+        out_console.print(words, highlight=False, soft_wrap=True)
+
+
+def _print_told(file: Path, told: Told) -> None:
+    counts = f"{told.n_new:,} new, {told.n_unchanged:,} known, {told.n_lost:,} wells without a readout"
+    counts += f", {told.n_waiting:,} waiting for other wells" if told.n_waiting else ""
+    out_console.print(f"{file}: {counts}, {len(told.refused):,} refused", highlight=False, soft_wrap=True)
+    _print_failed_plates(told)
+    for refusal in told.refused[:_SHOWN]:
+        live_console.print(f"  line {refusal.line}: {refusal.reason}", markup=False, highlight=False, soft_wrap=True)
+    if len(told.refused) > _SHOWN:
+        live_console.print(f"  … and {len(told.refused) - _SHOWN:,} more (--json tells all)", highlight=False)
+
+
+def _print_failed_plates(told: Told) -> None:
+    for plate, reason in told.failed_plates:
+        words = f"  plate {plate} does not count: {reason}"
+        live_console.print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 def fail(
@@ -116,8 +130,10 @@ def fail(
     address: Address = None,
 ) -> None:
     """Note that compounds of the batch gave no readout; in an audit they count as errors."""
-    n_new = _open(path, address).fail(_ids(ids, file), reason, abandon=abandon, assays=assay or ())
-    out_console.print(f"{n_new:,} {'readouts' if assay else 'compounds'} failed", highlight=False)
+    named, assays = _ids(ids, file), assay or ()
+    n_new = _open(path, address).fail(named, reason, abandon=abandon, assays=assays)
+    n_known = len(set(named)) * (len(set(assays)) or 1) - n_new
+    _print_said(f"{n_new:,} {'readouts' if assay else 'compounds'} failed", n_known, "told, or noted as failed, before")
 
 
 def amend(
@@ -135,14 +151,16 @@ def amend(
 
 def exclude(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
     """Take compounds that cannot be had out of the target set."""
-    n_new = _open(path, address).exclude(_ids(ids, file), reason)
-    out_console.print(f"{n_new:,} compounds excluded", highlight=False)
+    named = _ids(ids, file)
+    n_new = _open(path, address).exclude(named, reason)
+    _print_said(f"{n_new:,} compounds excluded", len(set(named)) - n_new, "measured, or excluded, already")
 
 
 def include(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
     """Have compounds measured with the next batches, whatever the model says."""
-    n_new = _open(path, address).include(_ids(ids, file), reason)
-    out_console.print(f"{n_new:,} compounds to be measured", highlight=False)
+    named = _ids(ids, file)
+    n_new = _open(path, address).include(named, reason)
+    _print_said(f"{n_new:,} compounds to be measured", len(set(named)) - n_new, "measured, or included, already")
 
 
 def close(path: Folder, reason: Reason = "", address: Address = None) -> None:
@@ -192,6 +210,7 @@ def watch(
         else:
             counts = f"{dropped.told.n_new:,} new, {dropped.told.n_missing:,} missing"
             out_console.print(f"{dropped.file}: {counts}", highlight=False)
+            _print_failed_plates(dropped.told)
     _end(campaign, as_json=False)
 
 
@@ -228,8 +247,9 @@ def export(
     address: Address = None,
 ) -> None:
     """Write the hybrid screen to one file."""
-    n_lines = _open(path, address).export(out, long=long)
-    out_console.print(f"wrote {n_lines:,} lines to {out}", highlight=False, soft_wrap=True)
+    exported = _open(path, address).export(out, long=long)
+    empty = f", {exported.n_empty:,} of them without a structure that RDKit reads" if exported.n_empty else ""
+    out_console.print(f"wrote {exported.n_lines:,} lines to {out}{empty}", highlight=False, soft_wrap=True)
 
 
 def report(
@@ -305,6 +325,12 @@ def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
     if not given:
         raise InputFileError("no compound is named", remedy="give ids, or --file with one id a line")
     return given
+
+
+def _print_said(noted: str, n_known: int, why: str) -> None:
+    """What went on record, and why the rest did not; what happened to each one is in its history."""
+    rest = f"; nothing to note of {n_known:,}: {why} (isd history says which)" if n_known else ""
+    out_console.print(f"{noted}{rest}", highlight=False, soft_wrap=True)
 
 
 def _end(campaign: Campaign | AttachedCampaign, as_json: bool) -> None:

@@ -154,7 +154,8 @@ class LibraryConfig(Section):
     """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
     `package:NAME/FILE` is a file of an installed package."""
     format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
-    """Of the sources; `auto` goes by the endings of their names."""
+    """Of the sources; `auto` goes by the endings of their names. In `csv` and `tsv` the header shows whether
+    commas, tabs or semicolons separate the fields."""
     smiles_column: str | None = "smiles"
     """"" where there are no structures: images, or embeddings alone."""
     id_column: str | None = None
@@ -173,7 +174,8 @@ class LibraryConfig(Section):
     features: FeatureSpec = Field(default="standard", validate_default=True)
     """A preset (ecfp4, light, standard, rich), a stack of fingerprints, or a dense column."""
     standardise: bool = True
-    """Keep the largest fragment and neutralise charges before the canonical SMILES is taken."""
+    """Keep the largest fragment and neutralise charges before the canonical SMILES is taken. A charge stays where RDKit
+    could not read the SMILES without it."""
     duplicates: Literal["merge", "refuse", "keep"] = "merge"
     """`merge`: the first of equal compounds stays, the others are reported in `rejects.parquet`. `refuse`: a duplicate
     is an error. `keep`: all are rows."""

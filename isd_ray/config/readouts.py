@@ -20,7 +20,8 @@ class ReadoutsConfig(Section):
     """`tidy`: one line a reading, with a header (CSV, TSV, Parquet). `cellhts2`: plate, well, value, flag, with or
     without a header. `matrix`: the plate as it lies on the table, 8 x 12, 16 x 24 or 32 x 48, one block a plate."""
     id: str = Field(default="id", min_length=1)
-    """Tidy: column of compound ids. A file has ids, or plates and wells, or all three."""
+    """Tidy: column of compound ids. A file has ids, or plates and wells, or all three. Where it has neither, a column
+    `id`, as of the list of a batch, is taken."""
     plate: str = Field(default="plate", min_length=1)
     """Tidy: column of plate barcodes."""
     well: str = Field(default="well", min_length=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,8 +19,24 @@ _LINES = 1 << 16
 """Lines held at a time."""
 
 
-def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> int:
-    """Stream a hybrid screen to one file, by its ending Parquet, CSV or SDF; returns the number of lines.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    n_lines:
+        Lines of a table, records of an SDF.
+    n_empty:
+        Records of an SDF whose compound has no structure that RDKit reads: they have no atoms, but their data.
+    """
+
+    n_lines: int
+    n_empty: int = 0
+
+
+def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> Exported:
+    """Stream a hybrid screen to one file, by its ending Parquet, CSV or SDF.
 
     Parameters
     ----------
@@ -43,14 +60,17 @@ def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> int:
         raise InputFileError(
             "a panel has packed labels, which only Parquet holds", str(out), "use --long, or the ending .parquet"
         )
+    if long and out.suffix == ".sdf":
+        raise InputFileError("a long table has no structures", str(out), "choose the ending .csv or .parquet")
     tables = long_tables(files) if long else _tables(files)
     temporary = out.with_name(f".{out.name}.partial")
     if out.suffix == ".sdf":
-        n_lines = write_sdf(temporary, (line for table in tables for line in table.to_pylist()))
+        exported = Exported(*write_sdf(temporary, (line for table in tables for line in table.to_pylist())))
     else:
-        n_lines = _write(tables, temporary, pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter)
+        kind = pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter
+        exported = Exported(_write(tables, temporary, kind))
     temporary.replace(out)
-    return n_lines
+    return exported
 
 
 def _tables(files: Iterable[Path]) -> Iterator[pa.Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import islice
 
@@ -238,10 +239,14 @@ def _refuse_missing(table: LabelTable, library: Library, at: NDArray[np.int64]) 
         )
     rows = np.flatnonzero(_is_missing(table)[at])
     if len(rows):
+        name = json.dumps(table.column, ensure_ascii=False)
         raise LabelError(
             f"{len(rows)} labels in column {table.column!r} are empty or NaN: {table.examples(at[rows])}",
             table.file,
-            "leave these compounds out of the library, or choose a column that is complete",
+            f"leave these compounds out of the library by library.columns = [{name}] and library.required = [{name}], "
+            "or choose a column that is complete"
+            if table.config.source is None  # then the sources of the library have the column
+            else "leave these compounds out of the library, or choose a column that is complete",
         )
 
 

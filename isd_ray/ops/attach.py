@@ -15,6 +15,7 @@ from isd_ray.campaign.status import Status
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig
+from isd_ray.data.export import Exported
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of
 from isd_ray.errors import ResourceError, StoreError
@@ -282,9 +283,10 @@ class AttachedCampaign:
         summary: dict[str, Any] = self._change("summary")
         return summary
 
-    def export(self, file: str | Path, *, long: bool = False) -> int:
+    def export(self, file: str | Path, *, long: bool = False) -> Exported:
         """See `Campaign.export`; the file is written here."""
-        return int(self._fetch(Path(file), "export", long=long))
+        exported: Exported = self._fetch(Path(file), "export", long=long)
+        return exported
 
     def report(self, file: str | Path) -> None:
         """See `Campaign.report`; the file is written here."""

@@ -15,7 +15,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import to_toml
-from isd_ray.data.export import export_hybrid
+from isd_ray.data.export import Exported, export_hybrid
 from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
 from isd_ray.ops.amend import amend_from_file
@@ -294,8 +294,8 @@ class Campaign:
         """All that happened to a compound, oldest first."""
         return history_of(self.store, self.library, compound)
 
-    def export(self, file: str | Path, *, long: bool = False) -> int:
-        """Write the hybrid screen to a Parquet, CSV or SDF file; returns the number of lines (`export_hybrid`)."""
+    def export(self, file: str | Path, *, long: bool = False) -> Exported:
+        """Write the hybrid screen to a Parquet, CSV or SDF file (`export_hybrid`)."""
         self.store.bring_hybrid()
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
 

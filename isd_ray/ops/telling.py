@@ -6,10 +6,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.entries import lost_entries, n_entries, place_entries
@@ -19,12 +20,19 @@ from isd_ray.campaign.telling import Place, Refusal, lost_rows, n_missing, place
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.data.layout import sha256_file
-from isd_ray.errors import LabelError
+from isd_ray.errors import LabelError, StoreError
 from isd_ray.ops.opened import Opened
 from isd_ray.plates.collect import ReadoutFile
 
 _SHOWN = 5
 """Lines in a message."""
+
+
+class FailedPlate(NamedTuple):
+    """A plate whose readouts do not count, as its controls miss a limit; `reason` says which, and by how much."""
+
+    plate: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class Told:
         Readouts that the open round still waits for.
     n_waiting:
         Compounds of the file whose other wells were not read yet: they count once these are.
+    failed_plates:
+        Plates of the file that failed their quality: their wells gave no readout.
     """
 
     n_new: int
@@ -51,14 +61,16 @@ class Told:
     refused: tuple[Refusal, ...]
     n_missing: int
     n_waiting: int = 0
+    failed_plates: tuple[FailedPlate, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Told({', '.join(f'{what}: {answer}' for what, answer in self._lines())})"
+        lines = [*self._lines(), *self._plates()]
+        return f"Told({', '.join(f'{what}: {answer}' for what, answer in lines)})"
 
     def _repr_html_(self) -> str:
         lines = [(f"line {refusal.line}", refusal.reason) for refusal in self.refused[:_SHOWN]]
         more = [f"… and {len(self.refused) - _SHOWN:,} more refusals"] if len(self.refused) > _SHOWN else []
-        return card("Readouts told", pairs([*self._lines(), *lines]), paragraphs(more))
+        return card("Readouts told", pairs([*self._lines(), *self._plates(), *lines]), paragraphs(more))
 
     def _lines(self) -> list[tuple[str, str]]:
         counts = {
@@ -70,6 +82,9 @@ class Told:
             "missing in the round": self.n_missing,
         }
         return [(what, f"{n:,}") for what, n in counts.items()]
+
+    def _plates(self) -> list[tuple[str, str]]:
+        return [(f"plate {plate} does not count", reason) for plate, reason in self.failed_plates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +117,7 @@ class _Outcome:
     n_lost: int
     n_waiting: int
     refused: tuple[Refusal, ...]
+    failed_plates: tuple[FailedPlate, ...]
 
     def told(self, missing: int) -> Told:
         """The answer, with what is missing once the notes are on record.
@@ -114,7 +130,8 @@ class _Outcome:
         if self.is_useless:
             shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in self.refused[:_SHOWN])
             raise LabelError(f"none of {len(self.refused)} lines can be used: {shown}", self.name, "correct the file")
-        return Told(self.n_new, self.n_unchanged, self.n_lost, self.refused, missing, self.n_waiting)
+        counts = (self.n_new, self.n_unchanged, self.n_lost)
+        return Told(*counts, self.refused, missing, self.n_waiting, self.failed_plates)
 
 
 class Telling:
@@ -171,7 +188,19 @@ class Telling:
             return _Read(file.name, sha256_file(file), content, external)
 
     def _outcome(self, read: _Read, ledger: Ledger, place: Place) -> _Outcome:
-        """Decide on each line; nothing is written."""
+        """Decide on each line; nothing is written.
+
+        Raises
+        ------
+        StoreError
+            If no batch was ever out, so that no line can count.
+        """
+        if not (read.external or len(place.released_rows) or ledger.told):
+            raise StoreError(
+                f"no batch is out yet, so nothing in {read.name!r} was asked for",
+                self._opened.store.address,
+                "ask for one first; or, if it was measured outside the plan, tell it as external (--external)",
+            )
         labelled, outputs = self._opened.intake.label(read.content, ledger, read.name), self._opened.rule.outputs
         if outputs:
             placed = place_entries(labelled, ledger, place, outputs, external=read.external)
@@ -205,6 +234,7 @@ class Telling:
             n_lost=len(rows) + sum(n_entries(masks.values()) for masks in entries.values()),
             n_waiting=labelled.n_waiting,
             refused=tuple(sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)),
+            failed_plates=_failed_plates(labelled.quality, read.content.readings["plate"]),
         )
 
     def _write(self, notes: Sequence[Note], n_events: int) -> bool:
@@ -215,6 +245,14 @@ class Telling:
         for note in notes[1:]:
             note.write(store)
         return True
+
+
+def _failed_plates(quality: pa.Table | None, told: pa.ChunkedArray) -> tuple[FailedPlate, ...]:
+    """The plates that do not count, of those that a file is of: with replicates others are judged again with them."""
+    if quality is None:
+        return ()
+    failed = quality.filter(pc.and_(pc.is_in(quality["plate"], told), pc.invert(quality["counts"])))
+    return tuple(map(FailedPlate, failed["plate"].to_pylist(), failed["reason"].to_pylist()))
 
 
 def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:

@@ -11,11 +11,15 @@ import pyarrow.parquet as pq
 
 from isd_ray.config import PlateFormat, ReadoutsConfig
 from isd_ray.config.limits import MAX_READOUTS_BYTES, MAX_READOUTS_ROWS
+from isd_ray.delimited import delimiter_with
 from isd_ray.errors import InputFileError
 from isd_ray.plates.collect import GOOD_FLAGS, NO_VALUE, Collector, ReadoutFile
 from isd_ray.plates.matrix import read_matrix
-from isd_ray.plates.text import column_place, plain_delimiter, read_text, records, tidy_delimiter
+from isd_ray.plates.text import column_place, plain_delimiter, read_text, records
 
+BATCH_ID = "id"
+"""Column of compound ids in the list of a batch, which may come back whatever the library calls them. Not beside plates
+and wells, where it may be anything, as a running number."""
 _COLUMNS = ("id", "plate", "well", "value", "flag", "replicate", "timestamp", "assay")
 _CELLHTS2 = ("plate", "well", "value", "flag")
 _N_NEEDED = 3
@@ -110,7 +114,7 @@ def _add(line: int, cells: dict[str, str], entries: dict[str, str], collector: C
 
 def _text_rows(path: Path, config: ReadoutsConfig, collector: Collector) -> Iterator[tuple[int, list[str]]]:
     text = read_text(path)
-    return records(text, tidy_delimiter(text, config.value), collector.rejects)
+    return records(text, delimiter_with(text, config.value), collector.rejects)
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -164,7 +168,10 @@ def _places(names: Sequence[str], config: ReadoutsConfig, where: str, *, needs_v
                 where,
                 f"name the column in readouts.{column}",
             )
-    if "id" not in places and not {"plate", "well"} <= set(places):
+    has_places = {"plate", "well"} <= set(places)
+    if "id" not in places and not has_places and (place := column_place(names, BATCH_ID, where)) is not None:
+        places["id"] = place
+    if "id" not in places and not has_places:
         raise InputFileError(
             f"neither ids nor plates and wells; the columns are {', '.join(map(repr, names))}",
             where,

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from isd_ray.config.limits import MAX_READOUTS_BYTES
+from isd_ray.delimited import HEAD_BYTES, UTF16_MARKS, refuse_binary
 from isd_ray.errors import InputFileError
-
-DELIMITERS = (",", "\t", ";")
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_text(path: Path) -> str:
@@ -22,7 +20,7 @@ def read_text(path: Path) -> str:
     Raises
     ------
     InputFileError
-        If the file cannot be read or is empty.
+        If the file cannot be read, is empty, or is no text.
     """
     try:
         if (size := path.stat().st_size) > MAX_READOUTS_BYTES:
@@ -32,7 +30,8 @@ def read_text(path: Path) -> str:
                 f"tell it in files of at most {MAX_READOUTS_BYTES >> 20} MiB",
             )
         data = path.read_bytes()
-        text = data.decode("utf-16" if data.startswith(_UTF16_MARKS) else "utf-8-sig", errors="replace")
+        refuse_binary(data[:HEAD_BYTES], str(path))
+        text = data.decode("utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig", errors="replace")
     except OSError as error:
         raise InputFileError(f"cannot be read: {error.strerror}", str(path), "check the path") from error
     if not text.strip():
@@ -64,15 +63,6 @@ def records(text: str, delimiter: str, broken: list[tuple[int, str]]) -> Iterato
         except csv.Error as error:
             broken.append((start + done + 1, f"not delimited text: {error}"))
             start += done + 1
-
-
-def tidy_delimiter(text: str, column: str) -> str:
-    """The delimiter with which the first record has `column`; else the one that it has most of."""
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    for delimiter in DELIMITERS:
-        if column in [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]:
-            return delimiter
-    return max(DELIMITERS, key=header.count)
 
 
 def plain_delimiter(text: str) -> str:

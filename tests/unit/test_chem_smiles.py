@@ -43,6 +43,28 @@ def test_charges_that_sanitisation_makes_are_seen():
     assert canonical("CN(=O)=O") == canonical("C[N+](=O)[O-]")
 
 
+@pytest.mark.parametrize(
+    ("smiles", "kept"),
+    [
+        ("CC1=C[C-](OC1=[NH2+])C#N", "CC1=CC(C#N)OC1=N"),  # the ring is aromatic by its charge only
+        ("[Fe+2].c1cc[cH-]c1.c1cc[cH-]c1", "C1=CCC=C1"),
+        ("[SbH6+3]", "[SbH6+3]"),  # neutral it would have nine bonds
+    ],
+)
+def test_what_standardisation_writes_can_be_read(smiles, kept):
+    with silenced():
+        result = prepare(smiles, standardise=True, drop_single_atoms=False)
+        assert isinstance(result, Prepared)
+        assert result.canonical == kept == Chem.MolToSmiles(Chem.MolFromSmiles(kept)) == Chem.MolToSmiles(result.mol)
+
+
+def test_what_no_form_can_be_read_of_is_a_reason(monkeypatch):
+    read = Chem.MolFromSmiles
+    monkeypatch.setattr(Chem, "MolFromSmiles", lambda text: read(text) if "." in text else None)
+    reason = prepare("C[NH3+].[Cl-]", standardise=True, drop_single_atoms=False)
+    assert reason == "cannot be standardised: RDKit does not read the SMILES that it writes"
+
+
 def test_single_atoms_are_counted_after_standardisation():
     assert prepare("[Na+].[Cl-]", standardise=True, drop_single_atoms=True) == "single atom"
     assert isinstance(prepare("[Na+].[Cl-]", standardise=False, drop_single_atoms=True), Prepared)

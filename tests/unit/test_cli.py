@@ -80,6 +80,12 @@ def test_libraries_are_built_inspected_and_split(compounds, tmp_path):
     assert "already exists" in isd("library", "build", compounds, "--out", tmp_path / "lib", *keys, expect=1).stderr
 
 
+def test_a_byte_order_mark_is_no_part_of_a_configuration(campaign_file, tmp_path):
+    marked = tmp_path / "marked.toml"
+    marked.write_text(campaign_file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert load_config(marked) == load_config(campaign_file)
+
+
 @pytest.mark.parametrize(
     "file", sorted(set(EXAMPLES.rglob("*.toml")) - {EXAMPLES / "plugin" / "pyproject.toml"}), ids=lambda file: file.name
 )

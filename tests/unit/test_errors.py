@@ -83,6 +83,20 @@ def broken_toml(campaign):
     return campaign.isd("simulate", str(file), "--out", "x")
 
 
+def folder_for_config(campaign):
+    return campaign.isd("simulate", str(campaign.folder), "--out", "x")
+
+
+def cp1252_config(campaign):
+    file = campaign.folder / "ansi.toml"
+    file.write_text('[library]\n# µM\nsource = "x.csv"\n', encoding="cp1252")
+    return campaign.isd("simulate", str(file), "--out", "x")
+
+
+def override_without_a_section(campaign):
+    return campaign.isd("library", "build", "compounds.csv", "--out", "x", "--set", "id_column")
+
+
 def missing_file(campaign):
     (campaign.folder / "compounds.csv").unlink()
 
@@ -254,6 +268,9 @@ def external_without_rows(campaign):
 CASES = [
     (no_config, "ConfigError", "absent.toml: there is no such file .* `isd init`"),
     (broken_toml, "ConfigError", r"broken.toml: cannot be read as TOML.*line 1"),
+    (folder_for_config, "ConfigError", r"this is a folder, not a file .*name the TOML file"),
+    (cp1252_config, "ConfigError", r"ansi.toml: line 2 is not UTF-8 text .*save the file as UTF-8"),
+    (override_without_a_section, "ConfigError", r"cannot read the override 'id_column' .*write it as KEY=VALUE"),
     (missing_file, "InputFileError", r"compounds.csv.*Remedy"),
     (empty_file, "InputFileError", r"compounds.csv.*empty.*Remedy"),
     (no_valid_smiles, "InputFileError", r"300.*does not parse.*Remedy"),
@@ -261,7 +278,7 @@ CASES = [
     (unset_variable, "InputFileError", r"NO_SUCH_FOLDER.*Remedy"),
     (label_column_missing, "LabelError", r"'bb'.*bbb"),
     (one_class, "LabelError", r"only one class.*Remedy"),
-    (nan_labels, "LabelError", r"line 3 \(id 'C0001'\).*Remedy"),
+    (nan_labels, "LabelError", r"line 3 \(id 'C0001'\).*by library.columns = \[\"bbb\"\] and library.required"),
     (labels_of_other_ids, "LabelError", r"'x', 'y'.*Remedy: set labels.id_column"),
     (labels_missing_for_some, "LabelError", r"10 compounds of the library have no label.*'C0000'"),
     (continuous_labels, "LabelError", r"line 3.*median"),

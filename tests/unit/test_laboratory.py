@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
+from isd_ray.data.export import Exported
 from isd_ray.errors import ConfigError, InputFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
@@ -350,6 +351,11 @@ def test_hits_are_called_plate_by_plate_and_failed_plates_are_offered_again(make
     told = campaign.tell(file)
     on_first = [line["id"] for line in batch.table.to_pylist() if line["plate"] == "P00001"]
     assert (told.n_new, told.n_lost, told.n_missing) == (len(on_first), 90 - len(on_first), 0)
+    [(plate, reason)] = told.failed_plates
+    assert (plate, reason.endswith("is below 0.5")) == ("P00002", True)
+    assert f"plate P00002 does not count: {reason}" in repr(told)
+    assert reason.replace("'", "&#x27;") in told._repr_html_()
+    assert f"plate P00002 does not count: {reason}" in isd("tell", campaign.path, file)
     assert campaign.tell(file).n_unchanged == len(on_first)
     lost = next(name for name in batch.ids if name not in on_first)
     history = campaign.history(lost)
@@ -404,7 +410,7 @@ def test_a_function_measures_to_the_end_and_everything_is_delivered(campaign, tr
     assert right / 900 > 0.7
     assert all(truth[line["id"]] == line["label"] for line in lines if line["source"] == "measured")
     for name in ("hybrid.parquet", "hybrid.csv", "hybrid.sdf"):
-        assert campaign.export(tmp_path / name) == 900
+        assert campaign.export(tmp_path / name) == Exported(900)
     with pytest.raises(InputFileError, match="no kind of file"):
         campaign.export(tmp_path / "hybrid.xlsx")
     molecules = [mol for mol in Chem.SDMolSupplier(str(tmp_path / "hybrid.sdf")) if mol is not None]
@@ -424,6 +430,33 @@ def test_a_function_that_forgets_compounds_is_told_so(campaign, truth):
         campaign.run(lambda batch: {name: truth[name] for name in batch.ids[5:]})
 
 
+def test_before_the_first_batch_only_what_is_external_can_be_told(campaign, truth):
+    with pytest.raises(StoreError, match=r"no batch is out yet.*\n.*ask for one first; or.*--external"):
+        campaign.tell({name: truth[name] for name in list(truth)[:5]})
+    assert campaign.tell({"C0007": truth["C0007"]}, external=True).n_new == 1
+
+
+def test_the_list_of_a_batch_is_filled_in_and_told(campaign, truth, tmp_path):
+    assert campaign.config.readouts.id == "name"
+    campaign.ask()
+    [file] = campaign.dispatch(tmp_path)
+    with file.open(newline="") as lines:
+        filled = [(*line, truth[line[0]]) for line in list(csv.reader(lines))[1:]]
+    assert campaign.tell(write(file, ("id", "smiles", "bbb"), filled)).n_new == 60
+
+
+def test_files_told_before_one_that_cannot_be_used_are_reported(campaign, truth, tmp_path):
+    ids = campaign.ask().ids
+    good = [write(tmp_path / f"{name}.csv", ("name", "bbb"), [(name, truth[name])]) for name in ids[:4]]
+    bad = write(tmp_path / "bad.csv", ("what", "bbb"), [("x", "y")])
+    result = CliRunner().invoke(app, ["tell", str(campaign.path), *map(str, good[:2]), str(bad)])
+    assert isinstance(result.exception, InputFileError)
+    assert [f"{file}: 1 new" in result.output for file in good] == [True, True, False, False]
+    result = CliRunner().invoke(app, ["tell", str(campaign.path), *map(str, good[2:]), str(bad), "--json"])
+    assert isinstance(result.exception, InputFileError)
+    assert {file: told["n_new"] for file, told in json.loads(result.output).items()} == {str(g): 1 for g in good[2:]}
+
+
 def test_commands_tell_what_to_do_next(make_config, truth, tmp_path, compounds):
     from isd_ray.config_file import to_toml
 
@@ -437,12 +470,18 @@ def test_commands_tell_what_to_do_next(make_config, truth, tmp_path, compounds):
     file = write(tmp_path / "readouts.csv", ("name", "bbb"), [(name, truth[name]) for name in ids[1:]])
     assert "1 readouts are missing" in isd("tell", run, file)
     assert "1 compounds failed" in isd("fail", run, ids[0], "--reason", "spilt")
+    assert "1: told, or noted as failed, before" in isd("fail", run, ids[0], "--reason", "spilt")
     assert json.loads(isd("status", run, "--json"))["n_missing"] == 0
     assert "60 compounds to measure" in isd("resume", run)
     assert "no problem" in isd("verify", run)
     assert "spilt" in isd("history", run, ids[0])
     (tmp_path / "ids.txt").write_text("C0001\nC0002\n")
-    assert "compounds excluded" in isd("exclude", run, "--file", tmp_path / "ids.txt", "--reason", "no stock")
+    exclude = ("exclude", run, "--file", tmp_path / "ids.txt", "--reason", "no stock")
+    assert "compounds excluded" in isd(*exclude)
+    again = isd(*exclude)
+    assert again.startswith("0 compounds excluded; nothing to note of ")
+    assert ": measured, or excluded, already (isd history says which)" in again
+    assert "1: measured, or included, already" in isd("include", run, ids[1], "--reason", "a favourite")
     assert "closed without" in isd("close", run, "--reason", "enough")
 
 

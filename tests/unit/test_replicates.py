@@ -223,6 +223,7 @@ def test_hits_are_called_on_replicates_of_plates_that_are_told_one_by_one(start,
         (0, N_BATCH, 0),
         (N_BATCH, 0, 0),
     ]
+    assert [[plate for plate, _ in part.failed_plates] for part in told] == [[], ["P00002"], []]
     campaign.ask()
     for name, line in readouts(campaign).items():
         assert line["label"] == float(truth[name] == "BBB+")

@@ -287,9 +287,12 @@ def test_whole_plates_preview_as_hits_are_called(make_config, truth, tmp_path):
     file = write(tmp_path / "plates.csv", ("plate", "well", "signal"), signals(made, truth, 0, bad=("P00002",)))
     app, [key] = page_of(tmp_path / "run", scratch=tmp_path / "scratch")
     ada, before = Visitor(app), contents(made.path)
-    preview = pairs(ada.get(ada.send(key, file.read_bytes())).text)
+    text = ada.get(ada.send(key, file.read_bytes())).text
+    preview = pairs(text)
     assert contents(made.path) == before
     told = made.tell(file)
+    [(plate, reason)] = told.failed_plates
+    assert f"Plate {plate} would not count: {reason}." in words(text)
     assert told.n_lost > 0
     assert (preview["would be taken in"], preview["read without a readout: failed"]) == (
         str(told.n_new),

@@ -159,9 +159,9 @@ def test_missing_columns_name_what_there_is_and_the_closest(tmp_path):
     source = open_source(write(tmp_path / "x.csv", "SMILES,Compound_ID\nC,a\n"))
     with pytest.raises(InputFileError, match=r"'SMILES', 'Compound_ID'[\s\S]*did you mean 'SMILES'"):
         source.require("smiles", "smiles_column")
-    semicolons = open_source(write(tmp_path / "y.csv", "smiles;name\nC;a\n"))
-    with pytest.raises(InputFileError, match="separated by ';'"):
-        semicolons.require("potency", "columns")
+    bars = open_source(write(tmp_path / "y.csv", "smiles|name\nC|a\n"))
+    with pytest.raises(InputFileError, match=r"separated by '\|'"):
+        bars.require("potency", "columns")
     twice = open_source(write(tmp_path / "z.csv", "smiles,id,id\nC,a,b\n"))
     with pytest.raises(InputFileError, match="2 columns"):
         twice.require("id", "id_column")

@@ -28,6 +28,7 @@ from isd_ray.config.limits import (
 )
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Records, Source
+from isd_ray.delimited import HEAD_BYTES, UTF16_MARKS, header_delimiter, refuse_binary
 from isd_ray.errors import InputFileError
 
 READ_ROWS = 4096
@@ -69,11 +70,21 @@ class _BoundedGzip(gzip.GzipFile):
 
 @contextmanager
 def opened(file: SourceFile) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
-    """The bytes of a file, decompressed if its name ends in .gz; and a function that tells the share read so far."""
+    """The bytes of a text, decompressed if its name ends in .gz; and a function that tells the share read so far.
+
+    Raises
+    ------
+    InputFileError
+        If it is no text, or UTF-16.
+    """
     with file.open() as raw:
         size = max(1, raw.size())
         buffered = io.BufferedReader(raw, _BUFFER_BYTES)
         stream = _BoundedGzip(buffered, size, str(file)) if file.is_gzipped else buffered
+        head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+        refuse_binary(head, str(file))
+        if head.startswith(UTF16_MARKS):
+            raise InputFileError("it is UTF-16 text", str(file), "save it as UTF-8")
         yield cast(BinaryIO, stream), lambda: raw.tell() / size
 
 
@@ -93,7 +104,9 @@ _TEXT_REMEDY = "check that the file is complete, is text in UTF-8, and that its 
 class CsvSource(Source):
     """Delimited text with a header line, optionally gzipped.
 
-    A record with the wrong number of fields, or with bytes that are not UTF-8, is reported as a problem of that record.
+    Fields are separated by the delimiter that is expected, or by another one where the header shows that
+    (`isd_ray.delimited.header_delimiter`). A record with the wrong number of fields, or with bytes that are not UTF-8,
+    is reported as a problem of that record.
     """
 
     def __init__(self, file: SourceFile, delimiter: str) -> None:
@@ -101,23 +114,23 @@ class CsvSource(Source):
         self._delimiter = delimiter
 
     @cached_property
-    def _header(self) -> tuple[list[str], int]:
-        """Column names, and how many lines they take."""
+    def _header(self) -> tuple[list[str], int, str]:
+        """Column names, how many lines they take, and what separates them."""
         with readable(self.file, _TEXT_REMEDY), opened(self.file) as (stream, _):
             head = stream.read(CSV_BLOCK_BYTES)
             if len(head) == CSV_BLOCK_BYTES and b"\n" not in head and b"\r" not in head:
                 raise InputFileError(f"the first line is longer than {len(head):,} bytes", str(self.file), _TEXT_REMEDY)
-            rows = csv.reader(
-                io.StringIO(head.decode("utf-8-sig", errors="replace"), newline=""), delimiter=self._delimiter
-            )
-            return next(rows, []), rows.line_num
+            text = head.decode("utf-8-sig", errors="replace")
+            delimiter = header_delimiter(text, self._delimiter)
+            rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            return next(rows, []), rows.line_num, delimiter
 
     @property
     def column_names(self) -> list[str]:  # noqa: D102
         return self._header[0]
 
     def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
-        names, header_lines = self._header
+        names, header_lines, delimiter = self._header
         wanted = [names.index(column) for column in columns]
         bad: list[tuple[int, str, int]] = []
 
@@ -129,7 +142,7 @@ class CsvSource(Source):
         first, line, held = 1, header_lines + 1, None
         n_parsed = 0
         with readable(self.file, _TEXT_REMEDY), opened(self.file) as (stream, share_fetched):
-            for batch in self._batches(stream, names, skip):
+            for batch in self._batches(stream, names, delimiter, skip):
                 if held is not None:
                     yield held
                 inserted, total = [], len(batch)
@@ -148,14 +161,14 @@ class CsvSource(Source):
                 empty = pa.RecordBatch.from_arrays([pa.array([], pa.binary())] * len(names), names=names)
                 yield _with_gaps(empty, wanted, columns, bad, first, line, 1.0)[0]
 
-    def _batches(self, stream: BinaryIO, names: list[str], skip: Any) -> Iterable[pa.RecordBatch]:
+    def _batches(self, stream: BinaryIO, names: list[str], delimiter: str, skip: Any) -> Iterable[pa.RecordBatch]:
         # One thread: only then does pyarrow number the rows that it refuses. Bytes instead of strings: one field in
         # another encoding must not end the file. Empty lines are kept so that line numbers stay true.
         return pyarrow.csv.open_csv(
             stream,
             read_options=pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES, use_threads=False),
             parse_options=pyarrow.csv.ParseOptions(
-                delimiter=self._delimiter,
+                delimiter=delimiter,
                 newlines_in_values=True,
                 ignore_empty_lines=False,
                 invalid_row_handler=skip,

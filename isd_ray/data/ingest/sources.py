@@ -13,7 +13,7 @@ from pyarrow import fs as pafs
 
 from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
 from isd_ray.data.ingest.files import SourceFile
-from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource
+from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource, opened, readable
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.ingest.sdf import SdfSource
 from isd_ray.errors import InputFileError
@@ -145,11 +145,13 @@ def detect_format(file: SourceFile) -> str:
     Raises
     ------
     InputFileError
-        If the ending is not known.
+        If the ending is not known, or the file is no text either.
     """
     suffixes = file.suffixes[:-1] if file.is_gzipped else file.suffixes
     found = _SUFFIXES.get(suffixes[-1]) if suffixes else None
     if found is None:
+        with readable(file, "check that it is complete"), opened(file):
+            pass  # that it is an Excel file says more than that its ending is not known
         raise InputFileError(
             f"format not known from the name {file.name!r}", str(file), "set format to csv, tsv, smi, sdf or parquet"
         )

@@ -136,6 +136,16 @@ def test_a_bad_well_may_lack_a_value_and_a_good_one_may_not(read):
     assert rejects(found) == {3: "no value", 4: "no value", 6: "no value"}
 
 
+def test_the_list_of_a_batch_comes_back_whatever_the_library_calls_ids(read):
+    config = {"id": "Substanz"}
+    assert columns(read("id,smiles,value\na,CC,1\n", config=config), "id", "value") == [("a", 1)]
+    assert columns(read("id,Substanz,value\na,b,1\n", config=config), "id") == [("b",)]  # the exact name wins
+    # Beside plates and wells a column of that name may be anything.
+    assert columns(read("id,plate,well,value\n1,P1,A1,1\n", config=config), "id", "plate") == [(None, "P1")]
+    with pytest.raises(InputFileError, match="2 columns are called 'id'"):
+        read("id,id,value\na,b,1\n", config=config)
+
+
 def test_unknown_wells_and_missing_places(read):
     found = read("plate,well,id,value\nP1,I1,,1\nP1,,,2\n,A1,,3\n,,,4\n,A1,c5,5\nP1,A1,c6,6\n")
     assert columns(found, "plate", "well", "id") == [(None, None, "c5"), ("P1", "A01", "c6")]
