@@ -243,9 +243,9 @@ class CampaignStore:
     def _decide(self, path: Path, record: Mapping[str, Any]) -> None:
         if not self._folder.create(path, canonical_json(record)):
             raise StoreError(
-                "this was decided already: another coordinator works on the campaign",
+                "another process asked at the same time, and has decided this already",
                 str(path),
-                "let one of them finish; resume reads what was decided",
+                "give `isd ask` again, which goes on from there; of a simulation let the other process end",
             )
 
     def rounds(self) -> list[RoundFiles]:

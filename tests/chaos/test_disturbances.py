@@ -81,8 +81,9 @@ def test_of_two_coordinators_one_releases_and_the_other_stops(path, technician, 
         return release(store, *arguments)
 
     monkeypatch.setattr(CampaignStore, "release", after_the_rival)
-    with pytest.raises(StoreError, match="another coordinator"):
+    with pytest.raises(StoreError, match="another process asked at the same time") as error:
         second.ask()
+    assert "give `isd ask` again" in error.value.remedy
     assert second.ask().ids == first.batch().ids
     technician.finish(path)
     assert_same(path, undisturbed)

@@ -111,7 +111,7 @@ def test_two_coordinators_on_two_machines_do_not_both_decide(bucket, new_machine
     new_machine()
     second = CampaignStore.open(f"{bucket}/x")
     first.commit(0, {"round": 0, "decision": "continue"})
-    with pytest.raises(StoreError, match="another coordinator"):
+    with pytest.raises(StoreError, match="another process asked at the same time"):
         second.commit(0, {"round": 0, "decision": "stop"})
     assert [event["kind"] for event in second.events()] == ["decision"]
 
