@@ -188,6 +188,16 @@ def test_an_altered_event_is_found(bucket, new_machine):
         CampaignStore.open(f"{bucket}/x").events()
 
 
+def test_an_event_that_is_missing_before_others_is_found(bucket, new_machine):
+    store = CampaignStore.create(f"{bucket}/x", {"campaign_id": "x"})
+    for n in range(3):
+        store.append_event("tell", {"n": n})
+    obstore.delete(obstore.store.from_url(f"{bucket}/x/events"), "000001.json")
+    new_machine()
+    with pytest.raises(StoreError, match=r"events/000001\.json is missing"):
+        CampaignStore.open(f"{bucket}/x").append_event("tell", {"n": 3})
+
+
 @pytest.mark.parametrize("address", ["memory:///x", "http://host/x", "s3://bucket/x?region=eu", "s3://bucket/../x"])
 def test_an_address_that_cannot_hold_a_campaign_is_refused(address):
     with pytest.raises(StoreError, match="do not live at such an address"):

@@ -309,6 +309,15 @@ def test_a_simulation_does_not_go_into_a_campaign_of_a_laboratory(make_config, t
         campaign.run(lambda batch: {name: truth[name] for name in batch.ids})
 
 
+def test_verify_tells_of_tables_that_no_event_names_and_ends_well(campaign, tmp_path):
+    campaign.ask()
+    campaign.store.keep(pyarrow.table({"row": [1]}))
+    output = isd("verify", campaign.path)
+    assert "no event names this table" in output
+    assert "no problem" in output
+    assert len(json.loads(isd("verify", campaign.path, "--json"))["notes"]) == 1
+
+
 # --- telling --------------------------------------------------------------------------------------------------------
 
 
