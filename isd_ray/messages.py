@@ -321,6 +321,8 @@ class RoundEvidence:
         Rows that complete the finish of a passed look, and those of them whose wells gave no readout.
     rule_counts:
         Whether a yes of the rule ends the screen (`isd_ray.core.conditions`).
+    spent_on:
+        In words, the limits by which nothing more may be acquired.
     """
 
     round: int
@@ -333,6 +335,7 @@ class RoundEvidence:
     n_finish: int = 0
     n_finish_lost: int = 0
     rule_counts: bool = True
+    spent_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
-from isd_ray.core.conditions import Bought, affordable, bought, no_prices, rule_counts
+from isd_ray.core.conditions import (
+    Bought,
+    Reached,
+    affordable,
+    bought,
+    limits_reached,
+    no_prices,
+    rule_counts,
+    words_of,
+)
 from isd_ray.core.stopping import kept_wells, reserved_rows
 from isd_ray.messages import Rows
 from isd_ray.plates.layout import batch_size, initial_size
@@ -92,6 +101,12 @@ class Budget:
         """Whether a yes of the stopping rule would end the screen after so many rounds."""
         sets, paid = self._sets, self._paid(self._dearest())
         return rule_counts(self._config.stopping, sets.n_measured, rounds, sets.n_target, paid)
+
+    def spent_on(self, rounds: int) -> tuple[str, ...]:
+        """In words, the limits that leave nothing to acquire after so many rounds, beside the wells that are kept."""
+        stopping, paid = self._config.stopping, self._paid(self._dearest())
+        reached = Reached(self._sets.n_measured + self._kept, rounds)
+        return tuple(map(words_of, limits_reached(stopping.condition, reached, self._sets.n_target, paid)))
 
     @property
     def _kept(self) -> int:

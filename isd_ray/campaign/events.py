@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,9 +14,11 @@ from typing import Any, TypeAlias
 
 from isd_ray.campaign.files import canonical_json, read_json
 from isd_ray.campaign.folder import Folder
-from isd_ray.errors import CorruptFileError
+from isd_ray.errors import CorruptFileError, StoreError
 
 Event: TypeAlias = Mapping[str, Any]
+_NAME = re.compile(r"(\d{6,})\.json")
+_ORIGIN = "origin_sha256"
 _ACTING_FOR: ContextVar[str | None] = ContextVar("acting_for", default=None)
 
 
@@ -34,11 +37,17 @@ class EventLog:
 
     The order of events is that of their numbers; their times are for people, and a clock that is wrong or goes
     backwards changes nothing.
+
+    Parameters
+    ----------
+    origin:
+        Hash of what the campaign began with: the first event holds it, as each later one that of the one before.
     """
 
-    def __init__(self, folder: Folder, path: Path) -> None:
+    def __init__(self, folder: Folder, path: Path, origin: str) -> None:
         self._folder = folder
         self._path = path
+        self._origin = origin
         self._events: list[Event] = []
         self._hashes: list[str] = []
 
@@ -49,7 +58,12 @@ class EventLog:
         ------
         CorruptFileError
             If an event is unreadable, or does not follow from the one before.
+        StoreError
+            If an event is missing before others, or the campaign began with something else.
         """
+        # Listed before they are read: one that others append meanwhile is no gap.
+        listed = map(_NAME.fullmatch, self._folder.names(self._path))
+        last = max((int(name[1]) for name in listed if name), default=-1)
         while self._folder.holds(file := self._file(len(self._events))):
             event = read_json(file)
             previous = self._hashes[-1] if self._hashes else None
@@ -59,8 +73,22 @@ class EventLog:
                     str(file),
                     "restore the folder from a backup",
                 )
+            # Campaigns of earlier versions did not note it.
+            if previous is None and event.get(_ORIGIN, self._origin) != self._origin:
+                raise StoreError(
+                    "campaign.json is not what the campaign began with",
+                    self._folder.address,
+                    "restore that file from a backup; another goal or configuration is another campaign, in another "
+                    "folder",
+                )
             self._events.append(event)
             self._hashes.append(hashlib.sha256(file.read_bytes()).hexdigest())
+        if len(self._events) <= last:
+            raise StoreError(
+                f"events/{file.name} is missing, and later events are there: the log has a gap",
+                self._folder.address,
+                "restore that file from a backup; nothing is written until it is there",
+            )
         return self._events
 
     def append(self, kind: str, details: Mapping[str, Any], *, after: int | None = None) -> bool:
@@ -88,6 +116,7 @@ class EventLog:
                 "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "who": _ACTING_FOR.get() or user(),
                 "previous_sha256": self._hashes[-1] if self._hashes else None,
+                **({} if self._hashes else {_ORIGIN: self._origin}),
                 **details,
             }
             if self._folder.create(self._file(sequence), canonical_json(event)):

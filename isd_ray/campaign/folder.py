@@ -62,6 +62,10 @@ class Folder:
         """Whether there is the file that names what lives here."""
         return file.is_file()
 
+    def names(self, path: Path) -> set[str]:
+        """Names of the files in a folder; none where there is no folder."""
+        return {file.name for file in path.iterdir()} if path.is_dir() else set()
+
     def keep(self, path: Path) -> None:
         """Make a folder durable, all files in it: what a decision names must outlive a power cut."""
         sync_tree(path)
@@ -123,6 +127,10 @@ class RemoteFolder(Folder):
         if data is not None:
             keep_copy(file, data)
         return data is not None
+
+    def names(self, path: Path) -> set[str]:
+        """See `Folder.names`."""
+        return set(list_objects(self.address_of(path)))
 
     def keep(self, path: Path) -> None:
         """See `Folder.keep`; workers have sent what they wrote."""

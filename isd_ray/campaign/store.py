@@ -25,6 +25,10 @@ from isd_ray.errors import CorruptFileError, StoreError
 SCHEMA_VERSION = 2
 """2 since corrections are events and the log names the file of every decision."""
 _MANIFEST = "campaign.json"
+DECISIONS = {"release": "batch.json", "decision": "round.json"}
+"""Files of a round by the kind of the event that names them, which comes after them."""
+_MAY_CHANGE = ("compute", "library", "logging")
+"""Sections of the configuration that are not what the campaign is: its manifest has the hash of the library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class CampaignStore:
         self.path = folder.path
         self.address = folder.address
         self.manifest = manifest
-        self._log = EventLog(folder, folder.path / "events")
+        self._log = EventLog(folder, folder.path / "events", _origin(manifest))
 
     @classmethod
     def create(cls, path: str | Path, manifest: Mapping[str, Any]) -> CampaignStore:
@@ -239,9 +243,9 @@ class CampaignStore:
     def _decide(self, path: Path, record: Mapping[str, Any]) -> None:
         if not self._folder.create(path, canonical_json(record)):
             raise StoreError(
-                "this was decided already: another coordinator works on the campaign",
+                "another process asked at the same time, and has decided this already",
                 str(path),
-                "let one of them finish; resume reads what was decided",
+                "give `isd ask` again, which goes on from there; of a simulation let the other process end",
             )
 
     def rounds(self) -> list[RoundFiles]:
@@ -272,6 +276,11 @@ class CampaignStore:
         self._folder.holds(self._readouts(sha256))
         return read_checked(self._readouts(sha256), sha256)
 
+    def kept(self) -> set[str]:
+        """Hashes of all that `keep` kept."""
+        names = map(Path, self._folder.names(self.path / "readouts"))
+        return {name.stem for name in names if name.suffix == ".parquet"}
+
     def _readouts(self, sha256: str) -> Path:
         return self.path / "readouts" / f"{sha256}.parquet"
 
@@ -284,7 +293,15 @@ class CampaignStore:
         return self._log.append(kind, details, after=after)
 
     def settle(self) -> None:
-        """Log decisions whose event is missing: their writer was killed between the two."""
+        """Log decisions whose event is missing: their writer was killed between the two.
+
+        Raises
+        ------
+        CorruptFileError
+            If a decision is gone whose event is there: it would be taken again, and otherwise.
+        """
+        for file, sha256 in self.decided():
+            self.check(file, sha256)
         for files in self._read_rounds():
             self._log_release(files.released)
             if files.committed is not None:
@@ -297,6 +314,12 @@ class CampaignStore:
             self._log_once("deliver", {}, **self.delivered())
             if not self.noted_hybrid():
                 self.note_hybrid()
+
+    def decided(self) -> Iterator[tuple[Path, str]]:
+        """The files of the decisions that the log names, with their hashes, oldest first."""
+        for event in self.events():
+            if (name := DECISIONS.get(event["kind"])) is not None:
+                yield self.round_dir(event["round"]) / name, event["file_sha256"]
 
     def _log_release(self, released: Mapping[str, Any]) -> None:
         file = self.round_dir(released["round"]) / "batch.json"
@@ -394,3 +417,10 @@ class CampaignStore:
     def is_delivered(self) -> bool:
         """Whether the hybrid screen is complete."""
         return self._folder.holds(self._delivered)
+
+
+def _origin(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of what a campaign began with: not of where its library lies, nor of what computes it."""
+    config = {name: value for name, value in manifest.get("config", {}).items() if name not in _MAY_CHANGE}
+    began = {name: value for name, value in manifest.items() if name != "library"}
+    return hashlib.sha256(canonical_json({**began, "config": config})).hexdigest()

@@ -281,8 +281,8 @@ def verify(path: Folder, as_json: AsJson = False) -> None:
     if as_json:
         print_json(asdict(found))
     else:
-        for problem in found.problems:
-            live_console.print(problem, markup=False, highlight=False, soft_wrap=True)
+        for line in (*found.problems, *found.notes):
+            live_console.print(line, markup=False, highlight=False, soft_wrap=True)
         counts = f"{found.n_events:,} events, {found.n_files:,} files, {found.n_rows:,} compounds"
         out_console.print(f"{counts}: {'no problem' if found.is_sound else f'{len(found.problems)} PROBLEMS'}")
     if not found.is_sound:

@@ -65,6 +65,27 @@ def rule_counts(config: StoppingConfig, n_acquired: int, rounds: int, n_target: 
     return holds(config.condition, Reached(n_acquired, rounds, rule=True), n_target, paid)
 
 
+def limits_reached(condition: Condition, reached: Reached, n_target: int, paid: Bought) -> tuple[Condition, ...]:
+    """The leaves by which a condition holds; none if it does not."""
+    if not holds(condition, reached, n_target, paid):
+        return ()
+    parts = condition.any_of or condition.all_of
+    if parts is None:
+        return (condition,)
+    return tuple(leaf for part in parts for leaf in limits_reached(part, reached, n_target, paid))
+
+
+def words_of(leaf: Condition) -> str:
+    """A limit as people say it."""
+    if leaf.rounds is not None:
+        return f"{leaf.rounds:,} rounds"
+    if leaf.compounds is not None:
+        return f"{leaf.compounds:,} compounds"
+    if leaf.fraction is not None:
+        return f"{100 * leaf.fraction:.4g} % of the target set"
+    return f"{leaf.cost:,.10g} in money"
+
+
 def _compounds(leaf: Condition, n_target: int, paid: Bought) -> int:
     if leaf.compounds is not None:
         return leaf.compounds

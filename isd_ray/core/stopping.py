@@ -93,7 +93,8 @@ def decide(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
     if decision.action == "stop" and not evidence.rule_counts and evidence.n_inference:
         decision = replace(decision, action="continue", reason=f"{decision.reason}, but another condition is not met")
     if decision.action == "continue" and evidence.n_batch == 0:
-        reason = f"{evidence.n_observed} of {evidence.n_target} compounds, the budget, are acquired"
+        limits = " and".join(f" of {limit}" for limit in evidence.spent_on)
+        reason = f"{evidence.n_observed} of {evidence.n_target} compounds are acquired, the budget{limits} is spent"
         return replace(decision, action="stop", reason=reason)
     return decision
 

@@ -130,6 +130,7 @@ class Campaign:
         IsdError
             If the library or the machine has changed so that the campaign cannot go on.
         """
+        self._opened.refuse_simulation()
         return self._asking.ask()
 
     def batch(self) -> Batch | None:
@@ -144,6 +145,7 @@ class Campaign:
         StoreError
             If no batch is out.
         """
+        self._opened.refuse_simulation()
         batch = self.batch()
         if batch is None:
             raise StoreError("no batch is out", self.store.address, "ask for one")
@@ -153,6 +155,7 @@ class Campaign:
 
     def note_dispatch(self, round_number: int, files: Sequence[str]) -> None:
         """Note that the batch of a round is under way: files of these names were written (`dispatch` does both)."""
+        self._opened.refuse_simulation()
         self.store.append_event("dispatch", {"round": round_number, "files": list(files)})
 
     def is_dispatched(self, round_number: int) -> bool:
@@ -197,6 +200,7 @@ class Campaign:
         IsdError
             If nothing in it can be used, or the screen has ended.
         """
+        self._opened.refuse_simulation()
         return self._telling.tell(readouts, external=external, plate=plate, assay=assay)
 
     def preview(
@@ -214,6 +218,7 @@ class Campaign:
         IsdError
             As `tell`.
         """
+        self._opened.refuse_simulation()
         return self._telling.preview(readouts, external=external, plate=plate, assay=assay)
 
     # --- what else people say ---------------------------------------------------------------------------------------
@@ -234,6 +239,7 @@ class Campaign:
         LabelError
             If an id is unknown or not in the batch, or no reason is given.
         """
+        self._opened.refuse_simulation()
         return self._saying.fail(ids, reason, abandon=abandon, assays=assays)
 
     def exclude(self, ids: Sequence[str], reason: str) -> int:
@@ -248,6 +254,7 @@ class Campaign:
         LabelError
             If an id is unknown, or no reason is given.
         """
+        self._opened.refuse_simulation()
         return self._saying.exclude(ids, reason)
 
     def include(self, ids: Sequence[str], reason: str) -> int:
@@ -260,6 +267,7 @@ class Campaign:
         LabelError
             If an id is unknown, or no reason is given.
         """
+        self._opened.refuse_simulation()
         return self._saying.include(ids, reason)
 
     def close(self, reason: str) -> int:
@@ -274,6 +282,7 @@ class Campaign:
         LabelError
             If no reason is given.
         """
+        self._opened.refuse_simulation()
         return self._saying.close(reason)
 
     def amend(self, file: str | Path, reason: str) -> int:

@@ -94,6 +94,15 @@ class Opened:
                 f"{len(ids)} compounds {what}: {shown}", self.store.address, "correct the ids; nothing was noted"
             )
 
+    def refuse_simulation(self) -> None:
+        """Refuse what a laboratory does: a simulation knows its readouts, and what people say would mix with them."""
+        if not self.store.manifest["in_laboratory"]:
+            raise StoreError(
+                "this is a simulation, which measures by itself",
+                self.store.address,
+                "`isd resume` goes on with it; a campaign of a laboratory begins with `isd create`",
+            )
+
     def refuse_after_end(self, what: str) -> None:
         """Refuse what comes after the hybrid screen was delivered."""
         if self.has_ended:

@@ -22,7 +22,7 @@ from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import differences, parse_config, to_toml
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import fetched, within
+from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import StoreError
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
@@ -94,6 +94,12 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
         If the configuration, the data or the machine do not allow it; see `isd_ray.errors`.
     """
     watcher = watcher or default_watcher(config)
+    if CampaignStore.exists(out) and CampaignStore.open(out).manifest["in_laboratory"]:
+        raise StoreError(
+            "this is a campaign of a laboratory, and no simulation",
+            address_of(out),
+            "choose another folder; `isd ask` goes on with the campaign",
+        )
     if (summary_file := fetched(within(out, "summary.json"), again=True)).is_file():
         return _read_finished(config, out, json.loads(summary_file.read_bytes()))
     setup = prepare(config, out, watcher)

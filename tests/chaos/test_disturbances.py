@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import shutil
 from datetime import datetime, timedelta, timezone
 
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from isd_ray.campaign import events, files
+from isd_ray.campaign import events, files, folder
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import CorruptFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
@@ -79,8 +81,9 @@ def test_of_two_coordinators_one_releases_and_the_other_stops(path, technician, 
         return release(store, *arguments)
 
     monkeypatch.setattr(CampaignStore, "release", after_the_rival)
-    with pytest.raises(StoreError, match="another coordinator"):
+    with pytest.raises(StoreError, match="another process asked at the same time") as error:
         second.ask()
+    assert "give `isd ask` again" in error.value.remedy
     assert second.ask().ids == first.batch().ids
     technician.finish(path)
     assert_same(path, undisturbed)
@@ -178,6 +181,176 @@ def test_a_damaged_file_is_found_and_named(name, damage, finished, tmp_path):
     assert any(file.name in problem or str(file.parent) in problem for problem in found.problems), found.problems
 
 
+NAMED = [
+    "rounds/00000/batch.json",
+    "rounds/00001/round.json",
+    "rounds/00001",
+    "rounds/{last}",
+    "rounds/{last}/round.json",
+    "readouts/{told}.parquet",
+    "hybrid/part-00001.parquet",
+    "certificate.json",
+    "delivered.json",
+]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_file_that_is_gone_is_found_and_named_where_an_event_names_it(name, finished, tmp_path):
+    path = shutil.copytree(finished, tmp_path / "run")
+    store = CampaignStore.open(path)
+    told = next(event["readouts_sha256"] for event in store.events() if event["kind"] == "tell")
+    gone = path / name.format(last=f"{store.rounds()[-1].round:05d}", told=told)
+    if gone.is_dir():
+        shutil.rmtree(gone)
+    else:
+        gone.unlink()
+    problems = verify(CampaignStore.open(path)).problems
+    assert any(str(gone) in problem for problem in problems), problems
+
+
+def test_a_campaign_whose_batch_is_gone_does_not_choose_another_one(path, technician):
+    technician.work(Campaign.open(path))
+    ids = Campaign.open(path).ask().ids
+    file = path / "rounds" / "00001" / "batch.json"
+    data = file.read_bytes()
+    file.unlink()
+    with pytest.raises(CorruptFileError, match=r"00001/batch\.json: the file is missing"):
+        Campaign.open(path).ask()
+    file.write_bytes(data)
+    assert Campaign.open(path).ask().ids == ids
+
+
+def test_another_certificate_than_that_of_the_log_is_found(finished, tmp_path):
+    path = shutil.copytree(finished, tmp_path / "run")
+    file = path / "certificate.json"
+    content = json.loads(file.read_bytes())
+    del content["certificate_id"]
+    content["gamma"] = 0.99
+    name = hashlib.sha256(files.canonical_json(content)).hexdigest()[:16]
+    file.write_bytes(files.canonical_json({**content, "certificate_id": name}))
+    [problem] = verify(CampaignStore.open(path)).problems
+    assert "another certificate than the log tells of" in problem
+
+
+def test_a_table_that_no_event_names_is_told_and_no_problem(path, technician, monkeypatch):
+    """A command that is cut off between the two leaves one behind."""
+    campaign = Campaign.open(path)
+    ids = campaign.ask().ids
+    assert verify(campaign.store).notes == ()
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignStore, "append_event", killed)
+        with pytest.raises(KeyboardInterrupt):
+            campaign.tell({ids[0]: technician.truth[ids[0]]})
+    tables = sorted((path / "readouts").iterdir())
+    found = verify(CampaignStore.open(path))
+    assert found.is_sound
+    assert [note.partition(": ")[0] for note in found.notes] == [str(table) for table in tables]
+    assert all("no event names this table" in note for note in found.notes)
+
+
+def snapshot(path) -> dict[str, bytes]:
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+COMMANDS = {
+    "status": lambda campaign, ids: campaign.status(),
+    "ask": lambda campaign, ids: campaign.ask(),
+    "tell": lambda campaign, ids: campaign.tell({ids[0]: "BBB+"}),
+    "fail": lambda campaign, ids: campaign.fail(ids[:1], "spilt"),
+    "exclude": lambda campaign, ids: campaign.exclude(["C0500"], "out of stock"),
+    "include": lambda campaign, ids: campaign.include(["C0500"], "wanted"),
+    "close": lambda campaign, ids: campaign.close("the reader broke"),
+    "history": lambda campaign, ids: campaign.history(ids[0]),
+}
+
+
+@pytest.fixture(scope="module")
+def under_way(laboratory_config, technician, tmp_path_factory):
+    """A campaign whose second batch is out."""
+    path = tmp_path_factory.mktemp("under_way") / "run"
+    create(path, laboratory_config)
+    technician.work(Campaign.open(path))
+    Campaign.open(path).ask()
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_log_with_a_gap_is_refused_and_stays_as_it_is(command, under_way, tmp_path):
+    path = shutil.copytree(under_way, tmp_path / "run")
+    ids = Campaign.open(path).batch().ids
+    (path / "events" / "000002.json").unlink()
+    before = snapshot(path)
+    with pytest.raises(StoreError, match=r"events/000002\.json is missing, and later events are there") as error:
+        COMMANDS[command](Campaign.open(path), ids)
+    assert "restore that file from a backup" in error.value.remedy
+    assert snapshot(path) == before
+
+
+def test_a_gap_in_the_log_is_the_one_problem_that_is_found(finished, tmp_path):
+    path = shutil.copytree(finished, tmp_path / "run")
+    (path / "events" / "000000.json").unlink()
+    [problem] = verify(CampaignStore.open(path)).problems
+    assert "events/000000.json is missing" in problem
+
+
+def test_an_event_that_comes_while_the_log_is_read_is_no_gap(path, technician, monkeypatch):
+    """Of a folder that is listed while others append, the later of two new events may be seen alone."""
+    first, second = Campaign.open(path), Campaign.open(path)
+    ids = first.ask().ids
+    names = folder.Folder.names
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(folder.Folder, "names", names)
+        second.fail(ids[:1], "spilt")
+        second.fail(ids[1:2], "spilt")
+        found = sorted(names(*arguments))
+        return {*found[:-2], found[-1]}
+
+    monkeypatch.setattr(folder.Folder, "names", meanwhile)
+    assert first.status().counts["FAILED"] == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_campaign_whose_goal_was_rewritten_is_refused(command, under_way, tmp_path):
+    path = shutil.copytree(under_way, tmp_path / "run")
+    ids = Campaign.open(path).batch().ids
+    manifest = path / "campaign.json"
+    manifest.write_text(manifest.read_text().replace('"gamma": 0.7', '"gamma": 0.6'))
+    before = snapshot(path)
+    with pytest.raises(StoreError, match=r"campaign\.json is not what the campaign began with"):
+        COMMANDS[command](Campaign.open(path), ids)
+    assert snapshot(path) == before
+    [problem] = verify(CampaignStore.open(path)).problems
+    assert "campaign.json is not what the campaign began with" in problem
+
+
+def test_a_campaign_may_be_computed_elsewhere_and_its_library_may_move(under_way, tmp_path):
+    path = shutil.copytree(under_way, tmp_path / "run")
+    manifest = json.loads((path / "campaign.json").read_bytes())
+    library = shutil.copytree(manifest["library"], tmp_path / "library")
+    manifest["library"] = manifest["config"]["library"]["path"] = str(library)
+    manifest["config"]["compute"]["scorers"] = 7
+    (path / "campaign.json").write_text(json.dumps(manifest))
+    assert Campaign.open(path).status().state == "waiting"
+    assert verify(CampaignStore.open(path)).problems == ()
+
+
+def test_a_campaign_that_began_before_its_origin_was_noted_is_opened(path, technician):
+    Campaign.open(path).ask()
+    file = path / "events" / "000000.json"
+    event = json.loads(file.read_bytes())
+    del event["origin_sha256"]
+    for other in (path / "events").iterdir():
+        other.unlink()
+    file.write_bytes(files.canonical_json(event))
+    technician.work(Campaign.open(path))
+    assert verify(CampaignStore.open(path)).problems == ()
+
+
 def test_a_campaign_with_a_damaged_batch_refuses_to_go_on(path, technician):
     technician.work(Campaign.open(path))
     file = next(path.glob("rounds/00000/attempt-*/batch.parquet"))
@@ -218,6 +391,7 @@ def test_a_missing_round_and_an_altered_hybrid_screen_are_found(finished, tmp_pa
 def test_a_finished_campaign_is_sound(finished, undisturbed):
     found = verify(CampaignStore.open(finished))
     assert found.problems == ()
+    assert found.notes == ()
     assert found.n_rows == 900
     assert found.n_files > 30
     hybrid = outcome(finished)["hybrid"]

@@ -111,7 +111,7 @@ def test_two_coordinators_on_two_machines_do_not_both_decide(bucket, new_machine
     new_machine()
     second = CampaignStore.open(f"{bucket}/x")
     first.commit(0, {"round": 0, "decision": "continue"})
-    with pytest.raises(StoreError, match="another coordinator"):
+    with pytest.raises(StoreError, match="another process asked at the same time"):
         second.commit(0, {"round": 0, "decision": "stop"})
     assert [event["kind"] for event in second.events()] == ["decision"]
 
@@ -186,6 +186,16 @@ def test_an_altered_event_is_found(bucket, new_machine):
     new_machine()
     with pytest.raises(CorruptFileError, match="does not follow from the one before"):
         CampaignStore.open(f"{bucket}/x").events()
+
+
+def test_an_event_that_is_missing_before_others_is_found(bucket, new_machine):
+    store = CampaignStore.create(f"{bucket}/x", {"campaign_id": "x"})
+    for n in range(3):
+        store.append_event("tell", {"n": n})
+    obstore.delete(obstore.store.from_url(f"{bucket}/x/events"), "000001.json")
+    new_machine()
+    with pytest.raises(StoreError, match=r"events/000001\.json is missing"):
+        CampaignStore.open(f"{bucket}/x").append_event("tell", {"n": 3})
 
 
 @pytest.mark.parametrize("address", ["memory:///x", "http://host/x", "s3://bucket/x?region=eu", "s3://bucket/../x"])

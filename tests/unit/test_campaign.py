@@ -298,7 +298,7 @@ def test_put_if_absent_creates_once_and_leaves_nothing_behind(tmp_path):
 def test_a_second_coordinator_loses_the_decision(screen, tmp_path):
     store = CampaignStore.create(tmp_path / "c", {"campaign_id": "x"})
     store.commit(0, {"round": 0, "decision": "continue"})
-    with pytest.raises(StoreError, match="another coordinator"):
+    with pytest.raises(StoreError, match="another process asked at the same time"):
         store.commit(0, {"round": 0, "decision": "stop"})
 
 

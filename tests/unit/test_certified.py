@@ -237,19 +237,20 @@ def test_a_regression_is_certified_within_its_tolerance(make_config, regression,
 
 
 @pytest.mark.parametrize(
-    ("limits", "n_acquired"),
+    ("limits", "n_acquired", "words"),
     [
-        ({"max_compounds": 300}, 300),
-        ({"max_rounds": 2}, 240),
-        ({"max_cost": 500.0, "cost_per_compound": 2.0}, 250),
-        ({"max_compounds": 300, "max_fraction": 0.2}, 180),
+        ({"max_compounds": 300}, 300, "300 compounds"),
+        ({"max_rounds": 2, "max_compounds": 300}, 240, "2 rounds"),
+        ({"max_cost": 500.0, "cost_per_compound": 2.0}, 250, "500 in money"),
+        ({"max_compounds": 300, "max_fraction": 0.2}, 180, "20 % of the target set"),
     ],
 )
-def test_the_tightest_budget_ends_a_screen(limits, n_acquired, make_config, tmp_path):
+def test_the_tightest_budget_ends_a_screen_and_is_named(limits, n_acquired, words, make_config, tmp_path):
     result = simulate(make_config(stopping={"rule": "certify", "gamma": 0.99, **limits}), tmp_path / "run")
     assert result.summary["n_acquired"] == n_acquired
     assert result.summary["certified"] is False
-    assert "the budget" in result.summary["stop_reason"]
+    spent = f"{n_acquired} of 900 compounds are acquired, the budget of {words} is spent"
+    assert spent in result.summary["stop_reason"]
 
 
 def test_money_without_a_price_is_refused(make_config):

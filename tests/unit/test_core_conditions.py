@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from isd_ray.config import Condition, StoppingConfig
-from isd_ray.core.conditions import Reached, affordable, bought, holds, no_prices, rule_counts
+from isd_ray.core.conditions import Reached, affordable, bought, holds, limits_reached, no_prices, rule_counts, words_of
 from isd_ray.core.stopping import decide
 from isd_ray.errors import ConfigError
 from isd_ray.messages import RoundEvidence
@@ -103,6 +103,19 @@ def test_money_pays_in_the_given_order_and_for_lost_wells_too():
     for prices, expected in (([9.0, 5.0, 2.0, 1.0], 3), ([1.0, 2.0, 5.0, 9.0], 3), ([9.0, 8.0, 2.0, 1.0], 1)):
         assert affordable(config, 1, 0, 100, bought(np.array(prices), spent=4.0, n_acquired=1)) == expected
     assert affordable(config, 1, 0, 100, bought(np.array([9.0]), spent=12.0, n_acquired=1)) == 0
+
+
+def test_the_limits_that_end_a_screen_are_named_and_no_others():
+    late = {"all_of": [{"compounds": 300}, {"rounds": 5}]}
+    ends = stopping(any_of=[RULE, late], max_compounds=1500, max_rounds=7, max_fraction=0.9).condition
+    for n, rounds, words in (
+        (300, 4, []),
+        (300, 5, ["300 compounds", "5 rounds"]),
+        (299, 7, ["7 rounds"]),
+        (1800, 4, ["90 % of the target set", "1,500 compounds"]),
+    ):
+        found = limits_reached(ends, Reached(n, rounds), 2000, no_prices)
+        assert list(map(words_of, found)) == words
 
 
 def test_the_rule_is_asked_only_where_its_yes_would_end_the_screen():

@@ -221,6 +221,8 @@ def test_a_budget_is_never_exceeded_and_never_given_up_too_early(seed, make):
         assert budget.spent + dearest[:n_kept].sum() <= limit * (1 + 1e-9)
     else:
         pytest.fail("the budget never ends")
+    if history.sets.n_inference > n_kept:
+        assert budget.spent_on(number) == (f"{limit:,.10g} in money",)
     assert budget.spent + dearest[: n_kept + 1].sum() > limit or history.sets.n_inference <= n_kept
     # The audit that was kept can be paid, whatever is drawn.
     assert budget.look(True, 0) >= min(n_kept, history.sets.n_inference)

@@ -94,5 +94,6 @@ def _judge(
         n_finish=int((selection.roles == _FINISH).sum()),
         n_finish_lost=int(((selection.roles == _FINISH) & ~readouts.present).sum()),
         rule_counts=screen.budget.rule_counts(screen.round.number + 1),
+        spent_on=() if n_batch else screen.budget.spent_on(screen.round.number),
     )
     return screen.backend.decide(evidence)
