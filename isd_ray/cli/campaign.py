@@ -55,8 +55,12 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask for the batch to be measured now. While readouts are missing it is the same one."""
+    from isd_ray.data.output_files import refuse_file_as_folder
+
     campaign = _open(path, address)
     settings = campaign.config
+    if out is not None:
+        refuse_file_as_folder(out)
     batch = watched(lambda watcher: _open(path, address, watcher).ask(), settings.name, config=settings)
     if batch is None:
         _end(campaign, as_json)

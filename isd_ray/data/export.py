@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.chem.sdf import write_sdf
 from isd_ray.data.long import long_tables
+from isd_ray.data.output_files import replacing
 from isd_ray.errors import InputFileError
 
 SUFFIXES = (".parquet", ".csv", ".sdf")
@@ -30,6 +31,8 @@ def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> int:
     ------
     InputFileError
         If there is no hybrid screen, or it does not fit the kind of file.
+    OutputFileError
+        If the file cannot be written.
     """
     if out.suffix not in SUFFIXES:
         raise InputFileError(
@@ -44,13 +47,10 @@ def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> int:
             "a panel has packed labels, which only Parquet holds", str(out), "use --long, or the ending .parquet"
         )
     tables = long_tables(files) if long else _tables(files)
-    temporary = out.with_name(f".{out.name}.partial")
-    if out.suffix == ".sdf":
-        n_lines = write_sdf(temporary, (line for table in tables for line in table.to_pylist()))
-    else:
-        n_lines = _write(tables, temporary, pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter)
-    temporary.replace(out)
-    return n_lines
+    with replacing(out) as partial:
+        if out.suffix == ".sdf":
+            return write_sdf(partial, (line for table in tables for line in table.to_pylist()))
+        return _write(tables, partial, pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter)
 
 
 def _tables(files: Iterable[Path]) -> Iterator[pa.Table]:

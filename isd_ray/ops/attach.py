@@ -17,6 +17,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of
+from isd_ray.data.output_files import replacing
 from isd_ray.errors import ResourceError, StoreError
 from isd_ray.ops.connect import connect
 from isd_ray.ops.measuring import measure_to_end
@@ -304,20 +305,15 @@ class AttachedCampaign:
 
     def _fetch(self, file: Path, verb: str, **keywords: Any) -> Any:
         """Have a verb write a file there, and bring it here, whole or not at all; returns what the verb returns."""
-        partial = file.with_name(f".{file.name}.partial")
+        with replacing(file) as partial:
 
-        def save(pieces: Iterator[Any]) -> Any:
-            returned = next(pieces)
-            with partial.open("wb") as stream:
-                stream.writelines(pieces)
-            return returned
+            def save(pieces: Iterator[Any]) -> Any:
+                returned = next(pieces)
+                with partial.open("wb") as stream:
+                    stream.writelines(pieces)
+                return returned
 
-        try:
-            returned = self._actor.stream("write", self._call(verb, **keywords), file.name, take=save)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
-        return returned
+            return self._actor.stream("write", self._call(verb, **keywords), file.name, take=save)
 
     def _call(self, verb: str, *arguments: Any, **keywords: Any) -> VerbCall:
         return VerbCall(self._campaign_id, user(), verb, arguments, keywords)

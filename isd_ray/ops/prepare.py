@@ -32,6 +32,7 @@ from isd_ray.data.labels import (
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, local_path, within
 from isd_ray.data.output_embeddings import read_output_embeddings
+from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
@@ -66,6 +67,8 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         If anything is missing, inconsistent or too large.
     """
     # Before the library is built, which takes long.
+    if not is_uri(address_of(out)):
+        refuse_file_as_folder(Path(out))
     beforehand = (
         rule_beforehand(config.labels, config.task, by_plates=config.hits is not None) if in_laboratory else None
     )
