@@ -31,7 +31,7 @@ _PATH_KEYS = (
 )
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+def load_config(path: str | Path, overrides: str | Sequence[str] = ()) -> CampaignConfig:
     """Read and check a campaign file.
 
     Relative paths in it are taken from the file's own folder.
@@ -41,7 +41,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
     path:
         A TOML file.
     overrides:
-        ``section.key=value`` each; the value is TOML, or else a plain string.
+        ``section.key=value`` each, or one as it is; the value is TOML, or else a plain string.
 
     Raises
     ------
@@ -58,9 +58,28 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot be read as TOML: {error}", str(file), "mend that line") from error
     anchor_paths(data, file.parent)
-    for override in overrides:
+    for override in [overrides] if isinstance(overrides, str) else overrides:
         _apply_override(data, override)
     return parse_config(data)
+
+
+def as_config(config: CampaignConfig | str | Path) -> CampaignConfig:
+    """A configuration as it is, or that of a campaign file.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or as `load_config`.
+    """
+    if isinstance(config, CampaignConfig):
+        return config
+    if isinstance(config, str | Path):
+        return load_config(config)
+    raise ConfigError(
+        f"a {type(config).__name__} is no configuration",
+        "config",
+        "give a CampaignConfig, or the path of a campaign file",
+    )
 
 
 def parse_config(data: Mapping[str, Any]) -> CampaignConfig:

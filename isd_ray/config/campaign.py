@@ -58,7 +58,7 @@ class CampaignConfig(Section):
         return {**data, "readouts": readouts}
 
     @classmethod
-    def from_toml(cls, path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+    def from_toml(cls, path: str | Path, overrides: str | Sequence[str] = ()) -> CampaignConfig:
         """Read a campaign file; see `isd_ray.config_file.load_config`."""
         from isd_ray.config_file import load_config
 
