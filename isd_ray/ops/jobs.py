@@ -29,7 +29,7 @@ from isd_ray.ops.driver import CONFIG_FILE, command
 from isd_ray.ops.jobs_client import ENDED, JobsClient, Submission
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import CellDisplay, in_notebook
-from isd_ray.report.plan import duration
+from isd_ray.report.numbers import duration
 from isd_ray.report.steps import UNLESS
 
 if TYPE_CHECKING:
