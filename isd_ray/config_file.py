@@ -21,6 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+PERCENT = 100.0
 _PATH_KEYS = (
     ("library", "path"),
     ("library", "source"),
@@ -174,6 +175,13 @@ def _translated(error: ValidationError, root: type[Section] = CampaignConfig) ->
             return ConfigError(str(first["ctx"]["error"]) + others, where)
         case "byte_size_unit":
             return ConfigError(f"{first['msg']}{given}{others}", where, 'use a size such as "8 GiB" or "500 MB"')
+        case "tuple_type":
+            return ConfigError(
+                f"Input should be a list{given}{others}", where, f"put it in brackets: [{first['input']!r}]"
+            )
+        case "less_than" | "less_than_equal" if 1.0 < first["input"] <= PERCENT and 1.0 in first["ctx"].values():
+            share = first["input"] / PERCENT
+            return ConfigError(f"{first['msg']}{given}{others}", where, f"a share is meant: did you mean {share:g}?")
     return ConfigError(f"{first['msg']}{given}{others}", where, "correct the value")
 
 
@@ -208,8 +216,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     return changed
 
 
+EXAMPLE_SOURCE = "compounds.csv"
+"""File of compounds that the template names; a reader who has none of that name has not named theirs yet."""
 _EXAMPLES = {
-    ("library", "source"): '"compounds.csv"',
+    ("library", "source"): f'"{EXAMPLE_SOURCE}"',
     ("labels", "column"): '"label"',
     ("acquisition", "batch_size"): "384",
 }

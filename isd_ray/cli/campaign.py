@@ -19,6 +19,7 @@ from isd_ray.cli.common import (
     print_json,
     watched,
 )
+from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
@@ -69,7 +70,7 @@ def ask(
     if as_json:
         print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids})
         return
-    out_console.print(f"round {batch.round}: {len(batch):,} compounds to measure", highlight=False)
+    out_console.print(f"round {batch.round}: {counted(len(batch), 'compound')} to measure", highlight=False)
     for file in files:
         out_console.print(f"  {file}", highlight=False, soft_wrap=True)
     if not files:
@@ -110,9 +111,9 @@ def tell(
 
 def fail(
     path: Folder,
+    reason: Reason,
     ids: Ids = None,
     file: IdFile = None,
-    reason: Reason = "",
     abandon: Annotated[bool, typer.Option("--abandon", help="Never ask for them again.")] = False,
     assay: Annotated[
         list[str] | None, typer.Option(help="Of a panel: only this assay failed; may be repeated.")
@@ -121,7 +122,7 @@ def fail(
 ) -> None:
     """Note that compounds of the batch gave no readout; in an audit they count as errors."""
     n_new = _open(path, address).fail(_ids(ids, file), reason, abandon=abandon, assays=assay or ())
-    out_console.print(f"{n_new:,} {'readouts' if assay else 'compounds'} failed", highlight=False)
+    out_console.print(f"{counted(n_new, 'readout' if assay else 'compound')} failed", highlight=False)
 
 
 def amend(
@@ -132,27 +133,28 @@ def amend(
 ) -> None:
     """Correct readouts; a certificate that rests on them is withdrawn."""
     campaign = _open(path, address)
-    out_console.print(f"{campaign.amend(file, reason):,} readouts changed", highlight=False)
+    out_console.print(f"{counted(campaign.amend(file, reason), 'readout')} changed", highlight=False)
     if campaign.status().withdrawn is not None:
         live_console.print("[bold red]the certificate of this campaign is WITHDRAWN[/bold red]", highlight=False)
 
 
-def exclude(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
+def exclude(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, address: Address = None) -> None:
     """Take compounds that cannot be had out of the target set."""
     n_new = _open(path, address).exclude(_ids(ids, file), reason)
-    out_console.print(f"{n_new:,} compounds excluded", highlight=False)
+    out_console.print(f"{counted(n_new, 'compound')} excluded", highlight=False)
 
 
-def include(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
+def include(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, address: Address = None) -> None:
     """Have compounds measured with the next batches, whatever the model says."""
     n_new = _open(path, address).include(_ids(ids, file), reason)
-    out_console.print(f"{n_new:,} compounds to be measured", highlight=False)
+    out_console.print(f"{counted(n_new, 'compound')} to be measured", highlight=False)
 
 
-def close(path: Folder, reason: Reason = "", address: Address = None) -> None:
+def close(path: Folder, reason: Reason, address: Address = None) -> None:
     """End the round that is out without the readouts that are missing."""
     n_missing = _open(path, address).close(reason)
-    out_console.print(f"closed without {n_missing:,} readouts; now: isd ask {path}", soft_wrap=True)
+    words = f"closed without {counted(n_missing, 'readout')}" if n_missing else "no readout is missing"
+    out_console.print(f"{words}; now: isd ask {path}", highlight=False, soft_wrap=True)
 
 
 def status(
@@ -223,7 +225,7 @@ def export(
 ) -> None:
     """Write the hybrid screen to one file."""
     n_lines = _open(path, address).export(out, long=long)
-    out_console.print(f"wrote {n_lines:,} lines to {out}", highlight=False, soft_wrap=True)
+    out_console.print(f"wrote {counted(n_lines, 'line')} to {out}", highlight=False, soft_wrap=True)
 
 
 def report(
@@ -257,8 +259,11 @@ def verify(path: Folder, as_json: AsJson = False) -> None:
     else:
         for problem in found.problems:
             live_console.print(problem, markup=False, highlight=False, soft_wrap=True)
-        counts = f"{found.n_events:,} events, {found.n_files:,} files, {found.n_rows:,} compounds"
-        out_console.print(f"{counts}: {'no problem' if found.is_sound else f'{len(found.problems)} PROBLEMS'}")
+        counts = ", ".join(
+            counted(n, what)
+            for n, what in ((found.n_events, "event"), (found.n_files, "file"), (found.n_rows, "compound"))
+        )
+        out_console.print(f"{counts}: {'no problem' if found.is_sound else counted(len(found.problems), 'PROBLEM')}")
     if not found.is_sound:
         raise typer.Exit(1)
 
