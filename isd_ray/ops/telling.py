@@ -261,13 +261,14 @@ def _as_table(readouts: Any, config: ReadoutsConfig) -> pa.Table:
 @contextmanager
 def naming(readouts: Any) -> Iterator[None]:
     """Have errors name the readouts as their teller knows them, not the copy that was read."""
-    if isinstance(readouts, str | Path):
-        name, file = str(readouts), Path(readouts).name
+    if is_file := isinstance(readouts, str | Path):
+        name, copy = str(readouts), Path(readouts).name
     else:
-        name, file = "the mapping" if isinstance(readouts, Mapping) else "the table", _WRITTEN
+        name, copy = "the mapping" if isinstance(readouts, Mapping) else "the table", _WRITTEN
     try:
         yield
     except IsdError as error:
-        if Path(error.where).name != file:
+        # The name of a file alone is right wherever its copy lies.
+        if Path(error.where).name != copy or (is_file and error.where == copy):
             raise
         raise type(error)(error.what, name, error.remedy) from error

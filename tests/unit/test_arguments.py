@@ -117,6 +117,14 @@ def test_errors_name_what_was_told_and_not_the_copy_that_was_read(campaign, tmp_
     with pytest.raises(InputFileError) as refused:
         campaign.preview(file)
     assert str(refused.value).startswith(f"{file}: ")
+    with pytest.raises(LabelError, match=r"none of 1 lines") as refused:
+        campaign.tell(write_line(file, "name,bbb", "nobody,BBB+"))
+    assert refused.value.where == "day1.csv"
+
+
+def write_line(file, *lines):
+    file.write_text("\n".join((*lines, "")))
+    return file
 
 
 def test_what_an_attached_campaign_writes_here_meets_the_same_errors(campaign, tmp_path):
