@@ -50,6 +50,9 @@ def replacing(file: Path) -> Iterator[Path]:
     with written(file):
         if file.is_dir():
             raise IsADirectoryError(errno.EISDIR, "")
+        if file.exists() and not file.is_file():
+            yield file  # a device or pipe, as /dev/stdout, which no file must take the place of
+            return
         partial = file.with_name(f".{file.name}.partial")
         try:
             partial.touch()

@@ -109,7 +109,10 @@ def _checked_beforehand(config: CampaignConfig, *, in_laboratory: bool) -> Label
         _check_hit(config.stopping.positive, rule.classes)
         _check_outputs(config, rule)
         return rule
-    labels, sources = config.labels, label_sources(config.labels, config.library, Path.cwd())
+    labels = config.labels
+    if labels.source is None and config.library.source is None:
+        return None  # whether that is a library without a source, or none at all, is seen when it is opened
+    sources = label_sources(labels, config.library, Path.cwd())
     if labels.column is None:
         panel_columns(labels, config.library, sources)
     else:

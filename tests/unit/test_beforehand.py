@@ -10,7 +10,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ModelConfig
 from isd_ray.config_file import parse_config
 from isd_ray.data.library import Library
-from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError
+from isd_ray.errors import ConfigError, IsdError, LabelError, LibraryError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
 
@@ -44,12 +44,13 @@ def in_its_folder(make_config):
         ({"acquisition": {"function": "bald"}, "model": {"dropout": 0.0}}, "needs dropout"),
         ({"labels": {"column": "bb"}}, "'bb'"),
         ({"labels": {"id_column": "nmae"}}, "'nmae'"),
+        ({"library": {"source": None, "path": "nowhere"}}, "there is no library here, and no source"),
         ({"task": "panel", "labels": {"column": None, "columns": ["has_*"]}}, "matches 'has_\\*'"),
     ],
     ids=str,
 )
 def test_a_simulation_is_refused_before_its_library_is_built(in_its_folder, tmp_path, changes, message):
-    with pytest.raises((ConfigError, LabelError, InputFileError), match=message):
+    with pytest.raises(IsdError, match=message):
         simulate(in_its_folder(**changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from typer.testing import CliRunner
 
@@ -59,6 +61,14 @@ def test_nothing_stays_of_a_file_that_was_not_finished(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fail_half_way()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with replacing(pipe) as place:
+        assert place == pipe
+    assert pipe.is_fifo()
 
 
 def test_a_batch_goes_into_a_folder_that_can_be_made_and_is_not_asked_for_before(campaign, tmp_path):
