@@ -436,7 +436,7 @@ def test_commands_tell_what_to_do_next(make_config, truth, tmp_path, compounds):
     ids = batch["id"].to_pylist()
     file = write(tmp_path / "readouts.csv", ("name", "bbb"), [(name, truth[name]) for name in ids[1:]])
     assert "1 readouts are missing" in isd("tell", run, file)
-    assert "1 compounds failed" in isd("fail", run, ids[0], "--reason", "spilt")
+    assert "1 compound failed" in isd("fail", run, ids[0], "--reason", "spilt")
     assert json.loads(isd("status", run, "--json"))["n_missing"] == 0
     assert "60 compounds to measure" in isd("resume", run)
     assert "no problem" in isd("verify", run)
