@@ -6,6 +6,7 @@ The public names are loaded on first use, so that ``import isd_ray`` imports non
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,10 +64,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("isd_ray")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    # What this module itself imports is none of the reader's business.
+    return sorted([*_HOMES, "__version__", *(name for name in globals() if name.startswith("__"))])

@@ -21,6 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+PERCENT = 100.0
 _PATH_KEYS = (
     ("library", "path"),
     ("library", "source"),
@@ -31,7 +32,7 @@ _PATH_KEYS = (
 )
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+def load_config(path: str | Path, overrides: str | Sequence[str] = ()) -> CampaignConfig:
     """Read and check a campaign file.
 
     Relative paths in it are taken from the file's own folder.
@@ -41,7 +42,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
     path:
         A TOML file.
     overrides:
-        ``section.key=value`` each; the value is TOML, or else a plain string.
+        ``section.key=value`` each, or one as it is; the value is TOML, or else a plain string.
 
     Raises
     ------
@@ -66,9 +67,28 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CampaignConf
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"cannot be read as TOML: {error}", str(file), "mend that line") from error
     anchor_paths(data, file.parent)
-    for override in overrides:
+    for override in [overrides] if isinstance(overrides, str) else overrides:
         _apply_override(data, override, "section.key=value, as in model.members=5")
     return parse_config(data)
+
+
+def as_config(config: CampaignConfig | str | Path) -> CampaignConfig:
+    """A configuration as it is, or that of a campaign file.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither, or as `load_config`.
+    """
+    if isinstance(config, CampaignConfig):
+        return config
+    if isinstance(config, str | Path):
+        return load_config(config)
+    raise ConfigError(
+        f"a {type(config).__name__} is no configuration",
+        "config",
+        "give a CampaignConfig, or the path of a campaign file",
+    )
 
 
 def parse_config(data: Mapping[str, Any]) -> CampaignConfig:
@@ -161,6 +181,13 @@ def _translated(error: ValidationError, root: type[Section] = CampaignConfig) ->
             return ConfigError(str(first["ctx"]["error"]) + others, where)
         case "byte_size_unit":
             return ConfigError(f"{first['msg']}{given}{others}", where, 'use a size such as "8 GiB" or "500 MB"')
+        case "tuple_type":
+            return ConfigError(
+                f"Input should be a list{given}{others}", where, f"put it in brackets: [{first['input']!r}]"
+            )
+        case "less_than" | "less_than_equal" if 1.0 < first["input"] <= PERCENT and 1.0 in first["ctx"].values():
+            share = first["input"] / PERCENT
+            return ConfigError(f"{first['msg']}{given}{others}", where, f"a share is meant: did you mean {share:g}?")
     return ConfigError(f"{first['msg']}{given}{others}", where, "correct the value")
 
 
@@ -195,8 +222,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     return changed
 
 
+EXAMPLE_SOURCE = "compounds.csv"
+"""File of compounds that the template names; a reader who has none of that name has not named theirs yet."""
 _EXAMPLES = {
-    ("library", "source"): '"compounds.csv"',
+    ("library", "source"): f'"{EXAMPLE_SOURCE}"',
     ("labels", "column"): '"label"',
     ("acquisition", "batch_size"): "384",
 }

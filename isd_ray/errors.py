@@ -37,6 +37,10 @@ class InputFileError(IsdError):
     """A user's file is missing, empty, unreadable, or holds nothing usable."""
 
 
+class OutputFileError(IsdError):
+    """A file or folder that a user named to be written cannot be."""
+
+
 class LabelError(IsdError):
     """Labels or readouts that cannot be placed or used: unknown ids, NaN, one class only."""
 

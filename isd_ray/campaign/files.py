@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.data.layout import sha256_file
+from isd_ray.data.output_files import replacing
 from isd_ray.errors import CorruptFileError, StoreError
 
 
@@ -117,10 +118,9 @@ def check_hash(path: Path, sha256: str) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file for people whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Write a file for people whole or not at all (raises as `replacing`)."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def replace_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.card import card, pairs, rows
 from isd_ray.config import PlatesConfig
+from isd_ray.data.output_files import replacing, written
 from isd_ray.plates.exports import write_pick_list, write_plate_map
 
 SHOWN = 5
@@ -64,12 +65,14 @@ class Batch:
         return ids
 
     def to_csv(self, file: str | Path) -> None:
-        """Write the list of compounds."""
-        pc.write_csv(self.table, file)
+        """Write the list of compounds (raises as `write`)."""
+        with replacing(Path(file)) as partial:
+            pc.write_csv(self.table, partial)
 
     def to_parquet(self, file: str | Path) -> None:
-        """Write the list of compounds."""
-        pq.write_table(self.table, file)
+        """Write the list of compounds (raises as `write`)."""
+        with replacing(Path(file)) as partial:
+            pq.write_table(self.table, partial)
 
     @property
     def file_names(self) -> list[str]:
@@ -80,13 +83,20 @@ class Batch:
         return [f"round-{self.round:05d}-{kind}.csv" for kind in kinds]
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Write everything that the laboratory needs: list, plate map, and pick list where sources are known."""
+        """Write everything that the laboratory needs: list, plate map, and pick list where sources are known.
+
+        Raises
+        ------
+        OutputFileError
+            If the folder or a file in it cannot be written.
+        """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / name for name in self.file_names]
-        self.to_csv(files[0])
-        if self.plate_map is not None and self.plates is not None:
-            write_plate_map(self.plate_map, files[1])
-            if self.sources is not None:
-                write_pick_list(self.plate_map, self.sources, self.plates, files[2])
+        with written(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            files = [folder / name for name in self.file_names]
+            self.to_csv(files[0])
+            if self.plate_map is not None and self.plates is not None:
+                write_plate_map(self.plate_map, files[1])
+                if self.sources is not None:
+                    write_pick_list(self.plate_map, self.sources, self.plates, files[2])
         return files

@@ -21,7 +21,6 @@ from isd_ray.campaign.stock import note_stock, out_of_stock, prices_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CONTROL_KINDS, CampaignConfig, StoppingConfig
 from isd_ray.config_file import differences
-from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
 from isd_ray.data.filesystem import is_uri
@@ -93,11 +92,10 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
     Raises
     ------
     ConfigError
-        If the acquisition function does not fit, or a batch is larger than the target set.
+        If a batch is larger than the target set.
     LibraryError
         If columns of stock or price do not hold what is needed.
     """
-    acquisition_for(config)
     unavailable, prices = out_of_stock(config, library), prices_of(config, library)
     n_target, n_batch = library.n_rows - len(unavailable), batch_size(config)
     sized_by = "batch_size" if config.acquisition.n_plates is None else "n_plates"

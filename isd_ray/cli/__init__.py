@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+import isd_ray
 from isd_ray.cli import campaign, certificate, coordinators, jobs, library, phenomics, reference_energy, screens, serve
 from isd_ray.cli.common import live_console
 from isd_ray.errors import IsdError
@@ -32,6 +34,21 @@ for command in (
     *serve.COMMANDS,
 ):
     app.command()(command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(isd_ray.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from isd_ray.cli.common import (
     print_json,
     watched,
 )
+from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
@@ -55,8 +56,12 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask for the batch to be measured now. While readouts are missing it is the same one."""
+    from isd_ray.data.output_files import refuse_file_as_folder
+
     campaign = _open(path, address)
     settings = campaign.config
+    if out is not None:
+        refuse_file_as_folder(out)
     batch = watched(lambda watcher: _open(path, address, watcher).ask(), settings.name, config=settings)
     if batch is None:
         _end(campaign, as_json)
@@ -65,7 +70,7 @@ def ask(
     if as_json:
         print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids})
         return
-    out_console.print(f"round {batch.round}: {len(batch):,} compounds to measure", highlight=False)
+    out_console.print(f"round {batch.round}: {counted(len(batch), 'compound')} to measure", highlight=False)
     for file in files:
         out_console.print(f"  {file}", highlight=False, soft_wrap=True)
     if not files:
@@ -97,7 +102,8 @@ def tell(
             print_json({file: asdict(result) for file, result in told.items()})
     if not as_json:
         n_missing = result.n_missing
-        words = f"{n_missing:,} readouts are missing" if n_missing else f"the round is complete; now: isd ask {path}"
+        missing = f"{counted(n_missing, 'readout')} {'is' if n_missing == 1 else 'are'} missing"
+        words = missing if n_missing else f"the round is complete; now: isd ask {path}"
         out_console.print(words, highlight=False, soft_wrap=True)
 
 
@@ -120,9 +126,9 @@ def _print_failed_plates(told: Told) -> None:
 
 def fail(
     path: Folder,
+    reason: Reason,
     ids: Ids = None,
     file: IdFile = None,
-    reason: Reason = "",
     abandon: Annotated[bool, typer.Option("--abandon", help="Never ask for them again.")] = False,
     assay: Annotated[
         list[str] | None, typer.Option(help="Of a panel: only this assay failed; may be repeated.")
@@ -133,7 +139,8 @@ def fail(
     named, assays = _ids(ids, file), assay or ()
     n_new = _open(path, address).fail(named, reason, abandon=abandon, assays=assays)
     n_known = len(set(named)) * (len(set(assays)) or 1) - n_new
-    _print_said(f"{n_new:,} {'readouts' if assay else 'compounds'} failed", n_known, "told, or noted as failed, before")
+    words = f"{counted(n_new, 'readout' if assay else 'compound')} failed"
+    _print_said(words, n_known, "told, or noted as failed, before")
 
 
 def amend(
@@ -144,29 +151,31 @@ def amend(
 ) -> None:
     """Correct readouts; a certificate that rests on them is withdrawn."""
     campaign = _open(path, address)
-    out_console.print(f"{campaign.amend(file, reason):,} readouts changed", highlight=False)
+    out_console.print(f"{counted(campaign.amend(file, reason), 'readout')} changed", highlight=False)
     if campaign.status().withdrawn is not None:
         live_console.print("[bold red]the certificate of this campaign is WITHDRAWN[/bold red]", highlight=False)
 
 
-def exclude(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
+def exclude(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, address: Address = None) -> None:
     """Take compounds that cannot be had out of the target set."""
     named = _ids(ids, file)
     n_new = _open(path, address).exclude(named, reason)
-    _print_said(f"{n_new:,} compounds excluded", len(set(named)) - n_new, "measured, or excluded, already")
+    _print_said(f"{counted(n_new, 'compound')} excluded", len(set(named)) - n_new, "measured, or excluded, already")
 
 
-def include(path: Folder, ids: Ids = None, file: IdFile = None, reason: Reason = "", address: Address = None) -> None:
+def include(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, address: Address = None) -> None:
     """Have compounds measured with the next batches, whatever the model says."""
     named = _ids(ids, file)
     n_new = _open(path, address).include(named, reason)
-    _print_said(f"{n_new:,} compounds to be measured", len(set(named)) - n_new, "measured, or included, already")
+    words = f"{counted(n_new, 'compound')} to be measured"
+    _print_said(words, len(set(named)) - n_new, "measured, or included, already")
 
 
-def close(path: Folder, reason: Reason = "", address: Address = None) -> None:
+def close(path: Folder, reason: Reason, address: Address = None) -> None:
     """End the round that is out without the readouts that are missing."""
     n_missing = _open(path, address).close(reason)
-    out_console.print(f"closed without {n_missing:,} readouts; now: isd ask {path}", soft_wrap=True)
+    words = f"closed without {counted(n_missing, 'readout')}" if n_missing else "no readout is missing"
+    out_console.print(f"{words}; now: isd ask {path}", highlight=False, soft_wrap=True)
 
 
 def status(
@@ -249,7 +258,7 @@ def export(
     """Write the hybrid screen to one file."""
     exported = _open(path, address).export(out, long=long)
     empty = f", {exported.n_empty:,} of them without a structure that RDKit reads" if exported.n_empty else ""
-    out_console.print(f"wrote {exported.n_lines:,} lines to {out}{empty}", highlight=False, soft_wrap=True)
+    out_console.print(f"wrote {counted(exported.n_lines, 'line')} to {out}{empty}", highlight=False, soft_wrap=True)
 
 
 def report(
@@ -283,8 +292,11 @@ def verify(path: Folder, as_json: AsJson = False) -> None:
     else:
         for line in (*found.problems, *found.notes):
             live_console.print(line, markup=False, highlight=False, soft_wrap=True)
-        counts = f"{found.n_events:,} events, {found.n_files:,} files, {found.n_rows:,} compounds"
-        out_console.print(f"{counts}: {'no problem' if found.is_sound else f'{len(found.problems)} PROBLEMS'}")
+        counts = ", ".join(
+            counted(n, what)
+            for n, what in ((found.n_events, "event"), (found.n_files, "file"), (found.n_rows, "compound"))
+        )
+        out_console.print(f"{counts}: {'no problem' if found.is_sound else counted(len(found.problems), 'PROBLEM')}")
     if not found.is_sound:
         raise typer.Exit(1)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from isd_ray.cli.common import Address, AsJson, Folder, out_console, print_json
+from isd_ray.cli.common import AsJson, Folder, out_console, print_json
 
 app = typer.Typer(
     help="Campaigns that coordinators on a cluster keep warm; the verbs of a campaign reach them by --address.",
@@ -13,7 +15,10 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_coordinators(address: Address = None, as_json: AsJson = False) -> None:
+def list_coordinators(
+    address: Annotated[str, typer.Option(help="Of the Ray cluster; auto on one of its machines.")],
+    as_json: AsJson = False,
+) -> None:
     """List the campaigns that the coordinators of a cluster serve now."""
     from isd_ray.ops.attach import coordinated
 
@@ -28,7 +33,9 @@ def list_coordinators(address: Address = None, as_json: AsJson = False) -> None:
 @app.command("stop")
 def stop_coordinator(
     path: Folder,
-    address: Address = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster; default: the campaign's own, if its folder is seen here.")
+    ] = None,
 ) -> None:
     """End the coordinator of a campaign and the actors that it keeps; the campaign loses nothing."""
     from isd_ray.ops.attach import stop

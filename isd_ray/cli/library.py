@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isd_ray.cli.common import AsJson, out_console, print_json, watched
+from isd_ray.cli.common import AsJson, live_console, out_console, print_json, watched
 
 if TYPE_CHECKING:
     from isd_ray.data.library import Library
@@ -37,11 +36,16 @@ def library_build(
     """Build a target library: standardise, deduplicate, fingerprint. The same command continues one cut off."""
     from isd_ray.config import ComputeConfig, LibraryConfig
     from isd_ray.config_file import parse_section
-    from isd_ray.ops.build import build
+    from isd_ray.data.library import Library
+    from isd_ray.ops.prepare import open_or_build
 
     settings = parse_section(LibraryConfig, {"source": source, "features": features}, overrides or ())
-    compute = ComputeConfig(address=address)
-    _print_library(watched(lambda watcher: build(settings, compute, out, watcher.building), "library"), as_json)
+    compute, is_there = ComputeConfig(address=address), Library.exists(out)
+    library = watched(lambda watcher: open_or_build(settings, compute, out, watcher), "library")
+    if is_there:
+        words = f"{out} is there already, built from these sources with these options"
+        live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+    _print_library(library, as_json)
 
 
 @app.command("info")
@@ -56,7 +60,7 @@ def library_info(
     library = Library.open(path)
     if verify:
         library.verify()
-    _print_library(library, as_json)
+    _print_library(library, as_json, *([("Verified", "every file is as it was written")] if verify else []))
 
 
 @app.command("split")
@@ -81,12 +85,12 @@ def library_split(
         out_console.print(f"{name}: {part.n_rows:,} rows in {part.path}", highlight=False)
 
 
-def _print_library(library: Library, as_json: bool) -> None:
+def _print_library(library: Library, as_json: bool, *more: tuple[str, str]) -> None:
+    from isd_ray.report.library import library_lines
     from isd_ray.report.tables import two_columns
 
-    info = asdict(library.info())
+    info = library.info()
     if as_json:
-        print_json(info)
+        print_json(asdict(info))
         return
-    lines = [(key, json.dumps(value) if isinstance(value, (dict, list)) else str(value)) for key, value in info.items()]
-    out_console.print(two_columns(f"Library {info['path']}", lines))
+    out_console.print(two_columns(f"Library {info.path}", [*library_lines(info), *more]))

@@ -17,13 +17,15 @@ def init(
 ) -> None:
     """Write a commented campaign file with every key and its default."""
     from isd_ray.config_file import template
+    from isd_ray.data.output_files import written
     from isd_ray.errors import StoreError
 
-    try:
-        with file.open("x", encoding="utf-8") as sink:
-            sink.write(template())
-    except FileExistsError as error:
-        raise StoreError("the file exists already", str(file), "choose another name, or remove it") from error
+    with written(file):
+        try:
+            with file.open("x", encoding="utf-8") as sink:
+                sink.write(template())
+        except FileExistsError as error:
+            raise StoreError("the file exists already", str(file), "choose another name, or remove it") from error
     out_console.print(f"wrote {file}; now name your compounds and labels in it", highlight=False)
 
 

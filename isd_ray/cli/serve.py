@@ -37,6 +37,7 @@ def serve(
     try:
         from isd_ray.serve.run import login_address
         from isd_ray.serve.run import serve as run
+        from isd_ray.serve.shelf import Shelf
     except ModuleNotFoundError as error:
         what = f"the web page needs the package {error.name}"
         raise ResourceError(what, remedy="pip install 'isd_ray[serve]'") from error
@@ -61,6 +62,8 @@ def serve(
     def started(address: str) -> None:
         shown = address if given else login_address(address, settings.token)
         out_console.print(f"{'read-only ' if read_only else ''}page at {shown}", markup=False, soft_wrap=True)
+        if not Shelf(places).names():
+            out_console.print("no campaign lies there yet; `isd create` begins one, and the page shows it then")
         out_console.print("Ctrl-C ends it", highlight=False)
 
     run(places, settings, host, port, started)

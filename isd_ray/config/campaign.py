@@ -13,7 +13,7 @@ from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import LibraryConfig
 from isd_ray.config.logging import LoggingConfig
-from isd_ray.config.model import AcquisitionConfig, ModelConfig
+from isd_ray.config.model import REGRESSION_MEMBERS, AcquisitionConfig, ModelConfig, preset_of
 from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Section, Task
@@ -57,8 +57,18 @@ class CampaignConfig(Section):
         readouts = {name: column for name, column in known.items() if column} | data.get("readouts", {})
         return {**data, "readouts": readouts}
 
+    @model_validator(mode="before")
     @classmethod
-    def from_toml(cls, path: str | Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+    def _give_a_regression_its_committee(cls, data: Any) -> Any:
+        model = data.get("model", {}) if isinstance(data, dict) and data.get("task") == "regression" else None
+        if isinstance(model, ModelConfig):
+            model = model.model_dump(exclude_unset=True)
+        if not isinstance(model, dict):
+            return data
+        return {**data, "model": {"members": REGRESSION_MEMBERS, **preset_of(model), **model}}
+
+    @classmethod
+    def from_toml(cls, path: str | Path, overrides: str | Sequence[str] = ()) -> CampaignConfig:
         """Read a campaign file; see `isd_ray.config_file.load_config`."""
         from isd_ray.config_file import load_config
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -16,6 +17,13 @@ MODEL_PRESETS: dict[str, dict[str, Any]] = {
     "proprietary": {"hidden_size": 1024, "residual_blocks": 2, "epochs": 1000, "batch_size": 1024, "patience": 25},
 }
 """Hyperparameters of Table 1 of the paper; keys given beside `preset` win."""
+REGRESSION_MEMBERS = 5
+"""Members of a regression that names none, as in the paper: its acquisition is by how much they differ."""
+
+
+def preset_of(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keys that the preset of a [model] table sets; none without one, or where there is none of that name."""
+    return MODEL_PRESETS.get(str(model.get("preset")), {})
 
 
 class ModelConfig(Section):
@@ -44,7 +52,8 @@ class ModelConfig(Section):
     patience: int = Field(default=4, ge=1)
     """Epochs without a lower validation loss before training stops; the best weights are restored."""
     members: int = Field(default=1, ge=1, le=1000)
-    """Size of the committee."""
+    """Size of the committee. A regression has 5 where neither this nor a preset says otherwise: it measures first where
+    the members differ."""
     diversity: Literal["split", "bootstrap", "seed"] = "split"
     """How members differ beyond initial weights and order: own validation split, bootstrap sample, or no more."""
     head: Literal["outputs", "two-tower"] = "outputs"
@@ -62,8 +71,7 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _apply_preset(cls, data: Any) -> Any:
-        preset = MODEL_PRESETS.get(str(data.get("preset"))) if isinstance(data, dict) else None
-        return {**preset, **data} if preset else data
+        return {**preset_of(data), **data} if isinstance(data, dict) else data
 
 
 class AcquisitionConfig(Section):

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.chem.sdf import write_sdf
 from isd_ray.data.long import long_tables
+from isd_ray.data.output_files import replacing
 from isd_ray.errors import InputFileError
 
 SUFFIXES = (".parquet", ".csv", ".sdf")
@@ -47,6 +48,8 @@ def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> Exported:
     ------
     InputFileError
         If there is no hybrid screen, or it does not fit the kind of file.
+    OutputFileError
+        If the file cannot be written.
     """
     if out.suffix not in SUFFIXES:
         raise InputFileError(
@@ -63,14 +66,10 @@ def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> Exported:
     if long and out.suffix == ".sdf":
         raise InputFileError("a long table has no structures", str(out), "choose the ending .csv or .parquet")
     tables = long_tables(files) if long else _tables(files)
-    temporary = out.with_name(f".{out.name}.partial")
-    if out.suffix == ".sdf":
-        exported = Exported(*write_sdf(temporary, (line for table in tables for line in table.to_pylist())))
-    else:
-        kind = pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter
-        exported = Exported(_write(tables, temporary, kind))
-    temporary.replace(out)
-    return exported
+    with replacing(out) as partial:
+        if out.suffix == ".sdf":
+            return Exported(*write_sdf(partial, (line for table in tables for line in table.to_pylist())))
+        return Exported(_write(tables, partial, pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter))
 
 
 def _tables(files: Iterable[Path]) -> Iterator[pa.Table]:

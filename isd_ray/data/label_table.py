@@ -123,18 +123,13 @@ def read_label_columns(
     kinds: dict[str, ColumnKind | None] = dict.fromkeys(columns)
     ids: list[pa.Array] = []
     lines: list[NDArray[np.int64]] = []
+    require_label_columns(config, columns, library_config, sources)
     for source, prefix in zip(sources, prefixes, strict=True):
         for column in columns:
-            try:
-                source.require(column, f"labels.{_key(config)}")
-            except InputFileError as error:
-                raise LabelError(error.what, error.where, error.remedy) from error
             if source.typed:
                 kinds[column] = common_kind(
                     kinds[column], typed_kind(source.column_type(column), column, str(source.file))
                 )
-        if id_column is not None:
-            source.require(id_column, "labels.id_column")
         wanted = tuple(dict.fromkeys([*columns, *([id_column] if id_column else [])]))
         planned = PlannedSource(source, wanted, None, id_column, prefix)
         for records in source.read(wanted):
@@ -154,6 +149,29 @@ def read_label_columns(
         values = _concatenated([_label_chunk(chunk, kind == "string", config) for chunk in chunks.pop(column)])
         tables.append(_each_id_once(LabelTable(config, column, all_ids, values, all_lines, file)))
     return tables
+
+
+def require_label_columns(
+    config: LabelsConfig, columns: Sequence[str], library_config: LibraryConfig, sources: Sequence[Source]
+) -> None:
+    """Refuse files that lack a label column or the id column, without reading them; parameters as `read_label_columns`.
+
+    Raises
+    ------
+    InputFileError
+        If the id column is missing.
+    LabelError
+        If a label column is missing.
+    """
+    id_column = config.id_column or library_config.id_column
+    for source in sources:
+        try:
+            for column in columns:
+                source.require(column, f"labels.{_key(config)}")
+        except InputFileError as error:
+            raise LabelError(error.what, error.where, error.remedy) from error
+        if id_column is not None:
+            source.require(id_column, "labels.id_column")
 
 
 def _key(config: LabelsConfig) -> str:

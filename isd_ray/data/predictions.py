@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.data.layout import sha256_file
+from isd_ray.data.output_files import replacing
 from isd_ray.data.packed import from_arrow, to_arrow
 from isd_ray.errors import CorruptFileError
 from isd_ray.messages import ScoredRows
@@ -53,6 +54,5 @@ def read_predictions(path: Path) -> ScoredRows:
 
 def replace_table(table: pa.Table, path: Path) -> None:
     """Write atomically: a repeated call replaces the file by an equal one, and no reader sees half of it."""
-    temporary = path.with_name(f".{path.name}.partial")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)
+    with replacing(path) as partial:
+        pq.write_table(table, partial, compression="zstd")

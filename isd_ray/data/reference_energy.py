@@ -14,6 +14,7 @@ from isd_ray.config import ReferenceEnergyConfig
 from isd_ray.data.ingest.columns import convert
 from isd_ray.data.ingest.plan import PlannedSource, record_ids
 from isd_ray.data.ingest.sources import open_source, resolve_source
+from isd_ray.data.output_files import refuse_file_as_folder, written
 from isd_ray.data.predictions import replace_table
 from isd_ray.errors import InputFileError
 
@@ -41,6 +42,7 @@ def correct_energies(
     InputFileError
         If the file or a column is missing, energies are not numbers, or no more molecules than the sample are usable.
     """
+    refuse_file_as_folder(out)
     opened = open_source(resolve_source(source, base_dir or Path.cwd()))
     for name, key in (
         (config.column, "column"),
@@ -97,7 +99,8 @@ def correct_energies(
         "standard_deviation": float(energy[ordinary].std()),
         "atomic_energies": reference.by_element(),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    replace_table(table, out / MOLECULES)
-    (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    with written(out):
+        out.mkdir(parents=True, exist_ok=True)
+        replace_table(table, out / MOLECULES)
+        (out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return summary

@@ -18,11 +18,13 @@ from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.data.export import Exported
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of
+from isd_ray.data.output_files import replacing
 from isd_ray.errors import ResourceError, StoreError
 from isd_ray.ops.connect import connect
 from isd_ray.ops.measuring import measure_to_end
+from isd_ray.ops.opened import listed
 from isd_ray.ops.server import CampaignServer, SentFile, VerbCall
-from isd_ray.ops.telling import Told, as_file
+from isd_ray.ops.telling import Told, as_file, naming
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import default_watcher
@@ -228,27 +230,31 @@ class AttachedCampaign:
         self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
     ) -> Told:
         """See `Campaign.tell`; a file that is not here is looked for on the cluster."""
-        told: Told = self._change("tell", self._sent(readouts), external=external, plate=plate, assay=assay)
-        return told
+        with naming(readouts):
+            told: Told = self._change("tell", self._sent(readouts), external=external, plate=plate, assay=assay)
+            return told
 
     def preview(
         self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
     ) -> Told:
         """See `Campaign.preview`; a file that is not here is looked for on the cluster."""
-        told: Told = self._look("preview", self._sent(readouts), external=external, plate=plate, assay=assay)
-        return told
+        with naming(readouts):
+            told: Told = self._look("preview", self._sent(readouts), external=external, plate=plate, assay=assay)
+            return told
 
-    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False, assays: Sequence[str] = ()) -> int:
+    def fail(
+        self, ids: str | Sequence[str], reason: str, *, abandon: bool = False, assays: str | Sequence[str] = ()
+    ) -> int:
         """See `Campaign.fail`."""
-        return int(self._change("fail", list(ids), reason, abandon=abandon, assays=list(assays)))
+        return int(self._change("fail", listed(ids), reason, abandon=abandon, assays=listed(assays)))
 
-    def exclude(self, ids: Sequence[str], reason: str) -> int:
+    def exclude(self, ids: str | Sequence[str], reason: str) -> int:
         """See `Campaign.exclude`."""
-        return int(self._change("exclude", list(ids), reason))
+        return int(self._change("exclude", listed(ids), reason))
 
-    def include(self, ids: Sequence[str], reason: str) -> int:
+    def include(self, ids: str | Sequence[str], reason: str) -> int:
         """See `Campaign.include`."""
-        return int(self._change("include", list(ids), reason))
+        return int(self._change("include", listed(ids), reason))
 
     def close(self, reason: str) -> int:
         """See `Campaign.close`."""
@@ -306,20 +312,15 @@ class AttachedCampaign:
 
     def _fetch(self, file: Path, verb: str, **keywords: Any) -> Any:
         """Have a verb write a file there, and bring it here, whole or not at all; returns what the verb returns."""
-        partial = file.with_name(f".{file.name}.partial")
+        with replacing(file) as partial:
 
-        def save(pieces: Iterator[Any]) -> Any:
-            returned = next(pieces)
-            with partial.open("wb") as stream:
-                stream.writelines(pieces)
-            return returned
+            def save(pieces: Iterator[Any]) -> Any:
+                returned = next(pieces)
+                with partial.open("wb") as stream:
+                    stream.writelines(pieces)
+                return returned
 
-        try:
-            returned = self._actor.stream("write", self._call(verb, **keywords), file.name, take=save)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
-        return returned
+            return self._actor.stream("write", self._call(verb, **keywords), file.name, take=save)
 
     def _call(self, verb: str, *arguments: Any, **keywords: Any) -> VerbCall:
         return VerbCall(self._campaign_id, user(), verb, arguments, keywords)

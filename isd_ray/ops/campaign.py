@@ -14,13 +14,13 @@ from isd_ray.campaign.status import Status, is_dispatched, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import to_toml
+from isd_ray.config_file import as_config, to_toml
 from isd_ray.data.export import Exported, export_hybrid
 from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
 from isd_ray.ops.amend import amend_from_file
 from isd_ray.ops.asking import Asking
-from isd_ray.ops.opened import Opened
+from isd_ray.ops.opened import Opened, listed
 from isd_ray.ops.saying import Saying
 from isd_ray.ops.telling import Telling, Told
 from isd_ray.report.certificate import Certificate
@@ -65,10 +65,10 @@ class Campaign:
         return asked_card(f"Campaign {self.config.name}", lambda: status_lines(self.status()))
 
     @classmethod
-    def create(cls, path: str | Path, config: CampaignConfig, watcher: Watcher | None = None) -> Campaign:
+    def create(cls, path: str | Path, config: CampaignConfig | str | Path, watcher: Watcher | None = None) -> Campaign:
         """Begin a campaign in a new folder; its library is built if it is not there. Nothing is chosen yet.
 
-        Repeated with the same configuration it opens the campaign.
+        Repeated with the same configuration it opens the campaign. The configuration may be the path of its file.
 
         Raises
         ------
@@ -78,6 +78,7 @@ class Campaign:
         from isd_ray.campaign.setup import begin_or_resume, check
         from isd_ray.ops.prepare import prepare
 
+        config = as_config(config)
         watcher = watcher or default_watcher(config)
         setup = prepare(config, path, watcher, in_laboratory=True)
         for warning in check(config, Library.open(setup.spec.libraries["target"])):
@@ -223,7 +224,9 @@ class Campaign:
 
     # --- what else people say ---------------------------------------------------------------------------------------
 
-    def fail(self, ids: Sequence[str], reason: str, *, abandon: bool = False, assays: Sequence[str] = ()) -> int:
+    def fail(
+        self, ids: str | Sequence[str], reason: str, *, abandon: bool = False, assays: str | Sequence[str] = ()
+    ) -> int:
         """Note that compounds of the batch that is out gave no readout; returns how many are new.
 
         A compound in several wells counts by those that were read, and fails if there is none. What fails may be asked
@@ -231,6 +234,8 @@ class Campaign:
 
         Parameters
         ----------
+        ids:
+            As in the library; one may stand alone, here and below.
         assays:
             Of a panel: only these outputs failed; entries are counted. What is measured of the compound stays.
 
@@ -240,9 +245,9 @@ class Campaign:
             If an id is unknown or not in the batch, or no reason is given.
         """
         self._opened.refuse_simulation()
-        return self._saying.fail(ids, reason, abandon=abandon, assays=assays)
+        return self._saying.fail(listed(ids), reason, abandon=abandon, assays=listed(assays))
 
-    def exclude(self, ids: Sequence[str], reason: str) -> int:
+    def exclude(self, ids: str | Sequence[str], reason: str) -> int:
         """Take compounds that cannot be had out of the target set, from the next round on; returns how many are new.
 
         Those of the batch that is out fail with it. Measured ones stay measured.
@@ -255,9 +260,9 @@ class Campaign:
             If an id is unknown, or no reason is given.
         """
         self._opened.refuse_simulation()
-        return self._saying.exclude(ids, reason)
+        return self._saying.exclude(listed(ids), reason)
 
-    def include(self, ids: Sequence[str], reason: str) -> int:
+    def include(self, ids: str | Sequence[str], reason: str) -> int:
         """Have compounds measured with the next batches whatever the models say, excluded ones too; returns how many.
 
         Raises
@@ -268,7 +273,7 @@ class Campaign:
             If an id is unknown, or no reason is given.
         """
         self._opened.refuse_simulation()
-        return self._saying.include(ids, reason)
+        return self._saying.include(listed(ids), reason)
 
     def close(self, reason: str) -> int:
         """End the round that is out without the readouts that are missing; returns how many those are.

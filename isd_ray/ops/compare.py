@@ -17,6 +17,7 @@ from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import AUDITED_RULES, CampaignConfig
+from isd_ray.config_file import as_config
 from isd_ray.errors import ConfigError
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.simulate import (
@@ -77,7 +78,7 @@ def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | N
 
 
 def compare(
-    config: CampaignConfig,
+    config: CampaignConfig | str | Path,
     out: str | Path,
     agents: Sequence[str] = AGENTS,
     n_seeds: int = 1,
@@ -85,6 +86,8 @@ def compare(
     watcher: Watcher | None = None,
 ) -> Comparison:
     """Run every agent with every seed into ``out/<agent>/<seed>/`` and put the results side by side.
+
+    The configuration is that of `simulate`: the campaign, or the path of its file.
 
     Variants that are finished already are not run again, so a comparison that was cut off continues.
 
@@ -95,7 +98,7 @@ def compare(
     StoreError
         If a finished variant was run with another configuration.
     """
-    root = Path(out)
+    config, root = as_config(config), Path(out)
     watcher = watcher or default_watcher(config)
     seeds = range(config.seed, config.seed + n_seeds)
     variants = {(agent, seed): variant(config, agent, seed, order_column, root) for agent in agents for seed in seeds}

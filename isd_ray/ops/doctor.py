@@ -30,6 +30,7 @@ from isd_ray.ops.security import (
     is_loopback,
     ray_version_of,
 )
+from isd_ray.report.numbers import counted
 
 LARGEST_SKEW_S = 5.0
 """Clocks further apart than this are worth a warning: times of the log stop meaning an order."""
@@ -114,7 +115,9 @@ def examine(
 
 def _doors(address: str, host: str, ports: dict[str, int], ca_file: str | None, *, tolerated: bool) -> Iterator[Check]:
     harm = Verdict.WARNING if tolerated or is_loopback(host) else Verdict.PROBLEM
-    doors = {"Jobs API": (address, http_door(address, ca_file))}
+    doors: dict[str, tuple[str, Door]] = {}
+    if (jobs := http_door(address, ca_file)) is not Door.SHUT:  # where nothing answers, that is a finding of its own
+        doors["Jobs API"] = (address, jobs)
     for (name, port), method in zip(ports.items(), (GCS_METHOD, CLIENT_METHOD), strict=True):
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         doors[name] = (place, grpc_door(place, method))
@@ -245,7 +248,7 @@ def _placement(compute: ComputeConfig, nodes: Sequence[dict[str, Any]]) -> Check
     there = [Node(node["address"], node["resources"], node["labels"]) for node in nodes]
     left = unplaced(wanted, there)
     if not left:
-        words = ", ".join(f"{n} {name}s" for name, (n, _) in wanted.items())
+        words = ", ".join(counted(n, name) for name, (n, _) in wanted.items())
         return Check("placement", "Placement", Verdict.OK, f"{words} find room")
     words = "; ".join(
         f"{n} of {wanted[name][0]} {name}s, each {wanted[name][1].words}: {what_is_missing(wanted[name][1], there)}"

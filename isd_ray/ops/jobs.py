@@ -20,7 +20,7 @@ from isd_ray.campaign.standing import Standing, standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, pairs
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import anchor_paths, differences, parse_config, to_toml
+from isd_ray.config_file import anchor_paths, as_config, differences, parse_config, to_toml
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import ConfigError, IsdError, JobError, ResourceError
@@ -29,7 +29,7 @@ from isd_ray.ops.driver import CONFIG_FILE, command
 from isd_ray.ops.jobs_client import ENDED, JobsClient, Submission
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import CellDisplay, in_notebook
-from isd_ray.report.plan import duration
+from isd_ray.report.numbers import duration
 from isd_ray.report.steps import UNLESS
 
 if TYPE_CHECKING:
@@ -221,7 +221,12 @@ class Job:
 
 
 def submit(
-    config: CampaignConfig, *, address: str, out: str | Path, name: str | None = None, ca_file: str | None = None
+    config: CampaignConfig | str | Path,
+    *,
+    address: str,
+    out: str | Path,
+    name: str | None = None,
+    ca_file: str | None = None,
 ) -> Job:
     """Run a screen whose labels are known as a job of a cluster.
 
@@ -233,7 +238,7 @@ def submit(
     Parameters
     ----------
     config:
-        The campaign; its `compute.address` is that of the job.
+        The campaign, or the path of its file; its `compute.address` is that of the job.
     address:
         URL of the dashboard, ``http://HEAD:8265``. A token is taken from where Ray looks for one.
     out:
@@ -253,6 +258,7 @@ def submit(
     JobError
         If another campaign has that name there.
     """
+    config = as_config(config)
     name = name or config.name
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} is no name of a job", "name", "use letters, digits, dots, dashes and underscores")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from isd_ray.campaign.intake import Intake, recorded_rule
@@ -131,3 +131,8 @@ def need(reason: str) -> None:
     """Refuse an empty reason."""
     if not reason.strip():
         raise LabelError("this needs a reason, which is kept on record", remedy="say why")
+
+
+def listed(names: str | Iterable[object]) -> list[str]:
+    """Names of compounds or assays as people give them: one alone is one, not its letters; numbers are names too."""
+    return [names] if isinstance(names, str) else [str(name) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.stock import prices_of
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
+from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable, bought, no_prices
 from isd_ray.core.goals import Goal
 from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
-from isd_ray.data.label_table import label_sources
+from isd_ray.data.label_table import label_sources, require_label_columns
 from isd_ray.data.labels import (
     LabelRule,
     Labels,
@@ -32,11 +35,13 @@ from isd_ray.data.labels import (
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, local_path, within
 from isd_ray.data.output_embeddings import read_output_embeddings
+from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
 from isd_ray.messages import LabelArray, WorkerSpec
 from isd_ray.ops.build import build
+from isd_ray.plates.layout import initial_size
 
 ROW_BYTES = 32
 """Memory of one target row in driver and coordinator: labels, sets and masks."""
@@ -65,10 +70,9 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     IsdError
         If anything is missing, inconsistent or too large.
     """
-    # Before the library is built, which takes long.
-    beforehand = (
-        rule_beforehand(config.labels, config.task, by_plates=config.hits is not None) if in_laboratory else None
-    )
+    if not is_uri(address_of(out)):
+        refuse_file_as_folder(Path(out))
+    beforehand = _checked_beforehand(config, in_laboratory=in_laboratory)
     libraries = _libraries(config, out, watcher)
     target = libraries["target"]
     _check_memory(config, target)
@@ -96,6 +100,26 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     return CampaignSetup(config, out, spec, labels.rule, labels, test)
 
 
+def _checked_beforehand(config: CampaignConfig, *, in_laboratory: bool) -> LabelRule | None:
+    """Refuse what needs no library to be seen, before one is built, which takes long; the rule of told labels."""
+    acquisition_for(config)
+    initial_size(config)
+    if in_laboratory:
+        rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
+        _check_hit(config.stopping.positive, rule.classes)
+        _check_outputs(config, rule)
+        return rule
+    labels = config.labels
+    if labels.source is None and config.library.source is None:
+        return None  # whether that is a library without a source, or none at all, is seen when it is opened
+    sources = label_sources(labels, config.library, Path.cwd())
+    if labels.column is None:
+        panel_columns(labels, config.library, sources)
+    else:
+        require_label_columns(labels, (labels.column,), config.library, sources)
+    return None
+
+
 def _prepare_laboratory(
     config: CampaignConfig, out: str | Path, libraries: Mapping[str, Library], rule: LabelRule
 ) -> CampaignSetup:
@@ -104,8 +128,6 @@ def _prepare_laboratory(
             raise ConfigError(
                 f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
             )
-    _check_hit(config.stopping.positive, rule.classes)
-    _check_outputs(config, rule)
     addresses = {name: library.address for name, library in libraries.items()}
     spec = WorkerSpec(
         config=config,
@@ -142,7 +164,9 @@ def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
 def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
     address = library_address(config, out)
-    whole = _open_or_build(config.library, config.compute, address, watcher)
+    # What a run that never became a campaign left in its own folder is nobody's.
+    may_replace = config.library.path is None and not is_uri(address) and not CampaignStore.exists(out)
+    whole = open_or_build(config.library, config.compute, address, watcher, may_replace=may_replace)
     libraries = {"target": whole}
     # What is made of a library behind a URI goes into the campaign's folder.
     root = Path(address) if not is_uri(address) else local_path(address_of(out)) / "library"
@@ -155,32 +179,57 @@ def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dic
         )
     if config.library.split is not None:
         folder = root.with_name(f"{root.name}-split")
-        if folder.is_dir():
-            libraries = {name: Library.open(folder / name) for name in PART_NAMES if (folder / name).is_dir()}
-            _check_split(libraries, whole, config.library.split, folder)
-        else:
-            libraries = split_library(whole, config.library.split, folder)
+        libraries = _open_or_split(whole, config.library.split, folder, may_replace=may_replace)
     for name, held_out in (("validation", config.validation), ("test", config.test)):
         if held_out.file is not None:
             # Contexts by the target's values: what it has never seen has no place in the vocabulary.
             update = {"source": held_out.file, "split": None, "features": whole.spec}
             settings = config.library.model_copy(update=update)
-            libraries[name] = _open_or_build(settings, config.compute, root.with_name(f"{root.name}-{name}"), watcher)
+            place = root.with_name(f"{root.name}-{name}")
+            libraries[name] = open_or_build(settings, config.compute, place, watcher, may_replace=may_replace)
     if config.validation.source == "external" and "validation" not in libraries:
         raise LibraryError("the split leaves no validation rows", "library.split", "give validation a share")
     return libraries
 
 
-def _open_or_build(config: LibraryConfig, compute: ComputeConfig, address: str | Path, watcher: Watcher) -> Library:
-    if not Library.exists(address):
-        if config.source is None:
-            raise LibraryError(
-                "there is no library here, and no source to build one from",
-                without_secrets(str(address)),
-                "build it with `isd library build`, or set library.source",
-            )
-        return build(config, compute, address, watcher.building)
-    return _checked(config, Library.open(address))
+def open_or_build(
+    config: LibraryConfig,
+    compute: ComputeConfig,
+    address: str | Path,
+    watcher: Watcher,
+    *,
+    may_replace: bool = False,
+) -> Library:
+    """The library of a configuration at a path or URI; built if there is none.
+
+    Parameters
+    ----------
+    may_replace:
+        Build again in the place of a library that is not that of the configuration.
+
+    Raises
+    ------
+    LibraryError
+        If another library lies there, or none and there is no source.
+    IsdError
+        As `build`.
+    """
+    if Library.exists(address):
+        library = Library.open(address)
+        try:
+            return _checked(config, library)
+        except LibraryError:
+            if config.source is None or not may_replace:
+                raise
+        watcher.message(f"the library in {address} was built otherwise, and no campaign uses it: it is built again")
+        shutil.rmtree(address)
+    if config.source is None:
+        raise LibraryError(
+            "there is no library here, and no source to build one from",
+            without_secrets(str(address)),
+            "build it with `isd library build`, or set library.source",
+        )
+    return build(config, compute, address, watcher.building)
 
 
 def _checked(config: LibraryConfig, library: Library) -> Library:
@@ -213,19 +262,26 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
         raise LibraryError(
             f"the library was built otherwise than the configuration asks for: {', '.join(changed)}",
             str(library.path),
-            "remove it, so that it is built again, or set library.path to another folder",
+            "remove it, so that it is built again, or name another folder (library.path; --out of isd library build)",
         )
 
 
-def _check_split(parts: dict[str, Library], whole: Library, config: SplitConfig, folder: Path) -> None:
-    made = [part.metadata["parent"] for part in parts.values()]
-    asked = (whole.hash, config.model_dump(mode="json"))
-    if "target" not in parts or any((parent["hash"], parent["split"]) != asked for parent in made):
-        raise LibraryError(
-            "this split was made from another library, or with other settings",
-            str(folder),
-            "remove the folder, so that it is made again, or set library.path to another one",
-        )
+def _open_or_split(whole: Library, config: SplitConfig, folder: Path, *, may_replace: bool) -> dict[str, Library]:
+    """The parts of a library in a folder, by their names; as `open_or_build`."""
+    if folder.is_dir():
+        parts = {name: Library.open(folder / name) for name in PART_NAMES if (folder / name).is_dir()}
+        made = [part.metadata["parent"] for part in parts.values()]
+        asked = (whole.hash, config.model_dump(mode="json"))
+        if "target" in parts and all((parent["hash"], parent["split"]) == asked for parent in made):
+            return parts
+        if not may_replace:
+            raise LibraryError(
+                "this split was made from another library, or with other settings",
+                str(folder),
+                "remove the folder, so that it is made again, or set library.path to another one",
+            )
+        shutil.rmtree(folder)
+    return split_library(whole, config, folder)
 
 
 class _LabelReader:

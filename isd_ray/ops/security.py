@@ -38,7 +38,7 @@ class Door(str, Enum):
 
     OPEN = "answers without a token"
     GUARDED = "asks for a token"
-    SHUT = "does not answer"
+    SHUT = "closed to this machine"
 
 
 def bearer() -> dict[str, str]:

@@ -20,7 +20,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import differences, parse_config, to_toml
+from isd_ray.config_file import as_config, differences, parse_config, to_toml
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import StoreError
@@ -74,7 +74,7 @@ class SimulationResult:
         return pq.read_table(self.path / "hybrid")
 
 
-def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = None) -> SimulationResult:
+def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watcher | None = None) -> SimulationResult:
     """Run a campaign against known labels, from its library to its report.
 
     A run that was cut off continues from where its directory says; of one that is finished the result is read.
@@ -82,7 +82,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     Parameters
     ----------
     config:
-        The campaign.
+        The campaign, or the path of its file.
     out:
         Its directory, a path or a URI of an object store; new, empty, or begun by the same configuration.
     watcher:
@@ -93,6 +93,7 @@ def simulate(config: CampaignConfig, out: str | Path, watcher: Watcher | None = 
     IsdError
         If the configuration, the data or the machine do not allow it; see `isd_ray.errors`.
     """
+    config = as_config(config)
     watcher = watcher or default_watcher(config)
     if CampaignStore.exists(out) and CampaignStore.open(out).manifest["in_laboratory"]:
         raise StoreError(

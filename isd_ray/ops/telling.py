@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +19,16 @@ from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.notes import Note, note_lost_entries, note_lost_rows, note_readouts
 from isd_ray.campaign.telling import Place, Refusal, lost_rows, n_missing, place_readouts
 from isd_ray.card import card, pairs, paragraphs
-from isd_ray.config import CampaignConfig
+from isd_ray.config import CampaignConfig, ReadoutsConfig
 from isd_ray.data.layout import sha256_file
-from isd_ray.errors import LabelError, StoreError
+from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.opened import Opened
 from isd_ray.plates.collect import ReadoutFile
 
 _SHOWN = 5
 """Lines in a message."""
+_WRITTEN = "readouts.parquet"
+"""What a table that is told is written to, to be read as files are."""
 
 
 class FailedPlate(NamedTuple):
@@ -148,22 +151,24 @@ class Telling:
 
     def tell(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
         """See `isd_ray.ops.campaign.Campaign.tell`."""
-        read = self._read(readouts, plate, assay, external=external)
-        while True:
-            ledger, place = self._opened.ledger(), self._opened.place()
-            outcome = self._outcome(read, ledger, place)
-            if self._write(outcome.notes, ledger.n_events):
-                return outcome.told(self._opened.n_missing())
+        with naming(readouts):
+            read = self._read(readouts, plate, assay, external=external)
+            while True:
+                ledger, place = self._opened.ledger(), self._opened.place()
+                outcome = self._outcome(read, ledger, place)
+                if self._write(outcome.notes, ledger.n_events):
+                    return outcome.told(self._opened.n_missing())
 
     def preview(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
         """See `isd_ray.ops.campaign.Campaign.preview`."""
-        read = self._read(readouts, plate, assay, external=external)
-        # A ledger of its own, as it will not be what is on record.
-        ledger, place = Laboratory(self._opened.store).ledger(), self._opened.place()
-        outcome = self._outcome(read, ledger, place)
-        for note in outcome.notes:
-            note.enter(ledger)
-        return outcome.told(n_missing(ledger, place))
+        with naming(readouts):
+            read = self._read(readouts, plate, assay, external=external)
+            # A ledger of its own, as it will not be what is on record.
+            ledger, place = Laboratory(self._opened.store).ledger(), self._opened.place()
+            outcome = self._outcome(read, ledger, place)
+            for note in outcome.notes:
+                note.enter(ledger)
+            return outcome.told(n_missing(ledger, place))
 
     def settle(self, rows: Sequence[int]) -> None:
         """Have compounds of the batch that is out counted by those of their wells that were read."""
@@ -256,17 +261,52 @@ def _failed_plates(quality: pa.Table | None, told: pa.ChunkedArray) -> tuple[Fai
 
 
 def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
-    """A file with the readouts: the given one, or one written from a table."""
+    """A file with the readouts: the given one, or one written from a table.
+
+    Raises
+    ------
+    LabelError
+        If they are of a type that no table can be made of.
+    """
     if isinstance(readouts, str | Path):
         return Path(readouts)
-    if isinstance(readouts, Mapping):
-        ids, values = list(readouts), list(readouts.values())
-        columns = {config.readouts.value: values}
-        if values and all(isinstance(entries, Mapping) for entries in values):
-            outputs = dict.fromkeys(name for entries in values for name in entries)
-            columns = {name: [entries.get(name) for entries in values] for name in outputs}
-        readouts = pa.table({config.readouts.id: pa.array(ids, pa.string()), **columns})
-    elif not isinstance(readouts, pa.Table):
-        readouts = pa.Table.from_pandas(readouts, preserve_index=False)
-    pq.write_table(readouts, folder / "readouts.parquet")
-    return folder / "readouts.parquet"
+    try:
+        table = _as_table(readouts, config.readouts)
+    except (AttributeError, TypeError, pa.ArrowException) as error:
+        detail = f" ({error})" if isinstance(error, pa.ArrowException) else ""
+        raise LabelError(
+            f"no readouts can be taken from a {type(readouts).__name__}{detail}",
+            "readouts",
+            "give a file, an Arrow table, a pandas frame, or a mapping from id to readout; see Campaign.tell",
+        ) from error
+    pq.write_table(table, folder / _WRITTEN)
+    return folder / _WRITTEN
+
+
+def _as_table(readouts: Any, config: ReadoutsConfig) -> pa.Table:
+    if isinstance(readouts, pa.Table):
+        return readouts
+    if not isinstance(readouts, Mapping):
+        return pa.Table.from_pandas(readouts, preserve_index=False)
+    ids, values = [str(name) for name in readouts], list(readouts.values())
+    columns = {config.value: values}
+    if values and all(isinstance(entries, Mapping) for entries in values):
+        outputs = dict.fromkeys(name for entries in values for name in entries)
+        columns = {name: [entries.get(name) for entries in values] for name in outputs}
+    return pa.table({config.id: pa.array(ids, pa.string()), **columns})
+
+
+@contextmanager
+def naming(readouts: Any) -> Iterator[None]:
+    """Have errors name the readouts as their teller knows them, not the copy that was read."""
+    if is_file := isinstance(readouts, str | Path):
+        name, copy = str(readouts), Path(readouts).name
+    else:
+        name, copy = "the mapping" if isinstance(readouts, Mapping) else "the table", _WRITTEN
+    try:
+        yield
+    except IsdError as error:
+        # The name of a file alone is right wherever its copy lies.
+        if Path(error.where).name != copy or (is_file and error.where == copy):
+            raise
+        raise type(error)(error.what, name, error.remedy) from error

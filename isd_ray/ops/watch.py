@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isd_ray.data.layout import sha256_file
+from isd_ray.data.output_files import refuse_file_as_folder, written
 from isd_ray.errors import IsdError
 from isd_ray.ops.attach import AttachedCampaign
 from isd_ray.ops.campaign import Campaign
@@ -51,7 +52,9 @@ def watch(
     until_empty:
         End when the inbox holds nothing more, instead of waiting.
     """
-    inbox.mkdir(parents=True, exist_ok=True)
+    refuse_file_as_folder(outbox)
+    with written(inbox):
+        inbox.mkdir(parents=True, exist_ok=True)
     looks = _Looks(campaign, inbox)
     while _hand_out(campaign, outbox):
         while campaign.status().state == "waiting":

@@ -5,29 +5,24 @@ from __future__ import annotations
 from rich.table import Table
 
 from isd_ray.core.outlay import CampaignPlan
+from isd_ray.report.numbers import counted, duration, size
 from isd_ray.report.tables import two_columns
 
-
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def size(n_bytes: float) -> str:
-    """Memory or disk in GiB or MiB."""
-    return f"{n_bytes / 2**30:,.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:,.0f} MiB"
+MANY_ROUNDS = 500
+"""More than a laboratory would do: the size of a batch is then pointed at."""
 
 
 def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
     """The plan as (what, answer) pairs."""
     demand, forecast = plan.demand, plan.outlay
-    device = f"{demand.gpus} GPUs" if demand.gpus else f"{demand.trainers} trainers and {demand.scorers} scorers"
+    device = (
+        counted(demand.gpus, "GPU")
+        if demand.gpus
+        else f"{counted(demand.trainers, 'trainer')} and {counted(demand.scorers, 'scorer')}"
+    )
     lines = [
         ("Compounds in the target set", f"{demand.n_rows:,}"),
-        ("Acquired at the stop (assumed)", f"{forecast.n_acquired:,} in {forecast.rounds:,} rounds"),
+        ("Acquired at the stop (assumed)", f"{forecast.n_acquired:,} in {counted(forecast.rounds, 'round')}"),
         ("Library", f"{size(forecast.disk_bytes)} on disk, {duration(forecast.build_s)} to build"),
         ("First round with a model", f"fit {duration(forecast.first[0])}, score {duration(forecast.first[1])}"),
         ("Last round", f"fit {duration(forecast.last[0])}, score {duration(forecast.last[1])}"),
@@ -38,6 +33,9 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
     lines += [(f"Memory of a {kind}", size(n_bytes)) for kind, n_bytes in forecast.memory.items()]
     if plan.money is not None:
         lines.append(("Money", f"{plan.money:,.2f}"))
+    if forecast.rounds > MANY_ROUNDS:
+        words = f"batches of {demand.n_batch:,} are few compounds for so many rounds; raise acquisition.batch_size"
+        lines.append(("Many rounds", words))
     lines += [("Does NOT fit", problem) for problem in plan.problems]
     lines += [("Assumed", text) for text in plan.assumptions]
     return lines

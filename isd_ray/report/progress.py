@@ -17,7 +17,7 @@ from rich.text import Text
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
-from isd_ray.report.plan import duration
+from isd_ray.report.numbers import duration
 from isd_ray.report.steps import Steps
 
 BUILD_LINE_SECONDS = 60

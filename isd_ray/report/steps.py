@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from isd_ray.campaign.states import LoopState
 from isd_ray.config import CampaignConfig
 from isd_ray.messages import Progress
-from isd_ray.report.plan import duration
+from isd_ray.report.numbers import duration
 
 PHASES = {
     "fit": "fitting the committee",

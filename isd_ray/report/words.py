@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from isd_ray.core.goals import PANEL_ACCURACY, QUANTITY_NAMES
-from isd_ray.report.plan import duration
+from isd_ray.report.numbers import duration
 from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
 

@@ -17,6 +17,7 @@ from isd_ray.campaign.events import acting_for, user
 from isd_ray.campaign.status import IN_PART, MISSING, awaited_of
 from isd_ray.errors import IsdError, LabelError
 from isd_ray.ops.opened import need
+from isd_ray.report.numbers import counted
 from isd_ray.serve.guard import LOGIN, cookie_name
 from isd_ray.serve.sessions import SESSION_S, Session
 from isd_ray.serve.site import Site, check_form, session_of
@@ -137,7 +138,7 @@ def actions(site: Site) -> APIRouter:
         with site.campaign(key) as held, acting_for(_who(request)):
             if confirmed:
                 n_new = held.campaign.fail(ids, reason, abandon=abandon, assays=assays)
-                return _done(request, key, f"{n_new:,} {'readouts' if assay else 'compounds'} noted as failed.")
+                return _done(request, key, f"{counted(n_new, 'readout' if assay else 'compound')} noted as failed.")
             need(reason)
             states = awaited_of(held.campaign.store)
             if outside := [name for name in ids if name not in states]:

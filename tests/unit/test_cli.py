@@ -77,7 +77,10 @@ def test_libraries_are_built_inspected_and_split(compounds, tmp_path):
     sizes = [Library.open(tmp_path / "parts" / name).n_rows for name in ("target", "validation", "test")]
     assert sum(sizes) == info["n_rows"]
     assert sizes[1:] == [round(0.05 * info["n_rows"]), round(0.15 * info["n_rows"])]
-    assert "already exists" in isd("library", "build", compounds, "--out", tmp_path / "lib", *keys, expect=1).stderr
+    again = isd("library", "build", compounds, "--out", tmp_path / "lib", "--features", "light", *keys)
+    assert "is there already" in again.stderr
+    other = isd("library", "build", compounds, "--out", tmp_path / "lib", "--set", "workers=1", expect=1)
+    assert "built otherwise than the configuration asks for: library.id_column" in other.stderr
 
 
 def test_a_byte_order_mark_is_no_part_of_a_configuration(campaign_file, tmp_path):

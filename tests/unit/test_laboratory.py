@@ -531,8 +531,8 @@ def test_commands_tell_what_to_do_next(make_config, truth, tmp_path, compounds):
     batch = pyarrow.csv.read_csv(tmp_path / "files" / "round-00000-batch.csv")
     ids = batch["id"].to_pylist()
     file = write(tmp_path / "readouts.csv", ("name", "bbb"), [(name, truth[name]) for name in ids[1:]])
-    assert "1 readouts are missing" in isd("tell", run, file)
-    assert "1 compounds failed" in isd("fail", run, ids[0], "--reason", "spilt")
+    assert "1 readout is missing" in isd("tell", run, file)
+    assert "1 compound failed" in isd("fail", run, ids[0], "--reason", "spilt")
     assert "1: told, or noted as failed, before" in isd("fail", run, ids[0], "--reason", "spilt")
     assert json.loads(isd("status", run, "--json"))["n_missing"] == 0
     assert "60 compounds to measure" in isd("resume", run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,7 @@ def test_the_web_page_starts_without_ray_and_torch():
 def test_every_public_name_exists_and_is_listed():
     for name in isd_ray.__all__:
         assert getattr(isd_ray, name).__module__.startswith("isd_ray")
-    assert set(isd_ray.__all__) <= set(dir(isd_ray))
+    assert {name for name in dir(isd_ray) if not name.startswith("__")} == set(isd_ray.__all__)
+    assert isd_ray.__version__ == version("isd_ray")
     with pytest.raises(AttributeError, match="no attribute 'simulat'"):
         isd_ray.simulat  # noqa: B018

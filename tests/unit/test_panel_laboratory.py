@@ -310,7 +310,7 @@ def test_single_entries_are_amended_and_the_certificate_goes_with_its_audit(ende
     first = next(name for name, line in before.items() if line["role"] == "initial")
     entry = {first: {"has_01": 1 - truth[first]["has_01"], "has_02": truth[first]["has_02"]}}
     file = write(tmp_path / "fix.csv", ["name", "has_01", "has_02"], [[first, *entry[first].values()]])
-    assert "1 readouts changed" in isd("amend", campaign.path, file, "--reason", "mixed up")
+    assert "1 readout changed" in isd("amend", campaign.path, file, "--reason", "mixed up")
     assert "0 readouts changed" in isd("amend", campaign.path, file, "--reason", "mixed up")
     after = {line["id"]: line for line in pq.read_table(campaign.path / "hybrid").to_pylist()}
     assert after[first]["labels"][0] == before[first]["labels"][0] ^ 0b10000000

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pyarrow import fs as pafs
 
+from isd_ray.config_file import EXAMPLE_SOURCE
 from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource, opened, readable
@@ -96,7 +97,9 @@ def _checked(file: SourceFile) -> SourceFile:
     if info.type == pafs.FileType.NotFound:
         near = difflib.get_close_matches(file.name, _siblings(file), n=1)
         hint = "check the path; relative paths start at the folder of the configuration"
-        if near:
+        if file.name == EXAMPLE_SOURCE:
+            hint = "set library.source to your file"
+        elif near:
             hint = f"did you mean {near[0]!r}?"
         raise InputFileError("no such file", str(file), hint)
     if info.size == 0:

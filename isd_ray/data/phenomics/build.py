@@ -15,6 +15,7 @@ from isd_ray.config import PhenomicsConfig
 from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.data.labels import BINARY_CLASSES
 from isd_ray.data.output_embeddings import EMBEDDING, OUTPUT
+from isd_ray.data.output_files import refuse_file_as_folder, written
 from isd_ray.data.panel_file import write_panel_labels
 from isd_ray.data.phenomics.aggregate import MIN_CONTROLS, Controls, aggregate, control_statistics, nested_weights
 from isd_ray.data.phenomics.similarity import panel_bits, similarities
@@ -61,6 +62,7 @@ def build_map(
     ConfigError
         If no gene is as active as `min_activity` asks for.
     """
+    refuse_file_as_folder(out)
     base_dir = base_dir or Path.cwd()
     source = open_source(resolve_source(embeddings, base_dir))
     table = None if metadata is None else open_source(resolve_source(metadata, base_dir))
@@ -88,7 +90,8 @@ def build_map(
     measured = np.broadcast_to(np.packbits(np.ones(len(kept), np.uint8)), ones.shape)
     outputs = [names[gene] for gene in with_gene[kept]]
     ids = pa.array([concentrations.groups[compound] for compound in compounds], pa.string())
-    out.mkdir(parents=True, exist_ok=True)
+    with written(out):
+        out.mkdir(parents=True, exist_ok=True)
     write_panel_labels(out / LABELS, ids, np.stack([ones, measured], axis=1), outputs, BINARY_CLASSES)
     replace_table(
         pa.table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isd_ray.report.blocks import Block, Facts, Section, Text
 from isd_ray.report.figures import bars
-from isd_ray.report.plan import duration
+from isd_ray.report.numbers import duration
 from isd_ray.report.record import Record
 
 PHASES = {"fit_seconds": "fitting the models", "score_seconds": "scoring the library"}

@@ -1,0 +1,53 @@
+"""A target library in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isd_ray.data.info import LibraryInfo
+from isd_ray.report.numbers import counted, size
+
+_SHOWN = 5
+"""Sources that are named."""
+
+
+def library_lines(info: LibraryInfo) -> list[tuple[str, str]]:
+    """What a library holds as (what, answer) pairs."""
+    counts = info.counts
+    rejected = sum(counts["rejected"].values())
+    lines = [
+        ("Compounds", f"{info.n_rows:,}, in {counted(info.n_blocks, 'block')} of {info.block_rows:,} rows"),
+        (
+            "Records read",
+            f"{counts['read']:,}: {counts['kept']:,} kept, {counted(counts['duplicates'], 'duplicate')} merged, "
+            f"{rejected:,} rejected",
+        ),
+    ]
+    if rejected:
+        lines.append(("Rejected as", "; ".join(f"{reason} ({n:,})" for reason, n in counts["rejected"].items())))
+    lines.append(("Features", f"{_features(info.features)}: {info.width:,} columns"))
+    if info.mean_on_bits is not None:
+        lines.append(("Bits set in a molecule", f"{info.mean_on_bits:,.1f} on average, by the first block"))
+    sources = [f"{source['name']} ({size(source['bytes'])})" for source in info.sources]
+    more = [f"… and {len(sources) - _SHOWN:,} more"] if len(sources) > _SHOWN else []
+    kept = [f"{name} ({kind})" for name, kind in info.columns.items()]
+    lines += [
+        ("Columns kept", ", ".join(kept) or "none but id and structure"),
+        ("Size", size(info.nbytes)),
+        ("Built from", ", ".join([*sources[:_SHOWN], *more])),
+        ("SHA-256", info.hash),
+    ]
+    return lines
+
+
+def _features(features: Mapping[str, Any]) -> str:
+    """Features in short; the whole description is in library.json."""
+    if features["kind"] == "dense":
+        return f"vectors of column {features['column']} as {features['dtype']}"
+    parts = []
+    for one in features["fingerprints"]:
+        levels = f", counts up to {one['count_levels']}" if one["count_levels"] > 1 else ""
+        parts.append(f"{one['kind']} ({one['size']:,} bits{levels})")
+    parts += [f"context {one['column']} ({counted(one['n_values'], 'value')})" for one in features.get("contexts", ())]
+    return ", ".join(parts)

@@ -1,0 +1,26 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def size(n_bytes: float) -> str:
+    """Memory or disk in the unit that suits it."""
+    if n_bytes >= 2**30:
+        return f"{n_bytes / 2**30:,.1f} GiB"
+    for unit, least in (("MiB", 2**20), ("KiB", 2**10)):
+        if n_bytes >= least:
+            return f"{n_bytes / least:,.0f} {unit}"
+    return f"{n_bytes:,.0f} B"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things: 1 compound, 2,000 compounds."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -1,0 +1,136 @@
+"""What is wrong with a campaign is said before its library is built; a failed first run leaves no obstacle."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig, ModelConfig
+from isd_ray.config_file import parse_config
+from isd_ray.data.library import Library
+from isd_ray.errors import ConfigError, IsdError, LabelError, LibraryError
+from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.simulate import simulate
+
+
+class Heard(Watcher):
+    """What was said."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@pytest.fixture
+def in_its_folder(make_config):
+    """A campaign whose library lies in its own folder."""
+
+    def make(library=None, **changes):
+        return make_config(library={"path": None, **(library or {})}, **changes)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"acquisition": {"function": "foo"}}, "no acquisition function 'foo'"),
+        ({"acquisition": {"function": "variance"}}, "is not for task = 'classification'"),
+        ({"acquisition": {"function": "vote_entropy"}, "model": {"members": 1}}, "needs a committee"),
+        ({"acquisition": {"function": "bald"}, "model": {"dropout": 0.0}}, "needs dropout"),
+        ({"labels": {"column": "bb"}}, "'bb'"),
+        ({"labels": {"id_column": "nmae"}}, "'nmae'"),
+        ({"library": {"source": None, "path": "nowhere"}}, "there is no library here, and no source"),
+        ({"task": "panel", "labels": {"column": None, "columns": ["has_*"]}}, "matches 'has_\\*'"),
+    ],
+    ids=str,
+)
+def test_a_simulation_is_refused_before_its_library_is_built(in_its_folder, tmp_path, changes, message):
+    with pytest.raises(IsdError, match=message):
+        simulate(in_its_folder(**changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stopping": {"rule": "certify", "quantity": "recall", "positive": "yes"}}, "no class 'yes'"),
+        ({"acquisition": {"function": "foo"}}, "no acquisition function 'foo'"),
+    ],
+    ids=str,
+)
+def test_a_campaign_of_a_laboratory_is_refused_before_its_library_is_built(in_its_folder, tmp_path, changes, message):
+    config = in_its_folder(labels={"column": "bbb", "classes": ["BBB+", "BBB-"]}, **changes)
+    with pytest.raises(ConfigError, match=message):
+        Campaign.create(tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()
+
+
+def of_values(**tables) -> CampaignConfig:
+    return parse_config(
+        {
+            "task": "regression",
+            "library": {"source": "compounds.csv"},
+            "labels": {"column": "size"},
+            "acquisition": {"batch_size": 10},
+            "stopping": {"tolerance": 0.5},
+            **tables,
+        }
+    )
+
+
+def test_a_regression_has_a_committee_unless_it_says_otherwise():
+    assert of_values().model.members == 5
+    assert of_values(model={"epochs": 3}).model.members == 5
+    assert of_values(model={"preset": "qm9"}).model == ModelConfig(preset="qm9", members=5)
+    assert of_values(model={"preset": "molecules3d"}).model.members == 5
+    assert of_values(model={"members": 2}).model.members == 2
+    assert of_values(model=ModelConfig(members=1)).model.members == 1
+    assert of_values(model=ModelConfig(epochs=3)).model == ModelConfig(epochs=3, members=5)
+    assert of_values(task="classification", stopping={}).model.members == 1
+    with pytest.raises(ConfigError, match="valid dictionary"):
+        of_values(model=3)
+
+
+def test_a_regression_runs_with_its_defaults(compounds, in_its_folder, tmp_path, regression):
+    config = in_its_folder(**{**regression, "stopping": {"rule": "none", "max_fraction": 0.2}})
+    data = config.model_dump(mode="json", exclude_unset=True)
+    del data["model"]["members"], data["acquisition"]["function"], data["acquisition"]["random_share"]
+    found = parse_config(data)
+    assert (found.acquisition_name, found.model.members) == ("variance", 5)
+    assert simulate(found, tmp_path / "run").summary["n_acquired"] == 180
+
+
+def test_the_library_of_a_run_that_never_began_is_built_again_where_the_configuration_is_corrected(
+    in_its_folder, tmp_path
+):
+    run, split = tmp_path / "run", {"fractions": [0.8, 0.1, 0.1]}
+    with pytest.raises(LabelError, match="no label"):
+        simulate(in_its_folder({"id_column": "smiles", "split": split}, labels={"id_column": "name"}), run)
+    before = Library.open(run / "library").hash
+    watcher = Heard()
+    ended = {"stopping": {"rule": "none", "max_fraction": 0.2}, "acquisition": {"batch_size": 40}}
+    simulate(in_its_folder({"split": split}, **ended), run, watcher)
+    library = Library.open(run / "library")
+    assert library.hash != before
+    assert library.metadata["options"]["id_column"] == "name"
+    assert Library.open(run / "library-split" / "target").metadata["parent"]["hash"] == library.hash
+    assert [text for text in watcher.messages if "it is built again" in text]
+    # Now a campaign rests on it.
+    summary = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").unlink()
+    with pytest.raises(LibraryError, match=r"built otherwise.*library\.id_column"):
+        simulate(in_its_folder({"id_column": "smiles", "split": split}, **ended), run)
+    assert simulate(in_its_folder({"split": split}, **ended), run).summary["n_target"] == summary["n_target"]
+
+
+def test_a_library_with_a_place_of_its_own_is_never_replaced(make_config, tmp_path):
+    place = {"path": str(tmp_path / "mine")}
+    labels = {"column": "bbb", "classes": ["BBB+", "BBB-"]}
+    Campaign.create(tmp_path / "run", make_config(library=place, labels=labels))
+    with pytest.raises(LibraryError, match="built otherwise"):
+        Campaign.create(tmp_path / "other", make_config(library={**place, "id_column": "smiles"}, labels=labels))
