@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from tempfile import TemporaryDirectory
 
 import pytest
 from typer.testing import CliRunner
@@ -262,7 +263,8 @@ def started(monkeypatch, *arguments: str) -> dict:
         started("http://127.0.0.1:8765")
 
     monkeypatch.setattr("isd_ray.serve.run.serve", run)
-    result = CliRunner().invoke(commands, ["serve", "runs", *arguments])
+    with TemporaryDirectory() as folder:
+        result = CliRunner().invoke(commands, ["serve", folder, *arguments])
     if result.exception is not None:
         raise result.exception
     return {**found, "said": result.output}
@@ -274,6 +276,7 @@ def test_the_command_prints_a_new_token_once_and_stays_on_this_machine(monkeypat
     assert first["settings"].token != second["settings"].token
     assert f"page at http://127.0.0.1:8765/login?token={first['settings'].token}" in first["said"]
     assert "NOT ENCRYPTED" not in first["said"]
+    assert "no campaign lies there yet" in first["said"]
 
 
 def test_a_given_token_is_not_printed(monkeypatch, tmp_path):
