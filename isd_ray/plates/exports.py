@@ -27,12 +27,13 @@ _N_SHOWN = 5
 
 
 def write_plate_map(plate_map: pa.Table, path: str | Path) -> None:
-    """Write a plate map as it is: Parquet for the ending ``.parquet``, else CSV with a header.
+    """Write a plate map for the laboratory: Parquet for the ending ``.parquet``, else CSV with a header.
 
-    Columns as in `isd_ray.plates.assign.PLATE_MAP`, one line a well, empty wells included. With a column for the
-    readouts filled in, the file is one that `isd_ray.plates.readers.read_readouts` takes.
+    Columns as in `isd_ray.plates.assign.PLATE_MAP` but for `row`, which is a number of the library and would be taken
+    for the row of a plate; one line a well, empty wells included. With a column for the readouts filled in, the file is
+    one that `isd_ray.plates.readers.read_readouts` takes.
     """
-    path = Path(path)
+    path, plate_map = Path(path), plate_map.drop(["row"])
     if path.suffix == ".parquet":
         pq.write_table(plate_map, path)
     else:
