@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import ActorDiedError, GetTimeoutError, RayTaskError
+from ray.exceptions import ActorDiedError, GetTimeoutError, RayError, RayTaskError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.actors.group import LOSSES, ON_HEAD, unwrap
@@ -22,6 +22,8 @@ _N_LOOKS = 4
 _STOP_POLL_S = 0.05
 _MEANWHILE_S = 1.0
 """From one look at what a call has done so far to the next."""
+_GLANCE_S = 2.0
+"""Longest wait for an answer that nothing depends on."""
 
 T = TypeVar("T")
 
@@ -135,6 +137,17 @@ class NamedActor:
             return returned
 
         return self._insist(method, answered)
+
+    def glance(self, method: str, *arguments: Any) -> Any:
+        """What a method that only reads answers at once, never None; None if it does not.
+
+        For what nothing depends on: an actor that is lost, busy, or of a version without the method has no answer.
+        """
+        try:
+            call = getattr(self._actor, method).options(concurrency_group=LOOKS)
+            return ray.get(call.remote(*arguments), timeout=_GLANCE_S)
+        except (AttributeError, RayError):
+            return None
 
     def stream(self, method: str, *arguments: Any, take: Callable[[Iterator[Any]], T]) -> T:
         """Hand what a generator method yields to `take`, from the beginning again if the actor is lost meanwhile."""

@@ -43,7 +43,7 @@ def library_build(
     compute, is_there = ComputeConfig(address=address), Library.exists(out)
     library = watched(lambda watcher: open_or_build(settings, compute, out, watcher), "library")
     if is_there:
-        words = f"{out} is there already, built from these sources with these options"
+        words = f"{out} is there already, built with these options from files of these names and sizes"
         live_console.print(words, markup=False, highlight=False, soft_wrap=True)
     _print_library(library, as_json)
 

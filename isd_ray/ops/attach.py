@@ -186,17 +186,15 @@ class AttachedCampaign:
 
     def ask(self) -> Batch | None:
         """See `Campaign.ask`; the watcher hears of the steps while they are done there."""
-        from isd_ray.actors.named import LOOKS
-
-        n_seen = 0
+        call, n_seen = self._call("ask"), 0
 
         def pass_on() -> None:
             nonlocal n_seen
-            for progress in self._actor.call("steps", n_seen, group=LOOKS):
-                n_seen += 1
+            n_seen, steps = self._actor.glance("steps", call.key, n_seen) or (n_seen, [])
+            for progress in steps:
                 self._watcher.step(self.config.name, progress)
 
-        batch: Batch | None = self._actor.call("change", self._call("ask"), meanwhile=pass_on)
+        batch: Batch | None = self._actor.call("change", call, meanwhile=pass_on)
         return batch
 
     def batch(self) -> Batch | None:

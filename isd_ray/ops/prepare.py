@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.stock import prices_of
-from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.core.acquisition import acquisition_for
@@ -164,9 +162,7 @@ def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
 def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
     address = library_address(config, out)
-    # What a run that never became a campaign left in its own folder is nobody's.
-    may_replace = config.library.path is None and not is_uri(address) and not CampaignStore.exists(out)
-    whole = open_or_build(config.library, config.compute, address, watcher, may_replace=may_replace)
+    whole = open_or_build(config.library, config.compute, address, watcher)
     libraries = {"target": whole}
     # What is made of a library behind a URI goes into the campaign's folder.
     root = Path(address) if not is_uri(address) else local_path(address_of(out)) / "library"
@@ -179,33 +175,20 @@ def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dic
         )
     if config.library.split is not None:
         folder = root.with_name(f"{root.name}-split")
-        libraries = _open_or_split(whole, config.library.split, folder, may_replace=may_replace)
+        libraries = _open_or_split(whole, config.library.split, folder)
     for name, held_out in (("validation", config.validation), ("test", config.test)):
         if held_out.file is not None:
             # Contexts by the target's values: what it has never seen has no place in the vocabulary.
             update = {"source": held_out.file, "split": None, "features": whole.spec}
             settings = config.library.model_copy(update=update)
-            place = root.with_name(f"{root.name}-{name}")
-            libraries[name] = open_or_build(settings, config.compute, place, watcher, may_replace=may_replace)
+            libraries[name] = open_or_build(settings, config.compute, root.with_name(f"{root.name}-{name}"), watcher)
     if config.validation.source == "external" and "validation" not in libraries:
         raise LibraryError("the split leaves no validation rows", "library.split", "give validation a share")
     return libraries
 
 
-def open_or_build(
-    config: LibraryConfig,
-    compute: ComputeConfig,
-    address: str | Path,
-    watcher: Watcher,
-    *,
-    may_replace: bool = False,
-) -> Library:
+def open_or_build(config: LibraryConfig, compute: ComputeConfig, address: str | Path, watcher: Watcher) -> Library:
     """The library of a configuration at a path or URI; built if there is none.
-
-    Parameters
-    ----------
-    may_replace:
-        Build again in the place of a library that is not that of the configuration.
 
     Raises
     ------
@@ -215,14 +198,7 @@ def open_or_build(
         As `build`.
     """
     if Library.exists(address):
-        library = Library.open(address)
-        try:
-            return _checked(config, library)
-        except LibraryError:
-            if config.source is None or not may_replace:
-                raise
-        watcher.message(f"the library in {address} was built otherwise, and no campaign uses it: it is built again")
-        shutil.rmtree(address)
+        return _checked(config, Library.open(address))
     if config.source is None:
         raise LibraryError(
             "there is no library here, and no source to build one from",
@@ -266,7 +242,7 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
         )
 
 
-def _open_or_split(whole: Library, config: SplitConfig, folder: Path, *, may_replace: bool) -> dict[str, Library]:
+def _open_or_split(whole: Library, config: SplitConfig, folder: Path) -> dict[str, Library]:
     """The parts of a library in a folder, by their names; as `open_or_build`."""
     if folder.is_dir():
         parts = {name: Library.open(folder / name) for name in PART_NAMES if (folder / name).is_dir()}
@@ -274,13 +250,11 @@ def _open_or_split(whole: Library, config: SplitConfig, folder: Path, *, may_rep
         asked = (whole.hash, config.model_dump(mode="json"))
         if "target" in parts and all((parent["hash"], parent["split"]) == asked for parent in made):
             return parts
-        if not may_replace:
-            raise LibraryError(
-                "this split was made from another library, or with other settings",
-                str(folder),
-                "remove the folder, so that it is made again, or set library.path to another one",
-            )
-        shutil.rmtree(folder)
+        raise LibraryError(
+            "this split was made from another library, or with other settings",
+            str(folder),
+            "remove the folder, so that it is made again, or set library.path to another one",
+        )
     return split_library(whole, config, folder)
 
 

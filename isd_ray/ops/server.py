@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from isd_ray.campaign.events import acting_for
 from isd_ray.campaign.store import CampaignStore
@@ -65,6 +66,8 @@ class VerbCall:
         The campaign that is meant.
     who:
         On whose behalf: the name that events carry.
+    key:
+        Tells this call from all others, also where it is repeated.
     """
 
     campaign_id: str
@@ -72,16 +75,28 @@ class VerbCall:
     verb: str
     arguments: tuple[Any, ...] = ()
     keywords: Mapping[str, Any] = field(default_factory=dict)
+    key: str = field(default_factory=lambda: uuid4().hex)
 
 
 class StepsTaken(Watcher):
-    """Keeps the steps for callers that ask what has been done so far."""
+    """Keeps the steps of one call for those who ask what it has done so far."""
 
     def __init__(self) -> None:
-        self.taken: list[Progress] = []
+        self._key = ""
+        self._taken: list[Progress] = []
+
+    def begin(self, key: str) -> None:
+        """From now on steps are those of another call."""
+        self._key, self._taken = "", []  # no moment at which the key of one has the steps of the other
+        self._key = key
 
     def step(self, name: str, progress: Progress) -> None:  # noqa: D102
-        self.taken.append(progress)
+        self._taken.append(progress)
+
+    def after(self, key: str, n_seen: int) -> tuple[int, list[Progress]]:
+        """How many steps a call has taken, and those after the first `n_seen`; all of a call that began anew."""
+        taken = list(self._taken) if key == self._key else []
+        return len(taken), taken[n_seen if n_seen <= len(taken) else 0 :]
 
 
 class CampaignServer:
@@ -119,12 +134,12 @@ class CampaignServer:
 
     def change(self, call: VerbCall) -> Any:
         """Do a verb that may change the campaign; one after the other."""
+        self._steps.begin(call.key)
         store = self._store(call)
         if self._campaign is None or self._campaign.store.manifest != store.manifest:
             if self._warm is not None:
                 self._warm.close()
             self._campaign = Campaign(store, self._steps, self._run)
-        self._steps.taken = []
         with acting_for(call.who):
             return _do(self._campaign, call)
 
@@ -132,10 +147,9 @@ class CampaignServer:
         """Do a verb that only reads, at any time: on a view of the campaign of its own."""
         return _do(Campaign(self._store(call)), call)
 
-    def steps(self, n_seen: int) -> list[Progress]:
-        """Steps of the verb that is done now, or was done last, after the first `n_seen`; all, if it had fewer."""
-        steps = self._steps.taken
-        return steps[n_seen if n_seen <= len(steps) else 0 :]
+    def steps(self, key: str, n_seen: int) -> tuple[int, list[Progress]]:
+        """What `StepsTaken.after` says of the call of that key; nothing of one that has not begun, or is long over."""
+        return self._steps.after(key, n_seen)
 
     def write(self, call: VerbCall, name: str) -> Iterator[Any]:
         """Do a verb that writes a file of that name: yields what it returned, then the file in pieces."""

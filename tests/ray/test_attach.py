@@ -181,6 +181,8 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
         assert not asked.done()
         kill("CampaignServer", before)
         assert asked.result(WAIT_S).round == 2
+        assert heard.steps[-1] == (2, "measure")
+        assert len(heard.steps) < 20  # none is told again and again
     while technician.work(campaign):
         pass
     assert_same(tmp_path / "warm", outcome(cold))
@@ -194,6 +196,7 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
 def test_it_outlives_the_process_that_started_it_and_is_reached_from_others(folder, asked_elsewhere, campaign):
     told, coordinator = asked_elsewhere
     assert campaign.batch().ids == told["ids"]
+    assert campaign._actor.glance("a_method_of_later_versions") is None
     assert list(processes("CampaignServer")) == coordinator
     assert str(folder) in coordinated()
 

@@ -31,6 +31,12 @@ class InThisProcess:
         self._server = server
 
     def call(self, method, *arguments, group=None, meanwhile=None):
+        returned = getattr(self._server, method)(*arguments)
+        if meanwhile is not None:
+            meanwhile()
+        return returned
+
+    def glance(self, method, *arguments):
         return getattr(self._server, method)(*arguments)
 
     def stream(self, method, *arguments, take):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from isd_ray.campaign.watcher import Watcher
@@ -105,27 +103,17 @@ def test_a_regression_runs_with_its_defaults(compounds, in_its_folder, tmp_path,
     assert simulate(found, tmp_path / "run").summary["n_acquired"] == 180
 
 
-def test_the_library_of_a_run_that_never_began_is_built_again_where_the_configuration_is_corrected(
-    in_its_folder, tmp_path
-):
+def test_a_library_is_never_removed_whoever_may_use_it(in_its_folder, tmp_path):
     run, split = tmp_path / "run", {"fractions": [0.8, 0.1, 0.1]}
     with pytest.raises(LabelError, match="no label"):
         simulate(in_its_folder({"id_column": "smiles", "split": split}, labels={"id_column": "name"}), run)
     before = Library.open(run / "library").hash
-    watcher = Heard()
-    ended = {"stopping": {"rule": "none", "max_fraction": 0.2}, "acquisition": {"batch_size": 40}}
-    simulate(in_its_folder({"split": split}, **ended), run, watcher)
-    library = Library.open(run / "library")
-    assert library.hash != before
-    assert library.metadata["options"]["id_column"] == "name"
-    assert Library.open(run / "library-split" / "target").metadata["parent"]["hash"] == library.hash
-    assert [text for text in watcher.messages if "it is built again" in text]
-    # Now a campaign rests on it.
-    summary = json.loads((run / "summary.json").read_text())
-    (run / "summary.json").unlink()
-    with pytest.raises(LibraryError, match=r"built otherwise.*library\.id_column"):
-        simulate(in_its_folder({"id_column": "smiles", "split": split}, **ended), run)
-    assert simulate(in_its_folder({"split": split}, **ended), run).summary["n_target"] == summary["n_target"]
+    with pytest.raises(LibraryError, match=r"built otherwise[\s\S]*library\.id_column[\s\S]*Remedy: remove it"):
+        simulate(in_its_folder({"split": split}), run)
+    with pytest.raises(LibraryError, match=r"this split was made[\s\S]*Remedy: remove the folder"):
+        simulate(in_its_folder({"id_column": "smiles", "split": {"fractions": [0.7, 0.1, 0.2]}}), run)
+    assert Library.open(run / "library").hash == before
+    assert (run / "library-split" / "target").is_dir()
 
 
 def test_a_library_with_a_place_of_its_own_is_never_replaced(make_config, tmp_path):

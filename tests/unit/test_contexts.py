@@ -262,10 +262,9 @@ def test_held_out_files_are_built_with_the_vocabulary_of_the_target(campaign, tm
     "other", [{}, {"context_columns": ["label"]}, {"context_columns": ["cell"], "features": "light"}]
 )
 def test_a_library_with_other_contexts_is_not_taken_for_the_one_meant(campaign, tmp_path, other):
-    place = str(tmp_path / "library")
-    prepare(campaign(path=place, columns=["label"], context_columns=["cell"]), tmp_path / "run", Watcher())
+    prepare(campaign(columns=["label"], context_columns=["cell"]), tmp_path / "run", Watcher())
     with pytest.raises(LibraryError, match=r"other features than[\s\S]*context_columns"):
-        prepare(campaign(path=place, columns=["cell", "label"], **other), tmp_path / "run", Watcher())
+        prepare(campaign(columns=["cell", "label"], **other), tmp_path / "run", Watcher())
 
 
 def test_info_counts_the_values_of_a_context(source, tmp_path):

@@ -31,6 +31,7 @@ from isd_ray.ops.compare import Comparison
 from isd_ray.ops.jobs import Job, JobStatus
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.run import run
+from isd_ray.ops.server import StepsTaken
 from isd_ray.ops.simulate import SimulationResult
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.live_status import follow
@@ -134,6 +135,40 @@ def test_without_a_terminal_there_is_a_line_a_round():
         "s: round 1, acquired 100 of 1,000; no bound yet",
         "s: round 1, acquired 200 of 1,000; no bound yet; done",
     ]
+
+
+# --- a coordinator that is asked what it has done ---------------------------------------------------------------------
+
+
+def test_steps_are_those_of_the_call_that_is_asked_about_each_told_once():
+    first, second, third = (progress_of(state) for state in ("fit", "score", "release"))
+    steps, n_seen, told = StepsTaken(), 0, []
+
+    def poll(key="mine"):
+        nonlocal n_seen
+        n_seen, new = steps.after(key, n_seen)
+        told.extend(new)
+
+    steps.begin("of somebody else")
+    steps.step("s", first)
+    poll()
+    assert told == []
+    steps.begin("mine")
+    steps.step("s", first)
+    poll()
+    steps.step("s", second)
+    poll()
+    poll()
+    assert told == [first, second]
+    steps.begin("mine")  # the coordinator was lost, and does the call again
+    steps.step("s", third)
+    poll()
+    poll()
+    assert told == [first, second, third]
+    steps.begin("of somebody else")
+    steps.step("s", first)
+    poll()
+    assert told == [first, second, third]
 
 
 # --- isd status --watch ----------------------------------------------------------------------------------------------
