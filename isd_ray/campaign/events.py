@@ -61,9 +61,9 @@ class EventLog:
         StoreError
             If an event is missing before others, or the campaign began with something else.
         """
-        # Listed before they are read: one that others append meanwhile is no gap.
-        listed = map(_NAME.fullmatch, self._folder.names(self._path))
-        last = max((int(name[1]) for name in listed if name), default=-1)
+        # Listed before they are read: one that others append meanwhile is no gap. What is appended later follows on, so
+        # that the folder, which may lie behind a network, is listed once.
+        last = -1 if self._events else self._last_listed()
         while self._folder.holds(file := self._file(len(self._events))):
             event = read_json(file)
             previous = self._hashes[-1] if self._hashes else None
@@ -128,6 +128,11 @@ class EventLog:
             event["kind"] == kind and all(event.get(name) == value for name, value in details.items())
             for event in self.read()
         )
+
+    def _last_listed(self) -> int:
+        """The largest number of an event in the folder; -1 without any."""
+        names = map(_NAME.fullmatch, self._folder.names(self._path))
+        return max((int(name[1]) for name in names if name), default=-1)
 
     def _file(self, sequence: int) -> Path:
         return self._path / f"{sequence:06d}.json"

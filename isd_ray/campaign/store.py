@@ -211,7 +211,7 @@ class CampaignStore:
         Raises
         ------
         StoreError
-            If another coordinator has released this round.
+            If another process has released this round.
         """
         pq.write_table(batch, attempt.batch_file)
         self._folder.keep(attempt.path)

@@ -78,9 +78,9 @@ def limits_reached(condition: Condition, reached: Reached, n_target: int, paid: 
 def words_of(leaf: Condition) -> str:
     """A limit as people say it."""
     if leaf.rounds is not None:
-        return f"{leaf.rounds:,} rounds"
+        return f"{leaf.rounds:,} round{'s' if leaf.rounds != 1 else ''}"
     if leaf.compounds is not None:
-        return f"{leaf.compounds:,} compounds"
+        return f"{leaf.compounds:,} compound{'s' if leaf.compounds != 1 else ''}"
     if leaf.fraction is not None:
         return f"{100 * leaf.fraction:.4g} % of the target set"
     return f"{leaf.cost:,.10g} in money"

@@ -107,7 +107,8 @@ def _verify_log(
     findings: _Findings, store: CampaignStore, events: Sequence[Event], rounds: Sequence[RoundFiles]
 ) -> list[str]:
     """What the log names is there, as every event comes after its files, and what is there is in it; returns notes."""
-    named = {event[name] for event in events for name in _TABLES if event.get(name) is not None}
+    kept = store.kept()  # listed before the log is read again: of a command that ran meanwhile both are there
+    named = {event[name] for event in store.events() for name in _TABLES if event.get(name) is not None}
     for sha256 in sorted(named):
         findings.check(store.read_readouts, sha256)
     decided = dict(store.decided())
@@ -126,7 +127,7 @@ def _verify_log(
     return [
         f"{store.path / 'readouts' / sha256}.parquet: no event names this table: its command was cut off before it was "
         "on record, or its event was removed; give the command again if what it said is missing"
-        for sha256 in sorted(store.kept() - named)
+        for sha256 in sorted(kept - named)
     ]
 
 
