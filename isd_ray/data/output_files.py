@@ -9,6 +9,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.mirror import address_of
@@ -45,7 +46,7 @@ def written(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if _is_of((path, *path.parents), error) or _is_below(path, error):
-            raise _refusal(path, error) from error
+            _refuse(path, error)
         raise
 
 
@@ -69,14 +70,14 @@ def replacing(file: Path) -> Iterator[Path]:
         target = Path(os.path.realpath(file))
         partial = None if _is_special(file, there) else _new_partial(target, there)
     except OSError as error:
-        raise _refusal(file, error) from error
+        _refuse(file, error)
     try:
         yield partial or file
         if partial is not None:
             partial.replace(target)
     except OSError as error:
         if _is_of((file, partial or file), error):
-            raise _refusal(file, error) from error
+            _refuse(file, error)
         raise
     finally:
         if partial is not None:
@@ -100,16 +101,19 @@ def refuse_file_as_folder(folder: Path) -> None:
 def _refuse_uri(path: Path) -> None:
     address = address_of(path)
     if is_uri(address):
+        shown = without_secrets(address)
         raise OutputFileError(
             "is a URI, and this is written to files and folders of this machine only",
-            without_secrets(address),
+            shown,
             "write it here, then copy it there",
         )
 
 
-def _refusal(path: Path, error: OSError) -> OutputFileError:
+def _refuse(path: Path, error: OSError) -> NoReturn:
     number = error.errno or 0
-    return OutputFileError(f"cannot be written ({os.strerror(number)})", str(path), _REMEDIES.get(number, _ANOTHER))
+    raise OutputFileError(
+        f"cannot be written ({os.strerror(number)})", str(path), _REMEDIES.get(number, _ANOTHER)
+    ) from error
 
 
 def _is_of(places: Collection[Path], error: OSError) -> bool:
