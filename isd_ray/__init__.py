@@ -6,7 +6,7 @@ The public names are loaded on first use, so that ``import isd_ray`` imports non
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ _HOMES = {
     "submit": "isd_ray.ops.jobs",
 }
 
+_UNKNOWN_VERSION = "0+unknown"
+
 __all__ = [
     "AttachedCampaign",
     "Campaign",
@@ -65,7 +67,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return version("isd_ray")
+        try:
+            return version("isd_ray")
+        except PackageNotFoundError:  # run from a source folder that is not installed
+            return _UNKNOWN_VERSION
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -222,10 +222,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     return changed
 
 
-EXAMPLE_SOURCE = "compounds.csv"
-"""File of compounds that the template names; a reader who has none of that name has not named theirs yet."""
 _EXAMPLES = {
-    ("library", "source"): f'"{EXAMPLE_SOURCE}"',
+    ("library", "source"): '"compounds.csv"',
     ("labels", "column"): '"label"',
     ("acquisition", "batch_size"): "384",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Collection
 
 from isd_ray.errors import InputFileError
 
@@ -33,22 +34,24 @@ def refuse_binary(head: bytes, where: str) -> None:
         )
 
 
-def header_delimiter(head: str, usual: str) -> str:
-    """What separates the fields of the first record: the usual delimiter, unless another one alone separates any."""
-    if len(_first_record(head, usual)) > 1:
-        return usual
-    found = [mark for mark in DELIMITERS if mark != usual and len(_first_record(head, mark)) > 1]
-    return found[0] if len(found) == 1 else usual
+def header_delimiter(text: str, columns: Collection[str], usual: str = ",") -> str:
+    """What separates the fields of a table, by its header.
+
+    The delimiter with which it has most of `columns`, those that are asked for, in whatever case; of several the one
+    with which it has most fields, and of several such the usual one.
+    """
+    wanted = {name.strip().casefold() for name in columns}
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = [name.strip().casefold() for name in _header(text, delimiter)]
+        return len(wanted.intersection(names)), len(names)
+
+    return max((usual, *DELIMITERS), key=fit)
 
 
-def delimiter_with(text: str, column: str) -> str:
-    """The delimiter with which the first record has `column`; else the one that it has most of."""
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    for delimiter in DELIMITERS:
-        if column in [name.strip() for name in _first_record(header, delimiter)]:
-            return delimiter
-    return max(DELIMITERS, key=header.count)
-
-
-def _first_record(text: str, delimiter: str) -> list[str]:
-    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+def _header(text: str, delimiter: str) -> list[str]:
+    """The first record that is not blank; none where quotes that this delimiter does not fit swallow the text."""
+    try:
+        return next(filter(any, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
+    except csv.Error:
+        return []

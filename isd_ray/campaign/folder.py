@@ -135,7 +135,7 @@ class RemoteFolder(Folder):
     def keep(self, path: Path) -> None:
         """See `Folder.keep`; workers have sent what they wrote."""
         there = list_objects(self.address_of(path))
-        for file in sorted(path.rglob("*")):
+        for file in sorted(path.rglob("[!.]*")):  # hidden is what a killed process had not finished
             if file.is_file() and there.get(file.relative_to(path).as_posix()) != file.stat().st_size:
                 send(file, self.address_of(file))
 

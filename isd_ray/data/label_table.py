@@ -93,7 +93,8 @@ def label_sources(config: LabelsConfig, library_config: LibraryConfig, base_dir:
     """
     if config.source is None:
         return open_sources(library_config, base_dir)
-    return [open_source(resolve_source(config.source, base_dir), config.format)]
+    columns = (config.id_column or library_config.id_column, config.column, *config.columns)
+    return [open_source(resolve_source(config.source, base_dir, "labels.source"), config.format, columns)]
 
 
 def read_label_columns(

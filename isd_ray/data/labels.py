@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from itertools import islice
 
@@ -26,6 +27,7 @@ BINARY_CLASSES = ("0", "1")
 """Classes of a cut: at most the cut, above it."""
 MISSING_CLASS = -1
 """Class index of a row without a label, where that is allowed."""
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +262,10 @@ def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
             raise LabelError(
                 f"labels in column {table.column!r} are not numbers: {table.examples(wrong)}",
                 table.file,
-                "choose a numeric column; for classes named by words set task = 'classification', transform = 'none'",
+                "export numbers with a decimal point instead of a comma"
+                if any(_DECIMAL_COMMA.fullmatch(str(table.values[i])) for i in wrong)
+                else "choose a numeric column; for classes named by words set task = 'classification', "
+                "transform = 'none'",
             )
         infinite = np.flatnonzero(np.isinf(table.numbers()))
         if len(infinite):

@@ -43,7 +43,7 @@ def read_output_embeddings(file: str, outputs: Sequence[str], base_dir: Path) ->
         If the file or a column is missing, an output has no line or several, or an embedding is no finite vector, or
         zero throughout.
     """
-    source = ParquetSource(resolve_source(file, base_dir))
+    source = ParquetSource(resolve_source(file, base_dir, "model.output_embeddings"))
     for column in (OUTPUT, EMBEDDING):
         source.require(column, "model.output_embeddings")
     pieces = [records.table for records in source.read((OUTPUT, EMBEDDING))]

@@ -43,7 +43,10 @@ def correct_energies(
         If the file or a column is missing, energies are not numbers, or no more molecules than the sample are usable.
     """
     refuse_file_as_folder(out)
-    opened = open_source(resolve_source(source, base_dir or Path.cwd()))
+    opened = open_source(
+        resolve_source(source, base_dir or Path.cwd()),
+        columns=(config.column, config.smiles_column, config.id_column),
+    )
     for name, key in (
         (config.column, "column"),
         (config.smiles_column, "smiles_column"),

@@ -13,6 +13,7 @@ from isd_ray.config import SplitConfig
 from isd_ray.data.ingest.records import closest
 from isd_ray.data.layout import REJECTS_FILE, ROW
 from isd_ray.data.library import Library
+from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.data.writer import LibraryWriter, RejectsWriter, staging, write_metadata
 from isd_ray.errors import LibraryError
 
@@ -44,12 +45,15 @@ def split_library(library: Library, config: SplitConfig, out: Path) -> dict[str,
     LibraryError
         If `out` is taken, the column is not in the library, a value of it belongs to no part or to two, or the target
         set is empty.
+    OutputFileError
+        If a file lies in the way of `out`, or it is a URI.
     """
+    out = Path(out)
+    refuse_file_as_folder(out)
     rows = _rows_by_column(library, config) if config.column is not None else _rows_by_chance(library, config)
     if not len(rows["target"]):
         detail = f"no row has {config.column} = {config.target!r}" if config.column is not None else "its share is 0"
         raise LibraryError(f"the target set is empty: {detail}", str(library.path), "change [library.split]")
-    out = Path(out)
     parts = [name for name in PART_NAMES if len(rows[name])]
     with staging(out) as folder:
         for name in parts:

@@ -18,6 +18,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.config_file import as_config
+from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.errors import ConfigError
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.simulate import (
@@ -97,8 +98,11 @@ def compare(
         As `simulate`.
     StoreError
         If a finished variant was run with another configuration.
+    OutputFileError
+        If a file lies in the way of `out`, or it is a URI.
     """
     config, root = as_config(config), Path(out)
+    refuse_file_as_folder(root)
     watcher = watcher or default_watcher(config)
     seeds = range(config.seed, config.seed + n_seeds)
     variants = {(agent, seed): variant(config, agent, seed, order_column, root) for agent in agents for seed in seeds}

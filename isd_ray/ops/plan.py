@@ -114,7 +114,7 @@ def _count(config: CampaignConfig, library: Library | None) -> int:
     n_rows = library.n_rows if library else None
     names = [config.library.source] if isinstance(config.library.source, str) else list(config.library.source or ())
     if n_rows is None:
-        n_rows = sum(_records(file) for name in names for file in resolve_sources(name, Path.cwd()))
+        n_rows = sum(_records(file) for name in names for file in resolve_sources(name, Path.cwd(), "library.source"))
     split = config.library.split
     return n_rows if split is None or split.column is not None else round(split.fractions[0] * n_rows)
 

@@ -227,7 +227,7 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
     asked = config.model_dump(mode="json", include=set(options))
     changed = [f"library.{key}" for key, value in options.items() if asked[key] != value]
     names = [config.source] if isinstance(config.source, str) else list(config.source or ())
-    files = [file for name in names for file in resolve_sources(name, Path.cwd())]
+    files = [file for name in names for file in resolve_sources(name, Path.cwd(), "library.source")]
     if [(file.name, file.size) for file in files] != [
         (source["name"], source["bytes"]) for source in library.metadata["sources"]
     ]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.config import PlateFormat, ReadoutsConfig
 from isd_ray.config.limits import MAX_READOUTS_BYTES, MAX_READOUTS_ROWS
-from isd_ray.delimited import delimiter_with
+from isd_ray.delimited import header_delimiter
 from isd_ray.errors import InputFileError
 from isd_ray.plates.collect import GOOD_FLAGS, NO_VALUE, Collector, ReadoutFile
 from isd_ray.plates.matrix import read_matrix
@@ -114,7 +114,7 @@ def _add(line: int, cells: dict[str, str], entries: dict[str, str], collector: C
 
 def _text_rows(path: Path, config: ReadoutsConfig, collector: Collector) -> Iterator[tuple[int, list[str]]]:
     text = read_text(path)
-    return records(text, delimiter_with(text, config.value), collector.rejects)
+    return records(text, header_delimiter(text, (config.value, *collector.outputs)), collector.rejects)
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, list[str]]]:

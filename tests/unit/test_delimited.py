@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from isd_ray.config import ReadoutsConfig
+from isd_ray.config import LabelsConfig, LibraryConfig, ReadoutsConfig
 from isd_ray.data.ingest.files import SourceFile
+from isd_ray.data.ingest.plan import open_sources
 from isd_ray.data.ingest.sources import open_source
+from isd_ray.data.label_table import label_sources
 from isd_ray.delimited import header_delimiter
 from isd_ray.errors import InputFileError
 from isd_ray.plates.readers import read_readouts
@@ -53,16 +55,36 @@ def test_the_header_shows_what_separates_the_fields(tmp_path, name, delimiter):
 @pytest.mark.parametrize(
     ("head", "delimiter"),
     [
-        ("a,b;c\n", ","),  # the usual one wins
-        ("a;b\tc\n", ","),  # neither of two others alone
+        ("a,b;c\n", ","),  # as many of either: the usual one
+        ("a;b;c,d\n", ";"),
         ("smiles\n", ","),
+        ("\n\na;b\n", ";"),
+        ('SMILES;"pIC50 (nM, mean)";Name\n', ";"),
+        ('a,b;"' + "c,d\n" * 50_000, ","),  # as if quoted by semicolons, longer than a field may be
         ('"Wert; nM",a\n', ","),
         ('"Wert, nM";a\n', ";"),
         ("", ","),
     ],
 )
-def test_only_a_clear_header_changes_the_delimiter(head, delimiter):
-    assert header_delimiter(head, ",") == delimiter
+def test_the_header_has_most_fields_by_the_delimiter(head, delimiter):
+    assert header_delimiter(head, ()) == delimiter
+
+
+def test_the_columns_that_are_asked_for_outrank_the_number_of_fields(tmp_path, monkeypatch):
+    text = "SMILES;pIC50 (nM, mean, n = 3)\nCC;5.1\nCCC;6.2\n"
+    assert header_delimiter(text, ()) == ","
+    assert header_delimiter(text, ("smiles",)) == ";"
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    names = ["SMILES", "pIC50 (nM, mean, n = 3)"]
+    monkeypatch.chdir(tmp_path)
+    library = LibraryConfig(source="x.csv", smiles_column="SMILES")
+    assert [source.column_names for source in open_sources(library, tmp_path)] == [names]
+    for labels in (LabelsConfig(column=names[1]), LabelsConfig(column=names[1], source="x.csv")):
+        [source] = label_sources(labels, library, tmp_path)
+        assert source.column_names == names
+    path.write_text("id;value (nM, mean, n = 3)\na;1\nb;2\n")
+    assert len(read_readouts(path, ReadoutsConfig(value="value (nM, mean, n = 3)"), 96).readings) == 2
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.smi", "x.xlsx"])

@@ -156,6 +156,8 @@ def test_what_cannot_be_classes_is_refused_with_lines_and_remedy(label, values, 
 def test_a_regression_needs_finite_numbers(label):
     with pytest.raises(LabelError, match=r"not numbers: line 4 \(id 'c'\): '<3'"):
         label([1, 2, "<3", 4, 5, 6], "regression")
+    with pytest.raises(LabelError, match=r"not numbers: .*'2,5'\n.*a decimal point instead of a comma"):
+        label(["1", '"2,5"', "3", "4", "5", "6"], "regression")
     with pytest.raises(LabelError, match=r"infinite labels: line 2"):
         label(["inf", 2, 3, 4, 5, 6], "regression")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -94,5 +94,16 @@ def test_every_public_name_exists_and_is_listed():
         assert getattr(isd_ray, name).__module__.startswith("isd_ray")
     assert {name for name in dir(isd_ray) if not name.startswith("__")} == set(isd_ray.__all__)
     assert isd_ray.__version__ == version("isd_ray")
+
+
+def test_the_version_of_a_source_folder_that_is_not_installed_is_unknown(monkeypatch):
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(isd_ray, "version", missing)
+    assert isd_ray.__version__ == "0+unknown"
+
+
+def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'simulat'"):
         isd_ray.simulat  # noqa: B018

@@ -177,7 +177,7 @@ def test_paths_are_resolved_against_the_base_and_the_environment(tmp_path, monke
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("missing.csv", "no such file"),
+        ("missing.csv", r"no such file\n.*check the path \(library.source\); relative"),
         ("compound.csv", "did you mean 'compounds.csv'"),
         (".", "is a directory"),
         ("empty.csv", "empty"),
@@ -192,7 +192,7 @@ def test_unusable_paths_say_what_to_do(tmp_path, monkeypatch, text, message):
     write(tmp_path / "compounds.csv", "smiles\nC\n")
     (tmp_path / "empty.csv").touch()
     with pytest.raises(InputFileError, match=message) as caught:
-        resolve_source(text, tmp_path)
+        resolve_source(text, tmp_path, "library.source")
     assert caught.value.remedy
 
 

@@ -108,7 +108,9 @@ def open_sources(config: LibraryConfig, base_dir: Path) -> list[Source]:
     if config.source is None:
         raise ConfigError("no source to build from", "library.source", "name the file with the compounds")
     paths = [config.source] if isinstance(config.source, str) else list(config.source)
-    return [open_source(file, config.format) for path in paths for file in resolve_sources(path, base_dir)]
+    files = [file for path in paths for file in resolve_sources(path, base_dir, "library.source")]
+    columns = (config.smiles_column, config.id_column, *config.columns)
+    return [open_source(file, config.format, columns) for file in files]
 
 
 def id_prefixes(sources: Sequence[Source]) -> list[str]:

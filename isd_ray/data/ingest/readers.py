@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -104,14 +104,14 @@ _TEXT_REMEDY = "check that the file is complete, is text in UTF-8, and that its 
 class CsvSource(Source):
     """Delimited text with a header line, optionally gzipped.
 
-    Fields are separated by the delimiter that is expected, or by another one where the header shows that
+    What separates the fields is seen in the header, best by the columns that are asked for
     (`isd_ray.delimited.header_delimiter`). A record with the wrong number of fields, or with bytes that are not UTF-8,
     is reported as a problem of that record.
     """
 
-    def __init__(self, file: SourceFile, delimiter: str) -> None:
+    def __init__(self, file: SourceFile, delimiter: str, columns: Collection[str] = ()) -> None:
         super().__init__(file)
-        self._delimiter = delimiter
+        self._delimiter, self._columns = delimiter, columns
 
     @cached_property
     def _header(self) -> tuple[list[str], int, str]:
@@ -121,7 +121,7 @@ class CsvSource(Source):
             if len(head) == CSV_BLOCK_BYTES and b"\n" not in head and b"\r" not in head:
                 raise InputFileError(f"the first line is longer than {len(head):,} bytes", str(self.file), _TEXT_REMEDY)
             text = head.decode("utf-8-sig", errors="replace")
-            delimiter = header_delimiter(text, self._delimiter)
+            delimiter = header_delimiter(text, self._columns, self._delimiter)
             rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
             return next(rows, []), rows.line_num, delimiter
 

@@ -7,11 +7,11 @@ import glob
 import importlib.util
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from pyarrow import fs as pafs
 
-from isd_ray.config_file import EXAMPLE_SOURCE
 from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource, opened, readable
@@ -36,7 +36,7 @@ _SUFFIXES = {
 }
 
 
-def resolve_source(path: str, base_dir: Path) -> SourceFile:
+def resolve_source(path: str, base_dir: Path, key: str = "") -> SourceFile:
     """Turn the text of a configuration into an existing, non-empty file.
 
     Parameters
@@ -46,6 +46,8 @@ def resolve_source(path: str, base_dir: Path) -> SourceFile:
         file inside an installed package.
     base_dir:
         Folder that relative paths start from: that of the configuration file.
+    key:
+        The key of the configuration that holds the path, for messages.
 
     Raises
     ------
@@ -54,15 +56,15 @@ def resolve_source(path: str, base_dir: Path) -> SourceFile:
         a directory, or empty.
     """
     if path.startswith(PACKAGE_PREFIX):
-        return _checked(SourceFile.local(_package_file(path)))
+        return _checked(SourceFile.local(_package_file(path)), key)
     text = _VARIABLE.sub(_variable, path)
     if is_uri(text):
         filesystem, inner = file_system_of(text)
-        return _checked(SourceFile(filesystem, inner, without_secrets(text)))
-    return _checked(SourceFile.local(base_dir / Path(text).expanduser()))
+        return _checked(SourceFile(filesystem, inner, without_secrets(text)), key)
+    return _checked(SourceFile.local(base_dir / Path(text).expanduser()), key)
 
 
-def resolve_sources(path: str, base_dir: Path) -> list[SourceFile]:
+def resolve_sources(path: str, base_dir: Path, key: str = "") -> list[SourceFile]:
     """As `resolve_source`, with the wildcards ``*``, ``?``, ``[…]`` and ``**`` in local paths; matches are sorted.
 
     Raises
@@ -72,20 +74,22 @@ def resolve_sources(path: str, base_dir: Path) -> list[SourceFile]:
     """
     text = _VARIABLE.sub(_variable, path)
     if path.startswith(PACKAGE_PREFIX) or is_uri(text) or not glob.has_magic(text):
-        return [resolve_source(path, base_dir)]
+        return [resolve_source(path, base_dir, key)]
     pattern = base_dir / Path(text).expanduser()
     if pattern.exists():  # a name that merely looks like a pattern
-        return [resolve_source(path, base_dir)]
+        return [resolve_source(path, base_dir, key)]
     found = sorted(Path(name) for name in glob.glob(str(pattern), recursive=True))
     files = [name for name in found if not name.is_dir()]
     if not files:
         raise InputFileError(
-            "no file matches", str(pattern), "check the path; relative paths start at the folder of the configuration"
+            "no file matches",
+            str(pattern),
+            f"check the path{_in_brackets(key)}; relative paths start at the folder of the configuration",
         )
-    return [_checked(SourceFile.local(name)) for name in files]
+    return [_checked(SourceFile.local(name), key) for name in files]
 
 
-def _checked(file: SourceFile) -> SourceFile:
+def _checked(file: SourceFile, key: str) -> SourceFile:
     try:
         info = file.filesystem.get_file_info(file.path)
     except OSError as error:
@@ -96,15 +100,15 @@ def _checked(file: SourceFile) -> SourceFile:
         raise InputFileError("is a directory, not a file", str(file), "name the file inside it")
     if info.type == pafs.FileType.NotFound:
         near = difflib.get_close_matches(file.name, _siblings(file), n=1)
-        hint = "check the path; relative paths start at the folder of the configuration"
-        if file.name == EXAMPLE_SOURCE:
-            hint = "set library.source to your file"
-        elif near:
-            hint = f"did you mean {near[0]!r}?"
-        raise InputFileError("no such file", str(file), hint)
+        rest = f": did you mean {near[0]!r}?" if near else "; relative paths start at the folder of the configuration"
+        raise InputFileError("no such file", str(file), f"check the path{_in_brackets(key)}{rest}")
     if info.size == 0:
         raise InputFileError("the file is empty (0 bytes)", str(file), "check that its download or export was finished")
     return file
+
+
+def _in_brackets(key: str) -> str:
+    return f" ({key})" if key else ""
 
 
 def _siblings(file: SourceFile) -> list[str]:
@@ -161,19 +165,27 @@ def detect_format(file: SourceFile) -> str:
     return found
 
 
-def open_source(file: SourceFile, file_format: str = "auto") -> Source:
-    """The source of a resolved file; `file_format` is one of `LibraryConfig.format`.
+def open_source(file: SourceFile, file_format: str = "auto", columns: Collection[str | None] = ()) -> Source:
+    """The source of a resolved file.
+
+    Parameters
+    ----------
+    file_format:
+        One of `LibraryConfig.format`.
+    columns:
+        Those that will be asked for, as far as they are known: they show what separates the fields of a text.
 
     Raises
     ------
     InputFileError
         If the format is unknown, or the head of the file is not of that format.
     """
+    named = [column for column in columns if column]
     kind = detect_format(file) if file_format == "auto" else file_format
     if kind == "csv":
-        return CsvSource(file, ",")
+        return CsvSource(file, ",", named)
     if kind == "tsv":
-        return CsvSource(file, "\t")
+        return CsvSource(file, "\t", named)
     if kind == "smi":
         return SmiSource(file)
     if kind == "sdf":

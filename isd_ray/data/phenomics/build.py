@@ -65,7 +65,11 @@ def build_map(
     refuse_file_as_folder(out)
     base_dir = base_dir or Path.cwd()
     source = open_source(resolve_source(embeddings, base_dir))
-    table = None if metadata is None else open_source(resolve_source(metadata, base_dir))
+    table = (
+        None
+        if metadata is None
+        else open_source(resolve_source(metadata, base_dir), columns=(config.well, config.plate, config.kind))
+    )
     wells = read_wells(table or source, config)
     stream = Embeddings(source, config, table)
     message(f"controls of {len(wells.experiments):,} experiments, {len(wells):,} wells")
