@@ -12,22 +12,14 @@ import pytest
 from rdkit import Chem
 from typer.testing import CliRunner
 
-from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
 from isd_ray.data.export import Exported
 from isd_ray.errors import ConfigError, InputFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
-from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 
 LABORATORY = {
     "labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]},
-    "model": {"hidden_size": 8, "epochs": 2, "members": 1},
-    "acquisition": {"batch_size": 60},
-    "stopping": {"rule": "certify", "gamma": 0.7},
-}
-SIMULATION = {
     "model": {"hidden_size": 8, "epochs": 2, "members": 1},
     "acquisition": {"batch_size": 60},
     "stopping": {"rule": "certify", "gamma": 0.7},
@@ -63,6 +55,22 @@ def write(path, header, lines):
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([header, *lines])
     return path
+
+
+def signals(campaign, truth, seed, bad=()):
+    """A reader's file of the plates that are out: negative controls near 100, positive ones and actives near 0."""
+    rng = np.random.default_rng(seed)
+    plates = campaign.batch().plate_map.to_pylist()
+    lines = []
+    for well in plates:
+        if well["content"] == "empty":
+            continue
+        low = well["content"] == "positive" or (well["content"] == "sample" and truth[well["id"]] == "BBB+")
+        value = rng.normal(8.0 if low else 95.0, 3.0)
+        if well["plate"] in bad and well["content"] != "sample":
+            value = rng.normal(50.0, 30.0)
+        lines.append((well["plate"], well["well"], f"{value:.3f}"))
+    return lines
 
 
 # --- asking ---------------------------------------------------------------------------------------------------------
@@ -263,53 +271,6 @@ def test_readouts_told_after_the_last_model_are_delivered_as_measured(make_confi
     assert verify(campaign.store).is_sound
 
 
-@pytest.fixture(scope="module")
-def begun_simulation(make_config, tmp_path_factory):
-    """A simulation that was cut off while its second batch was out."""
-    path = tmp_path_factory.mktemp("simulation") / "run"
-
-    class CutOff(Watcher):
-        def step(self, name, progress) -> None:
-            if (progress.round, progress.state) == (1, "measure"):
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        simulate(make_config(**SIMULATION), path, CutOff())
-    return path
-
-
-VERBS = {
-    "ask": lambda campaign, ids, folder: campaign.ask(),
-    "dispatch": lambda campaign, ids, folder: campaign.dispatch(folder),
-    "tell": lambda campaign, ids, folder: campaign.tell(dict.fromkeys(ids, "BBB+")),
-    "preview": lambda campaign, ids, folder: campaign.preview(dict.fromkeys(ids, "BBB+")),
-    "fail": lambda campaign, ids, folder: campaign.fail(ids, "spilt"),
-    "exclude": lambda campaign, ids, folder: campaign.exclude(ids, "out of stock"),
-    "include": lambda campaign, ids, folder: campaign.include(ids, "wanted"),
-    "close": lambda campaign, ids, folder: campaign.close("the reader broke"),
-}
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_what_a_laboratory_says_does_not_go_into_a_simulation(verb, begun_simulation, tmp_path):
-    campaign = Campaign.open(begun_simulation)
-    before = [*campaign.store.events()], sorted(begun_simulation.rglob("*"))
-    with pytest.raises(StoreError, match="this is a simulation") as error:
-        VERBS[verb](campaign, campaign.batch().ids[:3], tmp_path / "out")
-    assert "isd resume" in error.value.remedy
-    assert (campaign.store.events(), sorted(begun_simulation.rglob("*"))) == before
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_simulation_does_not_go_into_a_campaign_of_a_laboratory(make_config, truth, campaign):
-    """Neither while it goes on nor once it has ended, when there is a summary that could be shown."""
-    config = make_config(**LABORATORY)
-    for _ in range(2):
-        with pytest.raises(StoreError, match="this is a campaign of a laboratory"):
-            simulate(config, campaign.path)
-        campaign.run(lambda batch: {name: truth[name] for name in batch.ids})
-
-
 def test_verify_tells_of_tables_that_no_event_names_and_ends_well(campaign, tmp_path):
     campaign.ask()
     campaign.store.keep(pyarrow.table({"row": [1]}))
@@ -317,149 +278,6 @@ def test_verify_tells_of_tables_that_no_event_names_and_ends_well(campaign, tmp_
     assert "no event names this table" in output
     assert "no problem" in output
     assert len(json.loads(isd("verify", campaign.path, "--json"))["notes"]) == 1
-
-
-# --- telling --------------------------------------------------------------------------------------------------------
-
-
-def test_bad_lines_are_refused_with_their_numbers_and_good_ones_count(campaign, truth, tmp_path):
-    ids = campaign.ask().ids
-    outside = next(name for name in sorted(truth) if name not in ids)
-    lines = [
-        (ids[0], truth[ids[0]]),
-        ("X1", "BBB+"),
-        (ids[1], "yes"),
-        (outside, "BBB+"),
-        (ids[2], "BBB+"),
-        (ids[2], "BBB-"),
-        (ids[3], truth[ids[3]]),
-    ]
-    told = campaign.tell(write(tmp_path / "readouts.csv", ("name", "bbb"), lines))
-    assert (told.n_new, told.n_missing) == (2, 58)
-    reasons = {refusal.line: refusal.reason for refusal in told.refused}
-    assert list(reasons) == [3, 4, 5, 6]
-    for line, words in ((3, "unknown id 'X1'"), (4, "none of the classes"), (5, "never asked for"), (6, "contradict")):
-        assert words in reasons[line]
-    output = isd("tell", campaign.path, tmp_path / "readouts.csv")
-    assert "0 new, 2 known" in output
-
-
-def test_another_readout_of_a_compound_needs_an_amendment(campaign, truth, tmp_path):
-    ids = campaign.ask().ids
-    other = {"BBB+": "BBB-", "BBB-": "BBB+"}
-    campaign.tell({name: truth[name] for name in ids})
-    with pytest.raises(LabelError, match="only an amendment"):
-        campaign.tell({ids[0]: other[truth[ids[0]]]})
-    file = write(tmp_path / "corrected.csv", ("name", "bbb"), [(ids[0], other[truth[ids[0]]])])
-    assert campaign.amend(file, "swapped wells") == 1
-    campaign.ask()
-    observed = CampaignStore.open(campaign.path).rounds()[0]
-    assert observed.committed["n_amendments"] == 1
-
-
-def test_a_table_a_frame_or_nonsense(campaign, truth):
-    ids = campaign.ask().ids
-    table = pyarrow.table({"name": ids[:5], "bbb": [truth[name] for name in ids[:5]]})
-    assert campaign.tell(table).n_new == 5
-    for nonsense in ({}, pyarrow.table({"a": [1]}), {"nobody": "BBB+"}):
-        with pytest.raises((InputFileError, LabelError)):
-            campaign.tell(nonsense)
-    with pytest.raises(InputFileError):
-        campaign.tell("missing.csv")
-    assert campaign.status().n_missing == 55
-
-
-@pytest.mark.parametrize("verb", ["fail", "exclude", "include"])
-def test_ids_must_be_known_and_reasons_given(verb, campaign):
-    ids = campaign.ask().ids
-    with pytest.raises(LabelError, match="not in the library"):
-        getattr(campaign, verb)(["nobody"], "why")
-    with pytest.raises(LabelError, match="reason"):
-        getattr(campaign, verb)(ids[:1], " ")
-    assert [event["kind"] for event in campaign.store.events()] == ["release"]
-
-
-def test_only_compounds_of_the_batch_can_fail(campaign, truth):
-    ids = campaign.ask().ids
-    with pytest.raises(LabelError, match="not in the batch"):
-        campaign.fail([next(name for name in truth if name not in ids)], "why")
-
-
-# --- plates ---------------------------------------------------------------------------------------------------------
-
-
-def signals(campaign, truth, seed, bad=()):
-    """A reader's file of the plates that are out: negative controls near 100, positive ones and actives near 0."""
-    rng = np.random.default_rng(seed)
-    plates = campaign.batch().plate_map.to_pylist()
-    lines = []
-    for well in plates:
-        if well["content"] == "empty":
-            continue
-        low = well["content"] == "positive" or (well["content"] == "sample" and truth[well["id"]] == "BBB+")
-        value = rng.normal(8.0 if low else 95.0, 3.0)
-        if well["plate"] in bad and well["content"] != "sample":
-            value = rng.normal(50.0, 30.0)
-        lines.append((well["plate"], well["well"], f"{value:.3f}"))
-    return lines
-
-
-def test_hits_are_called_plate_by_plate_and_failed_plates_are_offered_again(make_config, truth, tmp_path):
-    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **HITS}))
-    batch = campaign.ask()
-    plates = sorted(set(batch.table["plate"].to_pylist()))
-    assert plates == ["P00001", "P00002"]
-    lines = signals(campaign, truth, 0, bad=("P00002",))
-    file = write(tmp_path / "round-0.csv", ("plate", "well", "signal"), lines)
-    told = campaign.tell(file)
-    on_first = [line["id"] for line in batch.table.to_pylist() if line["plate"] == "P00001"]
-    assert (told.n_new, told.n_lost, told.n_missing) == (len(on_first), 90 - len(on_first), 0)
-    [(plate, reason)] = told.failed_plates
-    assert (plate, reason.endswith("is below 0.5")) == ("P00002", True)
-    assert f"plate P00002 does not count: {reason}" in repr(told)
-    assert reason.replace("'", "&#x27;") in told._repr_html_()
-    assert f"plate P00002 does not count: {reason}" in isd("tell", campaign.path, file)
-    assert campaign.tell(file).n_unchanged == len(on_first)
-    lost = next(name for name in batch.ids if name not in on_first)
-    history = campaign.history(lost)
-    assert [event["kind"] for event in history] == ["release", "fail"]
-    assert "Z'" in history[-1]["reason"]
-    assert history[0]["plate"] == "P00002"
-    second = campaign.ask()
-    assert set(second.table["plate"].to_pylist()) == {"P00003", "P00004"}
-    readouts = campaign.store.read_readouts(campaign.store.rounds()[0].committed["readouts_sha256"]).to_pylist()
-    names = dict(zip(campaign.library.rows_of(batch.ids).tolist(), batch.ids, strict=True))
-    for line in readouts:
-        known = names[line["row"]] in on_first
-        assert line["label"] == (float(truth[names[line["row"]]] == "BBB+") if known else None)
-        assert (line["plate"], line["n_replicates"]) == (("P00001", 1) if known else (None, None))
-
-
-def test_a_part_of_a_plate_gives_no_hits(make_config, truth, tmp_path):
-    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **HITS}))
-    campaign.ask()
-    lines = signals(campaign, truth, 0)
-    first = [line for line in lines if line[0] == "P00001"]
-    with pytest.raises(LabelError, match="hits are called on whole plates"):
-        campaign.tell(write(tmp_path / "part.csv", ("plate", "well", "signal"), first[:-1]))
-    told = campaign.tell(write(tmp_path / "more.csv", ("plate", "well", "signal"), lines[:-1]))
-    assert 0 < told.n_new < 90
-    assert any("P00002" in refusal.reason for refusal in told.refused)
-
-
-def test_estimates_are_frozen_with_the_whole_first_round(make_config, truth, tmp_path):
-    hits = {"method": "robust_z", "cut": -10.0, "direction": "<="}
-    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **HITS, "hits": hits}))
-    campaign.ask()
-    lines = signals(campaign, truth, 0)
-    one = [line for line in lines if line[0] == "P00001"]
-    with pytest.raises(LabelError, match="plates P00002 are not in the file"):
-        campaign.tell(write(tmp_path / "one.csv", ("plate", "well", "signal"), one))
-    assert campaign.tell(write(tmp_path / "all.csv", ("plate", "well", "signal"), lines)).n_new == 90
-    frozen = next(event["hits"] for event in campaign.store.events() if event["kind"] == "tell")
-    campaign.ask()
-    campaign.tell(write(tmp_path / "next.csv", ("plate", "well", "signal"), signals(campaign, truth, 1)))
-    assert [event["hits"] for event in campaign.store.events() if event["kind"] == "tell"] == [frozen, frozen]
 
 
 # --- the end --------------------------------------------------------------------------------------------------------
@@ -491,33 +309,6 @@ def test_a_function_measures_to_the_end_and_everything_is_delivered(campaign, tr
 def test_a_function_that_forgets_compounds_is_told_so(campaign, truth):
     with pytest.raises(LabelError, match="no readout of 5 of 60"):
         campaign.run(lambda batch: {name: truth[name] for name in batch.ids[5:]})
-
-
-def test_before_the_first_batch_only_what_is_external_can_be_told(campaign, truth):
-    with pytest.raises(StoreError, match=r"no batch is out yet.*\n.*ask for one first; or.*--external"):
-        campaign.tell({name: truth[name] for name in list(truth)[:5]})
-    assert campaign.tell({"C0007": truth["C0007"]}, external=True).n_new == 1
-
-
-def test_the_list_of_a_batch_is_filled_in_and_told(campaign, truth, tmp_path):
-    assert campaign.config.readouts.id == "name"
-    campaign.ask()
-    [file] = campaign.dispatch(tmp_path)
-    with file.open(newline="") as lines:
-        filled = [(*line, truth[line[0]]) for line in list(csv.reader(lines))[1:]]
-    assert campaign.tell(write(file, ("id", "smiles", "bbb"), filled)).n_new == 60
-
-
-def test_files_told_before_one_that_cannot_be_used_are_reported(campaign, truth, tmp_path):
-    ids = campaign.ask().ids
-    good = [write(tmp_path / f"{name}.csv", ("name", "bbb"), [(name, truth[name])]) for name in ids[:4]]
-    bad = write(tmp_path / "bad.csv", ("what", "bbb"), [("x", "y")])
-    result = CliRunner().invoke(app, ["tell", str(campaign.path), *map(str, good[:2]), str(bad)])
-    assert isinstance(result.exception, InputFileError)
-    assert [f"{file}: 1 new" in result.output for file in good] == [True, True, False, False]
-    result = CliRunner().invoke(app, ["tell", str(campaign.path), *map(str, good[2:]), str(bad), "--json"])
-    assert isinstance(result.exception, InputFileError)
-    assert {file: told["n_new"] for file, told in json.loads(result.output).items()} == {str(g): 1 for g in good[2:]}
 
 
 def test_commands_tell_what_to_do_next(make_config, truth, tmp_path, compounds):
