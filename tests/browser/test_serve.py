@@ -159,6 +159,7 @@ def test_axe_finds_no_violation_and_nothing_is_cut_off(dark, width, chromium, se
         page.goto(f"{home}/batch")
         page.get_by_label("File of readouts").set_input_files(readouts(truth, known[40:41], tmp_path / "one.csv"))
         page.get_by_role("button", name="Look at it first").click()
+        expect(page.get_by_role("heading", name="What would become of this file")).to_be_visible(timeout=SEEN_MS)
         seen["preview"] = look(page)
         page.goto(home.split("/c/")[0])
         seen["list"] = look(page)
