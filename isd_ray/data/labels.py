@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, Task
 from isd_ray.data.ingest.columns import text_kind
 from isd_ray.data.label_table import N_SHOWN, LabelTable, read_labels
+from isd_ray.data.layout import REJECTS_FILE
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 from isd_ray.messages import LabelArray
@@ -70,12 +72,15 @@ class Labels:
         How `labels` came from `values`.
     n_unused:
         Labels whose id is not in the library (rejected or merged compounds, other parts of a split).
+    n_contradicting:
+        Merged duplicates of another class than the compound that stands for them; 0 of regressions and panels.
     """
 
     values: NDArray[np.float64]
     labels: LabelArray
     rule: LabelRule
     n_unused: int
+    n_contradicting: int = 0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -122,7 +127,10 @@ def labels_for(
     at = match(table, library)
     if not allow_missing:
         _refuse_missing(table, library, at)
-    return place_labels(table, at, task, rule)
+    labels = place_labels(table, at, task, rule)
+    if task == "regression":
+        return labels
+    return replace(labels, n_contradicting=_n_contradicting(table, library, labels.rule))
 
 
 def place_labels(table: LabelTable, at: NDArray[np.int64], task: Task, rule: LabelRule | None) -> Labels:
@@ -228,6 +236,22 @@ def match(table: LabelTable, library: Library) -> NDArray[np.int64]:
 def _is_missing(table: LabelTable) -> NDArray[np.bool_]:
     """Which lines of the table hold no label, and last, for index -1, that there is no line: bool (m + 1,)."""
     return np.append(table.values.is_null().to_numpy(zero_copy_only=False), True)
+
+
+def _n_contradicting(table: LabelTable, library: Library, rule: LabelRule) -> int:
+    """Merged duplicates of another class than the compound that stands for them, of those whose class is known."""
+    file = library.path / REJECTS_FILE
+    if not file.is_file():  # a part of a split, or a library elsewhere
+        return 0
+    merged = pq.read_table(file, columns=["id", "row"], filters=pc.field("row").is_valid())
+    classes = _class_indices(table, rule.classes) if rule.cut is None else (table.numbers() > rule.cut).astype(np.int64)
+    classes = np.where(_is_missing(table), MISSING_CLASS, np.append(classes, MISSING_CLASS))
+
+    def class_of(ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+        return classes[pc.index_in(ids, value_set=table.ids).fill_null(-1).to_numpy()]
+
+    own, kept = class_of(merged["id"]), class_of(pa.array(library.ids(merged["row"].to_numpy()), pa.string()))
+    return int(((own >= 0) & (kept >= 0) & (own != kept)).sum())
 
 
 def _refuse_missing(table: LabelTable, library: Library, at: NDArray[np.int64]) -> None:

@@ -84,6 +84,11 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     _check_outputs(config, labels.rule)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
+    if labels.n_contradicting:
+        watcher.message(
+            f"warning: {labels.n_contradicting:,} merged duplicates are of another class than the compound that stands "
+            "for them"
+        )
     external = config.validation.source == "external"
     validation = reader.held_out("validation", libraries, labels) if external else None
     test = reader.held_out("test", libraries, labels) if "test" in libraries else None

@@ -62,6 +62,22 @@ def test_the_librarys_own_source_is_the_default(base, config, library):
     assert labels.n_unused == 1  # the merged duplicate
 
 
+@pytest.mark.parametrize(
+    ("first", "third", "options", "expected"),
+    [
+        ("x", "y", {}, 1),
+        ("x", "x", {}, 0),
+        ("x", "", {}, 0),  # nothing is known of it
+        (1, 3, {"transform": "threshold", "threshold": 2.0}, 1),
+        (3, 4, {"transform": "threshold", "threshold": 2.0}, 0),
+    ],
+)
+def test_merged_duplicates_of_another_class_are_counted(label, first, third, options, expected):
+    others = ["x", "y", "x", "y"] if isinstance(first, str) else [1, 3, 1, 3]
+    values = [first, others[0], third, *others[1:]]
+    assert label(values, **options).n_contradicting == expected
+
+
 def test_words_are_classes_in_sorted_or_in_configured_order(label):
     words = ["x", "y", "z", "x", "y", "x"]
     labels = label(words)
