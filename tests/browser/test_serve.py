@@ -63,6 +63,7 @@ def serve(campaign, known):
     for process in started:
         process.terminate()
         process.wait()
+        process.stdout.close()
 
 
 def log_in(page, address: str, who: str = "Ada") -> None:
