@@ -1,8 +1,8 @@
-"""Feature containers: ragged on-bits of fingerprints, or dense rows (embeddings, images)."""
+"""Feature containers: ragged on-bits of fingerprints, dense rows (descriptors, embeddings, images), named blocks of both."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -76,7 +76,71 @@ class Dense:
         return self.values.nbytes
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A text of each of n rows: SMILES, for models that make features of their own.
+
+    Attributes
+    ----------
+    values:
+        object (n,): str.
+    """
+
+    values: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def width(self) -> int:
+        """One text a row."""
+        return 1
+
+    def take(self, indices: NDArray[np.integer]) -> Texts:
+        """The given rows, in the given order (int indices, shape (m,))."""
+        return Texts(self.values[indices])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the texts, roughly: 64 each."""
+        return 64 * len(self.values)
+
+
 Features: TypeAlias = OnBits | Dense
+Block: TypeAlias = OnBits | Dense | Texts
+"""One named block of features."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBlocks:
+    """The same n rows in several named blocks.
+
+    Attributes
+    ----------
+    blocks:
+        At least one; all of n rows.
+    """
+
+    blocks: Mapping[str, Block]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.blocks.values())))
+
+    def __getitem__(self, name: str) -> Block:
+        return self.blocks[name]
+
+    def take(self, indices: NDArray[np.integer]) -> FeatureBlocks:
+        """The given rows, in the given order (int indices, shape (m,))."""
+        return FeatureBlocks({name: block.take(indices) for name, block in self.blocks.items()})
+
+    def only(self, names: Sequence[str]) -> FeatureBlocks:
+        """Some of the blocks, in this order."""
+        return FeatureBlocks({name: self.blocks[name] for name in names})
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by all blocks."""
+        return sum(block.nbytes for block in self.blocks.values())
 
 
 @dataclass(frozen=True, slots=True)
