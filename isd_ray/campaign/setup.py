@@ -212,7 +212,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
         )
     # A version that knows more keys has begun with their defaults as well; the name is that of the keys of its time.
     stored = store.manifest["config"]
-    begun = CampaignConfig.model_validate(stored).model_dump(mode="json")
+    begun = CampaignConfig.from_stored(stored).model_dump(mode="json")
     rule = {"classes": list(setup.rule.classes), "cut": setup.rule.cut, "cuts": list(setup.rule.cuts)}
     is_same = science_of(begun) == science_of(config) and all(
         store.manifest.get(name, []) == rule[name] for name in rule

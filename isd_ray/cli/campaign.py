@@ -309,7 +309,7 @@ def resume(path: Folder) -> None:
     from isd_ray.ops.resume import resume as run_on
     from isd_ray.report.words import summary_table
 
-    config = CampaignConfig.model_validate(CampaignStore.open(path).manifest["config"])
+    config = CampaignConfig.from_stored(CampaignStore.open(path).manifest["config"])
     found = watched(lambda watcher: run_on(path, watcher), config.name, config)
     if isinstance(found, Batch):
         words = f"round {found.round}: {len(found):,} compounds to measure; now: isd ask {path} --out FOLDER"

@@ -16,7 +16,7 @@ from isd_ray.config.library import (
     SplitConfig,
 )
 from isd_ray.config.logging import LoggingConfig
-from isd_ray.config.model import MODEL_PRESETS, AcquisitionConfig, ModelConfig
+from isd_ray.config.model import MODEL_PRESETS, RESMLP, AcquisitionConfig, FamilyConfig, ModelConfig
 from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
 from isd_ray.config.readouts import ReadoutsConfig
@@ -41,6 +41,7 @@ __all__ = [
     "HIT_QUANTITIES",
     "LOSS_QUANTITIES",
     "MODEL_PRESETS",
+    "RESMLP",
     "AcquisitionConfig",
     "CampaignConfig",
     "ComputeConfig",
@@ -50,6 +51,7 @@ __all__ = [
     "ControlWells",
     "DenseFeatures",
     "Descriptor",
+    "FamilyConfig",
     "FeatureSpec",
     "Fingerprint",
     "Fraction",

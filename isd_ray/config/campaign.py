@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,15 @@ from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import LibraryConfig
 from isd_ray.config.logging import LoggingConfig
-from isd_ray.config.model import REGRESSION_MEMBERS, AcquisitionConfig, ModelConfig, preset_of
+from isd_ray.config.model import (
+    FAMILIES,
+    REGRESSION_MEMBERS,
+    RESMLP,
+    AcquisitionConfig,
+    ModelConfig,
+    preset_of,
+    resolved_families,
+)
 from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Section, Task
@@ -67,6 +75,31 @@ class CampaignConfig(Section):
             return data
         return {**data, "model": {"members": REGRESSION_MEMBERS, **preset_of(model), **model}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_families(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("task", "classification") not in FAMILIES:
+            return data
+        model = data.get("model", {})
+        if isinstance(model, ModelConfig):
+            model = model.model_dump(exclude_unset=True)
+        if not isinstance(model, dict):
+            return data
+        return {**data, "model": resolved_families(model, data.get("task", "classification"))}
+
+    @classmethod
+    def from_stored(cls, data: Mapping[str, Any]) -> CampaignConfig:
+        """The configuration that a campaign's folder holds, also one of a version that knew fewer keys.
+
+        What has become a choice since is what it was: the only family of models, the only default acquisition.
+        """
+        model, acquisition = data.get("model", {}), data.get("acquisition", {})
+        if "families" not in model:
+            model = {**model, "families": [RESMLP]}
+            if data.get("stopping", {}).get("quantity") in HIT_QUANTITIES and not acquisition.get("function"):
+                acquisition = {**acquisition, "function": "least_confidence"}
+        return cls.model_validate({**data, "model": model, "acquisition": acquisition})
+
     @classmethod
     def from_toml(cls, path: str | Path, overrides: str | Sequence[str] = ()) -> CampaignConfig:
         """Read a campaign file; see `isd_ray.config_file.load_config`."""
@@ -77,8 +110,11 @@ class CampaignConfig(Section):
     @property
     def acquisition_name(self) -> str:
         """The acquisition function in force."""
-        default = "variance" if self.task == "regression" else "least_confidence"
-        return self.acquisition.function or default
+        if self.acquisition.function is not None:
+            return self.acquisition.function
+        if self.task == "regression":
+            return "variance"
+        return "hit_probability" if self.stopping.quantity in HIT_QUANTITIES else "least_confidence"
 
     @property
     def random_share(self) -> float:

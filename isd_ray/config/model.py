@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from isd_ray.config.section import Section
+from isd_ray import plugins
+from isd_ray.config.section import Section, Strings, Task
+from isd_ray.errors import ConfigError
 
 MODEL_PRESETS: dict[str, dict[str, Any]] = {
     "mnist": {"residual_blocks": 2, "epochs": 1000, "batch_size": 1024, "patience": 50},
@@ -20,15 +22,97 @@ MODEL_PRESETS: dict[str, dict[str, Any]] = {
 REGRESSION_MEMBERS = 5
 """Members of a regression that names none, as in the paper: its acquisition is by how much they differ."""
 
+FAMILIES: dict[Task, tuple[str, ...]] = {
+    "classification": ("boosted", "linear", "resmlp"),
+    "regression": ("boosted", "linear", "resmlp"),
+    "panel": ("boosted", "linear", "resmlp"),
+}
+"""What ``families = "auto"`` means for each task; the first is believed in until readouts tell."""
+RESMLP = "resmlp"
+"""The family whose keys stand in [model] itself; that of all campaigns begun before there were others."""
+BUILT_IN_FAMILIES = {
+    "boosted": "isd_ray.models.boosted:Boosted",
+    "linear": "isd_ray.models.linear:Linear",
+    RESMLP: "isd_ray.models.resmlp_family:ResMLPFamily",
+}
+MODELS = "isd_ray.models"
+"""Entry points of families of models."""
+
+
+def family_class(name: str) -> Any:
+    """The class of a family (`isd_ray.models.base.Model`).
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    return plugins.load(MODELS, BUILT_IN_FAMILIES, name, "family of models", "model.families")
+
+
+def resolved_families(model: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """A [model] table in which ``auto`` is a list, and the table of each family is there with its defaults.
+
+    So the stored configuration of a campaign says all, and does not change its meaning with a later version.
+
+    Raises
+    ------
+    ConfigError
+        If a family or a table is of no family, or a family does not learn the task.
+    pydantic.ValidationError
+        If a table has a wrong key or value.
+    """
+    asked = model.get("families", "auto")
+    families = list(FAMILIES[task]) if asked == "auto" else asked
+    if not isinstance(families, list | tuple) or not all(isinstance(name, str) for name in families):
+        return dict(model)  # refused by its type
+    tables = {name: table for name, table in model.items() if isinstance(table, dict) and name != "options"}
+    options = {**model.get("options", {}), **tables}
+    for name in dict.fromkeys((*families, *options)):
+        if name == RESMLP:
+            if name in options:
+                raise ConfigError("the keys of resmlp stand in [model] itself", "model.resmlp", "move them there")
+            continue
+        found = family_class(name)
+        if name in families and task not in found.tasks:
+            raise ConfigError(
+                f"{name!r} does not learn a {task}", "model.families", f"leave it out; it learns {sorted(found.tasks)}"
+            )
+        options[name] = found.Config.model_validate(options.get(name, {})).model_dump(mode="json")
+    rest = {key: value for key, value in model.items() if key not in tables}
+    return {**rest, "families": list(families), "options": options}
+
 
 def preset_of(model: Mapping[str, Any]) -> Mapping[str, Any]:
     """Keys that the preset of a [model] table sets; none without one, or where there is none of that name."""
     return MODEL_PRESETS.get(str(model.get("preset")), {})
 
 
-class ModelConfig(Section):
-    """The ResMLP and how each member of the committee is fitted."""
+class FamilyConfig(Section):
+    """What the table of every family has; a family's own keys come on top."""
 
+    members: int | None = Field(default=None, ge=1, le=1000)
+    """Members of this family in the committee; default: `model.members`."""
+    blocks: Strings = ()
+    """Feature blocks that this family sees; default: all that the campaign uses."""
+
+
+class ModelConfig(Section):
+    """The committee: which families of models, how they are mixed, and the keys of the ResMLP.
+
+    Every other family has a table of its own, as [model.boosted].
+    """
+
+    families: Strings | Literal["auto"] = "auto"
+    """Families of models in the committee: `resmlp`, `boosted`, `linear`, or those of installed packages. `auto`:
+    what measured best for the task, in a race."""
+    mixing: Literal["race", "equal"] = "race"
+    """How much each family counts. `race`: by how well it had predicted the latest batches before their readouts came.
+    `equal`: all the same."""
+    blocks: Strings = ()
+    """Feature blocks of the library that models see; default: all that it has when the campaign begins."""
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Tables of families other than `resmlp`, by name: [model.NAME] for short."""
     preset: Literal["mnist", "qm9", "molecules3d", "rxrx3", "proprietary"] | None = None
     """Hyperparameters of Table 1 of the paper; keys given beside it win."""
     hidden_size: int = Field(default=512, ge=1)
@@ -52,8 +136,8 @@ class ModelConfig(Section):
     patience: int = Field(default=4, ge=1)
     """Epochs without a lower validation loss before training stops; the best weights are restored."""
     members: int = Field(default=1, ge=1, le=1000)
-    """Size of the committee. A regression has 5 where neither this nor a preset says otherwise: it measures first where
-    the members differ."""
+    """Members of each family. A regression has 5 where neither this nor a preset says otherwise: it measures first
+    where the members differ."""
     diversity: Literal["split", "bootstrap", "seed"] = "split"
     """How members differ beyond initial weights and order: own validation split, bootstrap sample, or no more."""
     head: Literal["outputs", "two-tower"] = "outputs"
@@ -72,6 +156,12 @@ class ModelConfig(Section):
     @classmethod
     def _apply_preset(cls, data: Any) -> Any:
         return {**preset_of(data), **data} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _families_are_distinct(self) -> ModelConfig:
+        if self.families != "auto" and len(set(self.families)) != max(1, len(self.families)):
+            raise ValueError(f"families={list(self.families)}: name at least one, and each once")
+        return self
 
 
 class AcquisitionConfig(Section):

@@ -54,11 +54,14 @@ class OnBitBatch:
         int32, shape (n + 1,); row i owns ``bits[offsets[i]:offsets[i + 1]]``.
     pieces:
         The transposed index, all bits once; empty when no gradient is needed.
+    extra:
+        float32 (n, E): dense values that stand beside the bits.
     """
 
     bits: torch.Tensor
     offsets: torch.Tensor
     pieces: tuple[TablePiece, ...] = ()
+    extra: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -66,9 +69,10 @@ class OnBitBatch:
 
 @dataclass(frozen=True, slots=True)
 class DenseBatch:
-    """Dense features of n rows, unscaled; uint8 or float32, shape (n, width)."""
+    """Dense features of n rows, unscaled; uint8 or float32, shape (n, width). `extra` as of `OnBitBatch`."""
 
     values: torch.Tensor
+    extra: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -77,22 +81,57 @@ class DenseBatch:
 Batch: TypeAlias = OnBitBatch | DenseBatch
 
 
-def to_batch(features: Features, device: torch.device, *, for_training: bool = False) -> Batch:
-    """Copy features to `device` as a batch; the arrays may be read-only and are never aliased.
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a network takes of n rows: on-bits or a dense block, and further dense values beside it.
+
+    Attributes
+    ----------
+    extra:
+        float32 (n, E), as `with_flags` makes them; None where there are none.
+    """
+
+    main: Features
+    extra: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.main)
+
+    def slice_rows(self, start: int, stop: int) -> Inputs:
+        """Rows start to stop without a copy."""
+        extra = None if self.extra is None else self.extra[start:stop]
+        if isinstance(self.main, Dense):
+            return Inputs(Dense(self.main.values[start:stop]), extra)
+        return Inputs(OnBits(self.main.values, self.main.offsets[start : stop + 1], self.main.width), extra)
+
+
+def with_flags(blocks: Sequence[Dense]) -> NDArray[np.float32]:
+    """Standardised blocks side by side, missing values as 0, and behind them a flag for each value: 1 where missing."""
+    values = np.concatenate([np.asarray(block.values, np.float32) for block in blocks], axis=1)
+    missing = np.isnan(values)
+    values[missing] = 0.0
+    return np.concatenate([values, missing.astype(np.float32)], axis=1)
+
+
+def to_batch(inputs: Inputs, device: torch.device, *, for_training: bool = False) -> Batch:
+    """Copy inputs to `device` as a batch; the arrays may be read-only and are never aliased.
 
     Parameters
     ----------
     for_training:
         Also make the transposed index from which the gradient of the first layer is summed.
     """
+    features = inputs.main
+    extra = None if inputs.extra is None else torch.from_numpy(np.array(inputs.extra)).to(device)
     if isinstance(features, Dense):
         kind = np.uint8 if features.values.dtype == np.uint8 else np.float32
-        return DenseBatch(torch.from_numpy(np.array(features.values, dtype=kind, order="C")).to(device))
+        return DenseBatch(torch.from_numpy(np.array(features.values, dtype=kind, order="C")).to(device), extra)
     start, end = int(features.offsets[0]), int(features.offsets[-1])
     bits = features.values[start:end]
     offsets = (features.offsets - start).astype(np.int32)
     pieces = _transpose(bits, offsets, features.width, device) if for_training else ()
-    return OnBitBatch(torch.from_numpy(bits.astype(np.int32)).to(device), torch.from_numpy(offsets).to(device), pieces)
+    values = torch.from_numpy(bits.astype(np.int32)).to(device)
+    return OnBitBatch(values, torch.from_numpy(offsets).to(device), pieces, extra)
 
 
 def _transpose(
@@ -111,13 +150,6 @@ def _transpose(
         piece_offsets = torch.from_numpy(ends[start : stop + 1] - ends[start]).to(device)
         pieces.append(TablePiece(start, stop, piece_rows, piece_offsets))
     return tuple(pieces)
-
-
-def slice_rows(features: Features, start: int, stop: int) -> Features:
-    """Rows start to stop without a copy."""
-    if isinstance(features, Dense):
-        return Dense(features.values[start:stop])
-    return OnBits(features.values, features.offsets[start : stop + 1], features.width)
 
 
 @dataclass(frozen=True, slots=True)

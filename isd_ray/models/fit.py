@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from isd_ray.config import ModelConfig, Task, ValidationConfig
-from isd_ray.core.features import Features, OnBits, Stack
+from isd_ray.core.features import FeatureBlocks, Features, OnBits, Stack
 from isd_ray.core.panels import unpack
 from isd_ray.errors import IsdError
 from isd_ray.models.adamw import ClippedAdamW
-from isd_ray.models.batches import Batch, Vocabulary, check_fit, to_batch
+from isd_ray.models.batches import Batch, Inputs, Vocabulary, check_fit, to_batch
 from isd_ray.models.device import Placement, release_memory
 from isd_ray.models.dropout import DropoutStream
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, Weights, initial_weights
@@ -85,7 +85,7 @@ class _Streams:
 
 
 def fit_member(
-    features: Features | Stack,
+    features: Features | FeatureBlocks | Stack,
     labels: NDArray[np.generic],
     *,
     task: Task,
@@ -94,7 +94,7 @@ def fit_member(
     validation: ValidationConfig,
     seed: int,
     split_seed: int = 0,
-    external: tuple[Features | Stack, NDArray[np.generic]] | None = None,
+    external: tuple[Features | FeatureBlocks | Stack, NDArray[np.generic]] | None = None,
     placement: Placement | None = None,
     rows: Rows | None = None,
     output_embeddings: NDArray[np.float32] | None = None,
@@ -168,7 +168,8 @@ def fit_member(
     if architecture.kind == "on_bits":
         # AdamW walks over the whole table in each step; rows of bits that no row here has would only decay.
         parts = (*observed.parts, *(validation_set.parts if external else ()))
-        vocabulary = Vocabulary.of([part for part in parts if isinstance(part, OnBits)])
+        mains = [architecture.main_of(part) for part in parts]
+        vocabulary = Vocabulary.of([part for part in mains if isinstance(part, OnBits)])
         weights[FIRST_WEIGHT] = full_table[vocabulary.bits]
 
     network = ResMLP(architecture, weights, placement.product_dtype)
@@ -226,10 +227,11 @@ def fit_member(
     )
 
 
-def _stacked(features: Features | Stack, architecture: Architecture) -> Stack:
+def _stacked(features: Features | FeatureBlocks | Stack, architecture: Architecture) -> Stack:
     stacked = features if isinstance(features, Stack) else Stack((features,))
     for part in stacked.parts:
-        check_fit(part, architecture.kind, architecture.width)
+        if architecture.main or not isinstance(part, FeatureBlocks):
+            check_fit(architecture.main_of(part), architecture.kind, architecture.width)
     return stacked
 
 
@@ -271,9 +273,9 @@ class _Run:
         return float(total) / len(order)
 
     def _batch(self, features: Stack, rows: Rows, *, for_training: bool = False) -> Batch:
-        taken = features.take(rows)
-        if self.vocabulary is not None and isinstance(taken, OnBits):
-            taken = self.vocabulary.remap(taken)
+        taken = self.network.architecture.inputs(features.take(rows))
+        if self.vocabulary is not None and isinstance(taken.main, OnBits):
+            taken = Inputs(self.vocabulary.remap(taken.main), taken.extra)
         return to_batch(taken, self.placement.device, for_training=for_training)
 
     def _forget_gradients(self) -> None:

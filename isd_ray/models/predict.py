@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from isd_ray.config import Task
-from isd_ray.core.features import Features
+from isd_ray.core.features import FeatureBlocks, Features
 from isd_ray.errors import ConfigError
-from isd_ray.models.batches import Batch, check_fit, slice_rows, to_batch
+from isd_ray.models.batches import Batch, to_batch
 from isd_ray.models.device import Placement
 from isd_ray.models.dropout import DropoutStream
 from isd_ray.models.resmlp import Architecture, ResMLP
@@ -75,7 +75,7 @@ class CommitteePredictor:
     def __len__(self) -> int:
         return len(self._members)
 
-    def outputs(self, features: Features) -> NDArray[np.float32]:
+    def outputs(self, features: Features | FeatureBlocks) -> NDArray[np.float32]:
         """Predict a block.
 
         Parameters
@@ -101,7 +101,7 @@ class CommitteePredictor:
                     result[index, start:stop] = self._finish(network(batch), index)
         return result
 
-    def dropout_outputs(self, features: Features, n_samples: int, seed: int) -> NDArray[np.float32]:
+    def dropout_outputs(self, features: Features | FeatureBlocks, n_samples: int, seed: int) -> NDArray[np.float32]:
         """Predict a block `n_samples` times a member with dropout active (Monte-Carlo dropout, Gal & Ghahramani 2016).
 
         Parameters
@@ -139,13 +139,13 @@ class CommitteePredictor:
                         result[index * n_samples + sample, start:stop] = outputs
         return result
 
-    def _tiles(self, features: Features) -> Iterator[tuple[int, int, Batch]]:
-        check_fit(features, self.architecture.kind, self.architecture.width)
-        n_rows = len(features)
+    def _tiles(self, features: Features | FeatureBlocks) -> Iterator[tuple[int, int, Batch]]:
+        inputs = self.architecture.inputs(features)
+        n_rows = len(inputs)
         step = self._tile_rows or max(n_rows, 1)
         for start in range(0, n_rows, step):
             stop = min(start + step, n_rows)
-            yield start, stop, to_batch(slice_rows(features, start, stop), self._placement.device)
+            yield start, stop, to_batch(inputs.slice_rows(start, stop), self._placement.device)
 
     def _finish(self, outputs: torch.Tensor, index: int) -> NDArray[np.float32]:
         """Probabilities or label units, on the host."""

@@ -14,10 +14,13 @@ from torch import nn
 from torch.nn import functional
 
 from isd_ray.config import FeatureSpec, ModelConfig
-from isd_ray.models.batches import Batch, DenseBatch, OnBitBatch
+from isd_ray.core.features import Dense, FeatureBlocks, Features, OnBits
+from isd_ray.models.base import BlockShape, Problem
+from isd_ray.models.batches import Batch, DenseBatch, Inputs, OnBitBatch, check_fit, with_flags
 from isd_ray.models.dropout import DropoutStream
 
 FIRST_WEIGHT = "first.weight"
+EXTRA_WEIGHT = "extra.weight"
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -39,6 +42,12 @@ class Architecture:
         Classes of a classification, or outputs of a panel (logits); 1 for a regression.
     is_panel:
         Outputs are questions of their own, not classes that exclude each other.
+    main:
+        Name of the block that the first layer reads; empty where features are no named blocks.
+    beside:
+        Names of the standardised blocks that stand beside it.
+    extra:
+        Columns that those give: a value and a flag each.
     """
 
     kind: Literal["on_bits", "dense"]
@@ -50,6 +59,58 @@ class Architecture:
     dropout: float = 0.1
     leaky_slope: float = 0.01
     is_panel: bool = False
+    main: str = ""
+    beside: tuple[str, ...] = ()
+    extra: int = 0
+
+    @classmethod
+    def for_problem(cls, model: ModelConfig, problem: Problem) -> Architecture:
+        """The architecture that `model` gives on the blocks of a problem.
+
+        The first layer reads the first block that is not standardised, on-bits or dense; standardised blocks stand
+        beside it, or, where there is no other, are its input.
+        """
+        main: BlockShape | None = next((block for block in problem.blocks if not block.standardised), None)
+        beside = tuple(block for block in problem.blocks if block.standardised)
+        extra = 2 * sum(block.width for block in beside)
+        return cls(
+            kind="on_bits" if main is not None and main.kind == "on_bits" else "dense",
+            width=extra if main is None else main.width,
+            n_outputs=problem.n_outputs,
+            scale=1.0 if main is None else main.scale,
+            hidden_size=model.hidden_size,
+            residual_blocks=model.residual_blocks,
+            dropout=model.dropout,
+            leaky_slope=model.leaky_slope,
+            is_panel=problem.task == "panel",
+            main="" if main is None else main.name,
+            beside=tuple(block.name for block in beside),
+            extra=0 if main is None else extra,
+        )
+
+    def main_of(self, features: Features | FeatureBlocks) -> Features:
+        """The block that the first layer reads."""
+        if not isinstance(features, FeatureBlocks):
+            return features
+        if not self.main:
+            return Dense(with_flags([_dense(features, name) for name in self.beside]))
+        main = features[self.main]
+        assert isinstance(main, OnBits | Dense), "a network reads numbers"
+        return main
+
+    def inputs(self, features: Features | FeatureBlocks) -> Inputs:
+        """What the network takes of some rows.
+
+        Raises
+        ------
+        LibraryError
+            If they are of another kind or width than it was made for.
+        """
+        main = self.main_of(features)
+        check_fit(main, self.kind, self.width)
+        if not self.extra or not isinstance(features, FeatureBlocks):
+            return Inputs(main)
+        return Inputs(main, with_flags([_dense(features, name) for name in self.beside]))
 
     @classmethod
     def from_config(
@@ -74,6 +135,8 @@ class Architecture:
         shapes: dict[str, tuple[int, ...]] = {}
         shapes[FIRST_WEIGHT] = (self.width, hidden) if self.kind == "on_bits" else (hidden, self.width)
         shapes["first.bias"] = (hidden,)
+        if self.extra:
+            shapes[EXTRA_WEIGHT] = (hidden, self.extra)
         for block in range(self.residual_blocks):
             for layer in ("inner", "outer"):
                 shapes[f"blocks.{block}.{layer}.weight"] = (hidden, hidden)
@@ -83,12 +146,19 @@ class Architecture:
         return shapes
 
 
+def _dense(features: FeatureBlocks, name: str) -> Dense:
+    block = features[name]
+    assert isinstance(block, Dense), "standardised blocks are dense"
+    return block
+
+
 def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Weights:
     """Draw initial weights, distributed as by ``torch.nn.Linear``: uniform within ± 1 / sqrt(fan-in), biases too."""
     hidden = architecture.hidden_size
     weights = {}
     for name, shape in architecture.shapes().items():
-        bound = 1.0 / math.sqrt(architecture.width if name.startswith("first.") else hidden)
+        inputs = {"first": architecture.width, "extra": architecture.extra}.get(name.partition(".")[0], hidden)
+        bound = 1.0 / math.sqrt(inputs)
         draw = rng.random(shape, dtype=np.float32)
         draw *= np.float32(2.0 * bound)
         draw -= np.float32(bound)
@@ -143,6 +213,18 @@ class Affine(nn.Module):
         return functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
+class Linear(nn.Module):
+    """A product with a float32 matrix, shape (n_outputs, n_inputs), and nothing else."""
+
+    def __init__(self, weight_shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(weight_shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, n_inputs) to (n, n_outputs)."""
+        return functional.linear(x, self.weight)
+
+
 class _Block(nn.Module):
     """A residual block as in the paper's code: lrelu(x + W₂ lrelu(W₁ x)).
 
@@ -188,6 +270,8 @@ class ResMLP(nn.Module):
         self.architecture = architecture
         self.product_dtype = product_dtype
         self.first = Affine(weights[FIRST_WEIGHT].shape, hidden)
+        if architecture.extra:
+            self.extra = Linear((hidden, architecture.extra))
         self.blocks = nn.ModuleList(
             _Block(hidden, architecture.leaky_slope, product_dtype) for _ in range(architecture.residual_blocks)
         )
@@ -202,6 +286,8 @@ class ResMLP(nn.Module):
             x = _SumOfRows.apply(self.first.weight, batch).add_(self.first.bias)
         else:
             x = _sum_rows(batch.bits, self.first.weight, batch.offsets).float().add_(self.first.bias)
+        if batch.extra is not None:
+            x = x.float() + self.extra(batch.extra)
         return functional.leaky_relu(x.float(), self.architecture.leaky_slope, inplace=True)
 
     def _dense(self, batch: DenseBatch) -> torch.Tensor:

@@ -39,7 +39,7 @@ def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
         If there is no campaign, or the file names compounds that it never measured.
     """
     store = CampaignStore.open(path)
-    config = CampaignConfig.model_validate(store.manifest["config"])
+    config = CampaignConfig.from_stored(store.manifest["config"])
     library, rule = Library.open(store.manifest["library"]), recorded_rule(store)
     read = _entries if config.task == "panel" else _labels
     amended = amend(store, read(store, config, library, rule, file, reason), rule.classes)

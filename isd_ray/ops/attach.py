@@ -86,7 +86,7 @@ def attach(path: str | Path, address: str | None = None, watcher: Watcher | None
             name,
             "give the folder as the cluster sees it, on storage that both share",
         )
-    config = CampaignConfig.model_validate(found["config"])
+    config = CampaignConfig.from_stored(found["config"])
     return AttachedCampaign(actor, name, found["campaign_id"], config, watcher or default_watcher(config))
 
 
@@ -130,7 +130,7 @@ def _seen(name: str) -> Mapping[str, Any] | None:
 
 
 def _compute(seen: Mapping[str, Any] | None) -> ComputeConfig:
-    return ComputeConfig() if seen is None else CampaignConfig.model_validate(seen["config"]).compute
+    return ComputeConfig() if seen is None else CampaignConfig.from_stored(seen["config"]).compute
 
 
 def _connect(address: str | None) -> None:

@@ -35,7 +35,7 @@ class Opened:
     @cached_property
     def config(self) -> CampaignConfig:
         """Its configuration."""
-        return CampaignConfig.model_validate(self.store.manifest["config"])
+        return CampaignConfig.from_stored(self.store.manifest["config"])
 
     @cached_property
     def library(self) -> Library:

@@ -20,7 +20,7 @@ from isd_ray.report.html import render_report
 
 def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
-    config = CampaignConfig.model_validate(store.manifest["config"])
+    config = CampaignConfig.from_stored(store.manifest["config"])
     goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
     rounds = read_rounds(store.address)
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from isd_ray.core.features import OnBits, concatenate
 from isd_ray.models.adamw import ClippedAdamW
-from isd_ray.models.batches import Batch, to_batch
+from isd_ray.models.batches import Batch, Inputs, to_batch
 from isd_ray.models.device import Placement
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, Weights, _SumOfRows
 
@@ -31,7 +31,7 @@ class InTurn:
 
     def batch(self, parts: Sequence[OnBits], labels: Sequence[NDArray[np.int64]]) -> list[tuple[Batch, torch.Tensor]]:
         return [
-            (to_batch(part, self.device, for_training=True), torch.from_numpy(targets).to(self.device))
+            (to_batch(Inputs(part), self.device, for_training=True), torch.from_numpy(targets).to(self.device))
             for part, targets in zip(parts, labels, strict=True)
         ]
 
@@ -72,7 +72,7 @@ class Stacked:
             for index, part in enumerate(parts)
         ]
         device = self.placement.device
-        return to_batch(concatenate(shifted), device, for_training=True), torch.from_numpy(np.stack(labels)).to(device)
+        return to_batch(Inputs(concatenate(shifted)), device, for_training=True), torch.from_numpy(np.stack(labels)).to(device)
 
     def step(self, batch: tuple[Batch, torch.Tensor]) -> torch.Tensor:
         """The members' losses, shape (M,)."""

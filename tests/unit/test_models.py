@@ -10,7 +10,7 @@ from isd_ray.config import DenseFeatures, Fingerprint, ModelConfig, OnBitFeature
 from isd_ray.core.features import Dense, OnBits
 from isd_ray.errors import ConfigError, CorruptFileError, InputFileError, LibraryError, ResourceError
 from isd_ray.models import device
-from isd_ray.models.batches import to_batch
+from isd_ray.models.batches import Inputs, to_batch
 from isd_ray.models.committee import committee_hash, load_member, save_member
 from isd_ray.models.device import Placement, configure_threads, release_memory, resolve_placement
 from isd_ray.models.dropout import DropoutStream
@@ -64,7 +64,7 @@ def test_on_bit_gradients_equal_the_dense_ones(width: int) -> None:
     )
     labels = torch.arange(40) % 2
     for _ in range(2):
-        batches = to_batch(bits, CPU, for_training=True), to_batch(Dense(to_matrix(bits)), CPU)
+        batches = to_batch(Inputs(bits), CPU, for_training=True), to_batch(Inputs(Dense(to_matrix(bits))), CPU)
         for network, batch in zip((sparse, dense), batches, strict=True):
             torch.nn.functional.cross_entropy(network(batch), labels).backward()
     torch.testing.assert_close(sparse.first.weight.grad, dense.first.weight.grad.T, atol=1e-6, rtol=1e-4)

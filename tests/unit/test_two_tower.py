@@ -14,7 +14,7 @@ from isd_ray.core.panels import pack_labels, unpack
 from isd_ray.core.predictions import predict
 from isd_ray.data.output_embeddings import read_output_embeddings
 from isd_ray.errors import ConfigError, InputFileError
-from isd_ray.models.batches import to_batch
+from isd_ray.models.batches import Inputs, to_batch
 from isd_ray.models.device import Placement
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
@@ -94,7 +94,7 @@ def test_the_logits_are_scaled_inner_products_of_two_towers():
     network.output = head
     with torch.no_grad():
         head.bias += torch.arange(K)
-        batch = to_batch(random_bits(5, seed=1), torch.device("cpu"))
+        batch = to_batch(Inputs(random_bits(5, seed=1)), torch.device("cpu"))
         compound = network.blocks[0](network.features(batch)).numpy()
         hidden = embeddings @ head.first.weight.numpy().T + head.first.bias.numpy()
         hidden = np.where(hidden > 0, hidden, 0.01 * hidden)
