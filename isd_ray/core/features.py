@@ -1,10 +1,10 @@
-"""Feature containers: ragged on-bits of fingerprints, dense rows (descriptors, embeddings, images), named blocks of both."""
+"""Feature containers: ragged on-bits of fingerprints, dense rows (descriptors, embeddings), named blocks of both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,57 +143,61 @@ class FeatureBlocks:
         return sum(block.nbytes for block in self.blocks.values())
 
 
+RowsT = TypeVar("RowsT", bound="OnBits | Dense | Texts | FeatureBlocks")
+"""A container of rows: one block, or several of the same rows."""
+
+
 @dataclass(frozen=True, slots=True)
-class Stack:
+class Stack(Generic[RowsT]):
     """The rows of several containers one after the other, each left where it is: most often a memory-mapped file.
 
     Attributes
     ----------
     parts:
-        At least one; all of one kind and width.
+        At least one; all of one kind and width, or all with blocks of the same names, kinds and widths.
     """
 
-    parts: tuple[Features, ...]
+    parts: tuple[RowsT, ...]
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts)
 
-    def take(self, indices: NDArray[np.integer]) -> Features:
+    def take(self, indices: NDArray[np.integer]) -> RowsT:
         """The given rows, in the given order (int indices, shape (m,)); ascending ones are the fastest."""
         if len(self.parts) == 1:
-            return self.parts[0].take(indices)
+            return _taken(self.parts[0], indices)
         stops = np.cumsum([len(part) for part in self.parts])
         order = np.argsort(indices, kind="stable")
         ascending = np.asarray(indices)[order]
         edges = np.searchsorted(ascending, np.concatenate([[0], stops]))
         taken = [
-            part.take(ascending[first:stop] - (end - len(part)))
+            _taken(part, ascending[first:stop] - (end - len(part)))
             for part, end, first, stop in zip(self.parts, stops, edges[:-1], edges[1:], strict=True)
             if first < stop
         ]
-        together = concatenate(taken or [self.parts[0].take(ascending)])
+        together = concatenate(taken or [_taken(self.parts[0], ascending)])
         if np.array_equal(order, np.arange(len(order))):
             return together
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
-        return together.take(back)
+        return _taken(together, back)
 
 
 SMALL_PART = 8 << 20
 """Bytes below which neighbours are copied into one part: each part costs a batch some 20 µs, however few its rows."""
 
 
-def stack(parts: Sequence[Features]) -> Stack:
+def stack(parts: Sequence[RowsT]) -> Stack[RowsT]:
     """Stack containers of one kind and width, in order, with small neighbours copied together.
 
     Raises
     ------
     ValueError
-        If `parts` is empty, or mixes kinds or widths.
+        If `parts` is empty, or mixes kinds, widths, or blocks.
     """
-    if len({(type(part), part.width) for part in parts}) != 1:
+    if len({_kind(part) for part in parts}) != 1:
         raise ValueError("features of no, or of different, kinds or widths cannot be stacked")
-    merged: list[Features] = []
+    merged: list[RowsT] = []
     for part in parts:
         if merged and merged[-1].nbytes + part.nbytes <= SMALL_PART:
             merged[-1] = concatenate([merged[-1], part])
@@ -202,24 +206,48 @@ def stack(parts: Sequence[Features]) -> Stack:
     return Stack(tuple(merged))
 
 
-def concatenate(parts: Sequence[Features]) -> Features:
-    """Stack feature containers of one kind and width, in order.
+def concatenate(parts: Sequence[RowsT]) -> RowsT:
+    """Stack feature containers of one kind and width, or with the same blocks, in order.
 
     Raises
     ------
     ValueError
-        If `parts` is empty, or mixes kinds or widths.
+        If `parts` is empty, or mixes kinds, widths, or blocks.
     """
     if not parts:
         raise ValueError("nothing to concatenate")
-    if len({(type(part), part.width) for part in parts}) != 1:
+    if len({_kind(part) for part in parts}) != 1:
         raise ValueError("features of different kinds or widths cannot be concatenated")
     if len(parts) == 1:
         return parts[0]
-    if isinstance(parts[0], Dense):
-        return Dense(np.concatenate([part.values for part in parts]))
-    on_bits = [part for part in parts if isinstance(part, OnBits)]
-    shifts = np.cumsum([0] + [int(part.offsets[-1] - part.offsets[0]) for part in on_bits])
-    offsets = [part.offsets[1:] - part.offsets[0] + shift for part, shift in zip(on_bits, shifts, strict=False)]
-    values = [part.values[part.offsets[0] : part.offsets[-1]] for part in on_bits]
-    return OnBits(np.concatenate(values), np.concatenate([np.zeros(1, np.int64), *offsets]), on_bits[0].width)
+    first: object = parts[0]
+    together: object
+    if isinstance(first, FeatureBlocks):
+        several = [part for part in parts if isinstance(part, FeatureBlocks)]
+        together = FeatureBlocks({name: concatenate([part[name] for part in several]) for name in first.blocks})
+    elif isinstance(first, Dense):
+        together = Dense(np.concatenate([part.values for part in parts if isinstance(part, Dense)]))
+    elif isinstance(first, Texts):
+        together = Texts(np.concatenate([part.values for part in parts if isinstance(part, Texts)]))
+    else:
+        together = _joined([part for part in parts if isinstance(part, OnBits)])
+    return cast(RowsT, together)  # of the kind of all parts
+
+
+def _joined(parts: Sequence[OnBits]) -> OnBits:
+    shifts = np.cumsum([0] + [int(part.offsets[-1] - part.offsets[0]) for part in parts])
+    offsets = [part.offsets[1:] - part.offsets[0] + shift for part, shift in zip(parts, shifts, strict=False)]
+    values = [part.values[part.offsets[0] : part.offsets[-1]] for part in parts]
+    return OnBits(np.concatenate(values), np.concatenate([np.zeros(1, np.int64), *offsets]), parts[0].width)
+
+
+def _taken(part: RowsT, indices: NDArray[np.integer]) -> RowsT:
+    """`take` by its type: a container gives one of its own kind."""
+    return cast(RowsT, part.take(indices))
+
+
+def _kind(part: OnBits | Dense | Texts | FeatureBlocks) -> tuple[object, ...]:
+    """What containers that can be joined have in common."""
+    if isinstance(part, FeatureBlocks):
+        return tuple((name, *_kind(block)) for name, block in part.blocks.items())
+    return type(part), part.width

@@ -18,6 +18,8 @@ from isd_ray.errors import CorruptFileError, LibraryError
 SCHEMA_VERSION = 1
 METADATA_FILE = "library.json"
 PARTS_DIRECTORY = "parts"
+BLOCKS_DIRECTORY = "blocks"
+"""Further blocks of features, a folder for each."""
 REJECTS_FILE = "rejects.parquet"
 ROW, ID, SMILES, RECORD, FEATURES = "row", "id", "smiles", "record", "features"
 RESERVED_COLUMNS = (ROW, ID, SMILES, RECORD, FEATURES)

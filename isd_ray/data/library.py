@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import FeatureSpec
-from isd_ray.core.features import Dense, Features, OnBits, concatenate
+from isd_ray.core.features import Block, FeatureBlocks, Features, OnBits, Texts, concatenate
+from isd_ray.data.blocks.added import AddedBlocks
+from isd_ray.data.blocks.description import MAIN_DENSE, MAIN_ON_BITS, TEXTS, BlockDescription
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.info import LibraryInfo
-from isd_ray.data.layout import (
-    FEATURES,
-    ID,
-    METADATA_FILE,
-    REBUILD,
-    SMILES,
-    arrow_to_features,
-    read_metadata,
-    sha256_file,
-    spec_from_json,
-)
+from isd_ray.data.layout import ID, METADATA_FILE, REBUILD, SMILES, read_metadata, spec_from_json
+from isd_ray.data.part_files import PartFiles, Residents
 from isd_ray.data.remote import RemoteLibrary, cache_folder, is_published
 from isd_ray.errors import CorruptFileError, LibraryError
 
@@ -58,7 +50,6 @@ class Library:
 
     def __init__(self, path: Path, metadata: dict[str, Any], remote: RemoteLibrary | None = None) -> None:
         self.path = path
-        self._resident_bytes = 0
         self._remote = remote
         self.metadata = metadata
         self.n_rows: int = metadata["n_rows"]
@@ -67,8 +58,12 @@ class Library:
         self.width: int = metadata["width"]
         self.hash: str = metadata["hash"]
         self.spec: FeatureSpec = spec_from_json(metadata["features"])
-        self._blocks_before = [part["first_row"] // self.block_rows for part in metadata["parts"]]
-        self._readers: dict[int, pa.RecordBatchFileReader] = {}
+        self._residents = Residents()
+        self._main = PartFiles(
+            path, metadata["parts"], self.n_rows, self.block_rows, remote=remote, residents=self._residents
+        )
+        self._main_name = MAIN_ON_BITS if self.spec.kind == "on_bits" else MAIN_DENSE
+        self._added = AddedBlocks(path, metadata, self._main_name, remote, self._residents)
 
     def __len__(self) -> int:
         return self.n_rows
@@ -78,10 +73,7 @@ class Library:
 
         For scorers far from their disk: a page of a mapped file may be dropped and fetched again in every round.
         """
-        self._resident_bytes = n_bytes
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_readers": {}}
+        self._residents.n_bytes = n_bytes
 
     @staticmethod
     def exists(path: str | Path) -> bool:
@@ -112,12 +104,8 @@ class Library:
         folder = Path(path)
         file = folder / METADATA_FILE
         library = cls._described(folder, read_metadata(folder), str(file))
-        for part in library.metadata["parts"]:
-            file, nbytes = folder / part["file"], part["bytes"]
-            size = file.stat().st_size if file.is_file() else None
-            if size != nbytes:
-                what = "is missing" if size is None else f"has {size} bytes instead of {nbytes}"
-                raise CorruptFileError(what, str(file), REBUILD)
+        for files in (library._main, *library._added.files):
+            files.check_sizes()
         return library
 
     @classmethod
@@ -136,10 +124,6 @@ class Library:
     def address(self) -> str:
         """What `open` takes to open this library on any machine: the URI, or the absolute path."""
         return self._remote.uri if self._remote is not None else str(self.path.resolve())
-
-    def _part_file(self, index: int) -> Path:
-        part = self.metadata["parts"][index]
-        return self._remote.local_part(self.path, part) if self._remote is not None else self.path / part["file"]
 
     @property
     def column_names(self) -> list[str]:
@@ -160,8 +144,8 @@ class Library:
 
     def part_blocks(self, part: int) -> range:
         """The blocks of a part file."""
-        stops = [*self._blocks_before[1:], self.n_blocks]
-        return range(self._blocks_before[part], stops[part])
+        firsts = [*self._main.blocks_before, self.n_blocks]
+        return range(firsts[part], firsts[part + 1])
 
     def part_rows_range(self, part: int) -> tuple[int, int]:
         """First row of a part file, and the row after its last."""
@@ -176,8 +160,7 @@ class Library:
         CorruptFileError
             If the part is damaged.
         """
-        with self._guarded(index):
-            return arrow_to_features(self._batch(index).column(FEATURES), self.width)
+        return self._main.features(self._in_grid(index), self.width)
 
     def features(self, rows: NDArray[np.integer]) -> Features:
         """Features of scattered rows, in the given order (int64, shape (m,)); repeated rows are allowed.
@@ -189,14 +172,73 @@ class Library:
         CorruptFileError
             If a part is damaged.
         """
+        main = self.features_of(rows, [self._main_name])[self._main_name]
+        assert not isinstance(main, Texts)
+        return main
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Names of the blocks of features: the main one, then those added to it; never the texts, "smiles"."""
+        return (self._main_name, *self._added.names)
+
+    @property
+    def added_blocks(self) -> tuple[BlockDescription, ...]:
+        """Descriptions of the blocks beside the main one."""
+        return tuple(self._added[name] for name in self._added.names)
+
+    def block_hash(self, name: str) -> str:
+        """SHA-256 that identifies a block; of the main one that of the library (raises LibraryError: no such block)."""
+        return self.hash if name == self._main_name else self._added[name].hash
+
+    def block_width(self, name: str) -> int:
+        """Columns of a block (raises LibraryError: no such block)."""
+        return self.width if name == self._main_name else self._added[name].width
+
+    def block_columns(self, name: str) -> tuple[str, ...]:
+        """Names of the columns of a block; none of the main one (raises LibraryError: no such block)."""
+        return () if name == self._main_name else tuple(column.name for column in self._added[name].columns)
+
+    def feature_blocks(self, index: int, names: Sequence[str]) -> FeatureBlocks:
+        """The rows of a block of the grid in named blocks of features.
+
+        Parameters
+        ----------
+        names:
+            Of `block_names`, or "smiles" for the canonical SMILES as texts. Blocks beside the main one are read-only
+            views of the memory map: float16, standardised, NaN where a value is missing.
+
+        Raises
+        ------
+        LibraryError
+            If there is no such block, or `names` is empty.
+        CorruptFileError
+            If a part is damaged.
+        """
+        if not names:
+            raise LibraryError("no block of features is asked for", str(self.path), "name at least one")
+        return FeatureBlocks({name: self._features(index, name) for name in names})
+
+    def features_of(self, rows: NDArray[np.integer], names: Sequence[str]) -> FeatureBlocks:
+        """As `feature_blocks`, of scattered rows in the given order (int64, shape (m,)); repeated rows are allowed.
+
+        Raises
+        ------
+        IndexError
+            If a row is outside the library.
+        LibraryError, CorruptFileError
+            As `feature_blocks`.
+        """
         rows = self._checked(rows)
-        if not len(rows):
-            return _no_rows(self.block(0))
         order = np.argsort(rows, kind="stable")
-        parts = [self.block(block).take(local) for block, local in self._by_block(rows[order])]
+        parts = [self.feature_blocks(block, names).take(local) for block, local in self._by_block(rows[order])]
         back = np.empty(len(rows), dtype=np.int64)
         back[order] = np.arange(len(rows))
-        return concatenate(parts).take(back)
+        return concatenate(parts or [self.feature_blocks(0, names).take(rows)]).take(back)
+
+    def _features(self, index: int, name: str) -> Block:
+        if name == TEXTS:
+            return Texts(_to_numpy(self._column_of(self._in_grid(index), SMILES)))
+        return self.block(index) if name == self._main_name else self._added.features(name, self._in_grid(index))
 
     def column(self, name: str, rows: NDArray[np.integer] | None = None) -> NDArray[Any]:
         """Values of a column.
@@ -274,11 +316,8 @@ class Library:
         CorruptFileError
             If a part is not what was written.
         """
-        for index, part in enumerate(self.metadata["parts"]):
-            path = self._part_file(index)
-            found = sha256_file(path) if path.is_file() else "no file"
-            if found != part["sha256"]:
-                raise CorruptFileError(f"sha256 is {found} instead of {part['sha256']}", str(path), REBUILD)
+        for files in (self._main, *self._added.files):
+            files.verify()
 
     def info(self) -> LibraryInfo:
         """A summary for people and programs."""
@@ -307,45 +346,20 @@ class Library:
 
     def block_table(self, index: int) -> pa.RecordBatch:
         """All columns of a block, memory-mapped (raises as `block`)."""
-        with self._guarded(index):
-            return self._batch(index)
+        with self._main.guarded(self._in_grid(index)):
+            return self._main.batch(index)
 
-    def _part_of(self, block: int) -> int:
-        return int(np.searchsorted(self._blocks_before, block, side="right")) - 1
-
-    def _batch(self, block: int) -> pa.RecordBatch:
-        first, stop = self.block_rows_range(block)
-        part = self._part_of(block)
-        reader = self._readers.get(part)
-        if reader is None:
-            reader = self._readers[part] = pa.ipc.open_file(self._source_of(part))
-        batch = reader.get_batch(block - self._blocks_before[part])
-        if batch.num_rows != stop - first:
-            raise ValueError(f"block {block} has {batch.num_rows} rows instead of {stop - first}")
-        return batch
-
-    def _source_of(self, part: int) -> pa.NativeFile | pa.Buffer:
-        file, n_bytes = self._part_file(part), self.metadata["parts"][part]["bytes"]
-        if n_bytes > self._resident_bytes:
-            return pa.memory_map(str(file))
-        self._resident_bytes -= n_bytes
-        return pa.py_buffer(file.read_bytes())
+    def _in_grid(self, index: int) -> int:
+        self.block_rows_range(index)
+        return index
 
     def _column_of(self, block: int, name: str) -> pa.Array:
         if name not in self.column_names:
             raise LibraryError(f"no column {name!r}", str(self.path), f"name one of {', '.join(self.column_names)}")
-        with self._guarded(block):
-            column = self._batch(block).column(name)
+        with self._main.guarded(block):
+            column = self._main.batch(block).column(name)
             column.validate(full=True)
             return column
-
-    @contextmanager
-    def _guarded(self, block: int) -> Iterator[None]:
-        try:
-            yield
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            part = self.path / self.metadata["parts"][self._part_of(block)]["file"]
-            raise CorruptFileError(f"cannot be read: {error}", str(part), REBUILD) from error
 
     def _checked(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
         checked: NDArray[np.int64] = np.asarray(rows, dtype=np.int64)
@@ -362,12 +376,6 @@ class Library:
             yield block, rows[start:stop] - block * self.block_rows
 
 
-def _no_rows(features: Features) -> Features:
-    if isinstance(features, Dense):
-        return Dense(features.values[:0])
-    return OnBits(features.values[:0], np.zeros(1, dtype=np.int64), features.width)
-
-
-def _to_numpy(values: pa.ChunkedArray) -> NDArray[Any]:
-    array: NDArray[Any] = values.to_numpy()
+def _to_numpy(values: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    array: NDArray[Any] = values.to_numpy(zero_copy_only=False)
     return array

@@ -14,8 +14,18 @@ from typing import Any
 from pyarrow import fs as pafs
 
 from isd_ray.config.limits import MAX_DESCRIPTION_BYTES
+from isd_ray.data.blocks.description import described_blocks
 from isd_ray.data.filesystem import file_system_of, without_secrets
-from isd_ray.data.layout import METADATA_FILE, PARTS_DIRECTORY, REBUILD, REJECTS_FILE, check_version, sha256_file
+from isd_ray.data.layout import (
+    BLOCKS_DIRECTORY,
+    METADATA_FILE,
+    PARTS_DIRECTORY,
+    REBUILD,
+    REJECTS_FILE,
+    check_version,
+    read_metadata,
+    sha256_file,
+)
 from isd_ray.errors import CorruptFileError, LibraryError
 
 CACHE_VARIABLE = "ISD_CACHE"
@@ -67,8 +77,13 @@ class RemoteLibrary:
             raise CorruptFileError(f"cannot be read: {error}", f"{self}/{METADATA_FILE}", REBUILD) from error
         return _with_plain_names(check_version(metadata, f"{self}/{METADATA_FILE}"), f"{self}/{METADATA_FILE}")
 
-    def local_part(self, folder: Path, part: dict[str, Any]) -> Path:
+    def local_part(self, folder: Path, part: dict[str, Any], cached_in: str | None = None) -> Path:
         """A copy of a part in `folder`, fetched and checked unless it is there.
+
+        Parameters
+        ----------
+        cached_in:
+            Folder of the copy, where it is not that of the part.
 
         Raises
         ------
@@ -77,7 +92,7 @@ class RemoteLibrary:
         LibraryError
             If the store cannot be reached.
         """
-        local = folder / part["file"]
+        local = folder / part["file"] if cached_in is None else folder / cached_in / Path(part["file"]).name
         if local.is_file() and local.stat().st_size == part["bytes"]:
             return local
         filesystem, path = file_system_of(self.uri)
@@ -119,6 +134,9 @@ def publish(folder: Path, uri: str) -> None:
         refuse_published(uri)
         filesystem.create_dir(f"{base}/{PARTS_DIRECTORY}", recursive=True)
         names = [str(file.relative_to(folder)) for file in sorted((folder / PARTS_DIRECTORY).iterdir())]
+        for block in described_blocks(read_metadata(folder), str(folder)):
+            filesystem.create_dir(f"{base}/{BLOCKS_DIRECTORY}/{block.name}", recursive=True)
+            names += [part["file"] for part in block.parts]
         for name in [*names, REJECTS_FILE, METADATA_FILE]:
             with (folder / name).open("rb") as source, filesystem.open_output_stream(f"{base}/{name}") as sink:
                 shutil.copyfileobj(source, sink, 1 << 22)

@@ -1,0 +1,216 @@
+"""Adding a block of features to a library that is there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.data.blocks.description import BlockColumn, BlockDescription, BlockSource, require_name
+from isd_ray.data.blocks.spool import Spool
+from isd_ray.data.blocks.standard import scaled
+from isd_ray.data.filesystem import is_uri
+from isd_ray.data.layout import BLOCKS_DIRECTORY, METADATA_FILE, read_metadata
+from isd_ray.data.library import Library
+from isd_ray.data.writer import sync
+from isd_ray.errors import LibraryError
+
+
+class BlockMaker(Protocol):
+    """Where the values of a block come from.
+
+    Attributes
+    ----------
+    definition:
+        What was asked for, as plain values: an unfinished addition of another definition is not continued.
+    takes_logs:
+        Whether values are standardised (signed logarithm, mean 0, standard deviation 1), or stored as they are.
+    rdkit:
+        Version that computes them; empty where none does.
+    """
+
+    name: str
+    source: BlockSource
+    columns: tuple[str, ...]
+    definition: dict[str, Any]
+    takes_logs: bool
+    rdkit: str
+
+    def fill(self, spool: Spool, library: Library) -> None:
+        """Write the raw values of the parts that the spool misses, and complete each."""
+
+    def found(self) -> dict[str, Any]:
+        """What people should know of the block, as plain values, once it is filled."""
+
+
+def add_block(library: Library, maker: BlockMaker, like: BlockDescription | None = None) -> Library:
+    """Make a block and put it beside the main features; the library's own files and hash stay as they are.
+
+    The bytes do not depend on how many processes make the values. An addition that was cut off goes on behind the parts
+    that are complete when it is called again.
+
+    Parameters
+    ----------
+    library:
+        In a directory of this machine.
+    like:
+        Block of another library with the same columns, whose statistics are taken: of a target set, for held-out ones.
+
+    Returns
+    -------
+    Library
+        Opened again, with the block.
+
+    Raises
+    ------
+    LibraryError
+        If there is such a block, the name is not free, another process adds one, the library cannot be written, or an
+        unfinished addition of another definition lies in it.
+    IsdError
+        What the maker raises.
+    """
+    require_name(maker.name)
+    with _locked(library):
+        library = Library.open(library.path)
+        if maker.name in library.block_names:
+            raise LibraryError(
+                f"there is a block {maker.name!r} already",
+                str(library.path),
+                f"choose another name, or drop it first: isd library remove-block PATH {maker.name}",
+            )
+        if like is not None and tuple(column.name for column in like.columns) != maker.columns:
+            raise LibraryError(
+                f"block {maker.name!r} would have other columns than that of the target set",
+                str(library.path),
+                "give both libraries the same columns",
+            )
+        rows = [library.part_rows_range(part) for part in range(library.n_parts)]
+        spool = Spool(
+            library.path,
+            maker.name,
+            len(maker.columns),
+            rows,
+            library.block_rows,
+            takes_logs=maker.takes_logs,
+            identity=_identity(library, maker, like),
+        )
+        if spool.missing:
+            maker.fill(spool, library)
+        columns = _columns(maker, spool, like)
+        _finish_parts(spool, maker, columns, library.block_rows)
+        described = BlockDescription(
+            name=maker.name,
+            source=maker.source,
+            columns=columns,
+            library=library.hash,
+            parts=spool.parts,
+            n_missing=spool.n_missing,
+            definition=maker.definition,
+            found={**maker.found(), **spool.counts},
+            rdkit=maker.rdkit,
+        )
+        spool.put_in_place()
+        metadata = read_metadata(library.path)
+        _replace_metadata(library.path, {**metadata, "blocks": [*metadata.get("blocks", ()), described.to_json()]})
+        spool.discard()
+    return Library.open(library.path)
+
+
+def remove_block(path: Path, name: str) -> None:
+    """Drop a block from a library; a damaged one too.
+
+    Raises
+    ------
+    LibraryError
+        If there is no such block.
+    CorruptFileError
+        If the library's description cannot be read.
+    """
+    metadata = read_metadata(path)
+    blocks = list(metadata.get("blocks", ()))
+    kept = [block for block in blocks if block.get("name") != name]
+    if len(kept) == len(blocks):
+        names = ", ".join(str(block.get("name")) for block in blocks) or "none"
+        raise LibraryError(f"there is no block {name!r} to drop", str(path), f"blocks beside the main one: {names}")
+    rest = {key: value for key, value in metadata.items() if key != "blocks"}
+    _replace_metadata(path, {**rest, "blocks": kept} if kept else rest)
+    require_name(name)  # never a path of somebody else's description
+    shutil.rmtree(path / BLOCKS_DIRECTORY / name, ignore_errors=True)
+
+
+def _identity(library: Library, maker: BlockMaker, like: BlockDescription | None) -> dict[str, Any]:
+    """All that the parts of an unfinished addition depend on."""
+    return {
+        "library": library.hash,
+        "definition": maker.definition,
+        "columns": list(maker.columns),
+        "statistics": None if like is None else like.hash,
+        "rdkit": maker.rdkit,
+        "isd_ray": version("isd_ray"),
+    }
+
+
+def _columns(maker: BlockMaker, spool: Spool, like: BlockDescription | None) -> tuple[BlockColumn, ...]:
+    if like is not None:
+        return like.columns
+    if not maker.takes_logs:
+        return tuple(BlockColumn(name) for name in maker.columns)
+    moments = spool.moments
+    statistics = zip(maker.columns, moments.mean.tolist(), moments.sd.tolist(), strict=True)
+    return tuple(BlockColumn(name, mean, sd) for name, mean, sd in statistics)
+
+
+def _finish_parts(spool: Spool, maker: BlockMaker, columns: tuple[BlockColumn, ...], block_rows: int) -> None:
+    mean = np.array([column.mean for column in columns])
+    sd = np.array([column.sd for column in columns])
+
+    def stored(values: NDArray[np.float32]) -> NDArray[np.float16]:
+        return scaled(values, mean, sd) if maker.takes_logs else values.astype(np.float16)
+
+    for part, (first, stop) in enumerate(spool.rows):
+        if not spool.is_done(part):
+            spool.finish(part, (stored(spool.raw(part, start)) for start in range(0, stop - first, block_rows)))
+
+
+def _replace_metadata(path: Path, metadata: dict[str, Any]) -> None:
+    """Put another description in place of the one that is there, at once."""
+    file, new = path / METADATA_FILE, path / f".{METADATA_FILE}.new"
+    new.write_text(json.dumps(metadata, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    sync(new)
+    new.replace(file)
+
+
+@contextmanager
+def _locked(library: Library) -> Iterator[None]:
+    """Keep two additions to one library apart; the lock is on its folder, and gone with the process."""
+    if is_uri(library.address):
+        raise LibraryError(
+            "blocks cannot be added to a published library",
+            library.address,
+            "add them to the library in a folder of this machine, then publish it at another address",
+        )
+    try:
+        (library.path / BLOCKS_DIRECTORY).mkdir(exist_ok=True)
+        folder = os.open(library.path, os.O_RDONLY)
+    except OSError as error:
+        raise LibraryError(
+            f"cannot be written: {error}", str(library.path), "choose a library in a folder that can be written"
+        ) from error
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            words = f"another process adds a block to it ({error})"
+            raise LibraryError(words, str(library.path), "wait for that one, and give the command again") from error
+        yield
+    finally:
+        os.close(folder)

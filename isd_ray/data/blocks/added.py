@@ -1,0 +1,71 @@
+"""The blocks beside the main features of an opened library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isd_ray.core.features import Features
+from isd_ray.data.blocks.description import BlockDescription, described_blocks, remedy_of
+from isd_ray.data.layout import BLOCKS_DIRECTORY, METADATA_FILE
+from isd_ray.data.part_files import PartFiles, Residents
+from isd_ray.data.remote import RemoteLibrary
+from isd_ray.errors import LibraryError
+
+
+class AddedBlocks:
+    """Descriptions and files of the blocks that were added to a library.
+
+    Parameters
+    ----------
+    main:
+        Name of the main features, for messages.
+
+    Raises
+    ------
+    CorruptFileError, LibraryError
+        As `described_blocks`.
+    """
+
+    def __init__(
+        self, path: Path, metadata: dict[str, Any], main: str, remote: RemoteLibrary | None, residents: Residents
+    ) -> None:
+        self._path = path
+        self._main = main
+        self._blocks = {block.name: block for block in described_blocks(metadata, str(path / METADATA_FILE))}
+        grid = (metadata["n_rows"], metadata["block_rows"])
+        # Copies go by their hash: libraries of the same main features may differ in a block of one name.
+        self._files = {
+            name: PartFiles(
+                path,
+                block.parts,
+                *grid,
+                remedy=remedy_of(name),
+                remote=remote,
+                cached_in=f"{BLOCKS_DIRECTORY}/{block.hash}",
+                residents=residents,
+            )
+            for name, block in self._blocks.items()
+        }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order in which they were added."""
+        return tuple(self._blocks)
+
+    @property
+    def files(self) -> Sequence[PartFiles]:
+        """Of each block."""
+        return list(self._files.values())
+
+    def __getitem__(self, name: str) -> BlockDescription:
+        if name not in self._blocks:
+            names = ", ".join((self._main, *self._blocks))
+            raise LibraryError(f"there is no block {name!r}", str(self._path), f"name one of {names}, or add it")
+        return self._blocks[name]
+
+    def features(self, name: str, block: int) -> Features:
+        """Rows of a block of the grid (raises LibraryError, CorruptFileError)."""
+        width = self[name].width
+        return self._files[name].features(block, width)
