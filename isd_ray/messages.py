@@ -15,7 +15,8 @@ Rows: TypeAlias = NDArray[np.int64]
 LabelArray: TypeAlias = NDArray[Any]
 """Labels or predictions of n rows: class indices or values, float64 (n,); of a panel packed bits, uint8 of n rows
 (`isd_ray.core.panels`)."""
-Weights: TypeAlias = Mapping[str, NDArray[np.float32]]
+Weights: TypeAlias = Mapping[str, NDArray[Any]]
+"""A fitted member of any family: arrays by name."""
 Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external"]
 Action = Literal["continue", "finish", "stop"]
 
@@ -26,6 +27,8 @@ class FitRequest:
 
     Attributes
     ----------
+    family, member:
+        Family of models, and the number of the member in it.
     feature_files:
         One Arrow file for each released batch, oldest first.
     labels:
@@ -37,6 +40,7 @@ class FitRequest:
     """
 
     round: int
+    family: str
     member: int
     seed: int
     split_seed: int
@@ -47,9 +51,13 @@ class FitRequest:
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """A fitted member: its weights as numpy arrays, and how the fit went."""
+    """A fitted member: its weights as numpy arrays, and how the fit went.
+
+    `validation_loss` is NaN and `epochs` 0 where a family has none.
+    """
 
     round: int
+    family: str
     member: int
     weights: Weights
     validation_loss: float
@@ -61,10 +69,22 @@ class FitReport:
 
 @dataclass(frozen=True, slots=True)
 class Committee:
-    """The members of one round; `hash` names their exact weights."""
+    """The members of one round.
+
+    Attributes
+    ----------
+    hash:
+        Names their exact weights, their families and shares.
+    members, families:
+        Weights of each, and the family that can read them.
+    shares:
+        How much each family counts in the committee's answer, by name; they sum to 1.
+    """
 
     hash: str
     members: tuple[Weights, ...]
+    families: tuple[str, ...]
+    shares: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +449,8 @@ class WorkerSpec:
         Labels of the external validation library, in its row order; None when validation rows are observed rows.
     output_embeddings:
         float32 (K, d): of the outputs of a panel with a two-tower head; else None.
+    blocks:
+        Hashes of the feature blocks that the campaign uses, by name and in order; empty for the library's main one.
     """
 
     config: CampaignConfig
@@ -437,6 +459,7 @@ class WorkerSpec:
     outputs: tuple[str, ...] = ()
     validation_labels: LabelArray | None = None
     output_embeddings: NDArray[np.float32] | None = None
+    blocks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_outputs(self) -> int:

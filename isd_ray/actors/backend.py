@@ -107,6 +107,11 @@ class RayBackend:
         """See `Backend.write_features`."""
         self._scorers.map("write_features", [(rows, file)])
 
+    def write_forecasts(self, rows: Rows, committee: Committee, file: str) -> str:
+        """See `Backend.write_forecasts`."""
+        [sha256] = self._scorers.map("write_forecasts", [(rows, self._put_committee(committee), file)])
+        return str(sha256)
+
     def freeze(self, request: PredictRequest, committee: Committee | None) -> Frozen:
         """See `Backend.freeze`."""
         request_ref, committee_ref = ray.put(request), self._put_committee(committee)

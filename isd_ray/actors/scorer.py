@@ -37,7 +37,7 @@ class Scorer:
         """Take the device."""
         compute = self._spec.config.compute
         configure_threads(compute.threads)
-        placement = resolve_placement("cuda" if compute.scorer_gpus else "cpu", compute.precision)
+        placement = resolve_placement("cuda" if compute.scorer_gpus else "cpu", compute.precision, compute.threads)
         self._scorer = ShardScorer(self._spec, placement)
 
     def score(
@@ -49,6 +49,10 @@ class Scorer:
     def write_features(self, rows: Rows, file: str) -> None:
         """Write the features of a batch."""
         self._scorer.write_features(rows, file)
+
+    def write_forecasts(self, rows: Rows, committee: Committee, file: str) -> str:
+        """Write what each family forecasts of a batch."""
+        return self._scorer.write_forecasts(rows, committee, file)
 
     def freeze(self, request: PredictRequest, part: int, committee: Committee | None) -> Frozen:
         """Write the predictions of one part."""

@@ -20,7 +20,7 @@ class Trainer:
         """Open the libraries and take the device."""
         compute = self._spec.config.compute
         configure_threads(compute.threads)
-        placement = resolve_placement("cuda" if compute.trainer_gpus else "cpu", compute.precision)
+        placement = resolve_placement("cuda" if compute.trainer_gpus else "cpu", compute.precision, compute.threads)
         self._trainer = MemberTrainer(self._spec, placement)
 
     def fit(self, request: FitRequest) -> FitReport:

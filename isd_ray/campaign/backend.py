@@ -55,6 +55,10 @@ class Backend(Protocol):
         """Write the features of a batch for the trainers."""
         ...
 
+    def write_forecasts(self, rows: Rows, committee: Committee, file: str) -> str:
+        """Write what each family forecasts of a batch; returns the file's SHA-256."""
+        ...
+
     def freeze(self, request: PredictRequest, committee: Committee | None) -> Frozen:
         """Write the predictions of the whole inference set, part by part, and return those that are asked for."""
         ...
@@ -108,7 +112,7 @@ class LocalBackend:
     def __init__(self, spec: WorkerSpec, truth: Truth) -> None:
         compute = spec.config.compute
         configure_threads(compute.threads)
-        placement = resolve_placement(compute.device, compute.precision)
+        placement = resolve_placement(compute.device, compute.precision, compute.threads)
         self._spec = spec
         self._truth = truth
         self._trainer = MemberTrainer(spec, placement)
@@ -137,6 +141,10 @@ class LocalBackend:
     def write_features(self, rows: Rows, file: str) -> None:
         """See `Backend.write_features`."""
         self._scorer.write_features(rows, file)
+
+    def write_forecasts(self, rows: Rows, committee: Committee, file: str) -> str:
+        """See `Backend.write_forecasts`."""
+        return self._scorer.write_forecasts(rows, committee, file)
 
     def freeze(self, request: PredictRequest, committee: Committee | None) -> Frozen:
         """See `Backend.freeze`."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from isd_ray.core.features import Stack, stack
+import time
+
+from isd_ray.campaign.families import blocks_read, models_of
+from isd_ray.core.features import FeatureBlocks, Stack, stack
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched
 from isd_ray.messages import FitReport, FitRequest, WorkerSpec
+from isd_ray.models.base import Observed
 from isd_ray.models.device import Placement
-from isd_ray.models.fit import fit_member
-from isd_ray.models.resmlp import Architecture
 
 
 class MemberTrainer:
@@ -20,64 +22,61 @@ class MemberTrainer:
     spec:
         The campaign's configuration and libraries.
     placement:
-        Device and precision of the network.
+        Device, precision and threads.
     """
 
     def __init__(self, spec: WorkerSpec, placement: Placement) -> None:
         self._spec = spec
         self._placement = placement
         target = Library.open(spec.libraries["target"])
-        self._width = target.spec.width
-        self._architecture = Architecture.from_config(
-            spec.config.model, target.spec, spec.n_outputs, is_panel=bool(spec.outputs)
-        )
+        self._main = target.block_names[0]
+        self._blocks = blocks_read(spec, target)
+        self._widths = {name: target.block_width(name) for name in self._blocks if name in target.block_names}
+        self._models = models_of(spec, target)
         self._files: tuple[str, ...] = ()
-        self._observed: Stack | None = None
-        self._external: Stack | None = None
+        self._observed: Stack[FeatureBlocks] | None = None
+        self._external: Stack[FeatureBlocks] | None = None
 
     def fit(self, request: FitRequest) -> FitReport:
         """Fit one member from scratch on all observed rows."""
-        config = self._spec.config
+        started = time.perf_counter()
         external = None
         if self._spec.validation_labels is not None:
             external = (self._validation_features(), self._spec.validation_labels)
-        fitted = fit_member(
-            self._observed_features(request.feature_files),
-            request.labels,
+        data = Observed(
+            features=self._observed_features(request.feature_files),
             rows=request.places,
-            task=config.task,
-            architecture=self._architecture,
-            model=config.model,
-            validation=config.validation,
-            seed=request.seed,
-            split_seed=request.split_seed,
+            labels=request.labels,
+            validation=self._spec.config.validation,
             external=external,
-            placement=self._placement,
             output_embeddings=self._spec.output_embeddings,
         )
+        model = self._models[request.family]
+        fitted = model.fit(data, seed=request.seed, split_seed=request.split_seed, placement=self._placement)
         return FitReport(
             round=request.round,
+            family=request.family,
             member=request.member,
             weights=fitted.weights,
             validation_loss=fitted.validation_loss,
             epochs=fitted.epochs,
             n_train=fitted.n_train,
             n_validation=fitted.n_validation,
-            seconds=fitted.seconds,
+            seconds=time.perf_counter() - started,
         )
 
-    def _observed_features(self, files: tuple[str, ...]) -> Stack:
+    def _observed_features(self, files: tuple[str, ...]) -> Stack[FeatureBlocks]:
         known = len(self._files)
         if self._observed is None or files[:known] != self._files:
             self._observed, known = None, 0
         parts = [] if self._observed is None else list(self._observed.parts)
         for file in files[known:]:
-            parts += read_features(fetched(file), self._width)
+            parts += read_features(fetched(file), self._widths, self._main)
         self._observed, self._files = stack(parts), files
         return self._observed
 
-    def _validation_features(self) -> Stack:
+    def _validation_features(self) -> Stack[FeatureBlocks]:
         if self._external is None:
             library = Library.open(self._spec.libraries["validation"])
-            self._external = stack([library.block(block) for block in range(library.n_blocks)])
+            self._external = stack([library.feature_blocks(block, self._blocks) for block in range(library.n_blocks)])
         return self._external

@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.campaign.families import blocks_read, models_of
 from isd_ray.core.acquisition import Candidates, acquisition_for
 from isd_ray.core.audit_ranks import count_preceding
-from isd_ray.core.features import Features
+from isd_ray.core.features import FeatureBlocks
 from isd_ray.core.goals import Goal
 from isd_ray.core.metrics import evaluate, merge_evaluations
 from isd_ray.core.predictions import predict
@@ -21,6 +22,7 @@ from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.topk import concatenate_rows, top_k, uniform_sample
 from isd_ray.core.trigger import N_BINS, uncertainty_bins
 from isd_ray.data.features_file import write_features
+from isd_ray.data.forecasts import write_forecasts
 from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched, sent, within
@@ -43,8 +45,7 @@ from isd_ray.messages import (
     WorkerSpec,
 )
 from isd_ray.models.device import Placement, release_memory
-from isd_ray.models.predict import CommitteePredictor
-from isd_ray.models.resmlp import Architecture
+from isd_ray.models.mixture import Mixture
 
 _MERGE_AT = 8
 """Candidate lists are merged when they hold this many times k rows: bounded memory, few sorts."""
@@ -149,10 +150,11 @@ class ShardScorer:
         self._placement = placement
         self._acquisition = acquisition_for(spec.config)
         self._goal = Goal.of(spec.config, spec.classes, spec.outputs)
+        self._hit = self._goal.positive if spec.config.task == "classification" else None
         self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}
         self._committee_hash = ""
-        self._predictor: CommitteePredictor | None = None
+        self._predictor: Mixture | None = None
 
     def score(
         self,
@@ -209,7 +211,14 @@ class ShardScorer:
     def write_features(self, rows: Rows, file: str) -> None:
         """Write the features of `rows` of the target set, in that order, for the trainers."""
         with sent(file) as path:
-            write_features(self._library("target").features(rows), path)
+            write_features(self._library("target").features_of(rows, self._blocks()), path)
+
+    def write_forecasts(self, rows: Rows, committee: Committee, file: str) -> str:
+        """Write what each family forecasts of `rows`, in that order, for their race; returns the file's SHA-256."""
+        features = self._library("target").features_of(rows, self._blocks())
+        forecasts = self._predictor_of(committee).forecasts(features)
+        with sent(file) as path:
+            return write_forecasts(rows, tuple(dict.fromkeys(committee.families)), forecasts, path)
 
     def freeze(self, request: PredictRequest, part: int, committee: Committee | None) -> Frozen:
         """Write the predictions of a library part's inference rows, and return those asked for.
@@ -286,17 +295,18 @@ class ShardScorer:
         if not len(within):
             return None
         rows = within + first
-        features: Features | None = None
+        features: FeatureBlocks | None = None
+        weights: NDArray[np.float64] | None = None
         outputs = np.empty((0, len(rows)), np.float32)
         prediction: LabelArray = np.full(len(rows), np.nan)
         uncertainty = np.full(len(rows), np.nan, np.float32)
         if committee is not None:
-            features = library.block(block)
+            features = library.feature_blocks(block, self._blocks())
             if len(within) < stop - first:
                 features = features.take(within)
             predictor = self._predictor_of(committee)
-            outputs = predictor.outputs(features)
-            prediction, uncertainty = predict(outputs, self._spec.config.task)
+            outputs, weights = predictor.outputs(features), predictor.weights
+            prediction, uncertainty = predict(outputs, self._spec.config.task, weights)
             if name == "target":
                 self._kept[block] = _Kept(committee.hash, within.astype(np.uint32), prediction, uncertainty)
         if not request.k:
@@ -305,8 +315,10 @@ class ShardScorer:
         if self._acquisition.needs == "dropout" and committee is not None and features is not None:
             config = self._spec.config
             seed = derive_seed(config.seed, "dropout", request.round, block)
-            outputs = self._predictor_of(committee).dropout_outputs(features, config.acquisition.dropout_samples, seed)
-        primary, secondary = self._acquisition.score(Candidates(rows, outputs, self._column(library, rows)))
+            outputs = self._predictor_of(committee).samples(features, config.acquisition.dropout_samples, seed)
+            weights = None
+        candidates = Candidates(rows, outputs, self._column(library, rows), weights, self._hit)
+        primary, secondary = self._acquisition.score(candidates)
         return ScoredRows(rows, primary, secondary, prediction, uncertainty)
 
     def _column(self, library: Library, rows: Rows) -> NDArray[np.float64]:
@@ -321,12 +333,11 @@ class ShardScorer:
             self._libraries[name].keep_resident(int(self._spec.config.compute.resident))
         return self._libraries[name]
 
-    def _predictor_of(self, committee: Committee) -> CommitteePredictor:
+    def _blocks(self) -> tuple[str, ...]:
+        return blocks_read(self._spec, self._library("target"))
+
+    def _predictor_of(self, committee: Committee) -> Mixture:
         if self._predictor is None or self._committee_hash != committee.hash:
-            config = self._spec.config
-            architecture = Architecture.from_config(
-                config.model, self._library("target").spec, self._spec.n_outputs, is_panel=bool(self._spec.outputs)
-            )
-            self._predictor = CommitteePredictor(committee.members, architecture, self._placement)
+            self._predictor = Mixture(committee, models_of(self._spec, self._library("target")), self._placement)
             self._committee_hash = committee.hash
         return self._predictor

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import CampaignConfig, Task
-from isd_ray.core.predictions import doubt, mean_probabilities, row_pieces
+from isd_ray.core.predictions import doubt, mean_probabilities, row_pieces, spread
 from isd_ray.errors import ConfigError
 
 ENTRY_POINTS = "isd_ray.acquisition"
@@ -37,11 +37,22 @@ class Candidates:
     column:
         float64 (n,): the library column that `acquisition.column` names, or the row number; negated for a descending
         order.
+    weights:
+        float64 (M,), summing to 1: how much each member counts; None where all count the same.
+    hit:
+        Class index of a hit; None where labels are not classes.
     """
 
     rows: NDArray[np.int64]
     outputs: NDArray[np.float32]
     column: NDArray[np.float64]
+    weights: NDArray[np.float64] | None = None
+    hit: int | None = None
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """The committee's class probabilities, float64 (n, K): the weighted mean over the members."""
+        return mean_probabilities(self.outputs, self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,25 +90,32 @@ def _entropy(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def least_confidence(candidates: Candidates) -> Scores:
     """One minus the probability of the predicted class (paper, Eq. 3), of the committee's mean probabilities."""
-    return _with_zeros(doubt(mean_probabilities(candidates.outputs)))
+    return _with_zeros(doubt(candidates.probabilities))
 
 
 def margin(candidates: Candidates) -> Scores:
     """Minus the gap between the two most probable classes."""
-    ordered = np.sort(mean_probabilities(candidates.outputs), axis=-1)
+    ordered = np.sort(candidates.probabilities, axis=-1)
     return _with_zeros(ordered[:, -2] - ordered[:, -1])
 
 
 def entropy(candidates: Candidates) -> Scores:
     """Entropy of the committee's mean probabilities, in nats."""
-    return _with_zeros(_entropy(mean_probabilities(candidates.outputs)))
+    return _with_zeros(_entropy(candidates.probabilities))
+
+
+def hit_probability(candidates: Candidates) -> Scores:
+    """Probability of a hit: what a claim about hits has to find; equals by how unsure the prediction is."""
+    assert candidates.hit is not None, "a function of classes"
+    probabilities = candidates.probabilities
+    return probabilities[:, candidates.hit].astype(np.float32), doubt(probabilities).astype(np.float32)
 
 
 def vote_entropy(candidates: Candidates) -> Scores:
     """Entropy of the members' votes (paper, Eq. 4), in nats; few values occur, so mean uncertainty orders equals."""
     n_classes = candidates.outputs.shape[-1]
     votes = candidates.outputs.argmax(axis=-1)
-    shares = (votes[..., None] == np.arange(n_classes)).mean(axis=0)
+    shares = np.average(votes[..., None] == np.arange(n_classes), axis=0, weights=candidates.weights)
     # Rounded so that permutations of one vote count are the same score whatever the order of summation.
     scores = np.round(_entropy(np.sort(shares, axis=-1)), 6)
     return scores.astype(np.float32), doubt(candidates.outputs).mean(axis=0).astype(np.float32)
@@ -111,12 +129,12 @@ def bald(candidates: Candidates) -> Scores:
 
 def variance(candidates: Candidates) -> Scores:
     """Variance of the members' values, in the squared unit of the label."""
-    return _with_zeros(candidates.outputs.astype(np.float64).var(axis=0))
+    return _with_zeros(spread(candidates.outputs, candidates.weights) ** 2)
 
 
 def standard_deviation(candidates: Candidates) -> Scores:
     """Standard deviation of the members' values, in the unit of the label."""
-    return _with_zeros(candidates.outputs.astype(np.float64).std(axis=0))
+    return _with_zeros(spread(candidates.outputs, candidates.weights))
 
 
 def random(candidates: Candidates) -> Scores:
@@ -145,6 +163,8 @@ def mean_over_outputs(score: Callable[[Candidates], Scores]) -> Callable[[Candid
                 np.repeat(candidates.rows[piece], n_outputs),
                 np.stack([1.0 - ones, ones], axis=-1),
                 np.repeat(candidates.column[piece], n_outputs),
+                candidates.weights,
+                1,
             )
             for place, values in enumerate(score(cells)):
                 scores[place, piece] = values.reshape(-1, n_outputs).mean(axis=1, dtype=np.float64)
@@ -160,6 +180,7 @@ BUILT_IN = {
     function.name: function
     for function in (
         AcquisitionFunction("least_confidence", least_confidence, _CLASSES),
+        AcquisitionFunction("hit_probability", hit_probability, _CLASSES),
         AcquisitionFunction("margin", margin, _CLASSES),
         AcquisitionFunction("entropy", entropy, _CLASSES),
         AcquisitionFunction("vote_entropy", vote_entropy, _CLASSES, min_members=2),

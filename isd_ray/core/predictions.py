@@ -15,9 +15,29 @@ _CELLS = 1 << 20
 """Probabilities of a panel that are held in double precision at a time."""
 
 
-def mean_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean class probabilities over the members: (M, n, K) to (n, K)."""
-    return outputs.mean(axis=0, dtype=np.float64)
+def mean_probabilities(outputs: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Mean over the members, each with its weight: (M, n, …) to (n, …).
+
+    Parameters
+    ----------
+    weights:
+        float64 (M,), summing to 1; None where all count the same.
+    """
+    if weights is None:
+        return outputs.mean(axis=0, dtype=np.float64)
+    # Member by member, so that a row's answer is the same in every block.
+    total = np.zeros(outputs.shape[1:])
+    for member, weight in zip(outputs, weights, strict=True):
+        total += weight * member
+    return total
+
+
+def spread(outputs: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Standard deviation of the members' values (M, n), each with its weight; float64 (n,)."""
+    values = outputs.astype(np.float64)
+    if weights is None:
+        return values.std(axis=0)
+    return np.sqrt(mean_probabilities((values - mean_probabilities(values, weights)) ** 2, weights))
 
 
 def doubt(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -43,7 +63,9 @@ def row_pieces(outputs: NDArray[np.float32]) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def predict(outputs: NDArray[np.float32], task: Task) -> tuple[LabelArray, NDArray[np.float32]]:
+def predict(
+    outputs: NDArray[np.float32], task: Task, weights: NDArray[np.float64] | None = None
+) -> tuple[LabelArray, NDArray[np.float32]]:
     """Prediction and uncertainty of the committee.
 
     Parameters
@@ -53,6 +75,8 @@ def predict(outputs: NDArray[np.float32], task: Task) -> tuple[LabelArray, NDArr
         unit of the label.
     task:
         Which of these.
+    weights:
+        float64 (M,), summing to 1: how much each member counts; None where all count the same.
 
     Returns
     -------
@@ -62,20 +86,21 @@ def predict(outputs: NDArray[np.float32], task: Task) -> tuple[LabelArray, NDArr
         deviation over the members (0 for a single member), in the unit of the label.
     """
     if task == "panel":
-        return _predict_panel(outputs)
+        return _predict_panel(outputs, weights)
     if task == "classification":
-        probabilities = mean_probabilities(outputs)
+        probabilities = mean_probabilities(outputs, weights)
         return probabilities.argmax(axis=-1).astype(np.float64), doubt(probabilities).astype(np.float32)
-    values = outputs.astype(np.float64)
-    return values.mean(axis=0), values.std(axis=0).astype(np.float32)
+    return mean_probabilities(outputs, weights), spread(outputs, weights).astype(np.float32)
 
 
-def _predict_panel(outputs: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _predict_panel(
+    outputs: NDArray[np.float32], weights: NDArray[np.float64] | None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     n_rows, n_outputs = outputs.shape[1:]
     bits = np.empty((n_rows, n_bytes(n_outputs)), np.uint8)
     uncertainty = np.empty(n_rows, np.float32)
     for piece in row_pieces(outputs):
-        ones = mean_probabilities(outputs[:, piece])
+        ones = mean_probabilities(outputs[:, piece], weights)
         bits[piece] = np.packbits(ones > 0.5, axis=1)
         uncertainty[piece] = np.minimum(ones, 1.0 - ones).mean(axis=1)
     return bits, uncertainty

@@ -97,11 +97,11 @@ class Observed:
         float32 (K, d): of the outputs of a panel, where the configuration gives them.
     """
 
-    features: Stack
+    features: Stack[FeatureBlocks]
     rows: NDArray[np.int64]
     labels: NDArray[Any]
     validation: ValidationConfig = field(default_factory=ValidationConfig)
-    external: tuple[Stack, NDArray[Any]] | None = None
+    external: tuple[Stack[FeatureBlocks], NDArray[Any]] | None = None
     output_embeddings: NDArray[np.float32] | None = None
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from isd_ray.config import RESMLP
 from isd_ray.errors import CorruptFileError, InputFileError
-from isd_ray.models.resmlp import Weights
+from isd_ray.models.base import Weights
 
 
-def member_bytes(weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+def member_bytes(weights: Mapping[str, NDArray[Any]]) -> bytes:
     """The safetensors file of one member; the same weights give the same bytes."""
     data: bytes = save({name: np.ascontiguousarray(weights[name]) for name in sorted(weights)})
     return data
@@ -39,7 +41,7 @@ def member_from_bytes(data: bytes, where: str = "") -> Weights:
         ) from error
 
 
-def save_member(path: str | Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
+def save_member(path: str | Path, weights: Mapping[str, NDArray[Any]]) -> None:
     """Write one member to a local file."""
     Path(path).write_bytes(member_bytes(weights))
 
@@ -63,9 +65,20 @@ def load_member(path: str | Path) -> Weights:
     return member_from_bytes(data, str(path))
 
 
-def committee_hash(committee: Sequence[Mapping[str, NDArray[np.float32]]]) -> str:
-    """SHA-256 over members in order, and of each the names in sorted order, dtypes, shapes and bytes; hexadecimal."""
+def committee_hash(
+    committee: Sequence[Mapping[str, NDArray[Any]]],
+    families: Sequence[str] = (),
+    shares: Mapping[str, float] | None = None,
+) -> str:
+    """SHA-256 over members in order, and of each the names in sorted order, dtypes, shapes and bytes; hexadecimal.
+
+    Families and their shares count where there are others than the residual networks, of which alone it is the same
+    as before there were others.
+    """
     digest = hashlib.sha256()
+    if set(families) - {RESMLP}:
+        parts = [f"{name}={float((shares or {})[name]).hex()}" for name in sorted(shares or {})]
+        digest.update("\0".join((*families, *parts)).encode())
     for index, weights in enumerate(committee):
         for name in sorted(weights):
             array = np.ascontiguousarray(weights[name])

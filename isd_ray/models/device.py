@@ -27,10 +27,13 @@ class Placement:
     bf16:
         Whether hidden layers multiply in bfloat16, and a predictor keeps its embedding table in float16. Sums of
         embeddings, the output layer and softmax are float32 either way.
+    threads:
+        Of families that do not run on torch, whose own are `configure_threads`.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     bf16: bool = False
+    threads: int = 1
 
     @property
     def product_dtype(self) -> torch.dtype:
@@ -44,7 +47,7 @@ class Placement:
 
 
 def resolve_placement(
-    device: Literal["auto", "cpu", "cuda"], precision: Literal["auto", "float32", "bfloat16"]
+    device: Literal["auto", "cpu", "cuda"], precision: Literal["auto", "float32", "bfloat16"], threads: int = 1
 ) -> Placement:
     """Turn `ComputeConfig.device` and `ComputeConfig.precision` into what this machine offers.
 
@@ -67,7 +70,7 @@ def resolve_placement(
     use_cuda = has_cuda and device != "cpu"
     native_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if use_cuda else cpu_multiplies_bf16()
     bf16 = native_bf16 if precision == "auto" else precision == "bfloat16"
-    return Placement(torch.device("cuda" if use_cuda else "cpu"), bf16)
+    return Placement(torch.device("cuda" if use_cuda else "cpu"), bf16, threads)
 
 
 def cpu_multiplies_bf16() -> bool:

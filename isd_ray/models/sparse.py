@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +48,7 @@ class Columns:
         self.width = first
 
     @classmethod
-    def seen(cls, problem: Problem, features: Stack, rows: NDArray[np.int64], at_least: int) -> Columns:
+    def seen(cls, problem: Problem, features: Stack[FeatureBlocks], rows: NDArray[np.int64], at_least: int) -> Columns:
         """All dense columns, and the bits that at least so many of `rows` have.
 
         Raises
@@ -60,7 +60,7 @@ class Columns:
         if not any(block.kind in ("on_bits", "dense") for block in problem.blocks):
             raise ConfigError("this family reads numbers, and no block has any", "model.blocks", "give it another block")
         counts = {block.name: np.zeros(block.width, np.int64) for block in bits}
-        for piece in pieces(features, rows) if bits else ():
+        for piece in Pieces(features, rows) if bits else ():
             for name, count in counts.items():
                 block = piece[name]
                 assert isinstance(block, OnBits), "as the problem says"
@@ -128,8 +128,14 @@ class Columns:
             start += length
         return merged, total
 
-    def matrix(self, features: FeatureBlocks) -> csr_matrix:
-        """All columns as float32 CSR (n, width): missing dense values are NaN, zeros of dense blocks stand there."""
+    def matrix(self, features: FeatureBlocks, dense: NDArray[np.float32] | None = None) -> csr_matrix:
+        """All columns as float32 CSR (n, width), in which zeros of dense blocks stand.
+
+        Parameters
+        ----------
+        dense:
+            float32 (n, n_dense), in the place of `dense_values`, in which missing values are NaN.
+        """
         from scipy.sparse import csr_matrix
 
         bits, offsets = self.bit_indices(features)
@@ -142,23 +148,18 @@ class Columns:
         data = np.ones(indptr[-1], np.float32)
         at_dense = indptr[:-1, None] + np.arange(n_dense)
         indices[at_dense] = np.arange(n_dense, dtype=np.int32)
-        data[at_dense] = self.dense_values(features)
+        data[at_dense] = self.dense_values(features) if dense is None else dense
         at_bits = np.arange(len(bits)) + np.repeat(shift + n_dense, np.diff(offsets))
         indices[at_bits] = bits
         return csr_matrix((data, indices, indptr), (n_rows, self.width))
 
 
-def pieces(features: Stack, rows: NDArray[np.int64]) -> list[FeatureBlocks] | _Pieces:
-    """The given rows, some thousand at a time and in their order, read when they are asked for."""
-    return _Pieces(features, rows)
+class Pieces:
+    """The given rows, some thousand at a time and in their order, read anew each time they are gone through."""
 
-
-class _Pieces:
-    """An iterable that can be gone through more than once."""
-
-    def __init__(self, features: Stack, rows: NDArray[np.int64]) -> None:
+    def __init__(self, features: Stack[FeatureBlocks], rows: NDArray[np.int64]) -> None:
         self._features, self._rows = features, rows
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[FeatureBlocks]:
         for start in range(0, len(self._rows), PIECE_ROWS):
             yield self._features.take(self._rows[start : start + PIECE_ROWS])

@@ -1,0 +1,146 @@
+"""The race of the families: how much each counts, by what it had forecast of batches before their readouts came.
+
+Every family's forecasts of a batch are frozen when the batch is released, so what the readouts then say of them is
+honest without a validation set (prequential: Dawid 1984, doi:10.2307/2981683). Shares maximise the likelihood of the
+mixture of the families over the latest batches (stacking: Yao et al. 2018, doi:10.1214/17-BA1091) under a Dirichlet
+prior, so that little evidence moves them little. The certificate holds for any shares: the audit judges what they give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.config import Task
+from isd_ray.core.panels import unpack
+from isd_ray.messages import LabelArray
+
+WINDOW = 4
+"""Latest batches that shares follow from."""
+FADING = 0.7
+"""Weight of a batch against that of the next."""
+PRIOR_ROWS = 10.0
+"""Rows of evidence that the prior is worth."""
+LEAST_SHARE = 0.02
+"""A family that deserves less counts nothing, and costs nothing in scoring."""
+_STEPS = 200
+_FLOOR = 1e-6
+"""Smallest probability that a forecast is held to: one row must not decide a race."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaceBatch:
+    """What the families had forecast of the readouts of one batch.
+
+    Attributes
+    ----------
+    likelihood:
+        float64 (F, c): the probability that each family gave to what was read, of c readouts (of a panel: entries); of
+        a regression the normal density of the error, with the standard deviation of the best family's errors.
+    constant:
+        float64 (c,): the same of the constant answer, the shares of the labels that were known before.
+    weight:
+        float64 (c,): of each readout; the entries of a panel's row together weigh 1.
+    """
+
+    likelihood: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    @property
+    def losses(self) -> list[float]:
+        """Mean loss of each family, in nats: minus the logarithm of its likelihood."""
+        return [float(-(np.log(row) * self.weight).sum() / self.weight.sum()) for row in self.likelihood]
+
+    @property
+    def constant_loss(self) -> float:
+        """Mean loss of the constant answer, in nats."""
+        return float(-(np.log(self.constant) * self.weight).sum() / self.weight.sum())
+
+
+def race_batch(
+    forecasts: NDArray[np.float32], labels: LabelArray, known: LabelArray, task: Task, n_outputs: int
+) -> RaceBatch | None:
+    """Judge the forecasts of a batch by its readouts; None if there is no readout.
+
+    Parameters
+    ----------
+    forecasts:
+        float32 (F, n, K) class probabilities, or of a panel that an output is 1; or values (F, n).
+    labels:
+        Readouts of the n rows: class indices or values with NaN where a well gave none, or packed bits of a panel.
+    known:
+        Labels that were known before the batch, for the constant answer.
+    """
+    if task == "panel":
+        ones, measured = (unpack(np.asarray(labels, np.uint8)[:, part], n_outputs).astype(bool) for part in (0, 1))
+        if not measured.any():
+            return None
+        probability = np.where(ones, forecasts, 1.0 - forecasts.astype(np.float64))[:, measured]
+        seen_ones, seen = (unpack(np.asarray(known, np.uint8)[:, part], n_outputs).sum(axis=0) for part in (0, 1))
+        share = (seen_ones + 1.0) / (seen + 2.0)
+        constant = np.where(ones, share, 1.0 - share)[measured]
+        weight = np.broadcast_to(1.0 / np.maximum(measured.sum(axis=1, keepdims=True), 1), measured.shape)[measured]
+        return RaceBatch(_held(probability), _held(constant), weight)
+    present = np.isfinite(labels)
+    if not present.any():
+        return None
+    weight = np.ones(int(present.sum()))
+    if task == "regression":
+        errors = forecasts[:, present].astype(np.float64) - labels[present]
+        sd = max(float(np.sqrt((errors**2).mean(axis=1).min())), np.finfo(np.float32).tiny)
+        guess = labels[present] - float(np.mean(known))
+        return RaceBatch(_held(_normal(errors / sd)), _held(_normal(guess / sd)), weight)
+    classes = labels[present].astype(np.int64)
+    probability = forecasts[:, present][:, np.arange(len(classes)), classes]
+    shares = (np.bincount(np.asarray(known, np.int64), minlength=n_outputs) + 1.0) / (len(known) + n_outputs)
+    return RaceBatch(_held(probability), _held(shares[classes]), weight)
+
+
+def shares(batches: Sequence[RaceBatch], n_families: int) -> NDArray[np.float64]:
+    """How much each family counts, float64 (F,), summing to 1; equal before there is evidence.
+
+    Expectation maximisation of the penalised likelihood of the mixture: deterministic, and no row is looked at twice.
+    """
+    prior = np.full(n_families, 1.0 / n_families)
+    latest = list(batches)[-WINDOW:]
+    if n_families == 1 or not latest:
+        return prior
+    likelihood = np.concatenate([batch.likelihood for batch in latest], axis=1)
+    fading = FADING ** np.arange(len(latest) - 1, -1, -1.0)
+    weight = np.concatenate([batch.weight * factor for batch, factor in zip(latest, fading, strict=True)])
+    found = prior
+    for _ in range(_STEPS):
+        joint = found[:, None] * likelihood
+        counts = (joint / joint.sum(axis=0)) @ weight + PRIOR_ROWS * prior
+        found = counts / counts.sum()
+    found = np.where(found < LEAST_SHARE, 0.0, found)
+    return found / found.sum()
+
+
+def race_record(families: Sequence[str], counted: Sequence[float], batch: RaceBatch | None) -> list[dict[str, Any]]:
+    """The race of one round, for its record: of each family its share, and its loss on the batch; then the constant."""
+    losses: Sequence[float | None] = batch.losses if batch is not None else [None] * len(families)
+    rows = [
+        {"family": name, "share": float(share), "loss": loss}
+        for name, share, loss in zip(families, counted, losses, strict=True)
+    ]
+    if batch is not None:
+        rows.append({"family": CONSTANT, "share": 0.0, "loss": batch.constant_loss})
+    return rows
+
+
+CONSTANT = "constant"
+"""The answer that every compound is what most are, in the record of a race."""
+
+
+def _held(probability: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.maximum(np.asarray(probability, np.float64), _FLOOR)
+
+
+def _normal(standardised: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.exp(-0.5 * np.minimum(standardised**2, 60.0)) / np.sqrt(2.0 * np.pi)

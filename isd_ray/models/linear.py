@@ -1,0 +1,230 @@
+"""Logistic and ridge regression on all blocks: what every other family has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from isd_ray.config import FamilyConfig, Task
+from isd_ray.core.features import FeatureBlocks
+from isd_ray.core.panels import unpack
+from isd_ray.models.base import Fitted, Observed, Problem
+from isd_ray.models.sparse import Columns, Pieces
+
+if TYPE_CHECKING:
+    from isd_ray.models.device import Placement
+
+WEIGHT, BIAS, SCALE = "weight", "bias", "scale"
+_SMALLEST_SD = 1e-6
+"""A dense column with a smaller standard deviation says nothing."""
+
+
+class LinearConfig(FamilyConfig):
+    """Linear models with an L2 penalty, fitted to the end by L-BFGS."""
+
+    members: int | None = Field(default=1, ge=1, le=1000)
+    """Members; more than one are fitted on bootstrap samples."""
+    penalty: float = Field(default=10.0, gt=0.0)
+    """Half of it times the squared weights is added to the summed loss of the observed rows (1 / C of scikit-learn)."""
+    max_steps: int = Field(default=200, ge=1)
+    """Most steps of L-BFGS."""
+    min_rows: int = Field(default=3, ge=1)
+    """A bit that fewer observed rows have is left out."""
+
+
+class Linear:
+    """One weight for each bit and each dense value, and one for its being missing."""
+
+    Config: ClassVar[type[FamilyConfig]] = LinearConfig
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "panel"})
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: LinearConfig, problem: Problem) -> None:
+        self._config = config
+        self._problem = problem
+
+    def fit(self, data: Observed, *, seed: int, split_seed: int, placement: Placement) -> Fitted:
+        """See `isd_ray.models.base.Model.fit`."""
+        from scipy.optimize import minimize
+        from scipy.sparse import vstack
+
+        del split_seed, placement  # nothing is held out, and one thread does it
+        rows, labels = data.rows, data.labels
+        if self._config.members != 1:
+            drawn = np.random.default_rng(seed).integers(0, len(rows), len(rows))
+            rows, labels = rows[np.sort(drawn)], labels[np.sort(drawn)]
+        columns = Columns.seen(self._problem, data.features, rows, self._config.min_rows)
+        scale = _Scale.of(columns, Pieces(data.features, rows))
+        design = vstack([scale.design(columns, piece) for piece in Pieces(data.features, rows)], format="csr")
+        if self._problem.task == "regression":
+            return self._fit_ridge(columns, scale, design, labels)
+        loss = _panel_loss(labels, self._problem.n_outputs) if self._problem.task == "panel" else _class_loss(labels)
+        n_columns = 1 if self._is_binary else self._problem.n_outputs
+        shape = (design.shape[1] + 1, n_columns)
+        penalty = self._config.penalty
+        turned = design.T.tocsr()
+
+        def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            weights = flat.reshape(shape)
+            value, slope = loss(design @ weights[1:] + weights[0])
+            gradient = np.concatenate([slope.sum(axis=0, keepdims=True), turned @ slope + penalty * weights[1:]])
+            return value + 0.5 * penalty * float((weights[1:] ** 2).sum()), gradient.reshape(-1)
+
+        start = np.zeros(shape)
+        found = minimize(
+            objective, start.reshape(-1), jac=True, method="L-BFGS-B", options={"maxiter": self._config.max_steps}
+        )
+        return self._fitted(columns, scale, found.x.reshape(shape), int(found.nit), len(rows))
+
+    def _fit_ridge(self, columns: Columns, scale: _Scale, design: Any, labels: NDArray[np.float64]) -> Fitted:
+        from scipy.sparse.linalg import lsqr
+
+        # Centred by hand, so that the intercept is not penalised.
+        mean = float(labels.mean())
+        means = np.asarray(design.mean(axis=0)).reshape(-1)
+        centred = _Centred(design, means)
+        found = lsqr(centred.operator(), labels - mean, damp=np.sqrt(self._config.penalty), iter_lim=self._config.max_steps)
+        weights = np.concatenate([[mean - float(means @ found[0])], found[0]])[:, None]
+        return self._fitted(columns, scale, weights, int(found[2]), len(labels))
+
+    def _fitted(
+        self, columns: Columns, scale: _Scale, weights: NDArray[np.float64], n_steps: int, n_rows: int
+    ) -> Fitted:
+        arrays = {
+            **columns.weights(),
+            SCALE: scale.values,
+            BIAS: weights[0].astype(np.float64),
+            WEIGHT: np.ascontiguousarray(weights[1:], np.float32),
+        }
+        return Fitted(arrays, n_rows, epochs=n_steps)
+
+    @property
+    def _is_binary(self) -> bool:
+        return self._problem.task == "classification" and self._problem.n_outputs == 2  # noqa: PLR2004
+
+    def open(self, members: Sequence[Mapping[str, NDArray[Any]]], placement: Placement) -> _Predictor:
+        """See `isd_ray.models.base.Model.open`."""
+        del placement
+        return _Predictor(self._problem, members)
+
+
+class _Scale:
+    """Mean and standard deviation of the dense columns over the observed rows; float64 (2, n_dense).
+
+    Standardised blocks have them over the library already, but what is observed is no sample of it.
+    """
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self.values = values
+
+    @classmethod
+    def of(cls, columns: Columns, observed: Pieces) -> _Scale:
+        sums = np.zeros((3, columns.n_dense))
+        for piece in observed if columns.n_dense else ():
+            values = columns.dense_values(piece).astype(np.float64)
+            known = np.isfinite(values)
+            values[~known] = 0.0
+            sums += [known.sum(axis=0), values.sum(axis=0), (values**2).sum(axis=0)]
+        n = np.maximum(sums[0], 1.0)
+        mean = sums[1] / n
+        sd = np.sqrt(np.maximum(sums[2] / n - mean**2, 0.0))
+        return cls(np.stack([mean, np.where(sd > _SMALLEST_SD, sd, np.inf)]))
+
+    def design(self, columns: Columns, features: FeatureBlocks) -> Any:
+        """float32 CSR (n, n_dense + bits + n_dense): values, bits, flags of missing values."""
+        from scipy.sparse import csr_matrix, hstack
+
+        dense = columns.dense_values(features)
+        missing = np.isnan(dense)
+        values = ((dense - self.values[0]) / self.values[1]).astype(np.float32)
+        values[missing] = 0.0
+        flags = csr_matrix(missing, dtype=np.float32)
+        return hstack([columns.matrix(features, values), flags], format="csr")
+
+
+class _Centred:
+    """A sparse matrix minus the means of its columns, which would fill it."""
+
+    def __init__(self, matrix: Any, means: NDArray[np.float64]) -> None:
+        self._matrix, self._means = matrix, means
+
+    def operator(self) -> Any:
+        from scipy.sparse.linalg import LinearOperator
+
+        def times(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+            product: NDArray[np.float64] = self._matrix @ vector - self._means @ vector
+            return product
+
+        def turned(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+            product: NDArray[np.float64] = self._matrix.T @ vector - self._means * vector.sum()
+            return product
+
+        return LinearOperator(self._matrix.shape, matvec=times, rmatvec=turned, dtype=np.float64)
+
+
+Loss = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
+"""From logits (n, columns) to the summed loss and its gradient."""
+
+
+def _class_loss(labels: NDArray[np.int64]) -> Loss:
+    def loss(logits: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        if logits.shape[1] == 1:
+            return _bits(logits, labels[:, None].astype(np.float64), 1.0)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        exponentials = np.exp(shifted)
+        totals = exponentials.sum(axis=1, keepdims=True)
+        slope = exponentials / totals
+        rows = np.arange(len(labels))
+        value = float((np.log(totals[:, 0]) - shifted[rows, labels]).sum())
+        slope[rows, labels] -= 1.0
+        return value, slope
+
+    return loss
+
+
+def _panel_loss(labels: NDArray[np.uint8], n_outputs: int) -> Loss:
+    """Cross-entropy over all measured entries."""
+    ones, measured = (unpack(labels[:, part], n_outputs).astype(np.float64) for part in (0, 1))
+    return lambda logits: _bits(logits, ones, measured)
+
+
+def _bits(
+    logits: NDArray[np.float64], ones: NDArray[np.float64], counted: NDArray[np.float64] | float
+) -> tuple[float, NDArray[np.float64]]:
+    value = (np.logaddexp(0.0, logits) - ones * logits) * counted
+    return float(value.sum()), (_logistic(logits) - ones) * counted
+
+
+def _logistic(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    positive: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-np.abs(logits)))
+    return np.where(logits >= 0, positive, 1.0 - positive)
+
+
+class _Predictor:
+    def __init__(self, problem: Problem, members: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        self._problem = problem
+        self._members = [
+            (Columns.of(problem, member), _Scale(np.asarray(member[SCALE], np.float64)), member) for member in members
+        ]
+
+    def outputs(self, block: FeatureBlocks) -> NDArray[np.float32]:
+        task, found = self._problem.task, []
+        for columns, scale, member in self._members:
+            logits = scale.design(columns, block) @ np.asarray(member[WEIGHT], np.float64) + member[BIAS]
+            if task == "regression":
+                found.append(logits[:, 0])
+            elif task == "panel":
+                found.append(_logistic(logits))
+            elif logits.shape[1] == 1:
+                found.append(np.concatenate([_logistic(-logits), _logistic(logits)], axis=1))
+            else:
+                exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+                found.append(exponentials / exponentials.sum(axis=1, keepdims=True))
+        return np.array(found, np.float32)
+
+    def samples(self, block: FeatureBlocks, n: int, seed: int) -> None:
+        del block, n, seed

@@ -1,0 +1,85 @@
+"""A committee of several families as one predictor: what each of its members says, and how much each counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.core.features import FeatureBlocks
+from isd_ray.errors import ConfigError
+from isd_ray.messages import Committee
+from isd_ray.models.base import Model, Predictor
+from isd_ray.models.device import Placement
+
+
+class Mixture:
+    """A committee ready to score.
+
+    Families that count nothing are opened only when their forecasts are asked for.
+
+    Parameters
+    ----------
+    committee:
+        The fitted members.
+    models:
+        The families, by name.
+    placement:
+        Device, precision and threads.
+
+    Attributes
+    ----------
+    weights:
+        float64 (M,), summing to 1: of the members that `outputs` returns; None where all count the same.
+    """
+
+    def __init__(self, committee: Committee, models: Mapping[str, Model], placement: Placement) -> None:
+        self._committee, self._models, self._placement = committee, models, placement
+        self._predictors: dict[str, Predictor] = {}
+        sizes = {name: committee.families.count(name) for name in dict.fromkeys(committee.families)}
+        self._counting = [name for name in sizes if committee.shares[name] > 0.0]
+        weights = np.concatenate(
+            [np.full(sizes[name], committee.shares[name] / sizes[name]) for name in self._counting]
+        )
+        self.weights: NDArray[np.float64] | None = None if np.ptp(weights) == 0.0 else weights
+
+    def outputs(self, features: FeatureBlocks) -> NDArray[np.float32]:
+        """What each member of the families that count says of a block: float32 (M, n, K), or values (M, n)."""
+        found = [self._predictor(name).outputs(features) for name in self._counting]
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def samples(self, features: FeatureBlocks, n: int, seed: int) -> NDArray[np.float32]:
+        """Stochastic answers of the families that have any; shapes as `outputs`, with n answers of each member.
+
+        Raises
+        ------
+        ConfigError
+            If none has.
+        """
+        found = [self._predictor(name).samples(features, n, seed) for name in dict.fromkeys(self._committee.families)]
+        there = [samples for samples in found if samples is not None]
+        if not there:
+            raise ConfigError(
+                f"none of the families {', '.join(dict.fromkeys(self._committee.families))} answers by chance",
+                "acquisition.function",
+                "add 'resmlp' to model.families, or use another acquisition function",
+            )
+        return there[0] if len(there) == 1 else np.concatenate(there)
+
+    def forecasts(self, features: FeatureBlocks) -> NDArray[np.float32]:
+        """What each family says of a block, the mean of its members: float32 (F, n, K), or values (F, n)."""
+        names = dict.fromkeys(self._committee.families)
+        return np.stack(
+            [self._predictor(name).outputs(features).mean(axis=0, dtype=np.float64) for name in names]
+        ).astype(np.float32)
+
+    def _predictor(self, name: str) -> Predictor:
+        if name not in self._predictors:
+            members = [
+                weights
+                for weights, family in zip(self._committee.members, self._committee.families, strict=True)
+                if family == name
+            ]
+            self._predictors[name] = self._models[name].open(members, self._placement)
+        return self._predictors[name]
