@@ -27,7 +27,7 @@ class MemberTrainer:
         self._spec = spec
         self._placement = placement
         target = Library.open(spec.libraries["target"])
-        self._width = target.spec.width
+        self._main, self._width = target.block_names[0], target.width
         self._architecture = Architecture.from_config(
             spec.config.model, target.spec, spec.n_outputs, is_panel=bool(spec.outputs)
         )
@@ -72,7 +72,8 @@ class MemberTrainer:
             self._observed, known = None, 0
         parts = [] if self._observed is None else list(self._observed.parts)
         for file in files[known:]:
-            parts += read_features(fetched(file), self._width)
+            read = read_features(fetched(file), {self._main: self._width}, self._main)
+            parts += [blocks[self._main] for blocks in read]
         self._observed, self._files = stack(parts), files
         return self._observed
 

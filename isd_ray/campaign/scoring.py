@@ -209,7 +209,8 @@ class ShardScorer:
     def write_features(self, rows: Rows, file: str) -> None:
         """Write the features of `rows` of the target set, in that order, for the trainers."""
         with sent(file) as path:
-            write_features(self._library("target").features(rows), path)
+            target = self._library("target")
+            write_features(target.features_of(rows, target.block_names[:1]), path)
 
     def freeze(self, request: PredictRequest, part: int, committee: Committee | None) -> Frozen:
         """Write the predictions of a library part's inference rows, and return those asked for.
