@@ -6,6 +6,7 @@ import time
 
 from isd_ray.campaign.families import blocks_read, models_of
 from isd_ray.core.features import FeatureBlocks, Stack, stack
+from isd_ray.data.blocks.description import TEXTS
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched
@@ -31,7 +32,7 @@ class MemberTrainer:
         target = Library.open(spec.libraries["target"])
         self._main = target.block_names[0]
         self._blocks = blocks_read(spec, target)
-        self._widths = {name: target.block_width(name) for name in self._blocks if name in target.block_names}
+        self._widths = {name: 1 if name == TEXTS else target.block_width(name) for name in self._blocks}
         self._models = models_of(spec, target)
         self._files: tuple[str, ...] = ()
         self._observed: Stack[FeatureBlocks] | None = None

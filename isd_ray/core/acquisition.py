@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import CampaignConfig, Task
-from isd_ray.core.predictions import doubt, mean_probabilities, row_pieces, spread
+from isd_ray.core.predictions import doubt, mean_over_members, row_pieces, variances
 from isd_ray.errors import ConfigError
 
 ENTRY_POINTS = "isd_ray.acquisition"
@@ -52,7 +52,7 @@ class Candidates:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """The committee's class probabilities, float64 (n, K): the weighted mean over the members."""
-        return mean_probabilities(self.outputs, self.weights)
+        return mean_over_members(self.outputs, self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +124,17 @@ def vote_entropy(candidates: Candidates) -> Scores:
 def bald(candidates: Candidates) -> Scores:
     """Mutual information of label and weights (Houlsby et al. 2011; MC dropout after Gal et al. 2017), in nats."""
     mean_entropy = _entropy(candidates.outputs).mean(axis=0)
-    return _with_zeros(_entropy(mean_probabilities(candidates.outputs)) - mean_entropy)
+    return _with_zeros(_entropy(mean_over_members(candidates.outputs)) - mean_entropy)
 
 
 def variance(candidates: Candidates) -> Scores:
     """Variance of the members' values, in the squared unit of the label."""
-    return _with_zeros(spread(candidates.outputs, candidates.weights) ** 2)
+    return _with_zeros(variances(candidates.outputs, candidates.weights))
 
 
 def standard_deviation(candidates: Candidates) -> Scores:
     """Standard deviation of the members' values, in the unit of the label."""
-    return _with_zeros(spread(candidates.outputs, candidates.weights))
+    return _with_zeros(np.sqrt(variances(candidates.outputs, candidates.weights)))
 
 
 def random(candidates: Candidates) -> Scores:

@@ -15,7 +15,9 @@ _CELLS = 1 << 20
 """Probabilities of a panel that are held in double precision at a time."""
 
 
-def mean_probabilities(outputs: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def mean_over_members(
+    outputs: NDArray[np.floating], weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Mean over the members, each with its weight: (M, n, …) to (n, …).
 
     Parameters
@@ -32,12 +34,12 @@ def mean_probabilities(outputs: NDArray[np.float32], weights: NDArray[np.float64
     return total
 
 
-def spread(outputs: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Standard deviation of the members' values (M, n), each with its weight; float64 (n,)."""
+def variances(outputs: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """Variance of the members' values (M, n), each with its weight; float64 (n,)."""
     values = outputs.astype(np.float64)
     if weights is None:
-        return values.std(axis=0)
-    return np.sqrt(mean_probabilities((values - mean_probabilities(values, weights)) ** 2, weights))
+        return values.var(axis=0)
+    return mean_over_members((values - mean_over_members(values, weights)) ** 2, weights)
 
 
 def doubt(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -88,9 +90,9 @@ def predict(
     if task == "panel":
         return _predict_panel(outputs, weights)
     if task == "classification":
-        probabilities = mean_probabilities(outputs, weights)
+        probabilities = mean_over_members(outputs, weights)
         return probabilities.argmax(axis=-1).astype(np.float64), doubt(probabilities).astype(np.float32)
-    return mean_probabilities(outputs, weights), spread(outputs, weights).astype(np.float32)
+    return mean_over_members(outputs, weights), np.sqrt(variances(outputs, weights)).astype(np.float32)
 
 
 def _predict_panel(
@@ -100,7 +102,7 @@ def _predict_panel(
     bits = np.empty((n_rows, n_bytes(n_outputs)), np.uint8)
     uncertainty = np.empty(n_rows, np.float32)
     for piece in row_pieces(outputs):
-        ones = mean_probabilities(outputs[:, piece], weights)
+        ones = mean_over_members(outputs[:, piece], weights)
         bits[piece] = np.packbits(ones > 0.5, axis=1)
         uncertainty[piece] = np.minimum(ones, 1.0 - ones).mean(axis=1)
     return bits, uncertainty

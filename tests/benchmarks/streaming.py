@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from isd_ray.config import ModelConfig, ValidationConfig
-from isd_ray.core.features import Stack, stack
+from isd_ray.core.features import FeatureBlocks, OnBits, Stack, stack
+from isd_ray.data.blocks.description import MAIN_ON_BITS
 from isd_ray.data.features_file import read_features, write_features
 from isd_ray.models.device import Placement
 from isd_ray.models.fit import fit_member
@@ -54,13 +55,15 @@ class PeakMemory:
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
-def observed_rows(n_rows: int, folder: Path) -> Stack:
+def observed_rows(n_rows: int, folder: Path) -> Stack[OnBits]:
     blocks = [synthetic_block(seed) for seed in range(FILES_OF_BLOCKS)]
     files = []
     for number in range(-(-n_rows // (FILES_OF_BLOCKS * BLOCK_ROWS))):
         files.append(folder / f"{number}.arrow")
-        write_features(stack(blocks).take(np.arange(FILES_OF_BLOCKS * BLOCK_ROWS)), files[-1])
-    return stack([part for file in files for part in read_features(file, WIDTH)])
+        features = stack(blocks).take(np.arange(FILES_OF_BLOCKS * BLOCK_ROWS))
+        write_features(FeatureBlocks({MAIN_ON_BITS: features}), files[-1])
+    parts = [part for file in files for part in read_features(file, {MAIN_ON_BITS: WIDTH}, MAIN_ON_BITS)]
+    return stack([part[MAIN_ON_BITS] for part in parts])
 
 
 def main() -> None:
