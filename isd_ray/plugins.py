@@ -1,7 +1,6 @@
 """The one loader of extension points: what is built in, and what installed packages add by entry points.
 
-A built-in is named as an entry point names a plug-in, ``module:attribute``, and loaded the same way when it is asked
-for. A plug-in cannot take the name of a built-in.
+A plug-in cannot take the name of a built-in.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from typing import Any
 from isd_ray.errors import ConfigError
 
 
-def names(group: str, built_in: Mapping[str, str]) -> list[str]:
+def names(group: str, built_in: Mapping[str, Any]) -> list[str]:
     """All names of an extension point: built-ins in their order, then those of installed packages by name."""
     return [*built_in, *sorted({entry.name for entry in entry_points(group=group)} - set(built_in))]
 
 
-def load(group: str, built_in: Mapping[str, str], name: str, what: str, where: str) -> Any:
+def load(group: str, built_in: Mapping[str, Any], name: str, what: str, where: str) -> Any:
     """What an extension point has under a name.
 
     Parameters
@@ -28,7 +27,7 @@ def load(group: str, built_in: Mapping[str, str], name: str, what: str, where: s
     group:
         Of the entry points, as ``isd_ray.models``.
     built_in:
-        ``module:attribute`` by name.
+        By name; as ``module:attribute`` where it is imported when it is asked for.
     what, where:
         What it is called, and the configuration key that names it, for messages.
 
@@ -38,6 +37,8 @@ def load(group: str, built_in: Mapping[str, str], name: str, what: str, where: s
         If there is none of that name, or it cannot be imported.
     """
     if name in built_in:
+        if not isinstance(built_in[name], str):
+            return built_in[name]
         module, _, attribute = built_in[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
     plugins: dict[str, EntryPoint] = {entry.name: entry for entry in entry_points(group=group)}

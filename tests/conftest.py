@@ -91,7 +91,7 @@ def make_config(compounds, tmp_path_factory):
                 "workers": 1,
             },
             "labels": {"column": "bbb"},
-            "model": {"hidden_size": 32, "epochs": 6, "members": 2},
+            "model": {"families": ["resmlp"], "hidden_size": 32, "epochs": 6, "members": 2},
             "acquisition": {"batch_size": 120},
             "stopping": {"rule": "paper", "gamma": 0.9},
             "compute": {"backend": "local"},

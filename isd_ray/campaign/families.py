@@ -70,12 +70,6 @@ def models_of(spec: WorkerSpec, library: Library) -> dict[str, Model]:
     return models
 
 
-def members_of(config: CampaignConfig, name: str) -> int:
-    """Members of a family."""
-    own = None if name == RESMLP else config.model.options[name]["members"]
-    return config.model.members if own is None else int(own)
-
-
 def _shape(library: Library, name: str) -> BlockShape:
     if name == TEXTS:
         return BlockShape(name, "texts", 1)

@@ -17,6 +17,7 @@ from isd_ray.campaign.store import Attempt
 from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.looks import look_risk
 from isd_ray.core.panels import count_measured
+from isd_ray.core.race import RaceBatch
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.trigger import ScoredBatch
 from isd_ray.core.watch import CalibrationAlarm, ReliabilityBin, calibration_alarm, reliability
@@ -56,6 +57,7 @@ class History:
         self.sets = TargetSets(n_rows)
         self.records: list[dict[str, Any]] = []
         self.feature_files: list[Path] = []
+        self.race: list[RaceBatch] = []
         self.scored: tuple[list[ScoredBatch], ...] = tuple([] for _ in range(goal.n_groups))
         self._batches: list[_Batch] = []
         self._places: list[Rows] = []

@@ -195,6 +195,8 @@ class CampaignLoop:
             return
         told = Readouts.of(screen.store.read_readouts(files.committed["readouts_sha256"]))
         told = with_amendments(told, work.selection.scored.rows, screen.amended)
+        if (race := screen.judge_race(work.selection, told)) is not None:
+            screen.history.race.append(race)
         screen.history.observe(work.attempt, work.selection, told, work.details, work.number)
         self._state = self._after_commit(dict(files.committed))
         if self._state is LoopState.DELIVER and screen.store.is_delivered():

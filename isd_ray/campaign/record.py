@@ -72,6 +72,7 @@ ROUND_SCHEMA = pa.schema(
         ("system_mse", pa.float64()),
         ("test_mse", pa.float64()),
         ("test_mae", pa.float64()),
+        ("race", pa.list_(pa.struct([("family", pa.string()), ("share", pa.float64()), ("loss", pa.float64())]))),
     ]
 )
 """Columns of ``rounds.parquet``.
@@ -92,6 +93,9 @@ panel are means over the rows of their shares of right outputs.
 random rows alone, and `interval_low` and `interval_high` are its two-sided interval, of the claimed quantity before the
 batch. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a finish,
 `n_lost` counts wells without a readout.
+
+`race` holds, where several families of models run, how much each counted in the round, and its mean loss on the round's
+batch in nats, forecast before the readouts came; and the loss of the constant answer.
 """
 RELIABILITY_SCHEMA = pa.schema(
     [

@@ -11,16 +11,19 @@ from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.history import History
-from isd_ray.campaign.oracle import Oracle
+from isd_ray.campaign.oracle import Oracle, Readouts
+from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import Attempt, CampaignStore
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
+from isd_ray.core.race import RaceBatch, race_batch
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.sets import TargetSets
+from isd_ray.data.forecasts import read_forecasts
 from isd_ray.data.library import Library
-from isd_ray.messages import Committee
+from isd_ray.messages import ROLES, Committee
 
 
 class Screen:
@@ -104,6 +107,19 @@ class Screen:
             }
         )
         return attempt
+
+    def judge_race(self, selection: Selection, readouts: Readouts) -> RaceBatch | None:
+        """What the readouts of the round's batch say of what each family had forecast; before the history has them."""
+        if self.round.attempt is None or (sha256 := self.round.details.get("forecasts_sha256")) is None:
+            return None
+        self.store.check(self.round.attempt.forecasts_file, sha256)
+        _, forecasts = read_forecasts(self.round.attempt.forecasts_file)
+        if self.config.task == "regression":
+            forecasts = forecasts[:, :, 0]
+        audited = selection.roles != ROLES.index("reserve")
+        task, labels = self.config.task, readouts.labels[audited]
+        n_outputs = forecasts.shape[-1]
+        return race_batch(forecasts[:, audited], labels, self.sets.labels, task, n_outputs)
 
     def save_committee(self) -> None:
         """Begin to write the models down: it is done before scoring ends."""

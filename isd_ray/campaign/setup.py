@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.families import block_hashes, check_blocks
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
@@ -35,7 +37,8 @@ LATE_STOP = 0.5
 """A paper rule that cannot stop before this share is acquired is warned about."""
 UNEVEN = 0.5
 """A budget that pays for less than this share of the usual number if compounds are the dearest is warned about."""
-RECORDED_SOFTWARE = ("isd_ray", "ray", "torch", "rdkit", "numpy", "pyarrow")
+RECORDED_SOFTWARE = ("isd_ray", "ray", "torch", "rdkit", "numpy", "pyarrow", "scipy", "xgboost", "xgboost-cpu")
+"""Those of them that are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +171,32 @@ def science_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"science": science, "numerics": {key: config["compute"][key] for key in ("device", "precision", "threads")}}
 
 
-def campaign_id(config: Mapping[str, Any], library_hash: str, labels_hash: str) -> str:
-    """Name of a campaign: equal for equal science, library and labels."""
+def campaign_id(config: Mapping[str, Any], library_hash: str, labels_hash: str, blocks: Mapping[str, str]) -> str:
+    """Name of a campaign: equal for equal science, library and labels.
+
+    Blocks beside the library's main one, whose hash is the library's, count where there are any.
+    """
     content = {**science_of(config), "library": library_hash, "labels": labels_hash}
+    if len(blocks) > 1:
+        content["blocks"] = dict(blocks)
     return f"{config['name']}-{hashlib.sha256(canonical_json(content)).hexdigest()[:12]}"
+
+
+def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Mapping[str, str]:
+    """The feature blocks of the campaign in `out`, or of one that is to begin there, with their hashes.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names one that the library does not have.
+    LibraryChangedError
+        If the campaign began with another one.
+    """
+    if not CampaignStore.exists(out):
+        return block_hashes(config, library)
+    blocks: Mapping[str, str] = CampaignStore.open(out).manifest.get("blocks") or {}
+    check_blocks(blocks, library)
+    return blocks
 
 
 def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
@@ -187,9 +212,10 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     library, config = Library.open(setup.spec.libraries["target"]), setup.config.model_dump(mode="json")
     if not CampaignStore.exists(setup.out):
         manifest = {
-            "campaign_id": campaign_id(config, library.hash, setup.labels_hash),
+            "campaign_id": campaign_id(config, library.hash, setup.labels_hash, setup.spec.blocks),
             "config": config,
             "library_hash": library.hash,
+            "blocks": dict(setup.spec.blocks),
             "in_laboratory": setup.labels is None,
             "n_target": library.n_rows,
             "library": _absolute(setup.spec.libraries["target"]),
@@ -217,7 +243,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     is_same = science_of(begun) == science_of(config) and all(
         store.manifest.get(name, []) == rule[name] for name in rule
     )
-    if not is_same or campaign_id(stored, library.hash, setup.labels_hash) != store.manifest["campaign_id"]:
+    if not is_same or campaign_id(stored, library.hash, setup.labels_hash, store.manifest.get("blocks", {})) != store.manifest["campaign_id"]:
         changed = differences(begun, config)
         raise StoreError(
             f"another campaign was begun here; the configuration differs in {', '.join(changed) or 'its labels'}",
@@ -230,7 +256,11 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
 
 
 def _software() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in RECORDED_SOFTWARE}
+    found = {"python": platform.python_version()}
+    for name in RECORDED_SOFTWARE:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def note_software(store: CampaignStore) -> None:

@@ -68,6 +68,11 @@ class Attempt:
         return self.path / "batch.parquet"
 
     @property
+    def forecasts_file(self) -> Path:
+        """What each family of models forecast of the batch."""
+        return self.path / "forecasts.parquet"
+
+    @property
     def predictions_dir(self) -> Path:
         """Frozen predictions of the inference set."""
         return self.path / "predictions"

@@ -30,6 +30,7 @@ _FROM_RELEASE = (
     "needed",
     "n_events",
     "external_sha256",
+    "forecasts_sha256",
 )
 _KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
 """Details of a release that its commit repeats."""

@@ -78,7 +78,7 @@ def resolved_families(model: Mapping[str, Any], task: Task) -> dict[str, Any]:
             raise ConfigError(
                 f"{name!r} does not learn a {task}", "model.families", f"leave it out; it learns {sorted(found.tasks)}"
             )
-        options[name] = found.Config.model_validate(options.get(name, {})).model_dump(mode="json")
+        options[name] = found.Config.model_validate(options.get(name, {})).model_dump(mode="json", exclude_none=True)
     rest = {key: value for key, value in model.items() if key not in tables}
     return {**rest, "families": list(families), "options": options}
 
@@ -156,6 +156,16 @@ class ModelConfig(Section):
     @classmethod
     def _apply_preset(cls, data: Any) -> Any:
         return {**preset_of(data), **data} if isinstance(data, dict) else data
+
+    def members_of(self, family: str) -> int:
+        """Members of a family."""
+        own = self.options.get(family, {}).get("members")
+        return self.members if own is None else int(own)
+
+    @property
+    def n_members(self) -> int:
+        """Members of all families together."""
+        return sum(map(self.members_of, self.families))
 
     @model_validator(mode="after")
     def _families_are_distinct(self) -> ModelConfig:

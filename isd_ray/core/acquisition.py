@@ -6,20 +6,21 @@ entry point group ``isd_ray.acquisition``: the entry's name is the function's na
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray import plugins
 from isd_ray.config import CampaignConfig, Task
 from isd_ray.core.predictions import doubt, mean_over_members, row_pieces, variances
 from isd_ray.errors import ConfigError
 
 ENTRY_POINTS = "isd_ray.acquisition"
+WITHOUT_SAMPLES = frozenset({"boosted", "linear"})
+"""Families whose members always give the same answer."""
 Scores: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -201,18 +202,10 @@ def find_acquisition(name: str) -> AcquisitionFunction:
     ConfigError
         If there is none, or the entry point does not yield an `AcquisitionFunction`.
     """
-    if name in BUILT_IN:
-        return BUILT_IN[name]
-    plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-    if name not in plugins:
-        known = [*BUILT_IN, *plugins]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(known)}"
-        raise ConfigError(f"there is no acquisition function {name!r}", "acquisition.function", hint)
-    function = plugins[name].load()
+    function = plugins.load(ENTRY_POINTS, BUILT_IN, name, "acquisition function", "acquisition.function")
     if not isinstance(function, AcquisitionFunction):
         raise ConfigError(
-            f"the entry point {plugins[name].value!r} is a {type(function).__name__}",
+            f"the entry point {name!r} is a {type(function).__name__}",
             "acquisition.function",
             "let it name an isd_ray.core.acquisition.AcquisitionFunction",
         )
@@ -238,11 +231,17 @@ def acquisition_for(config: CampaignConfig) -> AcquisitionFunction:
             "acquisition.function",
             f"choose one of {', '.join(fitting)}",
         )
-    if config.model.members < function.min_members:
+    if config.model.n_members < function.min_members:
         raise ConfigError(
             f"{function.name!r} needs a committee; model.members is {config.model.members}",
             "acquisition.function",
             f"set model.members to {function.min_members} or more (5 is usual)",
+        )
+    if function.needs == "dropout" and not set(config.model.families) - WITHOUT_SAMPLES:
+        raise ConfigError(
+            f"{function.name!r} needs dropout, which {' and '.join(config.model.families)} do not have",
+            "acquisition.function",
+            "add 'resmlp' to model.families, or use another acquisition function",
         )
     if function.needs == "dropout" and config.model.dropout == 0.0:
         raise ConfigError(f"{function.name!r} needs dropout; model.dropout is 0", "model.dropout", "set it to 0.1")

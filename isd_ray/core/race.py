@@ -8,7 +8,7 @@ prior, so that little evidence moves them little. The certificate holds for any 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,16 +122,15 @@ def shares(batches: Sequence[RaceBatch], n_families: int) -> NDArray[np.float64]
     return found / found.sum()
 
 
-def race_record(families: Sequence[str], counted: Sequence[float], batch: RaceBatch | None) -> list[dict[str, Any]]:
-    """The race of one round, for its record: of each family its share, and its loss on the batch; then the constant."""
-    losses: Sequence[float | None] = batch.losses if batch is not None else [None] * len(families)
-    rows = [
-        {"family": name, "share": float(share), "loss": loss}
-        for name, share, loss in zip(families, counted, losses, strict=True)
-    ]
-    if batch is not None:
-        rows.append({"family": CONSTANT, "share": 0.0, "loss": batch.constant_loss})
-    return rows
+def line_up(counted: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The race of a round before its batch is measured, for the record: each family and its share."""
+    return [{"family": name, "share": share, "loss": None} for name, share in counted.items()]
+
+
+def race_record(lined_up: Sequence[Mapping[str, Any]], batch: RaceBatch) -> list[dict[str, Any]]:
+    """The same with the loss of each family on the batch, and behind them the constant answer."""
+    judged = [{**line, "loss": loss} for line, loss in zip(lined_up, batch.losses, strict=True)]
+    return [*judged, {"family": CONSTANT, "share": 0.0, "loss": batch.constant_loss}]
 
 
 CONSTANT = "constant"

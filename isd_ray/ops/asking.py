@@ -79,5 +79,6 @@ class Asking:
             rule.classes,
             rule.outputs,
             output_embeddings=output_embeddings(config, rule.outputs),
+            blocks=store.manifest.get("blocks") or {},
         )
         return CampaignSetup(config, store.address, spec, rule, None, None)

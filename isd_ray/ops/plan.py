@@ -76,7 +76,7 @@ def plan_campaign(
         members=model.members,
         epochs=model.epochs,
         trained_share=1.0 if config.validation.source == "external" else 1.0 - config.validation.fraction,
-        trainers=min(compute.trainers, model.members),
+        trainers=min(compute.trainers, model.n_members),
         scorers=compute.scorers,
         builders=config.library.workers or os.cpu_count() or 1,
         stop_share=min(stop_share, config.stopping.max_fraction),

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from isd_ray.campaign.setup import CampaignSetup
+from isd_ray.campaign.setup import CampaignSetup, blocks_for
 from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
@@ -99,6 +99,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         outputs=labels.rule.outputs,
         validation_labels=validation,
         output_embeddings=output_embeddings(config, labels.rule.outputs),
+        blocks=blocks_for(config, target, out),
     )
     return CampaignSetup(config, out, spec, labels.rule, labels, test)
 
@@ -138,6 +139,7 @@ def _prepare_laboratory(
         classes=rule.classes,
         outputs=rule.outputs,
         output_embeddings=output_embeddings(config, rule.outputs),
+        blocks=blocks_for(config, libraries["target"], out),
     )
     return CampaignSetup(config, out, spec, rule, None, None)
 
@@ -313,11 +315,11 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     paid = no_prices if prices is None else bought(np.sort(prices))
     share = affordable(config.stopping, 0, 0, target.n_rows, paid) / target.n_rows
     observed = share * sum(part["bytes"] for part in target.metadata["parts"])
-    n_trainers = min(compute.trainers, config.model.members) if compute.backend == "ray" else 1
+    n_trainers = min(compute.trainers, config.model.n_members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
     n_outputs, n_scorers = len(panel_outputs(config)), compute.scorers if compute.backend == "ray" else 1
     rows = (ROW_BYTES + CELL_BYTES * n_outputs) * target.n_rows
-    blocks = n_scorers * PROBABILITY_BYTES * config.model.members * target.block_rows * n_outputs
+    blocks = n_scorers * PROBABILITY_BYTES * config.model.n_members * target.block_rows * n_outputs
     need = n_actors * ACTOR_BYTES + store + rows + blocks + FIT_COPIES * n_trainers * observed
     limit = int(compute.memory) if compute.memory is not None else psutil.virtual_memory().available
     if need > limit:

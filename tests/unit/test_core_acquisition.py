@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from isd_ray import plugins
 from isd_ray.config_file import parse_config
 from isd_ray.core import acquisition
 from isd_ray.core.acquisition import AcquisitionFunction, Candidates, acquisition_for, find_acquisition
@@ -86,13 +87,13 @@ def test_an_unknown_name_names_the_nearest():
 def test_a_plugin_is_found_by_its_entry_point(monkeypatch):
     mine = AcquisitionFunction("mine", acquisition.random, ("classification",))
     entry = type("Entry", (), {"name": "mine", "value": "pkg:mine", "load": lambda self: mine})()
-    monkeypatch.setattr(acquisition, "entry_points", lambda group: [entry] if group == "isd_ray.acquisition" else [])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == "isd_ray.acquisition" else [])
     assert find_acquisition("mine") is mine
 
 
 def test_a_plugin_that_is_something_else_is_refused(monkeypatch):
     entry = type("Entry", (), {"name": "mine", "value": "pkg:mine", "load": lambda self: print})()
-    monkeypatch.setattr(acquisition, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry])
     with pytest.raises(ConfigError, match="AcquisitionFunction"):
         find_acquisition("mine")
 

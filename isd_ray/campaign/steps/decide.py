@@ -15,6 +15,7 @@ from isd_ray.campaign.record import batch_record, decision_record, metrics_after
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.selection import Selection
 from isd_ray.core.panels import has_readout
+from isd_ray.core.race import race_record
 from isd_ray.core.stopping import Audit, settled
 from isd_ray.messages import ROLES, RoundEvidence, StopDecision
 
@@ -31,6 +32,10 @@ def decide(screen: Screen) -> dict[str, Any]:
     correct = screen.history.correct(work.selection, work.readouts)
     losses, present = screen.history.losses(work.selection, work.readouts), work.readouts.present
     bound = bound_by_random_rows(screen.config, screen.goal, work, screen.history, losses)
+    race = screen.judge_race(work.selection, work.readouts)
+    if race is not None:
+        screen.history.race.append(race)
+        work.details["race"] = race_record(work.details["race"], race)
     work.details["output_ranges"] = output_ranges(screen.config, screen.goal, work, screen.history)
     screen.history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
     audits: tuple[Audit, ...] = ()

@@ -8,6 +8,8 @@ import numpy as np
 
 from isd_ray.campaign.oracle import Standing
 from isd_ray.campaign.screen import Screen
+from isd_ray.config import RESMLP
+from isd_ray.core.race import line_up, shares
 from isd_ray.messages import Committee, FitRequest
 from isd_ray.models.committee import committee_hash
 
@@ -18,26 +20,36 @@ def fit(screen: Screen) -> None:
     if not _can_fit(screen):
         return
     labels = screen.sets.labels
+    families = screen.config.model.families
     requests = [
         FitRequest(
             round=screen.round.number,
+            family=family,
             member=member,
-            seed=screen.seed("member", member),
+            # The networks' seeds are those of campaigns that had no other family.
+            seed=screen.seed("member" if family == RESMLP else f"member of {family}", member),
             split_seed=screen.seed("split"),
             feature_files=tuple(map(screen.store.address_of, screen.history.feature_files)),
             labels=labels.astype(np.int64) if screen.config.task == "classification" else labels,
             places=screen.history.places,
         )
-        for member in range(screen.config.model.members)
+        for family in families
+        for member in range(screen.config.model.members_of(family))
     ]
     reports = screen.backend.fit(requests)
     weights = tuple(report.weights for report in reports)
-    screen.round.committee = Committee(committee_hash(weights), weights)
+    fitted = tuple(report.family for report in reports)
+    batches = screen.history.race if screen.config.model.mixing == "race" else ()
+    counted = dict(zip(families, shares(batches, len(families)).tolist(), strict=True))
+    screen.round.committee = Committee(committee_hash(weights, fitted, counted), weights, fitted, counted)
     screen.save_committee()
-    loss = float(np.mean([report.validation_loss for report in reports]))
+    if len(families) > 1:
+        screen.round.details["race"] = line_up(counted)
+    losses = [report.validation_loss for report in reports if np.isfinite(report.validation_loss)]
+    epochs = [report.epochs for report in reports if report.epochs]
     screen.round.details.update(
-        validation_loss=loss if np.isfinite(loss) else None,
-        epochs=float(np.mean([report.epochs for report in reports])),
+        validation_loss=float(np.mean(losses)) if losses else None,
+        epochs=float(np.mean(epochs)) if epochs else None,
         fit_seconds=time.perf_counter() - screen.round.started,
     )
 

@@ -10,7 +10,7 @@ from isd_ray.campaign.screen import Screen
 from isd_ray.data.layout import sha256_file
 from isd_ray.messages import ROLES
 
-_RESERVE = ROLES.index("reserve")
+_RESERVE, _FINISH = map(ROLES.index, ("reserve", "finish"))
 
 
 def release(screen: Screen) -> None:
@@ -24,6 +24,11 @@ def release(screen: Screen) -> None:
         saved.result()
     trained_on = selection.roles != _RESERVE
     screen.backend.write_features(selection.scored.rows[trained_on], screen.store.address_of(attempt.features_file))
+    # A finish goes by the model of its look: it has nothing to win.
+    is_judged = len(selection.roles) > 0 and not (selection.roles == _FINISH).any()
+    if committee is not None and len(committee.shares) > 1 and is_judged:
+        rows, address = selection.scored.rows, screen.store.address_of(attempt.forecasts_file)
+        screen.round.details["forecasts_sha256"] = screen.backend.write_forecasts(rows, committee, address)
     released = {
         **screen.round.details,
         **screen.round.reference(screen.store.address),

@@ -1,0 +1,212 @@
+"""Gradient-boosted trees (XGBoost) on all blocks: sparse bits and dense values as they are, missing ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from isd_ray.config import FamilyConfig, Fraction, Task
+from isd_ray.core.features import FeatureBlocks
+from isd_ray.core.panels import unpack
+from isd_ray.models.base import Fitted, Observed, Problem
+from isd_ray.models.sparse import Columns, Pieces
+
+if TYPE_CHECKING:
+    from isd_ray.models.device import Placement
+
+TREES = "trees"
+"""Of a member: each model in XGBoost's binary JSON, as bytes; one, or of a panel one for each output."""
+CONSTANT = "constant"
+"""float32, one for each model: its answer where there was nothing to learn; NaN where there are trees."""
+
+
+class BoostedConfig(FamilyConfig):
+    """Gradient-boosted trees."""
+
+    trees: int = Field(default=300, ge=1)
+    """Rounds of boosting; nothing is held out, so none is wasted."""
+    learning_rate: float = Field(default=0.05, gt=0.0, le=1.0)
+    """Shrinkage of each tree."""
+    max_leaves: int = Field(default=31, ge=2)
+    """Leaves of a tree, grown best first."""
+    min_leaf_weight: float = Field(default=0.1, ge=0.0)
+    """Least sum of second derivatives in a leaf: of a rare class a row counts little."""
+    penalty: float = Field(default=1.0, ge=0.0)
+    """L2 penalty of the leaves."""
+    column_share: Fraction = 0.3
+    """Share of the columns that each tree may look at."""
+    row_share: Fraction = 0.8
+    """Share of the rows that each tree is fitted on."""
+    bins: int = Field(default=64, ge=2, le=256)
+    """Bins of a dense value."""
+    min_rows: int = Field(default=3, ge=1)
+    """A bit that fewer observed rows have is left out."""
+
+
+class Boosted:
+    """Trees for classes, values, and each output of a panel."""
+
+    Config: ClassVar[type[FamilyConfig]] = BoostedConfig
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "panel"})
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: BoostedConfig, problem: Problem) -> None:
+        self._config = config
+        self._problem = problem
+
+    def fit(self, data: Observed, *, seed: int, split_seed: int, placement: Placement) -> Fitted:
+        """See `isd_ray.models.base.Model.fit`."""
+        del split_seed  # nothing is held out
+        columns = Columns.seen(self._problem, data.features, data.rows, self._config.min_rows)
+        settings = self._settings(seed, placement)
+        labels, constants, models = data.labels, [], []
+        for rows, targets in self._questions(data.rows, labels):
+            constant = self._constant(targets)
+            constants.append(constant)
+            models.append(
+                b"" if np.isfinite(constant) else self._boost(columns, data, rows, targets, settings)
+            )
+        arrays = {f"{TREES}.{place:05d}": np.frombuffer(model, np.uint8) for place, model in enumerate(models)}
+        return Fitted({**columns.weights(), **arrays, CONSTANT: np.array(constants, np.float32)}, len(data.rows))
+
+    def _questions(
+        self, rows: NDArray[np.int64], labels: NDArray[Any]
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """Rows and targets of each model: all of them, or of a panel's output those measured."""
+        if self._problem.task != "panel":
+            return [(rows, labels.astype(np.float64))]
+        ones, measured = (unpack(labels[:, part], self._problem.n_outputs).astype(bool) for part in (0, 1))
+        return [
+            (rows[known], one[known].astype(np.float64)) for one, known in zip(ones.T, measured.T, strict=True)
+        ]
+
+    def _constant(self, targets: NDArray[np.float64]) -> float:
+        """The answer where the targets are all the same, or there are none; else NaN."""
+        if len(targets) and targets.min() < targets.max():
+            return float("nan")
+        if self._problem.task == "panel":
+            return float((targets.sum() + 1.0) / (len(targets) + 2.0))
+        return float(targets[0])
+
+    def _settings(self, seed: int, placement: Placement) -> dict[str, Any]:
+        config, problem = self._config, self._problem
+        objective = {"regression": "reg:squarederror", "panel": "binary:logistic"}.get(problem.task)
+        if objective is None:
+            objective = "binary:logistic" if problem.n_outputs == 2 else "multi:softprob"  # noqa: PLR2004
+        return {
+            "objective": objective,
+            **({"num_class": problem.n_outputs} if objective == "multi:softprob" else {}),
+            "tree_method": "hist",
+            "grow_policy": "lossguide",
+            "max_depth": 0,
+            "max_leaves": config.max_leaves,
+            "learning_rate": config.learning_rate,
+            "min_child_weight": config.min_leaf_weight,
+            "reg_lambda": config.penalty,
+            "colsample_bytree": config.column_share,
+            "subsample": config.row_share,
+            "max_bin": config.bins,
+            "seed": seed % (1 << 31),
+            "nthread": placement.threads,
+            "device": "cpu" if placement.on_cpu else "cuda",
+            "verbosity": 0,
+        }
+
+    def _boost(
+        self,
+        columns: Columns,
+        data: Observed,
+        rows: NDArray[np.int64],
+        targets: NDArray[np.float64],
+        settings: Mapping[str, Any],
+    ) -> bytes:
+        import xgboost
+
+        matrix = xgboost.QuantileDMatrix(
+            _batches(columns, Pieces(data.features, rows), targets),
+            max_bin=self._config.bins,
+            nthread=settings["nthread"],
+        )
+        booster = xgboost.train(dict(settings), matrix, num_boost_round=self._config.trees)
+        return bytes(booster.save_raw("ubj"))
+
+    def open(self, members: Sequence[Mapping[str, NDArray[Any]]], placement: Placement) -> _Predictor:
+        """See `isd_ray.models.base.Model.open`."""
+        return _Predictor(self._problem, members, placement)
+
+
+def _batches(columns: Columns, pieces: Pieces, targets: NDArray[np.float64]) -> Any:
+    """The rows for XGBoost, some thousand at a time: it bins them as they come, and never has them all."""
+    import xgboost
+
+    class Batches(xgboost.DataIter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reset()
+
+        def reset(self) -> None:
+            self._left, self._done = iter(pieces), 0
+
+        def next(self, input_data: Callable[..., Any]) -> bool:
+            piece = next(self._left, None)
+            if piece is None:
+                return False
+            stop = self._done + len(piece)
+            input_data(data=columns.matrix(piece), label=targets[self._done : stop])
+            self._done = stop
+            return True
+
+    return Batches()
+
+
+class _Predictor:
+    def __init__(
+        self, problem: Problem, members: Sequence[Mapping[str, NDArray[Any]]], placement: Placement
+    ) -> None:
+        import xgboost
+
+        self._problem = problem
+        self._members: list[tuple[Columns, list[float | Any]]] = []
+        for member in members:
+            models: list[float | Any] = []
+            for place, constant in enumerate(np.asarray(member[CONSTANT]).tolist()):
+                if np.isfinite(constant):
+                    models.append(constant)
+                    continue
+                booster = xgboost.Booster(
+                    {"nthread": placement.threads, "device": "cpu" if placement.on_cpu else "cuda"}
+                )
+                booster.load_model(bytearray(np.asarray(member[f"{TREES}.{place:05d}"]).tobytes()))
+                models.append(booster)
+            self._members.append((Columns.of(problem, member), models))
+
+    def outputs(self, block: FeatureBlocks) -> NDArray[np.float32]:
+        found = []
+        for columns, models in self._members:
+            matrix = columns.matrix(block)
+            answers = [
+                np.full(len(block), model, np.float32) if isinstance(model, float) else model.inplace_predict(matrix)
+                for model in models
+            ]
+            found.append(self._shaped(answers, isinstance(models[0], float)))
+        return np.stack(found)
+
+    def _shaped(self, answers: list[NDArray[np.float32]], is_constant: bool) -> NDArray[np.float32]:
+        if self._problem.task == "regression":
+            return answers[0]
+        if self._problem.task == "panel":
+            return np.stack(answers, axis=1)
+        if is_constant:
+            classes = np.zeros((len(answers[0]), self._problem.n_outputs), np.float32)
+            classes[:, int(answers[0][0]) if len(answers[0]) else 0] = 1.0
+            return classes
+        if answers[0].ndim == 1:
+            return np.stack([1.0 - answers[0], answers[0]], axis=1)
+        return answers[0]
+
+    def samples(self, block: FeatureBlocks, n: int, seed: int) -> None:
+        del block, n, seed
