@@ -17,12 +17,13 @@ from isd_ray.chem.rdkit2d import RDKIT2D, rdkit2d
 from isd_ray.config import ComputeConfig, LibraryConfig
 from isd_ray.data.blocks import descriptors
 from isd_ray.data.blocks.add import add_block
-from isd_ray.data.blocks.descriptors import Descriptors
+from isd_ray.data.blocks.descriptors import Descriptors, describe
 from isd_ray.data.blocks.standard import standardise
+from isd_ray.data.ingest.molecules import done
 from isd_ray.data.library import Library
 from isd_ray.errors import LibraryError
 from isd_ray.ops.prepare import open_or_build
-from tests.unit.blocks_helpers import N, SETTINGS, build
+from tests.unit.blocks_helpers import SETTINGS, N, build
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -86,7 +87,7 @@ def test_values_are_those_of_the_rows_standardised(library):
 def test_bytes_do_not_depend_on_the_number_of_processes(library, tmp_path, monkeypatch):
     monkeypatch.setattr("isd_ray.data.ingest.molecules.SERIAL_CHUNKS", 0)
     monkeypatch.setattr(descriptors, "CHUNK_ROWS", 7)
-    other = add_block(build(tmp_path, out="other"), Descriptors("rdkit2d", 2))
+    other = add_block(build(tmp_path, out="other"), Descriptors("rdkit2d", lambda chunks: done(describe, chunks, 2)))
     assert files(other.path) == files(library.path)
 
 
