@@ -406,7 +406,11 @@ def test_a_split_from_before_a_block_was_added_is_refused(tmp_path):
     settings = {"source": str(tmp_path / "x.csv"), **SETTINGS, "split": {"fractions": [0.6, 0.0, 0.4]}}
     build(tmp_path, out="unused")
     config = CampaignConfig.model_validate(
-        {"library": {**settings, "path": str(tmp_path / "library")}, "labels": {"column": "x"}}
+        {
+            "library": {**settings, "path": str(tmp_path / "library")},
+            "labels": {"column": "x"},
+            "acquisition": {"batch_size": 8},
+        }
     )
     libraries = prepare._libraries(config, tmp_path / "run", Watcher())
     assert set(libraries) == {"target", "test"}
