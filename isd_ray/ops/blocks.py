@@ -66,7 +66,7 @@ def with_blocks(
             raise LibraryError(
                 f"the published library lacks block {name!r}, which the configuration asks for",
                 library.address,
-                "publish a library that was built with it at another address, or leave it out of the configuration",
+                "build the library with it at another address (isd library build --out URI), or leave it out",
             )
         say(f"{library.path.name}: adding block {name}")
         with ExitStack() as stack:
