@@ -24,6 +24,9 @@ def library_build(
     ],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder of the library; or a URI, as s3://bucket/name.")],
     features: Annotated[str, typer.Option(help="Preset: ecfp4, light, standard, rich.")] = "standard",
+    descriptors: Annotated[
+        list[str] | None, typer.Option(help="To compute of each molecule: rdkit2d, sa_score, n_heavy_atoms.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="KEY=VALUE", help=r"Override a key of \[library], as id_column=name."),
@@ -39,7 +42,8 @@ def library_build(
     from isd_ray.data.library import Library
     from isd_ray.ops.prepare import open_or_build
 
-    settings = parse_section(LibraryConfig, {"source": source, "features": features}, overrides or ())
+    table = {"source": source, "features": features, "descriptors": descriptors or ()}
+    settings = parse_section(LibraryConfig, table, overrides or ())
     compute, is_there = ComputeConfig(address=address), Library.exists(out)
     library = watched(lambda watcher: open_or_build(settings, compute, out, watcher), "library")
     if is_there:

@@ -16,7 +16,7 @@ from isd_ray.data.blocks.add import BlockMaker, add_block
 from isd_ray.data.blocks.columns import COLUMNS_BLOCK, SourceColumns, columns_definition
 from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.descriptors import N_INFINITE, Descriptors, MoleculeRows, describe, descriptors_definition
-from isd_ray.data.blocks.history import HISTORY_BLOCK, History, Structures, history_definition
+from isd_ray.data.blocks.history import HISTORY_BLOCK, History, Structures, check_history, history_definition
 from isd_ray.data.blocks.table import N_UNMATCHED, UNMATCHED, TableColumns
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.build import n_cores
@@ -66,7 +66,7 @@ def with_blocks(
             raise LibraryError(
                 f"the published library lacks block {name!r}, which the configuration asks for",
                 library.address,
-                "publish a library that was built with it at another address, or leave it out of the configuration",
+                "build the library with it at another address (isd library build --out URI), or leave it out",
             )
         say(f"{library.path.name}: adding block {name}")
         with ExitStack() as stack:
@@ -75,6 +75,19 @@ def with_blocks(
         for words in found_words(library.added_blocks[-1]):
             say(f"{library.path.name}: {words}")
     return library
+
+
+def check_blocks(config: LibraryConfig) -> None:
+    """Refuse blocks that can never be made, before the library is built, which takes long.
+
+    Raises
+    ------
+    InputFileError
+        If files of dense columns or of earlier readouts are missing, or lack a column.
+    """
+    if config.dense_columns:
+        SourceColumns(config, Path.cwd())
+    check_history(config, Path.cwd())
 
 
 def add_descriptors(

@@ -16,7 +16,7 @@ from isd_ray.config import HistoryConfig, LibraryConfig
 from isd_ray.data.blocks.assays import Assay, assay_of, hits
 from isd_ray.data.blocks.description import BlockDescription, BlockSource
 from isd_ray.data.blocks.numbers import described
-from isd_ray.data.blocks.readouts import KEY, Readouts, history_sources, read_readouts
+from isd_ray.data.blocks.readouts import KEY, Readouts, history_sources, read_readouts, readout_columns
 from isd_ray.data.blocks.spool import Spool
 from isd_ray.data.blocks.table import N_UNMATCHED, UNMATCHED, no_match
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions, PreparedChunk, prepare_chunks
@@ -150,6 +150,13 @@ def history_definition(config: LibraryConfig, base_dir: Path) -> dict[str, Any]:
     assert config.history is not None
     files = [source.file for source in history_sources(config.history, config, base_dir)]
     return {"history": _settings(config.history), "sources": [{"name": f.name, "bytes": f.size} for f in files]}
+
+
+def check_history(config: LibraryConfig, base_dir: Path) -> None:
+    """Refuse files that lack a column, before a library is built, which takes long (raises InputFileError)."""
+    if config.history is not None:
+        ids = None if config.history.smiles_column else config.history.id_column or config.id_column
+        readout_columns(config.history, history_sources(config.history, config, base_dir), ids)
 
 
 def _settings(config: HistoryConfig) -> dict[str, Any]:

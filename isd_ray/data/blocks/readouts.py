@@ -113,7 +113,7 @@ def read_readouts(config: HistoryConfig, sources: list[Source], id_column: str |
     prefixes = id_prefixes(sources) if not by_structure and ids is None else [""] * len(sources)
     place_of: dict[str, int] = {}
     assays: dict[str, Measurements] = {}
-    for source, prefix, columns in zip(sources, prefixes, _columns(config, sources, ids), strict=True):
+    for source, prefix, columns in zip(sources, prefixes, readout_columns(config, sources, ids), strict=True):
         structure = source.structure_column(config.smiles_column)
         names = tuple(dict.fromkeys(name for name in (structure, ids, *columns) if name is not None))
         planned = PlannedSource(source, names, structure, ids, prefix)
@@ -142,8 +142,14 @@ def read_readouts(config: HistoryConfig, sources: list[Source], id_column: str |
     return Readouts(by_structure, list(place_of), {name: assays[name] for name in ordered}, sources, column)
 
 
-def _columns(config: HistoryConfig, sources: Sequence[Source], ids: str | None) -> list[list[str]]:
-    """The columns with readouts of each source; checks that all others that are needed are there."""
+def readout_columns(config: HistoryConfig, sources: Sequence[Source], ids: str | None) -> list[list[str]]:
+    """The columns with readouts of each source; checks that all others that are needed are there, without reading.
+
+    Raises
+    ------
+    InputFileError
+        If one is not there, or holds neither numbers nor text.
+    """
     found = []
     patterns = set(config.columns)
     for source in sources:
@@ -161,8 +167,8 @@ def _columns(config: HistoryConfig, sources: Sequence[Source], ids: str | None) 
             continue
         here = [p for p in config.columns if any(fnmatchcase(name, p) for name in source.column_names)]
         patterns -= set(here)
-        without = (ids, structure, *(name for name in source.column_names if _is_excluded(name, config)))
-        found.append(matching(here, source, f"{KEY}.columns", without) if here else [])
+        named = matching(here, source, f"{KEY}.columns", (ids, structure)) if here else []
+        found.append([name for name in named if not _is_excluded(name, config)])
         for name in found[-1]:
             require_plain(source, name)
     if patterns:
