@@ -26,7 +26,10 @@ def block_hashes(config: CampaignConfig, library: Library) -> dict[str, str]:
     ConfigError
         If one is named that the library does not have.
     """
-    asked = [*config.model.blocks, *(name for table in config.model.options.values() for name in table.get("blocks", ()))]
+    asked = [
+        *config.model.blocks,
+        *(name for table in config.model.options.values() for name in table.get("blocks", ())),
+    ]
     for name in asked:
         if name not in library.block_names:
             raise ConfigError(
@@ -46,7 +49,8 @@ def check_blocks(blocks: Mapping[str, str], library: Library) -> None:
     LibraryChangedError
         Naming the block.
     """
-    for name, sha256 in blocks.items():
+    # The hash of the main block is that of the library, which is compared wherever a campaign is opened.
+    for name, sha256 in list(blocks.items())[1:] if library.block_names[0] in blocks else blocks.items():
         if name not in library.block_names or library.block_hash(name) != sha256:
             raise LibraryChangedError(
                 f"the block {name!r} of the library is gone or another one than when the campaign began",

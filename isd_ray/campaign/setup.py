@@ -39,6 +39,8 @@ UNEVEN = 0.5
 """A budget that pays for less than this share of the usual number if compounds are the dearest is warned about."""
 RECORDED_SOFTWARE = ("isd_ray", "ray", "torch", "rdkit", "numpy", "pyarrow", "scipy", "xgboost", "xgboost-cpu")
 """Those of them that are there."""
+NO_BLOCKS: Mapping[str, str] = {}
+"""Of campaigns that began before libraries had blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,9 @@ def science_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"science": science, "numerics": {key: config["compute"][key] for key in ("device", "precision", "threads")}}
 
 
-def campaign_id(config: Mapping[str, Any], library_hash: str, labels_hash: str, blocks: Mapping[str, str]) -> str:
+def campaign_id(
+    config: Mapping[str, Any], library_hash: str, labels_hash: str, blocks: Mapping[str, str] = NO_BLOCKS
+) -> str:
     """Name of a campaign: equal for equal science, library and labels.
 
     Blocks beside the library's main one, whose hash is the library's, count where there are any.
@@ -243,7 +247,11 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     is_same = science_of(begun) == science_of(config) and all(
         store.manifest.get(name, []) == rule[name] for name in rule
     )
-    if not is_same or campaign_id(stored, library.hash, setup.labels_hash, store.manifest.get("blocks", {})) != store.manifest["campaign_id"]:
+    if (
+        not is_same
+        or campaign_id(stored, library.hash, setup.labels_hash, store.manifest.get("blocks", {}))
+        != store.manifest["campaign_id"]
+    ):
         changed = differences(begun, config)
         raise StoreError(
             f"another campaign was begun here; the configuration differs in {', '.join(changed) or 'its labels'}",

@@ -15,9 +15,7 @@ _CELLS = 1 << 20
 """Probabilities of a panel that are held in double precision at a time."""
 
 
-def mean_over_members(
-    outputs: NDArray[np.floating], weights: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
+def mean_over_members(outputs: NDArray[np.floating], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Mean over the members, each with its weight: (M, n, …) to (n, …).
 
     Parameters

@@ -67,9 +67,7 @@ class Boosted:
         for rows, targets in self._questions(data.rows, labels):
             constant = self._constant(targets)
             constants.append(constant)
-            models.append(
-                b"" if np.isfinite(constant) else self._boost(columns, data, rows, targets, settings)
-            )
+            models.append(b"" if np.isfinite(constant) else self._boost(columns, data, rows, targets, settings))
         arrays = {f"{TREES}.{place:05d}": np.frombuffer(model, np.uint8) for place, model in enumerate(models)}
         return Fitted({**columns.weights(), **arrays, CONSTANT: np.array(constants, np.float32)}, len(data.rows))
 
@@ -80,9 +78,7 @@ class Boosted:
         if self._problem.task != "panel":
             return [(rows, labels.astype(np.float64))]
         ones, measured = (unpack(labels[:, part], self._problem.n_outputs).astype(bool) for part in (0, 1))
-        return [
-            (rows[known], one[known].astype(np.float64)) for one, known in zip(ones.T, measured.T, strict=True)
-        ]
+        return [(rows[known], one[known].astype(np.float64)) for one, known in zip(ones.T, measured.T, strict=True)]
 
     def _constant(self, targets: NDArray[np.float64]) -> float:
         """The answer where the targets are all the same, or there are none; else NaN."""
@@ -96,7 +92,7 @@ class Boosted:
         config, problem = self._config, self._problem
         objective = {"regression": "reg:squarederror", "panel": "binary:logistic"}.get(problem.task)
         if objective is None:
-            objective = "binary:logistic" if problem.n_outputs == 2 else "multi:softprob"  # noqa: PLR2004
+            objective = "binary:logistic" if problem.n_outputs == 2 else "multi:softprob"
         return {
             "objective": objective,
             **({"num_class": problem.n_outputs} if objective == "multi:softprob" else {}),
@@ -164,9 +160,7 @@ def _batches(columns: Columns, pieces: Pieces, targets: NDArray[np.float64]) -> 
 
 
 class _Predictor:
-    def __init__(
-        self, problem: Problem, members: Sequence[Mapping[str, NDArray[Any]]], placement: Placement
-    ) -> None:
+    def __init__(self, problem: Problem, members: Sequence[Mapping[str, NDArray[Any]]], placement: Placement) -> None:
         import xgboost
 
         self._problem = problem

@@ -97,7 +97,9 @@ class Linear:
         return self._fitted(columns, scale, weights, int(found[2]), len(labels))
 
     def _penalty(self, design: Any) -> float:
-        return self._config.penalty * float((design.data.astype(np.float64) ** 2).sum() / design.shape[0]) + _LEAST_PENALTY
+        return (
+            self._config.penalty * float((design.data.astype(np.float64) ** 2).sum() / design.shape[0]) + _LEAST_PENALTY
+        )
 
     def _fitted(
         self, columns: Columns, scale: _Scale, weights: NDArray[np.float64], n_steps: int, n_rows: int
@@ -112,7 +114,7 @@ class Linear:
 
     @property
     def _is_binary(self) -> bool:
-        return self._problem.task == "classification" and self._problem.n_outputs == 2  # noqa: PLR2004
+        return self._problem.task == "classification" and self._problem.n_outputs == 2
 
     def open(self, members: Sequence[Mapping[str, NDArray[Any]]], placement: Placement) -> _Predictor:
         """See `isd_ray.models.base.Model.open`."""

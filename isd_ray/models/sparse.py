@@ -58,7 +58,9 @@ class Columns:
         """
         bits = [block for block in problem.blocks if block.kind == "on_bits"]
         if not any(block.kind in ("on_bits", "dense") for block in problem.blocks):
-            raise ConfigError("this family reads numbers, and no block has any", "model.blocks", "give it another block")
+            raise ConfigError(
+                "this family reads numbers, and no block has any", "model.blocks", "give it another block"
+            )
         counts = {block.name: np.zeros(block.width, np.int64) for block in bits}
         for piece in Pieces(features, rows) if bits else ():
             for name, count in counts.items():

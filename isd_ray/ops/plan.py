@@ -91,12 +91,12 @@ def plan_campaign(
     forecast = outlay(demand, rates)
     assumptions = [
         f"the screen stops at {demand.stop_share:.0%} acquired; every fit runs all {model.epochs} epochs",
-        f"fit {rates.fit_row_s * 1e6:.1f} µs a row, epoch and network, score {rates.score_row_s * 1e6:.1f} µs a row and "
-        f"network: measured just now on one core, {_CALIBRATION_ROWS:,} "
+        f"fit {rates.fit_row_s * 1e6:.1f} µs a row, epoch and network, score {rates.score_row_s * 1e6:.1f} µs a row "
+        f"and network: measured just now on one core, {_CALIBRATION_ROWS:,} "
         f"{'rows of the library' if library else 'rows of typical size'}",
         *(
-            f"{name}: fit {rate.fit_row_s * 1e6:.0f} µs a row and member in all, score {rate.score_row_s * 1e6:.1f} µs a "
-            f"row and member"
+            f"{name}: fit {rate.fit_row_s * 1e6:.0f} µs a row and member in all, score "
+            f"{rate.score_row_s * 1e6:.1f} µs a row and member"
             for name, rate in zip([name for name in model.families if name != RESMLP], rates.others, strict=True)
         ),
         f"a record takes {rates.build_row_s * 1e6:.0f} µs to build" if rates.build_row_s else "the library is built",

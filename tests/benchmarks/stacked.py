@@ -72,7 +72,9 @@ class Stacked:
             for index, part in enumerate(parts)
         ]
         device = self.placement.device
-        return to_batch(Inputs(concatenate(shifted)), device, for_training=True), torch.from_numpy(np.stack(labels)).to(device)
+        return to_batch(Inputs(concatenate(shifted)), device, for_training=True), torch.from_numpy(np.stack(labels)).to(
+            device
+        )
 
     def step(self, batch: tuple[Batch, torch.Tensor]) -> torch.Tensor:
         """The members' losses, shape (M,)."""

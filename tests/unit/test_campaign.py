@@ -22,8 +22,8 @@ from isd_ray.config import CampaignConfig
 from isd_ray.config_file import load_config, parse_config
 from isd_ray.core.bounds import kl_lower_bound
 from isd_ray.errors import CorruptFileError, StoreError
-from isd_ray.models import fit
 from isd_ray.models.committee import committee_hash
+from isd_ray.models.resmlp_family import ResMLPFamily
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import fraction_reaching, simulate
 from isd_ray.ops.verify import verify
@@ -110,7 +110,7 @@ def test_the_batch_is_the_least_confident_of_the_inference_set(screen, truth):
 def test_the_delivered_committee_is_stored_and_named_by_its_hash(screen):
     [line, *_] = [line for line in screen.hybrid.to_pylist() if line["source"] == "predicted"]
     folder = next(screen.path.glob(f"rounds/{screen.summary['stopped_at_round']:05d}/attempt-*/committee"))
-    members = [load_file(file) for file in sorted(folder.iterdir())]
+    members = [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
     assert len(members) == 2
     assert committee_hash(members) == line["committee_hash"]
 
@@ -153,13 +153,13 @@ def test_a_frozen_batch_that_was_altered_is_found_when_the_run_continues(make_co
 def test_a_model_never_sees_a_label_of_its_own_batch(make_config, tmp_path, monkeypatch):
     """What fit receives in round t are the batches of rounds before t, and nothing else."""
     sizes = []
-    original = fit.fit_member
+    original = ResMLPFamily.fit
 
-    def spy(features, labels, **arguments):
-        sizes.append((len(features), len(labels)))
-        return original(features, labels, **arguments)
+    def spy(self, data, **arguments):
+        sizes.append((len(data.features), len(data.labels)))
+        return original(self, data, **arguments)
 
-    monkeypatch.setattr("isd_ray.campaign.fitting.fit_member", spy)
+    monkeypatch.setattr(ResMLPFamily, "fit", spy)
     rounds = simulate(make_config(model={"members": 1}), tmp_path / "run").rounds.to_pylist()
     assert sizes == [(row["n_observed"],) * 2 for row in rounds[1:]]
 
@@ -343,11 +343,15 @@ def test_a_simulation_has_a_status_and_is_sound(screen):
 
 @pytest.fixture
 def begun_earlier(make_config, tmp_path):
-    """A campaign that an earlier version began, which knew neither hit calling nor a key of the stopping rule."""
+    """A campaign that an earlier version began, which knew neither hit calling nor a key of the stopping rule, nor
+    any family of models but one, nor blocks of features."""
     config = make_config(stopping={"rule": "none", "max_fraction": 0.3})
     setup = prepare(config, tmp_path / "run", Watcher())
     manifest = json.loads((begin_or_resume(setup).path / "campaign.json").read_text())
     del manifest["config"]["hits"], manifest["config"]["stopping"]["reserve_audit"]
+    for key in ("families", "mixing", "blocks", "exclude", "options"):
+        del manifest["config"]["model"][key]
+    del manifest["blocks"]
     manifest["campaign_id"] = campaign_id(manifest["config"], manifest["library_hash"], setup.labels_hash)
     manifest["software"]["isd_ray"] = "0.0.9"
     (tmp_path / "run" / "campaign.json").write_text(json.dumps(manifest))

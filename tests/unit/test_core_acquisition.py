@@ -102,7 +102,11 @@ def test_a_plugin_that_is_something_else_is_refused(monkeypatch):
     ("changes", "message"),
     [
         ({"task": "regression"}, "not for task"),
-        ({"acquisition": {"batch_size": 5, "function": "vote_entropy"}}, "needs a committee"),
+        (
+            {"acquisition": {"batch_size": 5, "function": "vote_entropy"}, "model": {"families": ["resmlp"]}},
+            "needs a committee",
+        ),
+        ({"acquisition": {"batch_size": 5, "function": "bald"}, "model": {"families": ["linear"]}}, "do not have"),
         ({"acquisition": {"batch_size": 5, "function": "bald"}, "model": {"dropout": 0.0}}, "needs dropout"),
         ({"acquisition": {"batch_size": 5, "column": "size"}}, "only for 'in_order'"),
     ],

@@ -37,7 +37,7 @@ class Campaign:
                 "workers": 1,
             },
             "labels": {"column": "bbb"},
-            "model": {"hidden_size": 8, "epochs": 2},
+            "model": {"families": ["resmlp"], "hidden_size": 8, "epochs": 2},
             "acquisition": {"batch_size": 100},
             "stopping": {"gamma": 0.5},
             "compute": {"backend": "local"},

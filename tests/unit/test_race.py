@@ -1,4 +1,4 @@
-"""The race of the families: shares follow from forecasts that were frozen before the readouts, and from nothing else."""
+"""The race of the families: shares follow from forecasts frozen before the readouts, and from nothing else."""
 
 from __future__ import annotations
 
@@ -179,7 +179,9 @@ def test_a_laboratory_that_opens_its_campaign_anew_for_every_command_has_the_sam
     for _ in range(4):
         campaign = Campaign.open(tmp_path / "laboratory")
         batch = campaign.ask()
-        Campaign.open(tmp_path / "laboratory").tell({name: config.labels.classes[int(truth[name])] for name in batch.ids})
+        Campaign.open(tmp_path / "laboratory").tell(
+            {name: config.labels.classes[int(truth[name])] for name in batch.ids}
+        )
     Campaign.open(tmp_path / "laboratory").ask()
     rounds = [files.committed["race"] for files in CampaignStore.open(tmp_path / "laboratory").rounds()[1:4]]
     assert rounds == [row["race"] for row in mixed.rounds.to_pylist()[1:4]]
