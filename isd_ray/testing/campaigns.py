@@ -102,7 +102,7 @@ def same_campaign(found: SimulationResult, expected: SimulationResult) -> None:
     """Assert that two runs released the same batches, by the same members, and deliver the same."""
     ours, theirs = (sorted(run.path.glob("rounds/*/attempt-*/batch.parquet")) for run in (found, expected))
     assert len(ours) == len(theirs), f"{len(ours)} batches in the place of {len(theirs)}"
-    assert len(ours) > 2, "the campaign has too few rounds to say anything"  # noqa: PLR2004
+    assert len(ours) > 2, "the campaign has too few rounds to say anything"
     for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         batch, wanted = pq.read_table(one), pq.read_table(other)
         same = np.array_equal(batch["row"].to_numpy(), wanted["row"].to_numpy())

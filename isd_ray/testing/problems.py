@@ -5,7 +5,7 @@ Compounds are chains of fragments. The rule is in how often one of them occurs, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,6 +48,9 @@ _HIDDEN = 0.3
 """Share of a panel's entries that was not measured."""
 
 
+_Maker = Callable[[NDArray[np.int64], np.random.Generator], Block]
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Features of n rows, and what is true of them.
@@ -82,14 +85,18 @@ def problem_of(kind: str, blocks: Sequence[str]) -> Problem:
 
 
 def make_rows(kind: str, n: int, seed: int, blocks: Sequence[str]) -> Rows:
-    """n rows of a problem, the same for the same arguments.
+    """N rows of a problem, the same for the same arguments.
 
     A tenth of the values is missing; the last column of values always is. A twentieth of the rows has no bit at all.
     """
     rng = np.random.default_rng(seed)
-    counts = rng.integers(0, MOST + 1, (n, len(FRAGMENTS))) * (rng.random((n, len(FRAGMENTS))) < 0.7)  # noqa: PLR2004
-    makers = {BITS: _bits, VALUES: _values, PIXELS: _pixels, SMILES: _smiles}
-    features = {name: makers[name](counts, np.random.default_rng((seed, place))) for place, name in enumerate(makers) if name in blocks}
+    counts = rng.integers(0, MOST + 1, (n, len(FRAGMENTS))) * (rng.random((n, len(FRAGMENTS))) < 0.7)
+    makers: Mapping[str, _Maker] = {BITS: _bits, VALUES: _values, PIXELS: _pixels, SMILES: _smiles}
+    features = {
+        name: makers[name](counts, np.random.default_rng((seed, place)))
+        for place, name in enumerate(makers)
+        if name in blocks
+    }
     return Rows(read_only(FeatureBlocks(features)), _labels(kind, counts, rng))
 
 
@@ -112,7 +119,7 @@ def _bits(counts: NDArray[np.int64], rng: np.random.Generator) -> OnBits:
     matrix[:, : len(FRAGMENTS)] = counts > 0
     for level in range(1, MOST):
         matrix[:, len(FRAGMENTS) + level] = counts[:, 0] > level
-    matrix[:, _NOISE_BITS] = rng.random((len(counts), len(_NOISE_BITS))) < 0.2  # noqa: PLR2004
+    matrix[:, _NOISE_BITS] = rng.random((len(counts), len(_NOISE_BITS))) < 0.2
     matrix[::20] = False
     return bits_of(matrix)
 
@@ -127,7 +134,7 @@ def bits_of(matrix: NDArray[np.bool_]) -> OnBits:
 def _values(counts: NDArray[np.int64], rng: np.random.Generator) -> Dense:
     values = rng.normal(0.0, 1.0, (len(counts), SHAPES[VALUES].width))
     values[:, :2] = (counts[:, :2] - 1.4) / 1.4 + 0.1 * values[:, :2]
-    values[rng.random(values.shape) < 0.1] = np.nan  # noqa: PLR2004
+    values[rng.random(values.shape) < 0.1] = np.nan
     values[:, -1] = np.nan
     return Dense(np.clip(values, -4.0, 4.0).astype(np.float16))
 

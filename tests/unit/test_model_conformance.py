@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from isd_ray.config import ModelConfig
 from isd_ray.models.boosted import Boosted
@@ -21,17 +21,18 @@ class TestLinear(ModelConformance):
 
 class TestBoosted(ModelConformance):
     model = Boosted
-    config = {"trees": 30, "learning_rate": 0.3, "column_share": 0.5}
+    config: ClassVar = {"trees": 30, "learning_rate": 0.3, "column_share": 0.5}
     many_rows = MANY_ROWS
 
 
 class TestResMLP(ModelConformance):
-    """Rows are independent in mathematics only: another number of them may be summed in another order."""
+    """Rows are independent in mathematics only: another number of them, or of threads, is summed in another order."""
 
     model = ResMLPFamily
+    config: ClassVar = {"hidden_size": 32, "residual_blocks": 1, "batch_size": 64, "epochs": 10, "learning_rate": 0.01}
     tolerance = 1e-5
+    thread_tolerance = 1e-3  # training multiplies the last digits
     many_rows = MANY_ROWS
-    config = {"hidden_size": 32, "residual_blocks": 1, "batch_size": 64, "epochs": 12, "learning_rate": 0.01}
 
     def make_config(self) -> ModelConfig:
         return ModelConfig.model_validate(dict(self.config))
