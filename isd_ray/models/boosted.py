@@ -22,6 +22,9 @@ TREES = "trees"
 """Of a member: each model in XGBoost's binary JSON, as bytes; one, or of a panel one for each output."""
 CONSTANT = "constant"
 """float32, one for each model: its answer where there was nothing to learn; NaN where there are trees."""
+SCALING = "scaling"
+"""float64 (2,), of values: mean and standard deviation, in which trees are fitted: XGBoost makes no split whose gain is
+below 1e-6, in whatever unit the label is."""
 
 
 class BoostedConfig(FamilyConfig):
@@ -64,12 +67,15 @@ class Boosted:
         columns = Columns.seen(self._problem, data.features, data.rows, self._config.min_rows)
         settings = self._settings(seed, placement)
         labels, constants, models = data.labels, [], []
+        scaling = np.array([labels.mean(), labels.std() or 1.0] if self._problem.task == "regression" else [0.0, 1.0])
         for rows, targets in self._questions(data.rows, labels):
             constant = self._constant(targets)
             constants.append(constant)
+            targets = (targets - scaling[0]) / scaling[1]
             models.append(b"" if np.isfinite(constant) else self._boost(columns, data, rows, targets, settings))
         arrays = {f"{TREES}.{place:05d}": np.frombuffer(model, np.uint8) for place, model in enumerate(models)}
-        return Fitted({**columns.weights(), **arrays, CONSTANT: np.array(constants, np.float32)}, len(data.rows))
+        weights = {**columns.weights(), **arrays, CONSTANT: np.array(constants, np.float32), SCALING: scaling}
+        return Fitted(weights, len(data.rows))
 
     def _questions(
         self, rows: NDArray[np.int64], labels: NDArray[Any]
@@ -165,6 +171,7 @@ class _Predictor:
 
         self._problem = problem
         self._members: list[tuple[Columns, list[float | Any]]] = []
+        self._scalings = [np.asarray(member[SCALING], np.float64) for member in members]
         for member in members:
             models: list[float | Any] = []
             for place, constant in enumerate(np.asarray(member[CONSTANT]).tolist()):
@@ -180,13 +187,17 @@ class _Predictor:
 
     def outputs(self, block: FeatureBlocks) -> NDArray[np.float32]:
         found = []
-        for columns, models in self._members:
+        for (columns, models), (mean, sd) in zip(self._members, self._scalings, strict=True):
             matrix = columns.matrix(block)
             answers = [
                 np.full(len(block), model, np.float32) if isinstance(model, float) else model.inplace_predict(matrix)
                 for model in models
             ]
-            found.append(self._shaped(answers, isinstance(models[0], float)))
+            is_constant = isinstance(models[0], float)
+            shaped = self._shaped(answers, is_constant)
+            if self._problem.task == "regression" and not is_constant:
+                shaped = (shaped * sd + mean).astype(np.float32)
+            found.append(shaped)
         return np.stack(found)
 
     def _shaped(self, answers: list[NDArray[np.float32]], is_constant: bool) -> NDArray[np.float32]:

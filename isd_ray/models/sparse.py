@@ -67,7 +67,10 @@ class Columns:
                 block = piece[name]
                 assert isinstance(block, OnBits), "as the problem says"
                 count += np.bincount(block.values[block.offsets[0] : block.offsets[-1]], minlength=len(count))
-        return cls(problem.blocks, {name: np.flatnonzero(count >= at_least) for name, count in counts.items()})
+        kept = {name: np.flatnonzero(count >= at_least) for name, count in counts.items()}
+        if not any(map(len, kept.values())) and not any(block.kind == "dense" for block in problem.blocks):
+            kept[bits[0].name] = np.zeros(1, np.int64)  # trees need a column, even where no row has a bit
+        return cls(problem.blocks, kept)
 
     def only(self, used: NDArray[np.bool_]) -> Columns:
         """The same without the bits whose column is not in `used`, bool (width,); dense columns stay."""

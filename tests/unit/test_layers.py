@@ -16,6 +16,7 @@ ROOT = Path(isd_ray.__file__).parent
 LAYERS = [
     {"cli"},
     {"serve"},
+    {"testing"},
     {"ops"},
     {"report"},
     {"actors"},
