@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 import ray
 from ray.exceptions import RayTaskError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.actors.group import LOSSES, unwrap
-from isd_ray.data.ingest.molecules import Chunk, PreparedChunk, prepare_chunk
+from isd_ray.data.ingest.molecules import ChunkT, Do, PreparedChunk, ResultT, WorkT, prepare_chunk
 from isd_ray.errors import ActorLostError
 
 AHEAD = 4
 """Chunks under way for each CPU of the cluster: enough to hide transfers, and a bound on what waits in memory."""
 TASK_CPUS = 1.0
-
-ChunkT = TypeVar("ChunkT", bound=Chunk)
 
 
 def prepare_on_ray(
@@ -41,11 +38,18 @@ def prepare_on_ray(
     IsdError
         What the chemistry raised on purpose.
     """
-    task = ray.remote(prepare_chunk).options(num_cpus=TASK_CPUS, max_retries=0, scheduling_strategy="SPREAD")
-    pending: deque[tuple[ChunkT, ray.ObjectRef]] = deque()
+    return done_on_ray(prepare_chunk, chunks, policy, timeout_s)
+
+
+def done_on_ray(
+    do: Do[ResultT], work: Iterable[WorkT], policy: FailurePolicy, timeout_s: float
+) -> Iterator[tuple[WorkT, ResultT]]:
+    """Do any work on structures on the connected cluster; parameters, order and errors as of `prepare_on_ray`."""
+    task = ray.remote(do).options(num_cpus=TASK_CPUS, max_retries=0, scheduling_strategy="SPREAD")
+    pending: deque[tuple[WorkT, ray.ObjectRef]] = deque()
     n_lost = 0
 
-    def next_result() -> tuple[ChunkT, PreparedChunk]:
+    def next_result() -> tuple[WorkT, ResultT]:
         nonlocal n_lost
         while True:
             chunk, reference = pending[0]
@@ -58,7 +62,7 @@ def prepare_on_ray(
                     "look for a hung or busy cluster, or raise compute.call_timeout_s",
                 )
             try:
-                prepared: PreparedChunk = ray.get(reference)
+                result: ResultT = ray.get(reference)
             except RayTaskError as error:
                 raise unwrap(error) from error
             except LOSSES as error:
@@ -73,9 +77,9 @@ def prepare_on_ray(
                 pending[0] = (chunk, task.remote(chunk.structures, chunk.options))
                 continue
             pending.popleft()
-            return chunk, prepared
+            return chunk, result
 
-    for chunk in chunks:
+    for chunk in work:
         pending.append((chunk, task.remote(chunk.structures, chunk.options)))
         # Asked anew each time: nodes come and go.
         if len(pending) >= AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1.0))):

@@ -2,6 +2,7 @@
 
 from isd_ray.config.campaign import CampaignConfig
 from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.history import HistoryConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import (
@@ -9,6 +10,7 @@ from isd_ray.config.library import (
     Context,
     DenseFeatures,
     Descriptor,
+    DescriptorSet,
     FeatureSpec,
     Fingerprint,
     LibraryConfig,
@@ -51,11 +53,13 @@ __all__ = [
     "ControlWells",
     "DenseFeatures",
     "Descriptor",
+    "DescriptorSet",
     "FamilyConfig",
     "FeatureSpec",
     "Fingerprint",
     "Fraction",
     "HeldOutConfig",
+    "HistoryConfig",
     "HitCallingConfig",
     "LabelsConfig",
     "LibraryConfig",

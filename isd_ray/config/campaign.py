@@ -139,7 +139,7 @@ class CampaignConfig(Section):
             "acquisition.stock_column": self.acquisition.stock_column,
             "stopping.cost_column": self.stopping.cost_column,
         }
-        kept = (*self.library.columns, *self.library.descriptors)
+        kept = (*self.library.columns, *self.library.descriptor_columns)
         for key, column in used.items():
             if column is not None and self.library.source is not None and column not in kept:
                 raise ValueError(f"{key}={column!r} is no column that the library keeps; add it to `library.columns`")

@@ -7,10 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from isd_ray.config.history import HistoryConfig
 from isd_ray.config.section import Section, Strings
 
 Descriptor = Literal["n_heavy_atoms", "sa_score"]
-"""Numbers that a build can compute of every molecule."""
+"""Numbers that a build can compute of every molecule, as columns."""
+DescriptorSet = Literal["rdkit2d"]
+"""Sets of them that are a block of features."""
 
 
 class Fingerprint(Section):
@@ -165,9 +168,15 @@ class LibraryConfig(Section):
     context_columns: Strings = ()
     """Columns that make a row a pair of a compound and a context, as its cell line: text whose every distinct value is
     one more on-bit. Duplicates are then equal pairs; the columns are kept, and records without a value are rejected."""
-    descriptors: Annotated[tuple[Descriptor, ...], Field(strict=False)] = ()
-    """Columns to compute of each molecule, to order or choose by: `n_heavy_atoms`, and `sa_score`, its synthetic
-    accessibility from 1 (easy) to 10."""
+    descriptors: Annotated[tuple[Descriptor | DescriptorSet, ...], Field(strict=False)] = ()
+    """What to compute of each molecule. Columns, to order or choose by: `n_heavy_atoms`, and `sa_score`, its synthetic
+    accessibility from 1 (easy) to 10. A block of features beside the main ones: `rdkit2d`, 118 two-dimensional
+    descriptors at about 1 ms a compound."""
+    dense_columns: Strings = ()
+    """Columns of numbers or vectors of the source, with wildcards (`["emb_*"]`), that make a block of features beside
+    the main ones; values may be missing."""
+    history: HistoryConfig | None = None
+    """Earlier readouts of the same compounds as a block of features; without this table there is none."""
     required: Strings = ()
     """Kept columns that must hold a value: records without one are rejected, as compounds that are out of stock, or, in
     a simulation, never measured."""
@@ -223,6 +232,16 @@ class LibraryConfig(Section):
         if len(set(self.context_columns)) < len(self.context_columns):
             raise ValueError(f"context_columns={list(self.context_columns)} repeat one; name each once")
         return self
+
+    @property
+    def descriptor_columns(self) -> tuple[Descriptor, ...]:
+        """The descriptors that are columns."""
+        return tuple(name for name in self.descriptors if name != "rdkit2d")
+
+    @property
+    def descriptor_sets(self) -> tuple[DescriptorSet, ...]:
+        """The descriptors that are blocks of features."""
+        return ("rdkit2d",) if "rdkit2d" in self.descriptors else ()
 
     def asks_for(self, features: FeatureSpec) -> bool:
         """Whether these are the features meant; contexts count by column, and by value where values are fixed."""

@@ -14,7 +14,7 @@ from typing import Any
 from pyarrow import fs as pafs
 
 from isd_ray.config.limits import MAX_DESCRIPTION_BYTES
-from isd_ray.data.blocks.description import described_blocks
+from isd_ray.data.blocks.description import cached_block, described_blocks
 from isd_ray.data.filesystem import file_system_of, without_secrets
 from isd_ray.data.layout import (
     BLOCKS_DIRECTORY,
@@ -142,6 +142,17 @@ def publish(folder: Path, uri: str) -> None:
                 shutil.copyfileobj(source, sink, 1 << 22)
     except OSError as error:
         raise LibraryError(f"cannot be written: {error}", without_secrets(uri), _REACH) from error
+
+
+def keep_as_cache(folder: Path, metadata: dict[str, Any]) -> None:
+    """Let a library that was published from `folder` serve as its own copy in the cache, unless there is one."""
+    cached = cache_folder() / metadata["hash"]
+    if cached.exists():
+        shutil.rmtree(folder)
+        return
+    for block in described_blocks(metadata, str(folder)):
+        (folder / BLOCKS_DIRECTORY / block.name).rename(folder / cached_block(block))
+    folder.rename(cached)
 
 
 def is_published(uri: str) -> bool:

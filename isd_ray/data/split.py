@@ -10,6 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.config import SplitConfig
+from isd_ray.data.blocks.add import add_block
+from isd_ray.data.blocks.taken import TakenRows
 from isd_ray.data.ingest.records import closest
 from isd_ray.data.layout import REJECTS_FILE, ROW
 from isd_ray.data.library import Library
@@ -24,7 +26,8 @@ _SHOWN = 5
 def split_library(library: Library, config: SplitConfig, out: Path) -> dict[str, Library]:
     """Write ``out/target``, ``out/validation`` and ``out/test``; a held-out part without rows is left out.
 
-    Rows keep the library's order and are numbered from 0 again; ids, records and kept columns stay as they are.
+    Rows keep the library's order and are numbered from 0 again; ids, records and kept columns stay as they are,
+    and so do the values of all blocks, standardised as those of the whole.
 
     Parameters
     ----------
@@ -59,6 +62,11 @@ def split_library(library: Library, config: SplitConfig, out: Path) -> dict[str,
         for name in parts:
             _write_part(library, rows[name], name, config, folder / name)
     return {name: Library.open(out / name) for name in parts}
+
+
+def blocks_of(library: Library) -> dict[str, str]:
+    """Hashes of the blocks beside the main features, by name; what a split notes of its parent."""
+    return {block.name: block.hash for block in library.added_blocks}
 
 
 def _rows_by_chance(library: Library, config: SplitConfig) -> dict[str, NDArray[np.int64]]:
@@ -140,4 +148,9 @@ def _write_part(library: Library, rows: NDArray[np.int64], name: str, config: Sp
     copied = {key: library.metadata[key] for key in ("sources", "columns", "options", "rdkit")}
     counts = {"read": n, "kept": n, "duplicates": 0, "rejected": {}}
     parent = {"hash": library.hash, "n_rows": library.n_rows, "part": name, "split": config.model_dump(mode="json")}
+    if blocks := blocks_of(library):
+        parent["blocks"] = blocks
     write_metadata(folder, {"n_rows": n, **kept, "parts": parts, "counts": counts, **copied, "parent": parent})
+    part = Library.open(folder)
+    for added in library.added_blocks:
+        part = add_block(part, TakenRows(library, added, rows), added)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from isd_ray.data.ingest.pieces import Piece
 from isd_ray.data.ingest.plan import open_sources
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.data.library import Library
-from isd_ray.data.remote import cache_folder, publish, refuse_published
+from isd_ray.data.remote import cache_folder, keep_as_cache, publish, refuse_published
+from isd_ray.ops.blocks import with_blocks
 from isd_ray.ops.connect import ray_session
 
 
@@ -25,8 +25,11 @@ def build(
     compute: ComputeConfig,
     out: str | Path,
     progress: Callable[[BuildProgress], None] | None = None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    like: Library | None = None,
 ) -> Library:
-    """Build a library; relative source paths start from the working directory.
+    """Build a library with the blocks of its configuration; relative source paths start from the working directory.
 
     Parameters
     ----------
@@ -37,25 +40,28 @@ def build(
         With an `address` the chemistry runs as tasks on that Ray cluster; without one, in processes of this machine,
         for which no Ray is needed. Reading, deduplication and writing stay in this process either way, and the bytes
         of the library are the same.
+    say:
+        Told of the blocks that are added, once the library itself is there.
+    like:
+        The target set, for held-out sets: its statistics standardise their blocks.
 
     Raises
     ------
     IsdError
-        As `build_library`, `publish` and `prepare_on_ray`; ResourceError if the cluster cannot be reached.
+        As `build_library`, `with_blocks`, `publish` and `prepare_on_ray`; ResourceError if the cluster cannot be
+        reached.
     """
     if not is_uri(str(out)):
-        return _build(config, compute, Path(out), progress)
+        library = _build(config, compute, Path(out), progress)
+        return with_blocks(library, config, compute, say=say, progress=progress, like=like)
     uri = str(out)
     refuse_published(uri)
     local = cache_folder() / f"build-{_key(config, uri)}"
     # A copy that was cut off finds the library finished.
     library = Library.open(local) if local.is_dir() else _build(config, compute, local, progress)
+    library = with_blocks(library, config, compute, say=say, progress=progress, like=like)
     publish(library.path, uri)
-    cached = cache_folder() / library.hash
-    if cached.exists():
-        shutil.rmtree(local)
-    else:
-        local.rename(cached)
+    keep_as_cache(library.path, library.metadata)
     return Library.open(uri)
 
 

@@ -35,9 +35,10 @@ from isd_ray.data.mirror import address_of, local_path, within
 from isd_ray.data.output_embeddings import read_output_embeddings
 from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.data.panel_labels import panel_columns, read_panel
-from isd_ray.data.split import PART_NAMES, split_library
+from isd_ray.data.split import PART_NAMES, blocks_of, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
 from isd_ray.messages import LabelArray, WorkerSpec
+from isd_ray.ops.blocks import with_blocks
 from isd_ray.ops.build import build
 from isd_ray.plates.layout import initial_size
 
@@ -188,31 +189,40 @@ def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dic
             # Contexts by the target's values: what it has never seen has no place in the vocabulary.
             update = {"source": held_out.file, "split": None, "features": whole.spec}
             settings = config.library.model_copy(update=update)
-            libraries[name] = open_or_build(settings, config.compute, root.with_name(f"{root.name}-{name}"), watcher)
+            folder = root.with_name(f"{root.name}-{name}")
+            libraries[name] = open_or_build(settings, config.compute, folder, watcher, like=whole)
     if config.validation.source == "external" and "validation" not in libraries:
         raise LibraryError("the split leaves no validation rows", "library.split", "give validation a share")
     return libraries
 
 
-def open_or_build(config: LibraryConfig, compute: ComputeConfig, address: str | Path, watcher: Watcher) -> Library:
-    """The library of a configuration at a path or URI; built if there is none.
+def open_or_build(
+    config: LibraryConfig, compute: ComputeConfig, address: str | Path, watcher: Watcher, like: Library | None = None
+) -> Library:
+    """The library of a configuration at a path or URI; built if there is none, and given the blocks that it lacks.
+
+    Parameters
+    ----------
+    like:
+        The target set, for held-out sets: its statistics standardise their blocks.
 
     Raises
     ------
     LibraryError
-        If another library lies there, or none and there is no source.
+        If another library lies there, or none and there is no source; or one with other blocks of the same names.
     IsdError
         As `build`.
     """
     if Library.exists(address):
-        return _checked(config, Library.open(address))
+        library = _checked(config, Library.open(address))
+        return with_blocks(library, config, compute, say=watcher.message, progress=watcher.building, like=like)
     if config.source is None:
         raise LibraryError(
             "there is no library here, and no source to build one from",
             without_secrets(str(address)),
             "build it with `isd library build`, or set library.source",
         )
-    return build(config, compute, address, watcher.building)
+    return build(config, compute, address, watcher.building, say=watcher.message, like=like)
 
 
 def _checked(config: LibraryConfig, library: Library) -> Library:
@@ -239,7 +249,7 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
         (source["name"], source["bytes"]) for source in library.metadata["sources"]
     ]:
         changed.append("library.source")
-    columns = [*library_columns(config), *config.descriptors]
+    columns = [*library_columns(config), *config.descriptor_columns]
     changed += [f"library.columns ({name})" for name in columns if name not in library.column_names]
     if changed:
         raise LibraryError(
@@ -254,11 +264,13 @@ def _open_or_split(whole: Library, config: SplitConfig, folder: Path) -> dict[st
     if folder.is_dir():
         parts = {name: Library.open(folder / name) for name in PART_NAMES if (folder / name).is_dir()}
         made = [part.metadata["parent"] for part in parts.values()]
-        asked = (whole.hash, config.model_dump(mode="json"))
-        if "target" in parts and all((parent["hash"], parent["split"]) == asked for parent in made):
+        asked = (whole.hash, config.model_dump(mode="json"), blocks_of(whole))
+        if "target" in parts and all(
+            (parent["hash"], parent["split"], parent.get("blocks", {})) == asked for parent in made
+        ):
             return parts
         raise LibraryError(
-            "this split was made from another library, or with other settings",
+            "this split was made from another library, with other settings, or before blocks were added",
             str(folder),
             "remove the folder, so that it is made again, or set library.path to another one",
         )

@@ -26,24 +26,31 @@ from isd_ray.errors import LibraryError
 
 
 class BlockMaker(Protocol):
-    """Where the values of a block come from.
+    """Where the values of a block come from."""
 
-    Attributes
-    ----------
-    definition:
-        What was asked for, as plain values: an unfinished addition of another definition is not continued.
-    takes_logs:
-        Whether values are standardised (signed logarithm, mean 0, standard deviation 1), or stored as they are.
-    rdkit:
-        Version that computes them; empty where none does.
-    """
+    @property
+    def name(self) -> str:
+        """Of the block."""
 
-    name: str
-    source: BlockSource
-    columns: tuple[str, ...]
-    definition: dict[str, Any]
-    takes_logs: bool
-    rdkit: str
+    @property
+    def source(self) -> BlockSource:
+        """Of which kind its source is."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns."""
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What was asked for, as plain values: an unfinished addition of another definition is not continued."""
+
+    @property
+    def takes_logs(self) -> bool:
+        """Whether values are standardised (signed logarithm, mean 0, sd 1), or stored as they are."""
+
+    @property
+    def rdkit(self) -> str:
+        """Version that computes them; empty where none does."""
 
     def fill(self, spool: Spool, library: Library) -> None:
         """Write the raw values of the parts that the spool misses, and complete each."""

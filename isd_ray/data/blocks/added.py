@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from isd_ray.core.features import Features
-from isd_ray.data.blocks.description import BlockDescription, described_blocks, remedy_of
-from isd_ray.data.layout import BLOCKS_DIRECTORY, METADATA_FILE
+from isd_ray.data.blocks.description import BlockDescription, cached_block, described_blocks, remedy_of
+from isd_ray.data.layout import METADATA_FILE
 from isd_ray.data.part_files import PartFiles, Residents
 from isd_ray.data.remote import RemoteLibrary
 from isd_ray.errors import LibraryError
@@ -35,7 +35,6 @@ class AddedBlocks:
         self._main = main
         self._blocks = {block.name: block for block in described_blocks(metadata, str(path / METADATA_FILE))}
         grid = (metadata["n_rows"], metadata["block_rows"])
-        # Copies go by their hash: libraries of the same main features may differ in a block of one name.
         self._files = {
             name: PartFiles(
                 path,
@@ -43,7 +42,7 @@ class AddedBlocks:
                 *grid,
                 remedy=remedy_of(name),
                 remote=remote,
-                cached_in=f"{BLOCKS_DIRECTORY}/{block.hash}",
+                cached_in=cached_block(block),
                 residents=residents,
             )
             for name, block in self._blocks.items()

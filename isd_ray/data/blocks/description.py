@@ -114,6 +114,11 @@ def part_name(block: str, part: int) -> str:
     return f"{BLOCKS_DIRECTORY}/{block}/part-{part:05d}.arrow"
 
 
+def cached_block(block: BlockDescription) -> str:
+    """Folder of the parts in a cache: libraries of the same main features may differ in a block of one name."""
+    return f"{BLOCKS_DIRECTORY}/{block.hash}"
+
+
 def require_name(name: str) -> None:
     """Raise LibraryError unless a block may have this name."""
     if not _NAME.fullmatch(name):

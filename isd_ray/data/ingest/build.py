@@ -72,7 +72,7 @@ def build_library(
     out = Path(out)
     plan = plan_build(config, base_dir)
     if prepare is None:
-        n_processes = (config.workers or _n_cores()) if plan.has_structures else 1
+        n_processes = (config.workers or n_cores()) if plan.has_structures else 1
 
         def prepare(chunks: Iterable[Piece]) -> Iterator[tuple[Piece, PreparedChunk]]:
             return prepare_chunks(chunks, n_processes)
@@ -107,7 +107,7 @@ def build_library(
     return Library.open(out)
 
 
-def _n_cores() -> int:
+def n_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -198,7 +198,7 @@ class Intake:
         }
         for name, kind in self._plan.kept.items():
             columns[name] = convert(piece.table[name].take(take), kind)
-        for place, descriptor in enumerate(self._plan.config.descriptors):
+        for place, descriptor in enumerate(self._plan.config.descriptor_columns):
             columns[descriptor] = pa.array(prepared.descriptors[among_passed, place])
         if found.dense is not None:
             columns[FEATURES] = features_to_arrow(found.dense.take(kept))

@@ -8,14 +8,14 @@ import sys
 import threading
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +144,27 @@ class Chunk(Protocol):
         """Where they come from, for messages."""
 
 
+class Work(Protocol):
+    """A piece of any work on structures."""
+
+    @property
+    def structures(self) -> list[str | None]:
+        """The texts."""
+
+    @property
+    def options(self) -> Any:
+        """What to do with them."""
+
+    @property
+    def label(self) -> str:
+        """Where they come from, for messages."""
+
+
 ChunkT = TypeVar("ChunkT", bound=Chunk)
+WorkT = TypeVar("WorkT", bound=Work)
+ResultT = TypeVar("ResultT")
+Do: TypeAlias = Callable[[list["str | None"], Any], ResultT]
+"""What is done with the structures and options of a piece of work; a function that processes find by its module."""
 
 
 def prepare_chunks(chunks: Iterable[ChunkT], n_processes: int) -> Iterator[tuple[ChunkT, PreparedChunk]]:
@@ -155,19 +175,24 @@ def prepare_chunks(chunks: Iterable[ChunkT], n_processes: int) -> Iterator[tuple
     ResourceError
         If a process died (killed for memory, or by a crash inside RDKit).
     """
-    source = iter(chunks)
+    return done(prepare_chunk, chunks, n_processes)
+
+
+def done(do: Do[ResultT], work: Iterable[WorkT], n_processes: int) -> Iterator[tuple[WorkT, ResultT]]:
+    """Do any work on structures on `n_processes` cores; results come in the order of the work. Raises as above."""
+    source = iter(work)
     head = list(islice(source, SERIAL_CHUNKS + 1))
     if n_processes == 1 or len(head) <= SERIAL_CHUNKS:
         for chunk in chain(head, source):
-            yield chunk, prepare_chunk(chunk.structures, chunk.options)
+            yield chunk, do(chunk.structures, chunk.options)
         return
     # Processes are spawned, not forked: torch and ray keep threads that a fork would tear.
     pool = ProcessPoolExecutor(n_processes, mp_context=get_context("spawn"), initializer=_initialise)
-    pending: deque[tuple[ChunkT, Future[PreparedChunk]]] = deque()
+    pending: deque[tuple[WorkT, Future[ResultT]]] = deque()
     try:
         for chunk in chain(head, source):
             with _hidden_main():
-                pending.append((chunk, pool.submit(prepare_chunk, chunk.structures, chunk.options)))
+                pending.append((chunk, pool.submit(do, chunk.structures, chunk.options)))
             if len(pending) >= _CHUNKS_AHEAD * n_processes:
                 yield _result(pending)
         while pending:
@@ -176,7 +201,7 @@ def prepare_chunks(chunks: Iterable[ChunkT], n_processes: int) -> Iterator[tuple
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _result(pending: deque[tuple[ChunkT, Future[PreparedChunk]]]) -> tuple[ChunkT, PreparedChunk]:
+def _result(pending: deque[tuple[WorkT, Future[ResultT]]]) -> tuple[WorkT, ResultT]:
     chunk, future = pending.popleft()
     try:
         return chunk, future.result()
@@ -193,7 +218,7 @@ def _hidden_main() -> Iterator[None]:
     """Keep spawned processes from running the user's script again.
 
     A spawned process imports `__main__` first, so a plain script without the ``if __name__ == "__main__"`` guard would
-    start its campaign once more in each. Nothing here needs it: `prepare_chunk` is found by its own module.
+    start its campaign once more in each. Nothing here needs it: what is done is found by its own module.
     """
     main = sys.modules.get("__main__")
     sys.modules["__main__"] = types.ModuleType("__main__")

@@ -84,7 +84,7 @@ def _options(plan: BuildPlan, planned: PlannedSource) -> MoleculeOptions:
         standardise=plan.config.standardise,
         drop_single_atoms=plan.config.drop_single_atoms,
         hash_by=plan.hash_by,
-        descriptors=plan.config.descriptors,
+        descriptors=plan.config.descriptor_columns,
     )
 
 

@@ -55,7 +55,7 @@ class BuildPlan:
     @property
     def columns(self) -> dict[str, ColumnKind]:
         """Columns of the library beside those that each has, and their types: kept ones, then descriptors."""
-        return {**self.kept, **dict.fromkeys(self.config.descriptors, "float64")}
+        return {**self.kept, **dict.fromkeys(self.config.descriptor_columns, "float64")}
 
     @property
     def fingerprints(self) -> OnBitFeatures | None:
@@ -85,12 +85,12 @@ def library_columns(config: LibraryConfig) -> list[str]:
     columns = list(dict.fromkeys([*config.columns, *config.context_columns]))
     if config.split is not None and config.split.column is not None and config.split.column not in columns:
         columns.append(config.split.column)
-    taken = [name for name in columns if name in (*RESERVED_COLUMNS, *config.descriptors)]
+    taken = [name for name in columns if name in (*RESERVED_COLUMNS, *config.descriptor_columns)]
     if taken:
         raise ConfigError(
             f"column {taken[0]!r} cannot be kept under this name: the library has its own",
             "library.columns",
-            f"rename it in the source; taken: {', '.join((*RESERVED_COLUMNS, *config.descriptors))}",
+            f"rename it in the source; taken: {', '.join((*RESERVED_COLUMNS, *config.descriptor_columns))}",
         )
     return columns
 

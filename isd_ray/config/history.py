@@ -1,0 +1,50 @@
+"""Earlier readouts of a library's compounds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import field_validator, model_validator
+
+from isd_ray.config.section import Section, Strings
+
+
+class HistoryConfig(Section):
+    """What earlier screens of the same compounds found, as features: wide (a column an assay) or long (a line a value).
+
+    Of each assay with numbers the block has a robust z score and a hit (beyond 3), of one with two values a 0/1; what
+    was not measured is missing. Take no assay that measured the wells of this screen, or that is younger.
+    """
+
+    source: str | Strings | None = None
+    """File or files with the readouts; default: the library's own source."""
+    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    """Of the files, as `library.format`."""
+    id_column: str | None = None
+    """Column of compound ids; default: the library's."""
+    smiles_column: str | None = None
+    """Column of structures, to match compounds by instead of ids; they are prepared as those of the library."""
+    columns: Strings = ()
+    """Wide: a column for each assay, with wildcards (`["score_*", "active_*"]`)."""
+    assay_column: str | None = None
+    """Long: the column that names the assay."""
+    value_column: str | None = None
+    """Long: the column of the readout."""
+    exclude: Strings = ()
+    """Assays to leave out, with wildcards."""
+
+    @field_validator("source")
+    @classmethod
+    def _sources_are_named(cls, source: str | Strings | None) -> str | Strings | None:
+        if source is not None and not source:
+            raise ValueError("name a file, or leave `source` out for the library's own")
+        return source
+
+    @model_validator(mode="after")
+    def _wide_or_long(self) -> HistoryConfig:
+        is_long = self.assay_column is not None and self.value_column is not None
+        if bool(self.columns) == is_long or (self.assay_column is None) != (self.value_column is None):
+            raise ValueError("give `columns` (an assay each), or both `assay_column` and `value_column`")
+        if self.id_column is not None and self.smiles_column is not None:
+            raise ValueError(f"{self.id_column=} and {self.smiles_column=}: compounds are matched by one of them")
+        return self
