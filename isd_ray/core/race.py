@@ -179,7 +179,8 @@ def lost_against(batches: Sequence[RaceBatch], families: Sequence[str], rivals: 
         mean = float(np.average(gain, weights=weight))
         spread = float(np.average((gain - mean) ** 2, weights=weight))
         if mean > BEYOND_CHANCE * np.sqrt(spread / weight.sum()):
-            found.append(Rival(name, *(float(np.average(x, weights=weight)) for x in (loss, committee)), len(latest)))
+            its_own, joint = (float(np.average(losses, weights=weight)) for losses in (loss, committee))
+            found.append(Rival(name, its_own, joint, len(latest)))
     return min(found, key=lambda rival: rival.loss, default=None)
 
 

@@ -64,8 +64,8 @@ def _words(record: Record, judged: Sequence[Mapping[str, Any]], families: Sequen
     """What the race is, who led when, and who lost against the constant answer."""
     fixed = record.config.model.mixing == "equal"
     words = (
-        f"The committee has members of {len(families)} families: {', '.join(families)}. Each forecasts every batch before "
-        "it is released; what the readouts then say is an honest test that costs no compound. "
+        f"The committee has members of {len(families)} families: {', '.join(families)}. Each forecasts every batch "
+        "before it is released; what the readouts then say is an honest test that costs no compound. "
     )
     words += "All count the same here. " if fixed else "By it the families count in the next rounds. "
     if not judged:
