@@ -25,6 +25,7 @@ PERCENT = 100.0
 _PATH_KEYS = (
     ("library", "path"),
     ("library", "source"),
+    ("library", "history", "source"),
     ("labels", "source"),
     ("model", "output_embeddings"),
     ("validation", "file"),
@@ -107,8 +108,10 @@ def parse_config(data: Mapping[str, Any]) -> CampaignConfig:
 
 def anchor_paths(data: dict[str, Any], base: Path) -> None:
     """Make the relative paths of a configuration, given as nested mappings, absolute: they start from `base`."""
-    for section, key in _PATH_KEYS:
-        table = data.get(section)
+    for *sections, key in _PATH_KEYS:
+        table: Any = data
+        for section in sections:
+            table = table.get(section) if isinstance(table, dict) else None
         if isinstance(table, dict) and key in table:
             table[key] = _anchored(table[key], base)
 

@@ -43,8 +43,8 @@ RDKIT2D_VERSION = 1
 def rdkit2d(smiles: list[str | None]) -> NDArray[np.float64]:
     """The descriptors of molecules given as canonical SMILES.
 
-    1.0 ms a screening compound on a core of a busy server (AMD EPYC), 0.4 ms a molecule of QM9; the parsing is an
-    eighth of it, Crippen's contributions are a quarter.
+    1.0 ms a screening compound (26 heavy atoms) on a core of a shared server (AMD EPYC), 1.3 ms where all cores are
+    overcommitted, 0.4 ms a molecule of QM9. Parsing is an eighth of it, Crippen's contributions are a quarter.
 
     Returns
     -------

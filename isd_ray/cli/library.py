@@ -24,6 +24,9 @@ def library_build(
     ],
     out: Annotated[str, typer.Option("--out", "-o", help="Folder of the library; or a URI, as s3://bucket/name.")],
     features: Annotated[str, typer.Option(help="Preset: ecfp4, light, standard, rich.")] = "standard",
+    descriptors: Annotated[
+        list[str] | None, typer.Option(help="To compute of each molecule: rdkit2d, sa_score, n_heavy_atoms.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", "-s", metavar="KEY=VALUE", help=r"Override a key of \[library], as id_column=name."),
@@ -39,7 +42,8 @@ def library_build(
     from isd_ray.data.library import Library
     from isd_ray.ops.prepare import open_or_build
 
-    settings = parse_section(LibraryConfig, {"source": source, "features": features}, overrides or ())
+    table = {"source": source, "features": features, "descriptors": descriptors or ()}
+    settings = parse_section(LibraryConfig, table, overrides or ())
     compute, is_there = ComputeConfig(address=address), Library.exists(out)
     library = watched(lambda watcher: open_or_build(settings, compute, out, watcher), "library")
     if is_there:
@@ -61,6 +65,71 @@ def library_info(
     if verify:
         library.verify()
     _print_library(library, as_json, *([("Verified", "every file is as it was written")] if verify else []))
+
+
+@app.command("add-block")
+def library_add_block(
+    path: Annotated[Path, typer.Argument(help="Folder of the library.")],
+    descriptors: Annotated[str | None, typer.Argument(help="Descriptors to compute: rdkit2d.")] = None,
+    table: Annotated[str | None, typer.Option(help="Table with columns of numbers or vectors to join by id.")] = None,
+    history: Annotated[list[str] | None, typer.Option(help="Files with earlier readouts of the compounds.")] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Columns of the table, or of assays; wildcards in quotes, as 'emb_*'.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the block of a table; default: as the file.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Ids of compounds; default: as the library's.")] = None,
+    smiles_column: Annotated[str | None, typer.Option(help="With --history: match by structure instead.")] = None,
+    assay_column: Annotated[str | None, typer.Option(help="With --history, long: name of the assay.")] = None,
+    value_column: Annotated[str | None, typer.Option(help="With --history, long: the readout.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="With --history: assays to leave out.")] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster that does the chemistry; default: this machine.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a block of features beside the main ones. The same command continues one cut off."""
+    from isd_ray.config import ComputeConfig, HistoryConfig
+    from isd_ray.config_file import parse_section
+    from isd_ray.data.library import Library
+    from isd_ray.ops.blocks import add_descriptors, add_history, add_table, found_words
+
+    if sum(one is not None for one in (descriptors, table, history or None)) != 1:
+        raise typer.BadParameter("give one of them: rdkit2d, --table FILE or --history FILE")
+    library, compute = Library.open(path), ComputeConfig(address=address)
+    if descriptors is not None:
+        if descriptors != "rdkit2d":
+            raise typer.BadParameter(f"there are no descriptors {descriptors!r}; there is rdkit2d")
+        library = watched(lambda watcher: add_descriptors(library, "rdkit2d", compute, watcher.building), "library")
+    elif table is not None:
+        if not columns:
+            raise typer.BadParameter("name columns of the table: --columns 'emb_*'")
+        library = add_table(library, table, columns, id_column=id_column, name=name)
+    else:
+        asked = {
+            "source": history,
+            "columns": columns or (),
+            "id_column": id_column,
+            "smiles_column": smiles_column,
+            "assay_column": assay_column,
+            "value_column": value_column,
+            "exclude": exclude or (),
+        }
+        library = add_history(library, parse_section(HistoryConfig, asked), compute)
+    for words in found_words(library.added_blocks[-1]):
+        live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+    _print_library(library, as_json)
+
+
+@app.command("remove-block")
+def library_remove_block(
+    path: Annotated[Path, typer.Argument(help="Folder of the library.")],
+    name: Annotated[str, typer.Argument(help="Of the block.")],
+) -> None:
+    """Drop a block of features from a library, a damaged one too; the main features stay."""
+    from isd_ray.data.blocks.add import remove_block
+
+    remove_block(path, name)
+    out_console.print(f"block {name} is dropped", markup=False, highlight=False)
 
 
 @app.command("split")

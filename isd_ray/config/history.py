@@ -46,5 +46,7 @@ class HistoryConfig(Section):
         if bool(self.columns) == is_long or (self.assay_column is None) != (self.value_column is None):
             raise ValueError("give `columns` (an assay each), or both `assay_column` and `value_column`")
         if self.id_column is not None and self.smiles_column is not None:
-            raise ValueError(f"{self.id_column=} and {self.smiles_column=}: compounds are matched by one of them")
+            raise ValueError(
+                f"id_column={self.id_column!r} and smiles_column={self.smiles_column!r}: match compounds by one of them"
+            )
         return self

@@ -7,6 +7,28 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class BlockInfo:
+    """A block of features beside the main ones.
+
+    Attributes
+    ----------
+    missing:
+        Share of its values that are missing.
+    assays:
+        Of a block of history: name, compounds measured and hits.
+    """
+
+    name: str
+    source: str
+    width: int
+    dtype: str
+    nbytes: int
+    missing: float
+    hash: str
+    assays: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class LibraryInfo:
     """What `isd library info` tells.
 
@@ -18,6 +40,8 @@ class LibraryInfo:
         Mean on-bits of a molecule, estimated from the first block; None for dense features.
     counts:
         Records read and kept, duplicates merged, rejects by reason.
+    blocks:
+        Features beside the main ones.
     """
 
     path: str
@@ -32,3 +56,4 @@ class LibraryInfo:
     columns: dict[str, str]
     counts: dict[str, Any]
     sources: list[dict[str, Any]]
+    blocks: list[BlockInfo]

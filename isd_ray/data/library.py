@@ -348,6 +348,7 @@ class Library:
             columns=dict(self.metadata["columns"]),
             counts=self.metadata["counts"],
             sources=self.metadata["sources"],
+            blocks=self._added.info(self.n_rows),
         )
 
     def _features_in_short(self) -> dict[str, Any]:

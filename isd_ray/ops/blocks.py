@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import ComputeConfig, DescriptorSet, LibraryConfig
+from isd_ray.config import ComputeConfig, DescriptorSet, HistoryConfig, LibraryConfig
 from isd_ray.data.blocks.add import BlockMaker, add_block
+from isd_ray.data.blocks.columns import COLUMNS_BLOCK, SourceColumns, columns_definition
 from isd_ray.data.blocks.description import BlockDescription
-from isd_ray.data.blocks.descriptors import Descriptors, MoleculeRows, describe, descriptors_definition
+from isd_ray.data.blocks.descriptors import N_INFINITE, Descriptors, MoleculeRows, describe, descriptors_definition
+from isd_ray.data.blocks.history import HISTORY_BLOCK, History, Structures, check_history, history_definition
+from isd_ray.data.blocks.table import N_UNMATCHED, UNMATCHED, TableColumns
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.build import n_cores
+from isd_ray.data.ingest.molecules import Do, PreparedChunk, ResultT, WorkT, done, prepare_chunk
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.data.library import Library
 from isd_ray.errors import LibraryError
@@ -51,7 +57,7 @@ def with_blocks(
     """
     there = {block.name: block for block in library.added_blocks}
     models = {} if like is None else {block.name: block for block in like.added_blocks}
-    for name, definition in _asked(config, library).items():
+    for name, definition in _asked(config).items():
         model = models.get(name)
         if name in there:
             _check(there[name], definition, model, library)
@@ -60,7 +66,7 @@ def with_blocks(
             raise LibraryError(
                 f"the published library lacks block {name!r}, which the configuration asks for",
                 library.address,
-                "publish a library that was built with it at another address, or leave it out of the configuration",
+                "build the library with it at another address (isd library build --out URI), or leave it out",
             )
         say(f"{library.path.name}: adding block {name}")
         with ExitStack() as stack:
@@ -71,6 +77,19 @@ def with_blocks(
     return library
 
 
+def check_blocks(config: LibraryConfig) -> None:
+    """Refuse blocks that can never be made, before the library is built, which takes long.
+
+    Raises
+    ------
+    InputFileError
+        If files of dense columns or of earlier readouts are missing, or lack a column.
+    """
+    if config.dense_columns:
+        SourceColumns(config, Path.cwd())
+    check_history(config, Path.cwd())
+
+
 def add_descriptors(
     library: Library, name: DescriptorSet, compute: ComputeConfig, progress: OnProgress | None = None
 ) -> Library:
@@ -79,15 +98,44 @@ def add_descriptors(
         return add_block(library, _descriptors(name, None, compute, stack, progress))
 
 
+def add_table(
+    library: Library, file: str, columns: Sequence[str], *, id_column: str | None = None, name: str | None = None
+) -> Library:
+    """Put columns of a table into a library, joined by ids; the block is called as the file if it has no other name.
+
+    Raises
+    ------
+    IsdError
+        As `add_block` and `TableColumns`.
+    """
+    name = name or re.sub(r"[^A-Za-z0-9_-]", "_", Path(file).name.split(".", 1)[0])
+    return add_block(library, TableColumns(library, name, file, columns, Path.cwd(), id_column))
+
+
+def add_history(library: Library, config: HistoryConfig, compute: ComputeConfig) -> Library:
+    """Put earlier readouts into a library (raises as `add_block` and `History`)."""
+    with ExitStack() as stack:
+        return add_block(library, _history(library, config, None, None, compute, stack, None))
+
+
 def found_words(block: BlockDescription) -> Iterator[str]:
     """What people should know of a block, in words."""
-    if n_infinite := block.found.get("n_infinite"):
+    if n_infinite := block.found.get(N_INFINITE):
         yield f"{n_infinite:,} values of block {block.name} are infinite, and count as missing"
+    if n_unmatched := block.found.get(N_UNMATCHED):
+        shown = ", ".join(map(repr, block.found[UNMATCHED]))
+        more = ", …" if n_unmatched > len(block.found[UNMATCHED]) else ""
+        yield f"{n_unmatched:,} compounds of block {block.name} are not in the library: {shown}{more}"
 
 
-def _asked(config: LibraryConfig, library: Library) -> dict[str, dict[str, Any]]:
+def _asked(config: LibraryConfig) -> dict[str, dict[str, Any]]:
     """Definitions of the blocks of a configuration, by name, in the order in which they are added."""
-    return {name: descriptors_definition(name) for name in config.descriptor_sets}
+    asked: dict[str, dict[str, Any]] = {name: descriptors_definition(name) for name in config.descriptor_sets}
+    if config.dense_columns:
+        asked[COLUMNS_BLOCK] = columns_definition(config)
+    if config.history is not None:
+        asked[HISTORY_BLOCK] = history_definition(config, Path.cwd())
+    return asked
 
 
 def _maker(
@@ -99,25 +147,48 @@ def _maker(
     progress: OnProgress | None,
     like: BlockDescription | None,
 ) -> BlockMaker:
+    if name == COLUMNS_BLOCK:
+        return SourceColumns(config, Path.cwd())
+    if name == HISTORY_BLOCK and config.history is not None:
+        return _history(library, config.history, config, config.workers, compute, stack, like)
     return _descriptors("rdkit2d", config.workers, compute, stack, progress)
 
 
 def _descriptors(
     name: DescriptorSet, workers: int | None, compute: ComputeConfig, stack: ExitStack, progress: OnProgress | None
 ) -> Descriptors:
-    """Computed where the chemistry of a build is: on the cores of this machine, or on a Ray cluster."""
+    def run(chunks: Iterable[MoleculeRows]) -> Iterator[tuple[MoleculeRows, NDArray[np.float64]]]:
+        return _done(describe, chunks, workers, compute, stack)
+
+    return Descriptors(name, run, progress)
+
+
+def _history(
+    library: Library,
+    config: HistoryConfig,
+    library_config: LibraryConfig | None,
+    workers: int | None,
+    compute: ComputeConfig,
+    stack: ExitStack,
+    like: BlockDescription | None,
+) -> History:
+    def run(chunks: Iterable[Structures]) -> Iterator[tuple[Structures, PreparedChunk]]:
+        return _done(prepare_chunk, chunks, workers, compute, stack)
+
+    return History(library, config, library_config, Path.cwd(), run, like)
+
+
+def _done(
+    do: Do[ResultT], work: Iterable[WorkT], workers: int | None, compute: ComputeConfig, stack: ExitStack
+) -> Iterator[tuple[WorkT, ResultT]]:
+    """Done where the chemistry of a build is: on the cores of this machine, or on a Ray cluster."""
     if compute.address is None:
-        return Descriptors(name, workers or n_cores(), progress=progress)
+        return done(do, work, workers or n_cores())
     from isd_ray.actors.chemistry import done_on_ray
     from isd_ray.actors.failure import FailurePolicy
 
-    policy = FailurePolicy(compute.lost_actor_retries)
-
-    def run(chunks: Iterable[MoleculeRows]) -> Iterator[tuple[MoleculeRows, NDArray[np.float64]]]:
-        return done_on_ray(describe, chunks, policy, compute.call_timeout_s)
-
     stack.enter_context(ray_session(compute))
-    return Descriptors(name, run=run, progress=progress)
+    return done_on_ray(do, work, FailurePolicy(compute.lost_actor_retries), compute.call_timeout_s)
 
 
 def _check(
@@ -125,8 +196,9 @@ def _check(
 ) -> None:
     """Refuse a block that is there under the name of another one."""
     remedy = f"drop it, so that it is made again: isd library remove-block {library.address} {block.name}"
-    if block.definition != definition:
-        asked = sorted(key for key in definition if block.definition.get(key) != definition[key])
+    made = _without_hashes(block.definition)
+    if made != definition:
+        asked = sorted(key for key in definition if made.get(key) != definition[key])
         raise LibraryError(
             f"block {block.name!r} was made otherwise than the configuration asks for: {', '.join(asked) or 'more'}",
             library.address,
@@ -138,3 +210,11 @@ def _check(
             library.address,
             remedy,
         )
+
+
+def _without_hashes(definition: dict[str, Any]) -> dict[str, Any]:
+    """Files by name and size, as those of libraries are compared: to hash them takes long."""
+    if "sources" not in definition:
+        return definition
+    plain = [{key: file[key] for key in ("name", "bytes")} for file in definition["sources"]]
+    return {**definition, "sources": plain}

@@ -16,7 +16,7 @@ from isd_ray.data.ingest.plan import open_sources
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.data.library import Library
 from isd_ray.data.remote import cache_folder, keep_as_cache, publish, refuse_published
-from isd_ray.ops.blocks import with_blocks
+from isd_ray.ops.blocks import check_blocks, with_blocks
 from isd_ray.ops.connect import ray_session
 
 
@@ -51,6 +51,7 @@ def build(
         As `build_library`, `with_blocks`, `publish` and `prepare_on_ray`; ResourceError if the cluster cannot be
         reached.
     """
+    check_blocks(config)
     if not is_uri(str(out)):
         library = _build(config, compute, Path(out), progress)
         return with_blocks(library, config, compute, say=say, progress=progress, like=like)

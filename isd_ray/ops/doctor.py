@@ -166,8 +166,9 @@ def _paths(config: CampaignConfig | None) -> list[str]:
     """Files that the configuration names by their plain paths."""
     if config is None:
         return []
-    source = config.library.source or ()
-    sources = [source] if isinstance(source, str) else list(source)
+    history = config.library.history
+    given = [config.library.source or (), (history.source if history is not None else None) or ()]
+    sources = [name for source in given for name in ([source] if isinstance(source, str) else source)]
     named = [config.library.path, *sources, config.labels.source, config.validation.file, config.test.file]
     return [path for path in named if path and not path.startswith("package:") and not set("$*?[") & set(path)]
 

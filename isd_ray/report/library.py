@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from isd_ray.data.info import LibraryInfo
+from isd_ray.data.info import BlockInfo, LibraryInfo
 from isd_ray.report.numbers import counted, size
 
 _SHOWN = 5
-"""Sources that are named."""
+"""Sources, and assays, that are named."""
+_SOURCES = {
+    "descriptors": "computed",
+    "columns": "from the source",
+    "table": "from another table",
+    "history": "earlier readouts",
+}
+"""Where the values of a block come from, in words."""
 
 
 def library_lines(info: LibraryInfo) -> list[tuple[str, str]]:
@@ -29,6 +36,7 @@ def library_lines(info: LibraryInfo) -> list[tuple[str, str]]:
     lines.append(("Features", f"{_features(info.features)}: {info.width:,} columns"))
     if info.mean_on_bits is not None:
         lines.append(("Bits set in a molecule", f"{info.mean_on_bits:,.1f} on average, by the first block"))
+    lines += [(f"Block {block.name}", _block(block)) for block in info.blocks]
     sources = [f"{source['name']} ({size(source['bytes'])})" for source in info.sources]
     more = [f"… and {len(sources) - _SHOWN:,} more"] if len(sources) > _SHOWN else []
     kept = [f"{name} ({kind})" for name, kind in info.columns.items()]
@@ -39,6 +47,17 @@ def library_lines(info: LibraryInfo) -> list[tuple[str, str]]:
         ("SHA-256", info.hash),
     ]
     return lines
+
+
+def _block(block: BlockInfo) -> str:
+    """A block of features in short."""
+    text = f"{_SOURCES[block.source]}: {block.width:,} columns as {block.dtype}, {size(block.nbytes)}"
+    text += f", {block.missing:.1%} missing" if block.missing else ", none missing"
+    if not block.assays:
+        return text
+    shown = [f"{assay['name']} ({assay['n_hits']:,} hits of {assay['n']:,})" for assay in block.assays[:_SHOWN]]
+    more = [f"… and {len(block.assays) - _SHOWN:,} more"] if len(block.assays) > _SHOWN else []
+    return f"{text}; {', '.join([*shown, *more])}"
 
 
 def _features(features: Mapping[str, Any]) -> str:

@@ -38,6 +38,21 @@ def test_the_bytes_are_those_of_a_local_build(compounds, ray_cluster, tmp_path, 
     assert seen[-1].n_read == 900
 
 
+def test_descriptors_and_matched_structures_are_those_of_a_local_build(compounds, ray_cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("isd_ray.data.blocks.descriptors.CHUNK_ROWS", 50)
+    monkeypatch.setattr("isd_ray.data.blocks.history.CHUNK_ROWS", 50)
+    monkeypatch.setattr(chemistry, "AHEAD", 1)
+    history = {"source": str(compounds), "smiles_column": "smiles", "columns": ("bbb",)}
+    settings = {"id_column": "name", "features": "ecfp4", "block_rows": 64, "part_blocks": 4}
+    config = LibraryConfig.model_validate(
+        {"source": str(compounds), "workers": 1, "descriptors": ["rdkit2d"], "history": history, **settings}
+    )
+    local = build(config, ComputeConfig(), tmp_path / "local")
+    remote = build(config, ComputeConfig(address="auto"), tmp_path / "remote")
+    assert local.block_names == ("fingerprints", "rdkit2d", "history")
+    assert files(remote.path) == files(local.path)
+
+
 @dataclass
 class Piece:
     structures: list[str | None]

@@ -15,12 +15,16 @@ import pickle
 import numpy as np
 import pytest
 
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig, SplitConfig
 from isd_ray.core.features import Dense, OnBits, Texts, concatenate
 from isd_ray.data.blocks.add import add_block, remove_block
 from isd_ray.data.blocks.standard import CLIP, Moments, signed_log, standardise
 from isd_ray.data.library import Library
+from isd_ray.data.split import split_library
 from isd_ray.errors import CorruptFileError, LibraryError
-from tests.unit.blocks_helpers import N, Values, add_values, build
+from isd_ray.ops import prepare
+from tests.unit.blocks_helpers import SETTINGS, N, Values, add_values, build
 
 WIDTH = 3
 
@@ -343,9 +347,8 @@ def test_what_a_crash_left_half_written_is_done_again(tmp_path, library, monkeyp
         with pytest.raises(KeyboardInterrupt):
             add_values(other, "embedding", raw_values())
     damaged = other.path / "blocks/.embedding.building" / file
-    data = bytearray(damaged.read_bytes())
-    data[len(data) // 2] ^= 1
-    damaged.write_bytes(data)
+    data = np.frombuffer(damaged.read_bytes(), np.uint8)
+    damaged.write_bytes((~data).tobytes() if file.startswith("raw") else data[:-8].tobytes())
     add_values(other, "embedding", raw_values())
     assert files(other.path) == files(library.path)
 
@@ -379,3 +382,38 @@ def test_values_may_be_stored_as_they_are(plain):
     library = add_block(plain, Values("history", values, takes_logs=False))
     found = library.features_of(np.arange(N), ["history"])["history"].values
     np.testing.assert_array_equal(found, values.astype(np.float32).astype(np.float16))
+
+
+def test_a_split_carries_blocks_with_the_values_of_the_whole(tmp_path, library):
+    library = add_block(library, Values("history", raw_values(seed=3).clip(-10, 10), takes_logs=False))
+    parts = split_library(library, SplitConfig(fractions=(0.5, 0.2, 0.3), seed=1), tmp_path / "parts")
+    whole = library.features_of(np.arange(N), library.block_names)
+    for name, part in parts.items():
+        part.verify()
+        assert part.block_names == library.block_names
+        rows = library.rows_of(part.ids())
+        found = part.features_of(np.arange(part.n_rows), part.block_names)
+        np.testing.assert_array_equal(found["embedding"].values, whole["embedding"].values[rows])
+        np.testing.assert_array_equal(found["history"].values, whole["history"].values[rows])
+        assert [block.columns for block in part.added_blocks] == [block.columns for block in library.added_blocks]
+        assert part.metadata["parent"]["blocks"] == {block.name: block.hash for block in library.added_blocks}, name
+    plain = Library.open(library.path)
+    assert sum(part.added_blocks[0].n_missing for part in parts.values()) == plain.added_blocks[0].n_missing
+
+
+def test_a_split_from_before_a_block_was_added_is_refused(tmp_path):
+    settings = {"source": str(tmp_path / "x.csv"), **SETTINGS, "split": {"fractions": [0.6, 0.0, 0.4]}}
+    build(tmp_path, out="unused")
+    config = CampaignConfig.model_validate(
+        {
+            "library": {**settings, "path": str(tmp_path / "library")},
+            "labels": {"column": "x"},
+            "acquisition": {"batch_size": 8},
+        }
+    )
+    libraries = prepare._libraries(config, tmp_path / "run", Watcher())
+    assert set(libraries) == {"target", "test"}
+    assert prepare._libraries(config, tmp_path / "run", Watcher())["target"].hash == libraries["target"].hash
+    add_values(Library.open(tmp_path / "library"), "embedding", raw_values())
+    with pytest.raises(LibraryError, match="before blocks were added"):
+        prepare._libraries(config, tmp_path / "run", Watcher())

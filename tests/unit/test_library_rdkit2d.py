@@ -6,6 +6,11 @@ number of processes; the library beside it is the same with or without.
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 from rdkit import Chem
@@ -14,15 +19,17 @@ from rdkit.Chem import Crippen, rdMolDescriptors
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.chem import rdkit2d as chem
 from isd_ray.chem.rdkit2d import RDKIT2D, rdkit2d
-from isd_ray.config import ComputeConfig, LibraryConfig
+from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig
 from isd_ray.data.blocks import descriptors
-from isd_ray.data.blocks.add import add_block
-from isd_ray.data.blocks.descriptors import Descriptors
+from isd_ray.data.blocks.add import add_block, remove_block
+from isd_ray.data.blocks.descriptors import Descriptors, describe
 from isd_ray.data.blocks.standard import standardise
+from isd_ray.data.ingest.molecules import done
 from isd_ray.data.library import Library
 from isd_ray.errors import LibraryError
+from isd_ray.ops import prepare
 from isd_ray.ops.prepare import open_or_build
-from tests.unit.blocks_helpers import N, SETTINGS, build
+from tests.unit.blocks_helpers import SETTINGS, N, build, smiles_of
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
@@ -86,7 +93,7 @@ def test_values_are_those_of_the_rows_standardised(library):
 def test_bytes_do_not_depend_on_the_number_of_processes(library, tmp_path, monkeypatch):
     monkeypatch.setattr("isd_ray.data.ingest.molecules.SERIAL_CHUNKS", 0)
     monkeypatch.setattr(descriptors, "CHUNK_ROWS", 7)
-    other = add_block(build(tmp_path, out="other"), Descriptors("rdkit2d", 2))
+    other = add_block(build(tmp_path, out="other"), Descriptors("rdkit2d", lambda chunks: done(describe, chunks, 2)))
     assert files(other.path) == files(library.path)
 
 
@@ -152,3 +159,60 @@ def test_a_block_of_another_definition_is_refused(library, tmp_path, monkeypatch
     with pytest.raises(LibraryError, match=r"block 'rdkit2d' was made otherwise[\s\S]*version[\s\S]*remove-block"):
         open_or_build(config_of(tmp_path, descriptors=["rdkit2d"]), ComputeConfig(), library.path, Told())
     assert Library.open(library.path).block_names == ("fingerprints", "rdkit2d")
+
+
+def test_a_killed_addition_continues_and_computes_no_part_again(library, tmp_path):
+    other = build(tmp_path, out="other")
+    script = textwrap.dedent(f"""
+        import os, signal
+        from isd_ray.data.blocks import descriptors
+        from isd_ray.data.blocks.add import add_block, remove_block
+        from isd_ray.data.blocks.descriptors import Descriptors
+        from isd_ray.data.library import Library
+
+        def progress(seen):
+            if seen.n_read > 40:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        descriptors.CHUNK_ROWS = 7
+        add_block(Library.open({str(other.path)!r}), Descriptors("rdkit2d", progress=progress))
+        """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert Library.open(other.path).block_names == ("fingerprints",)
+    seen = []
+    add_block(other, Descriptors("rdkit2d", progress=seen.append))
+    assert seen[-1].n_read == N - 32, "the first part of 32 rows is not computed again"
+    assert files(other.path) == files(library.path)
+
+
+def test_held_out_files_are_standardised_as_the_target_set(tmp_path):
+    few = [f"{smiles_of(i)},c{i}\n" for i in range(20, 40)]
+    (tmp_path / "few.csv").write_text("smiles,name\n" + "".join(few))
+    build(tmp_path, out="unused")
+    settings = {
+        "source": str(tmp_path / "x.csv"),
+        **SETTINGS,
+        "path": str(tmp_path / "lib"),
+        "descriptors": ["rdkit2d"],
+    }
+    data = {
+        "library": settings,
+        "labels": {"column": "label"},
+        "acquisition": {"batch_size": 8},
+        "test": {"file": str(tmp_path / "few.csv")},
+    }
+    config = CampaignConfig.model_validate(data)
+    for _ in range(2):  # made, then opened
+        libraries = prepare._libraries(config, tmp_path / "run", Watcher())
+        target, test = libraries["target"], libraries["test"]
+        assert test.added_blocks[0].columns == target.added_blocks[0].columns
+        rows = target.rows_of(test.ids())
+        np.testing.assert_array_equal(
+            test.features_of(np.arange(test.n_rows), ["rdkit2d"])["rdkit2d"].values,
+            target.features_of(rows, ["rdkit2d"])["rdkit2d"].values,
+        )
+    remove_block(test.path, "rdkit2d")
+    add_block(test, Descriptors("rdkit2d"))
+    with pytest.raises(LibraryError, match="other statistics than those of the target set"):
+        prepare._libraries(config, tmp_path / "run", Watcher())

@@ -14,8 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs as pafs
 
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import ComputeConfig, LibraryConfig
 from isd_ray.data import remote
+from isd_ray.data.blocks.add import add_block
+from isd_ray.data.blocks.descriptors import Descriptors
 from isd_ray.data.ingest import sources
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.files import SourceFile
@@ -23,6 +26,7 @@ from isd_ray.data.ingest.sources import open_source, resolve_source, resolve_sou
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, InputFileError, LibraryError
 from isd_ray.ops.build import build
+from isd_ray.ops.prepare import open_or_build
 
 N = 70
 
@@ -210,3 +214,64 @@ def test_wildcards_name_many_files_in_order(store, tmp_path, monkeypatch):
         resolve_sources("z*.csv", store)
     (store / "odd[1].csv").write_text("smiles\nC\n")
     assert [file.name for file in resolve_sources("odd[1].csv", store)] == ["odd[1].csv"]
+
+
+def test_blocks_of_features_are_published_and_fetched_with_the_library(compounds, store, tmp_path, cache, monkeypatch):
+    config = config_of(str(compounds), descriptors=["rdkit2d"])
+    local = build(config, ComputeConfig(), tmp_path / "local")
+    library = published(config, store)
+    assert files(store / "lib") == files(local.path)
+    assert [path.name for path in cache.iterdir()] == [library.hash]
+    (store / "lib/blocks/rdkit2d/part-00002.arrow").rename(store / "part-00002.arrow")
+    rows = np.array([69, 3, 40])
+    expected = local.features_of(rows, ["rdkit2d"])["rdkit2d"].values
+    found = library.features_of(rows, ["rdkit2d"])["rdkit2d"].values
+    np.testing.assert_array_equal(found, expected, "the build's own copy serves as cache")
+    monkeypatch.setenv("ISD_CACHE", str(cache / "elsewhere"))
+    library = pickle.loads(pickle.dumps(Library.open(library.address)))  # noqa: S301
+    assert not library.path.exists()
+    np.testing.assert_array_equal(library.features_of(rows[1:2], ["rdkit2d"])["rdkit2d"].values, expected[1:2])
+    assert [path.name for path in library.path.rglob("*.arrow")] == ["part-00000.arrow"]
+    with pytest.raises(LibraryError, match=r"blocks/rdkit2d/part-00002.arrow cannot be fetched"):
+        library.features_of(rows, ["rdkit2d"])
+    (store / "part-00002.arrow").rename(store / "lib/blocks/rdkit2d/part-00002.arrow")
+    Library.open(library.address).verify()
+
+
+def test_copies_of_blocks_of_one_name_are_kept_apart(compounds, store, cache, monkeypatch):
+    """Two stores hold libraries of the same main features with different blocks of one name."""
+    addresses = []
+    for number in (1, 2):
+        lines = [f"c{i},{i * 7 % (11 + number)}" for i in range(N)]
+        (store / f"history-{number}.csv").write_text("id,score\n" + "\n".join(lines) + "\n")
+        history = {"source": str(store / f"history-{number}.csv"), "columns": ["score"]}
+        library = build(config_of(str(compounds), history=history), ComputeConfig(), f"file://{store}/lib-{number}")
+        addresses.append(library.address)
+    monkeypatch.setenv("ISD_CACHE", str(cache / "elsewhere"))
+    first, second = (Library.open(address) for address in addresses)
+    assert (first.hash, first.path) == (second.hash, second.path)
+    assert first.block_hash("history") != second.block_hash("history")
+    rows = np.arange(N)
+    values = [one.features_of(rows, ["history"])["history"].values for one in (first, second, first)]
+    np.testing.assert_array_equal(values[0], values[2])
+    assert not np.array_equal(values[0], values[1])
+
+
+def test_a_published_library_is_not_given_blocks(compounds, store):
+    address = published(config_of(str(compounds)), store).address
+    config = config_of(str(compounds), descriptors=["rdkit2d"])
+    with pytest.raises(LibraryError, match=r"published library lacks block 'rdkit2d'[\s\S]*at another address"):
+        open_or_build(config, ComputeConfig(), address, Watcher())
+    with pytest.raises(LibraryError, match="cannot be added to a published library"):
+        add_block(Library.open(address), Descriptors("rdkit2d"))
+
+
+@pytest.mark.parametrize("change", [{"name": "../../x"}, {"hash": "x"}, {"parts": [{"file": "../../x"}]}])
+def test_blocks_whose_names_lead_out_of_the_cache_are_refused(compounds, store, change):
+    address = published(config_of(str(compounds), descriptors=["rdkit2d"]), store).address
+    file = store / "lib/library.json"
+    metadata = json.loads(file.read_text())
+    metadata["blocks"][0].update(change)
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(CorruptFileError, match="block"):
+        Library.open(address)

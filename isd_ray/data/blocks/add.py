@@ -203,7 +203,7 @@ def _locked(library: Library) -> Iterator[None]:
         raise LibraryError(
             "blocks cannot be added to a published library",
             library.address,
-            "add them to the library in a folder of this machine, then publish it at another address",
+            "build it with the block at another address, as isd library build --descriptors rdkit2d --out URI",
         )
     try:
         (library.path / BLOCKS_DIRECTORY).mkdir(exist_ok=True)

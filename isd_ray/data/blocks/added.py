@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from isd_ray.core.features import Features
-from isd_ray.data.blocks.description import BlockDescription, cached_block, described_blocks, remedy_of
+from isd_ray.data.blocks.description import BLOCK_DTYPE, BlockDescription, cached_block, described_blocks, remedy_of
+from isd_ray.data.info import BlockInfo
 from isd_ray.data.layout import METADATA_FILE
 from isd_ray.data.part_files import PartFiles, Residents
 from isd_ray.data.remote import RemoteLibrary
@@ -63,6 +64,24 @@ class AddedBlocks:
             names = ", ".join((self._main, *self._blocks))
             raise LibraryError(f"there is no block {name!r}", str(self._path), f"name one of {names}, or add it")
         return self._blocks[name]
+
+    def info(self, n_rows: int) -> list[BlockInfo]:
+        """A summary of each, for people and programs."""
+        return [
+            BlockInfo(
+                name=block.name,
+                source=block.source,
+                width=block.width,
+                dtype=BLOCK_DTYPE,
+                nbytes=block.nbytes,
+                missing=block.n_missing / (n_rows * block.width),
+                hash=block.hash,
+                assays=[
+                    {key: assay[key] for key in ("name", "n", "n_hits")} for assay in block.found.get("assays", ())
+                ],
+            )
+            for block in self._blocks.values()
+        ]
 
     def features(self, name: str, block: int) -> Features:
         """Rows of a block of the grid (raises LibraryError, CorruptFileError)."""

@@ -58,10 +58,8 @@ class Descriptors:
 
     Parameters
     ----------
-    n_processes:
-        Of this machine, where `describe` is not given.
     run:
-        Where descriptors are computed; default: in processes of this machine.
+        Where descriptors are computed; default: in this process.
     progress:
         Called in this process after every chunk of molecules.
     """
@@ -73,14 +71,13 @@ class Descriptors:
     def __init__(
         self,
         name: DescriptorSet,
-        n_processes: int = 1,
         run: Describe | None = None,
         progress: Callable[[BuildProgress], None] | None = None,
     ) -> None:
         self.name = name
         self.definition = descriptors_definition(name)
         self.rdkit = rdkit_version()
-        self._run = run or (lambda chunks: done(describe, chunks, n_processes))
+        self._run = run or (lambda chunks: done(describe, chunks, 1))
         self._progress = progress
 
     def fill(self, spool: Spool, library: Library) -> None:

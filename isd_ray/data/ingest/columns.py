@@ -30,7 +30,8 @@ def trimmed(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return pc.utf8_trim_whitespace(values)
 
 
-def _without_null_words(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+def without_null_words(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Trimmed strings; null where a word means "no value"."""
     values = trimmed(values)
     empty = pc.is_in(values, value_set=pa.array(sorted(NULL_WORDS), pa.string()))
     return pc.if_else(empty, pa.scalar(None, pa.string()), values)
@@ -41,7 +42,7 @@ def text_kind(values: pa.Array | pa.ChunkedArray) -> ColumnKind | None:
 
     Numbers with leading zeros ("0071") are catalogue numbers and stay text.
     """
-    filled = pc.drop_null(_without_null_words(values))
+    filled = pc.drop_null(without_null_words(values))
     if not len(filled):
         return None
     if pc.any(pc.match_substring_regex(filled, _LEADING_ZERO)).as_py():
@@ -97,7 +98,7 @@ def convert(values: pa.Array | pa.ChunkedArray, kind: ColumnKind) -> pa.Array | 
         values = pc.cast(values, pa.string())
         return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
     if is_text(values.type):
-        values = _without_null_words(pc.cast(values, pa.string()))
+        values = without_null_words(pc.cast(values, pa.string()))
     return pc.cast(values, pa.int64() if kind == "int64" else pa.float64())
 
 

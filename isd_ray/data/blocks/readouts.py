@@ -1,0 +1,210 @@
+"""Reading earlier readouts, wide or long, into measurements of compounds by assay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from isd_ray.config import HistoryConfig, LibraryConfig
+from isd_ray.data.blocks.numbers import matching, require_plain, text_or_numbers
+from isd_ray.data.ingest.columns import ids_as_text
+from isd_ray.data.ingest.plan import PlannedSource, id_prefixes, open_sources, record_ids
+from isd_ray.data.ingest.records import Records, Source
+from isd_ray.data.ingest.sources import open_source, resolve_sources
+from isd_ray.errors import InputFileError
+
+KEY = "library.history"
+
+
+@dataclass(slots=True)
+class Measurements:
+    """Of one assay, in the order of the files.
+
+    Attributes
+    ----------
+    file:
+        The first that holds some.
+    compounds:
+        int64 (m,) in chunks: indices of compounds among the keys.
+    values:
+        float64 or string (m,) in chunks, without nulls.
+    lines:
+        int64 (m,) in chunks.
+    """
+
+    name: str
+    file: str
+    compounds: list[NDArray[np.int64]] = field(default_factory=list)
+    values: list[pa.Array] = field(default_factory=list)
+    lines: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def numbers(self) -> NDArray[np.float64] | None:
+        """All values as float64; None where one is a word."""
+        try:
+            chunks = [pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False) for values in self.values]
+        except pa.ArrowInvalid:
+            return None
+        return np.concatenate(chunks)
+
+    def words(self) -> list[str]:
+        """All values as text."""
+        return [text for values in self.values for text in pc.cast(values, pa.string()).to_pylist()]
+
+
+@dataclass(slots=True)
+class Readouts:
+    """Measurements of all assays.
+
+    Attributes
+    ----------
+    keys:
+        Compounds that have some: ids or structures, each once.
+    assays:
+        By name; of a wide table in the order of its columns, of a long one sorted.
+    """
+
+    by_structure: bool
+    keys: list[str]
+    assays: dict[str, Measurements]
+    sources: list[Source]
+    column: str
+
+
+def history_sources(config: HistoryConfig, library: LibraryConfig | None, base_dir: Path) -> list[Source]:
+    """The files with the readouts, opened (raises InputFileError)."""
+    if config.source is None:
+        if library is None:
+            raise InputFileError("no file with earlier readouts is named", f"{KEY}.source", "name one")
+        return open_sources(library, base_dir)
+    paths = [config.source] if isinstance(config.source, str) else list(config.source)
+    files = [file for path in paths for file in resolve_sources(path, base_dir, f"{KEY}.source")]
+    asked = (config.id_column, config.smiles_column, config.assay_column, config.value_column, *config.columns)
+    return [open_source(file, config.format, asked) for file in files]
+
+
+def read_readouts(config: HistoryConfig, sources: list[Source], id_column: str | None) -> Readouts:
+    """Read the readouts of all assays; memory grows with their number.
+
+    Parameters
+    ----------
+    id_column:
+        The library's own, where the configuration names neither ids nor structures; None for record numbers.
+
+    Raises
+    ------
+    InputFileError
+        If a file cannot be read or lacks a column, a pattern matches nothing, or there is no readout.
+    """
+    by_structure = config.smiles_column is not None
+    ids = None if by_structure else config.id_column or id_column
+    if not by_structure and ids is None and config.source is not None:
+        raise InputFileError(
+            "which column holds the ids of the compounds?",
+            ", ".join(str(source.file) for source in sources),
+            f"set {KEY}.id_column (of the command: --id-column), or smiles_column to match by structure",
+        )
+    prefixes = id_prefixes(sources) if not by_structure and ids is None else [""] * len(sources)
+    place_of: dict[str, int] = {}
+    assays: dict[str, Measurements] = {}
+    for source, prefix, columns in zip(sources, prefixes, readout_columns(config, sources, ids), strict=True):
+        structure = source.structure_column(config.smiles_column)
+        names = tuple(dict.fromkeys(name for name in (structure, ids, *columns) if name is not None))
+        planned = PlannedSource(source, names, structure, ids, prefix)
+        for records in source.read(names):
+            keys = _keys(records, planned, by_structure=by_structure)
+            for name, which, values in _by_assay(config, records, columns):
+                here = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
+                rows = which[here]
+                texts = keys.take(pa.array(rows)).to_pylist()
+                named = [index for index, text in enumerate(texts) if text is not None]
+                if not named:
+                    continue
+                compounds = [place_of.setdefault(texts[index], len(place_of)) for index in named]
+                assay = assays.setdefault(name, Measurements(name, str(source.file)))
+                assay.compounds.append(np.array(compounds, np.int64))
+                assay.values.append(values.take(pa.array(here[named])))
+                assay.lines.append(records.lines[rows[named]])
+    if not assays:
+        raise InputFileError(
+            "there is no readout of any assay",
+            ", ".join(str(source.file) for source in sources),
+            f"check the columns and the `exclude` of {KEY}",
+        )
+    ordered = sorted(assays) if config.assay_column is not None else list(assays)
+    column = config.smiles_column or ids or "record number"
+    return Readouts(by_structure, list(place_of), {name: assays[name] for name in ordered}, sources, column)
+
+
+def readout_columns(config: HistoryConfig, sources: Sequence[Source], ids: str | None) -> list[list[str]]:
+    """The columns with readouts of each source; checks that all others that are needed are there, without reading.
+
+    Raises
+    ------
+    InputFileError
+        If one is not there, or holds neither numbers nor text.
+    """
+    found = []
+    patterns = set(config.columns)
+    for source in sources:
+        for name, key in ((config.assay_column, "assay_column"), (config.value_column, "value_column")):
+            if name is not None:
+                source.require(name, f"{KEY}.{key}")
+        structure = source.structure_column(config.smiles_column)
+        if structure is not None and structure == config.smiles_column:
+            source.require(structure, f"{KEY}.smiles_column")
+        if ids is not None:
+            source.require(ids, f"{KEY}.id_column")
+        if config.assay_column is not None and config.value_column is not None:
+            require_plain(source, config.value_column)
+            found.append([config.assay_column, config.value_column])
+            continue
+        here = [p for p in config.columns if any(fnmatchcase(name, p) for name in source.column_names)]
+        patterns -= set(here)
+        named = matching(here, source, f"{KEY}.columns", (ids, structure)) if here else []
+        found.append([name for name in named if not _is_excluded(name, config)])
+        for name in found[-1]:
+            require_plain(source, name)
+    if patterns:
+        matching([next(p for p in config.columns if p in patterns)], sources[0], f"{KEY}.columns", ())
+    return found
+
+
+def _is_excluded(name: str, config: HistoryConfig) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in config.exclude)
+
+
+def _keys(records: Records, planned: PlannedSource, *, by_structure: bool) -> pa.Array:
+    """Ids or structures of records, null where there is none."""
+    if not by_structure:
+        return record_ids(records.table, planned, records.first, len(records))
+    assert planned.structure is not None  # by_structure
+    texts = ids_as_text(records.table[planned.structure])
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+
+def _by_assay(
+    config: HistoryConfig, records: Records, columns: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.int64], pa.Array]]:
+    """Name of each assay with readouts, indices of their records, and the readouts: float64 or string, or null."""
+    everything = np.arange(len(records))
+    if config.assay_column is None:
+        for name in columns:
+            yield name, everything, text_or_numbers(records.table[name])
+        return
+    names = ids_as_text(records.table[config.assay_column]).combine_chunks()
+    values = text_or_numbers(records.table[config.value_column])
+    encoded = names.dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    for code, name in enumerate(encoded.dictionary.to_pylist()):
+        if not _is_excluded(name, config):
+            which = np.flatnonzero(codes == code)
+            yield name, which, values.take(pa.array(which))
