@@ -115,9 +115,11 @@ class OutsidePredictor:
             about,
         )
 
-    def preparation(self, source: Source, smiles_column: str | None, id_column: str | None) -> Preparation:
+    def preparation(
+        self, source: Source, smiles_column: str | None, id_column: str | None, history: Source | None = None
+    ) -> Preparation:
         """How the compounds of a source are prepared (raises as `Preparation`)."""
-        return Preparation(self._model.library, self.blocks, source, smiles_column, id_column)
+        return Preparation(self._model.library, self.blocks, source, smiles_column, id_column, history)
 
     def tables(self, preparation: Preparation, n_processes: int = 1) -> Iterator[pa.Table]:
         """A line for each record of the source, in order, some thousand at a time (raises as `Preparation.rows`)."""

@@ -37,6 +37,12 @@ def predict(
             min=0.0, max=1.0, help="Similarity to the nearest measured compound below which a line is flagged."
         ),
     ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            help="File of earlier readouts, a column for each assay of the library; default: columns of FILE."
+        ),
+    ] = None,
     library: Annotated[
         Path | None, typer.Option(help="Folder with the library's library.json, if it is not where it was.")
     ] = None,
@@ -56,7 +62,8 @@ def predict(
     threshold = NEAR if near is None else near
     model = load_model(path, round_number=round_number, near=threshold, library=library)
     sink = typer.get_binary_stream("stdout") if out is None else out
-    found = model.predict_file(file, sink, smiles_column=smiles_column, id_column=id_column, workers=workers)
+    columns = {"smiles_column": smiles_column, "id_column": id_column}
+    found = model.predict_file(file, sink, **columns, history=history, workers=workers)
     if as_json:
         print_json({**asdict(found), "round": model.round, "committee_hash": model.hash, "claim": None})
         return

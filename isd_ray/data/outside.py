@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from isd_ray.chem.rdkit2d import RDKIT2D_VERSION, rdkit2d
 from isd_ray.config import DenseFeatures, OnBitFeatures
 from isd_ray.core.features import Block, Dense, FeatureBlocks, OnBits, Texts
+from isd_ray.data.blocks.assays import Assay
 from isd_ray.data.blocks.description import TEXTS, BlockDescription
 from isd_ray.data.blocks.standard import standardise
 from isd_ray.data.ingest.columns import NULL_WORDS, ids_as_text
@@ -25,6 +26,7 @@ from isd_ray.data.ingest.dense import check_dense_column, dense_rows
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions, PreparedChunk, done, prepare_chunk
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.library import Library
+from isd_ray.data.outside_history import EarlierReadouts, assay_values, assays_of
 from isd_ray.errors import LibraryError
 
 _VECTOR = re.compile(r"(?P<column>.+)\[(?P<place>\d+)\]")
@@ -93,6 +95,9 @@ class Preparation:
     smiles_column, id_column:
         Of the source; default: those that the library was built with, and the number of the record where there is no
         such column of ids.
+    history:
+        Earlier readouts of these compounds, a column an assay, found by the same column of ids or by structure;
+        default: the columns of the source itself that are called as assays.
 
     Attributes
     ----------
@@ -102,7 +107,8 @@ class Preparation:
     Raises
     ------
     InputFileError
-        If the source lacks the structures, a context, or the vectors that are the library's main features.
+        If the source lacks the structures, a context, or the vectors that are the library's main features; or
+        `history` cannot be used.
     LibraryError
         If a block holds descriptors that this version computes otherwise.
     """
@@ -112,9 +118,12 @@ class Preparation:
     source: Source
     smiles_column: str | None = None
     id_column: str | None = None
+    history: Source | None = None
     missing: dict[str, tuple[str, ...]] = field(init=False)
     _structure: str | None = field(init=False)
     _columns: dict[str, dict[str, NDArray[np.int64]]] = field(init=False)
+    _assays: dict[str, tuple[Assay, ...]] = field(init=False)
+    _earlier: EarlierReadouts | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         options, source = self.library.metadata["options"], self.source
@@ -135,13 +144,15 @@ class Preparation:
         else:
             for name in features.context_columns:
                 source.require(name, "context_columns")
-        self._columns, self.missing = {}, {}
+        self._columns, self._assays, self.missing = {}, {}, {}
         for block in self._added():
             if block.source == "descriptors":
                 self._check_descriptors(block)
                 continue
-            there = () if block.source == "history" else source.column_names
-            self._columns[block.name] = _columns_of(block, there)
+            if block.source == "history":
+                self._plan_history(block)
+                continue
+            self._columns[block.name] = _columns_of(block, source.column_names)
             found = {place for places in self._columns[block.name].values() for place in places[places >= 0].tolist()}
             if lost := tuple(column.name for place, column in enumerate(block.columns) if place not in found):
                 self.missing[block.name] = lost
@@ -161,6 +172,16 @@ class Preparation:
 
     def _added(self) -> list[BlockDescription]:
         return [block for block in self.library.added_blocks if block.name in self.blocks]
+
+    def _plan_history(self, block: BlockDescription) -> None:
+        self._assays[block.name] = assays = assays_of(block)
+        names = [assay.name for assay in assays if assay.name in self.source.column_names]
+        if self.history is not None:
+            smiles = self.smiles_column or self.library.metadata["options"].get("smiles_column")
+            self._earlier = EarlierReadouts(self.library, assays, self.history, self.id_column, smiles)
+            names = self._earlier.names
+        if lost := tuple(assay.name for assay in assays if assay.name not in names):
+            self.missing[block.name] = lost
 
     def _check_descriptors(self, block: BlockDescription) -> None:
         if block.definition.get("version") != RDKIT2D_VERSION:
@@ -187,6 +208,8 @@ class Preparation:
         columns = [self._structure, self.id_column]
         columns += [features.column] if isinstance(features, DenseFeatures) else features.context_columns
         columns += [name for block in self._columns.values() for name in block]
+        assays = (assay.name for block in self._assays.values() for assay in block) if self._earlier is None else ()
+        columns += [name for name in assays if name in self.source.column_names]
         names = list(dict.fromkeys(name for name in columns if name is not None))
         for records in self.source.read(names):
             for start in range(0, len(records), CHUNK_ROWS):
@@ -217,6 +240,10 @@ class Preparation:
         for name, columns in self._columns.items():
             values[name], wrong = _read(table, columns, self.library.block_width(name))
             reasons |= wrong
+        if self._earlier is None:
+            for name, assays in self._assays.items():
+                there = {a.name: table[a.name].to_pylist() for a in assays if a.name in table.column_names}
+                values[name] = assay_values(assays, there, n, reasons)
         reasons |= piece.records.problems
         is_kept = np.ones(n, np.bool_)
         is_kept[list(reasons)] = False
@@ -230,6 +257,10 @@ class Preparation:
         else:
             assert prepared.features is not None, "on-bits are made of structures"
             made[main] = encoder.append(prepared.features.take(among), contexts[kept])
+        for name, assays in self._assays.items() if self._earlier is not None else ():
+            keys = smiles if self._earlier.by_structure else [piece.ids[index] for index in kept.tolist()]
+            values[name] = np.full((n, self.library.block_width(name)), np.nan)
+            values[name][kept] = assay_values(assays, self._earlier.of(keys), len(kept))
         for block in self._added():
             raw = descriptors if block.source == "descriptors" else values[block.name]
             assert raw is not None, "asked for"
@@ -323,6 +354,6 @@ def _numbers(name: str, column: pa.ChunkedArray, wrong: dict[int, str]) -> NDArr
 def _stored(block: BlockDescription, raw: NDArray[np.float64]) -> Dense:
     """What the library would have stored of raw values (n, width)."""
     if block.source == "history":
-        return Dense(raw.astype(np.float16))  # scores are no logarithms
+        return Dense(raw.astype(np.float32).astype(np.float16))  # scores are no logarithms
     mean, sd = (np.array([getattr(column, name) for column in block.columns]) for name in ("mean", "sd"))
     return Dense(standardise(raw, mean, sd))

@@ -116,6 +116,7 @@ class LoadedModel:
         *,
         smiles_column: str | None = None,
         id_column: str | None = None,
+        history: str | Path | None = None,
         workers: int | None = None,
     ) -> Predicted:
         """Predict the compounds of a file, some thousand at a time; every one of its lines is one of the result.
@@ -126,6 +127,9 @@ class LoadedModel:
             CSV, TSV, SMI, SDF or Parquet; a path or URI.
         out:
             A .csv or .parquet file, which appears when it is whole; or a stream, for CSV.
+        history:
+            File with earlier readouts of the compounds, where the library has such: a column for each assay, called as
+            there, and one of ids or structures. Default: columns of `file` itself.
         workers:
             Processes that prepare compounds; default: all cores.
 
@@ -138,7 +142,8 @@ class LoadedModel:
             If the file cannot be written.
         """
         source = open_source(resolve_source(str(file), Path.cwd()), columns=(smiles_column, id_column))
-        preparation = self._predictor.preparation(source, smiles_column, id_column)
+        earlier = None if history is None else open_source(resolve_source(str(history), Path.cwd()))
+        preparation = self._predictor.preparation(source, smiles_column, id_column, earlier)
         tally = Tally()
         tables = tally.passing(self._predictor.tables(preparation, workers or n_cores()))
         schema = self._predictor.schema

@@ -27,8 +27,8 @@ model = isd.load_model("this folder")
 model.predict(["CCO"]).to_pandas()
 ```"""
 USE = (
-    "Made to decide which compounds of this library to measure, and to predict those that were not measured. Use "
-    "it to rank compounds like those of the library in the same assay, read the same way.",
+    "Made to decide which compounds of this library to measure, and to predict those that were not measured. Use it "
+    "to rank compounds like those of the library in the same assay, read the same way.",
     "What is certified, if anything, is the screen as a whole: measured and predicted compounds of this library "
     "together. Nothing is certified of one compound, or of compounds outside the library.",
     "Confidence is what the committee gives the class that it predicts: good for ranking, and checked only as far as "

@@ -397,3 +397,62 @@ def test_predictions_go_to_standard_output_or_counts_for_programs(run, messy, tm
     assert counts["n_lines"] == 6
     assert counts["claim"] is None
     assert CliRunner().invoke(app, ["predict", str(run.path), str(messy), "--json"]).exit_code == 2
+
+
+# --- earlier screens of the compounds ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def screened(make_config, compounds, tmp_path_factory):
+    """A screen that has seen two earlier ones, one of numbers and one of yes and no."""
+    folder = tmp_path_factory.mktemp("screened")
+    table = pyarrow.csv.read_csv(compounds)
+    rng = np.random.default_rng(3)
+    numbers = np.where(rng.random(900) < 0.3, np.nan, rng.normal(50, 10, 900) + 200 * (rng.random(900) < 0.02))
+    words = [["active", "inactive", None][code] for code in rng.integers(0, 3, 900)]
+    earlier = pa.table({"name": table["name"], "smiles": table["smiles"], "assay": pa.array(numbers, from_pandas=True)})
+    earlier = earlier.append_column("yes", pa.array(words))
+    pyarrow.csv.write_csv(earlier.drop(["smiles"]), folder / "history.csv")
+    pyarrow.csv.write_csv(earlier, folder / "both.csv")
+    pyarrow.csv.write_csv(earlier.drop(["name"]), folder / "structures.csv")
+    history = {"source": str(folder / "history.csv"), "columns": ["assay", "yes"]}
+    library = {"path": str(folder / "library"), "history": history}
+    settings = {"library": library, "model": {"families": ["linear"]}, "stopping": {"rule": "none", "max_rounds": 3}}
+    return simulate(make_config(**settings), folder / "run"), folder
+
+
+@pytest.mark.parametrize("how", ["own columns", "by id", "by structure"])
+def test_earlier_readouts_are_scored_by_the_library_s_own_statistics(screened, compounds, how):
+    from isd_ray.campaign.delivered import DeliveredModel
+    from isd_ray.data.ingest.sources import open_source, resolve_source
+    from isd_ray.data.outside import Preparation
+
+    run, folder = screened
+    model = DeliveredModel.open(CampaignStore.open(run.path))
+    file = folder / "both.csv" if how == "own columns" else compounds
+    name = {"by id": "history.csv", "by structure": "structures.csv"}.get(how)
+    source = open_source(resolve_source(str(file), folder))
+    earlier = None if name is None else open_source(resolve_source(str(folder / name), folder))
+    made = Preparation(model.library, model.blocks, source, history=earlier)
+    assert made.missing == {}
+    found = np.concatenate([rows.features["history"].values for rows in made.rows()])
+    library = Library.open(model.library.address)
+    stored = library.features_of(np.arange(900), ["history"])["history"].values
+    different = ~((found == stored) | (np.isnan(found) & np.isnan(stored))).all(axis=1)
+    smiles = library.smiles().tolist()
+    # By structure the readout of a compound that stands there twice is that of its first line.
+    assert all(how == "by structure" and smiles.count(smiles[row]) > 1 for row in np.flatnonzero(different).tolist())
+    assert np.isfinite(stored).any(axis=0).all()
+
+
+def test_assays_that_nobody_brings_are_missing_and_named(screened, compounds, tmp_path):
+    run, folder = screened
+    model = isd.load_model(run.path)
+    assert model.predict_file(compounds, tmp_path / "o.csv", workers=1).missing == {"history": ("assay", "yes")}
+    with pytest.raises(InputFileError, match="holds no assay of the library"):
+        model.predict_file(compounds, tmp_path / "o.csv", history=compounds, workers=1)
+    screen = frozen(run)
+    model.predict_file(compounds, tmp_path / "o.csv", history=folder / "history.csv", workers=1)
+    for line in pyarrow.csv.read_csv(tmp_path / "o.csv").to_pylist():
+        if line["source"] == "predicted":
+            assert line["confidence"] == pytest.approx(screen[line["id"]]["confidence"], abs=1e-5)
