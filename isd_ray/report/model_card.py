@@ -34,8 +34,8 @@ USE = (
     "Confidence is what the committee gives the class that it predicts: good for ranking, and checked only as far as "
     "the table of reliability goes. Compounds far from all that was measured are predicted blindly: "
     "`isd predict` flags them by similarity.",
-    "It was fitted mostly on compounds that earlier models chose to have measured: shares of classes among them are not "
-    "those of the library.",
+    "It was fitted mostly on compounds that earlier models chose to have measured: shares of classes among them are "
+    "not those of the library.",
 )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
 from isd_ray.campaign.history import calibration_warning
-from isd_ray.campaign.honesty import news, race_cautions
+from isd_ray.campaign.honesty import column_cautions, leading_cautions, news, race_cautions
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
 from isd_ray.campaign.screen import Screen
@@ -41,6 +41,9 @@ def decide(screen: Screen) -> dict[str, Any]:
     cautions = race_cautions(screen.history.race, families) if screen.goal.knows_hits else []
     work.details["output_ranges"] = output_ranges(screen.config, screen.goal, work, screen.history)
     screen.history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
+    names = tuple(screen.store.manifest.get("outputs", ())) or screen.classes
+    cautions += leading_cautions(work.details, screen.library)
+    cautions += column_cautions(screen.store, screen.library, screen.history, screen.config.task, names)
     audits: tuple[Audit, ...] = ()
     if work.look:
         audits = audits_of(screen.config, screen.goal, work, screen.history, losses, screen.backend)
