@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures
 from isd_ray.config.model import family_class
+from isd_ray.core.features import Dense, FeatureBlocks
 from isd_ray.data.blocks.description import TEXTS
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryChangedError
@@ -21,7 +26,7 @@ def block_hashes(config: CampaignConfig, library: Library) -> dict[str, str]:
     ConfigError
         If one is named that the library does not have.
     """
-    asked = [*config.model.blocks, *(name for table in config.model.options.values() for name in table["blocks"])]
+    asked = [*config.model.blocks, *(name for table in config.model.options.values() for name in table.get("blocks", ()))]
     for name in asked:
         if name not in library.block_names:
             raise ConfigError(
@@ -50,30 +55,74 @@ def check_blocks(blocks: Mapping[str, str], library: Library) -> None:
             )
 
 
-def blocks_read(spec: WorkerSpec, library: Library) -> tuple[str, ...]:
-    """All blocks that some family reads, in order; SMILES last."""
-    used = tuple(spec.blocks) or library.block_names[:1]
-    needs_text = any(TEXTS in family_class(name).needs for name in spec.config.model.families)
-    return (*used, TEXTS) if needs_text else used
+class SeenBlocks:
+    """The feature blocks of a library as the models of a campaign see them: those in use, without excluded columns.
+
+    Parameters
+    ----------
+    spec:
+        The campaign.
+    library:
+        Its target library, or one with the same blocks.
+
+    Attributes
+    ----------
+    names:
+        In the library's order; SMILES last, if a family reads them.
+    """
+
+    def __init__(self, spec: WorkerSpec, library: Library) -> None:
+        self._library = library
+        used = tuple(spec.blocks) or library.block_names[:1]
+        needs_text = any(TEXTS in family_class(name).needs for name in spec.config.model.families)
+        self._kept = {name: _kept(library.block_columns(name), spec.config.model.exclude) for name in used}
+        self.names = tuple(name for name in used if self._kept[name] is None or len(self._kept[name]))
+        self.names += (TEXTS,) if needs_text else ()
+
+    def block(self, index: int) -> FeatureBlocks:
+        """The rows of a block of the grid."""
+        return self._seen(self._library.feature_blocks(index, self.names))
+
+    def rows(self, rows: NDArray[np.int64]) -> FeatureBlocks:
+        """Scattered rows, in the given order."""
+        return self._seen(self._library.features_of(rows, self.names))
+
+    def _seen(self, features: FeatureBlocks) -> FeatureBlocks:
+        if all(kept is None for kept in self._kept.values()):
+            return features
+        blocks = {}
+        for name, block in features.blocks.items():
+            kept = self._kept.get(name)
+            blocks[name] = Dense(block.values[:, kept]) if kept is not None and isinstance(block, Dense) else block
+        return FeatureBlocks(blocks)
+
+    def shape(self, name: str) -> BlockShape:
+        """What a model may know of a block."""
+        library = self._library
+        if name == TEXTS:
+            return BlockShape(name, "texts", 1)
+        if name != library.block_names[0]:
+            kept = self._kept.get(name)
+            width = library.block_width(name) if kept is None else len(kept)
+            return BlockShape(name, "dense", width, standardised=True)
+        spec = library.spec
+        return BlockShape(name, spec.kind, spec.width, spec.scale if isinstance(spec, DenseFeatures) else 1.0)
 
 
-def models_of(spec: WorkerSpec, library: Library) -> dict[str, Model]:
+def _kept(columns: Sequence[str], exclude: Sequence[str]) -> NDArray[np.int64] | None:
+    """Places of the columns that are not excluded; None for all."""
+    kept = [place for place, name in enumerate(columns) if not any(fnmatchcase(name, mark) for mark in exclude)]
+    return None if len(kept) == len(columns) else np.array(kept, np.int64)
+
+
+def models_of(spec: WorkerSpec, seen: SeenBlocks) -> dict[str, Model]:
     """The families by name, in the order of the configuration."""
-    config, used = spec.config, blocks_read(spec, library)
+    config = spec.config
     models = {}
     for name in config.model.families:
-        table = config.model if name == RESMLP else family_class(name).Config.model_validate(config.model.options[name])
-        needs = family_class(name).needs
-        seen = table.blocks or tuple(block for block in used if block != TEXTS)
-        shapes = tuple(_shape(library, block) for block in dict.fromkeys((*seen, *needs)))
+        found = family_class(name)
+        table = config.model if name == RESMLP else found.Config.model_validate(config.model.options[name])
+        asked = (config.model.options.get(name, {}).get("blocks")) or [block for block in seen.names if block != TEXTS]
+        shapes = tuple(map(seen.shape, dict.fromkeys((*asked, *found.needs))))
         models[name] = family(name, table, Problem(config.task, spec.n_outputs, shapes))
     return models
-
-
-def _shape(library: Library, name: str) -> BlockShape:
-    if name == TEXTS:
-        return BlockShape(name, "texts", 1)
-    if name != library.block_names[0]:
-        return BlockShape(name, "dense", library.block_width(name), standardised=True)
-    spec = library.spec
-    return BlockShape(name, spec.kind, spec.width, spec.scale if isinstance(spec, DenseFeatures) else 1.0)

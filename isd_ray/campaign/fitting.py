@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from isd_ray.campaign.families import blocks_read, models_of
+from isd_ray.campaign.families import SeenBlocks, models_of
 from isd_ray.core.features import FeatureBlocks, Stack, stack
-from isd_ray.data.blocks.description import TEXTS
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched
@@ -30,10 +29,10 @@ class MemberTrainer:
         self._spec = spec
         self._placement = placement
         target = Library.open(spec.libraries["target"])
+        seen = SeenBlocks(spec, target)
         self._main = target.block_names[0]
-        self._blocks = blocks_read(spec, target)
-        self._widths = {name: 1 if name == TEXTS else target.block_width(name) for name in self._blocks}
-        self._models = models_of(spec, target)
+        self._widths = {name: seen.shape(name).width for name in seen.names}
+        self._models = models_of(spec, seen)
         self._files: tuple[str, ...] = ()
         self._observed: Stack[FeatureBlocks] | None = None
         self._external: Stack[FeatureBlocks] | None = None
@@ -80,5 +79,6 @@ class MemberTrainer:
     def _validation_features(self) -> Stack[FeatureBlocks]:
         if self._external is None:
             library = Library.open(self._spec.libraries["validation"])
-            self._external = stack([library.feature_blocks(block, self._blocks) for block in range(library.n_blocks)])
+            seen = SeenBlocks(self._spec, library)
+            self._external = stack([seen.block(block) for block in range(library.n_blocks)])
         return self._external

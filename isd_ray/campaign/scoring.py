@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.campaign.families import blocks_read, models_of
+from isd_ray.campaign.families import SeenBlocks, models_of
 from isd_ray.core.acquisition import Candidates, acquisition_for
 from isd_ray.core.audit_ranks import count_preceding
 from isd_ray.core.features import FeatureBlocks
@@ -153,6 +153,7 @@ class ShardScorer:
         self._hit = self._goal.positive if spec.config.task == "classification" else None
         self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}
+        self._seen_blocks: dict[str, SeenBlocks] = {}
         self._committee_hash = ""
         self._predictor: Mixture | None = None
 
@@ -211,12 +212,11 @@ class ShardScorer:
     def write_features(self, rows: Rows, file: str) -> None:
         """Write the features of `rows` of the target set, in that order, for the trainers."""
         with sent(file) as path:
-            write_features(self._library("target").features_of(rows, self._blocks()), path)
+            write_features(self._seen("target").rows(rows), path)
 
     def write_forecasts(self, rows: Rows, committee: Committee, file: str) -> str:
         """Write what each family forecasts of `rows`, in that order, for their race; returns the file's SHA-256."""
-        features = self._library("target").features_of(rows, self._blocks())
-        forecasts = self._predictor_of(committee).forecasts(features)
+        forecasts = self._predictor_of(committee).forecasts(self._seen("target").rows(rows))
         with sent(file) as path:
             return write_forecasts(rows, tuple(dict.fromkeys(committee.families)), forecasts, path)
 
@@ -301,7 +301,7 @@ class ShardScorer:
         prediction: LabelArray = np.full(len(rows), np.nan)
         uncertainty = np.full(len(rows), np.nan, np.float32)
         if committee is not None:
-            features = library.feature_blocks(block, self._blocks())
+            features = self._seen(name).block(block)
             if len(within) < stop - first:
                 features = features.take(within)
             predictor = self._predictor_of(committee)
@@ -333,11 +333,13 @@ class ShardScorer:
             self._libraries[name].keep_resident(int(self._spec.config.compute.resident))
         return self._libraries[name]
 
-    def _blocks(self) -> tuple[str, ...]:
-        return blocks_read(self._spec, self._library("target"))
+    def _seen(self, name: str) -> SeenBlocks:
+        if name not in self._seen_blocks:
+            self._seen_blocks[name] = SeenBlocks(self._spec, self._library(name))
+        return self._seen_blocks[name]
 
     def _predictor_of(self, committee: Committee) -> Mixture:
         if self._predictor is None or self._committee_hash != committee.hash:
-            self._predictor = Mixture(committee, models_of(self._spec, self._library("target")), self._placement)
+            self._predictor = Mixture(committee, models_of(self._spec, self._seen("target")), self._placement)
             self._committee_hash = committee.hash
         return self._predictor

@@ -18,6 +18,26 @@ OPTIMISER_COPIES = 4
 
 
 @dataclass(frozen=True, slots=True)
+class FamilyRates:
+    """Speed of one core for a family of models that has no epochs.
+
+    Attributes
+    ----------
+    members:
+        Of this family in the committee.
+    fit_row_s:
+        One observed row in the whole fit of one member.
+    score_row_s, member_bytes:
+        As of `Rates`.
+    """
+
+    members: int
+    fit_row_s: float
+    score_row_s: float
+    member_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rates:
     """Speed of one core, or of one GPU if `gpu_speedup` is applied.
 
@@ -33,6 +53,8 @@ class Rates:
         Features of one row on disk.
     member_bytes:
         Weights of one member.
+    others:
+        Of the families beside the networks, of which the above speaks.
     """
 
     build_row_s: float
@@ -40,6 +62,7 @@ class Rates:
     score_row_s: float
     row_bytes: float
     member_bytes: int
+    others: tuple[FamilyRates, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +146,7 @@ class CampaignPlan:
 def outlay(demand: Demand, rates: Rates) -> Outlay:
     """Forecast a campaign: every member runs all epochs, every round refits from scratch and scores all that is left.
 
-    Members are shared out to the trainers in turns, rows to the scorers evenly.
+    Networks are shared out to the trainers in turns, members of other families and rows to the workers evenly.
     """
     n_acquired = max(demand.n_initial, round(demand.stop_share * demand.n_rows))
     n_rounds = 1 + math.ceil((n_acquired - demand.n_initial) / demand.n_batch)
@@ -131,10 +154,13 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
     speed = demand.gpu_speedup if demand.gpus else 1.0
     trainers, scorers = demand.gpus or demand.trainers, demand.gpus or demand.scorers
     turns = math.ceil(demand.members / trainers)
-    fit = turns * demand.epochs * demand.trained_share * observed * rates.fit_row_s / speed
-    score = (demand.n_rows - observed) * demand.members * rates.score_row_s / scorers / speed
-    used = fit.sum() * demand.members / turns + score.sum() * scorers
-    model = rates.member_bytes * demand.members
+    networks = demand.epochs * demand.trained_share * observed * rates.fit_row_s / speed
+    others = observed * sum(family.members * family.fit_row_s for family in rates.others) / speed
+    fit = turns * networks + others / trainers
+    row_s = demand.members * rates.score_row_s + sum(family.members * family.score_row_s for family in rates.others)
+    score = (demand.n_rows - observed) * row_s / scorers / speed
+    used = networks.sum() * demand.members + others.sum() + score.sum() * scorers
+    model = rates.member_bytes * demand.members + sum(f.member_bytes * f.members for f in rates.others)
     return Outlay(
         rounds=n_rounds,
         n_acquired=n_acquired,

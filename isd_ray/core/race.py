@@ -25,7 +25,7 @@ FADING = 0.7
 """Weight of a batch against that of the next."""
 PRIOR_ROWS = 10.0
 """Rows of evidence that the prior is worth."""
-LEAST_SHARE = 0.02
+LEAST_SHARE = 0.05
 """A family that deserves less counts nothing, and costs nothing in scoring."""
 BEYOND_CHANCE = 2.0
 """Standard errors by which a committee must lose against a rival for this to be said."""

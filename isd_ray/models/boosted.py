@@ -35,9 +35,9 @@ class BoostedConfig(FamilyConfig):
     """Leaves of a tree, grown best first."""
     min_leaf_weight: float = Field(default=0.1, ge=0.0)
     """Least sum of second derivatives in a leaf: of a rare class a row counts little."""
-    penalty: float = Field(default=1.0, ge=0.0)
-    """L2 penalty of the leaves."""
-    column_share: Fraction = 0.3
+    penalty: float = Field(default=5.0, ge=0.0)
+    """L2 penalty of the leaves: without it probabilities of rare hits are worse than their mean share."""
+    column_share: Fraction = 0.2
     """Share of the columns that each tree may look at."""
     row_share: Fraction = 0.8
     """Share of the rows that each tree is fitted on."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from isd_ray.models.device import Placement
 
 WEIGHT, BIAS, SCALE = "weight", "bias", "scale"
+_LEAST_PENALTY = 1e-6
+"""Where no compound has a feature at all."""
 _SMALLEST_SD = 1e-6
 """A dense column with a smaller standard deviation says nothing."""
 
@@ -28,8 +30,11 @@ class LinearConfig(FamilyConfig):
 
     members: int | None = Field(default=1, ge=1, le=1000)
     """Members; more than one are fitted on bootstrap samples."""
-    penalty: float = Field(default=10.0, gt=0.0)
-    """Half of it times the squared weights is added to the summed loss of the observed rows (1 / C of scikit-learn)."""
+    penalty: float = Field(default=0.0625, gt=0.0)
+    """L2 penalty in units of the mean squared norm of a compound's features: half of their product times the squared
+    weights is added to the summed loss of the observed compounds. So one value does for short and long fingerprints."""
+    dense_scale: float = Field(default=0.3, gt=0.0)
+    """Standard deviation that dense values are given, beside bits of 0 and 1: the smaller, the less they count."""
     max_steps: int = Field(default=200, ge=1)
     """Most steps of L-BFGS."""
     min_rows: int = Field(default=3, ge=1)
@@ -58,14 +63,14 @@ class Linear:
             drawn = np.random.default_rng(seed).integers(0, len(rows), len(rows))
             rows, labels = rows[np.sort(drawn)], labels[np.sort(drawn)]
         columns = Columns.seen(self._problem, data.features, rows, self._config.min_rows)
-        scale = _Scale.of(columns, Pieces(data.features, rows))
+        scale = _Scale.of(columns, Pieces(data.features, rows), self._config.dense_scale)
         design = vstack([scale.design(columns, piece) for piece in Pieces(data.features, rows)], format="csr")
         if self._problem.task == "regression":
             return self._fit_ridge(columns, scale, design, labels)
         loss = _panel_loss(labels, self._problem.n_outputs) if self._problem.task == "panel" else _class_loss(labels)
         n_columns = 1 if self._is_binary else self._problem.n_outputs
         shape = (design.shape[1] + 1, n_columns)
-        penalty = self._config.penalty
+        penalty = self._penalty(design)
         turned = design.T.tocsr()
 
         def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -86,10 +91,13 @@ class Linear:
         # Centred by hand, so that the intercept is not penalised.
         mean = float(labels.mean())
         means = np.asarray(design.mean(axis=0)).reshape(-1)
-        centred = _Centred(design, means)
-        found = lsqr(centred.operator(), labels - mean, damp=np.sqrt(self._config.penalty), iter_lim=self._config.max_steps)
+        centred, damp = _Centred(design, means).operator(), float(np.sqrt(self._penalty(design)))
+        found = lsqr(centred, labels - mean, damp=damp, iter_lim=self._config.max_steps)
         weights = np.concatenate([[mean - float(means @ found[0])], found[0]])[:, None]
         return self._fitted(columns, scale, weights, int(found[2]), len(labels))
+
+    def _penalty(self, design: Any) -> float:
+        return self._config.penalty * float((design.data.astype(np.float64) ** 2).sum() / design.shape[0]) + _LEAST_PENALTY
 
     def _fitted(
         self, columns: Columns, scale: _Scale, weights: NDArray[np.float64], n_steps: int, n_rows: int
@@ -113,7 +121,7 @@ class Linear:
 
 
 class _Scale:
-    """Mean and standard deviation of the dense columns over the observed rows; float64 (2, n_dense).
+    """Mean of the dense columns over the observed rows, and what they are divided by; float64 (2, n_dense).
 
     Standardised blocks have them over the library already, but what is observed is no sample of it.
     """
@@ -122,7 +130,7 @@ class _Scale:
         self.values = values
 
     @classmethod
-    def of(cls, columns: Columns, observed: Pieces) -> _Scale:
+    def of(cls, columns: Columns, observed: Pieces, dense_scale: float) -> _Scale:
         sums = np.zeros((3, columns.n_dense))
         for piece in observed if columns.n_dense else ():
             values = columns.dense_values(piece).astype(np.float64)
@@ -132,7 +140,7 @@ class _Scale:
         n = np.maximum(sums[0], 1.0)
         mean = sums[1] / n
         sd = np.sqrt(np.maximum(sums[2] / n - mean**2, 0.0))
-        return cls(np.stack([mean, np.where(sd > _SMALLEST_SD, sd, np.inf)]))
+        return cls(np.stack([mean, np.where(sd > _SMALLEST_SD, sd / dense_scale, np.inf)]))
 
     def design(self, columns: Columns, features: FeatureBlocks) -> Any:
         """float32 CSR (n, n_dense + bits + n_dense): values, bits, flags of missing values."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
-from isd_ray.config import CampaignConfig, DenseFeatures, Fingerprint
-from isd_ray.core.features import Dense, Features, OnBits
-from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
+from isd_ray.campaign.families import SeenBlocks, block_hashes, models_of
+from isd_ray.chem.rdkit2d import RDKIT2D
+from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, Fingerprint
+from isd_ray.config.model import family_class
+from isd_ray.core.features import Block, Dense, FeatureBlocks, Features, OnBits, Stack
+from isd_ray.core.outlay import CampaignPlan, Demand, FamilyRates, Outlay, Rates, outlay
 from isd_ray.core.panels import pack_labels
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError
-from isd_ray.messages import LabelArray
+from isd_ray.messages import LabelArray, WorkerSpec
+from isd_ray.models.base import BlockShape, Observed, Problem, family
 from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
@@ -73,7 +78,7 @@ def plan_campaign(
         n_rows=n_rows,
         n_initial=min(initial_size(config), n_rows),
         n_batch=batch_size(config),
-        members=model.members,
+        members=model.members_of(RESMLP) if RESMLP in model.families else 0,
         epochs=model.epochs,
         trained_share=1.0 if config.validation.source == "external" else 1.0 - config.validation.fraction,
         trainers=min(compute.trainers, model.n_members),
@@ -86,9 +91,14 @@ def plan_campaign(
     forecast = outlay(demand, rates)
     assumptions = [
         f"the screen stops at {demand.stop_share:.0%} acquired; every fit runs all {model.epochs} epochs",
-        f"fit {rates.fit_row_s * 1e6:.1f} µs a row, epoch and member, score {rates.score_row_s * 1e6:.1f} µs a row and "
-        f"member: measured just now on one core, {_CALIBRATION_ROWS:,} "
+        f"fit {rates.fit_row_s * 1e6:.1f} µs a row, epoch and network, score {rates.score_row_s * 1e6:.1f} µs a row and "
+        f"network: measured just now on one core, {_CALIBRATION_ROWS:,} "
         f"{'rows of the library' if library else 'rows of typical size'}",
+        *(
+            f"{name}: fit {rate.fit_row_s * 1e6:.0f} µs a row and member in all, score {rate.score_row_s * 1e6:.1f} µs a "
+            f"row and member"
+            for name, rate in zip([name for name in model.families if name != RESMLP], rates.others, strict=True)
+        ),
         f"a record takes {rates.build_row_s * 1e6:.0f} µs to build" if rates.build_row_s else "the library is built",
         "the laboratory's time, and the first start of Ray, are not counted",
     ]
@@ -170,7 +180,49 @@ def _calibrate(config: CampaignConfig, library: Library | None) -> Rates:
         score_row_s=score_s / len(features),
         row_bytes=on_disk or features.nbytes / len(features) + 100.0,
         member_bytes=sum(array.nbytes for array in fitted.weights.values()),
+        others=tuple(_family_rates(config, library, features, labels, n_outputs)),
     )
+
+
+def _family_rates(
+    config: CampaignConfig, library: Library | None, features: Features, labels: LabelArray, n_outputs: int
+) -> Iterator[FamilyRates]:
+    """The same of each family beside the networks, on all blocks of the library, or those it will have."""
+    outputs = panel_outputs(config)
+    rows = np.arange(len(features))
+    placement = resolve_placement("cpu", "float32")
+    if library is None:
+        generator = np.random.default_rng(0)
+        shapes = [BlockShape("main", config.library.features.kind, config.library.features.width)]
+        blocks: dict[str, Block] = {"main": features}
+        for name in config.library.descriptor_sets:
+            values = generator.standard_normal((len(features), len(RDKIT2D))).astype(np.float16)
+            shapes.append(BlockShape(name, "dense", len(RDKIT2D), standardised=True))
+            blocks[name] = Dense(values)
+        together = FeatureBlocks(blocks)
+        problem = Problem(config.task, n_outputs, tuple(shapes))
+        models = {
+            name: family(name, family_class(name).Config.model_validate(config.model.options[name]), problem)
+            for name in config.model.families
+            if name != RESMLP and not family_class(name).needs
+        }
+    else:
+        classes = tuple(map(str, range(n_outputs))) if config.task == "classification" else ()
+        spec = WorkerSpec(config, {"target": library.address}, classes, outputs, blocks=block_hashes(config, library))
+        seen = SeenBlocks(spec, library)
+        together = seen.rows(rows)
+        models = {name: model for name, model in models_of(spec, seen).items() if name != RESMLP}
+    for name, model in models.items():
+        start = time.process_time()
+        data = Observed(Stack((together,)), rows, labels, config.validation)
+        fitted = model.fit(data, seed=0, split_seed=0, placement=placement)
+        fit_s = time.process_time() - start
+        predictor = model.open([fitted.weights], placement)
+        start = time.process_time()
+        predictor.outputs(together)
+        score_s = time.process_time() - start
+        n_bytes = sum(array.nbytes for array in fitted.weights.values())
+        yield FamilyRates(config.model.members_of(name), fit_s / len(rows), score_s / len(rows), n_bytes)
 
 
 def _typical(config: CampaignConfig) -> Features:

@@ -270,7 +270,7 @@ def _open_or_split(whole: Library, config: SplitConfig, folder: Path) -> dict[st
         ):
             return parts
         raise LibraryError(
-            "this split was made from another library, with other settings, or before blocks were added",
+            "this split was made from another library, or with other settings or blocks",
             str(folder),
             "remove the folder, so that it is made again, or set library.path to another one",
         )

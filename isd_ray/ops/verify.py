@@ -138,6 +138,8 @@ def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) 
     findings.check(store.check, attempt.features_file, released["features_sha256"])
     if "external_sha256" in released:
         findings.check(store.check, attempt.external_file, released["external_sha256"])
+    if "forecasts_sha256" in released:
+        findings.check(store.check, attempt.forecasts_file, released["forecasts_sha256"])
     for name, sha256 in (released.get("predictions") or {}).items():
         findings.check(store.check, attempt.predictions_dir / name, sha256)
     findings.check(store.bring_committee, attempt)

@@ -19,12 +19,12 @@ from isd_ray.ops.verify import verify
 CONFIG = {
     "task": "classification",
     "labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]},
-    "model": {"hidden_size": 8, "epochs": 2, "members": 1},
+    "model": {"families": ["linear", "resmlp"], "hidden_size": 8, "epochs": 2, "members": 1},
     "acquisition": {"batch_size": 60},
     "stopping": {"rule": "certify", "gamma": 0.7},
 }
 SCREEN = {
-    "model": {"hidden_size": 16, "epochs": 3, "members": 2},
+    "model": {"families": ["boosted", "linear", "resmlp"], "boosted": {"trees": 5}, "hidden_size": 16, "epochs": 3},
     "acquisition": {"batch_size": 120},
     "stopping": {"rule": "certify", "gamma": 0.7},
 }

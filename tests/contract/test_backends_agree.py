@@ -19,7 +19,7 @@ def batches(path) -> list:
     return [pq.read_table(file) for file in sorted(path.glob("rounds/*/attempt-*/batch.parquet"))]
 
 
-@pytest.mark.parametrize("screen", ["paper", "certified", "regression"])
+@pytest.mark.parametrize("screen", ["paper", "certified", "regression", "race"])
 def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
     screen, make_config, regression, ray_cluster, tmp_path
 ):
@@ -27,6 +27,7 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
         "paper": {"acquisition": {"batch_size": 120, "random_share": 0.1}},
         "certified": {"stopping": {"rule": "certify", "gamma": 0.86}},
         "regression": regression,
+        "race": {"model": {"families": ["boosted", "linear", "resmlp"], "boosted": {"trees": 10}, "members": 1}},
     }[screen]
     local = simulate(make_config(**changes), tmp_path / "local")
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"

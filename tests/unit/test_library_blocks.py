@@ -415,5 +415,5 @@ def test_a_split_from_before_a_block_was_added_is_refused(tmp_path):
     assert set(libraries) == {"target", "test"}
     assert prepare._libraries(config, tmp_path / "run", Watcher())["target"].hash == libraries["target"].hash
     add_values(Library.open(tmp_path / "library"), "embedding", raw_values())
-    with pytest.raises(LibraryError, match="before blocks were added"):
+    with pytest.raises(LibraryError, match="with other settings or blocks"):
         prepare._libraries(config, tmp_path / "run", Watcher())

@@ -1,0 +1,197 @@
+"""The race of the families: shares follow from forecasts that were frozen before the readouts, and from nothing else."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.core.panels import pack_labels
+from isd_ray.core.race import LEAST_SHARE, race_batch, shares
+from isd_ray.errors import CorruptFileError
+from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.simulate import simulate
+from isd_ray.ops.verify import verify
+
+MIXED = {"families": ["boosted", "linear", "resmlp"], "boosted": {"trees": 10}, "members": 1}
+
+
+def two_classes(right: np.ndarray) -> np.ndarray:
+    """Forecasts (n, 2) that give these probabilities to class 1."""
+    return np.stack([1.0 - right, right], axis=1).astype(np.float32)
+
+
+def judged(*ones: np.ndarray, labels: np.ndarray, known=(0, 1)):  # type: ignore[no-untyped-def]
+    forecasts = np.stack([two_classes(one) for one in ones])
+    return race_batch(forecasts, labels.astype(float), np.array(known), "classification", 2)
+
+
+@pytest.fixture
+def coin() -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and the probabilities that they were drawn with."""
+    generator = np.random.default_rng(0)
+    truth = generator.uniform(0.02, 0.98, 2000)
+    return (generator.random(2000) < truth).astype(float), truth
+
+
+def test_families_count_the_same_before_there_is_evidence():
+    assert shares([], 3).tolist() == [1 / 3] * 3
+
+
+def test_the_family_that_knows_more_counts_more_and_shares_sum_to_one(coin):
+    labels, truth = coin
+    batch = judged(truth, np.full(2000, 0.5), labels=labels)
+    found = shares([batch], 2)
+    assert found.sum() == pytest.approx(1.0)
+    assert found[0] > 0.9
+
+
+def test_families_that_know_different_things_share(coin):
+    labels, truth = coin
+    left = np.where(np.arange(2000) < 1000, truth, 0.5)
+    right = np.where(np.arange(2000) < 1000, 0.5, truth)
+    found = shares([judged(left, right, labels=labels)], 2)
+    assert found == pytest.approx([0.5, 0.5], abs=0.08)
+
+
+def test_equal_families_count_the_same_whatever_they_say(coin):
+    labels, truth = coin
+    assert shares([judged(truth, truth, labels=labels)], 2) == pytest.approx([0.5, 0.5])
+
+
+def test_a_little_evidence_moves_shares_a_little(coin):
+    labels, truth = coin
+    few = judged(truth[:5], np.full(5, 0.5), labels=labels[:5])
+    assert abs(shares([few], 2)[0] - 0.5) < 0.2
+
+
+def test_a_family_that_deserves_next_to_nothing_counts_nothing(coin):
+    labels, truth = coin
+    found = shares([judged(truth, 1.0 - truth, labels=labels)], 2)
+    assert found.tolist() == [1.0, 0.0]
+    assert LEAST_SHARE > 0
+
+
+def test_late_batches_count_more_than_early_ones(coin):
+    labels, truth = coin
+    first = judged(truth, np.full(2000, 0.5), labels=labels)
+    last = judged(np.full(2000, 0.5), truth, labels=labels)
+    assert shares([first, last], 2)[1] > 0.5 > shares([last, first], 2)[1]
+    assert shares([first, last, last, last, last], 2)[0] == shares([last, last, last, last], 2)[0], "beyond the window"
+
+
+def test_one_certain_mistake_does_not_decide_a_race(coin):
+    labels, truth = coin
+    sure = truth.copy()
+    sure[0] = 1.0 - labels[0]  # certain, and wrong
+    assert shares([judged(sure, np.full(2000, 0.5), labels=labels)], 2)[0] > 0.8
+
+
+def test_rows_without_a_readout_say_nothing(coin):
+    labels, truth = coin
+    lost = labels.copy()
+    lost[1000:] = np.nan
+    whole = judged(truth[:1000], 1 - truth[:1000], labels=labels[:1000])
+    assert judged(truth, 1 - truth, labels=lost).losses == pytest.approx(whole.losses)
+    assert judged(truth, truth, labels=np.full(2000, np.nan)) is None
+
+
+def test_losses_are_mean_log_losses_and_the_constant_is_the_shares_known_before():
+    batch = judged(np.array([0.9, 0.2]), labels=np.array([1.0, 1.0]), known=[1, 0, 0])
+    assert batch.losses == pytest.approx([-(np.log(0.9) + np.log(0.2)) / 2])
+    assert batch.constant_loss == pytest.approx(-np.log(2 / 5))
+
+
+def test_entries_of_a_panel_weigh_by_their_row():
+    labels = pack_labels(np.array([[1, -1, -1], [1, 1, 0]]))
+    forecasts = np.array([[[0.5, 0.1, 0.1], [0.9, 0.9, 0.1]]], np.float32)
+    batch = race_batch(forecasts, labels, pack_labels(np.array([[1, 0, 0]])), "panel", 3)
+    assert batch.losses == pytest.approx([-(np.log(0.5) + np.log(0.9)) / 2])
+
+
+def test_values_are_judged_by_their_errors():
+    generator = np.random.default_rng(1)
+    truth = generator.normal(size=500)
+    good, bad = truth + 0.1 * generator.normal(size=500), truth + 2.0 * generator.normal(size=500)
+    batch = race_batch(np.stack([bad, good]).astype(np.float32), truth, np.zeros(3), "regression", 1)
+    assert shares([batch], 2)[1] > 0.9
+
+
+# --- in a campaign --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mixed(make_config, tmp_path_factory):
+    """A small screen by three families."""
+    config = make_config(model=MIXED, stopping={"rule": "certify", "gamma": 0.86})
+    return simulate(config, tmp_path_factory.mktemp("mixed") / "run")
+
+
+def test_the_record_tells_shares_and_losses_of_every_judged_round(mixed):
+    lined_up = [row["race"] for row in mixed.rounds.to_pylist() if row["race"]]
+    assert len(lined_up) > 2
+    for line in lined_up[:-1]:
+        assert [entry["family"] for entry in line] == ["boosted", "linear", "resmlp", "constant"]
+        assert sum(entry["share"] for entry in line) == pytest.approx(1.0)
+        assert all(entry["loss"] > 0 for entry in line)
+    assert [entry["share"] for entry in lined_up[0][:3]] == [1 / 3] * 3, "there was no evidence yet"
+    assert [entry["share"] for entry in lined_up[1][:3]] != [1 / 3] * 3
+
+
+def test_shares_follow_from_frozen_forecasts_and_readouts_alone(mixed):
+    """Done again from the files: what was released before the readouts, and the readouts."""
+    store, batches, known = CampaignStore.open(mixed.path), [], np.empty(0)
+    recorded = {row["round"]: row["race"] for row in mixed.rounds.to_pylist()}
+    for files in store.rounds():
+        readouts = store.read_readouts(files.committed["readouts_sha256"])["label"].to_numpy()
+        if "forecasts_sha256" in files.released:
+            table = pq.read_table(files.attempt.forecasts_file)
+            assert table["row"].equals(files.read_batch()["row"])
+            families = [name for name in table.column_names if name != "row"]
+            forecasts = np.stack([np.stack(table[name].to_numpy()) for name in families])
+            expected = dict(zip(families, shares(batches, 3), strict=True))
+            found = {entry["family"]: entry["share"] for entry in recorded[files.round] if entry["family"] in expected}
+            assert found == pytest.approx(expected)
+            batches.append(race_batch(forecasts, readouts, known, "classification", 2))
+        known = np.concatenate([known, readouts])
+    assert len(batches) > 2
+
+
+def test_verify_and_resume_refuse_altered_forecasts(mixed, tmp_path):
+    path = shutil.copytree(mixed.path, tmp_path / "run")
+    [file, *_] = sorted(path.glob("rounds/*/attempt-*/forecasts.parquet"))
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    problems = verify(CampaignStore.open(path)).problems
+    assert any("forecasts.parquet" in problem for problem in problems)
+
+
+def test_a_laboratory_that_opens_its_campaign_anew_for_every_command_has_the_same_race(make_config, mixed, tmp_path):
+    truth = {}
+    for files in CampaignStore.open(mixed.path).rounds():
+        table = files.read_batch()
+        readouts = CampaignStore.open(mixed.path).read_readouts(files.committed["readouts_sha256"])
+        truth |= dict(zip(table["id"].to_pylist(), readouts["label"].to_pylist(), strict=True))
+    config = make_config(model=MIXED, stopping={"rule": "certify", "gamma": 0.86}, labels={"classes": ["BBB+", "BBB-"]})
+    Campaign.create(tmp_path / "laboratory", config)
+    for _ in range(4):
+        campaign = Campaign.open(tmp_path / "laboratory")
+        batch = campaign.ask()
+        Campaign.open(tmp_path / "laboratory").tell({name: config.labels.classes[int(truth[name])] for name in batch.ids})
+    Campaign.open(tmp_path / "laboratory").ask()
+    rounds = [files.committed["race"] for files in CampaignStore.open(tmp_path / "laboratory").rounds()[1:4]]
+    assert rounds == [row["race"] for row in mixed.rounds.to_pylist()[1:4]]
+
+
+def test_an_altered_committee_description_is_refused(mixed, tmp_path):
+    from isd_ray.campaign.committees import load_committee
+
+    files = CampaignStore.open(mixed.path).rounds()[2]
+    folder = shutil.copytree(files.attempt.committee_dir, tmp_path / "committee")
+    load_committee(folder, files.released["committee_hash"])
+    text = (folder / "committee.json").read_text()
+    (folder / "committee.json").write_text(text.replace('"linear": 0', '"linear": 1'))
+    with pytest.raises(CorruptFileError):
+        load_committee(folder, files.released["committee_hash"])
