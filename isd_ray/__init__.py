@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from isd_ray.ops.compare import Comparison, compare
     from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
+    from isd_ray.ops.predict import LoadedModel, load_model
     from isd_ray.ops.simulate import SimulationResult, simulate
     from isd_ray.report.certificate import Certificate
 
@@ -31,12 +32,14 @@ _HOMES = {
     "IsdError": "isd_ray.errors",
     "Job": "isd_ray.ops.jobs",
     "Library": "isd_ray.data.library",
+    "LoadedModel": "isd_ray.ops.predict",
     "SimulationResult": "isd_ray.ops.simulate",
     "attach": "isd_ray.ops.attach",
     "build_library": "isd_ray.data.ingest.build",
     "compare": "isd_ray.ops.compare",
     "job": "isd_ray.ops.jobs",
     "jobs": "isd_ray.ops.jobs",
+    "load_model": "isd_ray.ops.predict",
     "measured_on_ray": "isd_ray.ops.measuring",
     "simulate": "isd_ray.ops.simulate",
     "submit": "isd_ray.ops.jobs",
@@ -53,12 +56,14 @@ __all__ = [
     "IsdError",
     "Job",
     "Library",
+    "LoadedModel",
     "SimulationResult",
     "attach",
     "build_library",
     "compare",
     "job",
     "jobs",
+    "load_model",
     "measured_on_ray",
     "simulate",
     "submit",

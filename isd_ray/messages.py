@@ -53,7 +53,8 @@ class FitRequest:
 class FitReport:
     """A fitted member: its weights as numpy arrays, and how the fit went.
 
-    `validation_loss` is NaN and `epochs` 0 where a family has none.
+    `validation_loss` is NaN and `epochs` 0 where a family has none. `leading` is the column that the fit leans on
+    most: its block, its place there, and its share of all that columns contribute; None where a family cannot tell.
     """
 
     round: int
@@ -65,6 +66,7 @@ class FitReport:
     n_train: int
     n_validation: int
     seconds: float
+    leading: tuple[str, int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

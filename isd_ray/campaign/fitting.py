@@ -62,6 +62,7 @@ class MemberTrainer:
             epochs=fitted.epochs,
             n_train=fitted.n_train,
             n_validation=fitted.n_validation,
+            leading=fitted.leading,
             seconds=time.perf_counter() - started,
         )
 

@@ -112,6 +112,12 @@ class History:
         """Where the observed rows stand among those of the feature files, int64 (n_observed,)."""
         return np.concatenate(self._places)
 
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """Raw readouts of the observed rows, in the order of their labels; NaN where the source gave a class name."""
+        batches = [batch.readouts.values[batch.readouts.present & (batch.roles != _RESERVE)] for batch in self._batches]
+        return np.concatenate(batches) if batches else np.empty(0)
+
     def _learn(self, selection: Selection, losses: NDArray[np.float64], labels: LabelArray, sizes: list[int]) -> None:
         groups = self._goal.groups(selection.scored.prediction)
         outcomes = self._goal.outcomes(selection.scored.prediction, labels) if self._goal.outputs else None

@@ -26,6 +26,7 @@ from isd_ray.core.metrics import (
     without,
 )
 from isd_ray.core.outputs import accuracies, are_met, n_bad, n_there, n_wrong
+from isd_ray.core.race import counting
 from isd_ray.core.stopping import Audit
 from isd_ray.messages import ROLES, Evaluation, ScoreReport, StopDecision
 
@@ -362,6 +363,8 @@ def summarise(
         "rounds": len(rounds),
         "seconds": sum(row["round_seconds"] for row in rounds),
         "outputs": _outputs(config, goal, at_stop),
+        "race": list(counting(rounds)) or None,
+        "warnings": [caution["words"] for caution in at_stop.get("warnings", ())],
     }
 
 

@@ -119,7 +119,8 @@ class Screen:
         audited = selection.roles != ROLES.index("reserve")
         task, labels = self.config.task, readouts.labels[audited]
         n_outputs = forecasts.shape[-1]
-        return race_batch(forecasts[:, audited], labels, self.sets.labels, task, n_outputs)
+        batch = race_batch(forecasts[:, audited], labels, self.sets.labels, task, n_outputs)
+        return None if batch is None else batch.with_counted(self.round.details["race"])
 
     def save_committee(self) -> None:
         """Begin to write the models down: it is done before scoring ends."""

@@ -15,6 +15,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
+from isd_ray.core.race import counting
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Status:
         the last decided round (low, high; None without any), each at confidence 1 - delta on its own.
     phase:
         What is computed now if a process is at work; None where nothing is to be computed, or nobody can see it.
+    race:
+        Of a committee of several families: `family` and `share` of each, how much it counts in the last released round;
+        else empty.
+    warnings:
+        What people should know of the models of the last decided round, in words.
     seconds_left:
         Of a simulation: as `Standing`, the most that it can take at the pace of its last rounds.
     """
@@ -75,6 +81,8 @@ class Status:
     outlook: str | None
     outputs: tuple[Mapping[str, Any], ...]
     phase: Phase | None
+    race: tuple[Mapping[str, Any], ...]
+    warnings: tuple[str, ...]
     seconds_left: float | None
 
 
@@ -134,6 +142,8 @@ def status_of(store: CampaignStore) -> Status:
             for output, (low, high) in zip(goal.outputs, (found or (None, None) for found in ranges), strict=True)
         ),
         phase=None if state == "ended" or waits else phase_of(store, rounds),
+        race=counting([files.released for files in rounds]),
+        warnings=tuple(caution["words"] for caution in last.get("warnings", ())),
         seconds_left=None if in_laboratory else standing_of(store).seconds_left,
     )
 

@@ -31,6 +31,7 @@ _FROM_RELEASE = (
     "n_events",
     "external_sha256",
     "forecasts_sha256",
+    "leading",
 )
 _KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
 """Details of a release that its commit repeats."""

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 import isd_ray
-from isd_ray.cli import campaign, certificate, coordinators, jobs, library, phenomics, reference_energy, screens, serve
+from isd_ray.cli import (
+    campaign,
+    certificate,
+    coordinators,
+    jobs,
+    library,
+    phenomics,
+    predict,
+    reference_energy,
+    screens,
+    serve,
+)
 from isd_ray.cli.common import live_console
 from isd_ray.errors import IsdError
 
@@ -30,6 +41,7 @@ for command in (
     *phenomics.COMMANDS,
     *reference_energy.COMMANDS,
     *campaign.COMMANDS,
+    *predict.COMMANDS,
     *jobs.COMMANDS,
     *serve.COMMANDS,
 ):

@@ -267,13 +267,14 @@ def report(
         Path | None, typer.Option("--out", "-o", help="File to write; default report.html in the folder.")
     ] = None,
 ) -> None:
-    """Write the report of a campaign or simulation as it stands, ended or not, as one page."""
+    """Write the report of a campaign or simulation as it stands, as one page; and a model card that is missing."""
     from isd_ray.campaign.files import replace_text
     from isd_ray.campaign.store import CampaignStore
-    from isd_ray.ops.results import report_of
+    from isd_ray.ops.results import report_of, restore_card
 
     store = CampaignStore.open(path)
     page = report_of(store)
+    restore_card(store)
     if out is None:
         store.write_text("report.html", page)
     else:

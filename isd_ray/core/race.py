@@ -9,7 +9,7 @@ prior, so that little evidence moves them little. The certificate holds for any 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ PRIOR_ROWS = 10.0
 """Rows of evidence that the prior is worth."""
 LEAST_SHARE = 0.05
 """A family that deserves less counts nothing, and costs nothing in scoring."""
+BEYOND_CHANCE = 2.0
+"""Standard errors by which a committee must lose against a rival for this to be said."""
 _STEPS = 200
 _FLOOR = 1e-6
 """Smallest probability that a forecast is held to: one row must not decide a race."""
@@ -45,11 +47,18 @@ class RaceBatch:
         float64 (c,): the same of the constant answer, the shares of the labels that were known before.
     weight:
         float64 (c,): of each readout; the entries of a panel's row together weigh 1.
+    counted:
+        float64 (F,): how much each family counted when it forecast the batch; None where this is not asked for.
     """
 
     likelihood: NDArray[np.float64]
     constant: NDArray[np.float64]
     weight: NDArray[np.float64]
+    counted: NDArray[np.float64] | None = None
+
+    def with_counted(self, lined_up: Sequence[Mapping[str, Any]]) -> RaceBatch:
+        """The same with the shares that `line_up` noted."""
+        return replace(self, counted=np.array([line["share"] for line in lined_up]))
 
     @property
     def losses(self) -> list[float]:
@@ -122,6 +131,59 @@ def shares(batches: Sequence[RaceBatch], n_families: int) -> NDArray[np.float64]
     return found / found.sum()
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """What the committee lost against.
+
+    Attributes
+    ----------
+    family:
+        Its name, or `CONSTANT`.
+    loss, committee_loss:
+        Mean losses on the latest batches, in nats: of it, and of the families that counted together.
+    n:
+        Batches.
+    """
+
+    family: str
+    loss: float
+    committee_loss: float
+    n: int
+
+
+def lost_against(batches: Sequence[RaceBatch], families: Sequence[str], rivals: Sequence[str]) -> Rival | None:
+    """The best of some rivals that beat the committee on the latest batches beyond chance; None if none did.
+
+    Parameters
+    ----------
+    batches:
+        Oldest first, each with what the families counted.
+    rivals:
+        Some of `families`, or `CONSTANT`; those that do not run are left out.
+    """
+    latest = [batch for batch in batches[-WINDOW:] if batch.counted is not None]
+    if not latest:
+        return None
+    weight = np.concatenate([batch.weight for batch in latest])
+    mixed = [-np.log(batch.counted @ batch.likelihood) for batch in latest if batch.counted is not None]
+    committee = np.concatenate(mixed)
+    found: list[Rival] = []
+    for name in rivals:
+        if name != CONSTANT and name not in families:
+            continue
+        rows = [
+            batch.constant if name == CONSTANT else batch.likelihood[list(families).index(name)] for batch in latest
+        ]
+        loss = -np.log(np.concatenate(rows))
+        gain = committee - loss
+        mean = float(np.average(gain, weights=weight))
+        spread = float(np.average((gain - mean) ** 2, weights=weight))
+        if mean > BEYOND_CHANCE * np.sqrt(spread / weight.sum()):
+            its_own, joint = (float(np.average(losses, weights=weight)) for losses in (loss, committee))
+            found.append(Rival(name, its_own, joint, len(latest)))
+    return min(found, key=lambda rival: rival.loss, default=None)
+
+
 def line_up(counted: Mapping[str, float]) -> list[dict[str, Any]]:
     """The race of a round before its batch is measured, for the record: each family and its share."""
     return [{"family": name, "share": share, "loss": None} for name, share in counted.items()]
@@ -131,6 +193,13 @@ def race_record(lined_up: Sequence[Mapping[str, Any]], batch: RaceBatch) -> list
     """The same with the loss of each family on the batch, and behind them the constant answer."""
     judged = [{**line, "loss": loss} for line, loss in zip(lined_up, batch.losses, strict=True)]
     return [*judged, {"family": CONSTANT, "share": 0.0, "loss": batch.constant_loss}]
+
+
+def counting(rounds: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """How much each family counts in the last of some rounds, oldest first, that had several; `family` and `share`."""
+    races = [record["race"] for record in rounds if record.get("race")]
+    lines = races[-1] if races else ()
+    return tuple({"family": line["family"], "share": line["share"]} for line in lines if line["family"] != CONSTANT)
 
 
 CONSTANT = "constant"

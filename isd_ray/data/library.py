@@ -109,6 +109,19 @@ class Library:
         return library
 
     @classmethod
+    def describe(cls, path: str | Path) -> Library:
+        """A library by its description alone: its parts need not be there, and nothing that reads them works.
+
+        Raises
+        ------
+        LibraryError, CorruptFileError
+            As `open`, but for the parts.
+        """
+        if is_uri(str(path)):
+            return cls.open(path)
+        return cls._described(Path(path), read_metadata(Path(path)), str(Path(path) / METADATA_FILE))
+
+    @classmethod
     def _described(
         cls, folder: Path, metadata: dict[str, Any], where: str, remote: RemoteLibrary | None = None
     ) -> Library:

@@ -117,6 +117,9 @@ class Fitted:
         How the fit went, for the record; NaN and 0 where a family has none.
     n_train, n_validation:
         Rows used.
+    leading:
+        The column that the fit leans on most, where a family can tell: its block, its place there, and its share of all
+        that columns contribute, 0 to 1.
     """
 
     weights: Weights
@@ -124,6 +127,7 @@ class Fitted:
     validation_loss: float = math.nan
     epochs: int = 0
     n_validation: int = 0
+    leading: tuple[str, int, float] | None = None
 
 
 class Predictor(Protocol):

@@ -75,7 +75,7 @@ class Boosted:
             models.append(b"" if np.isfinite(constant) else self._boost(columns, data, rows, targets, settings))
         arrays = {f"{TREES}.{place:05d}": np.frombuffer(model, np.uint8) for place, model in enumerate(models)}
         weights = {**columns.weights(), **arrays, CONSTANT: np.array(constants, np.float32), SCALING: scaling}
-        return Fitted(weights, len(data.rows))
+        return Fitted(weights, len(data.rows), leading=_leading(columns, models))
 
     def _questions(
         self, rows: NDArray[np.int64], labels: NDArray[Any]
@@ -139,6 +139,22 @@ class Boosted:
     def open(self, members: Sequence[Mapping[str, NDArray[Any]]], placement: Placement) -> _Predictor:
         """See `isd_ray.models.base.Model.open`."""
         return _Predictor(self._problem, members, placement)
+
+
+def _leading(columns: Columns, models: Sequence[bytes]) -> tuple[str, int, float] | None:
+    """The column of largest total gain over all trees, and its share; None where nothing was learnt."""
+    import xgboost
+
+    gains = np.zeros(columns.width)
+    for model in filter(None, models):
+        booster = xgboost.Booster({"nthread": 1})
+        booster.load_model(bytearray(model))
+        for name, gain in booster.get_score(importance_type="total_gain").items():
+            gains[int(name.removeprefix("f"))] += gain
+    if not gains.sum() > 0.0:
+        return None
+    top = int(gains.argmax())
+    return (*columns.origin(top), float(gains[top] / gains.sum()))
 
 
 def _batches(columns: Columns, pieces: Pieces, targets: NDArray[np.float64]) -> Any:

@@ -77,6 +77,18 @@ class Columns:
         kept = {name: bits[used[self._place[name][bits]]] for name, bits in self._kept.items()}
         return Columns((*self.dense, *self.bits), kept)
 
+    def origin(self, column: int) -> tuple[str, int]:
+        """Block and place in it of a column."""
+        for block in self.dense:
+            if column < block.width:
+                return block.name, column
+            column -= block.width
+        for block in self.bits:
+            if column < len(self._kept[block.name]):
+                return block.name, int(self._kept[block.name][column])
+            column -= len(self._kept[block.name])
+        raise IndexError(f"there is no column {column} behind the last")
+
     def weights(self) -> Weights:
         """The kept bits, as arrays of a member."""
         return {f"{_KEPT}{name}": bits for name, bits in self._kept.items()}

@@ -16,6 +16,7 @@ from isd_ray.core.goals import Goal
 from isd_ray.data.mirror import fetched, within
 from isd_ray.errors import StoreError
 from isd_ray.report.html import render_report
+from isd_ray.report.model_card import CARD_FILES, card_text, model_card
 
 
 def summary_of(store: CampaignStore) -> dict[str, Any]:
@@ -40,9 +41,19 @@ def read_rounds(address: str | Path) -> list[dict[str, Any]]:
 
 
 def write_results(summary: Mapping[str, Any], store: CampaignStore) -> None:
-    """Write ``report.html`` and, last, ``summary.json``: a run with a summary is complete."""
+    """Write ``report.html``, the model card and, last, ``summary.json``: a run with a summary is complete."""
     store.write_text("report.html", render_report(store, summary))
+    write_card(store, summary)
     store.write_text("summary.json", json.dumps(summary, indent=1) + "\n")
+
+
+def write_card(store: CampaignStore, summary: Mapping[str, Any]) -> None:
+    """Write the model card of a screen that has ended, for people and for programs, if it has a model."""
+    card = model_card(store, summary)
+    if card is not None:
+        data = json.dumps(card, indent=1, sort_keys=True) + "\n"
+        for name, text in zip(CARD_FILES, (card_text(card), data), strict=True):
+            store.write_text(name, text)
 
 
 def conclude(store: CampaignStore) -> None:
@@ -61,7 +72,19 @@ def conclude(store: CampaignStore) -> None:
 
 def report_of(store: CampaignStore) -> str:
     """The report of a campaign as it stands, anew from its record; of one that goes on, the page says so."""
-    summary: dict[str, Any] | None = summary_of(store) if store.is_delivered() else None
+    return render_report(store, _summary(store))
+
+
+def restore_card(store: CampaignStore) -> None:
+    """Write the model card of a screen that has ended where it is missing."""
+    summary = _summary(store)
+    if summary is not None and not all(store.latest(name).is_file() for name in CARD_FILES):
+        write_card(store, summary)
+
+
+def _summary(store: CampaignStore) -> dict[str, Any] | None:
+    """The summary of a screen, written or not; None while it goes on."""
     if (stored := store.latest("summary.json")).is_file():
-        summary = json.loads(stored.read_bytes())
-    return render_report(store, summary)
+        found: dict[str, Any] = json.loads(stored.read_bytes())
+        return found
+    return summary_of(store) if store.is_delivered() else None

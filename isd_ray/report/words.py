@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -75,6 +75,14 @@ def _output(output: Mapping[str, Any]) -> str:
     return f"accuracy above {output['gamma']:g} asked for{shown}{true}"
 
 
+def race_words(race: Sequence[Mapping[str, Any]]) -> str:
+    """How much each family of models counts (`isd_ray.core.race.counting`), the heaviest first."""
+    ordered = sorted(race, key=lambda line: -line["share"])
+    said = [f"{line['family']} {line['share']:.0%}" for line in ordered if line["share"]]
+    none = [line["family"] for line in ordered if not line["share"]]
+    return f"count by their forecasts: {', '.join(said)}" + (f"; {', '.join(none)}: nothing" if none else "")
+
+
 def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The summary as (what, answer) pairs."""
     n_target = summary["n_target"]
@@ -99,6 +107,9 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if summary.get("system_mse") is not None:
         lines.append(("Mean squared error of the screen", f"{summary['system_mse']:.4g}"))
     lines += [(f"  {output['name']}", _output(output)) for output in summary["outputs"] or ()]
+    if summary.get("race"):
+        lines.append(("Families of models", race_words(summary["race"])))
+    lines += [("Warning", words) for words in summary.get("warnings", ())]
     if summary["calibration_alarm"]:
         lines.append(("Calibration ALARM", "confident predictions were wrong more often than unconfident ones"))
     lines.append(("Saved against measuring all", f"{summary['n_predicted']:,} compounds"))
@@ -181,6 +192,9 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
     for output in status.outputs:
         about = "" if output["low"] is None else f", by random compounds {output['low']:.4g} to {output['high']:.4g}"
         lines.append((f"  {output['name']}", f"above {output['gamma']:g} asked for{about}"))
+    if status.race:
+        lines.append(("Families of models", race_words(status.race)))
+    lines += [("Warning", words) for words in status.warnings]
     if status.interval is not None:
         low, high = status.interval
         lines.append(("By its random compounds alone", f"between {low:.4g} and {high:.4g}; no stop rests on it"))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
 from isd_ray.campaign.history import calibration_warning
+from isd_ray.campaign.honesty import column_cautions, leading_cautions, news, race_cautions
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
 from isd_ray.campaign.screen import Screen
@@ -36,8 +37,13 @@ def decide(screen: Screen) -> dict[str, Any]:
     if race is not None:
         screen.history.race.append(race)
         work.details["race"] = race_record(work.details["race"], race)
+    families = screen.config.model.families
+    cautions = race_cautions(screen.history.race, families) if screen.goal.knows_hits else []
     work.details["output_ranges"] = output_ranges(screen.config, screen.goal, work, screen.history)
     screen.history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
+    names = tuple(screen.store.manifest.get("outputs", ())) or screen.classes
+    cautions += leading_cautions(work.details, screen.library)
+    cautions += column_cautions(screen.store, screen.library, screen.history, screen.config.task, names)
     audits: tuple[Audit, ...] = ()
     if work.look:
         audits = audits_of(screen.config, screen.goal, work, screen.history, losses, screen.backend)
@@ -49,6 +55,8 @@ def decide(screen: Screen) -> dict[str, Any]:
     calibration = screen.history.calibration()
     if calibration.raised:
         screen.warnings.append(f"round {work.number}: {calibration_warning(calibration)}")
+    last = screen.history.records[-1] if screen.history.records else None
+    screen.warnings += [f"round {work.number}: {words}" for words in news(cautions, last)]
     record = {
         "fit_seconds": 0.0,
         "score_seconds": 0.0,
@@ -64,6 +72,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         "spent": screen.budget.spent,
         "n_amendments": screen.n_amendments,
         "n_lost": int((~present).sum()),
+        **({"warnings": cautions} if cautions else {}),
         "calibration_pvalue": calibration.pvalue,
         "calibration_alarm": calibration.raised,
         "round_seconds": time.perf_counter() - work.started,

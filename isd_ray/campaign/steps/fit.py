@@ -45,6 +45,9 @@ def fit(screen: Screen) -> None:
     screen.save_committee()
     if len(families) > 1:
         screen.round.details["race"] = line_up(counted)
+    leading = {report.family: list(report.leading) for report in reports if report.leading is not None}
+    if leading:  # of the last member of each family: they hardly differ in this
+        screen.round.details["leading"] = leading
     losses = [report.validation_loss for report in reports if np.isfinite(report.validation_loss)]
     epochs = [report.epochs for report in reports if report.epochs]
     screen.round.details.update(

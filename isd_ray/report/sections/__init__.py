@@ -10,12 +10,14 @@ from isd_ray.report.sections.headline import headline
 from isd_ray.report.sections.history import configuration, events, rounds
 from isd_ray.report.sections.hits import hits
 from isd_ray.report.sections.plates import plates
+from isd_ray.report.sections.race import race
 
 SECTIONS = (
     headline,
     accuracy,
     acquired,
     batch_accuracy,
+    race,
     calibration,
     confidence,
     hits,

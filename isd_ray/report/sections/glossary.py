@@ -14,7 +14,7 @@ _WORDS = (
         "One line for each compound of the library: its readout where it was measured, else its prediction.",
     ),
     ("Acquisition batch", "The compounds that one round asks for."),
-    ("Committee", "The models of a round: the same network, trained from different seeds."),
+    ("Committee", "The models of a round, its members: of one or more families, fitted from different seeds."),
     (
         "Bound, interval",
         "What the random compounds of one batch alone say of the whole, at confidence 1 − δ for that round.",

@@ -79,6 +79,7 @@ def _in_progress(record: Record) -> Section:
             ("Last decided round", str(last["round"])),
             ("Measured", f"{last['n_acquired']:,} of {record.n_target:,} compounds"),
             ("Goal", f"{record.goal.words} (rule {record.config.stopping.rule})"),
+            *(("Warning", words) for words in status_of(record.store).warnings),
         ]
     blocks.append(Facts(tuple(pairs), "Where the screen stands"))
     return Section("In short", "short", tuple(blocks))

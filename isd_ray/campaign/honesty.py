@@ -1,0 +1,148 @@
+"""What people should know of a screen's models before they believe them: said in the rounds where it is so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.campaign.history import History
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.config import Task
+from isd_ray.core.correlation import Suspect, evenly, suspects
+from isd_ray.core.features import Dense, stack
+from isd_ray.core.panels import MISSING, unpack_labels
+from isd_ray.core.race import CONSTANT, RaceBatch, Rival, lost_against
+from isd_ray.data.blocks.assays import HIT
+from isd_ray.data.blocks.description import BlockDescription
+from isd_ray.data.features_file import read_features
+from isd_ray.data.library import Library
+from isd_ray.data.mirror import fetched
+from isd_ray.messages import LabelArray
+
+Caution: TypeAlias = dict[str, Any]
+"""For the record of a round: `about`, which names it from round to round, and `words`."""
+PLAIN_FAMILIES = ("linear", CONSTANT)
+"""What models of hits are held against: who loses here has learnt nothing that matters."""
+
+GIVEN = ("columns", "history", "table")
+"""Sources of blocks whose values people brought: they may hold the answer. What is computed of structures cannot."""
+MAX_ROWS = 20_000
+"""Observed rows that columns are held against in a round, evenly spaced among all."""
+N_NAMED = 10
+"""Columns that are named one by one."""
+MOST = 0.5
+"""Share of what all columns contribute beyond which a family leans on one column alone."""
+_TWO = 2
+
+
+def leading_cautions(details: Mapping[str, Any], library: Library) -> list[Caution]:
+    """That the family which counts most leans on one column alone, if it does.
+
+    Parameters
+    ----------
+    details:
+        Of the round: `leading` by family, and `race` where there are several.
+    """
+    leading: Mapping[str, Sequence[Any]] = details.get("leading") or {}
+    race = details.get("race") or [{"family": family, "share": 1.0} for family in leading]
+    first = max(race, key=lambda line: line["share"], default=None)
+    if first is None or first["family"] not in leading:
+        return []
+    block, place, share = leading[first["family"]]
+    if share <= MOST:
+        return []
+    names = library.block_columns(block)
+    column = names[place] if names else str(place)
+    words = (
+        f"the family that counts most, {first['family']!r}, takes {share:.0%} of what it has learnt from one column, "
+        f"{column!r} of block {block!r}: look whether it is known before compounds are measured, and what it means"
+    )
+    return [{"about": f"leading:{block}:{column}", "words": words}]
+
+
+def column_cautions(
+    store: CampaignStore, library: Library, history: History, task: Task, names: Sequence[str]
+) -> list[Caution]:
+    """Input columns that correlate with what is measured, by the features files of the observed rows.
+
+    Parameters
+    ----------
+    names:
+        Of classes, or of a panel's outputs.
+    """
+    used = store.manifest.get("blocks") or {}
+    blocks = [block for block in library.added_blocks if block.name in used and block.source in GIVEN]
+    if not blocks or not history.sets.n_observed:
+        return []
+    widths, main = {block.name: block.width for block in blocks}, library.block_names[0]
+    files = [fetched(store.address_of(file)) for file in history.feature_files]
+    features = stack([part for file in files for part in read_features(file, widths, main)])
+    places = evenly(len(history.places), MAX_ROWS)
+    taken = features.take(history.places[places])
+    answers, called = _answers(task, history.sets.labels[places], history.values[places], names)
+    found: dict[tuple[str, str], tuple[BlockDescription, Suspect]] = {}
+    for block in blocks:
+        values = taken[block.name]
+        assert isinstance(values, Dense), "blocks beside the main one are dense"
+        for suspect in suspects(np.asarray(values.values, np.float64), answers):
+            key = (block.name, block.columns[suspect.column].name.removesuffix(HIT))
+            if key not in found or abs(suspect.correlation) > abs(found[key][1].correlation):
+                found[key] = block, suspect
+    ordered = sorted(found.items(), key=lambda item: (-abs(item[1][1].correlation), item[0]))
+    cautions: list[Caution] = [
+        {"about": f"column:{name}:{column}", "words": _follows(column, block, suspect, called[suspect.answer])}
+        for (name, column), (block, suspect) in ordered[:N_NAMED]
+    ]
+    if (n_more := len(ordered) - N_NAMED) > 0:
+        cautions.append({"about": "column:more", "words": f"{n_more:,} more input columns correlate with the readouts"})
+    return cautions
+
+
+def _follows(column: str, block: BlockDescription, suspect: Suspect, answer: str) -> str:
+    kind = "the earlier assay" if block.source == "history" else "the input column"
+    remedy = "`library.history.exclude`" if block.source == "history" else "`model.blocks`"
+    return (
+        f"{kind} {column!r} (block {block.name!r}) correlates {suspect.correlation:+.2f} with {answer}, over "
+        f"{suspect.n:,} measured compounds: it may hold the answer, as the same wells read in another way; if it would "
+        f"not be known of new compounds, leave it out ({remedy}) and begin anew"
+    )
+
+
+def _answers(
+    task: Task, labels: LabelArray, values: NDArray[np.float64], names: Sequence[str]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """What was measured as numbers (n, q), NaN where missing, and what each is called."""
+    if task == "panel":
+        entries = unpack_labels(np.asarray(labels, np.uint8), len(names)).astype(np.float64)
+        return np.where(entries == MISSING, np.nan, entries), [f"output {name!r}" for name in names]
+    if task == "regression":
+        return np.asarray(labels, np.float64)[:, None], ["the readouts"]
+    codes = np.asarray(labels, np.float64)
+    classes = range(1, len(names)) if len(names) == _TWO else range(len(names))
+    columns = [(codes == code).astype(np.float64) for code in classes]
+    called = [f"class {names[code]!r}" for code in classes]
+    return np.column_stack([*columns, values]), [*called, "the readouts"]
+
+
+def race_cautions(batches: Sequence[RaceBatch], families: Sequence[str]) -> list[Caution]:
+    """That the committee of a claim about hits lost against plain answers on the latest batches, if it did."""
+    rival = lost_against(batches, families, PLAIN_FAMILIES)
+    return [] if rival is None else [{"about": f"race:{rival.family}", "words": _lost(rival)}]
+
+
+def _lost(rival: Rival) -> str:
+    name = "the constant answer, the share of hits known before" if rival.family == CONSTANT else repr(rival.family)
+    return (
+        f"on the last {rival.n} batches {name} forecast the readouts better than the families that count together "
+        f"(mean loss {rival.loss:.3f} against {rival.committee_loss:.3f}): hits are looked for in no "
+        "better order than its own; a certificate still holds, but wells are lost"
+    )
+
+
+def news(cautions: Sequence[Caution], before: Mapping[str, Any] | None) -> list[str]:
+    """Words of those that the last round did not have."""
+    known = {caution["about"] for caution in (before or {}).get("warnings", ())}
+    return [caution["words"] for caution in cautions if caution["about"] not in known]

@@ -1,0 +1,185 @@
+"""Input columns that hold the answer are named, in the round, the status and the report; others are not."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from isd_ray.campaign.honesty import leading_cautions
+from isd_ray.campaign.status import status_of
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.core.correlation import MIN_ROWS, correlations, ranks, suspects
+from isd_ray.data.library import Library
+from isd_ray.ops.prepare import prepare
+from isd_ray.ops.simulate import simulate
+from isd_ray.report.blocks import Facts
+from isd_ray.report.record import Record
+from isd_ray.report.sections.headline import headline
+from isd_ray.report.words import status_lines, summary_lines
+from tests.unit.blocks_helpers import add_values
+
+
+class Heard(Watcher):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def step(self, name, progress) -> None:
+        self.warnings += progress.warnings
+
+
+def screen(make_config, folder, values, columns, heard=None, **changes):
+    settings = {
+        "library": {"path": str(folder / "library")},
+        "model": {"families": ["linear"]},
+        "stopping": {"rule": "none", "max_rounds": 3},
+        **changes,
+    }
+    config = make_config(**settings)
+    prepare(config, folder / "run", Watcher())
+    add_values(Library.open(folder / "library"), "brought", values, columns)
+    return simulate(config, folder / "run", heard)
+
+
+@pytest.fixture(scope="module")
+def labels(compounds) -> np.ndarray:
+    return np.array([name == "BBB+" for name in pyarrow.csv.read_csv(compounds)["bbb"].to_pylist()], float)
+
+
+def test_a_column_that_holds_the_answer_is_named_once_and_stays_named(make_config, labels, tmp_path):
+    rng = np.random.default_rng(0)
+    leak = labels + rng.normal(0, 0.3, 900)
+    leak[rng.random(900) < 0.4] = np.nan
+    heard = Heard()
+    values = np.column_stack([rng.normal(size=900), leak])
+    run = screen(make_config, tmp_path, values, ("noise", "leak"), heard)
+    [said] = [words for words in heard.warnings if "may hold the answer" in words]
+    assert "'leak' (block 'brought') correlates -0." in said or "'leak' (block 'brought') correlates +0." in said
+    store = CampaignStore.open(run.path)
+    for files in store.rounds()[:-1]:
+        [caution] = files.committed["warnings"]
+        assert caution["about"] == "column:brought:leak"
+    status = status_of(store)
+    [shown] = status.warnings
+    observed = [line for line in run.hybrid.to_pylist() if line["source"] == "measured"]
+    n = sum(np.isfinite(leak[line["row"]]) for line in observed)
+    assert f"over {n:,} measured compounds" in shown
+    assert ("Warning", shown) in status_lines(status)
+    assert ("Warning", shown) in summary_lines(run.summary)
+    facts = next(b for b in headline(Record.read(store, run.summary)).blocks if isinstance(b, Facts))
+    assert ("Warning", shown) in facts.pairs
+    assert shown in json.loads((run.path / "model_card.json").read_text())["warnings"]
+
+
+def test_columns_of_chance_and_descriptors_are_not_named(make_config, tmp_path):
+    values = np.random.default_rng(1).normal(size=(900, 40))
+    run = screen(make_config, tmp_path, values, ())
+    assert status_of(CampaignStore.open(run.path)).warnings == ()
+
+
+def test_a_block_that_the_models_do_not_see_is_no_leak(make_config, labels, tmp_path):
+    changes = {"model": {"families": ["linear"], "blocks": ["fingerprints"]}}
+    run = screen(make_config, tmp_path, labels[:, None] * 1.0, ("leak",), **changes)
+    assert status_of(CampaignStore.open(run.path)).warnings == ()
+
+
+@pytest.mark.parametrize("task", ["regression", "panel"])
+def test_values_and_outputs_of_panels_are_held_against_as_well(
+    task, request, make_config, compounds, panel_file, tmp_path
+):
+    table = pyarrow.csv.read_csv(compounds if task == "regression" else panel_file)
+    answer = table["size" if task == "regression" else "has_03"].to_pylist()
+    column = np.array([np.nan if value is None else float(value) for value in answer])
+    changes = {**request.getfixturevalue(task), "model": {"families": ["linear"], "linear": {"members": 2}}}
+    run = screen(make_config, tmp_path, column[:, None], ("leak",), **changes)
+    [said] = status_of(CampaignStore.open(run.path)).warnings
+    assert "correlates +1.00 with " + ("the readouts" if task == "regression" else "output 'has_03'") in said
+
+
+def test_an_earlier_assay_is_named_by_its_name(make_config, compounds, labels, tmp_path):
+    table = pyarrow.csv.read_csv(compounds)
+    scores = pa.array(labels * 8 + np.random.default_rng(0).normal(size=900))
+    pyarrow.csv.write_csv(pa.table({"name": table["name"], "twin": scores}), tmp_path / "h.csv")
+    library = {"path": str(tmp_path / "library"), "history": {"source": str(tmp_path / "h.csv"), "columns": ["twin"]}}
+    settings = {"library": library, "model": {"families": ["linear"]}, "stopping": {"rule": "none", "max_rounds": 2}}
+    run = simulate(make_config(**settings), tmp_path / "run")
+    [said] = status_of(CampaignStore.open(run.path)).warnings
+    assert said.startswith("the earlier assay 'twin' (block 'history')")
+    assert "`library.history.exclude`" in said
+
+
+# --- the arithmetic ---------------------------------------------------------------------------------------------------
+
+
+def test_correlations_are_those_of_numpy_over_the_rows_that_have_both():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(200, 4)), rng.normal(size=(200, 3))
+    y[:, 0] += x[:, 1]
+    x[rng.random(x.shape) < 0.3] = np.nan
+    y[rng.random(y.shape) < 0.2] = np.nan
+    found, n = correlations(x, y)
+    for i in range(4):
+        for j in range(3):
+            both = np.isfinite(x[:, i]) & np.isfinite(y[:, j])
+            assert n[i, j] == both.sum()
+            assert found[i, j] == pytest.approx(np.corrcoef(x[both, i], y[both, j])[0, 1])
+
+
+def test_ranks_are_shared_by_equals_and_a_monotone_column_is_found():
+    assert (ranks(np.array([[3.0], [1.0], [np.nan], [3.0]])) * 3)[:, 0].tolist() == pytest.approx(
+        [1.5, 0.0, np.nan, 1.5], nan_ok=True
+    )
+    y = np.random.default_rng(0).normal(size=(100, 1))
+    [found] = suspects(np.exp(8 * y), y)
+    assert found.correlation == pytest.approx(1.0)
+
+
+def test_nothing_is_said_of_few_rows_or_of_a_constant():
+    y = np.random.default_rng(0).normal(size=(MIN_ROWS, 1))
+    assert [found.n for found in suspects(y, y)] == [MIN_ROWS]
+    assert suspects(y[1:], y[1:]) == []
+    assert suspects(np.ones_like(y), y) == []
+    assert suspects(np.empty((MIN_ROWS, 0)), y) == []
+
+
+def test_many_columns_of_chance_are_rarely_named():
+    rng = np.random.default_rng(4)
+    named = [len(suspects(rng.normal(size=(MIN_ROWS, 200)), rng.normal(size=(MIN_ROWS, 100)))) for _ in range(5)]
+    assert sum(named) == 0
+
+
+# --- a family that wins by one column alone ---------------------------------------------------------------------------
+
+BOOSTED = {"model": {"families": ["boosted"], "boosted": {"trees": 20, "column_share": 0.99}}}
+
+
+def test_trees_that_lean_on_one_column_are_said_to(make_config, labels, tmp_path):
+    values = np.column_stack([np.random.default_rng(1).normal(size=900), labels])
+    run = screen(make_config, tmp_path, values, ("noise", "answer"), **BOOSTED)
+    warnings = status_of(CampaignStore.open(run.path)).warnings
+    [said] = [
+        words for words in warnings if "of what it has learnt from one column, 'answer' of block 'brought'" in words
+    ]
+    assert said.startswith("the family that counts most, 'boosted', takes ")
+
+
+def test_trees_that_lean_on_many_columns_are_not(make_config, tmp_path):
+    run = screen(make_config, tmp_path, np.random.default_rng(1).normal(size=(900, 2)), (), **BOOSTED)
+    store = CampaignStore.open(run.path)
+    leading = [files.committed["leading"]["boosted"] for files in store.rounds() if files.released["committee_hash"]]
+    assert leading
+    assert all(0.0 < share < 0.5 for _, _, share in leading)
+    assert status_of(store).warnings == ()
+
+
+def test_only_the_family_that_counts_most_is_asked():
+    library = type("Described", (), {"block_columns": staticmethod(lambda block: ("a", "b"))})
+    details = {"leading": {"boosted": ["x", 1, 0.9]}, "race": [{"family": "boosted", "share": 0.4}]}
+    [caution] = leading_cautions(details, library)
+    assert caution["about"] == "leading:x:b"
+    details["race"].append({"family": "linear", "share": 0.6})
+    assert leading_cautions(details, library) == []
