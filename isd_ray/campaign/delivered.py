@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isd_ray.campaign.committees import load_committee
-from isd_ray.campaign.families import blocks_read, check_blocks, models_of
+from isd_ray.campaign.families import SeenBlocks, check_blocks, models_of
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.config import CampaignConfig
 from isd_ray.data.library import Library
@@ -116,11 +116,16 @@ class DeliveredModel:
         libraries = {"target": str(self.library.path)}
         return WorkerSpec(self.config, libraries, self.classes, self.outputs, blocks=blocks)
 
+    @cached_property
+    def seen(self) -> SeenBlocks:
+        """The library's blocks as its models see them."""
+        return SeenBlocks(self.config, self.spec.blocks, self.library)
+
     @property
     def blocks(self) -> tuple[str, ...]:
         """Blocks of features that some family reads."""
-        return blocks_read(self.spec, self.library)
+        return self.seen.names
 
     def mixture(self, placement: Placement) -> Mixture:
         """Its members, ready to predict."""
-        return Mixture(self.committee, models_of(self.spec, self.library), placement)
+        return Mixture(self.committee, models_of(self.spec, self.seen), placement)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -64,8 +64,10 @@ class SeenBlocks:
 
     Parameters
     ----------
-    spec:
+    config:
         The campaign.
+    blocks:
+        Names of the blocks that it uses; empty for the library's main one.
     library:
         Its target library, or one with the same blocks.
 
@@ -75,23 +77,24 @@ class SeenBlocks:
         In the library's order; SMILES last, if a family reads them.
     """
 
-    def __init__(self, spec: WorkerSpec, library: Library) -> None:
+    def __init__(self, config: CampaignConfig, blocks: Iterable[str], library: Library) -> None:
         self._library = library
-        used = tuple(spec.blocks) or library.block_names[:1]
-        needs_text = any(TEXTS in family_class(name).needs for name in spec.config.model.families)
-        self._kept = {name: _kept(library.block_columns(name), spec.config.model.exclude) for name in used}
-        self.names = tuple(name for name in used if self._kept[name] is None or len(self._kept[name]))
+        used = tuple(blocks) or library.block_names[:1]
+        needs_text = any(TEXTS in family_class(name).needs for name in config.model.families)
+        self._kept = {name: _kept(library.block_columns(name), config.model.exclude) for name in used}
+        self.names = tuple(name for name in used if (kept := self._kept[name]) is None or len(kept))
         self.names += (TEXTS,) if needs_text else ()
 
     def block(self, index: int) -> FeatureBlocks:
         """The rows of a block of the grid."""
-        return self._seen(self._library.feature_blocks(index, self.names))
+        return self.without_excluded(self._library.feature_blocks(index, self.names))
 
     def rows(self, rows: NDArray[np.int64]) -> FeatureBlocks:
         """Scattered rows, in the given order."""
-        return self._seen(self._library.features_of(rows, self.names))
+        return self.without_excluded(self._library.features_of(rows, self.names))
 
-    def _seen(self, features: FeatureBlocks) -> FeatureBlocks:
+    def without_excluded(self, features: FeatureBlocks) -> FeatureBlocks:
+        """Blocks as the library has them, less the columns that no model sees."""
         if all(kept is None for kept in self._kept.values()):
             return features
         blocks = {}
@@ -99,6 +102,11 @@ class SeenBlocks:
             kept = self._kept.get(name)
             blocks[name] = Dense(block.values[:, kept]) if kept is not None and isinstance(block, Dense) else block
         return FeatureBlocks(blocks)
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Names of the columns of a block; none of the main one."""
+        names, kept = self._library.block_columns(name), self._kept.get(name)
+        return names if kept is None else tuple(names[place] for place in kept)
 
     def shape(self, name: str) -> BlockShape:
         """What a model may know of a block."""

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import History
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import Task
@@ -38,7 +39,7 @@ MOST = 0.5
 _TWO = 2
 
 
-def leading_cautions(details: Mapping[str, Any], library: Library) -> list[Caution]:
+def leading_cautions(details: Mapping[str, Any], seen: SeenBlocks) -> list[Caution]:
     """That the family which counts most leans on one column alone, if it does.
 
     Parameters
@@ -54,7 +55,7 @@ def leading_cautions(details: Mapping[str, Any], library: Library) -> list[Cauti
     block, place, share = leading[first["family"]]
     if share <= MOST:
         return []
-    names = library.block_columns(block)
+    names = seen.columns(block)
     column = names[place] if names else str(place)
     words = (
         f"the family that counts most, {first['family']!r}, takes {share:.0%} of what it has learnt from one column, "
@@ -64,7 +65,7 @@ def leading_cautions(details: Mapping[str, Any], library: Library) -> list[Cauti
 
 
 def column_cautions(
-    store: CampaignStore, library: Library, history: History, task: Task, names: Sequence[str]
+    store: CampaignStore, library: Library, seen: SeenBlocks, history: History, task: Task, names: Sequence[str]
 ) -> list[Caution]:
     """Input columns that correlate with what is measured, by the features files of the observed rows.
 
@@ -73,11 +74,10 @@ def column_cautions(
     names:
         Of classes, or of a panel's outputs.
     """
-    used = store.manifest.get("blocks") or {}
-    blocks = [block for block in library.added_blocks if block.name in used and block.source in GIVEN]
+    blocks = [block for block in library.added_blocks if block.name in seen.names and block.source in GIVEN]
     if not blocks or not history.sets.n_observed:
         return []
-    widths, main = {block.name: block.width for block in blocks}, library.block_names[0]
+    widths, main = {block.name: seen.shape(block.name).width for block in blocks}, library.block_names[0]
     files = [fetched(store.address_of(file)) for file in history.feature_files]
     features = stack([part for file in files for part in read_features(file, widths, main)])
     places = evenly(len(history.places), MAX_ROWS)
@@ -88,7 +88,7 @@ def column_cautions(
         values = taken[block.name]
         assert isinstance(values, Dense), "blocks beside the main one are dense"
         for suspect in suspects(np.asarray(values.values, np.float64), answers):
-            key = (block.name, block.columns[suspect.column].name.removesuffix(HIT))
+            key = (block.name, seen.columns(block.name)[suspect.column].removesuffix(HIT))
             if key not in found or abs(suspect.correlation) > abs(found[key][1].correlation):
                 found[key] = block, suspect
     ordered = sorted(found.items(), key=lambda item: (-abs(item[1][1].correlation), item[0]))
@@ -103,11 +103,10 @@ def column_cautions(
 
 def _follows(column: str, block: BlockDescription, suspect: Suspect, answer: str) -> str:
     kind = "the earlier assay" if block.source == "history" else "the input column"
-    remedy = "`library.history.exclude`" if block.source == "history" else "`model.blocks`"
     return (
         f"{kind} {column!r} (block {block.name!r}) correlates {suspect.correlation:+.2f} with {answer}, over "
         f"{suspect.n:,} measured compounds: it may hold the answer, as the same wells read in another way; if it would "
-        f"not be known of new compounds, leave it out ({remedy}) and begin anew"
+        f"not be known of new compounds, leave it out (`model.exclude`) and begin anew"
     )
 
 

@@ -140,7 +140,7 @@ class OutsidePredictor:
         return pa.table([pa.array(columns[field.name], field.type) for field in self.schema], schema=self.schema)
 
     def _predicted(self, rows: OutsideRows) -> dict[str, list[Any]]:
-        outputs = self._mixture.outputs(rows.features.only(self.blocks))
+        outputs = self._mixture.outputs(self._model.seen.without_excluded(rows.features.only(self.blocks)))
         weights = self._mixture.weights
         prediction, uncertainty = predict(outputs, self._task, weights)
         made: dict[str, list[Any]] = {"smiles": rows.smiles, "uncertainty": uncertainty.tolist()}

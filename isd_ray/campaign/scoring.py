@@ -335,7 +335,7 @@ class ShardScorer:
 
     def _seen(self, name: str) -> SeenBlocks:
         if name not in self._seen_blocks:
-            self._seen_blocks[name] = SeenBlocks(self._spec, self._library(name))
+            self._seen_blocks[name] = SeenBlocks(self._spec.config, self._spec.blocks, self._library(name))
         return self._seen_blocks[name]
 
     def _predictor_of(self, committee: Committee) -> Mixture:

@@ -101,7 +101,7 @@ def race_batch(
     weight = np.ones(int(present.sum()))
     if task == "regression":
         errors = forecasts[:, present].astype(np.float64) - labels[present]
-        sd = max(float(np.sqrt((errors**2).mean(axis=1).min())), np.finfo(np.float32).tiny)
+        sd = max(float(np.sqrt((errors**2).mean(axis=1).min())), float(np.finfo(np.float32).tiny))
         guess = labels[present] - float(np.mean(known))
         return RaceBatch(_held(_normal(errors / sd)), _held(_normal(guess / sd)), weight)
     classes = labels[present].astype(np.int64)

@@ -257,10 +257,13 @@ class Preparation:
         else:
             assert prepared.features is not None, "on-bits are made of structures"
             made[main] = encoder.append(prepared.features.take(among), contexts[kept])
-        for name, assays in self._assays.items() if self._earlier is not None else ():
-            keys = smiles if self._earlier.by_structure else [piece.ids[index] for index in kept.tolist()]
+        earlier = self._earlier
+        for name, assays in self._assays.items():
+            if earlier is None:
+                break
+            keys = smiles if earlier.by_structure else [piece.ids[index] for index in kept.tolist()]
             values[name] = np.full((n, self.library.block_width(name)), np.nan)
-            values[name][kept] = assay_values(assays, self._earlier.of(keys), len(kept))
+            values[name][kept] = assay_values(assays, earlier.of(keys), len(kept))
         for block in self._added():
             raw = descriptors if block.source == "descriptors" else values[block.name]
             assert raw is not None, "asked for"

@@ -195,10 +195,10 @@ def _family_rates(
         generator = np.random.default_rng(0)
         shapes = [BlockShape("main", config.library.features.kind, config.library.features.width)]
         blocks: dict[str, Block] = {"main": features}
-        for name in config.library.descriptor_sets:
+        for descriptors in config.library.descriptor_sets:
             values = generator.standard_normal((len(features), len(RDKIT2D))).astype(np.float16)
-            shapes.append(BlockShape(name, "dense", len(RDKIT2D), standardised=True))
-            blocks[name] = Dense(values)
+            shapes.append(BlockShape(descriptors, "dense", len(RDKIT2D), standardised=True))
+            blocks[descriptors] = Dense(values)
         together = FeatureBlocks(blocks)
         problem = Problem(config.task, n_outputs, tuple(shapes))
         models = {
@@ -209,7 +209,7 @@ def _family_rates(
     else:
         classes = tuple(map(str, range(n_outputs))) if config.task == "classification" else ()
         spec = WorkerSpec(config, {"target": library.address}, classes, outputs, blocks=block_hashes(config, library))
-        seen = SeenBlocks(spec, library)
+        seen = SeenBlocks(spec.config, spec.blocks, library)
         together = seen.rows(rows)
         models = {name: model for name, model in models_of(spec, seen).items() if name != RESMLP}
     for name, model in models.items():

@@ -109,7 +109,7 @@ def test_an_earlier_assay_is_named_by_its_name(make_config, compounds, labels, t
     run = simulate(make_config(**settings), tmp_path / "run")
     [said] = status_of(CampaignStore.open(run.path)).warnings
     assert said.startswith("the earlier assay 'twin' (block 'history')")
-    assert "`library.history.exclude`" in said
+    assert "`model.exclude`" in said
 
 
 # --- the arithmetic ---------------------------------------------------------------------------------------------------
@@ -177,9 +177,9 @@ def test_trees_that_lean_on_many_columns_are_not(make_config, tmp_path):
 
 
 def test_only_the_family_that_counts_most_is_asked():
-    library = type("Described", (), {"block_columns": staticmethod(lambda block: ("a", "b"))})
+    seen = type("Described", (), {"columns": staticmethod(lambda block: ("a", "b"))})
     details = {"leading": {"boosted": ["x", 1, 0.9]}, "race": [{"family": "boosted", "share": 0.4}]}
-    [caution] = leading_cautions(details, library)
+    [caution] = leading_cautions(details, seen)
     assert caution["about"] == "leading:x:b"
     details["race"].append({"family": "linear", "share": 0.6})
-    assert leading_cautions(details, library) == []
+    assert leading_cautions(details, seen) == []

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
+from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import calibration_warning
 from isd_ray.campaign.honesty import column_cautions, leading_cautions, news, race_cautions
 from isd_ray.campaign.oracle import Readouts
@@ -42,8 +43,9 @@ def decide(screen: Screen) -> dict[str, Any]:
     work.details["output_ranges"] = output_ranges(screen.config, screen.goal, work, screen.history)
     screen.history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
     names = tuple(screen.store.manifest.get("outputs", ())) or screen.classes
-    cautions += leading_cautions(work.details, screen.library)
-    cautions += column_cautions(screen.store, screen.library, screen.history, screen.config.task, names)
+    seen = SeenBlocks(screen.config, screen.store.manifest.get("blocks") or {}, screen.library)
+    cautions += leading_cautions(work.details, seen)
+    cautions += column_cautions(screen.store, screen.library, seen, screen.history, screen.config.task, names)
     audits: tuple[Audit, ...] = ()
     if work.look:
         audits = audits_of(screen.config, screen.goal, work, screen.history, losses, screen.backend)
