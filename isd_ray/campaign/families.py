@@ -38,6 +38,14 @@ def block_hashes(config: CampaignConfig, library: Library) -> dict[str, str]:
                 "name one of these, or add it: isd library add-block",
             )
     used = [name for name in library.block_names if not config.model.blocks or name in asked]
+    for name in used:
+        seen = [column for column in library.block_columns(name) if not _is_excluded(column, config.model.exclude)]
+        if config.labels.column in seen:
+            raise ConfigError(
+                f"the block {name!r} has the column {config.labels.column!r}, which is what models are to predict",
+                "model.exclude",
+                f"leave it out, and all that was read from the same wells: model.exclude = [{config.labels.column!r}]",
+            )
     return {name: library.block_hash(name) for name in used}
 
 
@@ -123,8 +131,12 @@ class SeenBlocks:
 
 def _kept(columns: Sequence[str], exclude: Sequence[str]) -> NDArray[np.int64] | None:
     """Places of the columns that are not excluded; None for all."""
-    kept = [place for place, name in enumerate(columns) if not any(fnmatchcase(name, mark) for mark in exclude)]
+    kept = [place for place, name in enumerate(columns) if not _is_excluded(name, exclude)]
     return None if len(kept) == len(columns) else np.array(kept, np.int64)
+
+
+def _is_excluded(column: str, exclude: Sequence[str]) -> bool:
+    return any(fnmatchcase(column, mark) for mark in exclude)
 
 
 def models_of(spec: WorkerSpec, seen: SeenBlocks) -> dict[str, Model]:

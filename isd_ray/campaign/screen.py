@@ -6,11 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
+import numpy as np
+
 from isd_ray.campaign.amend import amended_readouts, amendments
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.committees import load_committee, save_committee
-from isd_ray.campaign.history import History
+from isd_ray.campaign.history import RANDOM_ROLES, History
 from isd_ray.campaign.oracle import Oracle, Readouts
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.stock import prices_of
@@ -119,7 +121,8 @@ class Screen:
         audited = selection.roles != ROLES.index("reserve")
         task, labels = self.config.task, readouts.labels[audited]
         n_outputs = forecasts.shape[-1]
-        batch = race_batch(forecasts[:, audited], labels, self.sets.labels, task, n_outputs)
+        is_random = np.isin(selection.roles[audited], RANDOM_ROLES)
+        batch = race_batch(forecasts[:, audited], labels, is_random, self.sets.labels, task, n_outputs)
         return None if batch is None else batch.with_counted(self.round.details["race"])
 
     def save_committee(self) -> None:

@@ -2,8 +2,9 @@
 
 Every family's forecasts of a batch are frozen when the batch is released, so what the readouts then say of them is
 honest without a validation set (prequential: Dawid 1984, doi:10.2307/2981683). Shares maximise the likelihood of the
-mixture of the families over the latest batches (stacking: Yao et al. 2018, doi:10.1214/17-BA1091) under a Dirichlet
-prior, so that little evidence moves them little. The certificate holds for any shares: the audit judges what they give.
+mixture of the families over the random rows of the latest batches, the only ones that stand for those left (stacking:
+Yao et al. 2018, doi:10.1214/17-BA1091), under a Dirichlet prior for the first family, so that little evidence moves
+them little. The certificate holds for any shares: the audit judges what they give.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from isd_ray.config import Task
 from isd_ray.core.panels import unpack
 from isd_ray.messages import LabelArray
 
-WINDOW = 4
+WINDOW = 8
 """Latest batches that shares follow from."""
-FADING = 0.7
+FADING = 0.8
 """Weight of a batch against that of the next."""
-PRIOR_ROWS = 10.0
+PRIOR_ROWS = 50.0
 """Rows of evidence that the prior is worth."""
+FIRST_SHARE = 0.9
+"""Of the first family in the prior: what measured best is believed in until readouts say otherwise."""
 LEAST_SHARE = 0.05
 """A family that deserves less counts nothing, and costs nothing in scoring."""
 BEYOND_CHANCE = 2.0
@@ -47,6 +50,9 @@ class RaceBatch:
         float64 (c,): the same of the constant answer, the shares of the labels that were known before.
     weight:
         float64 (c,): of each readout; the entries of a panel's row together weigh 1.
+    fair:
+        bool (c,): of rows that were drawn by chance. The others were chosen because the committee was unsure of them,
+        or hoped for them: they count against whoever was believed, and say little of the rows that are left.
     counted:
         float64 (F,): how much each family counted when it forecast the batch; None where this is not asked for.
     """
@@ -54,6 +60,7 @@ class RaceBatch:
     likelihood: NDArray[np.float64]
     constant: NDArray[np.float64]
     weight: NDArray[np.float64]
+    fair: NDArray[np.bool_]
     counted: NDArray[np.float64] | None = None
 
     def with_counted(self, lined_up: Sequence[Mapping[str, Any]]) -> RaceBatch:
@@ -72,7 +79,12 @@ class RaceBatch:
 
 
 def race_batch(
-    forecasts: NDArray[np.float32], labels: LabelArray, known: LabelArray, task: Task, n_outputs: int
+    forecasts: NDArray[np.float32],
+    labels: LabelArray,
+    is_random: NDArray[np.bool_],
+    known: LabelArray,
+    task: Task,
+    n_outputs: int,
 ) -> RaceBatch | None:
     """Judge the forecasts of a batch by its readouts; None if there is no readout.
 
@@ -82,6 +94,8 @@ def race_batch(
         float32 (F, n, K) class probabilities, or of a panel that an output is 1; or values (F, n).
     labels:
         Readouts of the n rows: class indices or values with NaN where a well gave none, or packed bits of a panel.
+    is_random:
+        bool (n,): rows drawn by chance.
     known:
         Labels that were known before the batch, for the constant answer.
     """
@@ -94,7 +108,8 @@ def race_batch(
         share = (seen_ones + 1.0) / (seen + 2.0)
         constant = np.where(ones, share, 1.0 - share)[measured]
         weight = np.broadcast_to(1.0 / np.maximum(measured.sum(axis=1, keepdims=True), 1), measured.shape)[measured]
-        return RaceBatch(_held(probability), _held(constant), weight)
+        fair = np.broadcast_to(is_random[:, None], measured.shape)[measured]
+        return RaceBatch(_held(probability), _held(constant), weight, fair)
     present = np.isfinite(labels)
     if not present.any():
         return None
@@ -103,30 +118,31 @@ def race_batch(
         errors = forecasts[:, present].astype(np.float64) - labels[present]
         sd = max(float(np.sqrt((errors**2).mean(axis=1).min())), float(np.finfo(np.float32).tiny))
         guess = labels[present] - float(np.mean(known))
-        return RaceBatch(_held(_normal(errors / sd)), _held(_normal(guess / sd)), weight)
+        return RaceBatch(_held(_normal(errors / sd)), _held(_normal(guess / sd)), weight, is_random[present])
     classes = labels[present].astype(np.int64)
     probability = forecasts[:, present][:, np.arange(len(classes)), classes]
     shares = (np.bincount(np.asarray(known, np.int64), minlength=n_outputs) + 1.0) / (len(known) + n_outputs)
-    return RaceBatch(_held(probability), _held(shares[classes]), weight)
+    return RaceBatch(_held(probability), _held(shares[classes]), weight, is_random[present])
 
 
 def shares(batches: Sequence[RaceBatch], n_families: int) -> NDArray[np.float64]:
-    """How much each family counts, float64 (F,), summing to 1; equal before there is evidence.
+    """How much each family counts, float64 (F,), summing to 1; before there is evidence only the first does.
 
     Expectation maximisation of the penalised likelihood of the mixture: deterministic, and no row is looked at twice.
     """
-    prior = np.full(n_families, 1.0 / n_families)
-    latest = list(batches)[-WINDOW:]
-    if n_families == 1 or not latest:
-        return prior
-    likelihood = np.concatenate([batch.likelihood for batch in latest], axis=1)
-    fading = FADING ** np.arange(len(latest) - 1, -1, -1.0)
-    weight = np.concatenate([batch.weight * factor for batch, factor in zip(latest, fading, strict=True)])
-    found = prior
-    for _ in range(_STEPS):
-        joint = found[:, None] * likelihood
-        counts = (joint / joint.sum(axis=0)) @ weight + PRIOR_ROWS * prior
-        found = counts / counts.sum()
+    if n_families == 1:
+        return np.ones(1)
+    prior = np.full(n_families, (1.0 - FIRST_SHARE) / (n_families - 1))
+    prior[0] = FIRST_SHARE
+    found, latest = prior, list(batches)[-WINDOW:]
+    if latest:
+        likelihood = np.concatenate([batch.likelihood[:, batch.fair] for batch in latest], axis=1)
+        fading = FADING ** np.arange(len(latest) - 1, -1, -1.0)
+        weight = np.concatenate([b.weight[b.fair] * factor for b, factor in zip(latest, fading, strict=True)])
+        for _ in range(_STEPS):
+            joint = found[:, None] * likelihood
+            counts = (joint / joint.sum(axis=0)) @ weight + PRIOR_ROWS * prior
+            found = counts / counts.sum()
     found = np.where(found < LEAST_SHARE, 0.0, found)
     return found / found.sum()
 

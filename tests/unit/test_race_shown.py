@@ -130,7 +130,7 @@ def test_models_that_are_no_worse_than_plain_answers_are_not_warned_about(screen
 
 def batch(likelihood, counted, constant=0.5, n=100):
     rows = np.array([np.full(n, p) for p in likelihood])
-    return RaceBatch(rows, np.full(n, constant), np.ones(n), np.array(counted))
+    return RaceBatch(rows, np.full(n, constant), np.ones(n), np.ones(n, bool), np.array(counted))
 
 
 def test_the_committee_is_judged_by_what_counted_at_the_time_over_the_latest_batches():
@@ -149,5 +149,5 @@ def test_a_difference_within_chance_is_not_said():
     rng = np.random.default_rng(0)
     rows = np.clip(rng.random((2, 60)), 0.05, 0.95)
     rows[1] = rows[0][::-1]  # as good, on other rows
-    even = RaceBatch(rows, np.full(60, 0.05), np.ones(60), np.array([1.0, 0.0]))
+    even = RaceBatch(rows, np.full(60, 0.05), np.ones(60), np.ones(60, bool), np.array([1.0, 0.0]))
     assert lost_against([even], ("a", "linear"), ("linear", CONSTANT)) is None
