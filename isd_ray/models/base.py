@@ -7,7 +7,7 @@ calls it, its value a class that follows `Model`. `isd_ray.testing.models` holds
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -147,6 +147,27 @@ class Predictor(Protocol):
     def samples(self, block: FeatureBlocks, n: int, seed: int) -> NDArray[np.float32] | None:
         """As `outputs`, n stochastic answers of each member (M · n first); None where the family has none."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class MemberByMember:
+    """A predictor of one function for each member, for families that have no more in common.
+
+    Attributes
+    ----------
+    answers:
+        From n rows to their probabilities (n, K), or values (n,).
+    """
+
+    answers: Sequence[Callable[[FeatureBlocks], NDArray[np.floating]]]
+
+    def outputs(self, block: FeatureBlocks) -> NDArray[np.float32]:
+        """See `Predictor.outputs`."""
+        return np.stack([answer(block) for answer in self.answers]).astype(np.float32)
+
+    def samples(self, block: FeatureBlocks, n: int, seed: int) -> None:
+        """There are none."""
+        del block, n, seed
 
 
 class Model(Protocol):

@@ -26,9 +26,9 @@ CAMPAIGN = {
 PLATES = {"format": 96, "negative": {"columns": [1]}, "positive": {"columns": [12]}}
 
 
-def install_plugin(folder: Path) -> Path:
-    """Install the package of `examples/plugin` into a folder of modules, which is returned."""
-    source = shutil.copytree(ROOT / "examples" / "plugin", folder / "plugin")  # builds leave files in it
+def install_plugin(folder: Path, name: str = "plugin") -> Path:
+    """Install a package of `examples` into a folder of modules, which is returned."""
+    source = shutil.copytree(ROOT / "examples" / name, folder / name)  # builds leave files in it
     install = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index")
     subprocess.run([*install, "--target", folder / "site", source], check=True)
     return folder / "site"
@@ -86,6 +86,9 @@ class Samples:
 
     def make_plugin(self) -> None:
         install_plugin(self.folder)
+
+    def make_model_plugin(self) -> None:
+        install_plugin(self.folder, "model_plugin")
 
     def make_examples(self) -> None:
         """The quickstart, with fewer compounds."""
