@@ -147,15 +147,14 @@ def _package_file(path: str) -> Path:
 
 
 def detect_format(file: SourceFile) -> str:
-    """Format by file name (`.gz` aside).
+    """Format by file name (`.gz` and the like aside).
 
     Raises
     ------
     InputFileError
         If the ending is not known, or the file is no text either.
     """
-    suffixes = file.suffixes[:-1] if file.is_gzipped else file.suffixes
-    found = _SUFFIXES.get(suffixes[-1]) if suffixes else None
+    found = _SUFFIXES.get(file.format_suffix)
     if found is None:
         with readable(file, "check that it is complete"), opened(file):
             pass  # that it is an Excel file says more than that its ending is not known
