@@ -20,6 +20,8 @@ MAX_BATCH_BYTES = 256 << 20
 """Texts of the few thousand records that are decoded at once of a Parquet source."""
 MAX_SMILES_CHARS = 20_000
 """A SMILES; longer ones cost their record before RDKit sees them."""
+MAX_STRUCTURE_SECONDS = 30.0
+"""For the chemistry of one structure, which takes about a millisecond; one that takes longer costs its record."""
 MAX_EXPANSION = 200
 """Times its own size that a compressed file may decompress to; text of compounds reaches 10, gzip 1,032."""
 ALWAYS_EXPANDED_BYTES = 64 << 20

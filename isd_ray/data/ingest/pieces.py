@@ -85,6 +85,8 @@ def _options(plan: BuildPlan, planned: PlannedSource) -> MoleculeOptions:
         drop_single_atoms=plan.config.drop_single_atoms,
         hash_by=plan.hash_by,
         descriptors=plan.config.descriptors,
+        parent=plan.config.parent,
+        max_heavy_atoms=plan.config.max_heavy_atoms,
     )
 
 

@@ -69,7 +69,7 @@ class BuildPlan:
         return ContextEncoder(self.config.features)
 
     @property
-    def hash_by(self) -> Literal["smiles", "features"] | None:
+    def hash_by(self) -> Literal["smiles", "tautomer", "features"] | None:
         """What tells duplicates, None when they are kept."""
         return None if self.config.duplicates == "keep" else self.config.duplicates_by
 

@@ -105,6 +105,11 @@ def _quoted(
     lines: list[bytes], start: int, delimiter: bytes, n_fields: int, is_last: bool
 ) -> tuple[list[bytes] | None, str, int]:
     """Fields of the record that begins in a line with a quote, or a reason, and its lines; 0 where more are needed."""
+    text = lines[start]
+    if text.startswith(_QUOTE) and text.endswith(_QUOTE):  # as tools write that quote every field
+        every = text[1:-1].split(_QUOTE + delimiter + _QUOTE)
+        if len(every) == n_fields and _QUOTE not in b"".join(every):
+            return every, "", 1
     fields: list[bytes] = []
     n_bytes = 0
     is_open: list[bytes] | None = None
