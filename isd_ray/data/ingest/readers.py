@@ -69,6 +69,23 @@ class _Bounded(io.RawIOBase):
         return len(data)
 
 
+class _Whole(io.RawIOBase):
+    """A file up to where it ended when it was opened: one that grows meanwhile would have no end."""
+
+    def __init__(self, raw: pa.NativeFile, size: int) -> None:
+        super().__init__()
+        self._raw, self._left = raw, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._raw.read(min(len(buffer), self._left))
+        self._left -= len(data)
+        buffer[: len(data)] = data
+        return len(data)
+
+
 _DECOMPRESSORS: dict[bytes, Callable[[pa.NativeFile], Any]] = {
     b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=io.BufferedReader(raw, _BUFFER_BYTES), mode="rb"),
     b"BZh": lambda raw: bz2.BZ2File(io.BufferedReader(raw, _BUFFER_BYTES)),
@@ -93,7 +110,7 @@ def opened(file: SourceFile) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
         magic = raw.read(_MAGIC_BYTES)
         raw.seek(0)
         make = next((make for begin, make in _DECOMPRESSORS.items() if magic.startswith(begin)), None)
-        unpacked = cast(io.RawIOBase, raw) if make is None else _Bounded(make(raw), size, str(file))
+        unpacked = _Whole(raw, size) if make is None else _Bounded(make(raw), size, str(file))
         stream = io.BufferedReader(unpacked, _BUFFER_BYTES)
         head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
         refuse_binary(head, str(file))
@@ -101,7 +118,7 @@ def opened(file: SourceFile) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
             raise InputFileError("it is UTF-16 text", str(file), "save it as UTF-8")
         if head.startswith(UTF8_MARK):
             stream.read(len(UTF8_MARK))
-        yield cast(BinaryIO, stream), lambda: raw.tell() / size
+        yield cast(BinaryIO, stream), lambda: min(1.0, raw.tell() / size)
 
 
 @contextmanager
