@@ -20,11 +20,14 @@ import pyarrow.parquet as pq
 
 from isd_ray.config.limits import (
     ALWAYS_EXPANDED_BYTES,
+    MAX_BATCH_BYTES,
+    MAX_CELL_BYTES,
     MAX_EXPANSION,
     MAX_GROUP_BYTES,
     MAX_GROUP_ROWS,
     MAX_RECORD_BYTES,
 )
+from isd_ray.data.ingest.columns import is_texts
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.ingest.tables import BLANK, Row, table_rows
@@ -301,6 +304,13 @@ def text_records(
     return Records(table, first, np.array(lines, dtype=np.int64), share, problems)
 
 
+def _is_view_or_fixed(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    is_view = pa.types.is_string_view(kind) or pa.types.is_binary_view(kind)
+    return bool(is_view or pa.types.is_fixed_size_binary(kind))
+
+
 class ParquetSource(Source):
     """A Parquet file; columns keep their types."""
 
@@ -331,23 +341,78 @@ class ParquetSource(Source):
             pq.ParquetFile(raw, buffer_size=_BUFFER_BYTES) as file,
         ):
             n_rows = max(1, file.metadata.num_rows)
+            texts = self._texts(columns)
+            by_reference = pq.ParquetFile(raw, metadata=file.metadata, read_dictionary=texts) if texts else file
             # Without a column asked for there is still the number of records.
             wanted = list(columns) or self.column_names[:1]
             # One row group at a time: an iterator over all of them keeps the buffers of each until its end. One thread:
             # each thread that decodes keeps freed memory to itself, many megabytes in all, and more with time.
             for group in range(file.num_row_groups):
                 self._refuse_absurd(file.metadata.row_group(group), set(wanted))
-                batches = file.iter_batches(READ_ROWS, row_groups=[group], columns=wanted, use_threads=False)
+                reader = by_reference if self._has_long_texts(by_reference, group, texts) else file
+                batches = reader.iter_batches(READ_ROWS, row_groups=[group], columns=wanted, use_threads=False)
                 for batch in batches:
                     lines = np.arange(first, first + len(batch), dtype=np.int64)
                     first += len(batch)
-                    table = pa.Table.from_batches([batch]).select(list(columns))
-                    yield Records(table, first - len(batch), lines, (first - 1) / n_rows)
+                    table, problems = self._decoded(pa.Table.from_batches([batch]).select(list(columns)), first)
+                    yield Records(table, first - len(batch), lines, (first - 1) / n_rows, problems)
+
+    def _texts(self, columns: Sequence[str]) -> list[str]:
+        """Columns of strings and bytes, to be read as the dictionaries that they may be stored as.
+
+        A dictionary of one long string and millions of references to it take a few bytes of the file and any number of
+        the memory, so that their size is looked at before they are decoded, where there are long ones: to build
+        dictionaries costs more than all the rest of reading.
+        """
+        present = set(columns).intersection(self.column_names)
+        kinds = {name: self._schema.field(name).type for name in present}
+        return [n for n, k in kinds.items() if is_texts(k) and not pa.types.is_null(k) and not _is_view_or_fixed(k)]
+
+    @staticmethod
+    def _has_long_texts(file: pq.ParquetFile, group: int, texts: list[str]) -> bool:
+        """Whether the dictionaries of a row group hold texts so long that a few thousand references are too many."""
+        if not texts:
+            return False
+        batches = file.iter_batches(READ_ROWS, row_groups=[group], columns=texts, use_threads=False)
+        for column in next(batches, pa.record_batch({})).columns:
+            if pa.types.is_dictionary(column.type):
+                longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+                if longest * READ_ROWS > MAX_BATCH_BYTES:
+                    return True
+        return False
+
+    def _decoded(self, table: pa.Table, stop: int) -> tuple[pa.Table, dict[int, str]]:
+        problems: dict[int, str] = {}
+        total = 0
+        for place, name in enumerate(table.column_names):
+            kind = self._schema.field(name).type
+            values = table[name].combine_chunks()
+            if pa.types.is_dictionary(values.type) and is_texts(values.type):
+                lengths = pc.binary_length(values.dictionary).take(values.indices).fill_null(0)
+                is_long = pc.greater(lengths, MAX_CELL_BYTES)
+                for index in np.flatnonzero(is_long.to_numpy(zero_copy_only=False)).tolist():
+                    problems.setdefault(index, f"column {name!r} is longer than {MAX_CELL_BYTES >> 20} MiB")
+                total += pc.sum(pc.if_else(is_long, 0, lengths)).as_py() or 0
+                if total > MAX_BATCH_BYTES:
+                    raise InputFileError(
+                        f"the texts of records {stop - len(table)} to {stop - 1} are larger than "
+                        f"{MAX_BATCH_BYTES >> 20} MiB when they are decoded",
+                        str(self.file),
+                        "check where the file comes from",
+                    )
+                indices = pc.if_else(is_long, pa.scalar(None, values.indices.type), values.indices)
+                values = values.dictionary.take(indices)
+            if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(values.type):
+                kind = kind.value_type
+            table = table.set_column(place, name, values if values.type == kind else values.cast(kind))
+        return table, problems
 
     def _refuse_absurd(self, group: pq.RowGroupMetaData, wanted: set[str]) -> None:
-        columns = (group.column(i) for i in range(group.num_columns))
-        n_bytes = sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".", 1)[0] in wanted)
-        if group.num_rows > MAX_GROUP_ROWS or n_bytes > MAX_GROUP_BYTES:
+        columns = [group.column(i) for i in range(group.num_columns)]
+        columns = [column for column in columns if column.path_in_schema.split(".", 1)[0] in wanted]
+        n_bytes = sum(column.total_uncompressed_size for column in columns)
+        most = max(ALWAYS_EXPANDED_BYTES, MAX_EXPANSION * sum(column.total_compressed_size for column in columns))
+        if group.num_rows > MAX_GROUP_ROWS or n_bytes > min(MAX_GROUP_BYTES, most):
             raise InputFileError(
                 f"a row group of {group.num_rows:,} rows and {n_bytes:,} bytes is too large",
                 str(self.file),
