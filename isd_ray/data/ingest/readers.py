@@ -27,7 +27,7 @@ from isd_ray.config.limits import (
     MAX_GROUP_ROWS,
     MAX_RECORD_BYTES,
 )
-from isd_ray.data.ingest.columns import is_texts
+from isd_ray.data.ingest.columns import is_text, is_texts
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.ingest.tables import BLANK, Row, table_rows
@@ -304,6 +304,17 @@ def text_records(
     return Records(table, first, np.array(lines, dtype=np.int64), share, problems)
 
 
+def _valid(values: pa.Array) -> tuple[pa.Array, list[int]]:
+    """Strings of a file that may hold any bytes: null where they are not UTF-8, and the indices of these."""
+    try:
+        values.validate(full=True)
+        return values, []
+    except pa.ArrowInvalid:
+        if pa.types.is_dictionary(values.type):
+            values = values.dictionary.cast(pa.large_binary()).take(values.indices)
+        return decoded(values.cast(pa.large_binary()).cast(pa.binary()))
+
+
 def _is_view_or_fixed(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -404,6 +415,14 @@ class ParquetSource(Source):
                 values = values.dictionary.take(indices)
             if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(values.type):
                 kind = kind.value_type
+            if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+                kind = pa.string() if pa.types.is_string_view(kind) else pa.binary()
+                values = values.cast(kind)
+            if is_text(kind):
+                values, lost = _valid(values)
+                kind = pa.string() if lost else kind
+                for index in lost:
+                    problems.setdefault(index, f"column {name!r} is not UTF-8 text")
             table = table.set_column(place, name, values if values.type == kind else values.cast(kind))
         return table, problems
 

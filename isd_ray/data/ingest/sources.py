@@ -92,6 +92,8 @@ def resolve_sources(path: str, base_dir: Path, key: str = "") -> list[SourceFile
 def _checked(file: SourceFile, key: str) -> SourceFile:
     try:
         info = file.filesystem.get_file_info(file.path)
+    except ValueError as error:
+        raise InputFileError(f"this is no path of a file: {error}", repr(str(file)), f"check it{_in_brackets(key)}") from error
     except OSError as error:
         raise InputFileError(
             f"cannot be reached: {error}", str(file), "check the address, the network and the credentials"
@@ -102,6 +104,8 @@ def _checked(file: SourceFile, key: str) -> SourceFile:
         near = difflib.get_close_matches(file.name, _siblings(file), n=1)
         rest = f": did you mean {near[0]!r}?" if near else "; relative paths start at the folder of the configuration"
         raise InputFileError("no such file", str(file), f"check the path{_in_brackets(key)}{rest}")
+    if isinstance(file.filesystem, pafs.LocalFileSystem) and not os.path.isfile(file.path):
+        raise InputFileError("is a device or a pipe, not a file", str(file), "save its content as a file")
     if info.size == 0:
         raise InputFileError("the file is empty (0 bytes)", str(file), "check that its download or export was finished")
     return file
