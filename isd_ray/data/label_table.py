@@ -156,6 +156,8 @@ def read_label_columns(
             remedy = f"name another column in labels.{_key(config)}"
             raise LabelError(f"column {column!r} holds no label", file, remedy)
         values = _concatenated([_label_chunk(chunk, kind == "string", config) for chunk in chunks.pop(column)])
+        if values.null_count == len(values):
+            raise LabelError(f"column {column!r} holds no label", file, f"name another column in labels.{_key(config)}")
         tables.append(_each_id_once(LabelTable(config, column, all_ids, values, all_lines, file)))
     return tables
 

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,8 @@ _BUFFER_BYTES = 1 << 20
 _PUBCHEM_TAG = "PUBCHEM_RESULT_TAG"
 _PUBCHEM_DESCRIBES = b"RESULT_"
 """How the rows begin that stand between the header and the results of an assay of PubChem: types, units, words."""
-_SMI_HEADERS = frozenset({"smiles", "smi", "canonical_smiles", "structure"})
+SMI_HEADERS = frozenset({"smiles", "smi", "canonical_smiles", "structure"})
+_CX_EXTENSION = re.compile(r"\|[^|]*\|(?=\s|$)")
 _SMI_COLUMNS = ["smiles", "id"]
 
 
@@ -266,7 +268,7 @@ class SmiSource(Source):
                     words = f"line {number} is longer than {MAX_RECORD_BYTES >> 20} MiB"
                     raise InputFileError(words, str(self.file), _TEXT_REMEDY)
                 fields, problem = _smi_fields(raw)
-                if number == 1 and fields and fields[0].casefold() in _SMI_HEADERS:
+                if number == 1 and fields and fields[0].casefold() in SMI_HEADERS:
                     continue
                 if problem:
                     problems[len(lines)] = problem
@@ -288,6 +290,9 @@ def _smi_fields(raw: bytes) -> tuple[list[str], str]:
         return [], "the line is not UTF-8 text"
     if not fields:
         return [], BLANK
+    if len(fields) > 1 and (extension := _CX_EXTENSION.match(fields[1])):  # CXSMILES: SMILES |extension| id
+        rest = fields[1][extension.end() :].strip()
+        fields = [f"{fields[0]} {extension[0].strip()}", *([rest] if rest else [])]
     return [fields[0], *(rest.split("\t", 1)[0].strip() for rest in fields[1:])], ""
 
 
@@ -359,8 +364,12 @@ class ParquetSource(Source):
             # One row group at a time: an iterator over all of them keeps the buffers of each until its end. One thread:
             # each thread that decodes keeps freed memory to itself, many megabytes in all, and more with time.
             for group in range(file.num_row_groups):
-                self._refuse_absurd(file.metadata.row_group(group), set(wanted))
-                reader = by_reference if self._has_long_texts(by_reference, group, texts) else file
+                self._refuse_absurd(file, group, (), raw.size())
+                # The first batch is read before the columns are looked at: where what is said of them is damaged,
+                # reading raises an error, while asking for it ends the process.
+                has_long_texts = self._has_long_texts(by_reference, group, wanted)
+                self._refuse_absurd(file, group, wanted, raw.size())
+                reader = by_reference if has_long_texts else file
                 batches = reader.iter_batches(READ_ROWS, row_groups=[group], columns=wanted, use_threads=False)
                 for batch in batches:
                     lines = np.arange(first, first + len(batch), dtype=np.int64)
@@ -380,17 +389,15 @@ class ParquetSource(Source):
         return [n for n, k in kinds.items() if is_texts(k) and not pa.types.is_null(k) and not _is_view_or_fixed(k)]
 
     @staticmethod
-    def _has_long_texts(file: pq.ParquetFile, group: int, texts: list[str]) -> bool:
+    def _has_long_texts(file: pq.ParquetFile, group: int, wanted: Sequence[str]) -> bool:
         """Whether the dictionaries of a row group hold texts so long that a few thousand references are too many."""
-        if not texts:
-            return False
-        batches = file.iter_batches(READ_ROWS, row_groups=[group], columns=texts, use_threads=False)
-        for column in next(batches, pa.record_batch({})).columns:
-            if pa.types.is_dictionary(column.type):
-                longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
-                if longest * READ_ROWS > MAX_BATCH_BYTES:
-                    return True
-        return False
+        batches = file.iter_batches(READ_ROWS, row_groups=[group], columns=list(wanted), use_threads=False)
+        longest = [
+            pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+            for column in next(batches, pa.record_batch({})).columns
+            if pa.types.is_dictionary(column.type) and is_texts(column.type)
+        ]
+        return max(longest, default=0) * READ_ROWS > MAX_BATCH_BYTES
 
     def _decoded(self, table: pa.Table, stop: int) -> tuple[pa.Table, dict[int, str]]:
         problems: dict[int, str] = {}
@@ -426,14 +433,20 @@ class ParquetSource(Source):
             table = table.set_column(place, name, values if values.type == kind else values.cast(kind))
         return table, problems
 
-    def _refuse_absurd(self, group: pq.RowGroupMetaData, wanted: set[str]) -> None:
-        columns = [group.column(i) for i in range(group.num_columns)]
-        columns = [column for column in columns if column.path_in_schema.split(".", 1)[0] in wanted]
-        n_bytes = sum(column.total_uncompressed_size for column in columns)
-        most = max(ALWAYS_EXPANDED_BYTES, MAX_EXPANSION * sum(column.total_compressed_size for column in columns))
-        if group.num_rows > MAX_GROUP_ROWS or n_bytes > min(MAX_GROUP_BYTES, most):
+    def _refuse_absurd(self, file: pq.ParquetFile, group: int, wanted: Sequence[str], size: int) -> None:
+        """Refuse a row group that is too large, as a whole or in the columns that are read."""
+        about = file.metadata.row_group(group)
+        places = [i for i in range(file.metadata.num_columns) if file.schema.column(i).path.split(".", 1)[0] in wanted]
+        if wanted:
+            columns = [about.column(place) for place in places if place < about.num_columns]
+            n_bytes = sum(column.total_uncompressed_size for column in columns)
+            size = sum(column.total_compressed_size for column in columns)
+        else:
+            n_bytes = 0  # columns that are not read may be as large as they like
+        most = max(ALWAYS_EXPANDED_BYTES, MAX_EXPANSION * size)
+        if about.num_rows > MAX_GROUP_ROWS or n_bytes > min(MAX_GROUP_BYTES, most):
             raise InputFileError(
-                f"a row group of {group.num_rows:,} rows and {n_bytes:,} bytes is too large",
+                f"a row group of {about.num_rows:,} rows and {n_bytes or about.total_byte_size:,} bytes is too large",
                 str(self.file),
                 "check where the file comes from; if it is right, write it again with smaller row groups",
             )

@@ -14,7 +14,7 @@ from pyarrow import fs as pafs
 
 from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
 from isd_ray.data.ingest.files import SourceFile
-from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource, opened, readable
+from isd_ray.data.ingest.readers import SMI_HEADERS, CsvSource, ParquetSource, SmiSource, opened, readable
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.ingest.sdf import SdfSource
 from isd_ray.errors import InputFileError
@@ -29,6 +29,8 @@ _SUFFIXES = {
     ".tab": "tsv",
     ".smi": "smi",
     ".smiles": "smi",
+    ".cxsmiles": "cxsmiles",
+    ".txt": "txt",
     ".sdf": "sdf",
     ".sd": "sdf",
     ".parquet": "parquet",
@@ -162,10 +164,20 @@ def detect_format(file: SourceFile) -> str:
     if found is None:
         with readable(file, "check that it is complete"), opened(file):
             pass  # that it is an Excel file says more than that its ending is not known
-        raise InputFileError(
-            f"format not known from the name {file.name!r}", str(file), "set format to csv, tsv, smi, sdf or parquet"
-        )
+        raise _unknown(file)
     return found
+
+
+def _unknown(file: SourceFile) -> InputFileError:
+    return InputFileError(
+        f"format not known from the name {file.name!r}", str(file), "set format to csv, tsv, smi, sdf or parquet"
+    )
+
+
+def _has_header(table: CsvSource, named: Collection[str]) -> bool:
+    """Whether a table begins with names of columns: some that are asked for, or one that means structures."""
+    found = {name.casefold() for name in table.column_names}
+    return bool(found & (SMI_HEADERS | {name.casefold() for name in named}))
 
 
 def open_source(file: SourceFile, file_format: str = "auto", columns: Collection[str | None] = ()) -> Source:
@@ -185,6 +197,12 @@ def open_source(file: SourceFile, file_format: str = "auto", columns: Collection
     """
     named = [column for column in columns if column]
     kind = detect_format(file) if file_format == "auto" else file_format
+    if kind in ("cxsmiles", "txt"):
+        # Enamine's are tables with tabs and a header; others are lines of a SMILES and an id.
+        table = CsvSource(file, "\t", named)
+        kind = "tsv" if len(table.column_names) > 1 and _has_header(table, named) else "smi"
+        if kind == "smi" and file.format_suffix == ".txt":
+            raise _unknown(file)
     if kind == "csv":
         return CsvSource(file, ",", named)
     if kind == "tsv":
