@@ -86,7 +86,7 @@ def largest_parent(mol: Chem.Mol) -> tuple[Chem.Mol, int]:
     fragment with most heavy atoms stays.
     """
     tools = _tools()
-    fragments = list(Chem.GetMolFrags(mol, asMols=True, sanitizeFrags=False))
+    fragments = list(Chem.GetMolFrags(mol, asMols=True))
     organic = fragments
     if mol.HasSubstructMatch(tools.metal):
         bare = [fragment for fragment in fragments if _is_bare_metal(fragment)]
