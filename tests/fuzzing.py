@@ -30,7 +30,6 @@ from isd_ray.data.labels import labels_for
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
 
-
 _SHARE_TYPED = 0.5
 
 
@@ -60,8 +59,8 @@ SMILES = [
 ]  # fmt: skip
 _SPECIAL = (
     b'"', b'""', b",", b";", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xef\xbb\xbf", b">", b"> <a>\n", b"$$$$\n",
-    b"M  END\n", b"  0  0  0  0  0  0  0  0  0  0999 V2000\n", b"V3000", b"|", b"[", b"(", b"%99", b"1e999", b"-", b"nan",
-    b">10", b"1,000", b"\xb5", b"RESULT_TYPE", b"=", b"[[", b"{", b"999999999999999999999",
+    b"M  END\n", b"  0  0  0  0  0  0  0  0  0  0999 V2000\n", b"V3000", b"|", b"[", b"(", b"%99", b"1e999", b"-",
+    b"nan", b">10", b"1,000", b"\xb5", b"RESULT_TYPE", b"=", b"[[", b"{", b"999999999999999999999",
 )  # fmt: skip
 
 
@@ -78,7 +77,9 @@ def sdf(version: str = "V2000") -> bytes:
     for i, smiles in enumerate(SMILES):
         mol = Chem.MolFromSmiles(smiles, sanitize=False) or Chem.Mol()
         block = Chem.MolToMolBlock(mol, kekulize=False, forceV3000=version == "V3000")
-        records.append(f"C{i}{block}> <id>\nC{i}\n\n> <x>\n{'>' * (i % 3 == 0)}{i}\n\n> <label>\n{'ab'[i % 2]}\n\n$$$$\n")
+        records.append(
+            f"C{i}{block}> <id>\nC{i}\n\n> <x>\n{'>' * (i % 3 == 0)}{i}\n\n> <label>\n{'ab'[i % 2]}\n\n$$$$\n"
+        )
     return "".join(records).encode()
 
 
@@ -98,7 +99,8 @@ def library_seeds() -> dict[str, bytes]:
     smiles = pa.array(SMILES)
     odd = [
         pa.nulls(n), smiles.cast(pa.binary()), pa.array([None] * n, pa.list_(pa.float64())), numbers.cast(pa.uint64()),
-        pa.array([2**31 - 1] * n, pa.int32()).cast(pa.date32()), pa.array([{"a": 1}] * n), numbers.cast(pa.duration("s")),
+        pa.array([2**31 - 1] * n, pa.int32()).cast(pa.date32()), pa.array([{"a": 1}] * n),
+        numbers.cast(pa.duration("s")),
         pa.array([b"\xff"] * n), smiles.dictionary_encode(), smiles.cast(pa.large_string()),
         pa.array([2**64 - 1] * n, pa.uint64()), pa.array([2**62] * n, pa.timestamp("us")), numbers.cast(pa.float16()),
         pa.array([b"ab"] * n, pa.binary(2)), smiles.cast(pa.string_view()), numbers.dictionary_encode(),

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from rdkit import Chem
-from rdkit.Chem.Descriptors import ExactMolWt
 from rdkit.Chem.MolStandardize import rdMolStandardize
+from rdkit.Chem.rdMolDescriptors import CalcExactMolWt
 
 from isd_ray.errors import ConfigError
 
@@ -66,9 +66,7 @@ _BARE_METALS = frozenset({3, 11, 12, 13, 19, 20, 30, 37, 38, 55, 56})
 _STRONG_BASES = frozenset({11, 19, 37, 55})
 """Of these, those that carbanions are salts of and no organometallic compounds with: Na, K, Rb, Cs."""
 _N_ELEMENTS = 118
-_NO_METALS = frozenset(
-    {0, 1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86}
-)
+_NO_METALS = frozenset({0, 1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ def _is_bare_metal(mol: Chem.Mol) -> bool:
 
 def _heaviest(mols: list[Chem.Mol]) -> Chem.Mol:
     """The one with most heavy atoms; of several the heaviest, then the first by SMILES."""
-    return min(mols, key=lambda mol: (-mol.GetNumHeavyAtoms(), -ExactMolWt(mol), Chem.MolToSmiles(mol)))
+    return min(mols, key=lambda mol: (-mol.GetNumHeavyAtoms(), -CalcExactMolWt(mol), Chem.MolToSmiles(mol)))
 
 
 def _neutral_smiles(mol: Chem.Mol) -> str:

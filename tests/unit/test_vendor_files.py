@@ -16,11 +16,8 @@ N_RECORDS = 800
 
 def structures(n):
     """Distinct structures: a chain with a nitrogen and a fluorine at places of their own."""
-    found = []
-    for length in range(4, 60):
-        for place in range(1, length - 1):
-            for other in range(place, length - 1):
-                found.append("C" * place + "N" + "C" * (other - place + 1) + "C(F)" + "C" * (length - other))
+    places = ((x, y, z) for z in range(4, 60) for x in range(1, z - 1) for y in range(x, z - 1))
+    found = ("C" * x + "N" + "C" * (y - x + 1) + "C(F)" + "C" * (z - y) for x, y, z in places)
     return list(dict.fromkeys(found))[:n]
 
 

@@ -21,8 +21,8 @@ class Expected:
 
 FAULTS = (
     "value begins with >", "no delimiter before it", "cut off", "item twice", "no blank line", "text behind an item",
-    "wildcard", "query atom", "too large", "bad valence", "byte order mark", "not UTF-8 in the id", "not UTF-8 elsewhere",
-    "no id", "spaces before the delimiter", "salt", "windows lines", "V3000",
+    "wildcard", "query atom", "too large", "bad valence", "byte order mark", "not UTF-8 in the id",
+    "not UTF-8 elsewhere", "no id", "spaces before the delimiter", "salt", "windows lines", "V3000",
 )  # fmt: skip
 
 

@@ -243,7 +243,8 @@ def _in_processes(chunks: Iterable[ChunkT], n_processes: int) -> Iterator[tuple[
             # One that is done stays so; the others were lost with the pool.
             is_done = [other.done() and other.exception() is None for _, other in pending]
             again = [
-                (other, future if done else submit(other)) for (other, future), done in zip(pending, is_done, strict=True)
+                (other, future if done else submit(other))
+                for (other, future), done in zip(pending, is_done, strict=True)
             ]
             pending.clear()
             pending.extend(again)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from isd_ray.chem.parents import require_chembl
 from isd_ray.config import DenseFeatures, LibraryConfig, OnBitFeatures
 from isd_ray.data.ingest.columns import (
     ColumnKind,
@@ -152,6 +153,8 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
     InputFileError, ConfigError
         As told by `build_library`.
     """
+    if config.parent == "chembl" and config.standardise:
+        require_chembl()
     sources = open_sources(config, base_dir)
     extra = library_columns(config)
     prefixes = id_prefixes(sources) if config.id_column is None else [""] * len(sources)

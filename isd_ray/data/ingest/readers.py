@@ -93,7 +93,7 @@ class _Whole(io.RawIOBase):
 
 _DECOMPRESSORS: dict[bytes, Callable[[pa.NativeFile], Any]] = {
     b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=io.BufferedReader(raw, _BUFFER_BYTES), mode="rb"),
-    b"BZh": lambda raw: bz2.BZ2File(io.BufferedReader(raw, _BUFFER_BYTES)),
+    b"BZh": lambda raw: bz2.open(io.BufferedReader(raw, _BUFFER_BYTES)),
     b"\xfd7zXZ\x00": lambda raw: lzma.LZMAFile(io.BufferedReader(raw, _BUFFER_BYTES)),
     b"\x28\xb5\x2f\xfd": lambda raw: pa.CompressedInputStream(raw, "zstd"),
 }
@@ -231,8 +231,11 @@ def decoded(values: pa.Array) -> tuple[pa.Array, list[int]]:
         return pc.cast(values, pa.string()), []
     except pa.ArrowInvalid:
         texts = [None if value is None else _text_or_none(value) for value in values.to_pylist()]
-        lost = [i for i, (text, was_null) in enumerate(zip(texts, values.is_null().to_pylist(), strict=True))
-                if text is None and not was_null]
+        lost = [
+            i
+            for i, (text, was_null) in enumerate(zip(texts, values.is_null().to_pylist(), strict=True))
+            if text is None and not was_null
+        ]
         return pa.array(texts, pa.string()), lost
 
 

@@ -95,7 +95,9 @@ def _checked(file: SourceFile, key: str) -> SourceFile:
     try:
         info = file.filesystem.get_file_info(file.path)
     except ValueError as error:
-        raise InputFileError(f"this is no path of a file: {error}", repr(str(file)), f"check it{_in_brackets(key)}") from error
+        raise InputFileError(
+            f"this is no path of a file: {error}", repr(str(file)), f"check it{_in_brackets(key)}"
+        ) from error
     except OSError as error:
         raise InputFileError(
             f"cannot be reached: {error}", str(file), "check the address, the network and the credentials"

@@ -20,7 +20,7 @@ class _MalformedError(Exception):
 
 
 def table_rows(stream: BinaryIO, delimiter: bytes, n_fields: int, line: int, block_bytes: int) -> Iterator[list[Row]]:
-    """The records of a table, some at a time.
+    r"""The records of a table, some at a time.
 
     A quoted field may go on over several lines. Since a quote that is never closed would swallow the records behind
     it, the field ends as broken where a line behind it looks like a record: by itself it has the number of fields.
@@ -28,7 +28,7 @@ def table_rows(stream: BinaryIO, delimiter: bytes, n_fields: int, line: int, blo
     Parameters
     ----------
     stream:
-        Behind the header; its lines end in ``\\n``, ``\\r\\n`` or ``\\r``.
+        Behind the header; its lines end in ``\n``, ``\r\n`` or ``\r``.
     n_fields:
         Of the header. Empty fields behind them (a delimiter at the end of lines) are nothing.
     line:
@@ -116,7 +116,9 @@ def _quoted(
     for place in range(start, len(lines)):
         text = lines[place]
         n_bytes += len(text)
-        if place > start and (n_bytes > MAX_CELL_BYTES or _ends_record(lines, start, text, fields, delimiter, n_fields)):
+        if place > start and (
+            n_bytes > MAX_CELL_BYTES or _ends_record(lines, start, text, fields, delimiter, n_fields)
+        ):
             return None, UNCLOSED, 1
         try:
             is_open = _scan(text, delimiter, fields, is_open)
