@@ -93,8 +93,8 @@ class _Whole(io.RawIOBase):
 
 _DECOMPRESSORS: dict[bytes, Callable[[pa.NativeFile], Any]] = {
     b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=io.BufferedReader(raw, _BUFFER_BYTES), mode="rb"),
-    b"BZh": lambda raw: bz2.open(io.BufferedReader(raw, _BUFFER_BYTES)),
-    b"\xfd7zXZ\x00": lambda raw: lzma.LZMAFile(io.BufferedReader(raw, _BUFFER_BYTES)),
+    b"BZh": lambda raw: bz2.BZ2File(io.BufferedReader(raw, _BUFFER_BYTES)),
+    b"\xfd7zXZ\x00": lambda raw: lzma.LZMAFile(io.BufferedReader(raw, _BUFFER_BYTES)),  # noqa: SIM115
     b"\x28\xb5\x2f\xfd": lambda raw: pa.CompressedInputStream(raw, "zstd"),
 }
 """By how a file begins, whatever its name."""
