@@ -22,6 +22,8 @@ else:
     import tomli as tomllib
 
 PERCENT = 100.0
+_SHOWN = 100
+"""Characters of a wrong value in a message."""
 _PATH_KEYS = (
     ("library", "path"),
     ("library", "source"),
@@ -67,6 +69,10 @@ def load_config(path: str | Path, overrides: str | Sequence[str] = ()) -> Campai
         raise ConfigError(f"line {line} is not UTF-8 text", str(file), "save the file as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"cannot be read as TOML: {error}", str(file), "mend that line") from error
+    except ValueError as error:  # of the path, as a NUL character in it
+        raise ConfigError(f"this is no path of a file: {error}", repr(str(file)), "check the path") from error
+    except RecursionError as error:
+        raise ConfigError("arrays or tables are nested too deeply", str(file), "write a flat configuration") from error
     anchor_paths(data, file.parent)
     for override in [overrides] if isinstance(overrides, str) else overrides:
         _apply_override(data, override, "section.key=value, as in model.members=5")
@@ -140,7 +146,7 @@ def toml_value(text: str) -> Any:
     """A TOML value; text that is none is taken as it stands."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -149,7 +155,10 @@ def _anchored(value: Any, base: Path) -> Any:
         return [_anchored(item, base) for item in value]
     if not isinstance(value, str) or value.startswith(("package:", "$")) or ":/" in value:
         return value
-    return str((base / value).resolve())
+    try:
+        return str((base / value).resolve())
+    except (ValueError, OSError, RuntimeError) as error:  # a NUL character, a name too long, links in a circle
+        raise ConfigError(f"{value[:_SHOWN]!r} is no path of a file: {error}", "", "check the path") from error
 
 
 def _apply_override(data: dict[str, Any], override: str, form: str) -> None:

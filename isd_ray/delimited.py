@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import islice
 
 from isd_ray.errors import InputFileError
 
 HEAD_BYTES = 4096
 """Of a file, enough to see whether it is text."""
 DELIMITERS = (",", "\t", ";")
+UTF8_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_LINES_BEFORE_HEADER = 50
+"""Titles and remarks above the header of a table."""
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 """How Excel's files begin, those with the ending .xlsx (archives of XML) and the old ones with .xls."""
 
@@ -55,3 +60,49 @@ def _header(text: str, delimiter: str) -> list[str]:
         return next(filter(any, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)), [])
     except csv.Error:
         return []
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header of a table.
+
+    Attributes
+    ----------
+    names:
+        Of the columns, without blanks around them.
+    n_lines:
+        Lines up to its end, those above it included.
+    """
+
+    names: list[str]
+    n_lines: int
+    delimiter: str
+
+
+def header_of(text: str, columns: Collection[str], usual: str = ",") -> Header:
+    """The header at the beginning of a table, and what separates its fields.
+
+    It is the first record that is not blank; or, below titles and remarks, the first that has all of `columns` and more
+    fields than each record above it.
+    """
+    wanted = {name.strip() for name in columns}
+    folded = {name.casefold() for name in wanted}
+    found = [_header_by(text, wanted, delimiter) for delimiter in dict.fromkeys((usual, *DELIMITERS))]
+    return max(found, key=lambda h: (len(folded.intersection(name.casefold() for name in h.names)), len(h.names)))
+
+
+def _header_by(text: str, wanted: set[str], delimiter: str) -> Header:
+    first, most = Header([], 0, delimiter), 0
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        for fields in islice(rows, _LINES_BEFORE_HEADER):
+            names = [name.strip() for name in fields]
+            n_filled = sum(map(bool, names))
+            if n_filled and not first.names:
+                first = Header(names, rows.line_num, delimiter)
+            if wanted and n_filled > most and wanted.issubset(names):
+                return Header(names, rows.line_num, delimiter)
+            most = max(most, n_filled)
+    except csv.Error:  # quotes that this delimiter does not fit swallow the text
+        pass
+    return first

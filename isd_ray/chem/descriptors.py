@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 from rdkit import Chem
+from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
 from isd_ray.config import Descriptor
 
@@ -22,4 +24,22 @@ def sa_score(mol: Chem.Mol) -> float:
     return float(sascorer.calculateScore(mol))
 
 
-DESCRIPTORS: dict[Descriptor, Callable[[Chem.Mol], float]] = {"n_heavy_atoms": n_heavy_atoms, "sa_score": sa_score}
+def n_alerts(mol: Chem.Mol, catalog: str) -> float:
+    """How many structural alerts of one of RDKit's catalogs match: PAINS, BRENK, NIH."""
+    return float(len(_catalog(catalog).GetMatches(mol)))
+
+
+@lru_cache(maxsize=8)
+def _catalog(name: str) -> FilterCatalog:
+    params = FilterCatalogParams()
+    params.AddCatalog(getattr(FilterCatalogParams.FilterCatalogs, name))
+    return FilterCatalog(params)
+
+
+DESCRIPTORS: dict[Descriptor, Callable[[Chem.Mol], float]] = {
+    "n_heavy_atoms": n_heavy_atoms,
+    "sa_score": sa_score,
+    "pains": partial(n_alerts, catalog="PAINS"),
+    "brenk": partial(n_alerts, catalog="BRENK"),
+    "nih": partial(n_alerts, catalog="NIH"),
+}

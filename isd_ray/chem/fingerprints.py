@@ -53,8 +53,9 @@ class OnBitsMaker:
 
     def add(self, mol: Chem.Mol) -> None:
         """Add a sanitised molecule."""
-        for make, made in zip(self._makers, self._made, strict=True):
-            made.append(make(mol))
+        new = [make(mol) for make in self._makers]  # all of them, or an error and none
+        for made, data in zip(self._made, new, strict=True):
+            made.append(data)
 
     def finish(self) -> OnBits:
         """All molecules in the order in which they were added; bits ascend within each row."""

@@ -10,7 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from isd_ray.config.history import HistoryConfig
 from isd_ray.config.section import Section, Strings
 
-Descriptor = Literal["n_heavy_atoms", "sa_score"]
+Descriptor = Literal["n_heavy_atoms", "sa_score", "pains", "brenk", "nih"]
 """Numbers that a build can compute of every molecule, as columns."""
 DescriptorSet = Literal["rdkit2d"]
 """Sets of them that are a block of features."""
@@ -170,7 +170,8 @@ class LibraryConfig(Section):
     one more on-bit. Duplicates are then equal pairs; the columns are kept, and records without a value are rejected."""
     descriptors: Annotated[tuple[Descriptor | DescriptorSet, ...], Field(strict=False)] = ()
     """What to compute of each molecule. Columns, to order or choose by: `n_heavy_atoms`, and `sa_score`, its synthetic
-    accessibility from 1 (easy) to 10. A block of features beside the main ones: `rdkit2d`, 118 two-dimensional
+    accessibility from 1 (easy) to 10. `pains`, `brenk` and `nih` count the alerts that match of RDKit's catalogs of
+    frequent hitters and unwanted groups; they filter nothing (`pains` takes longer than the rest: 2 ms a molecule). A block of features beside the main ones: `rdkit2d`, 118 two-dimensional
     descriptors at about 1 ms a compound."""
     dense_columns: Strings = ()
     """Columns of numbers or vectors of the source, with wildcards (`["emb_*"]`), that make a block of features beside
@@ -183,13 +184,19 @@ class LibraryConfig(Section):
     features: FeatureSpec = Field(default="standard", validate_default=True)
     """A preset (ecfp4, light, standard, rich), a stack of fingerprints, or a dense column."""
     standardise: bool = True
-    """Keep the largest fragment and neutralise charges before the canonical SMILES is taken. A charge stays where RDKit
-    could not read the SMILES without it."""
+    """Keep the parent (`parent`) and neutralise charges before the canonical SMILES is taken. A charge stays where
+    RDKit could not read the SMILES without it. What was changed, and how often, is in `isd library info`."""
+    parent: Literal["largest", "chembl"] = "largest"
+    """`largest`: counter-ions and solvents of a list go, and of what is left the fragment with most heavy atoms stays;
+    metal complexes stay whole. `chembl`: by ChEMBL's rules, which need `pip install 'isd_ray[chembl]'`."""
+    max_heavy_atoms: int = Field(default=1000, ge=1, le=5000)
+    """Larger structures are rejected; salts and solvents count."""
     duplicates: Literal["merge", "refuse", "keep"] = "merge"
     """`merge`: the first of equal compounds stays, the others are reported in `rejects.parquet`. `refuse`: a duplicate
     is an error. `keep`: all are rows."""
-    duplicates_by: Literal["smiles", "features"] = "smiles"
-    """What equal compounds are told by: canonical SMILES, or features."""
+    duplicates_by: Literal["smiles", "tautomer", "features"] = "smiles"
+    """What equal compounds are told by: canonical SMILES (of a standardised structure those of its parent); RDKit's
+    hash that all tautomers share; or features."""
     drop_single_atoms: bool = False
     """Reject molecules of a single heavy atom."""
     block_rows: int = Field(default=8192, ge=8, le=1 << 20, multiple_of=8)
@@ -257,7 +264,7 @@ class LibraryConfig(Section):
             raise ValueError("give `source` (a file to build from), or `path` (a library already built)")
         if self.smiles_column is None and self.descriptors:
             raise ValueError(f"descriptors={list(self.descriptors)} need `smiles_column`; name it, or remove them")
-        if self.smiles_column is None and (self.features.kind == "on_bits" or self.duplicates_by == "smiles"):
+        if self.smiles_column is None and (self.features.kind == "on_bits" or self.duplicates_by != "features"):
             if self.features.kind == "on_bits":
                 raise ValueError("fingerprints need `smiles_column`; without SMILES use dense features")
             if self.duplicates != "keep":

@@ -14,10 +14,18 @@ MAX_READOUTS_BYTES = 256 << 20
 MAX_READOUTS_ROWS = 20_000_000
 MAX_RECORD_BYTES = 16 << 20
 """One line of an SMI file, one record of an SDF file."""
+MAX_CELL_BYTES = 1 << 20
+"""One field of a text table, one value of an SDF item, one text of a Parquet column; longer ones cost their record."""
+MAX_BATCH_BYTES = 256 << 20
+"""Texts of the few thousand records that are decoded at once of a Parquet source."""
+MAX_SMILES_CHARS = 20_000
+"""A SMILES; longer ones cost their record before RDKit sees them."""
+MAX_STRUCTURE_SECONDS = 30.0
+"""For the chemistry of one structure, which takes about a millisecond; one that takes longer costs its record."""
 MAX_EXPANSION = 200
-"""Times its own size that a gzipped file may decompress to; text of compounds reaches 10, gzip 1,032."""
+"""Times its own size that a compressed file may decompress to; text of compounds reaches 10, gzip 1,032."""
 ALWAYS_EXPANDED_BYTES = 64 << 20
-"""What any gzipped file may decompress to."""
+"""What any compressed file may decompress to."""
 MAX_GROUP_ROWS = 1 << 28
 """Rows of one row group of a Parquet source; writers make about a million."""
 MAX_GROUP_BYTES = 64 << 30

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, LibraryConfig
 from isd_ray.data.ingest.columns import NULL_WORDS, ColumnKind, common_kind, convert, text_kind, trimmed, typed_kind
-from isd_ray.data.ingest.plan import PlannedSource, id_prefixes, open_sources, record_ids
+from isd_ray.data.ingest.plan import PlannedSource, compounds, id_prefixes, open_sources, record_ids, require_ids
 from isd_ray.data.ingest.sources import Source, open_source, resolve_source
 from isd_ray.errors import InputFileError, LabelError
 
@@ -131,23 +131,33 @@ def read_label_columns(
                 kinds[column] = common_kind(
                     kinds[column], typed_kind(source.column_type(column), column, str(source.file))
                 )
-        wanted = tuple(dict.fromkeys([*columns, *([id_column] if id_column else [])]))
+        structure = None
+        if config.source is None and not source.typed and source.structure == "smiles":
+            structure = source.structure_column(library_config.smiles_column)
+            structure = structure if structure in source.column_names else None
+        wanted = tuple(dict.fromkeys(name for name in (*columns, id_column, structure) if name is not None))
         planned = PlannedSource(source, wanted, None, id_column, prefix)
         for records in source.read(wanted):
+            is_compound = pa.array(compounds(records, id_column, structure))
             for column in columns:
                 values = records.table[column]
                 if not source.typed:
+                    values = pc.if_else(is_compound, values, pa.scalar(None, pa.string()))
                     kinds[column] = common_kind(kinds[column], text_kind(values))
                 chunks[column].extend(values.chunks)
             ids.append(record_ids(records.table, planned, records.first, len(records)))
             lines.append(records.lines)
     file = ", ".join(str(source.file) for source in sources)
+    if not ids:
+        raise LabelError("there are no records", file, "check that its export was finished")
     all_ids, all_lines, tables = _concatenated(ids), np.concatenate(lines), []
     for column, kind in kinds.items():
         if kind is None:
             remedy = f"name another column in labels.{_key(config)}"
             raise LabelError(f"column {column!r} holds no label", file, remedy)
         values = _concatenated([_label_chunk(chunk, kind == "string", config) for chunk in chunks.pop(column)])
+        if values.null_count == len(values):
+            raise LabelError(f"column {column!r} holds no label", file, f"name another column in labels.{_key(config)}")
         tables.append(_each_id_once(LabelTable(config, column, all_ids, values, all_lines, file)))
     return tables
 
@@ -173,6 +183,7 @@ def require_label_columns(
             raise LabelError(error.what, error.where, error.remedy) from error
         if id_column is not None:
             source.require(id_column, "labels.id_column")
+            require_ids(source, id_column, "labels.id_column")
 
 
 def _key(config: LabelsConfig) -> str:

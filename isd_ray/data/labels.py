@@ -29,7 +29,10 @@ BINARY_CLASSES = ("0", "1")
 """Classes of a cut: at most the cut, above it."""
 MISSING_CLASS = -1
 """Class index of a row without a label, where that is allowed."""
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*\d,\d+([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+"""A comma that stands before each three digits: "10,000" is ten thousand."""
+_BOUND = re.compile(r"[<>≤≥~]=?\s*[+-]?[\d.]+([eE][+-]?\d+)?.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,10 +289,7 @@ def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
             raise LabelError(
                 f"labels in column {table.column!r} are not numbers: {table.examples(wrong)}",
                 table.file,
-                "export numbers with a decimal point instead of a comma"
-                if any(_DECIMAL_COMMA.fullmatch(str(table.values[i])) for i in wrong)
-                else "choose a numeric column; for classes named by words set task = 'classification', "
-                "transform = 'none'",
+                _remedy_for_words(table.values.drop_null().to_pylist()),
             )
         infinite = np.flatnonzero(np.isinf(table.numbers()))
         if len(infinite):
@@ -316,6 +316,38 @@ def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
     return LabelRule(task, config.classes or BINARY_CLASSES, cut)
 
 
+def _remedy_for_words(words: list[str]) -> str:
+    """What to do about labels that are no numbers, by how they are written."""
+    commas = [word for word in words if _DECIMAL_COMMA.fullmatch(word) or _THOUSANDS.fullmatch(word)]
+    if commas:
+        decimal = next((word for word in commas if not _THOUSANDS.fullmatch(word)), None)
+        if decimal is not None:
+            return "export numbers with a decimal point instead of a comma, and with nothing between thousands"
+        number = commas[0].replace(",", "")
+        return f"export numbers without commas between thousands: {number} for {commas[0]!r}"
+    bounded = next((word for word in words if _BOUND.fullmatch(word)), None)
+    if bounded is not None:
+        return (
+            f"{bounded!r} is a bound and no number: write the class of such compounds in a column of its own, "
+            "or leave them out of the library"
+        )
+    return "choose a numeric column; for classes named by words set task = 'classification', transform = 'none'"
+
+
+def _refuse_alike(names: list[str], table: LabelTable) -> None:
+    """Refuse classes that differ by case or blanks only: nobody means two."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    for group in alike.values():
+        if len(group) > 1:
+            raise LabelError(
+                f"classes of column {table.column!r} differ by case or blanks only: {', '.join(map(repr, group))}",
+                table.file,
+                f"write {group[0]!r} throughout; if they are meant, name them all in labels.classes",
+            )
+
+
 def _classes(table: LabelTable) -> tuple[str, ...]:
     config = table.config
     distinct = table.values.drop_null().unique()
@@ -332,6 +364,8 @@ def _classes(table: LabelTable) -> tuple[str, ...]:
         names = [str(int(number)) for number in numbers[: MAX_CLASSES + 1]]
     else:
         names = sorted(distinct.to_pylist())
+        if not config.classes and len(names) <= MAX_CLASSES:
+            _refuse_alike(names, table)
     if len(names) > MAX_CLASSES:
         raise LabelError(
             f"column {table.column!r} has {len(distinct)} distinct labels, more than {MAX_CLASSES} classes",

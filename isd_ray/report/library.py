@@ -33,6 +33,8 @@ def library_lines(info: LibraryInfo) -> list[tuple[str, str]]:
     ]
     if rejected:
         lines.append(("Rejected as", "; ".join(f"{reason} ({n:,})" for reason, n in counts["rejected"].items())))
+    if counts.get("changed"):
+        lines.append(("Standardised", "; ".join(f"{what} ({n:,})" for what, n in counts["changed"].items())))
     lines.append(("Features", f"{_features(info.features)}: {info.width:,} columns"))
     if info.mean_on_bits is not None:
         lines.append(("Bits set in a molecule", f"{info.mean_on_bits:,.1f} on average, by the first block"))

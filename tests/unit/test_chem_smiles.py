@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
+from isd_ray.chem import parents
+from isd_ray.chem.parents import STEPS
 from isd_ray.chem.smiles import Prepared, prepare, prepare_mol_block, silenced
+from isd_ray.errors import ConfigError
 
 
 def canonical(smiles, standardise=True):
@@ -47,7 +51,8 @@ def test_charges_that_sanitisation_makes_are_seen():
     ("smiles", "kept"),
     [
         ("CC1=C[C-](OC1=[NH2+])C#N", "CC1=CC(C#N)OC1=N"),  # the ring is aromatic by its charge only
-        ("[Fe+2].c1cc[cH-]c1.c1cc[cH-]c1", "C1=CCC=C1"),
+        ("[Na+].c1cc[cH-]c1", "C1=CCC=C1"),
+        ("[Fe+2].c1cc[cH-]c1.c1cc[cH-]c1", "[Fe+2].c1cc[cH-]c1.c1cc[cH-]c1"),
         ("[SbH6+3]", "[SbH6+3]"),  # neutral it would have nine bonds
     ],
 )
@@ -103,3 +108,44 @@ def test_skipped_steps_change_nothing_on_real_molecules():
                 n_compared += 1
                 assert canonical(text) == Chem.MolToSmiles(uncharger.uncharge(chooser.choose(mol)))
     assert n_compared > 400
+
+
+def test_chembls_parent_is_offered_where_its_package_is_installed(monkeypatch):
+    pytest.importorskip("chembl_structure_pipeline", reason="pip install 'isd_ray[chembl]'")
+
+    def parent(smiles):
+        found = prepare(smiles, standardise=True, drop_single_atoms=False, parent="chembl")
+        assert isinstance(found, Prepared)
+        return found.canonical, [word for bit, word in STEPS.items() if found.steps & bit]
+
+    assert parent("CCN.Cl") == ("CCN", ["salt removed"])
+    assert parent("CCO") == ("CCO", [])
+    assert parent("N.N.Cl[Pt]Cl") == ("N.N.[Cl][Pt][Cl]", ["excluded from ChEMBL's parents, kept whole"])
+
+
+def test_chembls_parent_without_its_package_is_an_error_with_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "chembl_structure_pipeline", None)
+    parents._chembl.cache_clear()
+    with pytest.raises(ConfigError, match=r"isd_ray\[chembl\]"):
+        parents.require_chembl()
+
+
+def test_enhanced_stereo_groups_are_kept_through_salts_and_charges_and_read_back():
+    texts = [
+        "C[C@H](F)[NH3+].[Cl-] |&1:1|",
+        "C[C@H](F)N |&1:1|",
+        "C[C@@H](F)N |&1:1|",
+        "C[C@H](F)N |o1:1|",
+        "C[C@H](F)N",
+    ]
+    found = [canonical(text) for text in texts]
+    assert found[0] == found[1] == found[2]
+    assert len(set(found)) == 3
+    assert [canonical(text) for text in found] == found
+    assert canonical("C[C@H](F)N |a:1|") == found[4]
+
+
+def test_atom_maps_make_no_centres_and_no_other_compound():
+    assert canonical("[CH3:1][CH2:2][OH:3]") == canonical("CCO") == canonical("[CH3:7]CO", standardise=False)
+    assert canonical("[CH3:1][C@H:2]([CH3:3])O") == canonical("CC(C)O")
+    assert canonical("[CH3:1][C@H:2](F)O") == canonical("C[C@H](F)O")

@@ -45,3 +45,15 @@ def test_descriptors_need_structures():
     settings = {"source": "x.parquet", "smiles_column": "", "duplicates": "keep", "features": dense}
     with pytest.raises(ValidationError, match="need `smiles_column`"):
         LibraryConfig.model_validate({**settings, "descriptors": ["sa_score"]})
+
+
+def test_alerts_are_columns_that_filter_nothing(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("smiles\nO=C1C=CC(=O)C=C1\nCCO\n")  # a quinone is a PAINS alert
+    config = LibraryConfig(source=str(path), features="ecfp4", descriptors=("pains", "brenk", "nih"), workers=1)
+    library = build_library(config, tmp_path / "library", base_dir=tmp_path)
+    assert library.n_rows == 2
+    for name in ("pains", "brenk", "nih"):
+        alerts = library.column(name)
+        assert alerts[0] >= 1
+        assert alerts[1] == 0

@@ -26,7 +26,7 @@ def two_classes(right: np.ndarray) -> np.ndarray:
 
 def judged(*ones: np.ndarray, labels: np.ndarray, known=(0, 1)):  # type: ignore[no-untyped-def]
     forecasts = np.stack([two_classes(one) for one in ones])
-    return race_batch(forecasts, labels.astype(float), np.array(known), "classification", 2)
+    return race_batch(forecasts, labels.astype(float), np.ones(len(labels), bool), np.array(known), "classification", 2)
 
 
 @pytest.fixture
@@ -37,16 +37,16 @@ def coin() -> tuple[np.ndarray, np.ndarray]:
     return (generator.random(2000) < truth).astype(float), truth
 
 
-def test_families_count_the_same_before_there_is_evidence():
-    assert shares([], 3).tolist() == [1 / 3] * 3
+def test_the_first_family_is_believed_in_before_there_is_evidence():
+    assert shares([], 1).tolist() == [1.0]
+    assert shares([], 3)[0] >= 0.9
 
 
 def test_the_family_that_knows_more_counts_more_and_shares_sum_to_one(coin):
     labels, truth = coin
-    batch = judged(truth, np.full(2000, 0.5), labels=labels)
-    found = shares([batch], 2)
+    found = shares([judged(np.full(2000, 0.5), truth, labels=labels)], 2)
     assert found.sum() == pytest.approx(1.0)
-    assert found[0] > 0.9
+    assert found[1] > 0.9, "although the prior is for the other"
 
 
 def test_families_that_know_different_things_share(coin):
@@ -57,15 +57,15 @@ def test_families_that_know_different_things_share(coin):
     assert found == pytest.approx([0.5, 0.5], abs=0.08)
 
 
-def test_equal_families_count_the_same_whatever_they_say(coin):
+def test_between_equal_families_nothing_moves(coin):
     labels, truth = coin
-    assert shares([judged(truth, truth, labels=labels)], 2) == pytest.approx([0.5, 0.5])
+    assert shares([judged(truth, truth, labels=labels)], 2) == pytest.approx(shares([], 2), abs=1e-9)
 
 
 def test_a_little_evidence_moves_shares_a_little(coin):
     labels, truth = coin
-    few = judged(truth[:5], np.full(5, 0.5), labels=labels[:5])
-    assert abs(shares([few], 2)[0] - 0.5) < 0.2
+    few = judged(np.full(5, 0.5), truth[:5], labels=labels[:5])
+    assert shares([few], 2)[0] > 0.8
 
 
 def test_a_family_that_deserves_next_to_nothing_counts_nothing(coin):
@@ -79,15 +79,26 @@ def test_late_batches_count_more_than_early_ones(coin):
     labels, truth = coin
     first = judged(truth, np.full(2000, 0.5), labels=labels)
     last = judged(np.full(2000, 0.5), truth, labels=labels)
-    assert shares([first, last], 2)[1] > 0.5 > shares([last, first], 2)[1]
-    assert shares([first, last, last, last, last], 2)[0] == shares([last, last, last, last], 2)[0], "beyond the window"
+    assert shares([first, last], 2)[1] > shares([last, first], 2)[1]
+    assert shares([first, *[last] * 8], 2)[0] == shares([last] * 8, 2)[0], "beyond the window"
+
+
+def test_rows_that_were_chosen_for_being_hard_decide_nothing(coin):
+    """They were of the committee's own choice, and count against whoever was believed."""
+    labels, truth = coin
+    forecasts = np.stack([two_classes(1.0 - truth), two_classes(truth)])
+    is_random = np.arange(2000) % 10 == 0
+    forecasts[:, is_random] = forecasts[::-1, is_random]
+    batch = race_batch(forecasts, labels, is_random, np.array([0, 1]), "classification", 2)
+    assert batch.losses[0] > batch.losses[1]
+    assert shares([batch], 2)[0] > 0.9
 
 
 def test_one_certain_mistake_does_not_decide_a_race(coin):
     labels, truth = coin
     sure = truth.copy()
     sure[0] = 1.0 - labels[0]  # certain, and wrong
-    assert shares([judged(sure, np.full(2000, 0.5), labels=labels)], 2)[0] > 0.8
+    assert shares([judged(np.full(2000, 0.5), sure, labels=labels)], 2)[1] > 0.8
 
 
 def test_rows_without_a_readout_say_nothing(coin):
@@ -108,7 +119,7 @@ def test_losses_are_mean_log_losses_and_the_constant_is_the_shares_known_before(
 def test_entries_of_a_panel_weigh_by_their_row():
     labels = pack_labels(np.array([[1, -1, -1], [1, 1, 0]]))
     forecasts = np.array([[[0.5, 0.1, 0.1], [0.9, 0.9, 0.1]]], np.float32)
-    batch = race_batch(forecasts, labels, pack_labels(np.array([[1, 0, 0]])), "panel", 3)
+    batch = race_batch(forecasts, labels, np.ones(2, bool), pack_labels(np.array([[1, 0, 0]])), "panel", 3)
     assert batch.losses == pytest.approx([-(np.log(0.5) + np.log(0.9)) / 2])
 
 
@@ -116,7 +127,8 @@ def test_values_are_judged_by_their_errors():
     generator = np.random.default_rng(1)
     truth = generator.normal(size=500)
     good, bad = truth + 0.1 * generator.normal(size=500), truth + 2.0 * generator.normal(size=500)
-    batch = race_batch(np.stack([bad, good]).astype(np.float32), truth, np.zeros(3), "regression", 1)
+    values = np.stack([bad, good]).astype(np.float32)
+    batch = race_batch(values, truth, np.ones(500, bool), np.zeros(3), "regression", 1)
     assert shares([batch], 2)[1] > 0.9
 
 
@@ -137,8 +149,7 @@ def test_the_record_tells_shares_and_losses_of_every_judged_round(mixed):
         assert [entry["family"] for entry in line] == ["boosted", "linear", "resmlp", "constant"]
         assert sum(entry["share"] for entry in line) == pytest.approx(1.0)
         assert all(entry["loss"] > 0 for entry in line)
-    assert [entry["share"] for entry in lined_up[0][:3]] == [1 / 3] * 3, "there was no evidence yet"
-    assert [entry["share"] for entry in lined_up[1][:3]] != [1 / 3] * 3
+    assert [entry["share"] for entry in lined_up[0][:3]] == shares([], 3).tolist(), "there was no evidence yet"
 
 
 def test_shares_follow_from_frozen_forecasts_and_readouts_alone(mixed):
@@ -155,7 +166,8 @@ def test_shares_follow_from_frozen_forecasts_and_readouts_alone(mixed):
             expected = dict(zip(families, shares(batches, 3), strict=True))
             found = {entry["family"]: entry["share"] for entry in recorded[files.round] if entry["family"] in expected}
             assert found == pytest.approx(expected)
-            batches.append(race_batch(forecasts, readouts, known, "classification", 2))
+            is_random = np.isin(files.read_batch()["role"].to_pylist(), ["random", "audit"])
+            batches.append(race_batch(forecasts, readouts, is_random, known, "classification", 2))
         known = np.concatenate([known, readouts])
     assert len(batches) > 2
 
@@ -194,6 +206,6 @@ def test_an_altered_committee_description_is_refused(mixed, tmp_path):
     folder = shutil.copytree(files.attempt.committee_dir, tmp_path / "committee")
     load_committee(folder, files.released["committee_hash"])
     text = (folder / "committee.json").read_text()
-    (folder / "committee.json").write_text(text.replace('"linear": 0', '"linear": 1'))
+    (folder / "committee.json").write_text(text.replace('"linear": 0', '"linear": 9'))
     with pytest.raises(CorruptFileError):
         load_committee(folder, files.released["committee_hash"])

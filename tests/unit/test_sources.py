@@ -114,7 +114,7 @@ def test_bad_csv_lines_keep_their_numbers_among_quoted_newlines_and_blank_lines(
             expected.append((first_line, None, "wrong number of fields: 4 instead of 3"))
         elif i % 10 == 8:
             lines.append("")
-            expected.append((first_line, "", "blank line"))
+            expected.append((first_line, None, "blank line"))
         else:
             lines.append(f"C{i},id{i},n")
             expected.append((first_line, f"id{i}", None))

@@ -93,6 +93,7 @@ def build_library(
             if progress is not None:
                 progress(_progress(intake.tally, before, time.monotonic() - started))
         parts = intake.close()
+        _reconcile(intake.tally, out)
         if not intake.tally.n_kept:
             raise _nothing_kept(plan, intake.tally)
         for planned, stamp in zip(plan.sources, stamps, strict=True):
@@ -137,7 +138,8 @@ def _description(file: SourceFile) -> dict[str, Any]:
 
 
 def _options(config: LibraryConfig) -> dict[str, Any]:
-    names = {"standardise", "duplicates", "duplicates_by", "drop_single_atoms", "id_column", "required"}
+    names = {"standardise", "duplicates", "duplicates_by", "drop_single_atoms", "id_column", "required", "parent"}
+    names |= {"max_heavy_atoms"}
     options = config.model_dump(mode="json", include=names)
     return {**options, "smiles_column": config.smiles_column, "part_blocks": config.part_blocks}
 
@@ -156,6 +158,18 @@ def _identity(plan: BuildPlan, sources: list[dict[str, Any]]) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "isd_ray": version("isd_ray"),
     }
+
+
+def _reconcile(tally: Tally, out: Path) -> None:
+    """Refuse to finish a library whose records in are not its rows, rejects and duplicates."""
+    n_out = tally.n_kept + tally.n_duplicates + sum(tally.reasons.values())
+    if n_out != tally.n_read:
+        raise LibraryError(
+            f"{tally.n_read:,} records were read, but {tally.n_kept:,} rows, {tally.n_duplicates:,} duplicates and "
+            f"{sum(tally.reasons.values()):,} rejects make {n_out:,}",
+            str(out),
+            "this is a fault of isd_ray: report it with the head of the source",
+        )
 
 
 def _nothing_kept(plan: BuildPlan, tally: Tally) -> InputFileError:
@@ -184,6 +198,7 @@ def _metadata(
             "kept": tally.n_kept,
             "duplicates": tally.n_duplicates,
             "rejected": dict(sorted(tally.reasons.items())),
+            "changed": dict(sorted(tally.changes.items())),
         },
         "columns": plan.columns,
         "options": _options(config),

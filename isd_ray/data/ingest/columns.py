@@ -25,6 +25,41 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+def is_texts(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds strings, or bytes that may be strings: some writers do not say so."""
+    if pa.types.is_dictionary(kind):
+        return is_texts(kind.value_type)
+    is_bytes = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return bool(is_text(kind) or is_bytes or pa.types.is_null(kind) or pa.types.is_binary_view(kind))
+
+
+def is_simple(kind: pa.DataType) -> bool:
+    """Whether an Arrow type holds numbers, flags or dates, which can be written as text."""
+    numbers = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    dates = pa.types.is_date(kind) or pa.types.is_timestamp(kind) or pa.types.is_time(kind)
+    return bool(numbers or dates or pa.types.is_boolean(kind))
+
+
+def as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Values as strings; bytes that are not UTF-8 become null."""
+    if pa.types.is_dictionary(values.type):
+        values = pc.cast(values, values.type.value_type)
+    if is_texts(values.type) and not is_text(values.type) and not pa.types.is_null(values.type):
+        values = pc.cast(values, pa.large_binary() if pa.types.is_large_binary(values.type) else pa.binary())
+        try:
+            return pc.cast(values, pa.string())
+        except pa.ArrowInvalid:
+            return pa.array([_text_or_none(value) for value in values.to_pylist()], pa.string())
+    return pc.cast(values, pa.string())
+
+
+def _text_or_none(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def trimmed(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Strings without blanks around them; nulls stay."""
     return pc.utf8_trim_whitespace(values)
@@ -64,8 +99,12 @@ def typed_kind(kind: pa.DataType, name: str, where: str) -> ColumnKind:
     InputFileError
         If the column holds lists, structures or other values with no place in a library column.
     """
-    if is_text(kind) or pa.types.is_temporal(kind):
+    if pa.types.is_dictionary(kind) and not is_text(kind):
+        kind = kind.value_type
+    if is_text(kind) or pa.types.is_null(kind) or pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return "string"
+    if pa.types.is_uint64(kind):
+        return "float64"  # half of its numbers are larger than any int64
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         return "int64"
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -95,16 +134,15 @@ def convert(values: pa.Array | pa.ChunkedArray, kind: ColumnKind) -> pa.Array | 
     if pa.types.is_dictionary(values.type):
         values = pc.cast(values, values.type.value_type)
     if kind == "string":
-        values = pc.cast(values, pa.string())
+        values = as_text(values)
         return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
     if is_text(values.type):
         values = without_null_words(pc.cast(values, pa.string()))
-    return pc.cast(values, pa.int64() if kind == "int64" else pa.float64())
+    # Not checked for whole numbers that no float64 is equal to: they are read as the nearest one.
+    return pc.cast(values, pa.int64() if kind == "int64" else pa.float64(), safe=kind == "int64")
 
 
 def ids_as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """An id column as trimmed text; blanks become null."""
-    if pa.types.is_dictionary(values.type):
-        values = pc.cast(values, values.type.value_type)
-    values = trimmed(pc.cast(values, pa.string()))
+    values = trimmed(as_text(values))
     return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)

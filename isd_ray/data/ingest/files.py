@@ -12,6 +12,8 @@ from pyarrow import fs as pafs
 from isd_ray.errors import InputFileError
 
 _HASH_CHUNK = 4 << 20
+_COMPRESSED = frozenset({".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd"})
+"""Endings of compressed files; how they are compressed shows in their first bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,12 @@ class SourceFile:
         return [suffix.lower() for suffix in PurePosixPath(self.path).suffixes]
 
     @property
-    def is_gzipped(self) -> bool:
-        """Whether the name says so."""
-        return self.suffixes[-1:] == [".gz"]
+    def format_suffix(self) -> str:
+        """The ending that tells the format: the last one, or the last but one where that says that it is compressed."""
+        suffixes = self.suffixes
+        while suffixes and suffixes[-1] in _COMPRESSED:
+            suffixes.pop()
+        return suffixes[-1] if suffixes else ""
 
     @property
     def size(self) -> int:

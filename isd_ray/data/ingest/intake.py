@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.chem.parents import STEPS
+from isd_ray.chem.smiles import tautomer_hash_of
 from isd_ray.config import DenseFeatures
 from isd_ray.core.features import Dense, OnBits
 from isd_ray.data.ingest.columns import convert
@@ -21,6 +23,7 @@ from isd_ray.data.ingest.molecules import PreparedChunk
 from isd_ray.data.ingest.origins import Origins
 from isd_ray.data.ingest.pieces import Piece
 from isd_ray.data.ingest.plan import BuildPlan
+from isd_ray.data.ingest.stripped import Stripped, words
 from isd_ray.data.layout import FEATURES, ID, RECORD, SMILES, arrow_to_features, features_to_arrow
 from isd_ray.data.writer import LibraryWriter, RejectsWriter
 from isd_ray.errors import InputFileError, LibraryError
@@ -44,6 +47,8 @@ class _Sorted:
         Reason of each other record, and the row it is merged into, by index, ascending.
     on_bits:
         Of the structures that passed, contexts included.
+    steps:
+        What standardisation did to each record that passed, by index.
     """
 
     kept: NDArray[np.int64]
@@ -51,6 +56,7 @@ class _Sorted:
     rejects: dict[int, tuple[str, int | None]]
     on_bits: OnBits | None
     dense: Dense | None
+    steps: dict[int, int]
 
 
 class Intake:
@@ -71,6 +77,7 @@ class Intake:
         self._journal = journal
         self._contexts = plan.contexts
         self._compounds = DuplicateIndex()
+        self._stripped = Stripped(journal.stripped)
         self._ids = IdIndex(repeated_ids(plan))
         config = plan.config
         self._writer = LibraryWriter(journal.library, config.block_rows, config.part_blocks, journal.parts)
@@ -139,20 +146,34 @@ class Intake:
         is_kept = first_row < 0
         kept = valid[is_kept]
         self._origins.add(piece.first + kept)
+        steps = prepared.steps if plan.has_structures else np.zeros(n, dtype=np.uint8)
+        self._stripped.add(self.tally.n_kept, steps[among_passed[is_kept]].tolist())
         merged = dict(zip(valid[~is_kept].tolist(), first_row[~is_kept].tolist(), strict=True))
         if merged and plan.config.duplicates == "refuse":
             raise self._duplicates_refused(piece, merged)
         self._check_ids(piece, kept)
         is_gone = np.ones(n, dtype=bool)
         is_gone[kept] = False
+        steps_of = dict(zip(valid.tolist(), steps[among_passed].tolist(), strict=True))
         rejects: dict[int, tuple[str, int | None]] = {}
         for index in np.flatnonzero(is_gone).tolist():
             row = merged.get(index)
-            rejects[index] = (reasons[index] if row is None else f"duplicate of row {row}", row)
+            rejects[index] = (reasons[index], None) if row is None else (self._merged(row, steps_of[index]), row)
         on_bits = prepared.features
         if on_bits is not None:
             on_bits = self._contexts.append(on_bits, piece.contexts[prepared.passed])
-        return _Sorted(kept, among_passed[is_kept], rejects, on_bits, dense)
+        return _Sorted(kept, among_passed[is_kept], rejects, on_bits, dense, steps_of)
+
+    def _merged(self, row: int, steps: int) -> str:
+        """Why a record is merged into a row: it is the same, or only becomes it by what was stripped of either."""
+        if self._plan.hash_by == "tautomer":
+            same = f"same tautomer as row {row}"
+        elif self._plan.hash_by == "smiles" and words(steps | self._stripped.of(row)):
+            same = f"same parent as row {row}"
+        else:
+            return f"duplicate of row {row}"
+        done = words(steps | self._stripped.of(row))
+        return f"{same} ({done})" if done else same
 
     def _write(self, piece: Piece, prepared: PreparedChunk, found: _Sorted, kept: slice, records: range) -> None:
         tally = self.tally
@@ -173,6 +194,9 @@ class Intake:
                 tally.reasons[reason.split(":", 1)[0]] += 1
             else:
                 tally.n_duplicates += 1
+        for index, steps in found.steps.items():
+            if steps and index in records:
+                tally.changes.update(word for bit, word in STEPS.items() if steps & bit)
         n_kept = kept.stop - kept.start
         tally.n_read += len(records)
         tally.n_kept += n_kept
@@ -182,7 +206,7 @@ class Intake:
 
     def _complete_part(self) -> None:
         self._rejects.close()
-        self._journal.record(self._writer.parts[-1], self.tally)
+        self._journal.record(self._writer.parts[-1], self.tally, self._stripped.news(self.tally.n_kept))
         self._rejects = RejectsWriter(self._journal.rejects(len(self._journal.parts)))
         self._origins.flushed(self.tally.n_kept)
 
@@ -220,8 +244,12 @@ class Intake:
 
     def _keys(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
         """What tells the rows of a written block from others: the hashes that `_sort` knew them by."""
-        by_smiles = self._plan.hash_by == "smiles"
-        smiles = hash_keys(text.encode() for text in batch[SMILES].to_pylist()) if by_smiles else None
+        smiles = None
+        if self._plan.hash_by in ("smiles", "tautomer"):
+            texts = batch[SMILES].to_pylist()
+            if self._plan.hash_by == "tautomer":
+                texts = [tautomer_hash_of(text) for text in texts]
+            smiles = hash_keys(text.encode() for text in texts)
         if smiles is not None and not len(self._contexts):
             return smiles
         features = arrow_to_features(batch[FEATURES], self._plan.config.features.width)

@@ -29,6 +29,8 @@ class Tally:
 
     Attributes
     ----------
+    changes:
+        What standardisation did to structures that passed, duplicates included, and to how many.
     starts:
         For each source reached: position of its first record among those of all sources, and the row it would be.
     """
@@ -38,6 +40,7 @@ class Tally:
     n_duplicates: int = 0
     share: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
+    changes: Counter[str] = field(default_factory=Counter)
     starts: list[tuple[int, int]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +51,8 @@ class Tally:
     def from_json(cls, data: dict[str, Any]) -> Tally:
         """From `to_json`."""
         starts = [(position, row) for position, row in data["starts"]]
-        return cls(**{**data, "reasons": Counter(data["reasons"]), "starts": starts})
+        counters = {name: Counter(data[name]) for name in ("reasons", "changes")}
+        return cls(**{**data, **counters, "starts": starts})
 
 
 @contextmanager
@@ -91,6 +95,11 @@ class Journal:
     identity:
         What the parts depend on, as plain values by name.
 
+    Attributes
+    ----------
+    stripped:
+        Rows of the complete parts whose structure was more than its parent, and the steps that made it (`Stripped`).
+
     Raises
     ------
     LibraryError
@@ -103,6 +112,7 @@ class Journal:
         self.library = folder / _LIBRARY
         self.parts: list[dict[str, Any]] = []
         self.tally = Tally()
+        self.stripped: list[tuple[int, int]] = []
         identity = json.loads(json.dumps(identity))
         header, *entries = _entries(self._file) or [identity]
         if entries and header != identity:
@@ -117,6 +127,7 @@ class Journal:
                 break
             self.parts.append(entry["part"])
             self.tally = Tally.from_json(entry["tally"])
+            self.stripped += [(row, steps) for row, steps in entry["stripped"]]
         self._clear()
         lines = [identity, *entries[: len(self.parts)]]
         replacement = self._file.with_suffix(".new")
@@ -132,12 +143,12 @@ class Journal:
         """The files of all parts, and the one for what stands behind the last complete part."""
         return [self.rejects(index) for index in range(len(self.parts) + 1)]
 
-    def record(self, part: dict[str, Any], tally: Tally) -> None:
-        """Note a complete part; its files must be on disk already."""
+    def record(self, part: dict[str, Any], tally: Tally, stripped: list[tuple[int, int]]) -> None:
+        """Note a complete part; its files must be on disk already. `stripped`: see `Intake`."""
         sync(self.rejects(len(self.parts)))
         self.parts.append(part)
         with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"part": part, "tally": tally.to_json()}) + "\n")
+            stream.write(json.dumps({"part": part, "tally": tally.to_json(), "stripped": stripped}) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
 

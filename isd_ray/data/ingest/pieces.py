@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from isd_ray.data.ingest.columns import ColumnKind, convert
+from isd_ray.data.ingest.columns import ColumnKind, as_text, convert
 from isd_ray.data.ingest.contexts import ContextEncoder
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions
@@ -85,6 +85,8 @@ def _options(plan: BuildPlan, planned: PlannedSource) -> MoleculeOptions:
         drop_single_atoms=plan.config.drop_single_atoms,
         hash_by=plan.hash_by,
         descriptors=plan.config.descriptor_columns,
+        parent=plan.config.parent,
+        max_heavy_atoms=plan.config.max_heavy_atoms,
     )
 
 
@@ -101,7 +103,7 @@ def _cut(
     encoder: ContextEncoder,
 ) -> Piece:
     table = records.table.slice(start, stop - start)
-    structures = table[planned.structure].to_pylist() if planned.structure else []
+    structures = as_text(table[planned.structure]).to_pylist() if planned.structure else []
     problems = {i - start: why for i, why in records.problems.items() if start <= i < stop}
     for name, kind in required.items():
         for i in np.flatnonzero(convert(table[name], kind).is_null().to_numpy(zero_copy_only=False)).tolist():
@@ -122,7 +124,7 @@ def _cut(
         lines=records.lines[start:stop],
         problems=problems,
         ids=record_ids(table, planned, first, stop - start),
-        structures=[None if text is None else str(text) for text in structures],
+        structures=structures,
         contexts=contexts,
         options=options,
         share=share,

@@ -10,11 +10,22 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from isd_ray.chem.parents import require_chembl
 from isd_ray.config import DenseFeatures, LibraryConfig, OnBitFeatures
-from isd_ray.data.ingest.columns import ColumnKind, common_kind, ids_as_text, text_kind, typed_kind
+from isd_ray.data.ingest.columns import (
+    ColumnKind,
+    common_kind,
+    ids_as_text,
+    is_simple,
+    is_texts,
+    text_kind,
+    typed_kind,
+)
 from isd_ray.data.ingest.contexts import ContextEncoder, collect_contexts
 from isd_ray.data.ingest.dense import check_dense_column
+from isd_ray.data.ingest.records import Records
 from isd_ray.data.ingest.sources import Source, open_source, resolve_sources
 from isd_ray.data.layout import RESERVED_COLUMNS
 from isd_ray.errors import ConfigError, InputFileError
@@ -69,7 +80,7 @@ class BuildPlan:
         return ContextEncoder(self.config.features)
 
     @property
-    def hash_by(self) -> Literal["smiles", "features"] | None:
+    def hash_by(self) -> Literal["smiles", "tautomer", "features"] | None:
         """What tells duplicates, None when they are kept."""
         return None if self.config.duplicates == "keep" else self.config.duplicates_by
 
@@ -142,6 +153,8 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
     InputFileError, ConfigError
         As told by `build_library`.
     """
+    if config.parent == "chembl" and config.standardise:
+        require_chembl()
     sources = open_sources(config, base_dir)
     extra = library_columns(config)
     prefixes = id_prefixes(sources) if config.id_column is None else [""] * len(sources)
@@ -150,10 +163,15 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
         structure = source.structure_column(config.smiles_column)
         if structure is not None and structure == config.smiles_column:
             source.require(structure, "smiles_column")
+            require_text(source, structure, "smiles_column")
         if config.id_column is not None:
             source.require(config.id_column, "id_column")
+            require_ids(source, config.id_column, "id_column")
         for name in extra:
-            source.require(name, "context_columns" if name in config.context_columns else "columns")
+            role = "context_columns" if name in config.context_columns else "columns"
+            source.require(name, role)
+            if source.typed:
+                typed_kind(source.column_type(name), name, str(source.file))
         columns = [structure, config.id_column, *extra]
         if isinstance(config.features, DenseFeatures):
             source.require(config.features.column, "features.column")
@@ -164,23 +182,59 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
     if isinstance(config.features, OnBitFeatures) and config.context_columns and not config.features.contexts:
         contexts = collect_contexts(sources, config.context_columns)
         config = config.model_copy(update={"features": config.features.model_copy(update={"contexts": contexts})})
-    return BuildPlan(config, planned, _kept_kinds(sources, extra))
+    return BuildPlan(config, planned, _kept_kinds(planned, extra))
 
 
-def _kept_kinds(sources: Sequence[Source], columns: list[str]) -> dict[str, ColumnKind]:
+def compounds(records: Records, id_column: str | None, structure: str | None) -> NDArray[np.bool_]:
+    """Which records may be compounds: rows of units and words below a header, without id or structure, are none.
+
+    Their values must not decide what type a column has.
+    """
+    is_compound = np.ones(len(records), dtype=np.bool_)
+    is_compound[list(records.problems)] = False
+    for name in (id_column, structure):
+        if name is not None:
+            is_compound &= ids_as_text(records.table[name]).is_valid().to_numpy(zero_copy_only=False)
+    return is_compound
+
+
+def _kept_kinds(sources: Sequence[PlannedSource], columns: list[str]) -> dict[str, ColumnKind]:
     """Types of kept columns over all sources; text columns are read once to see whether they are numbers."""
     kinds: dict[str, ColumnKind | None] = dict.fromkeys(columns)
-    for source in sources:
+    for planned in sources:
+        source = planned.source
         if source.typed:
             for name in columns:
                 kinds[name] = common_kind(kinds[name], typed_kind(source.column_type(name), name, str(source.file)))
             continue
         if not columns:
             continue
-        for records in source.read(columns):
+        asked = [*columns, *([planned.id_column] if planned.id_column else [])]
+        # A structure in SDF is a whole mol block, and a record without one is a problem already.
+        structure = planned.structure if source.structure == "smiles" else None
+        for records in source.read(tuple(dict.fromkeys([*asked, *([structure] if structure else [])]))):
+            is_compound = pa.array(compounds(records, planned.id_column, structure))
             for name in columns:
-                kinds[name] = common_kind(kinds[name], text_kind(records.table[name]))
+                kinds[name] = common_kind(kinds[name], text_kind(records.table[name].filter(is_compound)))
     return {name: kind or "string" for name, kind in kinds.items()}
+
+
+def require_text(source: Source, name: str, role: str) -> None:
+    """Raise InputFileError unless a column is text, or bytes that may be text."""
+    kind = source.column_type(name)
+    if source.typed and not is_texts(kind):
+        raise InputFileError(
+            f"{role} = {name!r} holds {kind}, and structures are text", str(source.file), f"set {role} to the SMILES"
+        )
+
+
+def require_ids(source: Source, name: str, role: str) -> None:
+    """Raise InputFileError unless a column is text or numbers, which ids can be."""
+    kind = source.column_type(name)
+    if source.typed and not (is_texts(kind) or is_simple(kind)):
+        raise InputFileError(
+            f"{role} = {name!r} holds {kind}, which is no id", str(source.file), f"set {role} to a column of text"
+        )
 
 
 def record_ids(table: pa.Table, planned: PlannedSource, first: int, n: int) -> pa.Array:

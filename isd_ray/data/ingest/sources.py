@@ -14,7 +14,7 @@ from pyarrow import fs as pafs
 
 from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
 from isd_ray.data.ingest.files import SourceFile
-from isd_ray.data.ingest.readers import CsvSource, ParquetSource, SmiSource, opened, readable
+from isd_ray.data.ingest.readers import SMI_HEADERS, CsvSource, ParquetSource, SmiSource, opened, readable
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.ingest.sdf import SdfSource
 from isd_ray.errors import InputFileError
@@ -29,6 +29,8 @@ _SUFFIXES = {
     ".tab": "tsv",
     ".smi": "smi",
     ".smiles": "smi",
+    ".cxsmiles": "cxsmiles",
+    ".txt": "txt",
     ".sdf": "sdf",
     ".sd": "sdf",
     ".parquet": "parquet",
@@ -92,6 +94,10 @@ def resolve_sources(path: str, base_dir: Path, key: str = "") -> list[SourceFile
 def _checked(file: SourceFile, key: str) -> SourceFile:
     try:
         info = file.filesystem.get_file_info(file.path)
+    except ValueError as error:
+        raise InputFileError(
+            f"this is no path of a file: {error}", repr(str(file)), f"check it{_in_brackets(key)}"
+        ) from error
     except OSError as error:
         raise InputFileError(
             f"cannot be reached: {error}", str(file), "check the address, the network and the credentials"
@@ -102,6 +108,8 @@ def _checked(file: SourceFile, key: str) -> SourceFile:
         near = difflib.get_close_matches(file.name, _siblings(file), n=1)
         rest = f": did you mean {near[0]!r}?" if near else "; relative paths start at the folder of the configuration"
         raise InputFileError("no such file", str(file), f"check the path{_in_brackets(key)}{rest}")
+    if isinstance(file.filesystem, pafs.LocalFileSystem) and not os.path.isfile(file.path):
+        raise InputFileError("is a device or a pipe, not a file", str(file), "save its content as a file")
     if info.size == 0:
         raise InputFileError("the file is empty (0 bytes)", str(file), "check that its download or export was finished")
     return file
@@ -147,22 +155,31 @@ def _package_file(path: str) -> Path:
 
 
 def detect_format(file: SourceFile) -> str:
-    """Format by file name (`.gz` aside).
+    """Format by file name (`.gz` and the like aside).
 
     Raises
     ------
     InputFileError
         If the ending is not known, or the file is no text either.
     """
-    suffixes = file.suffixes[:-1] if file.is_gzipped else file.suffixes
-    found = _SUFFIXES.get(suffixes[-1]) if suffixes else None
+    found = _SUFFIXES.get(file.format_suffix)
     if found is None:
         with readable(file, "check that it is complete"), opened(file):
             pass  # that it is an Excel file says more than that its ending is not known
-        raise InputFileError(
-            f"format not known from the name {file.name!r}", str(file), "set format to csv, tsv, smi, sdf or parquet"
-        )
+        raise _unknown(file)
     return found
+
+
+def _unknown(file: SourceFile) -> InputFileError:
+    return InputFileError(
+        f"format not known from the name {file.name!r}", str(file), "set format to csv, tsv, smi, sdf or parquet"
+    )
+
+
+def _has_header(table: CsvSource, named: Collection[str]) -> bool:
+    """Whether a table begins with names of columns: some that are asked for, or one that means structures."""
+    found = {name.casefold() for name in table.column_names}
+    return bool(found & (SMI_HEADERS | {name.casefold() for name in named}))
 
 
 def open_source(file: SourceFile, file_format: str = "auto", columns: Collection[str | None] = ()) -> Source:
@@ -182,6 +199,12 @@ def open_source(file: SourceFile, file_format: str = "auto", columns: Collection
     """
     named = [column for column in columns if column]
     kind = detect_format(file) if file_format == "auto" else file_format
+    if kind in ("cxsmiles", "txt"):
+        # Enamine's are tables with tabs and a header; others are lines of a SMILES and an id.
+        table = CsvSource(file, "\t", named)
+        kind = "tsv" if len(table.column_names) > 1 and _has_header(table, named) else "smi"
+        if kind == "smi" and file.format_suffix == ".txt":
+            raise _unknown(file)
     if kind == "csv":
         return CsvSource(file, ",", named)
     if kind == "tsv":
