@@ -9,7 +9,7 @@ class TestGraph(ModelConformance):
     """Sums of many rows at once: how many there are moves the last digits."""
 
     model = Graph
-    config = dict(hidden_size=16, epochs=20, learning_rate=0.01)  # noqa: C408
+    config = dict(hidden_size=16, epochs=20, learning_rate=0.01)  # noqa: C408, RUF012
     tolerance = 1e-5
     thread_tolerance = 1e-3
     many_rows = 2000

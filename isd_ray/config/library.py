@@ -171,8 +171,8 @@ class LibraryConfig(Section):
     descriptors: Annotated[tuple[Descriptor | DescriptorSet, ...], Field(strict=False)] = ()
     """What to compute of each molecule. Columns, to order or choose by: `n_heavy_atoms`, and `sa_score`, its synthetic
     accessibility from 1 (easy) to 10. `pains`, `brenk` and `nih` count the alerts that match of RDKit's catalogs of
-    frequent hitters and unwanted groups; they filter nothing (`pains` takes longer than the rest: 2 ms a molecule). A block of features beside the main ones: `rdkit2d`, 118 two-dimensional
-    descriptors at about 1 ms a compound."""
+    frequent hitters and unwanted groups; they filter nothing (`pains` takes longer than the rest: 2 ms a molecule). A
+    block of features beside the main ones: `rdkit2d`, 118 two-dimensional descriptors at about 1 ms a compound."""
     dense_columns: Strings = ()
     """Columns of numbers or vectors of the source, with wildcards (`["emb_*"]`), that make a block of features beside
     the main ones; values may be missing."""

@@ -32,7 +32,7 @@ LEAST_SHARE = 0.05
 """A family that deserves less counts nothing, and costs nothing in scoring."""
 BEYOND_CHANCE = 2.0
 """Standard errors by which a committee must lose against a rival for this to be said."""
-_STEPS = 200
+_STEPS = 1000
 _FLOOR = 1e-6
 """Smallest probability that a forecast is held to: one row must not decide a race."""
 

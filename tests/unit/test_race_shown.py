@@ -140,7 +140,7 @@ def test_the_committee_is_judged_by_what_counted_at_the_time_over_the_latest_bat
     assert (found.family, found.n) == ("linear", 1)
     assert found.committee_loss == pytest.approx(-np.log(0.3))
     assert lost_against([wins], families, rivals) is None
-    assert lost_against([loses, *[wins] * 4], families, rivals) is None
+    assert lost_against([loses, *[wins] * 8], families, rivals) is None
     assert lost_against([batch([0.3, 0.2], [1.0, 0.0])], families, rivals).family == CONSTANT
     assert lost_against([], families, rivals) is None
 
