@@ -32,6 +32,7 @@ from isd_ray.data.labels import LabelRule
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 from isd_ray.messages import Rows
+from isd_ray.plates.cells import bad_because, is_unreadable
 from isd_ray.plates.collect import REJECTS, ReadoutFile
 from isd_ray.plates.hits import call_hits
 from isd_ray.plates.layout import EMPTY, SAMPLE
@@ -40,6 +41,8 @@ from isd_ray.plates.readers import read_readouts
 
 ESTIMATED = ("robust_z", "b_score")
 """Methods of hit calling that freeze an estimate with the first readouts."""
+_SHOWN = 3
+"""Wells, lines or reasons in a message."""
 LARGEST_FORMAT: PlateFormat = 1536
 """Wells that a file may name where the campaign lays out no plates."""
 
@@ -94,7 +97,18 @@ class Intake:
             classes=() if are_numbers else rule.classes,
             outputs=rule.outputs,
             output=assay,
+            whole_plates=self._config.hits is not None,
+            known_plates=self._known_plates(),
         )
+
+    def _known_plates(self) -> set[str]:
+        """Barcodes of all plates that went out."""
+        tables = (files.read_plates() for files in self._store.rounds())
+        return {name for table in tables if table is not None for name in pc.unique(table["plate"]).to_pylist()}
+
+    @property
+    def _takes_bounds(self) -> bool:
+        return self._config.readouts.censored == "bound"
 
     def label(self, read: ReadoutFile, ledger: Ledger, name: str) -> Labelled:
         """Readouts of compounds. Nothing is written.
@@ -170,11 +184,11 @@ class Intake:
             plate_map = pa.concat_tables(released)
             matched = match_readings(by_place, plate_map, name)
             wells, incomplete = _whole_plates(matched.readings, plate_map)
-            refused += [*_refusals(matched.rejects), *incomplete]
             if not len(wells):
-                raise LabelError(f"no plate is whole: {refused[-1].reason}", name, "tell every well of a plate at once")
+                raise _no_plate(incomplete, refused, name)
+            refused += [*_refusals(matched.rejects), *incomplete]
             self._need_first_round(wells, ledger, released[-1], name)
-            return _with_refusals(self._called(wells, ledger), refused)
+            return _with_refusals(replace(self._called(wells, ledger), lost_wells=_lost_wells(wells)), refused)
         rows = self._library.rows_of(by_id["id"])
         for line, compound, plate in _lines(by_id.filter(pa.array(rows < 0)), "line", "id", "plate"):
             what = f"plate {plate!r} is none of this campaign" if compound is None else f"unknown id {compound!r}"
@@ -185,12 +199,14 @@ class Intake:
             refused += _refusals(matched.rejects)
             samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
             found = pa.concat_tables([found, samples.select(found.column_names)])
+        lost = _lost_wells(found)
         of_rows = (found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
         if self._rule.outputs:
-            labelled = label_entries(*of_rows)
+            labelled = label_entries(*of_rows, takes_bounds=self._takes_bounds)
         else:
-            labelled = label_readings(*of_rows, by_majority=self._config.replicates > 1)
-        return _with_refusals(labelled, refused)
+            by_majority = self._config.replicates > 1
+            labelled = label_readings(*of_rows, by_majority=by_majority, takes_bounds=self._takes_bounds)
+        return _with_refusals(replace(labelled, lost_wells=lost), refused)
 
     def _need_first_round(self, wells: pa.Table, ledger: Ledger, plate_map: pa.Table, name: str) -> None:
         """Estimates are made once, from the whole first round."""
@@ -207,7 +223,7 @@ class Intake:
     def _called(self, wells: pa.Table, ledger: Ledger) -> Labelled:
         """Labels by hit calling."""
         assert self._config.hits is not None, "asked for with hit calling only"
-        calls = call_hits(wells, self._config.hits, self._plate_format, ledger.hits)
+        calls = call_hits(wells, self._config.hits, self._plate_format, ledger.hits, takes_bounds=self._takes_bounds)
         labels = calls.labels
         first: dict[int, int] = {}
         for line, row in _lines(wells, "line", "row"):
@@ -230,22 +246,54 @@ class Intake:
 
 
 def _whole_plates(wells: pa.Table, plate_map: pa.Table) -> tuple[pa.Table, list[Refusal]]:
-    """The readings of plates that are there whole, and why others are refused: their controls may be missing."""
-    expected = Counter(plate for plate, content in _lines(plate_map, "plate", "content") if content != EMPTY)
+    """The readings of plates that are there whole, and why others are refused: their controls may be missing.
+
+    A plate of which most wells cannot be read is not there either: a column of something else, or a list that is not
+    filled in yet, would take its compounds out as failed.
+    """
+    places = _lines(plate_map, "plate", "well", "content")
+    expected: dict[str, list[str]] = defaultdict(list)
+    for plate, well, content in places:
+        if content != EMPTY:
+            expected[plate].append(well)
     found: dict[str, set[str]] = defaultdict(set)
+    unread: dict[str, dict[str, str]] = defaultdict(dict)
     first: dict[str, int] = {}
-    for line, plate, well in _lines(wells, "line", "plate", "well"):
+    for line, plate, well, flag in _lines(wells, "line", "plate", "well", "flag"):
         found[plate].add(well)
         first.setdefault(plate, line)
-    refused = [
-        Refusal(
-            first[plate], f"{len(names)} of {expected[plate]} wells of plate {plate!r}; hits are called on whole plates"
-        )
-        for plate, names in found.items()
-        if len(names) < expected[plate]
-    ]
-    whole = [len(found[plate]) == expected[plate] for plate in wells["plate"].to_pylist()]
-    return wells.filter(pa.array(whole, pa.bool_())), refused
+        if is_unreadable(flag):
+            unread[plate][well] = bad_because(flag)
+    refused: dict[str, Refusal] = {}
+    for plate, names in found.items():
+        n_wells = len(expected[plate])
+        if missing := [well for well in expected[plate] if well not in names]:
+            listed = ", ".join(missing[:_SHOWN]) + (" …" if len(missing) > _SHOWN else "")
+            reason = f"{len(names)} of {n_wells} wells of plate {plate!r}; hits are called on whole plates: {listed}"
+            refused[plate] = Refusal(first[plate], f"{reason} {'is' if len(missing) == 1 else 'are'} missing")
+        elif 2 * len(unread[plate]) > n_wells:
+            reasons = Counter(unread[plate].values()).most_common(_SHOWN)
+            listed = ", ".join(f"{reason} ({n})" for reason, n in reasons)
+            reason = f"{len(unread[plate])} of {n_wells} wells of plate {plate!r} cannot be read: {listed}"
+            refused[plate] = Refusal(first[plate], f"{reason}; this is no readout of the plate")
+    whole = [plate not in refused for plate in wells["plate"].to_pylist()]
+    return wells.filter(pa.array(whole, pa.bool_())), list(refused.values())
+
+
+def _no_plate(incomplete: Sequence[Refusal], refused: Sequence[Refusal], name: str) -> LabelError:
+    """That no plate is there whole, and which lines may be why."""
+    shown = [f"; line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN]]
+    reason = incomplete[0].reason if incomplete else "no well was read"
+    return LabelError(f"no plate is whole: {reason}{''.join(shown)}", name, "tell every well of a plate at once")
+
+
+def _lost_wells(wells: pa.Table) -> tuple[Refusal, ...]:
+    """Line and reason of each reading that has no value, flagged or unreadable."""
+    bad = wells.filter(pc.is_valid(wells["flag"]))
+    return tuple(
+        Refusal(line, f"{'well ' + well + ' of plate ' + repr(plate) if well else repr(compound)}: {bad_because(flag)}")
+        for line, plate, well, compound, flag in _lines(bad, "line", "plate", "well", "id", "flag")
+    )
 
 
 def _lines(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:

@@ -74,7 +74,7 @@ def merge_readings(readings: pa.Table, record: Mapping[_Key, _Reading]) -> Merge
         known = record.get(_key(reading)) if reading["plate"] is not None else None
         if reading["plate"] is not None and _replaces(reading, known):
             new.add((reading["plate"], reading["well"]))
-        elif known is not None and (known["value"], known["flag"]) != (reading["value"], reading["flag"]):
+        elif known is not None and _said(known) != _said(reading):
             reason = f"well {reading['well']} of plate {reading['plate']!r} has another reading already"
             refused.append(Refusal(reading["line"], f"{reason}; only an amendment of its compound corrects it"))
             continue
@@ -86,6 +86,11 @@ def merge_readings(readings: pa.Table, record: Mapping[_Key, _Reading]) -> Merge
 
 def _key(reading: _Reading) -> _Key:
     return reading["plate"], reading["well"], reading["replicate"]
+
+
+def _said(reading: _Reading) -> tuple[Any, ...]:
+    """What a reading says; older records do not know bounds."""
+    return reading["value"], reading["flag"], reading.get("censored")
 
 
 def _replaces(reading: _Reading, known: _Reading | None) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isd_ray.campaign.laboratory import Ledger
 from isd_ray.campaign.store import RoundFiles
 from isd_ray.messages import Rows
+from isd_ray.plates.cells import mark_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,7 @@ def place_readouts(
     """
     rows = readouts["row"].to_numpy()
     known = ledger.take(rows)
-    before = list(zip(known["label"].to_pylist(), known["value"].to_pylist(), strict=True))
-    now = list(zip(readouts["label"].to_pylist(), readouts["value"].to_pylist(), strict=True))
+    before, now = _said(known), _said(readouts)
     was_told = np.array([row in ledger.told for row in rows.tolist()], np.bool_)
     is_asked = np.isin(rows, place.released_rows)
     new = ~was_told & (is_asked | external)
@@ -116,6 +116,17 @@ def place_readouts(
             reason = f"{ids[index]!r} has another readout already; only an amendment, with a reason, corrects it"
         refused.append(Refusal(int(lines[index]), reason))
     return Placed(readouts.filter(pa.array(new)), int(new.sum()), n_unchanged, tuple(refused))
+
+
+def _said(readouts: pa.Table) -> list[tuple[float | None, float | None, str | None]]:
+    """Label, value, and the bounds as they came where there is no value."""
+    columns = (readouts[name].to_pylist() for name in ("label", "value", "qc"))
+    return [(label, value, _bounds(qc) if value is None else None) for label, value, qc in zip(*columns, strict=True)]
+
+
+def _bounds(qc: str | None) -> str | None:
+    """What is a bound in the remarks on a readout."""
+    return ";".join(part for part in (qc or "").split(";") if mark_of(part)) or None
 
 
 def lost_rows(lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:

@@ -112,10 +112,12 @@ def _print_told(file: Path, told: Told) -> None:
     counts += f", {told.n_waiting:,} waiting for other wells" if told.n_waiting else ""
     out_console.print(f"{file}: {counts}, {len(told.refused):,} refused", highlight=False, soft_wrap=True)
     _print_failed_plates(told)
-    for refusal in told.refused[:_SHOWN]:
-        live_console.print(f"  line {refusal.line}: {refusal.reason}", markup=False, highlight=False, soft_wrap=True)
-    if len(told.refused) > _SHOWN:
-        live_console.print(f"  … and {len(told.refused) - _SHOWN:,} more (--json tells all)", highlight=False)
+    for what, lines in (("lost", told.lost), ("refused", told.refused)):
+        for line in lines[:_SHOWN]:
+            words = f"  line {line.line} {what}: {line.reason}"
+            live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+        if len(lines) > _SHOWN:
+            live_console.print(f"  … and {len(lines) - _SHOWN:,} more {what} (--json tells all)", highlight=False)
 
 
 def _print_failed_plates(told: Told) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from isd_ray.config.section import Section
+from isd_ray.config.section import Section, Strings
 
 
 class ReadoutsConfig(Section):
@@ -31,8 +31,17 @@ class ReadoutsConfig(Section):
     assay: str = Field(default="assay", min_length=1)
     """Tidy, panel: column that names the output which a readout is of."""
     flag: str = Field(default="flag", min_length=1)
-    """Tidy: column of remarks on a well; every one but "ok" and its likes (`isd_ray.plates.collect`) marks a bad
-    well, whose value is not used."""
+    """Tidy: column of remarks on a well. "ok", "no", 0 and their likes mean nothing is wrong; "yes", 1, and remarks as
+    "bubble" or "clog" (`isd_ray.plates.cells`) mark a bad well, whose value is not used; a word that is none of these
+    refuses its line."""
+    good_flags: Strings = ()
+    """Words in the column of flags that mean nothing is wrong, in any case."""
+    bad_flags: Strings = ()
+    """Words in the column of flags that mark a bad well, in any case."""
+    censored: Literal["refuse", "bound"] = "refuse"
+    """What becomes of a bound, as `>10`, `<0.01` or `~5`, where it decides no class: of every one for a regression.
+    `refuse`: the well counts as lost, a line without a well is refused. `bound`: the number counts as if it were
+    exact. Where the bound decides the class it always counts; `qc` of the hybrid screen has it as it came."""
     replicate: str = Field(default="replicate", min_length=1)
     """Tidy: column that tells several readings of one well apart."""
     timestamp: str = Field(default="timestamp", min_length=1)

@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.entries import lost_entries, n_entries, place_entries
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.notes import Note, note_lost_entries, note_lost_rows, note_readouts
+from isd_ray.campaign.replicates import ON_RECORD
 from isd_ray.campaign.telling import Place, Refusal, lost_rows, n_missing, place_readouts
 from isd_ray.card import card, pairs, paragraphs
-from isd_ray.config import CampaignConfig, ReadoutsConfig
+from isd_ray.config import CampaignConfig
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.opened import Opened
+from isd_ray.ops.tables import as_table
 from isd_ray.plates.collect import ReadoutFile
 
 _SHOWN = 5
@@ -56,6 +58,8 @@ class Told:
         Compounds of the file whose other wells were not read yet: they count once these are.
     failed_plates:
         Plates of the file that failed their quality: their wells gave no readout.
+    lost:
+        Wells that were read but have no value, controls too, and why: line, well and reason.
     """
 
     n_new: int
@@ -65,6 +69,7 @@ class Told:
     n_missing: int
     n_waiting: int = 0
     failed_plates: tuple[FailedPlate, ...] = ()
+    lost: tuple[Refusal, ...] = ()
 
     def __repr__(self) -> str:
         lines = [*self._lines(), *self._plates()]
@@ -121,6 +126,7 @@ class _Outcome:
     n_waiting: int
     refused: tuple[Refusal, ...]
     failed_plates: tuple[FailedPlate, ...]
+    lost: tuple[Refusal, ...]
 
     def told(self, missing: int) -> Told:
         """The answer, with what is missing once the notes are on record.
@@ -134,7 +140,7 @@ class _Outcome:
             shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in self.refused[:_SHOWN])
             raise LabelError(f"none of {len(self.refused)} lines can be used: {shown}", self.name, "correct the file")
         counts = (self.n_new, self.n_unchanged, self.n_lost)
-        return Told(*counts, self.refused, missing, self.n_waiting, self.failed_plates)
+        return Told(*counts, self.refused, missing, self.n_waiting, self.failed_plates, self.lost)
 
 
 class Telling:
@@ -240,6 +246,7 @@ class Telling:
             n_waiting=labelled.n_waiting,
             refused=tuple(sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)),
             failed_plates=_failed_plates(labelled.quality, read.content.readings["plate"]),
+            lost=tuple(lost for lost in labelled.lost_wells if lost.line != ON_RECORD),
         )
 
     def _write(self, notes: Sequence[Note], n_events: int) -> bool:
@@ -271,29 +278,15 @@ def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
     if isinstance(readouts, str | Path):
         return Path(readouts)
     try:
-        table = _as_table(readouts, config.readouts)
-    except (AttributeError, TypeError, pa.ArrowException) as error:
-        detail = f" ({error})" if isinstance(error, pa.ArrowException) else ""
+        pq.write_table(as_table(readouts, config.readouts), folder / _WRITTEN)
+    except (AttributeError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
+        detail = f" ({error})" if not isinstance(error, AttributeError | TypeError) else ""
         raise LabelError(
             f"no readouts can be taken from a {type(readouts).__name__}{detail}",
             "readouts",
             "give a file, an Arrow table, a pandas frame, or a mapping from id to readout; see Campaign.tell",
         ) from error
-    pq.write_table(table, folder / _WRITTEN)
     return folder / _WRITTEN
-
-
-def _as_table(readouts: Any, config: ReadoutsConfig) -> pa.Table:
-    if isinstance(readouts, pa.Table):
-        return readouts
-    if not isinstance(readouts, Mapping):
-        return pa.Table.from_pandas(readouts, preserve_index=False)
-    ids, values = [str(name) for name in readouts], list(readouts.values())
-    columns = {config.value: values}
-    if values and all(isinstance(entries, Mapping) for entries in values):
-        outputs = dict.fromkeys(name for entries in values for name in entries)
-        columns = {name: [entries.get(name) for entries in values] for name in outputs}
-    return pa.table({config.id: pa.array(ids, pa.string()), **columns})
 
 
 @contextmanager

@@ -1,0 +1,91 @@
+"""Readouts from files: tidy tables, cellHTS2 style, and plates as they lie on the table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from isd_ray.config import PlateFormat, ReadoutsConfig
+from isd_ray.errors import InputFileError
+from isd_ray.plates.cells import NO_VALUE
+from isd_ray.plates.collect import Collector, ReadoutFile
+from isd_ray.plates.readers.cellhts2 import read_cellhts2
+from isd_ray.plates.readers.matrix import read_matrix
+from isd_ray.plates.readers.tidy import BATCH_ID, read_tidy
+from isd_ray.plates.text import read_text
+
+__all__ = ["BATCH_ID", "read_readouts"]
+
+
+def read_readouts(
+    path: str | Path,
+    config: ReadoutsConfig,
+    plate_format: PlateFormat,
+    *,
+    plate: str | None = None,
+    classes: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    output: str | None = None,
+    whole_plates: bool = False,
+    known_plates: Collection[str] = (),
+) -> ReadoutFile:
+    """Read a file of readouts.
+
+    Bad lines are set aside with a reason and never spoil good ones. Of several lines of one well (and replicate) equal
+    ones count once, of lines with different times the latest; contradictions are set aside, all of them.
+
+    Parameters
+    ----------
+    path:
+        ``.parquet``, or text of any other ending: commas, tabs or semicolons; UTF-8 or UTF-16.
+    plate_format:
+        Wells of a plate; names outside it are refused.
+    plate:
+        Barcode of the plate that the file is of; titles and names in the file do not matter, but for another plate that
+        is known.
+    classes:
+        Names of the classes where values are such; empty for numbers.
+    outputs:
+        Names of a panel's outputs. A tidy file has a column of assays, or a column for each output or some of them, in
+        which a blank is nothing told.
+    output:
+        The output that a file speaks of which has neither.
+    whole_plates:
+        Plates are told whole: a well without a value is a lost one.
+    known_plates:
+        Barcodes that there are.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing or empty, lacks a column, or holds nothing that can be used.
+    """
+    path = Path(path)
+    # Tables written by R or pandas say NA where there is no flag; in cellHTS2 the flag NA takes a well out.
+    good_flags = {word.lower() for word in config.good_flags} | (NO_VALUE if config.shape == "tidy" else set())
+    bad_flags = frozenset(word.lower() for word in config.bad_flags)
+    collector = Collector(
+        plate_format,
+        classes,
+        frozenset(good_flags - bad_flags),
+        outputs,
+        output,
+        bad_flags=bad_flags,
+        whole_plates=whole_plates,
+        known_plates=frozenset(known_plates),
+    )
+    is_parquet = path.suffix == ".parquet"
+    text = None if is_parquet else read_text(path)
+    if config.shape == "tidy":
+        read_tidy(path, text, config, collector, plate)
+    elif text is None:
+        raise InputFileError(
+            f"a Parquet file is a tidy table, and the shape is {config.shape!r}",
+            str(path),
+            "set readouts.shape = 'tidy'",
+        )
+    elif config.shape == "matrix":
+        read_matrix(text, collector, plate)
+    else:
+        read_cellhts2(text, collector)
+    return collector.finish(str(path))
