@@ -56,6 +56,8 @@ class Status:
         What is computed now if a process is at work; None where nothing is to be computed, or nobody can see it.
     seconds_left:
         Of a simulation: as `Standing`, the most that it can take at the pace of its last rounds.
+    head:
+        SHA-256 of the log as it is; noted elsewhere, it shows whether anything was changed later (`verify`).
     """
 
     campaign_id: str
@@ -76,6 +78,7 @@ class Status:
     outputs: tuple[Mapping[str, Any], ...]
     phase: Phase | None
     seconds_left: float | None
+    head: str | None = None
 
 
 TOLD, IN_PART, FAILED, MISSING = "told", "told in part", "failed", "missing"
@@ -135,6 +138,7 @@ def status_of(store: CampaignStore) -> Status:
         ),
         phase=None if state == "ended" or waits else phase_of(store, rounds),
         seconds_left=None if in_laboratory else standing_of(store).seconds_left,
+        head=store.head(),
     )
 
 

@@ -68,13 +68,15 @@ def ask(
         return
     files = [str(file) for file in campaign.dispatch(out)] if out else []
     if as_json:
-        print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids})
+        head = campaign.status().head
+        print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids, "head": head})
         return
     out_console.print(f"round {batch.round}: {counted(len(batch), 'compound')} to measure", highlight=False)
     for file in files:
         out_console.print(f"  {file}", highlight=False, soft_wrap=True)
     if not files:
         out_console.print(f"write its files with: isd ask {path} --out FOLDER", highlight=False, soft_wrap=True)
+    out_console.print(f"head of the log: {campaign.status().head}", highlight=False, soft_wrap=True)
 
 
 def tell(
@@ -105,6 +107,8 @@ def tell(
         missing = f"{counted(n_missing, 'readout')} {'is' if n_missing == 1 else 'are'} missing"
         words = missing if n_missing else f"the round is complete; now: isd ask {path}"
         out_console.print(words, highlight=False, soft_wrap=True)
+        if result.head is not None:
+            out_console.print(f"head of the log: {result.head}", highlight=False, soft_wrap=True)
 
 
 def _print_told(file: Path, told: Told) -> None:
@@ -283,12 +287,18 @@ def report(
     out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
 
 
-def verify(path: Folder, as_json: AsJson = False) -> None:
+def verify(
+    path: Folder,
+    head: Annotated[
+        str | None, typer.Option(help="Head of the log as `isd status` once said it: nothing before it has changed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Read a campaign again: chain of events, hashes of all files, every compound accounted for."""
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.ops.verify import verify as check
 
-    found = check(CampaignStore.open(path))
+    found = check(CampaignStore.open(path), head)
     if as_json:
         print_json(asdict(found))
     else:

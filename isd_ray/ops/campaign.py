@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -311,6 +310,8 @@ class Campaign:
     def export(self, file: str | Path, *, long: bool = False) -> Exported:
         """Write the hybrid screen to a Parquet, CSV or SDF file (`export_hybrid`)."""
         self.store.bring_hybrid()
+        self.store.check_hybrid()
+        self.store.certificate()
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
 
     def report(self, file: str | Path) -> None:
@@ -327,11 +328,10 @@ class Campaign:
         StoreError
             If it has not ended.
         """
-        from isd_ray.ops.results import conclude
+        from isd_ray.ops.results import conclude, stored_summary
 
         conclude(self.store)
-        summary: dict[str, Any] = json.loads(self.store.latest("summary.json").read_bytes())
-        return summary
+        return stored_summary(self.store) or {}
 
     def told_files(self) -> set[str]:
         """SHA-256 of every file of readouts that something was taken from."""

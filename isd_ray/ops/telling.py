@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,6 +60,8 @@ class Told:
         Plates of the file that failed their quality: their wells gave no readout.
     lost:
         Wells that were read but have no value, controls too, and why: line, well and reason.
+    head:
+        SHA-256 of the log as it is now (`isd_ray.campaign.status.Status.head`).
     """
 
     n_new: int
@@ -70,6 +72,7 @@ class Told:
     n_waiting: int = 0
     failed_plates: tuple[FailedPlate, ...] = ()
     lost: tuple[Refusal, ...] = ()
+    head: str | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         lines = [*self._lines(), *self._plates()]
@@ -163,7 +166,7 @@ class Telling:
                 ledger, place = self._opened.ledger(), self._opened.place()
                 outcome = self._outcome(read, ledger, place)
                 if self._write(outcome.notes, ledger.n_events):
-                    return outcome.told(self._opened.n_missing())
+                    return replace(outcome.told(self._opened.n_missing()), head=self._opened.store.head())
 
     def preview(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
         """See `isd_ray.ops.campaign.Campaign.preview`."""
