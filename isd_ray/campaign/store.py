@@ -298,7 +298,8 @@ class CampaignStore:
 
     def head(self) -> str | None:
         """SHA-256 of the log as it is, to be noted elsewhere: who has it sees whether anything before was changed."""
-        return (self.heads() or [None])[-1]
+        heads = self.heads()
+        return heads[-1] if heads else None
 
     def settle(self) -> None:
         """Log decisions whose event is missing: their writer was killed between the two.

@@ -76,7 +76,7 @@ def stored_summary(store: CampaignStore) -> dict[str, Any] | None:
 
 
 def check_rounds(store: CampaignStore) -> None:
-    """Refuse a ``rounds.parquet`` that is not what the records of the rounds say; of one cut off the last may be missing.
+    """Refuse a ``rounds.parquet`` that is not what the records say; of a screen cut off the last may be missing.
 
     Raises
     ------
