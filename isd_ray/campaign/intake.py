@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from isd_ray.campaign.replicates import (
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.telling import Refusal
 from isd_ray.config import CampaignConfig, PlateFormat
+from isd_ray.config.readouts import SHAPES
 from isd_ray.data.labels import LabelRule
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
@@ -47,11 +48,40 @@ LARGEST_FORMAT: PlateFormat = 1536
 """Wells that a file may name where the campaign lays out no plates."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadAs:
+    """How a file of readouts is read, where it does not say or the configuration does not.
+
+    Attributes
+    ----------
+    plate:
+        Barcode of the plate, whatever titles the file has.
+    assay:
+        Of a panel: the output that the file speaks of.
+    value, well:
+        Columns of a table, in the place of `readouts.value` and `readouts.well`.
+    shape:
+        In the place of `readouts.shape`.
+    read:
+        Which of several reads of an export counts.
+    """
+
+    plate: str | None = None
+    assay: str | None = None
+    value: str | None = None
+    well: str | None = None
+    shape: str | None = None
+    read: str | None = None
+
+
 def recorded_rule(store: CampaignStore) -> LabelRule:
     """How readouts of a campaign become labels."""
     manifest = store.manifest
     lists = (tuple(manifest.get(name, ())) for name in ("outputs", "cuts"))
     return LabelRule(manifest["config"]["task"], tuple(manifest["classes"]), manifest["cut"], *lists)
+
+
+NOTHING_SAID = ReadAs()
 
 
 class Intake:
@@ -73,7 +103,7 @@ class Intake:
     def _plate_format(self) -> PlateFormat:
         return self._config.plates.format if self._config.plates else LARGEST_FORMAT
 
-    def read(self, file: Path, plate: str | None, assay: str | None = None) -> ReadoutFile:
+    def read(self, file: Path, said: ReadAs = NOTHING_SAID) -> ReadoutFile:
         """The lines of a file (`isd_ray.plates.readers.read_readouts`).
 
         Raises
@@ -81,7 +111,8 @@ class Intake:
         LabelError
             If the campaign has no such assay.
         """
-        rule = self._rule
+        rule, assay = self._rule, said.assay
+        names = {name: text for name in ("value", "well", "shape") if (text := getattr(said, name)) is not None}
         if assay is not None and assay not in rule.outputs:
             raise LabelError(
                 f"there is no assay {assay!r}; there are {', '.join(map(repr, rule.outputs)) or 'none'}",
@@ -91,9 +122,11 @@ class Intake:
         are_numbers = self._config.hits is not None or rule.cut is not None or any(c is not None for c in rule.cuts)
         return read_readouts(
             file,
-            self._config.readouts,
+            self._config.readouts.model_copy(update=names),
             self._plate_format,
-            plate=plate,
+            plate=said.plate,
+            read=said.read,
+            is_exported=said.shape is None or said.shape not in SHAPES,
             classes=() if are_numbers else rule.classes,
             outputs=rule.outputs,
             output=assay,

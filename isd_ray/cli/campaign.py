@@ -85,8 +85,14 @@ def tell(
     external: Annotated[
         bool, typer.Option("--external", help="Also take compounds that were never asked for: they train the model.")
     ] = False,
-    plate: Annotated[str | None, typer.Option(help="Barcode, for a plate matrix that does not say its own.")] = None,
+    plate: Annotated[str | None, typer.Option(help="Barcode of the plate, for files that do not say it.")] = None,
     assay: Annotated[str | None, typer.Option(help="Of a panel: the assay of files that name none.")] = None,
+    value: Annotated[str | None, typer.Option(help="Column of readouts, instead of the configured one.")] = None,
+    well: Annotated[str | None, typer.Option(help="Column of wells, instead of the configured one.")] = None,
+    shape: Annotated[
+        str | None, typer.Option(help="tidy, cellhts2, matrix, or a plate reader; default: by content.")
+    ] = None,
+    read: Annotated[str | None, typer.Option(help="Which of several reads of an export counts.")] = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
@@ -95,7 +101,9 @@ def tell(
     told: dict[str, Told] = {}
     try:
         for file in files:
-            result = campaign.tell(file, external=external, plate=plate, assay=assay)
+            result = campaign.tell(
+                file, external=external, plate=plate, assay=assay, value=value, well=well, shape=shape, read=read
+            )
             told[str(file)] = result
             if not as_json:
                 _print_told(file, result)

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from isd_ray.config.section import Section, Strings
 
+SHAPES = ("tidy", "cellhts2", "matrix")
+"""Shapes of files of no make of readers."""
+
 
 class ReadoutsConfig(Section):
     """How files of readouts are read.
@@ -16,9 +19,11 @@ class ReadoutsConfig(Section):
     defaults of `value` and `id` are `labels.column`, and `labels.id_column` or `library.id_column`.
     """
 
-    shape: Literal["tidy", "cellhts2", "matrix"] = "tidy"
+    shape: str = Field(default="tidy", pattern=r"^[a-z0-9_]+$")
     """`tidy`: one line a reading, with a header (CSV, TSV, Parquet). `cellhts2`: plate, well, value, flag, with or
-    without a header. `matrix`: the plate as it lies on the table, 8 x 12, 16 x 24 or 32 x 48, one block a plate."""
+    without a header. `matrix`: the plate as it lies on the table, 8 x 12, 16 x 24 or 32 x 48, one block a plate.
+    Exports of plate readers are known by their content; `envision`, `mars`, `softmax`, `gen5`, `tecan`, `skanit`, or a
+    reader that a package registers, take a file for one whatever it looks like."""
     id: str = Field(default="id", min_length=1)
     """Tidy: column of compound ids. A file has ids, or plates and wells, or all three. Where it has neither, a column
     `id`, as of the list of a batch, is taken."""

@@ -31,6 +31,8 @@ def as_table(readouts: Any, config: ReadoutsConfig) -> pa.Table:
     if isinstance(readouts, Mapping):
         return _of_mapping(readouts, config)
     if hasattr(readouts, "to_frame") and hasattr(readouts, "index"):
+        if _is_counted(readouts.index):
+            raise TypeError("a series without ids in its index")
         readouts = readouts.to_frame(config.value)  # whatever a series is called, it is what was measured
     if hasattr(readouts, "reset_index"):
         return _of_frame(readouts, config)
@@ -54,12 +56,16 @@ def _of_mapping(readouts: Mapping[Any, Any], config: ReadoutsConfig) -> pa.Table
     return pa.table({config.id: _texts(ids), **columns})
 
 
+def _is_counted(index: Any) -> bool:
+    """Whether an index of pandas only numbers its lines."""
+    return type(index).__name__ == "RangeIndex" and index.name is None
+
+
 def _of_frame(frame: Any, config: ReadoutsConfig) -> pa.Table:
     names = list(frame.columns)
     known = {config.id, config.plate, config.well}
     index_names = [name for name in frame.index.names if name is not None]
-    is_counted = type(frame.index).__name__ == "RangeIndex" and not index_names
-    if not is_counted and known.isdisjoint(map(str, names)):
+    if not _is_counted(frame.index) and known.isdisjoint(map(str, names)):
         if not known.intersection(map(str, index_names)) and frame.index.nlevels == 1:
             frame = frame.rename_axis(index=config.id)
         frame = frame.reset_index()

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.entries import lost_entries, n_entries, place_entries
+from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.notes import Note, note_lost_entries, note_lost_rows, note_readouts
 from isd_ray.campaign.replicates import ON_RECORD
@@ -158,20 +159,20 @@ class Telling:
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
 
-    def tell(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
+    def tell(self, readouts: Any, *, external: bool, said: ReadAs) -> Told:
         """See `isd_ray.ops.campaign.Campaign.tell`."""
         with naming(readouts):
-            read = self._read(readouts, plate, assay, external=external)
+            read = self._read(readouts, said, external=external)
             while True:
                 ledger, place = self._opened.ledger(), self._opened.place()
                 outcome = self._outcome(read, ledger, place)
                 if self._write(outcome.notes, ledger.n_events):
                     return replace(outcome.told(self._opened.n_missing()), head=self._opened.store.head())
 
-    def preview(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
+    def preview(self, readouts: Any, *, external: bool, said: ReadAs) -> Told:
         """See `isd_ray.ops.campaign.Campaign.preview`."""
         with naming(readouts):
-            read = self._read(readouts, plate, assay, external=external)
+            read = self._read(readouts, said, external=external)
             # A ledger of its own, as it will not be what is on record.
             ledger, place = Laboratory(self._opened.store).ledger(), self._opened.place()
             outcome = self._outcome(read, ledger, place)
@@ -192,13 +193,13 @@ class Telling:
             if note.write(self._opened.store, after=ledger.n_events):
                 break
 
-    def _read(self, readouts: Any, plate: str | None, assay: str | None, *, external: bool) -> _Read:
+    def _read(self, readouts: Any, said: ReadAs, *, external: bool) -> _Read:
         self._opened.refuse_after_end("readouts")
         if external:
             self._opened.refuse_beside_reserve()
         with tempfile.TemporaryDirectory() as folder:
             file = as_file(readouts, Path(folder), self._opened.config)
-            content = self._opened.intake.read(file, plate, assay)
+            content = self._opened.intake.read(file, said)
             return _Read(file.name, sha256_file(file), content, external)
 
     def _outcome(self, read: _Read, ledger: Ledger, place: Place) -> _Outcome:

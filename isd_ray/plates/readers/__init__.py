@@ -6,12 +6,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from isd_ray.config import PlateFormat, ReadoutsConfig
-from isd_ray.errors import InputFileError
+from isd_ray.config.readouts import SHAPES
+from isd_ray.errors import ConfigError, InputFileError
 from isd_ray.plates.cells import NO_VALUE
 from isd_ray.plates.collect import Collector, ReadoutFile
 from isd_ray.plates.readers.cellhts2 import read_cellhts2
+from isd_ray.plates.readers.export import read_export
 from isd_ray.plates.readers.matrix import read_matrix
-from isd_ray.plates.readers.tidy import BATCH_ID, read_tidy
+from isd_ray.plates.readers.registry import plate_readers, reader_of
+from isd_ray.plates.readers.tidy import BATCH_ID, has_header, read_tidy
 from isd_ray.plates.text import read_text
 
 __all__ = ["BATCH_ID", "read_readouts"]
@@ -28,6 +31,8 @@ def read_readouts(
     output: str | None = None,
     whole_plates: bool = False,
     known_plates: Collection[str] = (),
+    read: str | None = None,
+    is_exported: bool = True,
 ) -> ReadoutFile:
     """Read a file of readouts.
 
@@ -37,7 +42,8 @@ def read_readouts(
     Parameters
     ----------
     path:
-        ``.parquet``, or text of any other ending: commas, tabs or semicolons; UTF-8 or UTF-16.
+        ``.parquet``, or text of any other ending: commas, tabs or semicolons; UTF-8 or UTF-16. Exports of plate readers
+        (`isd_ray.plates.readers.registry`) are known by their content, whatever the shape is.
     plate_format:
         Wells of a plate; names outside it are refused.
     plate:
@@ -54,6 +60,10 @@ def read_readouts(
         Plates are told whole: a well without a value is a lost one.
     known_plates:
         Barcodes that there are.
+    read:
+        Which of several reads of an export counts (`isd_ray.plates.readers.export.read_export`).
+    is_exported:
+        Exports of plate readers are known by their content; otherwise the shape counts.
 
     Raises
     ------
@@ -76,7 +86,22 @@ def read_readouts(
     )
     is_parquet = path.suffix == ".parquet"
     text = None if is_parquet else read_text(path)
-    if config.shape == "tidy":
+    if config.shape not in SHAPES and config.shape not in plate_readers():
+        raise ConfigError(
+            f"there is no shape {config.shape!r}",
+            "readouts.shape",
+            f"choose one of {', '.join((*SHAPES, *plate_readers()))}",
+        )
+    exporter = None
+    if text is not None and is_exported and not (config.shape == "tidy" and has_header(text, config, outputs)):
+        exporter = plate_readers().get(config.shape) or reader_of(text)
+    if exporter is not None and text is not None:
+        read_export(text, exporter, collector, plate=plate, read=read, where=str(path))
+    elif read is not None:
+        raise InputFileError(
+            f"read={read!r} is given, but this is no export of a plate reader that is known", str(path), "leave it out"
+        )
+    elif config.shape == "tidy":
         read_tidy(path, text, config, collector, plate)
     elif text is None:
         raise InputFileError(

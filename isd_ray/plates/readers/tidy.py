@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 from isd_ray.config import ReadoutsConfig
-from isd_ray.delimited import header_delimiter
+from isd_ray.delimited import HEADER_CHARS, header_delimiter
 from isd_ray.errors import InputFileError
 from isd_ray.plates.cells import NO_VALUE
 from isd_ray.plates.collect import Collector
@@ -16,6 +17,8 @@ from isd_ray.plates.text import column_place, records
 BATCH_ID = "id"
 """Column of compound ids in the list of a batch, which may come back whatever the library calls them. Not beside plates
 and wells, where it may be anything, as a running number."""
+_MAX_REMARKS = 60
+"""Lines above the header of a table that are looked through."""
 _COLUMNS = ("id", "plate", "well", "value", "flag", "replicate", "timestamp", "assay")
 
 
@@ -41,6 +44,12 @@ def read_tidy(path: Path, text: str | None, config: ReadoutsConfig, collector: C
     else:
         rows = records(text, header_delimiter(text, (config.value, *collector.outputs)), collector.rejects)
     _, names = next(rows, (0, []))
+    if text is not None and not _is_header(names, config, collector.outputs):
+        # Remarks above a table; where no line of the first ones is its header, the first one is what is wrong.
+        above = list(islice(rows, _MAX_REMARKS))
+        at = next((at for at, (_, line) in enumerate(above) if _is_header(line, config, collector.outputs)), None)
+        names, above = (names, above) if at is None else (above[at][1], above[at + 1 :])
+        rows = chain(above, rows)
     if not any(names):
         reason = f": line {collector.rejects[0][0]}: {collector.rejects[0][1]}" if collector.rejects else ""
         raise InputFileError(
@@ -49,6 +58,20 @@ def read_tidy(path: Path, text: str | None, config: ReadoutsConfig, collector: C
     wide = {} if config.assay in names else {name: names.index(name) for name in collector.outputs if name in names}
     places = _places(names, config, where, needs_value=not wide, plate=plate)
     _take_in(rows, len(names), places, wide, collector, plate)
+
+
+def has_header(text: str, config: ReadoutsConfig, outputs: Sequence[str]) -> bool:
+    """Whether a text begins with a header that has the columns which are asked for."""
+    broken: list[tuple[int, str]] = []
+    rows = records(text[:HEADER_CHARS], header_delimiter(text, (config.value, *outputs)), broken)
+    return _is_header(next(rows, (0, []))[1], config, outputs)
+
+
+def _is_header(fields: Sequence[str], config: ReadoutsConfig, outputs: Sequence[str]) -> bool:
+    """Whether a line names a column of values and one of wells or ids."""
+    names = {field.casefold() for field in fields}
+    values, places = (config.value, *outputs), (config.well, config.id, BATCH_ID)
+    return all(any(name.strip().casefold() in names for name in one) for one in (values, places))
 
 
 def _take_in(
