@@ -71,7 +71,21 @@ def place_entries(
     is_open, is_asked = np.isin(rows, place.open_rows), np.isin(rows, place.released_rows)
     new = ~was_told & (is_open | (~has_any & (is_asked | external)))
     n_unchanged, refused = 0, []
-    for index in np.flatnonzero(~new).tolist():
+    lost = {} if place.open_round is None else ledger.lost.get(place.open_round, {})
+    masks = [entry_mask(output, len(outputs)) for output in range(len(outputs))]
+    stays = np.array(
+        [
+            row in place.audit_rows and bool(lost.get(row, 0) & masks[output])
+            for row, output in zip(rows.tolist(), at.tolist(), strict=True)
+        ],
+        np.bool_,
+    )
+    for index in np.flatnonzero(new & stays).tolist():
+        reason = "it failed in this audit before, where it counts as an error: a later readout changes nothing"
+        what = f"{outputs[at[index]]!r} of {labelled.ids[index]!r}"
+        refused.append(Refusal(int(labelled.lines[index]), f"{what}: {reason}"))
+    new &= ~stays
+    for index in np.flatnonzero(~new & ~stays).tolist():
         if was_told[index] and known[index] == labels[index]:
             n_unchanged += 1
             continue

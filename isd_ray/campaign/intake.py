@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from isd_ray.campaign.batch import wells_by_row
-from isd_ray.campaign.entries import label_entries
+from isd_ray.campaign.entries import ENTRY_SCHEMA, label_entries
 from isd_ray.campaign.laboratory import Ledger
+from isd_ray.campaign.oracle import READOUT_SCHEMA
 from isd_ray.campaign.readings import Labelled, label_readings
 from isd_ray.campaign.replicates import (
     ON_RECORD,
@@ -33,7 +34,7 @@ from isd_ray.data.labels import LabelRule
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 from isd_ray.messages import Rows
-from isd_ray.plates.cells import bad_because, is_unreadable
+from isd_ray.plates.cells import bad_because, is_unreadable, was_not_dispensed
 from isd_ray.plates.collect import REJECTS, ReadoutFile
 from isd_ray.plates.hits import call_hits
 from isd_ray.plates.layout import EMPTY, SAMPLE
@@ -42,6 +43,12 @@ from isd_ray.plates.readers import read_readouts
 
 ESTIMATED = ("robust_z", "b_score")
 """Methods of hit calling that freeze an estimate with the first readouts."""
+CONTROLS = "controls"
+NOT_WHOLE = "on plates that are not whole"
+NO_SAMPLE = "of empty wells, or unknown"
+CONTRADICTING = "refused"
+"""What readings are of that are of no compound, or count for nothing."""
+_NO_LINES = np.empty(0, np.int64)
 _SHOWN = 3
 """Wells, lines or reasons in a message."""
 LARGEST_FORMAT: PlateFormat = 1536
@@ -159,6 +166,8 @@ class Intake:
             If readings belong to none of the campaign's plates, or hit calling cannot begin with them.
         """
         rounds = [(files, table) for files in self._store.rounds() if (table := files.read_plates()) is not None]
+        if read.n_transfers is not None:
+            return self._not_dispensed(read, [table for _, table in rounds], ledger, name)
         if self._config.replicates == 1:
             return self._labelled(read.readings, read.rejects, [table for _, table in rounds], ledger, name)
         plates = read.readings["plate"]
@@ -168,7 +177,46 @@ class Intake:
         is_new = not merged.new.isdisjoint(labelled.wells)
         labelled = self._whole(of_file(labelled), told, ledger)
         refused = [refusal for refusal in (*labelled.refused, *merged.refused) if refusal.line != ON_RECORD]
-        return replace(labelled, refused=tuple(refused), is_new=is_new)
+        n_dropped = len(read.readings) - _n_of_file(merged.readings)
+        others = {**labelled.others, CONTRADICTING: n_dropped}
+        return replace(labelled, refused=tuple(refused), is_new=is_new, others=others)
+
+    def _not_dispensed(self, read: ReadoutFile, released: Sequence[pa.Table], ledger: Ledger, name: str) -> Labelled:
+        """Compounds of which no well was dispensed, by the report of a dispenser."""
+        refused, lost = _refusals(read.rejects), dict[int, str]()
+        wells, is_new = (), False
+        if len(read.readings):
+            if not released:
+                raise LabelError("this campaign lays out no plates", name, "note what failed: isd fail")
+            plate_map = pa.concat_tables(released)
+            matched = match_readings(read.readings, plate_map, name)
+            samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
+            wells, refused = _lost_wells(matched.readings), [*refused, *_refusals(matched.rejects)]
+            places = wells_by_row(plate_map)
+            known = {
+                (reading["plate"], reading["well"])
+                for sha256 in ledger.readings
+                for reading in self._store.read_readouts(sha256).to_pylist()
+                if was_not_dispensed(reading["flag"])
+            }
+            empty = {(plate, well) for plate, well in _lines(samples, "plate", "well")} | known
+            for line, row, compound, flag in _lines(samples, "line", "row", "id", "flag"):
+                if row in ledger.told:
+                    refused.append(
+                        Refusal(
+                            line,
+                            f"{compound!r} has a readout already, and was {bad_because(flag)}; amend it, with a reason",
+                        )
+                    )
+                elif empty.issuperset(places[row]):
+                    lost[row] = bad_because(flag)
+            is_new = self._config.replicates > 1 and not known.issuperset(_lines(samples, "plate", "well"))
+        nothing = pa.Table.from_pylist([], READOUT_SCHEMA)
+        if outputs := self._rule.outputs:
+            entries = {(row, output): why for row, why in lost.items() for output in range(len(outputs))}
+            nothing, lost = ENTRY_SCHEMA.empty_table(), {}
+            return Labelled(nothing, _NO_LINES, (), lost, tuple(refused), entries, lost_wells=wells)
+        return Labelled(nothing, _NO_LINES, (), lost, tuple(refused), lost_wells=wells, is_new=is_new)
 
     def settle(self, open_round: RoundFiles, rows: Rows, ledger: Ledger) -> Labelled | None:
         """New readouts of compounds of the open round by the wells that were read, as no other will be, or None."""
@@ -221,17 +269,26 @@ class Intake:
                 raise _no_plate(incomplete, refused, name)
             refused += [*_refusals(matched.rejects), *incomplete]
             self._need_first_round(wells, ledger, released[-1], name)
-            return _with_refusals(replace(self._called(wells, ledger), lost_wells=_lost_wells(wells)), refused)
+            others = {
+                CONTROLS: _n_of_file(wells.filter(pc.not_equal(wells["content"], SAMPLE))),
+                NOT_WHOLE: _n_of_file(matched.readings) - _n_of_file(wells),
+                NO_SAMPLE: _n_of_file(readings) - _n_of_file(matched.readings),
+            }
+            samples = self._samples(wells.filter(pc.equal(wells["content"], SAMPLE)))
+            called = replace(self._called(wells, ledger), lost_wells=_lost_wells(wells), samples=samples, others=others)
+            return _with_refusals(called, refused)
         rows = self._library.rows_of(by_id["id"])
         for line, compound, plate in _lines(by_id.filter(pa.array(rows < 0)), "line", "id", "plate"):
             what = f"plate {plate!r} is none of this campaign" if compound is None else f"unknown id {compound!r}"
             refused.append(Refusal(line, what))
         found = by_id.append_column("row", pa.array(rows)).filter(pa.array(rows >= 0))
+        n_controls = 0
         if len(by_place):
             matched = match_readings(by_place, pa.concat_tables(released), name)
             refused += _refusals(matched.rejects)
             samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
             found = pa.concat_tables([found, samples.select(found.column_names)])
+            n_controls = _n_of_file(matched.readings) - _n_of_file(samples)
         lost = _lost_wells(found)
         of_rows = (found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
         if self._rule.outputs:
@@ -239,7 +296,17 @@ class Intake:
         else:
             by_majority = self._config.replicates > 1
             labelled = label_readings(*of_rows, by_majority=by_majority, takes_bounds=self._takes_bounds)
-        return _with_refusals(replace(labelled, lost_wells=lost), refused)
+        others = {CONTROLS: n_controls, NO_SAMPLE: _n_of_file(readings) - _n_of_file(found) - n_controls}
+        return _with_refusals(replace(labelled, lost_wells=lost, samples=self._samples(found), others=others), refused)
+
+    def _samples(self, readings: pa.Table) -> tuple[tuple[int, int, int, bool], ...]:
+        """`Labelled.samples` of readings of compounds, those of the file."""
+        place_of = {name: place for place, name in enumerate(self._rule.outputs)}
+        return tuple(
+            (row, place_of.get(output, 0), line, flag is not None)
+            for row, output, line, flag in _lines(readings, "row", "output", "line", "flag")
+            if line != ON_RECORD
+        )
 
     def _need_first_round(self, wells: pa.Table, ledger: Ledger, plate_map: pa.Table, name: str) -> None:
         """Estimates are made once, from the whole first round."""
@@ -318,6 +385,11 @@ def _no_plate(incomplete: Sequence[Refusal], refused: Sequence[Refusal], name: s
     shown = [f"; line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN]]
     reason = incomplete[0].reason if incomplete else "no well was read"
     return LabelError(f"no plate is whole: {reason}{''.join(shown)}", name, "tell every well of a plate at once")
+
+
+def _n_of_file(readings: pa.Table) -> int:
+    """How many of the readings are of the file, not of earlier ones."""
+    return int(pc.sum(pc.not_equal(readings["line"], ON_RECORD)).as_py() or 0)
 
 
 def _lost_wells(wells: pa.Table) -> tuple[Refusal, ...]:

@@ -43,6 +43,10 @@ class Labelled:
         Compounds that wait for readings of their other wells.
     lost_wells:
         Every well that was read and has no value that can be used, by line.
+    samples:
+        Row, place of the output (0 but for panels), line and whether it is bad, of each reading of a compound.
+    others:
+        How many readings of the file are of something else, by what that is.
     hits, quality:
         Of hit calling: what it freezes, and the quality of the plates (`isd_ray.plates.hits.HitCalls`).
     """
@@ -57,6 +61,8 @@ class Labelled:
     is_new: bool = False
     n_waiting: int = 0
     lost_wells: tuple[Refusal, ...] = ()
+    samples: tuple[tuple[int, int, int, bool], ...] = ()
+    others: Mapping[str, int] = field(default_factory=dict)
     hits: Mapping[str, Any] | None = None
     quality: pa.Table | None = None
 

@@ -123,6 +123,14 @@ def _print_told(file: Path, told: Told) -> None:
     counts = f"{told.n_new:,} new, {told.n_unchanged:,} known, {told.n_lost:,} wells without a readout"
     counts += f", {told.n_waiting:,} waiting for other wells" if told.n_waiting else ""
     out_console.print(f"{file}: {counts}, {len(told.refused):,} refused", highlight=False, soft_wrap=True)
+    if told.n_transfers is not None:
+        out_console.print(f"  {told.n_transfers:,} transfers were made", highlight=False)
+    if told.fates:
+        parts = " + ".join(f"{n:,} {what}" for what, n in told.fates.items())
+        out_console.print(f"  {told.n_read:,} read = {parts}", highlight=False, soft_wrap=True)
+    if told.n_revived:
+        words = f"  {told.n_revived:,} of the new ones had failed before; that is on record"
+        live_console.print(words, highlight=False, soft_wrap=True)
     _print_failed_plates(told)
     for what, lines in (("lost", told.lost), ("refused", told.refused)):
         for line in lines[:_SHOWN]:

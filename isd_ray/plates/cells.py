@@ -91,7 +91,7 @@ _WITH_COMMA = re.compile(r"[+-]?[0-9.,' \u00a0\u202f]+(?:[eE][+-]?[0-9]+)?")
 _MARK = re.compile(r"(>=|<=|=>|=<|>>|<<|>|<|\u2265|\u2264|~|\u2248|=)\s*")
 _MARKS = {"=>": ">=", "=<": "<=", ">>": ">", "<<": "<", "\u2265": ">=", "\u2264": "<=", "\u2248": "~"}
 _N_SHOWN = 40
-_UNREADABLE = "unreadable: "
+_UNREADABLE, _NOT_DISPENSED = "unreadable: ", "not dispensed: "
 
 Mark = Literal[">", ">=", "<", "<=", "~"]
 
@@ -206,6 +206,16 @@ def _is_remark(word: str) -> bool:
 def unreadable(reason: str) -> str:
     """What stands as the flag of a well whose value cannot be read."""
     return _UNREADABLE + reason
+
+
+def not_dispensed(reason: str) -> str:
+    """What stands as the flag of a well that a dispenser left out; no reading takes its place."""
+    return f"{_UNREADABLE}{_NOT_DISPENSED}{reason}"
+
+
+def was_not_dispensed(flag_or_reason: str | None) -> bool:
+    """Whether a flag, or why a compound failed, was made by `not_dispensed`."""
+    return flag_or_reason is not None and flag_or_reason.removeprefix(_UNREADABLE).startswith(_NOT_DISPENSED)
 
 
 def is_unreadable(flag: str | None) -> bool:

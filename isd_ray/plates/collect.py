@@ -45,10 +45,14 @@ class ReadoutFile:
         censored (string: the value as it came, where that is a bound, as ``>10``). In the order of the file.
     rejects:
         line (int64) and reason (string) of what could not be read, by line.
+    n_transfers:
+        Of the report of a dispenser, whose readings are the wells that it left out: transfers that were made; None of
+        readouts.
     """
 
     readings: pa.Table
     rejects: pa.Table
+    n_transfers: int | None = None
 
 
 class _Reading(NamedTuple):
@@ -150,6 +154,17 @@ class Collector:
         )
         return None
 
+    def add_lost(self, line: int, plate: str, well: str, flag: str) -> None:
+        """Take in a well that has no value and will have none."""
+        index = well_index(well, self.plate_format)
+        if not plate or index is None:
+            self.reject(line, no_such_well(shown(well)[1:-1], self.plate_format) if plate else "no plate")
+            return
+        name = names_of(self.plate_format)[index]
+        output = self.output or (self.outputs[0] if self.outputs else None)
+        if not any((known.plate, known.well) == (plate, name) for known in self._readings):
+            self._readings.append(_Reading(line, plate, name, None, None, flag, None, None, output))
+
     def barcode(self, found: str, given: str | None) -> str:
         """The plate that counts: the given one, unless the file names another one that is known."""
         return found if given is None or (found in self.known_plates and found != given) else given
@@ -171,7 +186,7 @@ class Collector:
         cell = parse_cell(text)
         return (None, None) if cell is None else (cell.number, text if cell.mark else None)
 
-    def finish(self, where: str) -> ReadoutFile:
+    def finish(self, where: str, n_transfers: int | None = None) -> ReadoutFile:
         """All that was taken in.
 
         Raises
@@ -181,7 +196,7 @@ class Collector:
         """
         self._readings = self._without_repetitions()
         readings = self._judged()
-        if not readings:
+        if not readings and not n_transfers:
             reasons = Counter(reason for _, reason in self.rejects)
             listed = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(_N_SHOWN)) or "no line has data"
             raise InputFileError(
@@ -201,11 +216,10 @@ class Collector:
                 "censored": pa.string(),
             }
         )
-        columns = [
-            pa.array(column, kind) for column, kind in zip(zip(*readings, strict=True), schema.types, strict=True)
-        ]
+        cells = zip(*readings, strict=True) if readings else [()] * len(schema)
+        columns = [pa.array(column, kind) for column, kind in zip(cells, schema.types, strict=True)]
         self.rejects.sort()
-        return ReadoutFile(pa.table(columns, schema=schema), rejects_table(self.rejects))
+        return ReadoutFile(pa.table(columns, schema=schema), rejects_table(self.rejects), n_transfers)
 
     def _judged(self) -> list[_Reading]:
         """Without plates, or files by id, of which every well is flagged: the column of flags means something else."""

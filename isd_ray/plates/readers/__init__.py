@@ -11,6 +11,7 @@ from isd_ray.errors import ConfigError, InputFileError
 from isd_ray.plates.cells import NO_VALUE
 from isd_ray.plates.collect import Collector, ReadoutFile
 from isd_ray.plates.readers.cellhts2 import read_cellhts2
+from isd_ray.plates.readers.echo import is_transfer_report, read_transfers
 from isd_ray.plates.readers.export import read_export
 from isd_ray.plates.readers.matrix import read_matrix
 from isd_ray.plates.readers.registry import plate_readers, reader_of
@@ -92,6 +93,9 @@ def read_readouts(
             "readouts.shape",
             f"choose one of {', '.join((*SHAPES, *plate_readers()))}",
         )
+    if text is not None and is_exported and is_transfer_report(text):
+        n_made = read_transfers(text, collector, plate)
+        return collector.finish(str(path), n_made)
     exporter = None
     if text is not None and is_exported and not (config.shape == "tidy" and has_header(text, config, outputs)):
         exporter = plate_readers().get(config.shape) or reader_of(text)
