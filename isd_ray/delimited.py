@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from isd_ray.errors import InputFileError
 
 HEAD_BYTES = 4096
 """Of a file, enough to see whether it is text."""
+HEADER_CHARS = 1 << 20
+"""Of a text, enough to hold its header."""
 DELIMITERS = (",", "\t", ";")
 UTF8_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -39,6 +43,26 @@ def refuse_binary(head: bytes, where: str) -> None:
         )
 
 
+def refuse_special(path: Path) -> None:
+    """Refuse a device, a pipe or a socket, which may never end or never begin; a missing file passes.
+
+    Raises
+    ------
+    OSError
+        If what lies there cannot be looked at.
+    InputFileError
+        If it is one of these, or a folder.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise InputFileError("is a folder", str(path), "name a file in it")
+    if not stat.S_ISREG(mode):
+        raise InputFileError("is a device or pipe, not a file", str(path), "write it to a file first, and give that")
+
+
 def header_delimiter(text: str, columns: Collection[str], usual: str = ",") -> str:
     """What separates the fields of a table, by its header.
 
@@ -46,6 +70,7 @@ def header_delimiter(text: str, columns: Collection[str], usual: str = ",") -> s
     with which it has most fields, and of several such the usual one.
     """
     wanted = {name.strip().casefold() for name in columns}
+    text = text[:HEADER_CHARS]
 
     def fit(delimiter: str) -> tuple[int, int]:
         names = [name.strip().casefold() for name in _header(text, delimiter)]

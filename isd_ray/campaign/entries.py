@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from isd_ray.campaign.laboratory import Ledger, entry_mask, joined
-from isd_ray.campaign.readings import Labelled, label_group
+from isd_ray.campaign.readings import Labelled, columns_of, label_group
 from isd_ray.campaign.telling import Place, Placed, Refusal
 from isd_ray.core.panels import MISSING, n_bytes, pack_labels, unpack_labels
 from isd_ray.data.labels import LabelRule
@@ -27,10 +27,11 @@ ENTRY_SCHEMA = pa.schema(
 """Entries as they come from a file; `output` is the place of the panel's output, `label` 0 or 1."""
 
 
-def label_entries(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule) -> Labelled:
+def label_entries(
+    readings: pa.Table, rows: Rows, ids: Sequence[str], rule: LabelRule, *, takes_bounds: bool = False
+) -> Labelled:
     """As `isd_ray.campaign.readings.label_readings` for each output of a compound; readouts as `ENTRY_SCHEMA`."""
-    names = ("line", "plate", "well", "value", "flag", "output")
-    columns = {name: readings[name].to_pylist() for name in names}
+    columns = {**columns_of(readings), "output": readings["output"].to_pylist()}
     place_of = {name: place for place, name in enumerate(rule.outputs)}
     outputs = np.array([place_of[name] for name in columns["output"]], np.int64)
     key = rows * len(rule.outputs) + outputs
@@ -41,7 +42,7 @@ def label_entries(readings: pa.Table, rows: Rows, ids: Sequence[str], rule: Labe
     for group in np.split(order, starts[1:]) if len(order) else []:
         row, output, line = int(rows[group[0]]), int(outputs[group[0]]), int(columns["line"][group[0]])
         what = f"{rule.outputs[output]!r} of {ids[group[0]]!r}"
-        cells = label_group(columns, group.tolist(), what, rule.of_output(output))
+        cells = label_group(columns, group.tolist(), what, rule.of_output(output), takes_bounds=takes_bounds)
         if isinstance(cells, Refusal):
             refused.append(cells)
         elif isinstance(cells, str):
@@ -70,7 +71,21 @@ def place_entries(
     is_open, is_asked = np.isin(rows, place.open_rows), np.isin(rows, place.released_rows)
     new = ~was_told & (is_open | (~has_any & (is_asked | external)))
     n_unchanged, refused = 0, []
-    for index in np.flatnonzero(~new).tolist():
+    lost = {} if place.open_round is None else ledger.lost.get(place.open_round, {})
+    masks = [entry_mask(output, len(outputs)) for output in range(len(outputs))]
+    stays = np.array(
+        [
+            row in place.audit_rows and bool(lost.get(row, 0) & masks[output])
+            for row, output in zip(rows.tolist(), at.tolist(), strict=True)
+        ],
+        np.bool_,
+    )
+    for index in np.flatnonzero(new & stays).tolist():
+        reason = "it failed in this audit before, where it counts as an error: a later readout changes nothing"
+        what = f"{outputs[at[index]]!r} of {labelled.ids[index]!r}"
+        refused.append(Refusal(int(labelled.lines[index]), f"{what}: {reason}"))
+    new &= ~stays
+    for index in np.flatnonzero(~new & ~stays).tolist():
         if was_told[index] and known[index] == labels[index]:
             n_unchanged += 1
             continue

@@ -122,6 +122,11 @@ class EventLog:
             if self._folder.create(self._file(sequence), canonical_json(event)):
                 return True
 
+    def hashes(self) -> list[str]:
+        """SHA-256 of every event, oldest first; the last one stands for all of them, as each holds that before."""
+        self.read()
+        return list(self._hashes)
+
     def has(self, kind: str, **details: Any) -> bool:
         """Whether there is an event of a kind with these details."""
         return any(

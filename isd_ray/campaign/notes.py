@@ -51,6 +51,7 @@ def note_readouts(
     external: bool = False,
     readings: pa.Table | None = None,
     source: Mapping[str, Any] | None = None,
+    n_revived: int = 0,
 ) -> Note:
     """Readouts that count.
 
@@ -64,10 +65,13 @@ def note_readouts(
         How many they are; of a panel entries are counted.
     readings, source:
         Of a file: its readings, its name and its hash.
+    n_revived:
+        How many of the readouts are of compounds that had failed in the open round before.
     """
     tables = {"readings_sha256": readings, "quality_sha256": labelled.quality, _SAID: told}
     hits = {} if labelled.hits is None else {"hits": labelled.hits}
-    details = {**(source or {}), **hits, "round": round_number, "n": n, "external": external}
+    revived = {"n_revived": n_revived} if n_revived else {}
+    details = {**(source or {}), **hits, **revived, "round": round_number, "n": n, "external": external}
     return Note("tell", details, {name: table for name, table in tables.items() if table is not None})
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from isd_ray.campaign.readings import Labelled
 from isd_ray.campaign.telling import Refusal
+from isd_ray.plates.cells import bad_because, was_not_dispensed
 from isd_ray.plates.layout import EMPTY, SAMPLE
 
 Well: TypeAlias = tuple[str, str]
@@ -74,9 +75,12 @@ def merge_readings(readings: pa.Table, record: Mapping[_Key, _Reading]) -> Merge
         known = record.get(_key(reading)) if reading["plate"] is not None else None
         if reading["plate"] is not None and _replaces(reading, known):
             new.add((reading["plate"], reading["well"]))
-        elif known is not None and (known["value"], known["flag"]) != (reading["value"], reading["flag"]):
-            reason = f"well {reading['well']} of plate {reading['plate']!r} has another reading already"
-            refused.append(Refusal(reading["line"], f"{reason}; only an amendment of its compound corrects it"))
+        elif known is not None and _said(known) != _said(reading):
+            well = f"well {reading['well']} of plate {reading['plate']!r}"
+            reason = f"{well} has another reading already; only an amendment of its compound corrects it"
+            if was_not_dispensed(known["flag"]):
+                reason = f"{well}: {bad_because(known['flag'])}; what is read there is none of the compound"
+            refused.append(Refusal(reading["line"], reason))
             continue
         kept.append(reading)
         seen.add(_key(reading))
@@ -88,9 +92,16 @@ def _key(reading: _Reading) -> _Key:
     return reading["plate"], reading["well"], reading["replicate"]
 
 
+def _said(reading: _Reading) -> tuple[Any, ...]:
+    """What a reading says; older records do not know bounds."""
+    return reading["value"], reading["flag"], reading.get("censored")
+
+
 def _replaces(reading: _Reading, known: _Reading | None) -> bool:
     """Whether a reading counts in the place of what is known of its well."""
-    return known is None or (known["flag"] is not None and reading["flag"] is None)
+    if known is None or known["flag"] is None or was_not_dispensed(known["flag"]):
+        return known is None
+    return reading["flag"] is None
 
 
 def of_file(labelled: Labelled) -> Labelled:

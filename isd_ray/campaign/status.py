@@ -62,6 +62,8 @@ class Status:
         What people should know of the models of the last decided round, in words.
     seconds_left:
         Of a simulation: as `Standing`, the most that it can take at the pace of its last rounds.
+    head:
+        SHA-256 of the log as it is; noted elsewhere, it shows whether anything was changed later (`verify`).
     """
 
     campaign_id: str
@@ -84,6 +86,7 @@ class Status:
     race: tuple[Mapping[str, Any], ...]
     warnings: tuple[str, ...]
     seconds_left: float | None
+    head: str | None = None
 
 
 TOLD, IN_PART, FAILED, MISSING = "told", "told in part", "failed", "missing"
@@ -145,6 +148,7 @@ def status_of(store: CampaignStore) -> Status:
         race=counting([files.released for files in rounds]),
         warnings=tuple(caution["words"] for caution in last.get("warnings", ())),
         seconds_left=None if in_laboratory else standing_of(store).seconds_left,
+        head=store.head(),
     )
 
 

@@ -297,6 +297,15 @@ class CampaignStore:
         """Append to the hash-chained log; see `EventLog.append`."""
         return self._log.append(kind, details, after=after)
 
+    def heads(self) -> list[str]:
+        """SHA-256 of the log as it was after each event (`EventLog.hashes`)."""
+        return self._log.hashes()
+
+    def head(self) -> str | None:
+        """SHA-256 of the log as it is, to be noted elsewhere: who has it sees whether anything before was changed."""
+        heads = self.heads()
+        return heads[-1] if heads else None
+
     def settle(self) -> None:
         """Log decisions whose event is missing: their writer was killed between the two.
 
@@ -351,9 +360,28 @@ class CampaignStore:
         self._log_once("certificate", {"certificate_id": certificate["certificate_id"]})
 
     def certificate(self) -> dict[str, Any] | None:
-        """The content of ``certificate.json``; None without one."""
+        """The content of ``certificate.json``; None without one.
+
+        Raises
+        ------
+        CorruptFileError
+            If it is not what was issued: its id is the hash of its content, and the log has the id.
+        """
         file = self.path / "certificate.json"
-        return read_json(file) if self._folder.holds(file) else None
+        if not self._folder.holds(file):
+            return None
+        found = read_json(file)
+        content = {name: value for name, value in found.items() if name != "certificate_id"}
+        if hashlib.sha256(canonical_json(content)).hexdigest()[:16] != found.get("certificate_id"):
+            raise CorruptFileError(
+                "was altered: its id is not the hash of its content", str(file), "restore it from a backup"
+            )
+        issued = {event["certificate_id"] for event in self.events() if event["kind"] == "certificate"}
+        if issued - {found["certificate_id"]}:
+            raise CorruptFileError(
+                "is another certificate than the log tells of", str(file), "restore it from a backup"
+            )
+        return found
 
     def withdraw(self, reason: str) -> None:
         """Withdraw the certificate, which stays on record; a second reason changes nothing."""
@@ -395,6 +423,17 @@ class CampaignStore:
     def bring_hybrid(self) -> None:
         """Have the files of the hybrid screen on this machine, as they are now."""
         self._folder.bring(self.hybrid_dir)
+
+    def check_hybrid(self) -> None:
+        """Refuse files of the hybrid screen that are not those that were logged last (raises as `check_hash`)."""
+        if not (noted := self.noted_hybrid()):
+            return
+        for name, sha256 in noted.items():
+            check_hash(self.hybrid_dir / name, sha256)
+        if foreign := sorted({file.name for file in self.hybrid_dir.glob("part-*.parquet")} - noted.keys()):
+            raise CorruptFileError(
+                "is no part of the hybrid screen that the log tells of", str(self.hybrid_dir / foreign[0]), "remove it"
+            )
 
     def write_table(self, name: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
         """Replace a derived table, never a decision."""

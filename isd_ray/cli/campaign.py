@@ -68,13 +68,15 @@ def ask(
         return
     files = [str(file) for file in campaign.dispatch(out)] if out else []
     if as_json:
-        print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids})
+        head = campaign.status().head
+        print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids, "head": head})
         return
     out_console.print(f"round {batch.round}: {counted(len(batch), 'compound')} to measure", highlight=False)
     for file in files:
         out_console.print(f"  {file}", highlight=False, soft_wrap=True)
     if not files:
         out_console.print(f"write its files with: isd ask {path} --out FOLDER", highlight=False, soft_wrap=True)
+    out_console.print(f"head of the log: {campaign.status().head}", highlight=False, soft_wrap=True)
 
 
 def tell(
@@ -83,8 +85,14 @@ def tell(
     external: Annotated[
         bool, typer.Option("--external", help="Also take compounds that were never asked for: they train the model.")
     ] = False,
-    plate: Annotated[str | None, typer.Option(help="Barcode, for a plate matrix that does not say its own.")] = None,
+    plate: Annotated[str | None, typer.Option(help="Barcode of the plate, for files that do not say it.")] = None,
     assay: Annotated[str | None, typer.Option(help="Of a panel: the assay of files that name none.")] = None,
+    value: Annotated[str | None, typer.Option(help="Column of readouts, instead of the configured one.")] = None,
+    well: Annotated[str | None, typer.Option(help="Column of wells, instead of the configured one.")] = None,
+    shape: Annotated[
+        str | None, typer.Option(help="tidy, cellhts2, matrix, or a plate reader; default: by content.")
+    ] = None,
+    read: Annotated[str | None, typer.Option(help="Which of several reads of an export counts.")] = None,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
@@ -93,7 +101,9 @@ def tell(
     told: dict[str, Told] = {}
     try:
         for file in files:
-            result = campaign.tell(file, external=external, plate=plate, assay=assay)
+            result = campaign.tell(
+                file, external=external, plate=plate, assay=assay, value=value, well=well, shape=shape, read=read
+            )
             told[str(file)] = result
             if not as_json:
                 _print_told(file, result)
@@ -105,17 +115,29 @@ def tell(
         missing = f"{counted(n_missing, 'readout')} {'is' if n_missing == 1 else 'are'} missing"
         words = missing if n_missing else f"the round is complete; now: isd ask {path}"
         out_console.print(words, highlight=False, soft_wrap=True)
+        if result.head is not None:
+            out_console.print(f"head of the log: {result.head}", highlight=False, soft_wrap=True)
 
 
 def _print_told(file: Path, told: Told) -> None:
     counts = f"{told.n_new:,} new, {told.n_unchanged:,} known, {told.n_lost:,} wells without a readout"
     counts += f", {told.n_waiting:,} waiting for other wells" if told.n_waiting else ""
     out_console.print(f"{file}: {counts}, {len(told.refused):,} refused", highlight=False, soft_wrap=True)
+    if told.n_transfers is not None:
+        out_console.print(f"  {told.n_transfers:,} transfers were made", highlight=False)
+    if told.fates:
+        parts = " + ".join(f"{n:,} {what}" for what, n in told.fates.items())
+        out_console.print(f"  {told.n_read:,} read = {parts}", highlight=False, soft_wrap=True)
+    if told.n_revived:
+        words = f"  {told.n_revived:,} of the new ones had failed before; that is on record"
+        live_console.print(words, highlight=False, soft_wrap=True)
     _print_failed_plates(told)
-    for refusal in told.refused[:_SHOWN]:
-        live_console.print(f"  line {refusal.line}: {refusal.reason}", markup=False, highlight=False, soft_wrap=True)
-    if len(told.refused) > _SHOWN:
-        live_console.print(f"  … and {len(told.refused) - _SHOWN:,} more (--json tells all)", highlight=False)
+    for what, lines in (("lost", told.lost), ("refused", told.refused)):
+        for line in lines[:_SHOWN]:
+            words = f"  line {line.line} {what}: {line.reason}"
+            live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+        if len(lines) > _SHOWN:
+            live_console.print(f"  … and {len(lines) - _SHOWN:,} more {what} (--json tells all)", highlight=False)
 
 
 def _print_failed_plates(told: Told) -> None:
@@ -282,12 +304,18 @@ def report(
     out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
 
 
-def verify(path: Folder, as_json: AsJson = False) -> None:
+def verify(
+    path: Folder,
+    head: Annotated[
+        str | None, typer.Option(help="Head of the log as `isd status` once said it: nothing before it has changed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Read a campaign again: chain of events, hashes of all files, every compound accounted for."""
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.ops.verify import verify as check
 
-    found = check(CampaignStore.open(path))
+    found = check(CampaignStore.open(path), head)
     if as_json:
         print_json(asdict(found))
     else:

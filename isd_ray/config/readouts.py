@@ -6,7 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from isd_ray.config.section import Section
+from isd_ray.config.section import Section, Strings
+
+SHAPES = ("tidy", "cellhts2", "matrix")
+"""Shapes of files of no make of readers."""
 
 
 class ReadoutsConfig(Section):
@@ -16,9 +19,11 @@ class ReadoutsConfig(Section):
     defaults of `value` and `id` are `labels.column`, and `labels.id_column` or `library.id_column`.
     """
 
-    shape: Literal["tidy", "cellhts2", "matrix"] = "tidy"
+    shape: str = Field(default="tidy", pattern=r"^[a-z0-9_]+$")
     """`tidy`: one line a reading, with a header (CSV, TSV, Parquet). `cellhts2`: plate, well, value, flag, with or
-    without a header. `matrix`: the plate as it lies on the table, 8 x 12, 16 x 24 or 32 x 48, one block a plate."""
+    without a header. `matrix`: the plate as it lies on the table, 8 x 12, 16 x 24 or 32 x 48, one block a plate.
+    Exports of plate readers are known by their content; `envision`, `mars`, `softmax`, `gen5`, `tecan`, `skanit`, or a
+    reader that a package registers, take a file for one whatever it looks like."""
     id: str = Field(default="id", min_length=1)
     """Tidy: column of compound ids. A file has ids, or plates and wells, or all three. Where it has neither, a column
     `id`, as of the list of a batch, is taken."""
@@ -31,8 +36,17 @@ class ReadoutsConfig(Section):
     assay: str = Field(default="assay", min_length=1)
     """Tidy, panel: column that names the output which a readout is of."""
     flag: str = Field(default="flag", min_length=1)
-    """Tidy: column of remarks on a well; every one but "ok" and its likes (`isd_ray.plates.collect`) marks a bad
-    well, whose value is not used."""
+    """Tidy: column of remarks on a well. "ok", "no", 0 and their likes mean nothing is wrong; "yes", 1, and remarks as
+    "bubble" or "clog" (`isd_ray.plates.cells`) mark a bad well, whose value is not used; a word that is none of these
+    refuses its line."""
+    good_flags: Strings = ()
+    """Words in the column of flags that mean nothing is wrong, in any case."""
+    bad_flags: Strings = ()
+    """Words in the column of flags that mark a bad well, in any case."""
+    censored: Literal["refuse", "bound"] = "refuse"
+    """What becomes of a bound, as `>10`, `<0.01` or `~5`, where it decides no class: of every one for a regression.
+    `refuse`: the well counts as lost, a line without a well is refused. `bound`: the number counts as if it were
+    exact. Where the bound decides the class it always counts; `qc` of the hybrid screen has it as it came."""
     replicate: str = Field(default="replicate", min_length=1)
     """Tidy: column that tells several readings of one well apart."""
     timestamp: str = Field(default="timestamp", min_length=1)

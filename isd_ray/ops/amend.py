@@ -77,7 +77,7 @@ def _entries(
     id_column = config.labels.id_column or config.library.id_column or config.readouts.id
     readouts = config.readouts.model_copy(update={"id": id_column})
     intake = Intake(store, library, config.model_copy(update={"readouts": readouts}), rule)
-    labelled = intake.label(intake.read(file, None), Laboratory(store).ledger(), file.name)
+    labelled = intake.label(intake.read(file), Laboratory(store).ledger(), file.name)
     refused = [f"line {refusal.line}: {refusal.reason}" for refusal in labelled.refused]
     refused += [f"{library.ids(np.array([row]))[0]!r}: {why}" for (row, _), why in labelled.lost_entries.items()]
     if refused:

@@ -224,20 +224,16 @@ class AttachedCampaign:
         """See `Campaign.run`; the function is called here."""
         return measure_to_end(self, measure)
 
-    def tell(
-        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
-    ) -> Told:
+    def tell(self, readouts: Any, *, external: bool = False, **said: str | None) -> Told:
         """See `Campaign.tell`; a file that is not here is looked for on the cluster."""
         with naming(readouts):
-            told: Told = self._change("tell", self._sent(readouts), external=external, plate=plate, assay=assay)
+            told: Told = self._change("tell", self._sent(readouts), external=external, **said)
             return told
 
-    def preview(
-        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
-    ) -> Told:
+    def preview(self, readouts: Any, *, external: bool = False, **said: str | None) -> Told:
         """See `Campaign.preview`; a file that is not here is looked for on the cluster."""
         with naming(readouts):
-            told: Told = self._look("preview", self._sent(readouts), external=external, plate=plate, assay=assay)
+            told: Told = self._look("preview", self._sent(readouts), external=external, **said)
             return told
 
     def fail(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isd_ray.campaign.compound import history_of
 from isd_ray.campaign.files import replace_text
+from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status, is_dispatched, status_of
 from isd_ray.campaign.store import CampaignStore
@@ -175,7 +175,16 @@ class Campaign:
     # --- telling ----------------------------------------------------------------------------------------------------
 
     def tell(
-        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
+        self,
+        readouts: Any,
+        *,
+        external: bool = False,
+        plate: str | None = None,
+        assay: str | None = None,
+        value: str | None = None,
+        well: str | None = None,
+        shape: str | None = None,
+        read: str | None = None,
     ) -> Told:
         """Take in readouts: all of a batch or some, in any order, by id or by plate and well; twice changes nothing.
 
@@ -192,9 +201,13 @@ class Campaign:
             Also take compounds that were never asked for: they train the models from the next round on, and are
             evidence of nothing.
         plate:
-            Barcode for a plate matrix that does not say its own.
+            Barcode of the plate that the file is of, if it does not say it; titles do not matter.
         assay:
             Of a panel: the output that a file speaks of which names none.
+        value, well, shape:
+            In the place of `readouts.value`, `readouts.well` and `readouts.shape` of the configuration.
+        read:
+            Which of several reads of a plate reader's export counts.
 
         Raises
         ------
@@ -202,16 +215,25 @@ class Campaign:
             If nothing in it can be used, or the screen has ended.
         """
         self._opened.refuse_simulation()
-        return self._telling.tell(readouts, external=external, plate=plate, assay=assay)
+        return self._telling.tell(readouts, external=external, said=ReadAs(plate, assay, value, well, shape, read))
 
     def preview(
-        self, readouts: Any, *, external: bool = False, plate: str | None = None, assay: str | None = None
+        self,
+        readouts: Any,
+        *,
+        external: bool = False,
+        plate: str | None = None,
+        assay: str | None = None,
+        value: str | None = None,
+        well: str | None = None,
+        shape: str | None = None,
+        read: str | None = None,
     ) -> Told:
         """What `tell` would answer now: what it would take in and refuse, and what would be missing. Writes nothing.
 
         Parameters
         ----------
-        readouts, external, plate, assay:
+        readouts, external, plate, assay, value, well, shape, read:
             As `tell` takes them.
 
         Raises
@@ -220,7 +242,7 @@ class Campaign:
             As `tell`.
         """
         self._opened.refuse_simulation()
-        return self._telling.preview(readouts, external=external, plate=plate, assay=assay)
+        return self._telling.preview(readouts, external=external, said=ReadAs(plate, assay, value, well, shape, read))
 
     # --- what else people say ---------------------------------------------------------------------------------------
 
@@ -311,6 +333,8 @@ class Campaign:
     def export(self, file: str | Path, *, long: bool = False) -> Exported:
         """Write the hybrid screen to a Parquet, CSV or SDF file (`export_hybrid`)."""
         self.store.bring_hybrid()
+        self.store.check_hybrid()
+        self.store.certificate()
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
 
     def report(self, file: str | Path) -> None:
@@ -327,11 +351,10 @@ class Campaign:
         StoreError
             If it has not ended.
         """
-        from isd_ray.ops.results import conclude
+        from isd_ray.ops.results import conclude, stored_summary
 
         conclude(self.store)
-        summary: dict[str, Any] = json.loads(self.store.latest("summary.json").read_bytes())
-        return summary
+        return stored_summary(self.store) or {}
 
     def told_files(self) -> set[str]:
         """SHA-256 of every file of readouts that something was taken from."""

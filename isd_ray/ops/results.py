@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.record import summarise
+from isd_ray.campaign.amend import amended_readouts
+from isd_ray.campaign.files import read_json
+from isd_ray.campaign.record import ROUND_SCHEMA, summarise
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
 from isd_ray.data.mirror import fetched, within
-from isd_ray.errors import StoreError
+from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.report.html import render_report
 from isd_ray.report.model_card import CARD_FILES, card_text, model_card
 
@@ -23,15 +26,80 @@ def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
     config = CampaignConfig.from_stored(store.manifest["config"])
     goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
-    rounds = read_rounds(store.address)
-    n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]
     records = [files.committed or {} for files in store.rounds()]
+    rounds = rounds_of(store).to_pylist()
+    n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]
     at_stop = next(record for record in records if record["decision"] == "stop")
     certified = store.certificate() is not None and store.withdrawn() is None
     needed = records[-1].get("needed")
     summary = summarise(config, goal, rounds, n_target, store.manifest, certified, needed, at_stop)
     # Readouts that came after the last round are delivered too.
     return summary | {name: store.delivered()[name] for name in ("n_late", "n_predicted")}
+
+
+def rounds_of(store: CampaignStore) -> pa.Table:
+    """What ``rounds.parquet`` has to hold: the records of the decided rounds."""
+    records = [dict(files.committed) for files in store.rounds() if files.committed is not None]
+    return pa.Table.from_pylist(records, schema=ROUND_SCHEMA)
+
+
+def expected_summary(store: CampaignStore) -> dict[str, Any]:
+    """What ``summary.json`` has to say of a screen that has ended, by its record; it may say more."""
+    summary = summary_of(store)
+    if n_amended := len(amended_readouts(store)):
+        summary["n_amended"] = n_amended
+    if (why := store.withdrawn()) is not None:
+        summary |= {"certified": False, "claim": f"certificate WITHDRAWN: {why}", "accuracy_claimed": None}
+    return summary
+
+
+def stored_summary(store: CampaignStore) -> dict[str, Any] | None:
+    """The content of ``summary.json``; None without one.
+
+    Raises
+    ------
+    CorruptFileError
+        If it does not say what follows from the record.
+    """
+    file = store.latest("summary.json")
+    if not file.is_file():
+        return None
+    summary = read_json(file)
+    if store.is_delivered():
+        expected = json.loads(json.dumps(expected_summary(store)))
+        if wrong := [name for name, value in expected.items() if summary.get(name) != value]:
+            raise CorruptFileError(
+                f"{wrong[0]} is {summary.get(wrong[0])!r}, and by the record it is {expected[wrong[0]]!r}",
+                str(file),
+                "remove the file: it is written again from the record",
+            )
+    return summary
+
+
+def check_rounds(store: CampaignStore) -> None:
+    """Refuse a ``rounds.parquet`` that is not what the records say; of a screen cut off the last may be missing.
+
+    Raises
+    ------
+    CorruptFileError
+        If it is another one.
+    """
+    file, expected = store.latest("rounds.parquet"), rounds_of(store)
+    if not file.is_file():
+        return
+    try:
+        found = pq.read_table(file)
+        is_that = found.equals(expected.slice(0, len(found))) and (
+            len(found) == len(expected) or not store.is_delivered()
+        )
+    except (OSError, pa.ArrowException):
+        is_that = False
+    if not is_that:
+        raise CorruptFileError(
+            "is not what the records of the rounds say",
+            str(file),
+            "restore it from a backup; the records, round.json of each round, are what counts",
+        )
 
 
 def read_rounds(address: str | Path) -> list[dict[str, Any]]:
@@ -72,19 +140,15 @@ def conclude(store: CampaignStore) -> None:
 
 def report_of(store: CampaignStore) -> str:
     """The report of a campaign as it stands, anew from its record; of one that goes on, the page says so."""
-    return render_report(store, _summary(store))
+    summary: dict[str, Any] | None = summary_of(store) if store.is_delivered() else None
+    check_rounds(store)
+    store.bring_hybrid()
+    store.check_hybrid()
+    summary = stored_summary(store) or summary
+    return render_report(store, summary)
 
 
 def restore_card(store: CampaignStore) -> None:
     """Write the model card of a screen that has ended where it is missing."""
-    summary = _summary(store)
-    if summary is not None and not all(store.latest(name).is_file() for name in CARD_FILES):
-        write_card(store, summary)
-
-
-def _summary(store: CampaignStore) -> dict[str, Any] | None:
-    """The summary of a screen, written or not; None while it goes on."""
-    if (stored := store.latest("summary.json")).is_file():
-        found: dict[str, Any] = json.loads(stored.read_bytes())
-        return found
-    return summary_of(store) if store.is_delivered() else None
+    if store.is_delivered() and not all(store.latest(name).is_file() for name in CARD_FILES):
+        write_card(store, stored_summary(store) or summary_of(store))

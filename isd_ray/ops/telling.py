@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +16,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.entries import lost_entries, n_entries, place_entries
+from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.notes import Note, note_lost_entries, note_lost_rows, note_readouts
-from isd_ray.campaign.telling import Place, Refusal, lost_rows, n_missing, place_readouts
+from isd_ray.campaign.readings import Labelled
+from isd_ray.campaign.replicates import ON_RECORD
+from isd_ray.campaign.telling import Place, Placed, Refusal, lost_rows, n_missing, place_readouts
 from isd_ray.card import card, pairs, paragraphs
-from isd_ray.config import CampaignConfig, ReadoutsConfig
+from isd_ray.config import CampaignConfig
+from isd_ray.core.panels import MISSING, unpack_labels
 from isd_ray.data.layout import sha256_file
+from isd_ray.data.packed import labels_from
 from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.opened import Opened
+from isd_ray.ops.tables import as_table
 from isd_ray.plates.collect import ReadoutFile
 
 _SHOWN = 5
@@ -56,6 +63,16 @@ class Told:
         Compounds of the file whose other wells were not read yet: they count once these are.
     failed_plates:
         Plates of the file that failed their quality: their wells gave no readout.
+    lost:
+        Wells that were read but have no value, controls too, and why: line, well and reason.
+    n_revived:
+        Of the new readouts, those of compounds that had failed in the open round before.
+    n_read, fates:
+        Readings and lines of the file, and what became of them: the numbers add up to all.
+    n_transfers:
+        Of the report of a dispenser: transfers that were made.
+    head:
+        SHA-256 of the log as it is now (`isd_ray.campaign.status.Status.head`).
     """
 
     n_new: int
@@ -65,6 +82,12 @@ class Told:
     n_missing: int
     n_waiting: int = 0
     failed_plates: tuple[FailedPlate, ...] = ()
+    lost: tuple[Refusal, ...] = ()
+    n_revived: int = 0
+    n_read: int = 0
+    fates: Mapping[str, int] = field(default_factory=dict)
+    n_transfers: int | None = None
+    head: str | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         lines = [*self._lines(), *self._plates()]
@@ -121,6 +144,10 @@ class _Outcome:
     n_waiting: int
     refused: tuple[Refusal, ...]
     failed_plates: tuple[FailedPlate, ...]
+    lost: tuple[Refusal, ...]
+    n_revived: int
+    fates: Mapping[str, int]
+    n_transfers: int | None
 
     def told(self, missing: int) -> Told:
         """The answer, with what is missing once the notes are on record.
@@ -133,8 +160,20 @@ class _Outcome:
         if self.is_useless:
             shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in self.refused[:_SHOWN])
             raise LabelError(f"none of {len(self.refused)} lines can be used: {shown}", self.name, "correct the file")
-        counts = (self.n_new, self.n_unchanged, self.n_lost)
-        return Told(*counts, self.refused, missing, self.n_waiting, self.failed_plates)
+        return Told(
+            n_new=self.n_new,
+            n_unchanged=self.n_unchanged,
+            n_lost=self.n_lost,
+            refused=self.refused,
+            n_missing=missing,
+            n_waiting=self.n_waiting,
+            failed_plates=self.failed_plates,
+            lost=self.lost,
+            n_revived=self.n_revived,
+            n_read=sum(self.fates.values()),
+            fates=self.fates,
+            n_transfers=self.n_transfers,
+        )
 
 
 class Telling:
@@ -149,20 +188,20 @@ class Telling:
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
 
-    def tell(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
+    def tell(self, readouts: Any, *, external: bool, said: ReadAs) -> Told:
         """See `isd_ray.ops.campaign.Campaign.tell`."""
         with naming(readouts):
-            read = self._read(readouts, plate, assay, external=external)
+            read = self._read(readouts, said, external=external)
             while True:
                 ledger, place = self._opened.ledger(), self._opened.place()
                 outcome = self._outcome(read, ledger, place)
                 if self._write(outcome.notes, ledger.n_events):
-                    return outcome.told(self._opened.n_missing())
+                    return replace(outcome.told(self._opened.n_missing()), head=self._opened.store.head())
 
-    def preview(self, readouts: Any, *, external: bool, plate: str | None, assay: str | None) -> Told:
+    def preview(self, readouts: Any, *, external: bool, said: ReadAs) -> Told:
         """See `isd_ray.ops.campaign.Campaign.preview`."""
         with naming(readouts):
-            read = self._read(readouts, plate, assay, external=external)
+            read = self._read(readouts, said, external=external)
             # A ledger of its own, as it will not be what is on record.
             ledger, place = Laboratory(self._opened.store).ledger(), self._opened.place()
             outcome = self._outcome(read, ledger, place)
@@ -183,13 +222,13 @@ class Telling:
             if note.write(self._opened.store, after=ledger.n_events):
                 break
 
-    def _read(self, readouts: Any, plate: str | None, assay: str | None, *, external: bool) -> _Read:
+    def _read(self, readouts: Any, said: ReadAs, *, external: bool) -> _Read:
         self._opened.refuse_after_end("readouts")
         if external:
             self._opened.refuse_beside_reserve()
         with tempfile.TemporaryDirectory() as folder:
             file = as_file(readouts, Path(folder), self._opened.config)
-            content = self._opened.intake.read(file, plate, assay)
+            content = self._opened.intake.read(file, said)
             return _Read(file.name, sha256_file(file), content, external)
 
     def _outcome(self, read: _Read, ledger: Ledger, place: Place) -> _Outcome:
@@ -224,12 +263,20 @@ class Telling:
                     external=read.external,
                     readings=read.content.readings,
                     source=source,
+                    n_revived=placed.n_revived,
                 )
             )
         rows, entries = lost_rows(labelled.lost, ledger, place), lost_entries(labelled.lost_entries, ledger, place)
         notes += note_lost_rows(rows, place.open_round)
         notes += note_lost_entries(entries, len(outputs), place.open_round)
-        is_used = placed.n_new or placed.n_unchanged or labelled.n_waiting or labelled.lost or labelled.lost_entries
+        is_used = (
+            read.content.n_transfers is not None
+            or placed.n_new
+            or placed.n_unchanged
+            or labelled.n_waiting
+            or labelled.lost
+            or labelled.lost_entries
+        )
         return _Outcome(
             name=read.name,
             notes=tuple(notes),
@@ -240,6 +287,10 @@ class Telling:
             n_waiting=labelled.n_waiting,
             refused=tuple(sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)),
             failed_plates=_failed_plates(labelled.quality, read.content.readings["plate"]),
+            n_revived=placed.n_revived,
+            fates=_fates(read.content, labelled, placed, len(outputs)),
+            n_transfers=read.content.n_transfers,
+            lost=tuple(lost for lost in labelled.lost_wells if lost.line != ON_RECORD),
         )
 
     def _write(self, notes: Sequence[Note], n_events: int) -> bool:
@@ -250,6 +301,57 @@ class Telling:
         for note in notes[1:]:
             note.write(store)
         return True
+
+
+def _fates(content: ReadoutFile, labelled: Labelled, placed: Placed, n_outputs: int) -> dict[str, int]:
+    """What became of every reading and every refused line of a file, by number.
+
+    Raises
+    ------
+    LabelError
+        If they do not add up: one was dropped in silence, which must not be.
+    """
+    n_all = len(content.readings) + len(content.rejects)
+    if content.n_transfers is not None:
+        return {"wells that were not dispensed": len(content.readings), "refused": len(content.rejects)}
+    outputs = labelled.readouts["output"].to_pylist() if n_outputs else [0] * len(labelled.readouts)
+    keys = list(zip(labelled.readouts["row"].to_pylist(), outputs, strict=True))
+    refused_lines = {refusal.line for refusal in placed.refused}
+    taken = _told_keys(placed, n_outputs)
+    fate = {
+        key: "new" if key in taken else "refused" if line in refused_lines else "known"
+        for key, line in zip(keys, labelled.lines.tolist(), strict=True)
+    }
+    lost = labelled.lost_entries.keys() | {(row, 0) for row in labelled.lost}
+    lines_refused = {refusal.line for refusal in labelled.refused}
+    of_key: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+    for row, output, line, _ in labelled.samples:
+        of_key[row, output].add(line)
+    found = Counter({"refused": len(content.rejects), **labelled.others})
+    found["refused"] = len(content.rejects) + labelled.others.get("refused", 0)
+    for row, output, _, is_bad in labelled.samples:
+        key = row, output
+        if is_bad or key in lost:
+            found["lost"] += 1
+        elif key in fate:
+            found[fate[key]] += 1
+        else:
+            found["refused" if of_key[key] & lines_refused else "waiting"] += 1
+    if (n_found := sum(found.values())) != n_all:
+        raise LabelError(
+            f"of {n_all} lines and wells {n_found} are accounted for; nothing was written",
+            "readouts",
+            "this is a fault of isd_ray: report it with the file",
+        )
+    return {what: n for what, n in sorted(found.items()) if n}
+
+
+def _told_keys(placed: Placed, n_outputs: int) -> set[tuple[int, int]]:
+    rows = placed.told["row"].to_pylist()
+    if not n_outputs:
+        return {(row, 0) for row in rows}
+    known = unpack_labels(labels_from(placed.told), n_outputs) if rows else np.empty((0, n_outputs))
+    return {(row, int(at)) for row, line in zip(rows, known, strict=True) for at in np.flatnonzero(line != MISSING)}
 
 
 def _failed_plates(quality: pa.Table | None, told: pa.ChunkedArray) -> tuple[FailedPlate, ...]:
@@ -271,29 +373,15 @@ def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
     if isinstance(readouts, str | Path):
         return Path(readouts)
     try:
-        table = _as_table(readouts, config.readouts)
-    except (AttributeError, TypeError, pa.ArrowException) as error:
-        detail = f" ({error})" if isinstance(error, pa.ArrowException) else ""
+        pq.write_table(as_table(readouts, config.readouts), folder / _WRITTEN)
+    except (AttributeError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
+        detail = f" ({error})" if not isinstance(error, AttributeError | TypeError) else ""
         raise LabelError(
             f"no readouts can be taken from a {type(readouts).__name__}{detail}",
             "readouts",
             "give a file, an Arrow table, a pandas frame, or a mapping from id to readout; see Campaign.tell",
         ) from error
-    pq.write_table(table, folder / _WRITTEN)
     return folder / _WRITTEN
-
-
-def _as_table(readouts: Any, config: ReadoutsConfig) -> pa.Table:
-    if isinstance(readouts, pa.Table):
-        return readouts
-    if not isinstance(readouts, Mapping):
-        return pa.Table.from_pandas(readouts, preserve_index=False)
-    ids, values = [str(name) for name in readouts], list(readouts.values())
-    columns = {config.value: values}
-    if values and all(isinstance(entries, Mapping) for entries in values):
-        outputs = dict.fromkeys(name for entries in values for name in entries)
-        columns = {name: [entries.get(name) for entries in values] for name in outputs}
-    return pa.table({config.id: pa.array(ids, pa.string()), **columns})
 
 
 @contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,14 +11,18 @@ import pyarrow as pa
 
 from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.files import canonical_json, check_hash
+from isd_ray.campaign.files import check_hash, read_json
 from isd_ray.campaign.store import DECISIONS, CampaignStore, RoundFiles
+from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
-from isd_ray.errors import IsdError
+from isd_ray.errors import CorruptFileError, IsdError
 from isd_ray.ops.reconcile import hybrid_problems
+from isd_ray.ops.results import check_rounds, stored_summary
 
 T = TypeVar("T")
 _TABLES = ("readouts_sha256", "readings_sha256", "quality_sha256")
+MIN_HEAD = 8
+"""Fewest letters of a head."""
 _LASTING = {"certificate": "certificate.json", "withdraw": "withdrawn.json", "deliver": "delivered.json"}
 """Files that stay for ever, by the kind of the event that tells of them."""
 
@@ -68,39 +71,70 @@ class _Findings:
         self.problems.append(f"{path}: {problem}")
 
 
-def verify(store: CampaignStore) -> Verified:
+def verify(store: CampaignStore, head: str | None = None) -> Verified:
     """Read everything again that decisions rest on, whatever is broken already.
 
     The chain of events, without a gap and from what the campaign began with; that each decision is in it, and each file
     that an event names there; hashes of batches, features, plate maps, frozen predictions, models, readouts,
     certificate and library; that the sets partition the library; and that the hybrid screen says what was measured and,
     of all other compounds, what was frozen before.
+
+    Parameters
+    ----------
+    head:
+        Of the log, as `Status.head` once was, or its beginning: the log has to hold it, so that nothing before it was
+        changed or removed since. Without one, a log whose last events were removed, or that was made anew as a whole,
+        is none that this can tell from another.
     """
     findings = _Findings()
     events = findings.check(store.events)
+    if head is not None and events is not None:
+        _verify_head(findings, store, head)
     library = findings.check(Library.open, store.manifest["library"])
     if library is not None:
         findings.check(library.verify)
         if library.hash != store.manifest["library_hash"]:
             findings.say(library.path, f"is another library than {store.manifest['library_hash'][:12]}")
+        for problem in _description_problems(library.metadata):
+            findings.say(library.path / METADATA_FILE, problem)
     rounds = findings.check(store.rounds) or []
     for files in rounds:
         _verify_round(findings, store, files)
     # Of a log that cannot be read nothing more is said: all else would seem not to be in it.
     notes = [] if events is None else _verify_log(findings, store, events, rounds)
-    certificate = findings.check(store.certificate)
-    if certificate is not None:
-        content = {name: value for name, value in certificate.items() if name != "certificate_id"}
-        if hashlib.sha256(canonical_json(content)).hexdigest()[:16] != certificate["certificate_id"]:
-            findings.say(store.path / "certificate.json", "was altered: its id is not the hash of its content")
-        told = {event["certificate_id"] for event in events or () if event["kind"] == "certificate"}
-        if told - {certificate["certificate_id"]}:
-            findings.say(store.path / "certificate.json", "is another certificate than the log tells of")
+    if events is not None:
+        findings.check(store.certificate)
+        findings.check(check_rounds, store)
+        findings.check(stored_summary, store)
     if events is not None and library is not None and store.is_delivered():
         for problem in findings.check(lambda: list(hybrid_problems(store, library, rounds))) or ():
             findings.say(store.hybrid_dir, problem)
     n_rows = 0 if library is None else library.n_rows
     return Verified(tuple(findings.problems), tuple(notes), len(events or ()), findings.n_files, n_rows)
+
+
+def _verify_head(findings: _Findings, store: CampaignStore, head: str) -> None:
+    wanted = head.strip().lower()
+    if len(wanted) < MIN_HEAD or not any(known.startswith(wanted) for known in store.heads()):
+        findings.say(
+            store.path / "events",
+            f"the log was never at head {head!r}: events were changed or removed since, or this is not its head",
+        )
+
+
+def _description_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the description of a library whose parts are sound."""
+    parts = metadata["parts"]
+    hashes = [part["sha256"] for part in parts]
+    if metadata["hash"] != content_hash(metadata["features"], metadata["n_rows"], metadata["block_rows"], hashes):
+        yield "was altered: its hash is not that of what it describes"
+    firsts = [0, *(part["first_row"] + part["n_rows"] for part in parts)]
+    if firsts != [*(part["first_row"] for part in parts), metadata["n_rows"]]:
+        yield "was altered: the rows of its parts are not those of the library"
+    counts = metadata["counts"]
+    n_out = counts["kept"] + counts["duplicates"] + sum(counts["rejected"].values())
+    if counts["kept"] != metadata["n_rows"] or counts["read"] != n_out:
+        yield f"was altered: of {counts['read']:,} records that were read {n_out:,} are accounted for"
 
 
 def _verify_log(
@@ -122,8 +156,20 @@ def _verify_log(
     for kind in sorted({event["kind"] for event in events} & _LASTING.keys()):
         if not store.latest(_LASTING[kind]).is_file():
             findings.say(store.path / _LASTING[kind], "is missing, but the log tells of it; restore it from a backup")
+    for kind, found in (("withdraw", store.withdrawn), ("deliver", store.delivered)):
+        event = next((event for event in events if event["kind"] == kind), None)
+        file = store.path / _LASTING[kind]
+        if event is not None and file.is_file() and (said := findings.check(found)) is not None:
+            noted = event.get("reason") if kind == "withdraw" else {name: event.get(name) for name in said}
+            if said != noted:
+                findings.say(file, "does not say what the log says")
+    if store.is_delivered() and not store.noted_hybrid():
+        findings.say(store.hybrid_dir, "no event tells of the hybrid screen; `isd resume` adds it")
     for name, sha256 in store.noted_hybrid().items():
         findings.check(check_hash, store.hybrid_dir / name, sha256)
+    for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
+        if store.noted_hybrid() and file.name not in store.noted_hybrid():
+            findings.say(file, "is no part of the hybrid screen that the log tells of")
     return [
         f"{store.path / 'readouts' / sha256}.parquet: no event names this table: its command was cut off before it was "
         "on record, or its event was removed; give the command again if what it said is missing"
@@ -131,10 +177,26 @@ def _verify_log(
     ]
 
 
+def _check_plan(store: CampaignStore, files: RoundFiles) -> None:
+    """Refuse a plan that is not that of the round that was released."""
+    file, config = files.attempt.path / "plan.json", store.manifest["config"]
+    if not file.is_file():
+        return  # only decisions and what they rest on are copied everywhere
+    plan = read_json(file)
+    known = {"round": files.round, "seed": config["seed"], "look": files.released.get("look")}
+    if wrong := [name for name, value in known.items() if name in plan and plan[name] != value]:
+        raise CorruptFileError(
+            f"{wrong[0]} is {plan[wrong[0]]!r}, and what was released says {known[wrong[0]]!r}",
+            str(file),
+            "restore it from a backup",
+        )
+
+
 def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) -> None:
     attempt, released = files.attempt, files.released
     batch = findings.check(files.read_batch)
     findings.check(files.read_plates)
+    findings.check(_check_plan, store, files)
     findings.check(store.check, attempt.features_file, released["features_sha256"])
     if "external_sha256" in released:
         findings.check(store.check, attempt.external_file, released["external_sha256"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,15 +12,22 @@ import pyarrow as pa
 
 from isd_ray.config import PlateFormat
 from isd_ray.errors import InputFileError
-from isd_ray.plates.wells import indices_of, names_of, no_such_well
+from isd_ray.plates.cells import (
+    MAX_CELL_CHARS,
+    NO_VALUE,
+    UnreadableError,
+    flag_is_bad,
+    is_number,
+    is_unreadable,
+    parse_cell,
+    shown,
+    unreadable,
+)
+from isd_ray.plates.wells import names_of, no_such_well, well_index
 
-GOOD_FLAGS = frozenset({"", "0", "ok", "pass", "passed", "good", "valid", "none", "false"})
-"""Flags that mean nothing is wrong, in small letters; any other marks a bad well."""
-NO_VALUE = frozenset({"", "na", "n/a", "nan", "null", "none", "#n/a"})
-"""Values that mean there is none, in small letters."""
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
 _N_SHOWN = 3
+_N_JUDGED = 8
+"""Of fewer wells it is no wonder if all are flagged."""
 
 REJECTS = pa.schema({"line": pa.int64(), "reason": pa.string()})
 
@@ -35,14 +40,19 @@ class ReadoutFile:
     ----------
     readings:
         line (int64, from 1; records of Parquet), plate, well (``A01``) and id (string, null where not given), value
-        (float64, or string for classes; null where a bad well has none), flag (string; null for good wells), replicate
-        (string), timestamp (UTC, microseconds), output (string; of a panel). In the order of the file.
+        (float64, or string for classes; null where a bad well has none), flag (string; null for good wells, and for one
+        that cannot be read why), replicate (string), timestamp (UTC, microseconds), output (string; of a panel),
+        censored (string: the value as it came, where that is a bound, as ``>10``). In the order of the file.
     rejects:
         line (int64) and reason (string) of what could not be read, by line.
+    n_transfers:
+        Of the report of a dispenser, whose readings are the wells that it left out: transfers that were made; None of
+        readouts.
     """
 
     readings: pa.Table
     rejects: pa.Table
+    n_transfers: int | None = None
 
 
 class _Reading(NamedTuple):
@@ -55,6 +65,7 @@ class _Reading(NamedTuple):
     replicate: str | None
     timestamp: datetime | None
     output: str | None
+    censored: str | None = None
 
 
 @dataclass(slots=True)
@@ -65,8 +76,12 @@ class Collector:
     ----------
     classes:
         Names of the classes where values are such; empty for numbers.
-    good_flags:
-        Flags, in small letters, that mean nothing is wrong.
+    good_flags, bad_flags:
+        Words, in small letters, that mean a well is good, or bad, whatever else they may mean.
+    whole_plates:
+        A well without a value is a lost one, as plates are told whole; otherwise its line has nothing to tell yet.
+    known_plates:
+        Barcodes that there are.
     outputs, output:
         Names of a panel's outputs, and the one that all readings are of if they do not say it.
     rejects:
@@ -75,9 +90,12 @@ class Collector:
 
     plate_format: PlateFormat
     classes: Sequence[str]
-    good_flags: frozenset[str] = GOOD_FLAGS
+    good_flags: frozenset[str] = frozenset()
     outputs: Sequence[str] = ()
     output: str | None = None
+    bad_flags: frozenset[str] = frozenset()
+    whole_plates: bool = False
+    known_plates: frozenset[str] = frozenset()
     rejects: list[tuple[int, str]] = field(default_factory=list)
     _readings: list[_Reading] = field(default_factory=list)
 
@@ -100,51 +118,75 @@ class Collector:
     ) -> None:
         """Take in one reading, texts as they stand in the file, blank where there is none; or reject it."""
         name = None
+        if long := next((cell for cell in (value, plate, well, id, flag) if len(cell) > MAX_CELL_CHARS), None):
+            return self.reject(line, f"a cell of {len(long):,} characters; at most {MAX_CELL_CHARS:,} are read")
         if "\ufffd" in plate or "\ufffd" in id or "\ufffd" in value:
             return self.reject(line, "the line is not UTF-8 text; save the file as UTF-8")
         if plate and well:
-            index = indices_of(self.plate_format).get(well.upper())
+            index = well_index(well, self.plate_format)
             if index is None:
-                return self.reject(line, no_such_well(well, self.plate_format))
+                return self.reject(line, no_such_well(shown(well)[1:-1], self.plate_format))
             name = names_of(self.plate_format)[index]
         elif not id:
             return self.reject(line, "no plate" if well else "no well" if plate else "neither an id nor a plate")
         output = assay or self.output
         if self.outputs and output not in self.outputs:
-            return self.reject(line, f"{assay!r} is none of the panel's outputs" if output else "no assay is named")
-        bad = None if flag.lower() in self.good_flags else flag
+            return self.reject(
+                line, f"{shown(assay)} is none of the panel's outputs" if output else "no assay is named"
+            )
         try:
-            number = self._value(value)
+            bad = flag if self.is_bad(flag) else None
+            number, censored = self._value(value)
             time = _time(timestamp) if timestamp else None
+        except UnreadableError as error:
+            if name is None:
+                return self.reject(line, str(error))
+            number, censored, bad, time = None, None, bad or unreadable(str(error)), None
         except ValueError as error:
             return self.reject(line, f"well {name}: {error}" if name else str(error))
         if number is None and bad is None:
-            return self.reject(line, "no value")
+            if name is None or not self.whole_plates:
+                return self.reject(line, "no value")
+            bad = unreadable("no value")
         known = plate if name else None
-        self._readings.append(_Reading(line, known, name, id or None, number, bad, replicate or None, time, output))
+        self._readings.append(
+            _Reading(line, known, name, id or None, number, bad, replicate or None, time, output, censored)
+        )
         return None
 
-    def _value(self, text: str) -> float | str | None:
+    def add_lost(self, line: int, plate: str, well: str, flag: str) -> None:
+        """Take in a well that has no value and will have none."""
+        index = well_index(well, self.plate_format)
+        if not plate or index is None:
+            self.reject(line, no_such_well(shown(well)[1:-1], self.plate_format) if plate else "no plate")
+            return
+        name = names_of(self.plate_format)[index]
+        output = self.output or (self.outputs[0] if self.outputs else None)
+        if not any((known.plate, known.well) == (plate, name) for known in self._readings):
+            self._readings.append(_Reading(line, plate, name, None, None, flag, None, None, output))
+
+    def barcode(self, found: str, given: str | None) -> str:
+        """The plate that counts: the given one, unless the file names another one that is known."""
+        return found if given is None or (found in self.known_plates and found != given) else given
+
+    def is_bad(self, flag: str) -> bool:
+        """Whether a flag marks a bad well (raises as `isd_ray.plates.cells.flag_is_bad`)."""
+        return flag_is_bad(flag, self.good_flags, self.bad_flags)
+
+    def _value(self, text: str) -> tuple[float | str | None, str | None]:
+        """The value, and the text as it came if that is a bound."""
         if self.classes:
             if text in self.classes:
-                return text
+                return text, None
             if text.lower() in NO_VALUE:
-                return None
-            if _NUMBER.fullmatch(text) and f"{float(text):g}" in self.classes:
-                return f"{float(text):g}"  # a class 1 that a table with gaps turned into 1.0
-            raise ValueError(f"{text!r} is none of the classes {', '.join(map(repr, self.classes))}")
-        if _NUMBER.fullmatch(text):
-            number = float(text)
-            if math.isinf(number):
-                raise ValueError(f"{text!r} is too large")
-            return number
-        if text.lower() in NO_VALUE:
-            return None
-        if _DECIMAL_COMMA.fullmatch(text):
-            raise ValueError(f"{text!r} has a decimal comma; export numbers with a decimal point")
-        raise ValueError(f"{text!r} is not a number")
+                return None, None
+            if is_number(text) and f"{float(text):g}" in self.classes:
+                return f"{float(text):g}", None  # a class 1 that a table with gaps turned into 1.0
+            raise ValueError(f"{shown(text)} is none of the classes {', '.join(map(repr, self.classes))}")
+        cell = parse_cell(text)
+        return (None, None) if cell is None else (cell.number, text if cell.mark else None)
 
-    def finish(self, where: str) -> ReadoutFile:
+    def finish(self, where: str, n_transfers: int | None = None) -> ReadoutFile:
         """All that was taken in.
 
         Raises
@@ -152,12 +194,13 @@ class Collector:
         InputFileError
             If no reading is left.
         """
-        readings = self._without_repetitions()
-        if not readings:
+        self._readings = self._without_repetitions()
+        readings = self._judged()
+        if not readings and not n_transfers:
             reasons = Counter(reason for _, reason in self.rejects)
-            shown = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(_N_SHOWN)) or "no line has data"
+            listed = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(_N_SHOWN)) or "no line has data"
             raise InputFileError(
-                f"no reading in the file can be used: {shown}", where, "check the table [readouts] and the export"
+                f"no reading in the file can be used: {listed}", where, "check the table [readouts] and the export"
             )
         kind = pa.string() if self.classes else pa.float64()
         texts = {name: pa.string() for name in ("plate", "well", "id")}
@@ -170,13 +213,34 @@ class Collector:
                 "replicate": pa.string(),
                 "timestamp": pa.timestamp("us", tz="UTC"),
                 "output": pa.string(),
+                "censored": pa.string(),
             }
         )
-        columns = [
-            pa.array(column, kind) for column, kind in zip(zip(*readings, strict=True), schema.types, strict=True)
-        ]
+        cells = zip(*readings, strict=True) if readings else [()] * len(schema)
+        columns = [pa.array(column, kind) for column, kind in zip(cells, schema.types, strict=True)]
         self.rejects.sort()
-        return ReadoutFile(pa.table(columns, schema=schema), rejects_table(self.rejects))
+        return ReadoutFile(pa.table(columns, schema=schema), rejects_table(self.rejects), n_transfers)
+
+    def _judged(self) -> list[_Reading]:
+        """Without plates, or files by id, of which every well is flagged: the column of flags means something else."""
+        groups: defaultdict[str | None, list[_Reading]] = defaultdict(list)
+        for reading in self._readings:
+            groups[reading.plate].append(reading)
+        refused: set[str | None] = set()
+        for plate, group in groups.items():
+            flags = Counter(reading.flag for reading in group if reading.flag and not is_unreadable(reading.flag))
+            if len(group) >= _N_JUDGED and sum(flags.values()) == len(group):
+                words = ", ".join(f"{shown(flag)} ({n})" for flag, n in flags.most_common(_N_SHOWN))
+                what = (
+                    f"every one of {len(group)} {'lines' if plate is None else f'wells of plate {plate!r}'} is flagged"
+                )
+                for reading in group:
+                    self.reject(
+                        reading.line,
+                        f"{what}: {words}; name words for good wells in readouts.good_flags, or note them as failed",
+                    )
+                refused.add(plate)
+        return [reading for reading in self._readings if reading.plate not in refused] if refused else self._readings
 
     def _without_repetitions(self) -> list[_Reading]:
         """One reading for each (plate, well, output, replicate); lines of an id without a place are replicates."""
@@ -196,15 +260,15 @@ class Collector:
         if None not in times and len(set(times)) == len(times):
             kept = max(group, key=lambda reading: reading.timestamp or datetime.min)
             reason = f"read again later, in line {kept.line}"
-        elif len({(reading.value, reading.flag) for reading in group}) == 1:
+        elif len({(reading.value, reading.flag, reading.censored) for reading in group}) == 1:
             kept, reason = group[0], f"repeats line {group[0].line}"
         else:
-            shown = ", ".join(f"line {reading.line}: {reading.value}" for reading in group[:_N_SHOWN])
+            listed = ", ".join(f"line {reading.line}: {reading.value}" for reading in group[:_N_SHOWN])
             for reading in group:
                 self.reject(
                     reading.line,
-                    f"several readings of well {reading.well} of plate {reading.plate!r} ({shown}); tell them apart by "
-                    "a replicate or timestamp column",
+                    f"several readings of well {reading.well} of plate {reading.plate!r} ({listed}); tell them apart "
+                    "by a replicate or timestamp column",
                 )
             return {id(reading) for reading in group}
         others = [reading for reading in group if reading is not kept]
@@ -224,6 +288,6 @@ def _time(text: str) -> datetime:
     ending = text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text
     try:
         time = datetime.fromisoformat(ending)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is no time of ISO 8601, as 2025-03-01T14:05:00") from error
-    return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+        return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{shown(text)} is no time of ISO 8601, as 2025-03-01T14:05:00") from error

@@ -83,7 +83,7 @@ def cv_percent(values: Values) -> float:
 
 
 def values_of(wells: pa.Table) -> Values:
-    """Values of matched readings as float64, NaN where a well has none or is flagged; shape (n,).
+    """Values of matched readings as float64, NaN where a well has none, is flagged, or has only a bound; shape (n,).
 
     Raises
     ------
@@ -94,7 +94,16 @@ def values_of(wells: pa.Table) -> Values:
         raise LabelError("hits are called on numbers, but the readouts are class names", "hits", "remove [hits]")
     values = wells["value"].to_numpy().astype(np.float64)
     values[wells["flag"].is_valid().to_numpy()] = np.nan
+    values[np.array([text is not None for text in censored_of(wells)], np.bool_)] = np.nan
     return values
+
+
+def censored_of(wells: pa.Table) -> list[str | None]:
+    """The values that are bounds, as they came; None where one is exact. Older records do not know any."""
+    if "censored" not in wells.column_names:
+        return [None] * len(wells)
+    found: list[str | None] = wells["censored"].to_pylist()
+    return found
 
 
 def by_plate(plates: NDArray[np.object_]) -> dict[str, NDArray[np.int64]]:

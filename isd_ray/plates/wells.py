@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from isd_ray.errors import LabelError
 
 SHAPES: Mapping[PlateFormat, tuple[int, int]] = MappingProxyType({96: (8, 12), 384: (16, 24), 1536: (32, 48)})
 """Rows and columns of a plate by its number of wells."""
+_SPELLING = re.compile(r"([A-Za-z]{1,2})[ :_-]?0{0,3}([1-9][0-9]?)")
 NO_WELL = -1
 """Index of a name that is no well of the format."""
 
@@ -37,10 +39,15 @@ def names_of(plate_format: PlateFormat, *, padded: bool = True) -> tuple[str, ..
 
 
 @cache
-def indices_of(plate_format: PlateFormat) -> Mapping[str, int]:
-    """Index of every accepted spelling, in capitals: with and without padding."""
-    plain, padded = names_of(plate_format, padded=False), names_of(plate_format)
-    return MappingProxyType({name: index for names in (plain, padded) for index, name in enumerate(names)})
+def _indices(plate_format: PlateFormat) -> Mapping[str, int]:
+    """Index of every name without padding."""
+    return MappingProxyType({name: index for index, name in enumerate(names_of(plate_format, padded=False))})
+
+
+def well_index(text: str, plate_format: PlateFormat) -> int | None:
+    """0-based index of a well by any of its spellings, ``A1``, ``a01``, ``A001``, ``A-1``, ``A:01`` or ``AA 5``."""
+    found = _SPELLING.fullmatch(text.strip())
+    return None if found is None else _indices(plate_format).get(f"{found[1].upper()}{int(found[2])}")
 
 
 def well_indices(names: Iterable[str | None], plate_format: PlateFormat) -> NDArray[np.int64]:
@@ -55,8 +62,8 @@ def well_indices(names: Iterable[str | None], plate_format: PlateFormat) -> NDAr
     -------
     int64, shape (n,); `NO_WELL` where a name is no well of the format.
     """
-    known = indices_of(plate_format)
-    return np.array([known.get(name.strip().upper(), NO_WELL) if name else NO_WELL for name in names], np.int64)
+    found = (well_index(name, plate_format) if name else None for name in names)
+    return np.array([NO_WELL if index is None else index for index in found], np.int64)
 
 
 def well_names(indices: NDArray[np.integer], plate_format: PlateFormat, *, padded: bool = True) -> pa.Array:
@@ -100,8 +107,8 @@ def parse_well(text: str, plate_format: PlateFormat, where: str = "") -> int:
     LabelError
         If it is no well of the format.
     """
-    index = indices_of(plate_format).get(text.strip().upper(), NO_WELL)
-    if index == NO_WELL:
+    index = well_index(text, plate_format)
+    if index is None:
         raise LabelError(no_such_well(text, plate_format), where, "correct the well, or the format of the plates")
     return index
 

@@ -101,10 +101,12 @@ def actions(site: Site) -> APIRouter:
         external: Annotated[bool, Form()] = False,
         plate: Annotated[str, Form()] = "",
         assay: Annotated[str, Form()] = "",
+        read: Annotated[str, Form()] = "",
     ) -> Response:
         """Take a file of readouts to look at; nothing is told."""
         with site.campaign(key):
             options = {"external": external, "plate": plate.strip() or None, "assay": assay or None}
+            options |= {"read": read.strip()} if read.strip() else {}
             kept = site.uploads.put(key, session_of(request).id, file.filename or "", file.file, options)
         return RedirectResponse(f"/c/{key}/uploads/{kept.id}", HTTPStatus.SEE_OTHER)
 

@@ -16,9 +16,8 @@ from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.sources import open_source
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, CorruptFileError, InputFileError
-from isd_ray.plates import readers as plate_readers
 from isd_ray.plates import text as plate_text
-from isd_ray.plates.readers import read_readouts
+from isd_ray.plates.readers import parquet, read_readouts
 
 
 def consumed(path, columns=("smiles",)):
@@ -86,7 +85,7 @@ def test_columns_that_are_not_read_count_for_nothing(tmp_path, monkeypatch):
 
 def test_readouts_are_bounded_as_text_and_as_parquet(tmp_path, monkeypatch):
     monkeypatch.setattr(plate_text, "MAX_READOUTS_BYTES", 1_000)
-    monkeypatch.setattr(plate_readers, "MAX_READOUTS_BYTES", 1_000)
+    monkeypatch.setattr(parquet, "MAX_READOUTS_BYTES", 1_000)
     text, table = tmp_path / "a.csv", tmp_path / "a.parquet"
     text.write_text("id,value\n" + "C1,0.5\n" * 200)
     pq.write_table(pa.table({"id": [f"C{i}" for i in range(500)], "value": [0.5] * 500}), table)

@@ -6,11 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from isd_ray.plates.collect import NO_VALUE, Collector
+from isd_ray.plates.cells import NO_VALUE
+from isd_ray.plates.collect import Collector
 from isd_ray.plates.text import plain_delimiter, records
 from isd_ray.plates.wells import SHAPES, names_of, row_letters
 
 _BARCODE_LINE = re.compile(r"^(?:plate barcode|plate id|plate|barcode)\s*[:=]?", re.IGNORECASE)
+_BARCODE = re.compile(r"(?=[^0-9]*[0-9])[^\s(),;]+")
+"""A word with a digit."""
 _CORNERS = frozenset({"", "<>"})
 """What stands above the row letters where it is not a barcode."""
 _N_REMARK = 2
@@ -61,7 +64,7 @@ def read_matrix(text: str, collector: Collector, plate: str | None) -> None:
         block = blocks[-1]
         if not any(fields) and not ((block.rows or block.has_header) and block.waits_for_row(n_rows)):
             continue  # between blocks; within one it is an empty row
-        barcode = _barcode(fields)
+        barcode = _barcode(fields, collector.known_plates)
         if len(fields) > 1 and (has_letter or block.waits_for_row(n_rows)):
             barcode = ""  # a row of which only the first well is filled
         if (header is not None or barcode) and block.rows:
@@ -90,16 +93,19 @@ def _trimmed(fields: Sequence[str]) -> list[str]:
     return list(fields[:end])
 
 
-def _barcode(fields: Sequence[str]) -> str:
+def _barcode(fields: Sequence[str], known: frozenset[str]) -> str:
     """The barcode that a line gives: its only word, or the one behind "plate" or "barcode".
 
-    Empty if it gives none, as "Date: 2025-03-01".
+    Empty if it gives none, as "Date: 2025-03-01", or a title of several words or without a digit, unless there is such
+    a plate.
     """
     match _trimmed(fields):
+        case [only] if only in known:
+            return only
         case [only] if ":" in only:
             return _BARCODE_LINE.sub("", only).strip() if _BARCODE_LINE.match(only) else ""
         case [only]:
-            return only
+            return only if _BARCODE.fullmatch(only) else ""
         case [word, barcode] if _BARCODE_LINE.fullmatch(word):
             return barcode
     return ""
@@ -109,7 +115,7 @@ def _take_in(block: _Block, collector: Collector, plate: str) -> None:
     n_rows, n_columns = SHAPES[collector.plate_format]
     labelled = any(label for _, label, _ in block.rows)
     problem = ""
-    if plate and block.barcode and plate != block.barcode:
+    if plate and block.barcode and collector.barcode(block.barcode, plate) != plate:
         problem = f"the file says plate {block.barcode!r}, the call says {plate!r}"
     elif not (block.barcode or plate):
         problem = "no barcode above the block; give the plate"
@@ -128,9 +134,9 @@ def _take_in(block: _Block, collector: Collector, plate: str) -> None:
         else:
             row = _row_of(label) if labelled else number
             for column, cell in enumerate(cells[:n_columns]):
-                if cell.lower() not in NO_VALUE:
+                if cell.lower() not in NO_VALUE or collector.whole_plates:
                     name = names[row * n_columns + column]
-                    collector.add(line, cell, plate=block.barcode or plate, well=name)
+                    collector.add(line, cell, plate=plate or block.barcode, well=name)
 
 
 def _row_of(label: str) -> int:

@@ -1,0 +1,228 @@
+"""What a cell of a readout says: a number, a bound, nothing, or a word of the instrument; and what a flag says."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+MAX_CELL_CHARS = 4096
+"""A longer cell is no readout, id or place; lines with one are refused."""
+NO_VALUE = frozenset({"", "na", "n/a", "nan", "null", "none", "#n/a", "<na>", "nat"})
+"""Values that mean there is none, in small letters."""
+GOOD_FLAGS = frozenset({"", "ok", "okay", "pass", "passed", "good", "valid", "none", "false", "f", "no", "n", "-"})
+"""Flags that mean nothing is wrong, in small letters; so does any number that is zero."""
+BAD_FLAGS = frozenset(
+    {
+        "true",
+        "t",
+        "yes",
+        "y",
+        "x",
+        "*",
+        "na",
+        "n/a",
+        "bad",
+        "fail",
+        "failed",
+        "failure",
+        "error",
+        "err",
+        "empty",
+        "edge",
+    }
+)
+"""Flags that mark a bad well, in small letters; so does the number 1, and a remark with one of `_BAD_STEMS`."""
+_BAD_STEMS = (
+    "aggregat",
+    "artefact",
+    "artifact",
+    "bubble",
+    "clog",
+    "contamin",
+    "crack",
+    "cytotox",
+    "discard",
+    "dispens",
+    "dropped",
+    "dust",
+    "error",
+    "evaporat",
+    "exclu",
+    "fail",
+    "fiber",
+    "fibre",
+    "flag",
+    "fluoresc",
+    "insufficient",
+    "interfer",
+    "invalid",
+    "knocked out",
+    "leak",
+    "low volume",
+    "mask",
+    "miss",
+    "no signal",
+    "not dispensed",
+    "out of range",
+    "outlier",
+    "overflow",
+    "ovrflw",
+    "pipet",
+    "precipit",
+    "quench",
+    "reject",
+    "remove",
+    "saturat",
+    "spil",
+    "suspect",
+    "tip",
+    "turbid",
+    "unreliable",
+    "void",
+)
+"""Beginnings of words of remarks that mark a bad well."""
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# No two parts of a pattern may match the same letters in two ways: a long cell would take quadratic time.
+_WITH_COMMA = re.compile(r"[+-]?[0-9.,' \u00a0\u202f]+(?:[eE][+-]?[0-9]+)?")
+_MARK = re.compile(r"(>=|<=|=>|=<|>>|<<|>|<|\u2265|\u2264|~|\u2248|=)\s*")
+_MARKS = {"=>": ">=", "=<": "<=", ">>": ">", "<<": "<", "\u2265": ">=", "\u2264": "<=", "\u2248": "~"}
+_N_SHOWN = 40
+_UNREADABLE, _NOT_DISPENSED = "unreadable: ", "not dispensed: "
+
+Mark = Literal[">", ">=", "<", "<=", "~"]
+
+
+def shown(text: str) -> str:
+    """A text as messages show it: quoted, and cut where it is long."""
+    return repr(text) if len(text) <= _N_SHOWN else f"{text[:_N_SHOWN]!r} … ({len(text):,} characters)"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number of a cell; `mark` says that it is a bound (``>10``) or about the value (``~10``), else None."""
+
+    number: float
+    mark: Mark | None = None
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is one plain number."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def parse_cell(text: str) -> Cell | None:
+    """The number of a cell; None where it says that there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is something else; `UnreadableError` if that is a word, which an instrument writes in the place of a
+        number, and not a number in another notation.
+    """
+    if text.lower() in NO_VALUE:
+        return None
+    found = _MARK.match(text)
+    plain = text[found.end() :] if found else text
+    if _NUMBER.fullmatch(plain):
+        number = float(plain)
+        if math.isinf(number):
+            raise ValueError(f"{shown(text)} is too large")
+        mark = _MARKS.get(found[1], found[1]) if found else "="
+        return Cell(number, None if mark == "=" else mark)  # type: ignore[arg-type]  # of _MARK
+    if "," in plain and _WITH_COMMA.fullmatch(plain):
+        raise ValueError(
+            f"{shown(text)} has a decimal comma, or a thousands separator; export numbers with a decimal point and "
+            "without thousands separators"
+        )
+    raise UnreadableError(f"{shown(text)} is not a number")
+
+
+class UnreadableError(ValueError):
+    """A cell that an instrument left without a number: OVRFLW, #DIV/0!, ****."""
+
+
+def interval(number: float, mark: str | None) -> tuple[float, float]:
+    """Between which values a readout lies, both included; a bound that is not reached begins at the next float."""
+    match mark:
+        case ">":
+            return float(np.nextafter(number, np.inf)), np.inf
+        case ">=":
+            return number, np.inf
+        case "<":
+            return -np.inf, float(np.nextafter(number, -np.inf))
+        case "<=":
+            return -np.inf, number
+        case "~":
+            return -np.inf, np.inf
+    return number, number
+
+
+def mark_of(censored: str | None) -> str | None:
+    """The mark of a censored readout as it came (``> 10``); None of one that is exact."""
+    found = _MARK.match(censored) if censored else None
+    return None if found is None else _MARKS.get(found[1], found[1])
+
+
+def flag_is_bad(flag: str, good: frozenset[str], bad: frozenset[str]) -> bool:
+    """Whether a flag marks a bad well.
+
+    Parameters
+    ----------
+    good, bad:
+        Words, in small letters, that are so whatever else is known of them.
+
+    Raises
+    ------
+    ValueError
+        If the word is none of those that are known.
+    """
+    word = flag.lower().strip()
+    if word in good:
+        return False
+    if word in bad:
+        return True
+    if _NUMBER.fullmatch(word):
+        if (number := float(word)) in (0.0, 1.0):
+            return number == 1.0
+    elif word in GOOD_FLAGS:
+        return False
+    elif word in BAD_FLAGS or _is_remark(word):
+        return True
+    raise ValueError(
+        f"{shown(flag)} in the column of flags is not known to mark a good or a bad well; say so in "
+        "readouts.good_flags or readouts.bad_flags"
+    )
+
+
+def _is_remark(word: str) -> bool:
+    """Whether a remark has a word that begins as one of those of bad wells."""
+    return any(re.search(rf"(?:^|[^a-z]){re.escape(stem)}", word) for stem in _BAD_STEMS)
+
+
+def unreadable(reason: str) -> str:
+    """What stands as the flag of a well whose value cannot be read."""
+    return _UNREADABLE + reason
+
+
+def not_dispensed(reason: str) -> str:
+    """What stands as the flag of a well that a dispenser left out; no reading takes its place."""
+    return f"{_UNREADABLE}{_NOT_DISPENSED}{reason}"
+
+
+def was_not_dispensed(flag_or_reason: str | None) -> bool:
+    """Whether a flag, or why a compound failed, was made by `not_dispensed`."""
+    return flag_or_reason is not None and flag_or_reason.removeprefix(_UNREADABLE).startswith(_NOT_DISPENSED)
+
+
+def is_unreadable(flag: str | None) -> bool:
+    """Whether a flag was made by `unreadable`."""
+    return flag is not None and flag.startswith(_UNREADABLE)
+
+
+def bad_because(flag: str) -> str:
+    """Why a well is bad, by its flag."""
+    return flag.removeprefix(_UNREADABLE) if is_unreadable(flag) else f"flagged {flag!r}"
