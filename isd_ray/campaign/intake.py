@@ -184,7 +184,7 @@ class Intake:
     def _not_dispensed(self, read: ReadoutFile, released: Sequence[pa.Table], ledger: Ledger, name: str) -> Labelled:
         """Compounds of which no well was dispensed, by the report of a dispenser."""
         refused, lost = _refusals(read.rejects), dict[int, str]()
-        wells, is_new = (), False
+        is_new, wells = False, tuple[Refusal, ...]()
         if len(read.readings):
             if not released:
                 raise LabelError("this campaign lays out no plates", name, "note what failed: isd fail")

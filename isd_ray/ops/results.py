@@ -89,6 +89,8 @@ def check_rounds(store: CampaignStore) -> None:
         return
     try:
         found = pq.read_table(file)
+        # A version that knew fewer columns wrote fewer.
+        expected = expected.select([name for name in expected.column_names if name in found.column_names])
         is_that = found.equals(expected.slice(0, len(found))) and (
             len(found) == len(expected) or not store.is_delivered()
         )
