@@ -96,7 +96,7 @@ class CampaignConfig(Section):
         model, acquisition = data.get("model", {}), data.get("acquisition", {})
         if "families" not in model:
             model = {**model, "families": [RESMLP]}
-            if data.get("stopping", {}).get("quantity") in HIT_QUANTITIES and not acquisition.get("function"):
+            if data.get("stopping", {}).get("quantity") == "recall" and not acquisition.get("function"):
                 acquisition = {**acquisition, "function": "least_confidence"}
         return cls.model_validate({**data, "model": model, "acquisition": acquisition})
 
@@ -114,7 +114,7 @@ class CampaignConfig(Section):
             return self.acquisition.function
         if self.task == "regression":
             return "variance"
-        return "hit_probability" if self.stopping.quantity in HIT_QUANTITIES else "least_confidence"
+        return "hit_probability" if self.stopping.quantity == "recall" else "least_confidence"
 
     @property
     def random_share(self) -> float:

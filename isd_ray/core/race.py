@@ -26,7 +26,7 @@ FADING = 0.8
 """Weight of a batch against that of the next."""
 PRIOR_ROWS = 50.0
 """Rows of evidence that the prior is worth."""
-FIRST_SHARE = 0.9
+FIRST_SHARE = 0.96
 """Of the first family in the prior: what measured best is believed in until readouts say otherwise."""
 LEAST_SHARE = 0.05
 """A family that deserves less counts nothing, and costs nothing in scoring."""

@@ -224,15 +224,39 @@ class AttachedCampaign:
         """See `Campaign.run`; the function is called here."""
         return measure_to_end(self, measure)
 
-    def tell(self, readouts: Any, *, external: bool = False, **said: str | None) -> Told:
+    def tell(
+        self,
+        readouts: Any,
+        *,
+        external: bool = False,
+        plate: str | None = None,
+        assay: str | None = None,
+        value: str | None = None,
+        well: str | None = None,
+        shape: str | None = None,
+        read: str | None = None,
+    ) -> Told:
         """See `Campaign.tell`; a file that is not here is looked for on the cluster."""
         with naming(readouts):
+            said = {"plate": plate, "assay": assay, "value": value, "well": well, "shape": shape, "read": read}
             told: Told = self._change("tell", self._sent(readouts), external=external, **said)
             return told
 
-    def preview(self, readouts: Any, *, external: bool = False, **said: str | None) -> Told:
+    def preview(
+        self,
+        readouts: Any,
+        *,
+        external: bool = False,
+        plate: str | None = None,
+        assay: str | None = None,
+        value: str | None = None,
+        well: str | None = None,
+        shape: str | None = None,
+        read: str | None = None,
+    ) -> Told:
         """See `Campaign.preview`; a file that is not here is looked for on the cluster."""
         with naming(readouts):
+            said = {"plate": plate, "assay": assay, "value": value, "well": well, "shape": shape, "read": read}
             told: Told = self._look("preview", self._sent(readouts), external=external, **said)
             return told
 

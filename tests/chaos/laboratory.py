@@ -115,7 +115,8 @@ def assert_same(path: str | Path, expected: dict) -> None:
         assert record == record_before
     assert found["certificate"] == expected["certificate"]
     assert found["hybrid"].equals(expected["hybrid"])
-    assert verify(CampaignStore.open(path)).problems == ()
+    problems = verify(CampaignStore.open(path)).problems
+    assert problems == (), problems
 
 
 def create(path: Path, config: CampaignConfig) -> None:

@@ -182,7 +182,7 @@ def test_a_campaign_that_goes_on_learns_from_the_correction(make_config, tmp_pat
         seen.append(labels[0])
         return original(features, labels, **arguments)
 
-    monkeypatch.setattr("isd_ray.campaign.fitting.fit_member", spy)
+    monkeypatch.setattr("isd_ray.models.resmlp_family.fit_member", spy)
     simulate(config, tmp_path / "run")
     assert set(seen) == {1 - before}
 

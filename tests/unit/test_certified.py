@@ -163,7 +163,7 @@ def test_the_delivered_model_never_saw_the_audit(config, tmp_path, monkeypatch, 
         sizes.append(len(labels))
         return original(features, labels, **arguments)
 
-    monkeypatch.setattr("isd_ray.campaign.fitting.fit_member", spy)
+    monkeypatch.setattr("isd_ray.models.resmlp_family.fit_member", spy)
     screen = simulate(config, tmp_path / "run")
     assert max(sizes) == look["n_observed"] < screen.summary["n_acquired"]
     predicted = screen.hybrid.filter(pa.compute.equal(screen.hybrid["source"], "predicted"))
@@ -264,8 +264,8 @@ def test_an_alarm_is_raised_where_confidence_is_upside_down(make_config, tmp_pat
 
     original = scoring.predict
 
-    def upside_down(outputs, task):
-        prediction, uncertainty = original(outputs, task)
+    def upside_down(outputs, task, weights=None):
+        prediction, uncertainty = original(outputs, task, weights)
         return prediction, (0.5 - uncertainty).astype(np.float32)
 
     changes = {

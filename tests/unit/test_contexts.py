@@ -232,7 +232,7 @@ def campaign(tmp_path):
                 "library": {**settings, "duplicates": "keep", "block_rows": 64, **library},
                 "labels": {"column": "label"},
                 "test": {"file": str(tmp_path / "test.csv")},
-                "model": {"hidden_size": 32, "epochs": 40, "batch_size": 32},
+                "model": {"families": ["resmlp"], "hidden_size": 32, "epochs": 40, "batch_size": 32},
                 "acquisition": {"batch_size": 120},
                 "stopping": {"rule": "none", "max_fraction": 0.5},
                 "compute": {"backend": "local"},

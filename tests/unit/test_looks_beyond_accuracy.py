@@ -44,7 +44,7 @@ VALUES = {
 CASES = {
     "recall": {
         "model": LONGER,
-        "acquisition": {"batch_size": 90},
+        "acquisition": {"batch_size": 90, "function": "least_confidence"},
         "stopping": {"rule": "certify", "quantity": "recall", "gamma": 0.8, "positive": "BBB-"},
     },
     "precision": {
@@ -473,7 +473,7 @@ def spy_on_fits(monkeypatch) -> list[np.ndarray]:
         received.append(np.array(labels))
         return original(features, labels, **arguments)
 
-    monkeypatch.setattr("isd_ray.campaign.fitting.fit_member", spy)
+    monkeypatch.setattr("isd_ray.models.resmlp_family.fit_member", spy)
     return received
 
 

@@ -218,7 +218,7 @@ def test_a_reserve_of_panels_is_never_trained_on_and_judged_in_random_order(
         judged.append(losses)
         return certify.judge_losses(plan, losses)
 
-    monkeypatch.setattr("isd_ray.campaign.fitting.fit_member", fit_spy)
+    monkeypatch.setattr("isd_ray.models.resmlp_family.fit_member", fit_spy)
     monkeypatch.setattr("isd_ray.core.stopping.judge_losses", judge_spy)
     stopping = {**settings["stopping"], "rule": "reserved", "reserve_size": 90}
     run = simulate(make_config(**{**settings, "stopping": stopping}), tmp_path / "run")

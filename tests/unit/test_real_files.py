@@ -12,6 +12,8 @@ import time
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from functools import partial
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -374,7 +376,9 @@ def test_a_pool_whose_process_dies_does_the_chunk_again_on_trial(monkeypatch):
             self.structures, self.options, self.label = structures, options(), ""
 
     chunks = [Chunk(["C" * (i + 1)]) for i in range(8)]
-    iterator = molecules._in_processes(iter(chunks), 1)
+    iterator = molecules._in_processes(
+        molecules.prepare_chunk, iter(chunks), 1, partial(molecules.prepare_chunk, on_trial="all")
+    )
     _, first = next(iterator)
     pools = []
     monkeypatch.setattr(molecules, "_pool", lambda n, make=molecules._pool: pools.append(make(n)) or pools[-1])
