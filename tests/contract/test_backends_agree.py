@@ -54,7 +54,11 @@ def test_looks_at_groups_and_reserves_are_the_same_on_ray(
     screen, batch_size, stopping, make_config, ray_cluster, tmp_path
 ):
     """Predicted hits, audits of the predicted negatives, ranks in a group, and a finish, by three scorers."""
-    changes = {"model": {"epochs": 12}, "acquisition": {"batch_size": batch_size, "function": "least_confidence"}, "stopping": stopping}
+    changes = {
+        "model": {"epochs": 12},
+        "acquisition": {"batch_size": batch_size, "function": "least_confidence"},
+        "stopping": stopping,
+    }
     local = simulate(make_config(**changes), tmp_path / "local")
     ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
     roles = {role for batch in batches(local.path) for role in batch["role"].to_pylist()}

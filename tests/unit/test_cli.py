@@ -90,7 +90,9 @@ def test_a_byte_order_mark_is_no_part_of_a_configuration(campaign_file, tmp_path
 
 
 @pytest.mark.parametrize(
-    "file", sorted(file for file in EXAMPLES.rglob("*.toml") if file.name != "pyproject.toml"), ids=lambda file: file.name
+    "file",
+    sorted(file for file in EXAMPLES.rglob("*.toml") if file.name != "pyproject.toml"),
+    ids=lambda file: file.name,
 )
 def test_every_example_is_a_valid_configuration(file):
     assert load_config(file).name == file.stem

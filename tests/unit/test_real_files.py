@@ -8,12 +8,11 @@ import gzip
 import io
 import lzma
 import time
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from functools import partial
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
