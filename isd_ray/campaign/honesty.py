@@ -30,7 +30,7 @@ PLAIN_FAMILIES = ("linear", CONSTANT)
 
 GIVEN = ("columns", "history", "table")
 """Sources of blocks whose values people brought: they may hold the answer. What is computed of structures cannot."""
-MAX_ROWS = 20_000
+MAX_ROWS = 5_000
 """Observed rows that columns are held against in a round, evenly spaced among all."""
 N_NAMED = 10
 """Columns that are named one by one."""

@@ -20,7 +20,7 @@ import isd_ray as isd
 from isd_ray.campaign.predicting import MIN_RANDOM, NO_CLAIM
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
-from isd_ray.core.features import Dense
+from isd_ray.core.features import Dense, OnBits
 from isd_ray.data import outside
 from isd_ray.data.library import Library
 from isd_ray.data.similar import Similar
@@ -165,17 +165,20 @@ def test_a_compound_is_flagged_below_the_threshold_and_not_at_it(run, model, who
         assert line["is_near"] is is_near
 
 
-def test_the_search_equals_all_pairs_in_any_number_of_steps(monkeypatch):
+def test_the_search_equals_all_pairs_however_bits_are_counted(monkeypatch):
     others, queries = random_bits(40, 1), random_bits(25, 2)
     a, b = to_matrix(queries).astype(int), to_matrix(others).astype(int)
     shared = a @ b.T
     every = shared / (a.sum(1)[:, None] + b.sum(1) - shared)
     names = np.array([f"c{i}" for i in range(40)], object)
-    for cells in (1, 400, 1 << 20):
-        monkeypatch.setattr("isd_ray.data.similar._CELLS", cells)
+    for frequent, group in ((0, 255), (5, 3), (1 << 20, 255)):
+        monkeypatch.setattr("isd_ray.data.similar._FREQUENT", frequent)
+        monkeypatch.setattr("isd_ray.data.similar._GROUP", group)
         places, best = Similar(others, names).nearest(queries)
         assert places.tolist() == every.argmax(axis=1).tolist()
         np.testing.assert_allclose(best, every.max(axis=1), rtol=1e-6)
+    nothing = OnBits(np.empty(0, np.uint16), np.zeros(2, np.int64), 64)
+    assert [found.tolist() for found in Similar(others, names).nearest(nothing)] == [[-1], [0.0]]
 
 
 # --- every line is accounted for --------------------------------------------------------------------------------------
