@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from isd_ray.config import CampaignConfig, Section
 from isd_ray.config.limits import MAX_CONFIG_BYTES
+from isd_ray.config.model import family_sections
 from isd_ray.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -109,7 +110,7 @@ def parse_config(data: Mapping[str, Any]) -> CampaignConfig:
     try:
         return CampaignConfig.model_validate(data)
     except ValidationError as error:
-        raise _translated(error) from error
+        raise translated(error) from error
 
 
 def anchor_paths(data: dict[str, Any], base: Path) -> None:
@@ -139,7 +140,7 @@ def parse_section(section: type[_S], data: Mapping[str, Any], overrides: Sequenc
     try:
         return section.model_validate(table)
     except ValidationError as error:
-        raise _translated(error, section) from error
+        raise translated(error, section) from error
 
 
 def toml_value(text: str) -> Any:
@@ -174,11 +175,20 @@ def _apply_override(data: dict[str, Any], override: str, form: str) -> None:
     table[names[-1]] = toml_value(text)
 
 
-def _translated(error: ValidationError, root: type[Section] = CampaignConfig) -> ConfigError:
+def translated(error: ValidationError, root: type[Section] = CampaignConfig, path: str = "") -> ConfigError:
+    """What pydantic found wrong, as an error of ours.
+
+    Parameters
+    ----------
+    root:
+        The table that was checked.
+    path:
+        Where it stands in the campaign file.
+    """
     details = error.errors(include_url=False)
     first = details[0]
     location = tuple(part for part in first["loc"] if part not in ("on_bits", "dense"))
-    where = ".".join(str(part) for part in location) or "the configuration"
+    where = ".".join((*filter(None, [path]), *map(str, location))) or "the configuration"
     given = "" if isinstance(first["input"], (dict, BaseModel)) else f" (given: {first['input']!r})"
     others = f"; {len(details) - 1} more to follow" if len(details) > 1 else ""
     match first["type"]:
@@ -259,7 +269,10 @@ def template() -> str:
     for name, section, is_absent in sections:
         # A table that is there changes the campaign even if it is empty.
         heading = f"# [{name}]" if is_absent else f"[{name}]"
-        lines += ["", *_comment(str(section.__doc__)), heading, *_section_lines(name, section)]
+        lines += ["", *_comment(str(section.__doc__)), heading, *_section_lines((name,), section)]
+    for name, section in family_sections().items():
+        # Commented out as a whole: a table that is there says nothing of which families are used.
+        lines += ["", *_comment(str(section.__doc__)), f"# [model.{name}]", *_section_lines(("model", name), section)]
     return "\n".join(lines) + "\n"
 
 
@@ -271,10 +284,10 @@ def _section_of(annotation: Any) -> type[Section] | None:
     return None
 
 
-def _section_lines(name: str, section: type[Section]) -> Iterator[str]:
+def _section_lines(path: tuple[str, ...], section: type[Section]) -> Iterator[str]:
     for key, field in section.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        yield from _field_lines((name, key), default, field.is_required(), field.description)
+        yield from _field_lines((*path, key), default, field.is_required(), field.description)
 
 
 def _field_lines(path: tuple[str, ...], default: Any, required: bool, description: str | None) -> list[str]:

@@ -15,6 +15,7 @@ from mkdocs.structure.files import File, Files
 
 from isd_ray.cli import app
 from isd_ray.config import CampaignConfig, PhenomicsConfig, ReferenceEnergyConfig, Section
+from isd_ray.config.model import family_sections
 
 _HEAD = """# Configuration
 
@@ -44,6 +45,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def configuration() -> str:
     """Every key of a campaign, and of the commands that take keys of their own: type, default and meaning."""
     lines = [_HEAD, *_tables(CampaignConfig, "The campaign", "")]
+    for name, section in family_sections().items():
+        lines += _tables(section, f"[model.{name}]", f"model.{name}")
     for command, section in (("phenomics", PhenomicsConfig), ("reference-energy", ReferenceEnergyConfig)):
         lines += _tables(section, f"Keys of isd {command}", command)
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from isd_ray import plugins
 from isd_ray.config.section import Section, Strings, Task
@@ -29,9 +29,9 @@ FAMILIES: dict[Task, tuple[str, ...]] = {
 }
 """What ``families = "auto"`` means for each task; the first is believed in until readouts tell otherwise.
 
-Boosted trees alone measured fewest wells on every data set tried, and committees that believed in all families from the
-start up to a fifth more (`tests/benchmarks/RESULTS.md`). Networks take most of the time of a round and gain nothing on
-fingerprints; name them where features are images or embeddings.
+By the few runs there are (`tests/benchmarks/RESULTS.md`): boosted trees alone measured about as many wells as the best
+committee or fewer, and committees that believed in all families from the start up to a fifth more. Networks take most
+of the time of a round and gained nothing on fingerprints; name them where features are images or embeddings.
 """
 RESMLP = "resmlp"
 """The family whose keys stand in [model] itself; that of all campaigns begun before there were others."""
@@ -55,6 +55,11 @@ def family_class(name: str) -> Any:
     return plugins.load(MODELS, BUILT_IN_FAMILIES, name, "family of models", "model.families")
 
 
+def family_sections() -> dict[str, type[FamilyConfig]]:
+    """The tables of the shipped families that have one of their own, by name."""
+    return {name: family_class(name).Config for name in BUILT_IN_FAMILIES if name != RESMLP}
+
+
 def resolved_families(model: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """A [model] table in which ``auto`` is a list, and the table of each family is there with its defaults.
 
@@ -63,9 +68,7 @@ def resolved_families(model: Mapping[str, Any], task: Task) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If a family or a table is of no family, or a family does not learn the task.
-    pydantic.ValidationError
-        If a table has a wrong key or value.
+        If a family or a table is of no family, a family does not learn the task, or a table has a wrong key or value.
     """
     asked = model.get("families", "auto")
     families = list(FAMILIES[task]) if asked == "auto" else asked
@@ -83,9 +86,25 @@ def resolved_families(model: Mapping[str, Any], task: Task) -> dict[str, Any]:
             raise ConfigError(
                 f"{name!r} does not learn a {task}", "model.families", f"leave it out; it learns {sorted(found.tasks)}"
             )
-        options[name] = found.Config.model_validate(options.get(name, {})).model_dump(mode="json", exclude_none=True)
+        options[name] = _family_table(name, found.Config, options.get(name, {}))
     rest = {key: value for key, value in model.items() if key not in tables}
     return {**rest, "families": list(families), "options": options}
+
+
+def _family_table(name: str, section: type[Section], table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table of a family with its defaults.
+
+    Raises
+    ------
+    ConfigError
+        With the path of the key, as of any other table.
+    """
+    from isd_ray.config_file import translated  # above this module: it knows the whole campaign
+
+    try:
+        return section.model_validate(table).model_dump(mode="json", exclude_none=True)
+    except ValidationError as error:
+        raise translated(error, section, f"model.{name}") from error
 
 
 def preset_of(model: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,14 +23,15 @@ class FamilyRates:
 
     Attributes
     ----------
-    members:
-        Of this family in the committee.
+    name, members:
+        The family, and its members in the committee.
     fit_row_s:
         One observed row in the whole fit of one member.
     score_row_s, member_bytes:
         As of `Rates`.
     """
 
+    name: str
     members: int
     fit_row_s: float
     score_row_s: float

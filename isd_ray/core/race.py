@@ -200,6 +200,11 @@ def lost_against(batches: Sequence[RaceBatch], families: Sequence[str], rivals: 
     return min(found, key=lambda rival: rival.loss, default=None)
 
 
+def equal_shares(n_families: int) -> NDArray[np.float64]:
+    """All families count the same, float64 (F,): without a race."""
+    return np.full(n_families, 1.0 / n_families)
+
+
 def line_up(counted: Mapping[str, float]) -> list[dict[str, Any]]:
     """The race of a round before its batch is measured, for the record: each family and its share."""
     return [{"family": name, "share": share, "loss": None} for name, share in counted.items()]

@@ -326,7 +326,8 @@ def _check_memory(config: CampaignConfig, target: Library) -> None:
     prices = prices_of(config, target)
     paid = no_prices if prices is None else bought(np.sort(prices))
     share = affordable(config.stopping, 0, 0, target.n_rows, paid) / target.n_rows
-    observed = share * sum(part["bytes"] for part in target.metadata["parts"])
+    parts = [*target.metadata["parts"], *(part for block in target.added_blocks for part in block.parts)]
+    observed = share * sum(part["bytes"] for part in parts)
     n_trainers = min(compute.trainers, config.model.n_members) if compute.backend == "ray" else 1
     store = int(compute.object_store_memory) if compute.backend == "ray" else 0
     n_outputs, n_scorers = len(panel_outputs(config)), compute.scorers if compute.backend == "ray" else 1

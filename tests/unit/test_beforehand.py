@@ -130,3 +130,18 @@ def test_a_library_with_a_place_of_its_own_is_never_replaced(make_config, tmp_pa
     Campaign.create(tmp_path / "run", make_config(library=place, labels=labels))
     with pytest.raises(LibraryError, match="built otherwise"):
         Campaign.create(tmp_path / "other", make_config(library={**place, "id_column": "smiles"}, labels=labels))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"boosted": {"tres": 5}}, r"model\.boosted\.tres: unknown key[\s\S]*did you mean 'trees'"),
+        ({"boosted": {"trees": "many"}}, r"model\.boosted\.trees: Input should be a valid integer"),
+        ({"bosted": {"trees": 5}}, r"no family of models 'bosted'[\s\S]*did you mean 'boosted'"),
+        ({"resmlp": {"epochs": 5}}, r"the keys of resmlp stand in \[model\] itself"),
+        ({"families": []}, r"name at least one"),
+    ],
+)
+def test_a_mistake_in_the_table_of_a_family_is_told_with_its_place(model, message):
+    with pytest.raises(ConfigError, match=message):
+        of_values(model=model)

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from isd_ray.cli import app
-from isd_ray.core.outlay import Demand, Rates, outlay
+from isd_ray.core.outlay import Demand, FamilyRates, Rates, outlay
 from isd_ray.errors import ConfigError
 from isd_ray.ops.plan import plan_campaign
 
@@ -38,6 +38,28 @@ def test_the_forecast_is_the_sum_of_its_rounds():
     assert made.build_s == pytest.approx(10.0)
     assert made.disk_bytes == 1e7
     assert made.total_s == pytest.approx(made.build_s + fit + score)
+
+
+def test_other_families_cost_their_whole_fit_and_their_scoring():
+    trees = FamilyRates("trees", members=3, fit_row_s=1e-3, score_row_s=2e-5, member_bytes=1000)
+    none = dataclasses.replace(DEMAND, members=0)
+    alone = outlay(none, dataclasses.replace(RATES, others=(trees,)))
+    observed = [min(100_000, 1_000 + 2_000 * number) for number in range(alone.rounds)]
+    assert alone.fit_s == pytest.approx(sum(observed) * 3 * 1e-3 / DEMAND.trainers)
+    assert alone.score_s == pytest.approx(sum(100_000 - n for n in observed) * 3 * 2e-5 / DEMAND.scorers)
+    both = outlay(DEMAND, dataclasses.replace(RATES, others=(trees,)))
+    assert both.fit_s == pytest.approx(alone.fit_s + outlay(DEMAND, RATES).fit_s)
+
+
+def test_a_plan_speaks_of_the_families_that_the_campaign_has_and_of_no_other(make_config, tmp_path):
+    made = plan_campaign(make_config(model={"families": ["boosted", "linear"], "boosted": {"trees": 3}}), out=tmp_path)
+    said = " ".join(made.assumptions)
+    assert "boosted: fit" in said
+    assert "linear: fit" in said
+    assert "resmlp" not in said
+    assert "network" not in said
+    assert made.demand.members == 0
+    assert made.outlay.fit_s > 0
 
 
 def test_gpus_share_out_members_and_rows():

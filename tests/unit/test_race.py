@@ -172,6 +172,15 @@ def test_shares_follow_from_frozen_forecasts_and_readouts_alone(mixed):
     assert len(batches) > 2
 
 
+def test_without_a_race_all_families_count_the_same_in_every_round(make_config, tmp_path):
+    model = {**MIXED, "mixing": "equal"}
+    run = simulate(make_config(model=model, stopping={"rule": "none", "max_fraction": 0.5}), tmp_path / "run")
+    lined_up = [row["race"] for row in run.rounds.to_pylist() if row["race"]]
+    assert len(lined_up) > 2
+    for line in lined_up:
+        assert [entry["share"] for entry in line[:3]] == pytest.approx([1 / 3] * 3)
+
+
 def test_verify_and_resume_refuse_altered_forecasts(mixed, tmp_path):
     path = shutil.copytree(mixed.path, tmp_path / "run")
     [file, *_] = sorted(path.glob("rounds/*/attempt-*/forecasts.parquet"))

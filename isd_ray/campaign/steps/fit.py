@@ -9,7 +9,7 @@ import numpy as np
 from isd_ray.campaign.oracle import Standing
 from isd_ray.campaign.screen import Screen
 from isd_ray.config import RESMLP
-from isd_ray.core.race import line_up, shares
+from isd_ray.core.race import equal_shares, line_up, shares
 from isd_ray.messages import Committee, FitRequest
 from isd_ray.models.committee import committee_hash
 
@@ -39,8 +39,9 @@ def fit(screen: Screen) -> None:
     reports = screen.backend.fit(requests)
     weights = tuple(report.weights for report in reports)
     fitted = tuple(report.family for report in reports)
-    batches = screen.history.race if screen.config.model.mixing == "race" else ()
-    counted = dict(zip(families, shares(batches, len(families)).tolist(), strict=True))
+    is_race = screen.config.model.mixing == "race"
+    found = shares(screen.history.race, len(families)) if is_race else equal_shares(len(families))
+    counted = dict(zip(families, found.tolist(), strict=True))
     screen.round.committee = Committee(committee_hash(weights, fitted, counted), weights, fitted, counted)
     screen.save_committee()
     if len(families) > 1:

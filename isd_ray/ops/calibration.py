@@ -1,0 +1,164 @@
+"""What the workers of a campaign will be worth on a core of this machine: measured for a moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from isd_ray.campaign.families import SeenBlocks, block_hashes, models_of
+from isd_ray.chem.rdkit2d import RDKIT2D
+from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, Fingerprint
+from isd_ray.config.model import family_class
+from isd_ray.core.features import Block, Dense, FeatureBlocks, Features, OnBits, Stack
+from isd_ray.core.outlay import FamilyRates, Rates
+from isd_ray.core.panels import pack_labels
+from isd_ray.data.library import Library
+from isd_ray.messages import LabelArray, WorkerSpec
+from isd_ray.models.base import BlockShape, Observed, Problem, family
+from isd_ray.models.device import configure_threads, resolve_placement
+from isd_ray.models.fit import fit_member
+from isd_ray.models.predict import CommitteePredictor
+from isd_ray.models.resmlp import Architecture
+from isd_ray.ops.prepare import output_embeddings, panel_outputs
+
+ROWS = 8192
+"""Rows that are fitted and scored."""
+_EPOCHS = 2
+_BUILD_S = {"morgan": 35e-6, "torsion": 80e-6, "atom_pair": 90e-6, "rdkit_path": 160e-6}
+"""RDKit's seconds for one fingerprint of one drug-like molecule, on a core of 2024."""
+_STANDARDISE_S = 270e-6
+"""Likewise for parsing and standardising."""
+_TYPICAL_BITS = {"morgan": 48, "torsion": 44, "atom_pair": 210, "rdkit_path": 180}
+"""Set bits of a drug-like molecule, where there is no library to look at."""
+_DESCRIPTORS_S = 1e-3
+"""Likewise for a set of descriptors."""
+
+
+def calibrate(config: CampaignConfig, library: Library | None) -> Rates:
+    """Fit a member of each family for a moment and score some rows with it, by the code that will do it."""
+    configure_threads(1)
+    features = _typical(config) if library is None else library.features(np.arange(min(library.n_rows, ROWS)))
+    labels, n_outputs = _typical_labels(config, len(features))
+    networks = _network_rates(config, features, labels, n_outputs) if RESMLP in config.model.families else (0.0, 0.0, 0)
+    on_disk = None
+    if library is not None:
+        parts = [*library.metadata["parts"], *(part for block in library.added_blocks for part in block.parts)]
+        on_disk = sum(part["bytes"] for part in parts) / library.n_rows
+    return Rates(
+        build_row_s=0.0 if library else _build_row_s(config),
+        fit_row_s=networks[0],
+        score_row_s=networks[1],
+        row_bytes=on_disk or features.nbytes / len(features) + 100.0,
+        member_bytes=networks[2],
+        others=tuple(_family_rates(config, library, features, labels, n_outputs)),
+    )
+
+
+def _network_rates(
+    config: CampaignConfig, features: Features, labels: LabelArray, n_outputs: int
+) -> tuple[float, float, int]:
+    """Of a residual network: seconds of a row and epoch in a fit, of a row in scoring, and bytes of its weights."""
+    placement = resolve_placement("cpu", config.compute.precision)
+    spec = config.library.features
+    architecture = Architecture.from_config(config.model, spec, n_outputs, is_panel=config.task == "panel")
+    model = config.model.model_copy(update={"epochs": _EPOCHS, "patience": _EPOCHS})
+    # Processor time: a busy machine makes the plan no longer.
+    start = time.process_time()
+    fitted = fit_member(
+        features,
+        labels,
+        task=config.task,
+        architecture=architecture,
+        model=model,
+        validation=config.validation.model_copy(update={"source": "observed"}),
+        seed=0,
+        placement=placement,
+        output_embeddings=output_embeddings(config, panel_outputs(config)),
+    )
+    fit_s = time.process_time() - start
+    predictor = CommitteePredictor([fitted.weights], architecture, placement)
+    predictor.outputs(features)
+    start = time.process_time()
+    predictor.outputs(features)
+    score_s = time.process_time() - start
+    n_bytes = sum(array.nbytes for array in fitted.weights.values())
+    return fit_s / (fitted.n_train * fitted.epochs), score_s / len(features), n_bytes
+
+
+def _family_rates(
+    config: CampaignConfig, library: Library | None, features: Features, labels: LabelArray, n_outputs: int
+) -> Iterator[FamilyRates]:
+    """The same of each family beside the networks, on all blocks of the library, or those it will have."""
+    outputs = panel_outputs(config)
+    rows = np.arange(len(features))
+    placement = resolve_placement("cpu", "float32")
+    if library is None:
+        generator = np.random.default_rng(0)
+        shapes = [BlockShape("main", config.library.features.kind, config.library.features.width)]
+        blocks: dict[str, Block] = {"main": features}
+        for descriptors in config.library.descriptor_sets:
+            values = generator.standard_normal((len(features), len(RDKIT2D))).astype(np.float16)
+            shapes.append(BlockShape(descriptors, "dense", len(RDKIT2D), standardised=True))
+            blocks[descriptors] = Dense(values)
+        together = FeatureBlocks(blocks)
+        problem = Problem(config.task, n_outputs, tuple(shapes))
+        models = {
+            name: family(name, family_class(name).Config.model_validate(config.model.options[name]), problem)
+            for name in config.model.families
+            if name != RESMLP and not family_class(name).needs
+        }
+    else:
+        classes = tuple(map(str, range(n_outputs))) if config.task == "classification" else ()
+        spec = WorkerSpec(config, {"target": library.address}, classes, outputs, blocks=block_hashes(config, library))
+        seen = SeenBlocks(spec.config, spec.blocks, library)
+        together = seen.rows(rows)
+        models = {name: model for name, model in models_of(spec, seen).items() if name != RESMLP}
+    for name, model in models.items():
+        start = time.process_time()
+        data = Observed(Stack((together,)), rows, labels, config.validation)
+        fitted = model.fit(data, seed=0, split_seed=0, placement=placement)
+        fit_s = time.process_time() - start
+        predictor = model.open([fitted.weights], placement)
+        start = time.process_time()
+        predictor.outputs(together)
+        score_s = time.process_time() - start
+        n_bytes = sum(array.nbytes for array in fitted.weights.values())
+        yield FamilyRates(name, config.model.members_of(name), fit_s / len(rows), score_s / len(rows), n_bytes)
+
+
+def _typical(config: CampaignConfig) -> Features:
+    """Rows of the configured width with as many set bits as drug-like molecules have."""
+    generator = np.random.default_rng(0)
+    spec = config.library.features
+    if isinstance(spec, DenseFeatures):
+        return Dense(generator.random((ROWS, spec.width), dtype=np.float32))
+    n_bits = sum(_bits(fingerprint) for fingerprint in spec.fingerprints)
+    bits = np.sort(generator.integers(0, spec.width, (ROWS, n_bits), dtype=np.uint32), axis=1).ravel()
+    offsets = np.arange(ROWS + 1, dtype=np.int64) * n_bits
+    return OnBits(bits.astype(np.uint16) if spec.width <= 1 << 16 else bits, offsets, spec.width)
+
+
+def _typical_labels(config: CampaignConfig, n_rows: int) -> tuple[LabelArray, int]:
+    """Random labels as the task has them, and outputs of the network; how many classes there are is not known yet."""
+    generator = np.random.default_rng(0)
+    if config.task == "regression":
+        return generator.random(n_rows), 1
+    if config.task == "panel":
+        n_outputs = len(panel_outputs(config))
+        return pack_labels(generator.integers(0, 2, (n_rows, n_outputs), np.int8)), n_outputs
+    n_outputs = max(2, len(config.labels.classes))
+    return generator.integers(0, n_outputs, n_rows), n_outputs
+
+
+def _bits(fingerprint: Fingerprint) -> int:
+    return round(_TYPICAL_BITS[fingerprint.kind] * (1.4 if fingerprint.count_levels > 1 else 1.0))
+
+
+def _build_row_s(config: CampaignConfig) -> float:
+    spec = config.library.features
+    if isinstance(spec, DenseFeatures):
+        return 0.0
+    fingerprints = sum(_BUILD_S[fingerprint.kind] for fingerprint in spec.fingerprints)
+    return _STANDARDISE_S + fingerprints + _DESCRIPTORS_S * len(config.library.descriptor_sets)
