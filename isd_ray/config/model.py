@@ -131,8 +131,8 @@ class ModelConfig(Section):
     """Families of models in the committee: `resmlp`, `boosted`, `linear`, or those of installed packages. `auto`:
     what measured best for the task, in a race."""
     mixing: Literal["race", "equal"] = "race"
-    """How much each family counts. `race`: by how well it had predicted the latest batches before their readouts came.
-    `equal`: all the same."""
+    """How much each family counts. `race`: the first alone, until the random rows of the latest batches, which all had
+    forecast before their readouts came, speak for another. `equal`: all the same."""
     blocks: Strings = ()
     """Feature blocks of the library that models see; default: all that it has when the campaign begins."""
     exclude: Strings = ()

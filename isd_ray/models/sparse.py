@@ -159,15 +159,16 @@ class Columns:
         n_rows, n_dense = len(features), self.n_dense
         if not n_dense:
             return csr_matrix((np.ones(len(bits), np.float32), bits, offsets), (n_rows, self.width))
-        shift = np.arange(n_rows, dtype=np.int64) * n_dense
-        indptr = offsets + np.append(shift, n_rows * n_dense)
-        indices = np.empty(indptr[-1], np.int32)
-        data = np.ones(indptr[-1], np.float32)
-        at_dense = indptr[:-1, None] + np.arange(n_dense)
-        indices[at_dense] = np.arange(n_dense, dtype=np.int32)
-        data[at_dense] = self.dense_values(features) if dense is None else dense
-        at_bits = np.arange(len(bits)) + np.repeat(shift + n_dense, np.diff(offsets))
-        indices[at_bits] = bits
+        indptr = offsets + np.arange(n_rows + 1, dtype=np.int64) * n_dense
+        # In each row the dense values, then its bits: a mask is filled several times as fast as places one by one.
+        runs = np.empty((n_rows, 2), np.int64)
+        runs[:, 0], runs[:, 1] = n_dense, np.diff(offsets)
+        is_dense = np.repeat(np.tile([True, False], n_rows), runs.reshape(-1))
+        indices = np.empty(len(is_dense), np.int32)
+        indices[is_dense] = np.tile(np.arange(n_dense, dtype=np.int32), n_rows)
+        indices[~is_dense] = bits
+        data = np.ones(len(is_dense), np.float32)
+        data[is_dense] = (self.dense_values(features) if dense is None else dense).reshape(-1)
         return csr_matrix((data, indices, indptr), (n_rows, self.width))
 
 
