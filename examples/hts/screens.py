@@ -1,0 +1,111 @@
+"""The 25 primary screens of `hts25_primary.parquet`, each at its full size: recall 0.8 of its hits, certified.
+
+    python examples/hts/screens.py "$ISD_DATA" --out runs/hts25 --history all
+
+builds one library of all compounds (fingerprints, descriptors, and every screen as history), divides from it the
+compounds of each screen, and simulates. What is finished stays; the same command goes on with the rest.
+`table.py` makes the table of what has been finished.
+
+History is `none`, the screens `older` than each by their PubChem AID, or `all` others. `transcription2` and `hsf1` read
+the same wells, so that neither is in the other's history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import isd_ray as isd
+from isd_ray.config import CampaignConfig, LibraryConfig, SplitConfig
+from isd_ray.data.split import split_library
+
+BATCHES = 20
+"""Batches of a twentieth of the screen."""
+SAME_WELLS = {"hsf1": "transcription2", "transcription2": "hsf1"}
+
+
+def screens_of(data: Path) -> dict[str, int]:
+    """Names and PubChem AIDs of the primary screens, in order of time."""
+    with (data / "hts25_assays.csv").open() as lines:
+        aids = {line["Codename"]: int(line["Primary HTS AID"]) for line in csv.DictReader(lines)}
+    columns = [name.removeprefix("active_") for name in pq.read_schema(data / "hts25_primary.parquet").names]
+    by_column = {name.lower(): name for name in columns}
+    return {by_column[name.lower()]: aid for name, aid in sorted(aids.items(), key=lambda item: item[1])}
+
+
+def whole_library(data: Path, screens: dict[str, int], folder: Path) -> isd.Library:
+    """All compounds, with a column for each screen that says which of them it measured."""
+    if isd.Library.exists(folder / "library"):
+        return isd.Library.open(folder / "library")
+    table = pq.read_table(data / "hts25_primary.parquet")
+    for name in screens:
+        table = table.append_column(f"in_{name}", table[f"active_{name}"].is_valid().cast(pa.int8()))
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / "screens.parquet", compression="zstd")
+    config = LibraryConfig(
+        source=str(folder / "screens.parquet"),
+        features="ecfp4",
+        descriptors=("rdkit2d",),
+        columns=tuple(f"{kind}_{name}" for name in screens for kind in ("active", "in")),
+        history={"columns": ("score_*", "active_*")},
+    )
+    return isd.build_library(config, folder / "library", base_dir=folder)
+
+
+def unseen_by(screen: str, screens: dict[str, int], history: str) -> list[str]:
+    """Columns of the library that the models of a screen are not to see."""
+    hidden = {screen, SAME_WELLS.get(screen, screen)}
+    if history == "older":
+        hidden |= {name for name, aid in screens.items() if aid >= screens[screen]}
+    return ["score_*", "active_*"] if history == "none" else sorted(
+        f"{kind}_{name}{end}" for name in hidden for kind, end in (("active", ""), ("score", ""), ("score", ":*"))
+    )  # fmt: skip
+
+
+def config_of(screen: str, library: isd.Library, hidden: list[str], seed: int) -> CampaignConfig:
+    """The campaign of a screen."""
+    return CampaignConfig.model_validate(
+        {
+            "name": f"hts25-{screen}",
+            "seed": seed,
+            "library": {"path": str(library.path)},
+            "labels": {"column": f"active_{screen}"},
+            "model": {"members": 2, "exclude": hidden},
+            "acquisition": {"batch_size": library.n_rows // BATCHES},
+            "stopping": {"rule": "certify", "quantity": "recall", "gamma": 0.8, "delta": 0.05},
+            "compute": {"backend": "local"},
+        }
+    )
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="Folder of the data sets.")
+    parser.add_argument("--out", type=Path, required=True, help="Folder of the libraries (15 GB) and of the runs.")
+    parser.add_argument("--history", choices=("none", "older", "all"), default="all")
+    parser.add_argument("--screens", nargs="+", help="Names; default: all 25.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    options = parser.parse_args()
+    screens = screens_of(options.data)
+    whole = whole_library(options.data, screens, options.out)
+    for seed in options.seeds:
+        for screen in options.screens or screens:
+            part = options.out / "libraries" / screen
+            if not part.exists():
+                split_library(whole, SplitConfig(column=f"in_{screen}", target=1, validation=0, test=[]), part)
+                shutil.rmtree(part / "validation")
+            library = isd.Library.open(part / "target")
+            hidden = unseen_by(screen, screens, options.history)
+            run = options.out / f"{screen}-{options.history}-seed{seed}"
+            summary = isd.simulate(config_of(screen, library, hidden, seed), run).summary
+            print(f"{run.name}: {summary['fraction_acquired']:.1%} measured, certified {summary['certified']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
