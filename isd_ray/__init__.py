@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isd_ray.config import CampaignConfig
-    from isd_ray.data.ingest.build import build_library
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
     from isd_ray.ops.attach import AttachedCampaign, attach
+    from isd_ray.ops.build import build_library
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
     from isd_ray.ops.jobs import Job, job, jobs, submit
@@ -35,7 +35,7 @@ _HOMES = {
     "LoadedModel": "isd_ray.ops.predict",
     "SimulationResult": "isd_ray.ops.simulate",
     "attach": "isd_ray.ops.attach",
-    "build_library": "isd_ray.data.ingest.build",
+    "build_library": "isd_ray.ops.build",
     "compare": "isd_ray.ops.compare",
     "job": "isd_ray.ops.jobs",
     "jobs": "isd_ray.ops.jobs",

@@ -21,11 +21,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import isd_ray as isd
-from isd_ray.config import CampaignConfig, LibraryConfig, SplitConfig
+from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.data.split import split_library
+from isd_ray.ops.blocks import with_blocks
 
 BATCHES = 20
 """Batches of a twentieth of the screen."""
+ID = "record"
+SOURCE = "screens.parquet"
 SAME_WELLS = {"hsf1": "transcription2", "transcription2": "hsf1"}
 
 
@@ -40,21 +43,23 @@ def screens_of(data: Path) -> dict[str, int]:
 
 def whole_library(data: Path, screens: dict[str, int], folder: Path) -> isd.Library:
     """All compounds, with a column for each screen that says which of them it measured."""
-    if isd.Library.exists(folder / "library"):
-        return isd.Library.open(folder / "library")
-    table = pq.read_table(data / "hts25_primary.parquet")
-    for name in screens:
-        table = table.append_column(f"in_{name}", table[f"active_{name}"].is_valid().cast(pa.int8()))
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, folder / "screens.parquet", compression="zstd")
     config = LibraryConfig(
-        source=str(folder / "screens.parquet"),
+        source=str(folder / SOURCE),
+        id_column=ID,
         features="ecfp4",
         descriptors=("rdkit2d",),
         columns=tuple(f"{kind}_{name}" for name in screens for kind in ("active", "in")),
         history={"columns": ("score_*", "active_*")},
     )
-    return isd.build_library(config, folder / "library", base_dir=folder)
+    if isd.Library.exists(folder / "library"):
+        return with_blocks(isd.Library.open(folder / "library"), config, ComputeConfig(), say=print)
+    table = pq.read_table(data / "hts25_primary.parquet")
+    table = table.append_column(ID, pa.array(range(1, len(table) + 1), pa.int64()))
+    for name in screens:
+        table = table.append_column(f"in_{name}", table[f"active_{name}"].is_valid().cast(pa.int8()))
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / SOURCE, compression="zstd")
+    return isd.build_library(config, folder / "library")
 
 
 def unseen_by(screen: str, screens: dict[str, int], history: str) -> list[str]:
@@ -67,14 +72,14 @@ def unseen_by(screen: str, screens: dict[str, int], history: str) -> list[str]:
     )  # fmt: skip
 
 
-def config_of(screen: str, library: isd.Library, hidden: list[str], seed: int) -> CampaignConfig:
+def config_of(screen: str, library: isd.Library, source: Path, hidden: list[str], seed: int) -> CampaignConfig:
     """The campaign of a screen."""
     return CampaignConfig.model_validate(
         {
             "name": f"hts25-{screen}",
             "seed": seed,
-            "library": {"path": str(library.path)},
-            "labels": {"column": f"active_{screen}"},
+            "library": {"path": str(library.path), "features": "ecfp4"},
+            "labels": {"source": str(source), "id_column": ID, "column": f"active_{screen}"},
             "model": {"members": 2, "exclude": hidden},
             "acquisition": {"batch_size": library.n_rows // BATCHES},
             "stopping": {"rule": "certify", "quantity": "recall", "gamma": 0.8, "delta": 0.05},
@@ -103,8 +108,10 @@ def main() -> None:
             library = isd.Library.open(part / "target")
             hidden = unseen_by(screen, screens, options.history)
             run = options.out / f"{screen}-{options.history}-seed{seed}"
-            summary = isd.simulate(config_of(screen, library, hidden, seed), run).summary
-            print(f"{run.name}: {summary['fraction_acquired']:.1%} measured, certified {summary['certified']}", flush=True)
+            summary = isd.simulate(config_of(screen, library, options.out / SOURCE, hidden, seed), run).summary
+            print(
+                f"{run.name}: {summary['fraction_acquired']:.1%} measured, certified {summary['certified']}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from isd_ray.config import ComputeConfig, LibraryConfig
 from isd_ray.data.filesystem import is_uri
-from isd_ray.data.ingest.build import build_library
+from isd_ray.data.ingest.build import build_library as build_main_block
 from isd_ray.data.ingest.molecules import PreparedChunk
 from isd_ray.data.ingest.pieces import Piece
 from isd_ray.data.ingest.plan import open_sources
@@ -19,11 +19,13 @@ from isd_ray.data.remote import cache_folder, keep_as_cache, publish, refuse_pub
 from isd_ray.ops.blocks import check_blocks, with_blocks
 from isd_ray.ops.connect import ray_session
 
+_HERE = ComputeConfig()
 
-def build(
+
+def build_library(
     config: LibraryConfig,
-    compute: ComputeConfig,
     out: str | Path,
+    compute: ComputeConfig = _HERE,
     progress: Callable[[BuildProgress], None] | None = None,
     *,
     say: Callable[[str], None] = lambda _: None,
@@ -37,9 +39,9 @@ def build(
         A directory, or a URI such as ``s3://bucket/library``: then it is built in the cache folder of this machine,
         copied there when it is complete, and stays in the cache.
     compute:
-        With an `address` the chemistry runs as tasks on that Ray cluster; without one, in processes of this machine,
-        for which no Ray is needed. Reading, deduplication and writing stay in this process either way, and the bytes
-        of the library are the same.
+        Default: this machine. With an `address` the chemistry runs as tasks on that Ray cluster; without one, in
+        processes of this machine, for which no Ray is needed. Reading, deduplication and writing stay in this process
+        either way, and the bytes of the library are the same.
     say:
         Told of the blocks that are added, once the library itself is there.
     like:
@@ -48,8 +50,8 @@ def build(
     Raises
     ------
     IsdError
-        As `build_library`, `with_blocks`, `publish` and `prepare_on_ray`; ResourceError if the cluster cannot be
-        reached.
+        As `isd_ray.data.ingest.build.build_library`, `with_blocks`, `publish` and `prepare_on_ray`; ResourceError if
+        the cluster cannot be reached.
     """
     check_blocks(config)
     if not is_uri(str(out)):
@@ -77,7 +79,7 @@ def _build(
     config: LibraryConfig, compute: ComputeConfig, out: Path, progress: Callable[[BuildProgress], None] | None
 ) -> Library:
     if compute.address is None:
-        return build_library(config, out, base_dir=Path.cwd(), progress=progress)
+        return build_main_block(config, out, base_dir=Path.cwd(), progress=progress)
     from isd_ray.actors.chemistry import prepare_on_ray
     from isd_ray.actors.failure import FailurePolicy
 
@@ -87,4 +89,4 @@ def _build(
         return prepare_on_ray(chunks, policy, compute.call_timeout_s)
 
     with ray_session(compute):
-        return build_library(config, out, base_dir=Path.cwd(), progress=progress, prepare=prepare)
+        return build_main_block(config, out, base_dir=Path.cwd(), progress=progress, prepare=prepare)

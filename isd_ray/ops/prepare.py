@@ -39,7 +39,7 @@ from isd_ray.data.split import PART_NAMES, blocks_of, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
 from isd_ray.messages import LabelArray, WorkerSpec
 from isd_ray.ops.blocks import with_blocks
-from isd_ray.ops.build import build
+from isd_ray.ops.build import build_library
 from isd_ray.plates.layout import initial_size
 
 ROW_BYTES = 32
@@ -222,7 +222,7 @@ def open_or_build(
             without_secrets(str(address)),
             "build it with `isd library build`, or set library.source",
         )
-    return build(config, compute, address, watcher.building, say=watcher.message, like=like)
+    return build_library(config, address, compute, watcher.building, say=watcher.message, like=like)
 
 
 def _checked(config: LibraryConfig, library: Library) -> Library:

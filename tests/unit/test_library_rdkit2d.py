@@ -16,6 +16,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Crippen, rdMolDescriptors
 
+import isd_ray as isd
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.chem import rdkit2d as chem
 from isd_ray.chem.rdkit2d import RDKIT2D, rdkit2d
@@ -216,3 +217,11 @@ def test_held_out_files_are_standardised_as_the_target_set(tmp_path):
     add_block(test, Descriptors("rdkit2d"))
     with pytest.raises(LibraryError, match="other statistics than those of the target set"):
         prepare._libraries(config, tmp_path / "run", Watcher())
+
+
+def test_the_public_builder_makes_the_blocks_too(tmp_path):
+    source = tmp_path / "compounds.csv"
+    source.write_text("smiles,x\n" + "".join(f"{'C' * n}O,{n}\n" for n in range(1, 9)))
+    config = LibraryConfig(source=str(source), descriptors=("rdkit2d",), dense_columns=("x",))
+    library = isd.build_library(config, tmp_path / "library")
+    assert library.block_names == ("fingerprints", "rdkit2d", "columns")

@@ -25,7 +25,7 @@ from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.sources import open_source, resolve_source, resolve_sources
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, InputFileError, LibraryError
-from isd_ray.ops.build import build
+from isd_ray.ops import build as ops_build
 from isd_ray.ops.prepare import open_or_build
 
 N = 70
@@ -61,7 +61,7 @@ def files(folder):
 
 
 def published(config, store):
-    return build(config, ComputeConfig(), f"file://{store}/lib")
+    return ops_build.build_library(config, f"file://{store}/lib")
 
 
 def test_a_source_behind_a_uri_gives_the_library_of_the_file(compounds, tmp_path):
@@ -153,7 +153,7 @@ def test_a_copy_that_was_cut_off_is_made_again_without_building_again(compounds,
         patch.setattr("isd_ray.ops.build.publish", refuse)
         with pytest.raises(LibraryError, match="cannot be written"):
             published(config_of(str(compounds)), store)
-    monkeypatch.setattr("isd_ray.ops.build.build_library", None)
+    monkeypatch.setattr("isd_ray.ops.build.build_main_block", None)
     assert published(config_of(str(compounds)), store).n_rows == N
 
 
@@ -181,7 +181,7 @@ def test_an_unreachable_store_is_our_error(monkeypatch, compounds, store, tmp_pa
     with pytest.raises(LibraryError, match=r"s3://bucket/x: cannot be reached: no route to host"):
         Library.open("s3://user:secret@bucket/x?region=mars")
     with pytest.raises(LibraryError, match="cannot be reached"):
-        build(config_of(str(compounds)), ComputeConfig(), "s3://bucket/x")
+        ops_build.build_library(config_of(str(compounds)), "s3://bucket/x")
     with pytest.raises(InputFileError, match=r"s3://bucket/x.csv: cannot be reached"):
         resolve_source("s3://bucket/x.csv", tmp_path)
 
@@ -218,7 +218,7 @@ def test_wildcards_name_many_files_in_order(store, tmp_path, monkeypatch):
 
 def test_blocks_of_features_are_published_and_fetched_with_the_library(compounds, store, tmp_path, cache, monkeypatch):
     config = config_of(str(compounds), descriptors=["rdkit2d"])
-    local = build(config, ComputeConfig(), tmp_path / "local")
+    local = ops_build.build_library(config, tmp_path / "local")
     library = published(config, store)
     assert files(store / "lib") == files(local.path)
     assert [path.name for path in cache.iterdir()] == [library.hash]
@@ -245,7 +245,7 @@ def test_copies_of_blocks_of_one_name_are_kept_apart(compounds, store, cache, mo
         lines = [f"c{i},{i * 7 % (11 + number)}" for i in range(N)]
         (store / f"history-{number}.csv").write_text("id,score\n" + "\n".join(lines) + "\n")
         history = {"source": str(store / f"history-{number}.csv"), "columns": ["score"]}
-        library = build(config_of(str(compounds), history=history), ComputeConfig(), f"file://{store}/lib-{number}")
+        library = ops_build.build_library(config_of(str(compounds), history=history), f"file://{store}/lib-{number}")
         addresses.append(library.address)
     monkeypatch.setenv("ISD_CACHE", str(cache / "elsewhere"))
     first, second = (Library.open(address) for address in addresses)

@@ -1,0 +1,191 @@
+"""Which family of models needs the fewest wells, and how far the default is behind it.
+
+    python -m tests.benchmarks.models --out runs/models --seeds 0 1 2
+
+simulates each screen with each family alone and with the default, to the certified end. `--rows` draws so many
+compounds of each data set at random (0: all). What is finished is kept: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+import isd_ray as isd
+from isd_ray.config import CampaignConfig
+from tests.benchmarks.measure import Line, parser, report
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DEFAULT = "auto"
+WORSE = 0.02
+"""Relative: no default may measure so much more than the best single family."""
+MEMBERS = 2
+BATCHES = 25
+UNIT = "share measured, by the best family and by the default"
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A data set and what is claimed of it.
+
+    Attributes
+    ----------
+    file:
+        In the folder of data sets; or made of it by `script` of the examples.
+    labels:
+        The table of the configuration; rows without the label of `complete` are left out.
+    sections:
+        Further tables, and what differs of these.
+    """
+
+    file: str
+    labels: Mapping[str, Any]
+    stopping: Mapping[str, Any]
+    task: str = "classification"
+    features: str = "ecfp4"
+    library: Mapping[str, Any] = field(default_factory=dict)
+    complete: str | None = None
+    script: tuple[str, ...] = ()
+
+    def source(self, data: Path, folder: Path, n_rows: int) -> Path:
+        """The file with its compounds, sampled."""
+        found = folder / "sources" / Path(self.file).name
+        if found.exists():
+            return found
+        found.parent.mkdir(parents=True, exist_ok=True)
+        made = data / self.file
+        if self.script:
+            script, *options = self.script
+            out = folder / "made" / script
+            asked = str(out / self.file if "panel" in script else out)
+            out.mkdir(parents=True, exist_ok=True)
+            subprocess.run([sys.executable, EXAMPLES / "paper" / script, "--out", asked, *options], check=True)
+            made = out / self.file
+        table = pq.read_table(made)
+        if self.complete:
+            table = table.filter(table[self.complete].is_valid())
+        if n_rows:
+            drawn = np.random.default_rng(0).permutation(len(table))[:n_rows]
+            table = table.take(np.sort(drawn))
+        pq.write_table(table, found)
+        return found
+
+
+def hits(name: str) -> Screen:
+    column = f"active_{name}"
+    return Screen("hts25_primary.parquet", {"column": column}, RECALL, complete=column)
+
+
+ACCURACY = {"gamma": 0.95}
+RECALL = {"quantity": "recall", "gamma": 0.8}
+SCREENS = {
+    "QM9 gap": Screen(
+        "qm9.parquet", {"column": "gap", "transform": "median"}, ACCURACY,
+        features="standard", library={"standardise": False, "duplicates": "keep"},
+    ),
+    "B3DB": Screen(
+        "package:B3DB", {"column": "BBB+/BBB-", "classes": ["BBB-", "BBB+"]}, ACCURACY, features="standard",
+        library={"source": "package:B3DB/B3DB_classification.tsv", "smiles_column": "SMILES", "id_column": "NO."},
+    ),
+    "Tox21 panel": Screen(
+        "moleculenet_tox21.parquet", {"columns": ["NR-*", "SR-*"]}, ACCURACY, "panel", features="standard"
+    ),
+    "yeast panel": Screen(
+        "panel.parquet", {"columns": ["strain *"], "transform": "threshold", "threshold": 4.0}, ACCURACY, "panel",
+        features="standard", library={"id_column": "id"}, script=("yeast_panel.py",),
+    ),
+    "GDSC pairs": Screen(
+        "pairs.parquet", {"column": "sensitive"}, {"gamma": 0.9},
+        library={"id_column": "id", "context_columns": ["cell_line"]}, script=("gdsc.py", "--n-lines", "100"),
+    ),
+    "MUV panel": Screen("moleculenet_muv.parquet", {"columns": ["MUV-*"]}, {"gamma": 0.999}, "panel"),
+    "splicing": hits("splicing"),
+    "streptokinase": hits("streptokinase"),
+    "hsf1": hits("hsf1"),
+    "pi gap": Screen(
+        "library3m_huckel.parquet", {"column": "gap_pi"}, {"gamma": 0.95, "tolerance": 0.16}, "regression",
+        complete="gap_pi",
+    ),
+    "docking": Screen(
+        "enamine50k_4unn_docking.parquet", {"column": "docking_score"}, {"gamma": 0.95, "tolerance": 0.82}, "regression"
+    ),
+}  # fmt: skip
+"""Tolerances are half a standard deviation of the gaps, and one of the docking scores."""
+
+
+def config_of(name: str, screen: Screen, family: str, seed: int, folder: Path, n_rows: int) -> CampaignConfig:
+    library: dict[str, Any] = {"features": screen.features, "descriptors": ["rdkit2d"], **screen.library}
+    if "source" not in library:
+        library["source"] = str(screen.source(Path(os.environ["ISD_DATA"]), folder, n_rows))
+    library["path"] = str(folder / "libraries" / name.replace(" ", "-"))
+    size = len(isd.Library.open(library["path"])) if isd.Library.exists(library["path"]) else n_rows
+    return CampaignConfig.model_validate(
+        {
+            "name": name.replace(" ", "-"),
+            "task": screen.task,
+            "seed": seed,
+            "library": library,
+            "labels": dict(screen.labels),
+            "model": {"members": MEMBERS, "families": family if family == DEFAULT else [family]},
+            "acquisition": {"batch_size": max(size // BATCHES, 100)},
+            "stopping": {"rule": "certify", **screen.stopping},
+            "compute": {"backend": "local"},
+        }
+    )
+
+
+def measured(name: str, family: str, seed: int, folder: Path, n_rows: int) -> dict[str, Any]:
+    """The summary of a finished screen; made if there is none."""
+    run = folder / f"{name.replace(' ', '-')}-{family}-seed{seed}"
+    found = run / "summary.json"
+    if found.exists():
+        return dict(json.loads(found.read_bytes()))
+    return dict(isd.simulate(config_of(name, SCREENS[name], family, seed, folder, n_rows), run).summary)
+
+
+def table(rows: list[list[str]]) -> None:
+    for row in rows:
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def main() -> None:
+    made = parser("models", __doc__)
+    made.add_argument("--out", type=Path, required=True, help="folder of the libraries and runs")
+    made.add_argument("--screens", nargs="+", choices=SCREENS, default=list(SCREENS))
+    made.add_argument("--families", nargs="+", default=["boosted", "linear", "resmlp"])
+    made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    made.add_argument("--rows", type=int, default=12_000)
+    options = made.parse_args()
+    if "ISD_DATA" not in os.environ:
+        raise SystemExit("set ISD_DATA to the folder of the data sets")
+    folder = options.out.resolve()
+    lines, n_claims, n_false = [], 0, 0
+    table([["screen", *options.families, DEFAULT, "least true value"], ["---"] * (len(options.families) + 3)])
+    for name in options.screens:
+        shares: dict[str, float] = {}
+        truths: list[float] = []
+        for family in (*options.families, DEFAULT):
+            summaries = [measured(name, family, seed, folder, options.rows) for seed in options.seeds]
+            shares[family] = statistics.median(summary["fraction_acquired"] for summary in summaries)
+            truths += [summary["system_value"] for summary in summaries if summary["certified"]]
+        n_claims += len(truths)
+        n_false += sum(value < SCREENS[name].stopping["gamma"] for value in truths)
+        table([[name, *(f"{share:.1%}" for share in shares.values()), f"{min(truths):.4f}" if truths else "–"]])
+        best = min(shares[family] for family in options.families)
+        lines.append(Line(name, best, shares[DEFAULT], best / shares[DEFAULT], UNIT, 1 / (1 + WORSE)))
+    print(f"\n{n_claims} claims, {n_false} of them false; medians of seeds {options.seeds}\n")
+    report(lines, options.json)
+
+
+if __name__ == "__main__":
+    main()
