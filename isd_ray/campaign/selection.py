@@ -16,6 +16,13 @@ from isd_ray.core.trigger import ranks_from_histogram
 from isd_ray.messages import ROLES, Role, Rows, ScoredRows, ScoreReport
 
 Ranks: TypeAlias = Callable[[ScoredRows], NDArray[np.float64]]
+Pick: TypeAlias = Callable[[Rows, int], NDArray[np.int64]]
+"""Which so many of some rows, best first, are taken: their places, ascending."""
+
+
+def first_of(rows: Rows, n: int) -> NDArray[np.int64]:
+    """The n best."""
+    return np.arange(min(n, len(rows)))
 
 
 def ranks_by(goal: Goal, histogram: NDArray[np.int64]) -> Ranks:
@@ -89,13 +96,15 @@ def choose(
     reserve: Rows,
     ranks: Ranks,
     within: Callable[[Rows], int] = len,
+    pick: Pick = first_of,
 ) -> tuple[Selection, Rows]:
     """The random rows, which were drawn first from the whole inference set, the wanted, then the best of the rest.
 
     Parameters
     ----------
     report:
-        `top` holds the best n_batch + len(reserve) rows, so that enough are left when some are random or reserved.
+        `top` holds the best n_batch + len(reserve) rows or more, so that enough are left when some are random or
+        reserved.
     random, wanted:
         Rows that were drawn, and others that people ask for: at most n_batch together.
     reserve:
@@ -104,6 +113,8 @@ def choose(
         About how many rows of its group are more uncertain than each.
     within:
         How many of the rows of a batch, in this order, can be paid; not fewer than the random ones.
+    pick:
+        Which of the best that are neither random, wanted nor reserved.
 
     Returns
     -------
@@ -113,7 +124,8 @@ def choose(
     watched = report.watched
     rest = report.top.take(~np.isin(report.top.rows, [*random, *wanted]))
     is_reserved = np.isin(rest.rows, reserve)
-    places = np.flatnonzero(~is_reserved)[: n_batch - len(random) - len(wanted)]
+    free = np.flatnonzero(~is_reserved)
+    places = free[pick(rest.rows[free], n_batch - len(random) - len(wanted))]
     n_paid = within(np.concatenate([random, wanted, rest.rows[places]]))
     wanted, places = wanted[: n_paid - len(random)], places[: max(0, n_paid - len(random) - len(wanted))]
     passed = rest.rows[: places[-1]][is_reserved[: places[-1]]] if len(places) else np.empty(0, np.int64)

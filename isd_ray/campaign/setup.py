@@ -112,6 +112,12 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
                 f"acquisition.{key}",
                 f"choose at most {n_target}; 1 to 5 % of the library is usual",
             )
+    if config.acquisition.pick != "best" and library.spec.kind != "on_bits":
+        raise ConfigError(
+            "only fingerprints tell which compounds are alike, and the library's main features are none",
+            "acquisition.pick",
+            "use pick = 'best'",
+        )
     stopping, warnings = config.stopping, list[str]()
     paid: Bought = no_prices
     if prices is not None:

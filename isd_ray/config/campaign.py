@@ -199,6 +199,11 @@ class CampaignConfig(Section):
             raise ValueError("[hits] calls classes plate by plate; it needs [plates] and task = 'classification'")
         if self.hits is not None and self.labels.transform != "none":
             raise ValueError("[hits] and labels.transform both make classes; use one of them")
+        if self.acquisition.pick != "best" and self.stopping.rule in ("paper", "reserved"):
+            raise ValueError(
+                f"acquisition.pick={self.acquisition.pick!r}: stopping.rule={self.stopping.rule!r} counts on the "
+                "best-scored rows; use pick = 'best', or the rule 'certify' or 'pac'"
+            )
         if self.simulation.random_baseline and self.stopping.quantity != "accuracy":
             raise ValueError("simulation.random_baseline compares accuracies; remove it, or use quantity = 'accuracy'")
         if self.validation.source == "external" and not (self.validation.file or self.library.split):

@@ -6,13 +6,18 @@ import time
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isd_ray.campaign.record import simulation_metrics
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.selection import Selection, choose, join, random_count, ranks_by, unscored
+from isd_ray.campaign.selection import Pick, Selection, choose, first_of, join, random_count, ranks_by, unscored
 from isd_ray.campaign.steps.look import freeze_for_look, plan_looks
+from isd_ray.core.features import OnBits
 from isd_ray.core.topk import uniform_sample
-from isd_ray.messages import ScoreRequest
+from isd_ray.messages import Rows, ScoreRequest
+
+PICKED_FROM = 3
+"""Batches of the best rows that a diverse one is picked from."""
 
 
 def score(screen: Screen) -> None:
@@ -28,7 +33,7 @@ def score(screen: Screen) -> None:
     wanted = wanted[: n_batch - n_random]
     request = ScoreRequest(
         round=screen.round.number,
-        k=n_batch + len(reserve),
+        k=(n_batch if screen.config.acquisition.pick == "best" else PICKED_FROM * n_batch) + len(reserve),
         tie_seed=screen.seed("tie"),
         inference=screen.sets.packed_scored(),
         watch=np.unique(np.concatenate([random, wanted, reserve])),
@@ -42,9 +47,24 @@ def score(screen: Screen) -> None:
         screen.round.selection = freeze_for_look(screen, screen.round.look, ranks)
     else:
         within = partial(screen.budget.within, rounds=screen.round.number)
-        screen.round.selection, passed = choose(report, n_batch, random, wanted, reserve, ranks, within)
+        screen.round.selection, passed = choose(
+            report, n_batch, random, wanted, reserve, ranks, within, _pick_of(screen, n_batch)
+        )
         screen.round.details["passed"] = passed.tolist()
     screen.round.details["score_seconds"] = time.perf_counter() - start
+
+
+def _pick_of(screen: Screen, n_batch: int) -> Pick:
+    if screen.config.acquisition.pick == "best":
+        return first_of
+    from isd_ray.chem.diverse import maxmin
+
+    def diverse(rows: Rows, n: int) -> NDArray[np.int64]:
+        best = screen.library.features(rows[: PICKED_FROM * n_batch])
+        assert isinstance(best, OnBits), "as the setup checks"
+        return maxmin(best, min(n, len(best)))
+
+    return diverse
 
 
 def _draw_unscored(screen: Screen, n_batch: int) -> Selection:
