@@ -11,13 +11,13 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from isd_ray.config import PlateFormat
+from isd_ray.core.censored import is_number
 from isd_ray.errors import InputFileError
 from isd_ray.plates.cells import (
     MAX_CELL_CHARS,
     NO_VALUE,
     UnreadableError,
     flag_is_bad,
-    is_number,
     is_unreadable,
     parse_cell,
     shown,

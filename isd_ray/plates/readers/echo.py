@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from isd_ray.plates.cells import is_number, not_dispensed
+from isd_ray.core.censored import is_number
+from isd_ray.plates.cells import not_dispensed
 from isd_ray.plates.collect import Collector
 from isd_ray.plates.readers.export import HEAD_CHARS, lines_of
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from isd_ray.config import PlateFormat
+from isd_ray.core.censored import is_number, mark_of
 from isd_ray.delimited import DELIMITERS
 from isd_ray.errors import InputFileError
-from isd_ray.plates.cells import NO_VALUE, is_number, mark_of
+from isd_ray.plates.cells import NO_VALUE
 from isd_ray.plates.collect import Collector
 from isd_ray.plates.wells import SHAPES, names_of, row_letters, well_index
 
