@@ -129,7 +129,7 @@ def test_decimal_commas_are_refused_with_a_hint(read):
     )
     with pytest.raises(InputFileError, match=r"readouts.csv: no reading .*'0,5' has a decimal comma.*\n  Remedy"):
         read("id;value\na;0,5\nb;0,5\n")
-    with pytest.raises(InputFileError, match=r"3 fields instead of 2; a decimal comma, perhaps \(2\)"):
+    with pytest.raises(InputFileError, match=r"3 fields instead of 2; a decimal comma, perhaps \(2 lines from 2 on\)"):
         read("id,value\na,0,5\nb,0,5\n")
 
 
@@ -215,7 +215,7 @@ def test_parquet_of_any_types_with_record_numbers(tmp_path):
         ("id,value,value\na,1,2\n", {}, "2 columns are called 'value'"),
         ("id,value\na,1\n", {"flag": "Status"}, r"no column 'Status'.*\n.*readouts.flag"),
         ("id,value\n", {}, "no line has data"),
-        ("id,value\na,x\nb,x\n", {}, r"no reading in the file can be used: 'x' is not a number \(2\)"),
+        ("id,value\na,x\nb,x\n", {}, r"no reading in the file can be used: 'x' is not a number \(2 lines from 2 on\)"),
     ],
 )
 def test_a_file_of_no_use_says_why_and_what_to_do(read, text, config, message):
