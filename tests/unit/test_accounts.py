@@ -91,6 +91,9 @@ def test_the_counts_are_shown_with_every_file_that_is_told(make_config, tmp_path
     shown = isd("tell", campaign.path, first, second)
     assert f"3 read = 1 new + 1 {NO_SAMPLE} + 1 refused" in shown
     assert "2 read = 1 known + 1 new" in shown
+    told = campaign.tell({ids[0]: "BBB+", ids[3]: "BBB-"})
+    assert "2 read = 1 known + 1 new" in repr(told)
+    assert "2 read = 1 known + 1 new" in told._repr_html_()
 
 
 # --- readouts by plate and well ---------------------------------------------------------------------------------------
