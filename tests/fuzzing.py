@@ -314,13 +314,15 @@ def inputs(n: int, seed: int, targets: Iterable[Target]) -> Iterator[tuple[Targe
         yield target, name, mutated(data, rng)
 
 
-def run(n: int, seed: int = 0, targets: Iterable[Target] = (), seconds: float = float("inf")) -> Outcome:
-    """Give mutated files to readers, until there were `n` or the time is over."""
+def run(
+    n: int, seed: int = 0, targets: Iterable[Target] = (), seconds: float = float("inf"), folder: Path | None = None
+) -> Outcome:
+    """Give mutated files to readers, until there were `n` or the time is over; the one under way lies in `folder`."""
     outcome = Outcome()
     end = time.monotonic() + seconds
     for target, name, data in inputs(n, seed, targets or TARGETS):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            path = Path(own) / name
             path.write_bytes(data)
             started = time.monotonic()
             try:
