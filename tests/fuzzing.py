@@ -10,6 +10,7 @@ import gzip
 import io
 import lzma
 import random
+import re
 import tempfile
 import time
 import traceback
@@ -22,13 +23,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rdkit import Chem
 
-from isd_ray.config import LabelsConfig, LibraryConfig
+from isd_ray.config import CampaignConfig, LabelsConfig, LibraryConfig
+from isd_ray.config.readouts import SHAPES
 from isd_ray.config_file import load_config
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.label_table import read_labels
 from isd_ray.data.labels import labels_for
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
+from isd_ray.ops.campaign import Campaign
+from isd_ray.plates.wells import names_of, row_letters
+from tests.unit.plates import exports_helpers
 
 _SHARE_TYPED = 0.5
 
@@ -169,7 +174,103 @@ def config_seeds() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in examples}
 
 
+_LABORATORY = {
+    "name": "fuzz",
+    "library": {"id_column": "id", "features": "ecfp4", "workers": 1},
+    "labels": {"column": "signal", "classes": ["low", "high"]},
+    "model": {"members": 1, "epochs": 1, "hidden_size": 8},
+    "acquisition": {"batch_size": 80},
+    "plates": {"format": 96, "negative": {"columns": [1]}, "positive": {"columns": [12]}},
+    "compute": {"backend": "local"},
+}
+_CAMPAIGNS = {
+    "plates": {"hits": {"method": "percent_inhibition", "cut": 50.0, "min_z_prime": 0.0}},
+    "cut": {"labels": {"column": "signal", "transform": "threshold", "threshold": 50.0}, "plates": None},
+    "classes": {"labels": {"column": "signal", "classes": ["a", "b"]}, "plates": None},
+}
+"""A laboratory that calls hits of whole plates, one with a cut of compounds, and one that tells classes."""
+
+
+@lru_cache(maxsize=len(_CAMPAIGNS))
+def _laboratory(name: str) -> Campaign:
+    """A campaign with a batch out: one plate, or compounds."""
+    folder = Path(tempfile.mkdtemp(prefix="isd-fuzz-"))
+    chains = "".join(f"C{length}{tail},{'C' * length + tail}\n" for length in range(1, 31) for tail in "ONSF")
+    (folder / "a.csv").write_text("id,smiles\n" + chains)
+    settings = {**_LABORATORY, **_CAMPAIGNS[name]}
+    settings["library"] = {**_LABORATORY["library"], "source": str(folder / "a.csv")}
+    config = CampaignConfig.model_validate({key: table for key, table in settings.items() if table is not None})
+    campaign = Campaign.create(folder / "run", config)
+    campaign.ask()
+    return campaign
+
+
+_KIND_OF_READOUTS = re.compile(r"(cut|classes)-")
+
+
+def tell(path: Path) -> None:
+    """What a file of readouts would change: every line and well has its fate, or the answer is an error."""
+    kind = _KIND_OF_READOUTS.match(path.name)
+    shape = path.name.split(".")[0].split("-")[-1]
+    told = _laboratory(kind[1] if kind else "plates").preview(
+        path, plate="P00001" if path.name.startswith("plate-") else None, shape=shape if shape in SHAPES else None
+    )
+    assert sum(told.fates.values()) == told.n_read
+
+
+def _lines(rows: Iterable[Iterable[object]], delimiter: str = ",") -> bytes:
+    return "".join(delimiter.join(map(str, row)) + "\n" for row in rows).encode()
+
+
+@lru_cache(maxsize=1)
+def readout_seeds() -> dict[str, bytes]:
+    """Files of readouts of every shape, exports of every make, and transfer reports."""
+    values = {name: str(1000 - at if at % 3 else 60 + at) for at, name in enumerate(names_of(96))}
+    values["A02"], values["B03"], values["C04"] = "OVRFLW", ">2000", ""
+    wells = [("P00001", well, value) for well, value in values.items()]
+    flags = [(*line, "No" if at % 40 else "Yes") for at, line in enumerate(wells)]
+    ids = _laboratory("cut").batch().ids
+    grid = [["P00001"], *([row_letters(at), *list(values.values())[12 * at : 12 * at + 12]] for at in range(8))]
+    transfers = ["Source Well", "Destination Plate Barcode", "Destination Well", "Transfer Volume", "Actual Volume"]
+    echo = [
+        ["Run ID", "7"], [], ["[EXCEPTIONS]"], [*transfers, "Transfer Status"],
+        ["A1", "P00001", "C3", 25, 0, "MM0202007: Transducer error"], [], ["[DETAILS]"], transfers,
+        *(["A1", "P00001", name, 25, 25 if at % 9 else 20] for at, name in enumerate(names_of(96))),
+    ]  # fmt: skip
+    seeds = {
+        "a-tidy.csv": _lines([("plate", "well", "signal"), *wells]),
+        "f-tidy.csv": _lines([("plate", "well", "signal", "flag"), *flags]),
+        "t-tidy.tsv": _lines([("Plate", "Well", "Signal"), *wells], "\t"),
+        "a-cellhts2.txt": _lines(wells, "\t"),
+        "a-matrix.csv": _lines(grid),
+        "echo.csv": _lines(echo),
+        "cut-a.csv": _lines([("id", "signal"), *zip(ids, [">90", "12.5", "<1", "~50"] * len(ids), strict=False)]),
+        "classes-a.csv": _lines([("id", "signal", "timestamp"), *((name, "a", "2026-03-01T10:00Z") for name in ids)]),
+    }  # fmt: skip
+    for layout, lines in exports_helpers.LAYOUTS.items():
+        text = "\n".join(lines(values, 96, "P00001")) + "\n"
+        seeds[f"{layout.replace(' ', '_')}.txt"] = text.encode()
+        seeds[f"plate-{layout.replace(' ', '_')}.txt"] = text.encode("utf-16")
+    texts = [pa.array(column) for column in zip(*wells, strict=True)]
+    numbers = pa.array([float(value) if value.isdigit() else None for value in values.values()])
+    n = len(wells)
+    odd = [
+        numbers, texts[2].dictionary_encode(), texts[2].cast(pa.binary()), pa.array([b"\xff"] * n), pa.nulls(n),
+        pa.array([2**62] * n, pa.timestamp("us")), numbers.cast(pa.float16()), pa.array([{"a": 1}] * n),
+        pa.array([[1.0]] * n), pa.array([True] * n), texts[2].cast(pa.string_view()),
+    ]  # fmt: skip
+    for place, column in enumerate([texts[2], *odd]):
+        for which in range(3):
+            columns = [*texts[:2], numbers]
+            columns[which] = column
+            sink = io.BytesIO()
+            pq.write_table(pa.table(dict(zip(("plate", "well", "signal"), columns, strict=True))), sink)
+            seeds[f"{place}-{which}-tidy.parquet"] = sink.getvalue()
+    return seeds
+
+
 TARGETS: list[Target] = [
+    Target("readouts", readout_seeds, tell),
     Target("library", library_seeds, build),
     Target("labels", label_seeds, label),
     Target("config", config_seeds, load_config),
@@ -213,13 +314,15 @@ def inputs(n: int, seed: int, targets: Iterable[Target]) -> Iterator[tuple[Targe
         yield target, name, mutated(data, rng)
 
 
-def run(n: int, seed: int = 0, targets: Iterable[Target] = (), seconds: float = float("inf")) -> Outcome:
-    """Give mutated files to readers, until there were `n` or the time is over."""
+def run(
+    n: int, seed: int = 0, targets: Iterable[Target] = (), seconds: float = float("inf"), folder: Path | None = None
+) -> Outcome:
+    """Give mutated files to readers, until there were `n` or the time is over; the one under way lies in `folder`."""
     outcome = Outcome()
     end = time.monotonic() + seconds
     for target, name, data in inputs(n, seed, targets or TARGETS):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
+        with tempfile.TemporaryDirectory(dir=folder) as own:
+            path = Path(own) / name
             path.write_bytes(data)
             started = time.monotonic()
             try:

@@ -142,7 +142,11 @@ class LookupOracle:
 
     def measure(self, round_number: int, rows: Rows) -> Readouts:
         """Readouts of `rows`, in that order."""
-        return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], unplated(len(rows)))
+        wells = unplated(len(rows))
+        if censored := self._labels.censored:
+            as_it_came = pa.array([censored.get(row) for row in rows.tolist()], pa.string())
+            wells = wells.set_column(wells.column_names.index("qc"), "qc", as_it_came)
+        return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], wells)
 
     def standing(self, n_events: int | None = None) -> Standing:
         """What is out of stock, and nothing else."""

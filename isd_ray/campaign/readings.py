@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.oracle import READOUT_SCHEMA
 from isd_ray.campaign.telling import Refusal
+from isd_ray.core.censored import interval, mark_of
 from isd_ray.data.labels import LabelRule
 from isd_ray.messages import Rows
-from isd_ray.plates.cells import bad_because, interval, mark_of, shown
+from isd_ray.plates.cells import bad_because, shown
 from isd_ray.plates.quality import censored_of
 
 

@@ -123,11 +123,7 @@ def _print_told(file: Path, told: Told) -> None:
     counts = f"{told.n_new:,} new, {told.n_unchanged:,} known, {told.n_lost:,} wells without a readout"
     counts += f", {told.n_waiting:,} waiting for other wells" if told.n_waiting else ""
     out_console.print(f"{file}: {counts}, {len(told.refused):,} refused", highlight=False, soft_wrap=True)
-    if told.n_transfers is not None:
-        out_console.print(f"  {told.n_transfers:,} transfers were made", highlight=False)
-    if told.fates:
-        parts = " + ".join(f"{n:,} {what}" for what, n in told.fates.items())
-        out_console.print(f"  {told.n_read:,} read = {parts}", highlight=False, soft_wrap=True)
+    out_console.print(f"  {told.account}", highlight=False, soft_wrap=True)
     if told.n_revived:
         words = f"  {told.n_revived:,} of the new ones had failed before; that is on record"
         live_console.print(words, highlight=False, soft_wrap=True)
@@ -239,8 +235,8 @@ def watch(
         if dropped.told is None:
             live_console.print(f"{dropped.file} refused: {dropped.reason}", markup=False, highlight=False)
         else:
-            counts = f"{dropped.told.n_new:,} new, {dropped.told.n_missing:,} missing"
-            out_console.print(f"{dropped.file}: {counts}", highlight=False)
+            counts = f"{dropped.told.n_new:,} new, {dropped.told.n_missing:,} missing; {dropped.told.account}"
+            out_console.print(f"{dropped.file}: {counts}", highlight=False, soft_wrap=True)
             _print_failed_plates(dropped.told)
     _end(campaign, as_json=False)
 

@@ -28,6 +28,11 @@ class LabelsConfig(Section):
     its own."""
     threshold: float | None = None
     """The cut of transform = "threshold", in the unit of the label."""
+    censored: Literal["refuse", "bound"] = "refuse"
+    """What becomes of a bound, as `>10`, `<0.01` or `~5`, that the cut leaves in doubt, and of every one for a
+    regression. `refuse`: it is no label, and the file is refused. `bound`: the number counts as if it were exact. Where
+    the cut decides the class a bound always counts; `qc` of the hybrid screen has it as it came. In a laboratory
+    `readouts.censored` says it of readouts."""
     median_rows: Literal["all", "target"] = "all"
     """Rows whose median is the cut: every labelled row, or those of the target set only."""
     classes: Strings = ()

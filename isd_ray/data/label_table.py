@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,26 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, LibraryConfig
-from isd_ray.data.ingest.columns import NULL_WORDS, ColumnKind, common_kind, convert, text_kind, trimmed, typed_kind
+from isd_ray.core.censored import Number, interval, mark_of, parse_number
+from isd_ray.data.ingest.columns import (
+    NULL_WORDS,
+    ColumnKind,
+    common_kind,
+    convert,
+    has_leading_zero,
+    text_kind,
+    trimmed,
+    typed_kind,
+)
 from isd_ray.data.ingest.plan import PlannedSource, compounds, id_prefixes, open_sources, record_ids, require_ids
 from isd_ray.data.ingest.sources import Source, open_source, resolve_source
 from isd_ray.errors import InputFileError, LabelError
 
 N_SHOWN = 5
 """Examples in a message."""
+_DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*\d,\d+([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+"""A comma that stands before each three digits: "10,000" is ten thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,8 @@ class LabelTable:
         int64, shape (m,): line of each in its file.
     file:
         Where they come from, for messages.
+    censored:
+        Of numbers: those that are bounds, as they came, by index; `values` has the number alone.
     """
 
     config: LabelsConfig
@@ -45,6 +61,7 @@ class LabelTable:
     values: pa.Array
     lines: NDArray[np.int64]
     file: str
+    censored: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,12 +78,66 @@ class LabelTable:
         numbers: NDArray[np.float64] = self.values.fill_null(np.nan).to_numpy(zero_copy_only=False)
         return numbers
 
+    def ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Between which numbers each label lies, both included: float64, twice shape (m,); NaN as in `numbers`."""
+        low, high = self.numbers().copy(), self.numbers().copy()
+        for index, text in self.censored.items():
+            low[index], high[index] = interval(low[index], mark_of(text))
+        return low, high
+
     def examples(self, indices: Iterable[int]) -> str:
         """The first few labels among `indices`, with line and id, for messages."""
         shown = [int(index) for index in list(indices)[:N_SHOWN]]
         return "; ".join(
-            f"line {self.lines[i]} (id {self.ids[i].as_py()!r}): {self.values[i].as_py()!r}" for i in shown
+            f"line {self.lines[i]} (id {self.ids[i].as_py()!r}): {self.censored.get(i, self.values[i].as_py())!r}"
+            for i in shown
         )
+
+
+def as_numbers(table: LabelTable) -> LabelTable:
+    """The table with numbers for words, of which some may be bounds.
+
+    Raises
+    ------
+    LabelError
+        If one is neither.
+    """
+    if table.is_numeric:
+        return table
+    words = table.values.dictionary_encode()
+    numbers = [_number(word) for word in words.dictionary.to_pylist()]
+    codes = words.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    if None in numbers:
+        wrong = np.flatnonzero(np.array([number is None for number in (*numbers, Number(0.0))])[codes])
+        raise LabelError(
+            f"labels in column {table.column!r} are not numbers: {table.examples(wrong)}",
+            table.file,
+            _remedy_for_words(table.values.drop_null().to_pylist()),
+        )
+    known = [number for number in numbers if number is not None]
+    values = np.array([*(number.number for number in known), np.nan])[codes]
+    is_bound = np.array([*(number.mark is not None for number in known), False])[codes]
+    censored = {int(index): table.values[int(index)].as_py() for index in np.flatnonzero(is_bound)}
+    return replace(table, values=pa.array(values, mask=codes < 0), censored=censored)
+
+
+def _number(word: str) -> Number | None:
+    return None if has_leading_zero(word) else parse_number(word)  # a catalogue number
+
+
+def _remedy_for_words(words: list[str]) -> str:
+    """What to do about labels that are no numbers, by how they are written."""
+    commas = [word for word in words if _DECIMAL_COMMA.fullmatch(word) or _THOUSANDS.fullmatch(word)]
+    if commas:
+        decimal = next((word for word in commas if not _THOUSANDS.fullmatch(word)), None)
+        if decimal is not None:
+            return "export numbers with a decimal point instead of a comma, and with nothing between thousands"
+        number = commas[0].replace(",", "")
+        return f"export numbers without commas between thousands: {number} for {commas[0]!r}"
+    bounded = next((word for word in words if _number(word) is None and mark_of(word) is not None), None)
+    if bounded is not None:
+        return f"{bounded!r} has more than a bound: write the number alone behind its mark, and no unit"
+    return "choose a numeric column; for classes named by words set task = 'classification', transform = 'none'"
 
 
 def read_labels(config: LabelsConfig, library_config: LibraryConfig, base_dir: Path) -> LabelTable:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, Task
-from isd_ray.data.ingest.columns import text_kind
-from isd_ray.data.label_table import N_SHOWN, LabelTable, read_labels
+from isd_ray.data.label_table import N_SHOWN, LabelTable, as_numbers, read_labels
 from isd_ray.data.layout import REJECTS_FILE
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
@@ -29,10 +27,6 @@ BINARY_CLASSES = ("0", "1")
 """Classes of a cut: at most the cut, above it."""
 MISSING_CLASS = -1
 """Class index of a row without a label, where that is allowed."""
-_DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*\d,\d+([eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
-"""A comma that stands before each three digits: "10,000" is ten thousand."""
-_BOUND = re.compile(r"[<>≤≥~]=?\s*[+-]?[\d.]+([eE][+-]?\d+)?.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,8 @@ class Labels:
     Attributes
     ----------
     values:
-        float64, shape (n,): raw numbers; NaN where classes are words, and for panels, whose numbers are not kept.
+        float64, shape (n,): raw numbers; NaN where classes are words, of bounds beside a cut, and for panels, whose
+        numbers are not kept.
     labels:
         Shape (n,): class index (int64; -1 where missing is allowed), or for a regression the number (float64; NaN).
         For a panel packed bits (`isd_ray.core.panels`).
@@ -77,6 +72,8 @@ class Labels:
         Labels whose id is not in the library (rejected or merged compounds, other parts of a split).
     n_contradicting:
         Merged duplicates of another class than the compound that stands for them; 0 of regressions and panels.
+    censored:
+        Bounds as they came, by row.
     """
 
     values: NDArray[np.float64]
@@ -84,6 +81,7 @@ class Labels:
     rule: LabelRule
     n_unused: int
     n_contradicting: int = 0
+    censored: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -125,8 +123,11 @@ def labels_for(
     ------
     LabelError
         If no id matches; a row has no label; labels are not classes (not whole numbers, more than 1,000, not among the
-        configured ones) or there is only one class in the whole column; a transform or a regression meets words.
+        configured ones) or there is only one class in the whole column; a transform or a regression meets words, or a
+        bound that decides nothing and is not to count as a number.
     """
+    if _needs_numbers(table, task, rule):
+        table = as_numbers(table)
     at = match(table, library)
     if not allow_missing:
         _refuse_missing(table, library, at)
@@ -138,6 +139,8 @@ def labels_for(
 
 def place_labels(table: LabelTable, at: NDArray[np.int64], task: Task, rule: LabelRule | None) -> Labels:
     """Labels of the rows that `match` has placed; rows without a label have none. Raises as `labels_for`."""
+    if _needs_numbers(table, task, rule):
+        table = as_numbers(table)
     at = np.where(_is_missing(table)[at], -1, at)
     if rule is None:
         rule = _settle(table, at, task)
@@ -145,11 +148,19 @@ def place_labels(table: LabelTable, at: NDArray[np.int64], task: Task, rule: Lab
     values = np.full(len(at), np.nan)
     values[present] = table.numbers()[at[present]]
     n_unused = len(table) - len(present)
+    is_bound = np.zeros(len(table) + 1, np.bool_)
+    is_bound[list(table.censored)] = True
+    bounded = present[is_bound[at[present]]]
+    censored = {int(row): table.censored[int(at[row])] for row in bounded}
     if task == "regression":
-        return Labels(values, values.copy(), rule, n_unused)
+        _refuse_bounds(table, at[bounded], "a regression needs numbers")
+        return Labels(values, values.copy(), rule, n_unused, censored=censored)
     labels = np.full(len(at), MISSING_CLASS, dtype=np.int64)
     if rule.cut is not None:
-        labels[present] = values[present] > rule.cut
+        labels[present] = _sides(table, rule.cut)[at[present]]
+        is_open = labels[bounded] == MISSING_CLASS
+        _refuse_bounds(table, at[bounded[is_open]], f"the cut at {rule.cut:g} does not decide their class")
+        values[bounded] = np.nan
     else:
         indices = _class_indices(table, rule.classes)[at[present]]
         unknown = at[present][indices < 0]
@@ -161,7 +172,32 @@ def place_labels(table: LabelTable, at: NDArray[np.int64], task: Task, rule: Lab
                 "add them to labels.classes, or correct them",
             )
         labels[present] = indices
-    return Labels(values, labels, rule, n_unused)
+    return Labels(values, labels, rule, n_unused, censored=censored)
+
+
+def _needs_numbers(table: LabelTable, task: Task, rule: LabelRule | None) -> bool:
+    is_cut = table.config.transform != "none" if rule is None else rule.cut is not None
+    return task == "regression" or is_cut
+
+
+def _sides(table: LabelTable, cut: float) -> NDArray[np.int64]:
+    """Class of each label by a cut, 1 above it; `MISSING_CLASS` without a label, and where a bound leaves it open."""
+    low, high = table.ends()
+    sides = np.select([low > cut, high <= cut], [1, 0], MISSING_CLASS).astype(np.int64)
+    if table.config.censored == "bound":
+        is_open = (sides == MISSING_CLASS) & ~np.isnan(low)
+        sides[is_open] = table.numbers()[is_open] > cut
+    return sides
+
+
+def _refuse_bounds(table: LabelTable, indices: NDArray[np.int64], why: str) -> None:
+    """Refuse labels that are bounds and decide nothing, unless the configuration takes their numbers."""
+    if len(indices) and table.config.censored == "refuse":
+        raise LabelError(
+            f"{len(indices)} labels in column {table.column!r} are bounds, and {why}: {table.examples(indices)}",
+            table.file,
+            "leave these compounds out, or set labels.censored = 'bound' to count the number as if it were exact",
+        )
 
 
 def rule_beforehand(config: LabelsConfig, task: Task, *, by_plates: bool) -> LabelRule:
@@ -247,7 +283,7 @@ def _n_contradicting(table: LabelTable, library: Library, rule: LabelRule) -> in
     if not file.is_file():  # a part of a split, or a library elsewhere
         return 0
     merged = pq.read_table(file, columns=["id", "row"], filters=pc.field("row").is_valid())
-    classes = _class_indices(table, rule.classes) if rule.cut is None else (table.numbers() > rule.cut).astype(np.int64)
+    classes = _class_indices(table, rule.classes) if rule.cut is None else _sides(table, rule.cut)
     classes = np.where(_is_missing(table), MISSING_CLASS, np.append(classes, MISSING_CLASS))
 
     def class_of(ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
@@ -283,14 +319,6 @@ def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
     """Cut and classes, from every labelled row, or for the cut from the target rows if so configured."""
     config = table.config
     if task == "regression" or config.transform != "none":
-        if not table.is_numeric:
-            words = enumerate(table.values)
-            wrong = list(islice((i for i, word in words if text_kind(pa.array([word])) == "string"), N_SHOWN))
-            raise LabelError(
-                f"labels in column {table.column!r} are not numbers: {table.examples(wrong)}",
-                table.file,
-                _remedy_for_words(table.values.drop_null().to_pylist()),
-            )
         infinite = np.flatnonzero(np.isinf(table.numbers()))
         if len(infinite):
             raise LabelError(f"infinite labels: {table.examples(infinite)}", table.file, "correct or remove them")
@@ -301,37 +329,31 @@ def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:
         return LabelRule(task, classes if task == "classification" else config.classes or BINARY_CLASSES, None)
     numbers = table.numbers()
     if config.transform == "median":
-        rows = at[at >= 0] if config.median_rows == "target" else slice(None)
-        cut = float(np.nanmedian(numbers[rows]))
+        cut = _median(table, at[at >= 0] if config.median_rows == "target" else np.arange(len(table)))
     else:
         assert config.threshold is not None  # LabelsConfig: it goes with the transform
         cut = config.threshold
+    sides = _sides(table, cut)[~np.isnan(numbers)]
     numbers = numbers[~np.isnan(numbers)]
-    if (numbers > cut).all() or not (numbers > cut).any():
+    if sides[0] != MISSING_CLASS and (sides == sides[0]).all():
         raise LabelError(
-            f"every label is {'above' if numbers[0] > cut else 'at most'} the cut {cut}: there is only one class",
+            f"every label is {'above' if sides[0] else 'at most'} the cut {cut}: there is only one class",
             table.file,
             f"labels run from {numbers.min()} to {numbers.max()}; choose a threshold between",
         )
     return LabelRule(task, config.classes or BINARY_CLASSES, cut)
 
 
-def _remedy_for_words(words: list[str]) -> str:
-    """What to do about labels that are no numbers, by how they are written."""
-    commas = [word for word in words if _DECIMAL_COMMA.fullmatch(word) or _THOUSANDS.fullmatch(word)]
-    if commas:
-        decimal = next((word for word in commas if not _THOUSANDS.fullmatch(word)), None)
-        if decimal is not None:
-            return "export numbers with a decimal point instead of a comma, and with nothing between thousands"
-        number = commas[0].replace(",", "")
-        return f"export numbers without commas between thousands: {number} for {commas[0]!r}"
-    bounded = next((word for word in words if _BOUND.fullmatch(word)), None)
-    if bounded is not None:
-        return (
-            f"{bounded!r} is a bound and no number: write the class of such compounds in a column of its own, "
-            "or leave them out of the library"
-        )
-    return "choose a numeric column; for classes named by words set task = 'classification', transform = 'none'"
+def _median(table: LabelTable, indices: NDArray[np.int64]) -> float:
+    """The median of some labels; with bounds among them, if it is the same wherever between them the labels lie."""
+    if not table.censored or table.config.censored == "bound":
+        return float(np.nanmedian(table.numbers()[indices]))
+    with np.errstate(invalid="ignore"):  # the mean of minus and plus infinity
+        low, high = (float(np.nanmedian(side[indices])) for side in table.ends())
+    if low != high:
+        bounds = indices[np.isin(indices, list(table.censored))]
+        _refuse_bounds(table, bounds, f"the median may be anything from {low:g} to {high:g}")
+    return low
 
 
 def _refuse_alike(names: list[str], table: LabelTable) -> None:

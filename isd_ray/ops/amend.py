@@ -57,7 +57,9 @@ def _labels(
 ) -> Amendment:
     # Where ids are record numbers, those of this file would be others.
     id_column = config.labels.id_column or config.library.id_column or "id"
-    settings = config.labels.model_copy(update={"source": str(file), "format": "auto", "id_column": id_column})
+    takes_bounds = "bound" in (config.labels.censored, config.readouts.censored)  # of simulations, of laboratories
+    changes = {"source": str(file), "format": "auto", "id_column": id_column}
+    settings = config.labels.model_copy(update={**changes, "censored": "bound" if takes_bounds else "refuse"})
     table = read_labels(settings, config.library, Path.cwd())
     labels = labels_for(table, library, config.task, allow_missing=True, rule=rule)
     if labels.n_unused:

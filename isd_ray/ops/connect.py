@@ -5,13 +5,33 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
 
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ResourceError
 from isd_ray.ops.security import refuse_open_gcs
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Session:
+    """A block of this process that uses a Ray of ours, and what its actors ask for."""
+
+    thread: int
+    address: str | None
+    cpus: float
+    gpus: float
+
+
+_DOOR = threading.Condition()
+"""Held by whoever starts or ends Ray, of which a process has one at a time."""
+_SESSIONS: list[_Session] = []
+"""Of the Ray that `ray_session` has started, which ends with the last of them."""
 
 
 @contextmanager
@@ -22,23 +42,68 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
     and scorers take turns, so they may share cores), and shut down at the end. A Ray that this process has already
     initialised is used as it is and left running. Never attaches to a cluster that was not named.
 
+    Blocks in several threads share one Ray; a block waits for its turn, for `compute.start_timeout_s` at most, where
+    the others leave no room for its actors or are connected elsewhere.
+
     Raises
     ------
     ResourceError
-        If the cluster cannot be reached, or a demanded GPU does not exist.
+        If the cluster cannot be reached, a demanded GPU does not exist, or other threads do not make room in time.
     ClusterError
         If other machines reach the cluster without a token, unless `compute` allows it.
     """
     ray = _import_ray()
-    ours = not ray.is_initialized()
-    if ours:
-        _init(compute)
+    session = _Session(threading.get_ident(), compute.address, *_demand(compute))
+    with _DOOR:
+        if not _may_enter(session):
+            _LOGGER.warning("other threads of this process use Ray; waiting for room")
+            if not _DOOR.wait_for(lambda: _may_enter(session), compute.start_timeout_s):
+                raise ResourceError(
+                    f"other threads of this process use Ray, and made no room for {session.cpus:g} CPUs"
+                    f"{f' and {session.gpus:g} GPUs' if session.gpus else ''} within {compute.start_timeout_s:g} s",
+                    "compute.start_timeout_s",
+                    "run one after the other or in a process of its own, ask for less in [compute], or connect with "
+                    "ray.init to a Ray that has room for all",
+                )
+        is_ours = bool(_SESSIONS) or not ray.is_initialized()
+        if not ray.is_initialized():
+            _init(compute)
+        if is_ours:
+            _SESSIONS.append(session)
     try:
         _check_gpus(compute, float(ray.cluster_resources().get("GPU", 0.0)))
         yield
     finally:
-        if ours:
-            ray.shutdown()
+        if is_ours:
+            with _DOOR:
+                _SESSIONS.remove(session)
+                if not _SESSIONS:
+                    ray.shutdown()
+                _DOOR.notify_all()
+
+
+def _demand(compute: ComputeConfig) -> tuple[float, float]:
+    """CPUs and GPUs of all actors."""
+    cpus = compute.trainers * compute.trainer_cpus + compute.scorers * compute.scorer_cpus
+    return cpus, compute.trainers * compute.trainer_gpus + compute.scorers * compute.scorer_gpus
+
+
+def _may_enter(session: _Session) -> bool:
+    """Whether a session can begin beside the others: inside one of its own thread, or where there is room for both.
+
+    Each gets all its actors or none: sessions that each hold a part of what they need would wait for ever.
+    """
+    import ray
+
+    if not _SESSIONS or not ray.is_initialized() or any(other.thread == session.thread for other in _SESSIONS):
+        return True
+    if session.address is not None or any(other.address is not None for other in _SESSIONS):
+        return all(other.address == session.address for other in _SESSIONS)  # a cluster finds room by itself
+    there = ray.cluster_resources()
+    together = {one.thread: one for one in reversed((*_SESSIONS, session))}.values()  # the outermost of each thread
+    return sum(one.cpus for one in together) <= there.get("CPU", 0.0) and (
+        sum(one.gpus for one in together) <= there.get("GPU", 0.0)
+    )
 
 
 def connect(compute: ComputeConfig) -> None:
@@ -51,15 +116,17 @@ def connect(compute: ComputeConfig) -> None:
     ClusterError
         If other machines reach the cluster without a token, unless `compute` allows it.
     """
-    if _import_ray().is_initialized():
-        return
-    if compute.address is None:
-        raise ResourceError(
-            "no cluster is named, and an embedded Ray would end with this process",
-            "compute.address",
-            "give the address of a cluster ('auto' on one of its machines), or connect with ray.init first",
-        )
-    _init(compute)
+    ray = _import_ray()
+    with _DOOR:
+        if ray.is_initialized():
+            return
+        if compute.address is None:
+            raise ResourceError(
+                "no cluster is named, and an embedded Ray would end with this process",
+                "compute.address",
+                "give the address of a cluster ('auto' on one of its machines), or connect with ray.init first",
+            )
+        _init(compute)
 
 
 def _import_ray() -> ModuleType:
@@ -80,10 +147,10 @@ def _init(compute: ComputeConfig) -> None:
             ray.init(address=compute.address, log_to_driver=False, logging_level=logging.ERROR)
             _refuse_open(compute)
             return
-        demand = compute.trainers * compute.trainer_cpus + compute.scorers * compute.scorer_cpus
+        cpus, _ = _demand(compute)
         ray.init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, math.ceil(demand)),
+            num_cpus=max(os.cpu_count() or 1, math.ceil(cpus)),
             object_store_memory=int(compute.object_store_memory),
             **quiet,
         )

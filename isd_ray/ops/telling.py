@@ -89,14 +89,22 @@ class Told:
     n_transfers: int | None = None
     head: str | None = field(default=None, compare=False)
 
+    @property
+    def account(self) -> str:
+        """What was read and what became of it: ``96 read = 16 controls + 80 new``."""
+        fates = " + ".join(f"{n:,} {what}" for what, n in self.fates.items())
+        made = "" if self.n_transfers is None else f"; {self.n_transfers:,} transfers were made"
+        return f"{self.n_read:,} read = {fates or 0}{made}"
+
     def __repr__(self) -> str:
         lines = [*self._lines(), *self._plates()]
-        return f"Told({', '.join(f'{what}: {answer}' for what, answer in lines)})"
+        return f"Told({', '.join(f'{what}: {answer}' for what, answer in lines)}; {self.account})"
 
     def _repr_html_(self) -> str:
         lines = [(f"line {refusal.line}", refusal.reason) for refusal in self.refused[:_SHOWN]]
         more = [f"… and {len(self.refused) - _SHOWN:,} more refusals"] if len(self.refused) > _SHOWN else []
-        return card("Readouts told", pairs([*self._lines(), *self._plates(), *lines]), paragraphs(more))
+        told = pairs([*self._lines(), *self._plates(), *lines])
+        return card("Readouts told", told, paragraphs([self.account, *more]))
 
     def _lines(self) -> list[tuple[str, str]]:
         counts = {

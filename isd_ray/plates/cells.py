@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
+from isd_ray.core.censored import Number, is_number, parse_number, without_mark
 
 MAX_CELL_CHARS = 4096
 """A longer cell is no readout, id or place; lines with one are refused."""
@@ -85,15 +83,10 @@ _BAD_STEMS = (
     "void",
 )
 """Beginnings of words of remarks that mark a bad well."""
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # No two parts of a pattern may match the same letters in two ways: a long cell would take quadratic time.
 _WITH_COMMA = re.compile(r"[+-]?[0-9.,' \u00a0\u202f]+(?:[eE][+-]?[0-9]+)?")
-_MARK = re.compile(r"(>=|<=|=>|=<|>>|<<|>|<|\u2265|\u2264|~|\u2248|=)\s*")
-_MARKS = {"=>": ">=", "=<": "<=", ">>": ">", "<<": "<", "\u2265": ">=", "\u2264": "<=", "\u2248": "~"}
 _N_SHOWN = 40
 _UNREADABLE, _NOT_DISPENSED = "unreadable: ", "not dispensed: "
-
-Mark = Literal[">", ">=", "<", "<=", "~"]
 
 
 def shown(text: str) -> str:
@@ -101,20 +94,7 @@ def shown(text: str) -> str:
     return repr(text) if len(text) <= _N_SHOWN else f"{text[:_N_SHOWN]!r} … ({len(text):,} characters)"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A number of a cell; `mark` says that it is a bound (``>10``) or about the value (``~10``), else None."""
-
-    number: float
-    mark: Mark | None = None
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is one plain number."""
-    return _NUMBER.fullmatch(text) is not None
-
-
-def parse_cell(text: str) -> Cell | None:
+def parse_cell(text: str) -> Number | None:
     """The number of a cell; None where it says that there is none.
 
     Raises
@@ -125,14 +105,11 @@ def parse_cell(text: str) -> Cell | None:
     """
     if text.lower() in NO_VALUE:
         return None
-    found = _MARK.match(text)
-    plain = text[found.end() :] if found else text
-    if _NUMBER.fullmatch(plain):
-        number = float(plain)
-        if math.isinf(number):
+    if (cell := parse_number(text)) is not None:
+        if math.isinf(cell.number):
             raise ValueError(f"{shown(text)} is too large")
-        mark = _MARKS.get(found[1], found[1]) if found else "="
-        return Cell(number, None if mark == "=" else mark)  # type: ignore[arg-type]  # of _MARK
+        return cell
+    plain = without_mark(text)
     if "," in plain and _WITH_COMMA.fullmatch(plain):
         raise ValueError(
             f"{shown(text)} has a decimal comma, or a thousands separator; export numbers with a decimal point and "
@@ -143,28 +120,6 @@ def parse_cell(text: str) -> Cell | None:
 
 class UnreadableError(ValueError):
     """A cell that an instrument left without a number: OVRFLW, #DIV/0!, ****."""
-
-
-def interval(number: float, mark: str | None) -> tuple[float, float]:
-    """Between which values a readout lies, both included; a bound that is not reached begins at the next float."""
-    match mark:
-        case ">":
-            return float(np.nextafter(number, np.inf)), np.inf
-        case ">=":
-            return number, np.inf
-        case "<":
-            return -np.inf, float(np.nextafter(number, -np.inf))
-        case "<=":
-            return -np.inf, number
-        case "~":
-            return -np.inf, np.inf
-    return number, number
-
-
-def mark_of(censored: str | None) -> str | None:
-    """The mark of a censored readout as it came (``> 10``); None of one that is exact."""
-    found = _MARK.match(censored) if censored else None
-    return None if found is None else _MARKS.get(found[1], found[1])
 
 
 def flag_is_bad(flag: str, good: frozenset[str], bad: frozenset[str]) -> bool:
@@ -185,7 +140,7 @@ def flag_is_bad(flag: str, good: frozenset[str], bad: frozenset[str]) -> bool:
         return False
     if word in bad:
         return True
-    if _NUMBER.fullmatch(word):
+    if is_number(word):
         if (number := float(word)) in (0.0, 1.0):
             return number == 1.0
     elif word in GOOD_FLAGS:

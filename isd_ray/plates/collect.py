@@ -11,13 +11,13 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from isd_ray.config import PlateFormat
+from isd_ray.core.censored import is_number
 from isd_ray.errors import InputFileError
 from isd_ray.plates.cells import (
     MAX_CELL_CHARS,
     NO_VALUE,
     UnreadableError,
     flag_is_bad,
-    is_number,
     is_unreadable,
     parse_cell,
     shown,
@@ -198,7 +198,11 @@ class Collector:
         readings = self._judged()
         if not readings and not n_transfers:
             reasons = Counter(reason for _, reason in self.rejects)
-            listed = "; ".join(f"{reason} ({n})" for reason, n in reasons.most_common(_N_SHOWN)) or "no line has data"
+            first = {reason: line for line, reason in sorted(self.rejects, reverse=True)}
+            counts = {reason: f"{n:,} lines from {first[reason]} on" for reason, n in reasons.items() if n > 1}
+            shown_reasons = [reason for reason, _ in reasons.most_common(_N_SHOWN)]
+            listed = "; ".join(f"{reason} ({counts.get(reason, f'line {first[reason]}')})" for reason in shown_reasons)
+            listed = listed or "no line has data"
             raise InputFileError(
                 f"no reading in the file can be used: {listed}", where, "check the table [readouts] and the export"
             )

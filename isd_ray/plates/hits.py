@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.config import HitCallingConfig, PlateFormat
+from isd_ray.core.censored import interval, mark_of
 from isd_ray.errors import LabelError
-from isd_ray.plates.cells import bad_because, interval, mark_of, shown
+from isd_ray.plates.cells import bad_because, shown
 from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.normalise import Normalised, Wells, normalise
 from isd_ray.plates.quality import censored_of, plate_quality, values_of

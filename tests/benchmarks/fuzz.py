@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.fuzz --inputs 200000
 
-Inputs that fail are written to `--out`, so that each can be made a test.
+Inputs that fail are written to `--out`, so that each can be made a test. The readers run in a process of their own, so
+that an input which ends it is one that fails, too; the rest of its thousand is left out.
 """
 
 from __future__ import annotations
@@ -11,12 +12,29 @@ import argparse
 import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests import fuzzing
 
 _CHUNK = 1_000
 _MOST_SECONDS = 10.0
+
+
+def _chunk(n: int, seed: int, names: list[str], folder: Path) -> tuple[fuzzing.Outcome, int]:
+    """What came of some inputs, and the most memory of this process so far, in MiB."""
+    outcome = fuzzing.run(n, seed, [target for target in fuzzing.TARGETS if target.name in names], folder=folder)
+    return outcome, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def _ended(folder: Path) -> fuzzing.Outcome:
+    """What is left of inputs of which one has ended the process: that one."""
+    [file] = [path for path in folder.rglob("*") if path.is_file() and path.parent.parent == folder]
+    trace = "this input ended the process"
+    return fuzzing.Outcome(n_inputs=1, failures=[(f"process: {file.name}", trace, file.read_bytes())])
 
 
 def main() -> int:
@@ -27,11 +45,18 @@ def main() -> int:
     parser.add_argument("--targets", nargs="*", default=[target.name for target in fuzzing.TARGETS])
     parser.add_argument("--out", type=Path, help="folder for the inputs that fail")
     arguments = parser.parse_args()
-    targets = [target for target in fuzzing.TARGETS if target.name in arguments.targets]
-    started, n_done, n_refused, n_failed, slowest = time.monotonic(), 0, 0, 0, (0.0, "")
-    while n_done < arguments.inputs:
-        seed = arguments.seed + n_done
-        outcome = fuzzing.run(min(_CHUNK, arguments.inputs - n_done), seed, targets)
+    started, n_done, n_refused, n_failed, slowest, peak = time.monotonic(), 0, 0, 0, (0.0, ""), 0
+    pool = ProcessPoolExecutor(1, get_context("spawn"))
+    for begin in range(0, arguments.inputs, _CHUNK):
+        seed = arguments.seed + begin
+        with TemporaryDirectory() as folder:
+            n = min(_CHUNK, arguments.inputs - begin)
+            try:
+                outcome, used = pool.submit(_chunk, n, seed, arguments.targets, Path(folder)).result()
+                peak = max(peak, used)
+            except BrokenProcessPool:
+                outcome = _ended(Path(folder))
+                pool = ProcessPoolExecutor(1, get_context("spawn"))
         for name, trace, data in outcome.failures:
             print(f"{name}\n{trace}", flush=True)
             if arguments.out is not None:
@@ -41,7 +66,6 @@ def main() -> int:
         n_done += outcome.n_inputs
         n_refused += outcome.n_refused
         slowest = max(slowest, (outcome.slowest[0], f"seed {seed}: {outcome.slowest[1]}"))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         print(
             f"{n_done:,} inputs, {n_refused:,} refused in words, {n_failed:,} exceptions that are not ours; slowest "
             f"{slowest[0]:.2f} s ({slowest[1]}); peak {peak:,} MiB; {time.monotonic() - started:.0f} s",

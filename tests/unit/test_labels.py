@@ -6,10 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from isd_ray.campaign.oracle import LookupOracle
 from isd_ray.config import LabelsConfig, LibraryConfig, SplitConfig
 from isd_ray.data.ingest.build import build_library
-from isd_ray.data.labels import labels_for, read_labels
+from isd_ray.data.labels import LabelRule, labels_for, read_labels
 from isd_ray.data.split import split_library
 from isd_ray.errors import InputFileError, LabelError
 
@@ -170,8 +173,10 @@ def test_what_cannot_be_classes_is_refused_with_lines_and_remedy(label, values, 
 
 
 def test_a_regression_needs_finite_numbers(label):
-    with pytest.raises(LabelError, match=r"not numbers: line 4 \(id 'c'\): '<3'"):
-        label([1, 2, "<3", 4, 5, 6], "regression")
+    with pytest.raises(LabelError, match=r"not numbers: line 4 \(id 'c'\): '3 nM'"):
+        label([1, 2, "3 nM", 4, 5, 6], "regression")
+    with pytest.raises(LabelError, match=r"line 4 \(id 'c'\): '>3 nM'\n.*the number alone behind its mark"):
+        label([1, 2, ">3 nM", 4, 5, 6], "regression")
     with pytest.raises(LabelError, match=r"not numbers: .*'2,5'\n.*a decimal point instead of a comma"):
         label(["1", '"2,5"', "3", "4", "5", "6"], "regression")
     with pytest.raises(LabelError, match=r"infinite labels: line 2"):
@@ -199,3 +204,83 @@ def test_record_numbers_are_ids_where_there_is_no_id_column(base, tmp_path):
     library = build_library(config, tmp_path / "library", base_dir=base)
     labels = labels_for(read_labels(LabelsConfig(column="number"), config, base), library, "regression")
     assert labels.labels.tolist() == [0, 1, 3, 4, 5]
+
+
+CUT = {"transform": "threshold", "threshold": 10.0}
+MARKS = {">": (1, None), ">=": (1, None), "<": (None, 0), "<=": (None, 0), "~": (None, None), "=": (1, 0)}
+"""Classes by the cut of a bound whose number is above it, and of one below."""
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    words=st.lists(
+        st.tuples(st.sampled_from(sorted(MARKS)), st.sampled_from(["", " "]), st.sampled_from([0.25, 9.5, 10.5, 1e3])),
+        min_size=6,
+        max_size=6,
+    )
+)
+def test_bounds_decide_classes_where_the_cut_allows_it_and_are_refused_elsewhere(label, words):
+    texts = [f"{mark}{blank}{number:g}" for mark, blank, number in words]
+    meant = [MARKS[mark][0 if number > 10 else 1] for mark, _, number in words]
+    of_library = [meant[place] for place in (0, 1, 3, 4, 5)]  # the third compound is merged
+    known = {side for side in meant if side is not None}
+    if None in of_library:
+        with pytest.raises(LabelError, match=r"bounds, and the cut at 10 does not decide their class|only one class"):
+            label(texts, **CUT)
+    elif None not in meant and len(known) == 1:
+        with pytest.raises(LabelError, match="only one class"):
+            label(texts, **CUT)
+    else:
+        assert label(texts, **CUT).labels.tolist() == of_library
+    by_number = [int(number > 10) for _, _, number in words]
+    if len(set(by_number)) == 2:
+        taken = label(texts, censored="bound", **CUT).labels.tolist()
+        assert taken == [by_number[place] for place in (0, 1, 3, 4, 5)]
+
+
+def test_a_bound_is_kept_as_it_came(label):
+    labels = label(["5", "> 50", "1", "<0.01", "20", ">=10.5"], **CUT)
+    assert labels.labels.tolist() == [0, 1, 0, 1, 1]
+    assert labels.censored == {1: "> 50", 2: "<0.01", 4: ">=10.5"}
+    np.testing.assert_array_equal(labels.values, [5, np.nan, np.nan, 20, np.nan])
+    wells = LookupOracle(labels).measure(0, np.array([4, 0, 2])).wells
+    assert wells["qc"].to_pylist() == [">=10.5", None, "<0.01"]
+
+
+@pytest.mark.parametrize(("values", "cut"), [(["<1", 2, 3, 4, 5, ">6"], 3.5), ([">2", 2, 3, 4, 5, 6], None)])
+def test_a_median_is_one_wherever_the_bounds_lie_or_is_refused(label, values, cut):
+    if cut is None:
+        with pytest.raises(LabelError, match=r"the median may be anything from 3.5 to 4.5: line 2 \(id 'a'\): '>2'"):
+            label(values, transform="median")
+        assert label(values, transform="median", censored="bound").cut == 3.5
+    else:
+        assert label(values, transform="median").cut == cut
+
+
+def test_a_regression_takes_bounds_for_numbers_only_if_told_to(label):
+    values = [1, ">2", 3, 4, 5, 6]
+    with pytest.raises(LabelError, match=r"1 labels .* a regression needs numbers: line 3 \(id 'b'\): '>2'"):
+        label(values, "regression")
+    labels = label(values, "regression", censored="bound")
+    assert labels.labels.tolist() == [1, 2, 4, 5, 6]
+    assert labels.censored == {1: ">2"}
+
+
+def test_bounds_of_a_set_with_a_rule_of_another_decide_too(base, config, library, tmp_path):
+    """A held-out set or an amendment, whose classes are settled: a word never counts as below the cut."""
+    rule = LabelRule("classification", ("0", "1"), 10.0)
+    for text, found in ((">50", 1), ("<5", 0), ("OVRFLW", None), (">5", None)):
+        path = tmp_path / "y.csv"
+        path.write_text(f"name,y\na,{text}\nb,3\n")
+        table = read_labels(LabelsConfig(column="y", source=str(path), **CUT), config, base)
+        if found is None:
+            with pytest.raises(LabelError, match=r"line 2 \(id 'a'\)"):
+                labels_for(table, library, "classification", rule=rule, allow_missing=True)
+        else:
+            labels = labels_for(table, library, "classification", rule=rule, allow_missing=True)
+            assert labels.labels.tolist() == [found, 0, -1, -1, -1]
+
+
+def test_catalogue_numbers_are_no_numbers_beside_bounds(label):
+    with pytest.raises(LabelError, match=r"not numbers: .*'0071'"):
+        label(["0071", ">20", 3, 4, 5, 6], **CUT)

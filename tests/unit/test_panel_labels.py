@@ -210,3 +210,17 @@ def test_an_output_without_both_classes_is_refused_in_the_target_set_only(packed
 def test_what_is_wrong_with_packed_labels_is_said(options, message, packed):
     with pytest.raises(LabelError, match=message):
         packed[1](**options)
+
+
+def test_bounds_decide_entries_where_the_cut_allows_it(read):
+    columns = {"a": [">50", "<5", None, "20"], "b": ["1", "2", "30", ">5"]}
+    cut = {"transform": "threshold", "threshold": 10.0}
+    with pytest.raises(LabelError, match=r"'b' are bounds, and the cut at 10 .* \(id 'd'\): '>5'"):
+        read(["a", "b"], columns, first="3", **cut)
+    columns["b"][3] = ">50"
+    assert unpack_labels(read(["a", "b"], columns, first="3", **cut).labels, 2).tolist() == [
+        [1, 0],
+        [0, 0],
+        [-1, 1],
+        [1, 1],
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
@@ -89,6 +90,11 @@ def text_kind(values: pa.Array | pa.ChunkedArray) -> ColumnKind | None:
     except pa.ArrowInvalid:
         return "string"
     return "float64"
+
+
+def has_leading_zero(word: str) -> bool:
+    """Whether a word is text although it has only digits: a catalogue number."""
+    return re.match(_LEADING_ZERO, word) is not None
 
 
 def typed_kind(kind: pa.DataType, name: str, where: str) -> ColumnKind:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from isd_ray.plates.cells import is_number, not_dispensed
+from isd_ray.core.censored import is_number
+from isd_ray.plates.cells import not_dispensed, shown
 from isd_ray.plates.collect import Collector
 from isd_ray.plates.readers.export import HEAD_CHARS, lines_of
 
@@ -10,6 +11,8 @@ _PLATE = ("destination plate barcode", "dest plate barcode", "destination barcod
 _WELL = ("destination well", "dest well")
 _ASKED, _DONE = ("transfer volume",), ("actual volume",)
 _STATUS = ("transfer status", "status", "error", "exception")
+_N_REMARK = 2
+"""Most fields of a remark behind a table, as the name of the instrument."""
 MIN_SHARE = 0.9
 """Of the volume that was asked for: less, and the well counts as not dispensed."""
 
@@ -44,9 +47,17 @@ def read_transfers(text: str, collector: Collector, plate: str | None) -> int:
                 if cell.split(" (")[0] in names
             }
             continue
-        if "well" not in places or len(fields) <= places["well"]:
+        if "well" not in places:
+            continue
+        if len(fields) <= max(places["well"], places.get("done", 0)):
+            if len(fields) > _N_REMARK:
+                collector.reject(line, f"{len(fields)} fields, and too few for a transfer")
             continue
         cells = {column: fields[at] if len(fields) > at else "" for column, at in places.items()}
+        done = cells.get("done")
+        if done is not None and not in_exceptions and not is_number(done):
+            collector.reject(line, f"the actual volume {shown(done)} is no number, so whether it was dispensed is open")
+            continue
         reason = _problem(cells, in_exceptions=in_exceptions)
         if reason is None:
             n_made += 1

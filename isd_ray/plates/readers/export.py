@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from isd_ray.config import PlateFormat
+from isd_ray.core.censored import is_number, mark_of
 from isd_ray.delimited import DELIMITERS
 from isd_ray.errors import InputFileError
-from isd_ray.plates.cells import NO_VALUE, is_number, mark_of
+from isd_ray.plates.cells import NO_VALUE
 from isd_ray.plates.collect import Collector
 from isd_ray.plates.wells import SHAPES, names_of, row_letters, well_index
 
@@ -171,11 +172,8 @@ def read_export(
     """
     lines = lines_of(text)
     find = reader.blocks or grids_and_tables
-    blocks = [
-        block
-        for block in find(lines, collector.plate_format)
-        if block.cells and not (reader.no_reads and reader.no_reads.search(block.title))
-    ]
+    all_blocks = [block for block in find(lines, collector.plate_format) if block.cells]
+    blocks = [block for block in all_blocks if not (reader.no_reads and reader.no_reads.search(block.title))]
     if not blocks:
         other = next((n for n in SHAPES if n != collector.plate_format and find(lines, n)), None)
         raise InputFileError(
@@ -187,9 +185,34 @@ def read_export(
     _name_plates(blocks, reader, collector, plate)
     for block in _chosen(blocks, read, where):
         for line, well, cell in block.cells:
-            if cell.lower() in NO_VALUE and not collector.whole_plates:
+            is_well = well_index(well, collector.plate_format) is not None
+            if is_well and cell.lower() in NO_VALUE and not collector.whole_plates:
                 continue
             collector.add(line, cell, plate=block.plate, well=well)
+    for line in _left_over(lines, all_blocks, collector.plate_format):
+        collector.reject(line, f"it has values, but is of no whole plate or list of wells that {reader.title} writes")
+
+
+def _left_over(lines: Lines, blocks: Sequence[Block], plate_format: PlateFormat) -> Iterator[int]:
+    """Numbers of lines that no block has and that look as if one had lost them.
+
+    They have values in as many columns as a plate, or in half as many behind the letter of a row; or, of a file whose
+    blocks are lists, the name of a well and a value.
+    """
+    n_rows, n_columns = SHAPES[plate_format]
+    letters = {row_letters(row) for row in range(n_rows)}
+    taken = {line for block in blocks for line, _, _ in block.cells} | {block.line for block in blocks}
+    has_lists = all(len({line for line, _, _ in block.cells}) == len(block.cells) for block in blocks)
+    for number, fields in lines:
+        if number in taken or any(header_place(fields, n) is not None for _, n in SHAPES.values()):
+            continue
+        n_values = sum(map(_is_value, fields))
+        is_row = n_values >= n_columns or (
+            2 * n_values >= n_columns and any(cell.upper() in letters for cell in fields[: _MAX_INDENT + 1])
+        )
+        is_well = has_lists and n_values and any(_well_of(fields, (at,), plate_format) for at in range(len(fields)))
+        if is_row or is_well:
+            yield number
 
 
 def _name_plates(blocks: Sequence[Block], reader: PlateReader, collector: Collector, plate: str | None) -> None:
@@ -348,12 +371,34 @@ def tables(lines: Lines, plate_format: PlateFormat) -> Iterator[Block]:
         if at is None or first >= len(lines) or _well_of(lines[first][1], at, plate_format) is None:
             place += 1
             continue
-        end = first
-        while end < len(lines) and _well_of(lines[end][1], at, plate_format) is not None:
-            end += 1
+        end = _end_of_table(lines, first, header, at, plate_format)
         above = [fields for _, fields in lines[begin:place] if fields]
-        yield from _reads_of_table(number, header, lines[first:end], at, above, plate_format)
+        rows = [(line, fields) for line, fields in lines[first:end] if fields]
+        yield from _reads_of_table(number, header, rows, at, above, plate_format)
         begin = place = end
+
+
+def _end_of_table(
+    lines: Lines, first: int, header: Sequence[str], at: tuple[int, ...], plate_format: PlateFormat
+) -> int:
+    """Where a list of wells ends: a blank or broken line in it, with a well below, does not end it."""
+    end = place = first
+    while place < len(lines):
+        fields = lines[place][1]
+        if _well_of(fields, at, plate_format) is not None or (
+            place == end and len(fields) >= len(_filled(header)) and any(map(_is_value, fields))
+        ):
+            end = place + 1
+        elif place > end or _places_of_wells(fields) is not None:
+            break
+        place += 1
+    return end
+
+
+def _filled(fields: Sequence[str]) -> Sequence[str]:
+    """Fields without blank ones at the end."""
+    n = max((at for at, cell in enumerate(fields, start=1) if cell), default=0)
+    return fields[:n]
 
 
 def _reads_of_table(
@@ -379,7 +424,8 @@ def _reads_of_table(
             plate = fields[plate_at] if plate_at is not None and len(fields) > plate_at else ""
             plate = "" if plate.casefold() in _NO_BARCODES else plate
             block = found.setdefault((plate, qualifier), Block(number, f"{name} {qualifier}".strip(), above, plate))
-            block.cells.append((line, _well_of(fields, at, plate_format) or "", cell))
+            well = _well_of(fields, at, plate_format) or "".join(fields[place] for place in at if len(fields) > place)
+            block.cells.append((line, well, cell))
         yield from found.values()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,7 +46,7 @@ def parquet_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[int, list[
                 raise _too_large(path, f"{metadata.num_rows:,} rows, {n_bytes:,} bytes decompressed")
             yield 0, [str(name) for name in schema.names] if names == list(schema.names) else names
             line = 0
-            for batch in _batches(path, metadata, schema, names):
+            for batch in _batches(path, file, names):
                 columns = [_texts(column, path, name) for name, column in zip(names, batch.columns, strict=True)]
                 for fields in zip(*columns, strict=True):
                     line += 1
@@ -59,12 +58,9 @@ def parquet_rows(path: Path, wanted: Sequence[str]) -> Iterator[tuple[int, list[
         ) from error
 
 
-def _batches(path: Path, metadata: Any, schema: pa.Schema, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    texts = [name for name in names if _is_text(schema.field(name).type)]
-    columns = [
-        metadata.row_group(i).column(j) for i in range(metadata.num_row_groups) for j in range(metadata.num_columns)
-    ]
-    is_delta = any("DELTA" in encoding for column in columns for encoding in column.encodings)
+def _batches(path: Path, file: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    texts = [name for name in names if _is_text(file.schema_arrow.field(name).type)]
+    is_delta = any("DELTA" in encoding for encoding in _encodings(file, names))
     with pq.ParquetFile(path, read_dictionary=[] if is_delta else texts) as file:
         n_decoded = 0
         for batch in file.iter_batches(_ROWS_OF_UNKNOWN_SIZE if is_delta else _ROWS_AT_ONCE, columns=list(names)):
@@ -72,6 +68,19 @@ def _batches(path: Path, metadata: Any, schema: pa.Schema, names: Sequence[str])
             if n_decoded > MAX_READOUTS_BYTES:
                 raise _too_large(path, f"more than {MAX_READOUTS_BYTES:,} bytes when it is decoded")
             yield batch
+
+
+def _encodings(file: pq.ParquetFile, names: Sequence[str]) -> set[str]:
+    """How the values of some columns are stored."""
+    places = [at for at in range(len(file.schema)) if file.schema.column(at).path.split(".", 1)[0] in names]
+    found: set[str] = set()
+    for group in range(file.num_row_groups):
+        # A row is read before the columns are looked at: where what is said of them is damaged, reading raises an
+        # error, while asking for it ends the process.
+        next(file.iter_batches(1, row_groups=[group], columns=list(names), use_threads=False), None)
+        about = file.metadata.row_group(group)
+        found.update(*(about.column(at).encodings for at in places if at < about.num_columns))
+    return found
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -11,6 +11,8 @@ from isd_ray.plates.wells import SHAPES, names_of
 
 _PLATE = "Plate:"
 _END = "~End"
+_SHIFTED = "a row with a field too few"
+"""What stands for the wells of a row whose values may be those of their neighbours."""
 
 
 def blocks(lines: Lines, plate_format: PlateFormat) -> list[Block]:
@@ -23,7 +25,7 @@ def _sections(lines: Lines, plate_format: PlateFormat) -> Iterator[Block]:
     names = names_of(plate_format)
     section: list[str] = []
     columns: list[int] = []
-    row, time = 0, ""
+    row, width, time = 0, 0, ""
     found: list[Block] = []
     for number, fields in lines:
         if not fields:
@@ -34,7 +36,7 @@ def _sections(lines: Lines, plate_format: PlateFormat) -> Iterator[Block]:
         if not section:
             continue
         if (at := header_place(fields, n_columns)) is not None:
-            columns = []
+            columns, width = [], len(fields)
             while at is not None:
                 columns.append(at)
                 at = header_place(fields, n_columns, at + n_columns)
@@ -52,7 +54,10 @@ def _sections(lines: Lines, plate_format: PlateFormat) -> Iterator[Block]:
                 found.append(Block(number, title, [section[:2]]))
         for block, begin in zip(found, columns, strict=True):
             cells = [*fields[begin : begin + n_columns], *[""] * n_columns][:n_columns]
-            block.cells += [(number, names[row * n_columns + n], text) for n, text in enumerate(cells)]
+            is_shifted = len(fields) < width and not cells[-1]
+            block.cells += [
+                (number, _SHIFTED if is_shifted else names[row * n_columns + n], text) for n, text in enumerate(cells)
+            ]
         row += 1
         if row == n_rows:
             yield from found

@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isd_ray.core.censored import interval, mark_of
 from isd_ray.plates.cells import (
     BAD_FLAGS,
     GOOD_FLAGS,
     NO_VALUE,
     UnreadableError,
     flag_is_bad,
-    interval,
-    mark_of,
     parse_cell,
 )
 

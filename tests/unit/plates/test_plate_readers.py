@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import isd_ray
 from isd_ray.config import ReadoutsConfig
@@ -168,3 +170,52 @@ def test_built_in_readers_are_registered_as_those_of_packages_are():
 def test_a_shape_that_there_is_not_is_refused_with_those_there_are(read):
     with pytest.raises(ConfigError, match=r"no shape 'lumistar'.*\n.*tidy, cellhts2, matrix, envision"):
         read(["plate,well,signal", "P1,A1,3"], shape="lumistar")
+
+
+def faulty(line, fault, sep):
+    """A line as a hand or a broken transfer leaves it."""
+    return {
+        "blank": "",
+        "cut": line[: len(line) // 2],
+        "first letter": "?" + line[1:],
+        "one field less": line.rpartition(sep)[0],
+        "twice": line + sep + line,
+        "remark": f"{line}\nchecked by hand",
+        "blank below": f"{line}\n",
+        "O for 0": re.sub(r"\b([A-H])0", r"\1O", line),
+    }[fault]
+
+
+FAULTS = ("blank", "cut", "first letter", "one field less", "twice", "remark", "blank below", "O for 0")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@given(layout=st.sampled_from(sorted(made.LAYOUTS)), place=st.integers(0, 10_000), fault=st.sampled_from(FAULTS))
+def test_a_broken_line_loses_no_other_in_silence(tmp_path, layout, place, fault):
+    """Each line with readouts is read in full, or refused with its number; or the file is, in words."""
+    cells = made.values(96)
+    lines = made.LAYOUTS[layout](cells, 96)
+    wanted = {
+        number: [text for text in re.split(r"[,;\t]", line) if text in set(cells.values())]
+        for number, line in enumerate(lines)
+    }
+    data = [number for number, found in wanted.items() if found]
+    at = data[place % len(data)]
+    sep = max(",;\t", key=lines[at].count)
+    broken = [faulty(line, fault, sep) if number == at else line for number, line in enumerate(lines)]
+    text = "\n".join(broken) + "\n"
+    path = tmp_path / "export.txt"
+    path.write_text(text)
+    try:
+        found = read_readouts(path, ReadoutsConfig(value="signal"), 96)
+    except (InputFileError, ConfigError):
+        return
+    values = {f"{value:g}" for value in found.readings["value"].to_pylist() if value is not None}
+    refused = set(found.rejects["line"].to_pylist())
+    shift = broken[at].count("\n")
+    for number in data:
+        if number != at:
+            line = number + 1 + (shift if number > at else 0)
+            assert line in refused or set(wanted[number]) <= values, f"line {line} is lost: {lines[number]}"
+    if fault not in ("blank", "cut", "one field less"):
+        assert at + 1 in refused or set(wanted[at]) <= values, f"line {at + 1} is lost: {broken[at]}"

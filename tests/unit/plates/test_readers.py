@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime, timezone
 
 import numpy as np
@@ -129,7 +131,7 @@ def test_decimal_commas_are_refused_with_a_hint(read):
     )
     with pytest.raises(InputFileError, match=r"readouts.csv: no reading .*'0,5' has a decimal comma.*\n  Remedy"):
         read("id;value\na;0,5\nb;0,5\n")
-    with pytest.raises(InputFileError, match=r"3 fields instead of 2; a decimal comma, perhaps \(2\)"):
+    with pytest.raises(InputFileError, match=r"3 fields instead of 2; a decimal comma, perhaps \(2 lines from 2 on\)"):
         read("id,value\na,0,5\nb,0,5\n")
 
 
@@ -215,7 +217,7 @@ def test_parquet_of_any_types_with_record_numbers(tmp_path):
         ("id,value,value\na,1,2\n", {}, "2 columns are called 'value'"),
         ("id,value\na,1\n", {"flag": "Status"}, r"no column 'Status'.*\n.*readouts.flag"),
         ("id,value\n", {}, "no line has data"),
-        ("id,value\na,x\nb,x\n", {}, r"no reading in the file can be used: 'x' is not a number \(2\)"),
+        ("id,value\na,x\nb,x\n", {}, r"no reading in the file can be used: 'x' is not a number \(2 lines from 2 on\)"),
     ],
 )
 def test_a_file_of_no_use_says_why_and_what_to_do(read, text, config, message):
@@ -389,3 +391,37 @@ def test_no_text_however_odd_breaks_a_reader(tmp_path_factory, text, shape):
     lines = [*found.readings["line"].to_pylist(), *found.rejects["line"].to_pylist()]
     assert 1 <= min(lines) <= max(lines) <= 2 + len(text)
     assert np.isfinite(found.readings["value"].drop_null().to_numpy()).all()
+
+
+FLIPS = """
+import sys
+from pathlib import Path
+from isd_ray.config import ReadoutsConfig
+from isd_ray.errors import InputFileError
+from isd_ray.plates.readers import read_readouts
+path = Path(sys.argv[1])
+whole = path.read_bytes()
+n_read = n_refused = 0
+for at in range(len(whole) - int.from_bytes(whole[-8:-4], "little") - 8, len(whole)):
+    damaged = bytearray(whole)
+    damaged[at] ^= 1 << at % 8
+    path.write_bytes(damaged)
+    try:
+        read_readouts(path, ReadoutsConfig(), 96)
+        n_read += 1
+    except InputFileError:
+        n_refused += 1
+print(n_read, n_refused)
+"""
+
+
+def test_no_damage_to_what_a_parquet_file_says_of_itself_ends_the_process(tmp_path):
+    """In a process of its own, as Parquet's readers end it where they are asked for columns that are damaged."""
+    wells = {"plate": ["P1"] * 3, "well": ["A01", "A02", None], "value": [1.0, 2.0, None], "id": [None, "x", "y"]}
+    pq.write_table(pa.table(wells), tmp_path / "a.parquet")
+    command = [sys.executable, "-c", FLIPS, str(tmp_path / "a.parquet")]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    n_read, n_refused = map(int, found.stdout.split())
+    assert n_read > 100
+    assert n_refused > 100
