@@ -12,8 +12,11 @@ import uvicorn
 
 from isd_ray.errors import ResourceError
 from isd_ray.serve.app import create_app
+from isd_ray.serve.patience import IDLE_S, Connection
 from isd_ray.serve.settings import Settings
 
+MAX_CONNECTIONS = 500
+"""Those beyond are told to come again."""
 GOODBYE_S = 3
 """How long requests that are under way have when the page is ended."""
 
@@ -42,11 +45,15 @@ def serve(places: Sequence[str], settings: Settings, host: str, port: int, start
             create_app(places, settings, Path(scratch)),
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
+            http=Connection,
             ws="none",
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=int(IDLE_S),
             # Addresses hold the token once, and who is asked by whom is not ours to log.
             access_log=False,
             log_level="warning",
-            proxy_headers=False,
+            proxy_headers=bool(settings.proxies),
+            forwarded_allow_ips=list(settings.proxies),
             server_header=False,
             timeout_graceful_shutdown=GOODBYE_S,
         )

@@ -32,7 +32,10 @@ class Visitor:
         return self.client.post("/login", data={"token": token, "who": who}, headers={"Origin": ADDRESS})
 
     def get(self, path: str, **headers: str):
-        return self.client.get(path, headers=headers)
+        answer = self.client.get(path, headers=headers)
+        while 'http-equiv="refresh"' in answer.text:
+            answer = self.client.get(path, headers=headers)
+        return answer
 
     def post(self, path: str, origin: str = ADDRESS, files=None, **fields):
         data = {"form_token": self.form_token, **fields}
