@@ -29,7 +29,8 @@ def serve(
         Path | None, typer.Option(help=f"File with the login token, or ${TOKEN_VARIABLE}; default: a new one.")
     ] = None,
     proxy: Annotated[
-        list[str] | None, typer.Option(help="IP address or network of a proxy that says whom it asks for; may be repeated.")
+        list[str] | None,
+        typer.Option(help="IP address or network of a proxy that says whom it asks for; may be repeated."),
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file of a certificate: serve HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,

@@ -121,9 +121,6 @@ def actions(site: Site) -> APIRouter:
             if found.told is None and not (found.is_telling and found.is_at_work):
                 found.check()
                 _begin(site, request, found, "tell", n_events)
-        work = found.work
-        if work is not None and wait([work], PATIENCE_S).done:
-            work.result()
         return RedirectResponse(f"/c/{key}/uploads/{upload_id}", HTTPStatus.SEE_OTHER)
 
     @router.post("/fail")
@@ -187,15 +184,20 @@ def previews(site: Site) -> APIRouter:
             is_stale = found.told is None and found.n_events != n_events
             if found.work is None or (is_stale and not found.is_at_work):
                 _begin(site, request, found, "preview", n_events)
+            assert found.work is not None
             work, is_telling = found.work, found.is_telling
-        problem = None
-        if work is not None and wait([work], PATIENCE_S).done:
+        # As it is now: while the page is made, the file may be read to its end.
+        about: dict[str, Any] = {"is_telling": is_telling, "told": None, "problem": None}
+        about["is_at_work"] = not wait([work], PATIENCE_S).done
+        if not about["is_at_work"]:
             try:
-                read = work.result()
-                found.previewed = found.previewed if is_telling else read
+                if is_telling:
+                    about["told"] = work.result()
+                else:
+                    found.previewed = work.result()
             except IsdError as error:
-                problem = error
-        return site.show(request, "upload", key=key, name=name, upload=found, problem=problem, n_listed=N_LISTED)
+                about["problem"] = error
+        return site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **about)
 
     return router
 

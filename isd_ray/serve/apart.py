@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -59,8 +59,15 @@ class Readers:
         return self._pool.submit(read_apart, order)
 
 
-def read_apart(order: Order, limit_s: float = MAX_READING_SECONDS) -> Reading:
+def read_apart(
+    order: Order, limit_s: float = MAX_READING_SECONDS, opened: Callable[[str], Campaign] = Campaign.open
+) -> Reading:
     """Do what is ordered in a new process.
+
+    Parameters
+    ----------
+    opened:
+        The campaign at an address.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def read_apart(order: Order, limit_s: float = MAX_READING_SECONDS) -> Reading:
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_read, args=(theirs, order), daemon=True)
+    process = context.Process(target=_read, args=(theirs, order, opened), daemon=True)
     with hidden_main():
         process.start()
     theirs.close()
@@ -88,13 +95,13 @@ def read_apart(order: Order, limit_s: float = MAX_READING_SECONDS) -> Reading:
     return answer
 
 
-def _read(pipe: Connection, order: Order) -> None:
+def _read(pipe: Connection, order: Order, opened: Callable[[str], Campaign]) -> None:
     initialise()
     os.nice(_NICE)
     with suppress(ValueError, OSError):  # a lower limit is set already
         resource.setrlimit(resource.RLIMIT_DATA, (MAX_READING_BYTES, MAX_READING_BYTES))
     try:
-        campaign = Campaign.open(order.address)
+        campaign = opened(order.address)
         with acting_for(order.who):
             told = getattr(campaign, order.verb)(order.file, **order.options)
     except IsdError as error:

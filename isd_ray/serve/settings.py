@@ -59,7 +59,9 @@ class Settings:
                 ipaddress.ip_network(proxy)
             except ValueError as error:
                 raise ConfigError(
-                    f"{proxy!r} is no address of a proxy ({error})", "--proxy", "give its IP address, or a network as 10.0.0.0/24"
+                    f"{proxy!r} is no address of a proxy ({error})",
+                    "--proxy",
+                    "give its IP address, or a network as 10.0.0.0/24",
                 ) from error
         if (self.certificate is None) != (self.key is None):
             raise ConfigError("a TLS certificate and its key go together", remedy="give both --tls-cert and --tls-key")

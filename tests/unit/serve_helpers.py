@@ -41,6 +41,12 @@ class Visitor:
         data = {"form_token": self.form_token, **fields}
         return self.client.post(path, data=data, files=files, headers={"Origin": origin})
 
+    def confirm(self, preview: str):
+        """Tell a file that was looked at, and wait until it is told."""
+        answer = self.post(preview)
+        self.get(preview)
+        return answer
+
     def send(self, key: str, content: str | bytes, name: str = "readouts.csv", **fields) -> str:
         """Send a file to look at; the address of its preview."""
         answer = self.post(f"/c/{key}/uploads", files={"file": (name, content)}, **fields)
