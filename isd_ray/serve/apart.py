@@ -1,4 +1,4 @@
-"""Readouts that are previewed and told in processes of their own: no file, whatever it holds, keeps the page waiting."""
+"""Files of readouts are read in processes of their own: none, whatever it holds, keeps the page from answering."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from isd_ray.ops.campaign import Campaign, Told
 N_LISTED = 200
 """Refused lines that are handed over and shown; the others are counted."""
 _N_AT_A_TIME = 2
-_NICE = 10
+_NICE = 5
 """Processes that read give way to the page."""
 _BY_COMMAND = "check the file; if it is right, tell it by the command: isd tell"
 

@@ -54,15 +54,15 @@ class Settings:
                 f"the token has {len(self.token)} letters, fewer than {MIN_TOKEN_LETTERS}",
                 remedy="take a longer one, or none: one is made at every start",
             )
-        for proxy in self.proxies:
-            try:
+        try:
+            for proxy in self.proxies:
                 ipaddress.ip_network(proxy)
-            except ValueError as error:
-                raise ConfigError(
-                    f"{proxy!r} is no address of a proxy ({error})",
-                    "--proxy",
-                    "give its IP address, or a network as 10.0.0.0/24",
-                ) from error
+        except ValueError as error:
+            what, remedy = (
+                f"{proxy!r} is no address of a proxy ({error})",
+                "give an IP address, or a network as 10.0.0.0/24",
+            )
+            raise ConfigError(what, "--proxy", remedy) from error
         if (self.certificate is None) != (self.key is None):
             raise ConfigError("a TLS certificate and its key go together", remedy="give both --tls-cert and --tls-key")
         for file in (self.certificate, self.key):
