@@ -10,6 +10,7 @@ from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place, n_missing
 from isd_ray.config import CampaignConfig
+from isd_ray.credentials import holds_credentials
 from isd_ray.data.labels import LabelRule
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError, StoreError
@@ -128,9 +129,11 @@ class Opened:
 
 
 def need(reason: str) -> None:
-    """Refuse an empty reason."""
+    """Refuse an empty reason, or one that nobody may read."""
     if not reason.strip():
         raise LabelError("this needs a reason, which is kept on record", remedy="say why")
+    if holds_credentials(reason):
+        raise LabelError("the reason holds a password, key or token, and is kept on record", remedy="leave it out")
 
 
 def listed(names: str | Iterable[object]) -> list[str]:
