@@ -330,6 +330,28 @@ def verify(
         raise typer.Exit(1)
 
 
+def relocate(
+    path: Folder,
+    library: Annotated[str | None, typer.Option(help="Folder or URI where the library lies now.")] = None,
+    moved: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another file of the configuration, as labels.source=FILE; may be repeated."),
+    ] = None,
+) -> None:
+    """Say where the library of a campaign lies now, or its other files; they must hold what it began with."""
+    from isd_ray.errors import ConfigError
+    from isd_ray.ops.relocate import LIBRARY
+    from isd_ray.ops.relocate import relocate as note
+
+    paths = {} if library is None else {LIBRARY: library}
+    for text in moved or ():
+        key, is_given, place = text.partition("=")
+        if not is_given or not place:
+            raise ConfigError(f"cannot be read: {text!r}", "--set", "write KEY=FILE, as labels.source=labels.csv")
+        paths[key.strip()] = place
+    out_console.print(f"library at {note(path, paths)}", markup=False, highlight=False, soft_wrap=True)
+
+
 def resume(path: Folder) -> None:
     """Go on with a campaign or simulation that was cut off."""
     from isd_ray.campaign.released import Batch
@@ -338,7 +360,7 @@ def resume(path: Folder) -> None:
     from isd_ray.ops.resume import resume as run_on
     from isd_ray.report.words import summary_table
 
-    config = CampaignConfig.from_stored(CampaignStore.open(path).manifest["config"])
+    config = CampaignConfig.from_stored(CampaignStore.open(path).config)
     found = watched(lambda watcher: run_on(path, watcher), config.name, config)
     if isinstance(found, Batch):
         words = f"round {found.round}: {len(found):,} compounds to measure; now: isd ask {path} --out FOLDER"
@@ -399,5 +421,6 @@ COMMANDS = (
     export,
     report,
     verify,
+    relocate,
     resume,
 )

@@ -75,7 +75,7 @@ class Campaign:
         IsdError
             If the configuration, the library or the machine do not allow it.
         """
-        from isd_ray.campaign.setup import begin_or_resume, check
+        from isd_ray.campaign.setup import begin_or_resume, check, refuse_other_place
         from isd_ray.ops.prepare import prepare
 
         config = as_config(config)
@@ -84,6 +84,7 @@ class Campaign:
         for warning in check(config, Library.open(setup.spec.libraries["target"])):
             watcher.message(f"warning: {warning}")
         store = begin_or_resume(setup)
+        refuse_other_place(store, setup)
         store.write_text("config.toml", to_toml(config))
         return cls(store, watcher)
 

@@ -36,12 +36,12 @@ class Opened:
     @cached_property
     def config(self) -> CampaignConfig:
         """Its configuration."""
-        return CampaignConfig.from_stored(self.store.manifest["config"])
+        return CampaignConfig.from_stored(self.store.config)
 
     @cached_property
     def library(self) -> Library:
         """Its target library."""
-        return Library.open(self.store.manifest["library"])
+        return Library.open(self.store.library)
 
     @cached_property
     def rule(self) -> LabelRule:
