@@ -13,6 +13,7 @@ from isd_ray.cli.common import (
     AsJson,
     ConfigFile,
     Folder,
+    Raw,
     Set,
     live_console,
     out_console,
@@ -52,6 +53,7 @@ def ask(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the files of the batch: list, plates, picks.")
     ] = None,
+    raw: Raw = False,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +68,7 @@ def ask(
     if batch is None:
         _end(campaign, as_json)
         return
-    files = [str(file) for file in campaign.dispatch(out)] if out else []
+    files = [str(file) for file in campaign.dispatch(out, raw=raw)] if out else []
     if as_json:
         head = campaign.status().head
         print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids, "head": head})
@@ -275,10 +277,11 @@ def export(
     path: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .csv or .sdf.")],
     long: Annotated[bool, typer.Option("--long", help="Of a panel: a line for each compound and output.")] = False,
+    raw: Raw = False,
     address: Address = None,
 ) -> None:
     """Write the hybrid screen to one file."""
-    exported = _open(path, address).export(out, long=long)
+    exported = _open(path, address).export(out, long=long, raw=raw)
     empty = f", {exported.n_empty:,} of them without a structure that RDKit reads" if exported.n_empty else ""
     out_console.print(f"wrote {counted(exported.n_lines, 'line')} to {out}{empty}", highlight=False, soft_wrap=True)
 

@@ -28,6 +28,9 @@ Address = Annotated[
     str | None,
     typer.Option(help="Of a Ray cluster whose coordinator does it and stays warm until `isd coordinators stop`."),
 ]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Leave texts of CSV as they are that a spreadsheet would take for formulas.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
