@@ -177,7 +177,7 @@ def amend(
     campaign = _open(path, address)
     out_console.print(f"{counted(campaign.amend(file, reason), 'readout')} changed", highlight=False)
     if campaign.status().withdrawn is not None:
-        live_console.print("[bold red]the certificate of this campaign is WITHDRAWN[/bold red]", highlight=False)
+        live_console.print("the certificate of this campaign is WITHDRAWN", style="bold red", highlight=False)
 
 
 def exclude(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, address: Address = None) -> None:

@@ -18,6 +18,7 @@ from isd_ray.data.labels import LabelRule, labels_for
 from isd_ray.data.library import Library
 from isd_ray.data.packed import labels_from
 from isd_ray.errors import LabelError
+from isd_ray.ops.opened import check_reason
 from isd_ray.ops.results import write_results
 
 _SHOWN = 5
@@ -40,6 +41,7 @@ def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
     """
     store = CampaignStore.open(path)
     config = CampaignConfig.from_stored(store.config)
+    check_reason(reason)
     library, rule = Library.open(store.library), recorded_rule(store)
     read = _entries if config.task == "panel" else _labels
     amended = amend(store, read(store, config, library, rule, file, reason), rule.classes)

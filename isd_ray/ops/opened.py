@@ -16,6 +16,8 @@ from isd_ray.data.library import Library
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows
 
+MAX_REASON = 2000
+"""Letters of a reason, which is shown whole wherever it counts."""
 _SHOWN = 5
 """Ids in a message."""
 
@@ -129,9 +131,17 @@ class Opened:
 
 
 def need(reason: str) -> None:
-    """Refuse an empty reason, or one that nobody may read."""
+    """Refuse an empty reason, and what `check_reason` refuses."""
     if not reason.strip():
         raise LabelError("this needs a reason, which is kept on record", remedy="say why")
+    check_reason(reason)
+
+
+def check_reason(reason: str) -> None:
+    """Refuse a reason that cannot be kept and shown."""
+    if len(reason) > MAX_REASON:
+        what = f"the reason has {len(reason):,} letters, more than {MAX_REASON:,}"
+        raise LabelError(what, remedy="say it shortly, and where more of it is written")
     if holds_credentials(reason):
         raise LabelError("the reason holds a password, key or token, and is kept on record", remedy="leave it out")
 

@@ -22,7 +22,18 @@ LAYERS = [
     {"actors"},
     {"campaign"},
     {"core", "models", "chem", "data", "plates"},
-    {"config", "config_file", "delimited", "messages", "errors", "card", "plugins", "credentials", "formulas"},
+    {
+        "config",
+        "config_file",
+        "delimited",
+        "messages",
+        "errors",
+        "card",
+        "plugins",
+        "credentials",
+        "formulas",
+        "printable",
+    },
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HOMES = {

@@ -25,6 +25,7 @@ from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, signals, truth,
 __all__ = ["truth"]
 
 EVIL = "<script>alert(1)</script>"
+ACTING = "\x1b[31m\u202e\"'><b>" + "x" * 900
 
 
 @pytest.fixture(scope="module")
@@ -353,6 +354,17 @@ def test_a_round_is_closed_after_a_confirmation(campaign, ada, page, truth):
 
 
 # --- what users wrote is text ---------------------------------------------------------------------------------------
+
+
+def test_reasons_that_are_long_or_act_are_shown_and_do_nothing(campaign, ada, page):
+    [one, other, *_] = campaign.batch().ids
+    campaign.fail(one, ACTING)
+    asked = ada.post(f"/c/{page[1]}/fail", others=other, reason=ACTING).text
+    for text in (asked, ada.get(f"/c/{page[1]}/events").text, ada.get(f"/c/{page[1]}/report").text):
+        assert not set(text) & set("\x1b\u202e")
+        assert "<b>x" not in text
+    assert "x" * 900 in asked
+    assert ada.post(f"/c/{page[1]}/fail", others=other, reason="x" * 5000).status_code == 409
 
 
 def test_nothing_that_people_write_is_markup(campaign, page, truth):
