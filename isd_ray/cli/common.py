@@ -24,7 +24,7 @@ class Terminal(Console):
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False)
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """See `rich.console.Console.render_str`, by which every text is shown."""
         return super().render_str(printable(text), **options)
 
