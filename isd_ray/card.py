@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from isd_ray.printable import printable
+
 _LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
 _CELL = f"text-align:left;vertical-align:top;padding:.2em .8em .2em 0;white-space:pre-line;{_LINE}"
 _BOX = "max-width:60em;overflow-x:auto;line-height:1.45"
@@ -17,17 +19,21 @@ _WRAP = "overflow-wrap:anywhere"
 """Hashes and paths are longer than a line; ids, headings and names of plates stay whole."""
 
 
+def _text(value: Any) -> str:
+    return escape(printable(str(value)))
+
+
 def card(title: str, *parts: str) -> str:
     """A box with a title over parts that are HTML already (`pairs`, `rows`, `paragraphs`)."""
-    heading = f"<strong>{escape(title)}</strong>" if title else ""
+    heading = f"<strong>{_text(title)}</strong>" if title else ""
     return f'<div style="{_BOX}">{heading}{"".join(parts)}</div>'
 
 
 def pairs(lines: Iterable[tuple[str, str]]) -> str:
     """Pairs of (what, answer)."""
     cells = (
-        f'<tr><th scope="row" style="{_CELL};font-weight:600">{escape(what)}</th>'
-        f'<td style="{_CELL};{_WRAP}">{escape(answer)}</td></tr>'
+        f'<tr><th scope="row" style="{_CELL};font-weight:600">{_text(what)}</th>'
+        f'<td style="{_CELL};{_WRAP}">{_text(answer)}</td></tr>'
         for what, answer in lines
     )
     return f'<table style="border-collapse:collapse;background:none">{"".join(cells)}</table>'
@@ -35,12 +41,10 @@ def pairs(lines: Iterable[tuple[str, str]]) -> str:
 
 def rows(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     """A table of lines below headings."""
-    head = "".join(f'<th scope="col" style="{_CELL};font-weight:600">{escape(heading)}</th>' for heading in headings)
+    head = "".join(f'<th scope="col" style="{_CELL};font-weight:600">{_text(heading)}</th>' for heading in headings)
     body = "".join(
         "<tr>"
-        + "".join(
-            f'<td style="{_CELL};max-width:26em;overflow-wrap:break-word">{escape(str(value))}</td>' for value in line
-        )
+        + "".join(f'<td style="{_CELL};max-width:26em;overflow-wrap:break-word">{_text(value)}</td>' for value in line)
         + "</tr>"
         for line in lines
     )
@@ -52,12 +56,12 @@ def rows(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
 
 def paragraphs(lines: Iterable[str]) -> str:
     """Lines of text."""
-    return "".join(f'<p style="margin:.3em 0;{_WRAP}">{escape(line)}</p>' for line in lines)
+    return "".join(f'<p style="margin:.3em 0;{_WRAP}">{_text(line)}</p>' for line in lines)
 
 
 def bar(done: int, total: int, words: str) -> str:
     """How much of a whole is done."""
     return (
-        f'<progress value="{done}" max="{max(total, 1)}" aria-label="{escape(words)}" '
-        f'style="width:14em;vertical-align:middle"></progress> {escape(words)}'
+        f'<progress value="{done}" max="{max(total, 1)}" aria-label="{_text(words)}" '
+        f'style="width:14em;vertical-align:middle"></progress> {_text(words)}'
     )

@@ -123,6 +123,26 @@ def anchor_paths(data: dict[str, Any], base: Path) -> None:
             table[key] = _anchored(table[key], base)
 
 
+def set_paths(data: dict[str, Any], paths: Mapping[str, str]) -> None:
+    """Give files and folders of a configuration, by their keys as ``labels.source``, other names.
+
+    Raises
+    ------
+    ConfigError
+        If a key is none of a file or folder.
+    """
+    for name, path in paths.items():
+        *sections, key = place = tuple(name.split("."))
+        if place not in _PATH_KEYS:
+            known = ", ".join(map(".".join, _PATH_KEYS))
+            raise ConfigError("this is no key of a file or folder", name, f"name one of {known}")
+        table = data
+        for section in sections:
+            table[section] = table.get(section) or {}
+            table = table[section]
+        table[key] = path
+
+
 _S = TypeVar("_S", bound=Section)
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from isd_ray.errors import InputFileError
+from isd_ray.formulas import without_mark
 
 HEAD_BYTES = 4096
 """Of a file, enough to see whether it is text."""
@@ -121,7 +122,7 @@ def _header_by(text: str, wanted: set[str], delimiter: str) -> Header:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for fields in islice(rows, _LINES_BEFORE_HEADER):
-            names = [name.strip() for name in fields]
+            names = [without_mark(name.strip()) for name in fields]
             n_filled = sum(map(bool, names))
             if n_filled and not first.names:
                 first = Header(names, rows.line_num, delimiter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from isd_ray.credentials import without_credentials
+
 
 class IsdError(Exception):
     """Base of every deliberate error.
@@ -16,9 +18,12 @@ class IsdError(Exception):
         The file, line, id, configuration key or actor it concerns; empty when `what` already says so.
     remedy:
         What the reader can do now; empty when there is nothing beyond what `what` says.
+
+    Passwords and keys in addresses are taken out of all three.
     """
 
     def __init__(self, what: str, where: str = "", remedy: str = "") -> None:
+        what, where, remedy = map(without_credentials, (what, where, remedy))
         super().__init__(what, where, remedy)
         self.what = what
         self.where = where

@@ -182,7 +182,7 @@ def certified_rows(store: CampaignStore) -> Rows:
     Among these what was measured outside the plan and known to the model of the look. Not rows that only trained the
     model: nothing is assumed of it.
     """
-    config = CampaignConfig.from_stored(store.manifest["config"])
+    config = CampaignConfig.from_stored(store.config)
     rounds = [files for files in store.rounds() if files.committed is not None]
     if config.stopping.quantity in HIT_QUANTITIES:
         known = Laboratory(store).standing(_certified_look(store)["n_events"]).rows

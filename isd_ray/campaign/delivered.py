@@ -75,12 +75,12 @@ class DeliveredModel:
         if files is None:
             named = ", ".join(str(files.round) for files in with_model)
             raise StoreError(f"round {wanted} has no model", store.address, f"name one of rounds {named}")
-        described = Library.describe(library or store.manifest["library"])
+        described = Library.describe(library or store.library)
         if described.hash != store.manifest["library_hash"]:
             raise LibraryChangedError(
                 f"the library is not the one that the campaign began with: its hash is {described.hash[:12]}, "
                 f"it was {store.manifest['library_hash'][:12]}",
-                str(library or store.manifest["library"]),
+                str(library or store.library),
                 "name the right one: --library",
             )
         check_blocks(store.manifest.get("blocks") or {}, described)
@@ -92,7 +92,7 @@ class DeliveredModel:
     @cached_property
     def config(self) -> CampaignConfig:
         """Of the campaign."""
-        return CampaignConfig.from_stored(self.manifest["config"])
+        return CampaignConfig.from_stored(self.store.config)
 
     @property
     def manifest(self) -> Mapping[str, Any]:

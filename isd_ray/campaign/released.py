@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from isd_ray.card import card, pairs, rows
 from isd_ray.config import PlatesConfig
 from isd_ray.data.output_files import replacing, written
+from isd_ray.formulas import escaped
 from isd_ray.plates.exports import write_pick_list, write_plate_map
 
 SHOWN = 5
@@ -64,10 +65,10 @@ class Batch:
         ids: list[str] = self.table["id"].to_pylist()
         return ids
 
-    def to_csv(self, file: str | Path) -> None:
-        """Write the list of compounds (raises as `write`)."""
+    def to_csv(self, file: str | Path, *, raw: bool = False) -> None:
+        """Write the list of compounds (`raw` and what is raised as of `write`)."""
         with replacing(Path(file)) as partial:
-            pc.write_csv(self.table, partial)
+            pc.write_csv(self.table if raw else escaped(self.table), partial)
 
     def to_parquet(self, file: str | Path) -> None:
         """Write the list of compounds (raises as `write`)."""
@@ -82,8 +83,13 @@ class Batch:
             kinds += ["plates"] if self.sources is None else ["plates", "picks"]
         return [f"round-{self.round:05d}-{kind}.csv" for kind in kinds]
 
-    def write(self, folder: str | Path) -> list[Path]:
+    def write(self, folder: str | Path, *, raw: bool = False) -> list[Path]:
         """Write everything that the laboratory needs: list, plate map, and pick list where sources are known.
+
+        Parameters
+        ----------
+        raw:
+            Texts that spreadsheets take for formulas stay as they are (`isd_ray.formulas`).
 
         Raises
         ------
@@ -94,9 +100,9 @@ class Batch:
         with written(folder):
             folder.mkdir(parents=True, exist_ok=True)
             files = [folder / name for name in self.file_names]
-            self.to_csv(files[0])
+            self.to_csv(files[0], raw=raw)
             if self.plate_map is not None and self.plates is not None:
-                write_plate_map(self.plate_map, files[1])
+                write_plate_map(self.plate_map, files[1], raw=raw)
                 if self.sources is not None:
-                    write_pick_list(self.plate_map, self.sources, self.plates, files[2])
+                    write_pick_list(self.plate_map, self.sources, self.plates, files[2], raw=raw)
         return files

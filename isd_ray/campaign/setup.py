@@ -228,7 +228,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "blocks": dict(setup.spec.blocks),
             "in_laboratory": setup.labels is None,
             "n_target": library.n_rows,
-            "library": _absolute(setup.spec.libraries["target"]),
+            "library": absolute(setup.spec.libraries["target"]),
             "classes": list(setup.rule.classes),
             "cut": setup.rule.cut,
             "outputs": list(setup.rule.outputs),
@@ -284,7 +284,24 @@ def note_software(store: CampaignStore) -> None:
         store.append_event("software", {"versions": versions})
 
 
-def _absolute(address: str) -> str:
+def refuse_other_place(store: CampaignStore, setup: CampaignSetup) -> None:
+    """Refuse a configuration that names another copy of the library than the campaign knows.
+
+    Raises
+    ------
+    StoreError
+        If it does: nothing would read that copy.
+    """
+    named = absolute(setup.spec.libraries["target"])
+    if named != store.library:
+        raise StoreError(
+            f"the campaign knows its library at {store.library}, not at {named}",
+            store.address,
+            f"if it has moved, say so: isd relocate {store.address} --library {named}",
+        )
+
+
+def absolute(address: str) -> str:
     """The address of a library wherever the next command is given."""
     return address if is_uri(address) else str(Path(address).absolute())
 

@@ -45,7 +45,7 @@ def standing_of(store: CampaignStore) -> Standing:
     n_target = int(store.manifest["n_target"])
     if not records:
         return Standing(None, 0, n_target, None, None, None)
-    config = CampaignConfig.from_stored(store.manifest["config"])
+    config = CampaignConfig.from_stored(store.config)
     last, recent = records[-1], records[-_PACE_ROUNDS:]
     n_acquired = int(last["n_acquired"])
     left = (

@@ -96,7 +96,7 @@ STATUSES = ("INFERENCE", "STAGED", "RUNNING", "FAILED", "OBSERVED", "EXTERNAL", 
 
 def status_of(store: CampaignStore) -> Status:
     """Where the campaign stands, from its log."""
-    config = CampaignConfig.from_stored(store.manifest["config"])
+    config = CampaignConfig.from_stored(store.config)
     ledger, rounds = Laboratory(store).ledger(), store.rounds()
     place = Place.of(rounds)
     counts = Counter(dict.fromkeys(STATUSES, 0))

@@ -6,6 +6,7 @@ else is bulk data that a decision names together with its hash; an attempt that 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.events import Event, EventLog
 from isd_ray.campaign.files import canonical_json, check_hash, read_checked, read_json, replace_table, replace_text
 from isd_ray.campaign.folder import Folder, folder_at
+from isd_ray.config_file import set_paths
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import CorruptFileError, StoreError
 
@@ -183,6 +185,27 @@ class CampaignStore:
         """Whether a campaign was begun in `path`."""
         folder = folder_at(path)
         return folder.names_it(folder.path / _MANIFEST)
+
+    @property
+    def library(self) -> str:
+        """Path or URI of the target library, where it lies now."""
+        moved = self._relocations()
+        return str(moved[-1]["library"] if moved else self.manifest["library"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration, as the campaign began with it but for files and folders that have moved."""
+        config: dict[str, Any] = copy.deepcopy(self.manifest["config"])
+        for event in self._relocations():
+            set_paths(config, event["paths"])
+        return config
+
+    def _relocations(self) -> list[Event]:
+        return [event for event in self.events() if event["kind"] == "relocate"]
+
+    def note_relocation(self, library: str, paths: Mapping[str, str]) -> None:
+        """Log where the target library lies from now on, and what the configuration's files are called."""
+        self.append_event("relocate", {"library": library, "paths": dict(paths)})
 
     def address_of(self, path: Path) -> str:
         """What workers on other machines know a file or folder of this campaign as."""

@@ -13,6 +13,7 @@ from isd_ray.cli.common import (
     AsJson,
     ConfigFile,
     Folder,
+    Raw,
     Set,
     live_console,
     out_console,
@@ -52,6 +53,7 @@ def ask(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the files of the batch: list, plates, picks.")
     ] = None,
+    raw: Raw = False,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
@@ -66,7 +68,7 @@ def ask(
     if batch is None:
         _end(campaign, as_json)
         return
-    files = [str(file) for file in campaign.dispatch(out)] if out else []
+    files = [str(file) for file in campaign.dispatch(out, raw=raw)] if out else []
     if as_json:
         head = campaign.status().head
         print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids, "head": head})
@@ -171,7 +173,7 @@ def amend(
     campaign = _open(path, address)
     out_console.print(f"{counted(campaign.amend(file, reason), 'readout')} changed", highlight=False)
     if campaign.status().withdrawn is not None:
-        live_console.print("[bold red]the certificate of this campaign is WITHDRAWN[/bold red]", highlight=False)
+        live_console.print("the certificate of this campaign is WITHDRAWN", style="bold red", highlight=False)
 
 
 def exclude(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, address: Address = None) -> None:
@@ -271,10 +273,11 @@ def export(
     path: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .csv or .sdf.")],
     long: Annotated[bool, typer.Option("--long", help="Of a panel: a line for each compound and output.")] = False,
+    raw: Raw = False,
     address: Address = None,
 ) -> None:
     """Write the hybrid screen to one file."""
-    exported = _open(path, address).export(out, long=long)
+    exported = _open(path, address).export(out, long=long, raw=raw)
     empty = f", {exported.n_empty:,} of them without a structure that RDKit reads" if exported.n_empty else ""
     out_console.print(f"wrote {counted(exported.n_lines, 'line')} to {out}{empty}", highlight=False, soft_wrap=True)
 
@@ -326,6 +329,28 @@ def verify(
         raise typer.Exit(1)
 
 
+def relocate(
+    path: Folder,
+    library: Annotated[str | None, typer.Option(help="Folder or URI where the library lies now.")] = None,
+    moved: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another file of the configuration, as labels.source=FILE; may be repeated."),
+    ] = None,
+) -> None:
+    """Say where the library of a campaign lies now, or its other files; they must hold what it began with."""
+    from isd_ray.errors import ConfigError
+    from isd_ray.ops.relocate import LIBRARY
+    from isd_ray.ops.relocate import relocate as note
+
+    paths = {} if library is None else {LIBRARY: library}
+    for text in moved or ():
+        key, is_given, place = text.partition("=")
+        if not is_given or not place:
+            raise ConfigError(f"cannot be read: {text!r}", "--set", "write KEY=FILE, as labels.source=labels.csv")
+        paths[key.strip()] = place
+    out_console.print(f"library at {note(path, paths)}", markup=False, highlight=False, soft_wrap=True)
+
+
 def resume(path: Folder) -> None:
     """Go on with a campaign or simulation that was cut off."""
     from isd_ray.campaign.released import Batch
@@ -334,7 +359,7 @@ def resume(path: Folder) -> None:
     from isd_ray.ops.resume import resume as run_on
     from isd_ray.report.words import summary_table
 
-    config = CampaignConfig.from_stored(CampaignStore.open(path).manifest["config"])
+    config = CampaignConfig.from_stored(CampaignStore.open(path).config)
     found = watched(lambda watcher: run_on(path, watcher), config.name, config)
     if isinstance(found, Batch):
         words = f"round {found.round}: {len(found):,} compounds to measure; now: isd ask {path} --out FOLDER"
@@ -395,5 +420,6 @@ COMMANDS = (
     export,
     report,
     verify,
+    relocate,
     resume,
 )

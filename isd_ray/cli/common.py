@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
+
+from isd_ray.printable import printable
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
     from isd_ray.config import CampaignConfig
 
-out_console = Console()
-live_console = Console(stderr=True)
+
+class Terminal(Console):
+    """A console on which ids, reasons and paths are text: neither markup nor commands to the terminal."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See `rich.console.Console.render_str`, by which every text is shown."""
+        return super().render_str(printable(text), **options)
+
+
+out_console = Terminal()
+live_console = Terminal(stderr=True)
 
 T = TypeVar("T")
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file of the campaign; `isd init` writes a template.")]
@@ -27,6 +42,9 @@ Folder = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
 Address = Annotated[
     str | None,
     typer.Option(help="Of a Ray cluster whose coordinator does it and stays warm until `isd coordinators stop`."),
+]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Leave texts of CSV as they are that a spreadsheet would take for formulas.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from isd_ray.cli.common import AsJson, ConfigFile, Set, live_console, out_console, print_json
 
@@ -163,7 +164,8 @@ def _print_status(job: Job, as_json: bool) -> None:
 def _print_check(check: Check) -> None:
     colours = {"ok": "green", "warning": "yellow", "problem": "bold red"}
     row = Table.grid(padding=(0, 1))
-    row.add_row(f"[{colours[check.verdict.value]}]{check.verdict.value:8}[/]", f"{check.what}:", check.found)
+    verdict = Text(f"{check.verdict.value:8}", style=colours[check.verdict.value])
+    row.add_row(verdict, f"{check.what}:", check.found)
     out_console.print(row, highlight=False)
     if check.remedy:
         live_console.print(f"         {check.remedy}", markup=False, highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from isd_ray.cli.common import AsJson, Folder, live_console, print_json
+from isd_ray.cli.common import AsJson, Folder, Raw, live_console, print_json
 from isd_ray.report.numbers import counted
 
 _SHOWN = 5
@@ -49,6 +49,7 @@ def predict(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that prepare compounds; default: all cores.")
     ] = None,
+    raw: Raw = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict compounds outside the library by a campaign's model. Nothing is certified of them."""
@@ -63,7 +64,7 @@ def predict(
     model = load_model(path, round_number=round_number, near=threshold, library=library)
     sink = typer.get_binary_stream("stdout") if out is None else out
     columns = {"smiles_column": smiles_column, "id_column": id_column}
-    found = model.predict_file(file, sink, **columns, history=history, workers=workers)
+    found = model.predict_file(file, sink, **columns, history=history, workers=workers, raw=raw)
     if as_json:
         print_json({**asdict(found), "round": model.round, "committee_hash": model.hash, "claim": None})
         return

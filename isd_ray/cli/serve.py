@@ -28,6 +28,10 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(help=f"File with the login token, or ${TOKEN_VARIABLE}; default: a new one.")
     ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="IP address or network of a proxy that says whom it asks for; may be repeated."),
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file of a certificate: serve HTTPS.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its key.")] = None,
 ) -> None:
@@ -54,7 +58,7 @@ def serve(
         )
     given = _token(token_file)
     names = (*(name or ()), *(() if is_local or host in EVERY_ADDRESS else (host,)), *LOOPBACK_NAMES)
-    settings = Settings(given or new_token(), names, read_only, tls_cert, tls_key)
+    settings = Settings(given or new_token(), names, read_only, tuple(proxy or ()), tls_cert, tls_key)
     if not is_local and not settings.is_encrypted:
         words = "warning: what is sent, the token too, is NOT ENCRYPTED; give --tls-cert and --tls-key"
         live_console.print(words, highlight=False, soft_wrap=True)

@@ -32,5 +32,9 @@ MAX_GROUP_BYTES = 64 << 30
 """Decompressed size of the columns that are read of one row group."""
 MAX_UPLOAD_BYTES = 64 << 20
 """A file of readouts that is sent to the web page; larger ones are told by the command."""
+MAX_READING_SECONDS = 60.0
+"""For a file that was sent to the web page, from the start of the process that reads it."""
+MAX_READING_BYTES = 4 << 30
+"""Memory of that process."""
 MAX_FORM_BYTES = 1 << 20
 """Any other form of the web page."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from isd_ray.credentials import holds_credentials
+from isd_ray.errors import ConfigError
 
 Task = Literal["classification", "regression", "panel"]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -15,3 +19,26 @@ class Section(BaseModel):
     """A table of the TOML file: immutable, unknown keys and silent type conversions refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_credentials(cls, data: Any) -> Any:
+        """A configuration is stored, shown in reports and sent to clusters."""
+        _refuse_credentials(data, ())
+        return data
+
+
+def _refuse_credentials(value: Any, place: tuple[str, ...]) -> None:
+    if isinstance(value, str) and holds_credentials(value):
+        raise ConfigError(
+            f"{value!r} holds a password, key or token, and a configuration is stored and shown",
+            ".".join(place),
+            "leave it out of the address: credentials come from the environment, as AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or a profile",
+        )
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _refuse_credentials(inner, (*place, str(name)))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_credentials(inner, place)

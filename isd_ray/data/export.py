@@ -14,6 +14,7 @@ from isd_ray.chem.sdf import write_sdf
 from isd_ray.data.long import long_tables
 from isd_ray.data.output_files import replacing
 from isd_ray.errors import InputFileError
+from isd_ray.formulas import escaped
 
 SUFFIXES = (".parquet", ".csv", ".sdf")
 _LINES = 1 << 16
@@ -36,13 +37,15 @@ class Exported:
     n_empty: int = 0
 
 
-def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> Exported:
+def export_hybrid(hybrid: Path, out: Path, *, long: bool = False, raw: bool = False) -> Exported:
     """Stream a hybrid screen to one file, by its ending Parquet, CSV or SDF.
 
     Parameters
     ----------
     long:
         Of a panel: a line for each compound and output.
+    raw:
+        Texts of a CSV file that spreadsheets take for formulas stay as they are (`isd_ray.formulas`).
 
     Raises
     ------
@@ -69,6 +72,8 @@ def export_hybrid(hybrid: Path, out: Path, *, long: bool = False) -> Exported:
     with replacing(out) as partial:
         if out.suffix == ".sdf":
             return Exported(*write_sdf(partial, (line for table in tables for line in table.to_pylist())))
+        if out.suffix == ".csv" and not raw:
+            tables = map(escaped, tables)
         return Exported(_write(tables, partial, pyarrow.csv.CSVWriter if out.suffix == ".csv" else pq.ParquetWriter))
 
 

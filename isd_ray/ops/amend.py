@@ -18,6 +18,7 @@ from isd_ray.data.labels import LabelRule, labels_for
 from isd_ray.data.library import Library
 from isd_ray.data.packed import labels_from
 from isd_ray.errors import LabelError
+from isd_ray.ops.opened import check_reason
 from isd_ray.ops.results import write_results
 
 _SHOWN = 5
@@ -39,8 +40,9 @@ def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
         If there is no campaign, or the file names compounds that it never measured.
     """
     store = CampaignStore.open(path)
-    config = CampaignConfig.from_stored(store.manifest["config"])
-    library, rule = Library.open(store.manifest["library"]), recorded_rule(store)
+    config = CampaignConfig.from_stored(store.config)
+    check_reason(reason)
+    library, rule = Library.open(store.library), recorded_rule(store)
     read = _entries if config.task == "panel" else _labels
     amended = amend(store, read(store, config, library, rule, file, reason), rule.classes)
     if (summary_file := store.latest("summary.json")).is_file():

@@ -75,7 +75,7 @@ class Asking:
         config, store, rule = self._opened.config, self._opened.store, self._opened.rule
         spec = WorkerSpec(
             config,
-            {"target": store.manifest["library"]},
+            {"target": store.library},
             rule.classes,
             rule.outputs,
             output_embeddings=output_embeddings(config, rule.outputs),

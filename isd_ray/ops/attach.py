@@ -202,12 +202,12 @@ class AttachedCampaign:
         batch: Batch | None = self._look("batch")
         return batch
 
-    def dispatch(self, folder: str | Path) -> list[Path]:
+    def dispatch(self, folder: str | Path, *, raw: bool = False) -> list[Path]:
         """See `Campaign.dispatch`; the files are written here."""
         batch = self.batch()
         if batch is None:
             raise StoreError("no batch is out", self.path, "ask for one")
-        files = batch.write(folder)
+        files = batch.write(folder, raw=raw)
         self.note_dispatch(batch.round, [file.name for file in files])
         return files
 
@@ -307,9 +307,9 @@ class AttachedCampaign:
         summary: dict[str, Any] = self._change("summary")
         return summary
 
-    def export(self, file: str | Path, *, long: bool = False) -> Exported:
+    def export(self, file: str | Path, *, long: bool = False, raw: bool = False) -> Exported:
         """See `Campaign.export`; the file is written here."""
-        exported: Exported = self._fetch(Path(file), "export", long=long)
+        exported: Exported = self._fetch(Path(file), "export", long=long, raw=raw)
         return exported
 
     def report(self, file: str | Path) -> None:

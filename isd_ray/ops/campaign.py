@@ -75,7 +75,7 @@ class Campaign:
         IsdError
             If the configuration, the library or the machine do not allow it.
         """
-        from isd_ray.campaign.setup import begin_or_resume, check
+        from isd_ray.campaign.setup import begin_or_resume, check, refuse_other_place
         from isd_ray.ops.prepare import prepare
 
         config = as_config(config)
@@ -84,6 +84,7 @@ class Campaign:
         for warning in check(config, Library.open(setup.spec.libraries["target"])):
             watcher.message(f"warning: {warning}")
         store = begin_or_resume(setup)
+        refuse_other_place(store, setup)
         store.write_text("config.toml", to_toml(config))
         return cls(store, watcher)
 
@@ -138,8 +139,8 @@ class Campaign:
         """The batch that is out; None between batches."""
         return self._asking.batch()
 
-    def dispatch(self, folder: str | Path) -> list[Path]:
-        """Write the files of the batch that is out, and note that it is under way.
+    def dispatch(self, folder: str | Path, *, raw: bool = False) -> list[Path]:
+        """Write the files of the batch that is out (`Batch.write`), and note that it is under way.
 
         Raises
         ------
@@ -150,7 +151,7 @@ class Campaign:
         batch = self.batch()
         if batch is None:
             raise StoreError("no batch is out", self.store.address, "ask for one")
-        files = batch.write(folder)
+        files = batch.write(folder, raw=raw)
         self.note_dispatch(batch.round, [file.name for file in files])
         return files
 
@@ -330,12 +331,12 @@ class Campaign:
         """All that happened to a compound, oldest first."""
         return history_of(self.store, self.library, compound)
 
-    def export(self, file: str | Path, *, long: bool = False) -> Exported:
+    def export(self, file: str | Path, *, long: bool = False, raw: bool = False) -> Exported:
         """Write the hybrid screen to a Parquet, CSV or SDF file (`export_hybrid`)."""
         self.store.bring_hybrid()
         self.store.check_hybrid()
         self.store.certificate()
-        return export_hybrid(self.store.hybrid_dir, Path(file), long=long)
+        return export_hybrid(self.store.hybrid_dir, Path(file), long=long, raw=raw)
 
     def report(self, file: str | Path) -> None:
         """Write the report of the screen as it stands to an HTML file; of one that goes on, the page says so."""

@@ -205,7 +205,7 @@ class Job:
             store = CampaignStore.open(self.out)
         except IsdError:
             return None
-        begun = CampaignConfig.from_stored(store.manifest["config"]).model_dump(mode="json")
+        begun = CampaignConfig.from_stored(store.config).model_dump(mode="json")
         return store if not _changes(begun, self.config.model_dump(mode="json")) else None
 
     def _require_success(self, status: JobStatus) -> None:

@@ -10,11 +10,14 @@ from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place, n_missing
 from isd_ray.config import CampaignConfig
+from isd_ray.credentials import holds_credentials
 from isd_ray.data.labels import LabelRule
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows
 
+MAX_REASON = 2000
+"""Letters of a reason, which is shown whole wherever it counts."""
 _SHOWN = 5
 """Ids in a message."""
 
@@ -35,12 +38,12 @@ class Opened:
     @cached_property
     def config(self) -> CampaignConfig:
         """Its configuration."""
-        return CampaignConfig.from_stored(self.store.manifest["config"])
+        return CampaignConfig.from_stored(self.store.config)
 
     @cached_property
     def library(self) -> Library:
         """Its target library."""
-        return Library.open(self.store.manifest["library"])
+        return Library.open(self.store.library)
 
     @cached_property
     def rule(self) -> LabelRule:
@@ -128,9 +131,19 @@ class Opened:
 
 
 def need(reason: str) -> None:
-    """Refuse an empty reason."""
+    """Refuse an empty reason, and what `check_reason` refuses."""
     if not reason.strip():
         raise LabelError("this needs a reason, which is kept on record", remedy="say why")
+    check_reason(reason)
+
+
+def check_reason(reason: str) -> None:
+    """Refuse a reason that cannot be kept and shown."""
+    if len(reason) > MAX_REASON:
+        what = f"the reason has {len(reason):,} letters, more than {MAX_REASON:,}"
+        raise LabelError(what, remedy="say it shortly, and where more of it is written")
+    if holds_credentials(reason):
+        raise LabelError("the reason holds a password, key or token, and is kept on record", remedy="leave it out")
 
 
 def listed(names: str | Iterable[object]) -> list[str]:

@@ -20,6 +20,7 @@ from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.data.output_files import replacing
 from isd_ray.errors import InputFileError
+from isd_ray.formulas import escaped
 from isd_ray.models.device import configure_threads, resolve_placement
 
 SUFFIXES = (".csv", ".parquet")
@@ -118,6 +119,7 @@ class LoadedModel:
         id_column: str | None = None,
         history: str | Path | None = None,
         workers: int | None = None,
+        raw: bool = False,
     ) -> Predicted:
         """Predict the compounds of a file, some thousand at a time; every one of its lines is one of the result.
 
@@ -132,6 +134,8 @@ class LoadedModel:
             there, and one of ids or structures. Default: columns of `file` itself.
         workers:
             Processes that prepare compounds; default: all cores.
+        raw:
+            Texts of CSV that spreadsheets take for formulas stay as they are (`isd_ray.formulas`).
 
         Raises
         ------
@@ -147,6 +151,9 @@ class LoadedModel:
         tally = Tally()
         tables = tally.passing(self._predictor.tables(preparation, workers or n_cores()))
         schema = self._predictor.schema
+        is_csv = not isinstance(out, str | Path) or Path(out).suffix == ".csv"
+        if is_csv and not raw:
+            tables, schema = map(escaped, tables), escaped(schema.empty_table()).schema
         if not isinstance(out, str | Path):
             _write(tables, pa.csv.CSVWriter(out, schema))
             return tally.result(preparation.missing)
@@ -157,7 +164,7 @@ class LoadedModel:
                 f"choose {' or '.join(SUFFIXES)}",
             )
         with replacing(Path(out)) as partial:
-            kind = pa.csv.CSVWriter if Path(out).suffix == ".csv" else pq.ParquetWriter
+            kind = pa.csv.CSVWriter if is_csv else pq.ParquetWriter
             _write(tables, kind(partial, schema))
         return tally.result(preparation.missing)
 

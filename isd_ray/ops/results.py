@@ -24,7 +24,7 @@ from isd_ray.report.model_card import CARD_FILES, card_text, model_card
 
 def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
-    config = CampaignConfig.from_stored(store.manifest["config"])
+    config = CampaignConfig.from_stored(store.config)
     goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
     records = [files.committed or {} for files in store.rounds()]
     rounds = rounds_of(store).to_pylist()

@@ -27,5 +27,5 @@ def resume(path: Path, watcher: Watcher | None = None) -> Batch | Mapping[str, A
         campaign = Campaign(store, watcher)
         batch = campaign.ask()
         return campaign.summary() if batch is None else batch
-    config = CampaignConfig.from_stored(store.manifest["config"])
+    config = CampaignConfig.from_stored(store.config)
     return simulate(config, path, watcher).summary

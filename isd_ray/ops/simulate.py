@@ -121,7 +121,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
 
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:
     store = CampaignStore.open(out)
-    changed = differences(store.manifest["config"], config.model_dump(mode="json"))
+    changed = differences(store.config, config.model_dump(mode="json"))
     if changed := [key for key in changed if not key.startswith("compute.")]:
         raise StoreError(
             f"a run with another configuration is finished here; it differs in {', '.join(changed)}",

@@ -90,7 +90,7 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
     events = findings.check(store.events)
     if head is not None and events is not None:
         _verify_head(findings, store, head)
-    library = findings.check(Library.open, store.manifest["library"])
+    library = findings.check(Library.open, store.manifest["library"] if events is None else store.library)
     if library is not None:
         findings.check(library.verify)
         if library.hash != store.manifest["library_hash"]:

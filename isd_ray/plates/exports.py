@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.config import PlatesConfig
 from isd_ray.errors import ConfigError, LibraryError
+from isd_ray.formulas import escaped
 from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.wells import NO_WELL, names_of, no_such_well, well_indices
 
@@ -26,22 +27,24 @@ ECHO_COLUMNS = (
 _N_SHOWN = 5
 
 
-def write_plate_map(plate_map: pa.Table, path: str | Path) -> None:
+def write_plate_map(plate_map: pa.Table, path: str | Path, *, raw: bool = False) -> None:
     """Write a plate map for the laboratory: Parquet for the ending ``.parquet``, else CSV with a header.
 
     Columns as in `isd_ray.plates.assign.PLATE_MAP` but for `row`, which is a number of the library and would be taken
     for the row of a plate; one line a well, empty wells included. With a column for the readouts filled in, the file is
-    one that `isd_ray.plates.readers.read_readouts` takes.
+    one that `isd_ray.plates.readers.read_readouts` takes. Unless `raw`, no text of a CSV file is a formula
+    (`isd_ray.formulas`).
     """
     path, plate_map = Path(path), plate_map.drop(["row"])
     if path.suffix == ".parquet":
         pq.write_table(plate_map, path)
     else:
-        columns = (column.to_pylist() for column in plate_map.columns)
-        _write_csv(path, plate_map.column_names, zip(*columns, strict=True))
+        _write_csv(path, plate_map, raw=raw)
 
 
-def write_pick_list(plate_map: pa.Table, sources: pa.Table, config: PlatesConfig, path: str | Path) -> None:
+def write_pick_list(
+    plate_map: pa.Table, sources: pa.Table, config: PlatesConfig, path: str | Path, *, raw: bool = False
+) -> None:
     """Write the transfers from source plates to the samples of a plate map as CSV with the columns `ECHO_COLUMNS`.
 
     One line for each sample, plate by plate; controls are not on it. Wells are written without zero padding (``A1``),
@@ -78,18 +81,14 @@ def write_pick_list(plate_map: pa.Table, sources: pa.Table, config: PlatesConfig
         raise _no_source(outside, f"have no source well: {no_such_well(wells[wrong], config.source_format)}", config)
     source_names, names = names_of(config.source_format, padded=False), names_of(config.format, padded=False)
     targets = well_indices(samples["well"].to_pylist(), config.format).tolist()
-    _write_csv(
-        Path(path),
-        ECHO_COLUMNS,
-        zip(
-            plates,
-            [source_names[index] for index in indices],
-            samples["plate"].to_pylist(),
-            [names[index] for index in targets],
-            volumes,
-            strict=True,
-        ),
+    columns = (
+        list(plates),
+        [source_names[index] for index in indices],
+        samples["plate"],
+        [names[index] for index in targets],
+        volumes,
     )
+    _write_csv(Path(path), pa.table(dict(zip(ECHO_COLUMNS, columns, strict=True))), raw=raw)
 
 
 def _echo_volume(volume: float | None, config: PlatesConfig) -> str:
@@ -121,8 +120,9 @@ def _no_source(ids: Sequence[str], what: str, config: PlatesConfig) -> LibraryEr
     )
 
 
-def _write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+def _write_csv(path: Path, table: pa.Table, *, raw: bool) -> None:
+    table = table if raw else escaped(table)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(header)
-        writer.writerows(lines)
+        writer.writerow(table.column_names)
+        writer.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))

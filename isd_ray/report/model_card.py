@@ -208,7 +208,7 @@ def _blocks(store: CampaignStore) -> list[dict[str, Any]]:
     """Blocks of features with their hashes; what the library's description adds, where it is at hand."""
     hashes: Mapping[str, str] = store.manifest.get("blocks") or {"features": store.manifest["library_hash"]}
     try:
-        library = Library.describe(store.manifest["library"])
+        library = Library.describe(store.library)
         sources = {block.name: block.source for block in library.added_blocks}
         widths = {name: library.block_width(name) for name in library.block_names}
     except IsdError:

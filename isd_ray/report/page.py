@@ -17,6 +17,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from isd_ray.printable import printable
 from isd_ray.report.blocks import Block, Figure, Section
 
 
@@ -56,7 +57,12 @@ def environment(*packages: str) -> Environment:
     """Templates of the report, and of other packages beside it; what they show is escaped."""
     loaders = [PackageLoader(package) for package in (*packages, "isd_ray.report")]
     made = Environment(
-        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     made.filters |= {"kind": _kind, "image": _image}
     return made

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -17,6 +16,7 @@ from rich.text import Text
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
+from isd_ray.printable import printable
 from isd_ray.report.numbers import duration
 from isd_ray.report.steps import Steps
 
@@ -57,7 +57,9 @@ class LiveProgress(Watcher):
         self._bar = _Bars(
             SpinnerColumn(),
             TextColumn(
-                "[bold]{task.description}",
+                "{task.description}",
+                style="bold",
+                markup=False,
                 table_column=Column(min_width=least, max_width=most, no_wrap=True, overflow="ellipsis"),
             ),
             BarColumn(bar_width=20),
@@ -78,7 +80,7 @@ class LiveProgress(Watcher):
 
     def message(self, text: str) -> None:
         """One line, between the updates."""
-        self._console.print(escape(text), highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def building(self, progress: BuildProgress) -> None:
         """The library grows."""
@@ -106,7 +108,7 @@ class LiveProgress(Watcher):
 
     def _show(self, name: str, completed: int, total: int, status: str) -> None:
         if name not in self._tasks:
-            self._tasks[name] = self._bar.add_task(escape(name), total=total, status=status)
+            self._tasks[name] = self._bar.add_task(printable(name), total=total, status=status)
         self._bar.update(self._tasks[name], completed=completed, total=total, status=status)
 
 

@@ -56,7 +56,7 @@ class Record:
     @classmethod
     def read(cls, store: CampaignStore, summary: Mapping[str, Any] | None) -> Record:
         """Read a campaign; of one with a summary the hybrid screen too."""
-        config = CampaignConfig.from_stored(store.manifest["config"])
+        config = CampaignConfig.from_stored(store.config)
         classes = tuple(store.manifest["classes"])
         if summary is not None:
             store.bring_hybrid()

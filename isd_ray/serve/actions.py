@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+from concurrent.futures import wait
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, UploadFile
 from starlette.requests import Request
@@ -18,13 +19,14 @@ from isd_ray.campaign.status import IN_PART, MISSING, awaited_of
 from isd_ray.errors import IsdError, LabelError
 from isd_ray.ops.opened import need
 from isd_ray.report.numbers import counted
+from isd_ray.serve.apart import N_LISTED, Order
 from isd_ray.serve.guard import LOGIN, cookie_name
 from isd_ray.serve.sessions import SESSION_S, Session
 from isd_ray.serve.site import Site, check_form, session_of
 from isd_ray.serve.uploads import Upload
 
-N_REFUSED = 200
-"""Refused lines that are listed."""
+PATIENCE_S = 1.0
+"""How long a request waits for a file to be read; then the page says so, and asks again."""
 N_IDS = 5
 """Wrong ids that a message names."""
 
@@ -104,20 +106,21 @@ def actions(site: Site) -> APIRouter:
         read: Annotated[str, Form()] = "",
     ) -> Response:
         """Take a file of readouts to look at; nothing is told."""
-        with site.campaign(key):
-            options = {"external": external, "plate": plate.strip() or None, "assay": assay or None}
-            options |= {"read": read.strip()} if read.strip() else {}
-            kept = site.uploads.put(key, session_of(request).id, file.filename or "", file.file, options)
+        if not site.shelf.has(key):
+            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such campaign here.")
+        options = {"external": external, "plate": plate.strip() or None, "assay": assay or None}
+        options |= {"read": read.strip()} if read.strip() else {}
+        kept = site.uploads.put(key, session_of(request).id, file.filename or "", file.file, options)
         return RedirectResponse(f"/c/{key}/uploads/{kept.id}", HTTPStatus.SEE_OTHER)
 
     @router.post("/uploads/{upload_id}")
     def confirm(request: Request, key: str, upload_id: str) -> Response:
         """Tell a file that was looked at; once, however often this is sent."""
-        with site.campaign(key) as held, acting_for(_who(request)):
-            found = _upload(site, request, key, upload_id)
-            if found.told is None:
+        found, _, n_events = _upload(site, request, key, upload_id)
+        with found.lock:
+            if found.told is None and not (found.is_telling and found.is_at_work):
                 found.check()
-                found.told = held.campaign.tell(found.file, **found.options)
+                _begin(site, request, found, "tell", n_events)
         return RedirectResponse(f"/c/{key}/uploads/{upload_id}", HTTPStatus.SEE_OTHER)
 
     @router.post("/fail")
@@ -176,21 +179,25 @@ def previews(site: Site) -> APIRouter:
     @router.get("/c/{key}/uploads/{upload_id}")
     def preview(request: Request, key: str, upload_id: str) -> Response:
         """A file of readouts before and after its confirmation."""
-        with site.campaign(key) as held:
-            found = _upload(site, request, key, upload_id)
-            about: dict[str, Any] = {
-                "key": key,
-                "name": held.campaign.config.name,
-                "upload": found,
-                "n_listed": N_REFUSED,
-            }
-            about["told"], about["problem"] = found.told, None
-            if found.told is None:
-                try:
-                    found.previewed = held.campaign.preview(found.file, **found.options)
-                except IsdError as error:
-                    found.previewed, about["problem"] = None, error
-            return site.show(request, "upload", **about)
+        found, name, n_events = _upload(site, request, key, upload_id)
+        with found.lock:
+            is_stale = found.told is None and found.n_events != n_events
+            if found.work is None or (is_stale and not found.is_at_work):
+                _begin(site, request, found, "preview", n_events)
+            assert found.work is not None
+            work, is_telling = found.work, found.is_telling
+        # As it is now: while the page is made, the file may be read to its end.
+        about: dict[str, Any] = {"is_telling": is_telling, "told": None, "problem": None}
+        about["is_at_work"] = not wait([work], PATIENCE_S).done
+        if not about["is_at_work"]:
+            try:
+                if is_telling:
+                    about["told"] = work.result()
+                else:
+                    found.previewed = work.result()
+            except IsdError as error:
+                about["problem"] = error
+        return site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **about)
 
     return router
 
@@ -201,12 +208,20 @@ def _who(request: Request) -> str:
     return f"{session.who or user()} (web page)"
 
 
-def _upload(site: Site, request: Request, key: str, upload_id: str) -> Upload:
+def _upload(site: Site, request: Request, key: str, upload_id: str) -> tuple[Upload, str, int]:
+    """A file that was sent, the name of its campaign, and the length of its log."""
+    with site.campaign(key) as held:
+        name, n_events = held.campaign.config.name, len(held.campaign.store.events())
     found = site.uploads.find(upload_id, key, session_of(request).id)
     if found is None:
         words = "This file is not kept any more. Send it again: what was told already is not told twice."
         raise HTTPException(HTTPStatus.NOT_FOUND, words)
-    return found
+    return found, name, n_events
+
+
+def _begin(site: Site, request: Request, found: Upload, verb: Literal["preview", "tell"], n_events: int) -> None:
+    order = Order(verb, site.shelf.address(found.key), found.file, found.options, _who(request))
+    found.work, found.n_events, found.is_telling = site.readers.begin(order), n_events, verb == "tell"
 
 
 def _done(request: Request, key: str, words: str) -> Response:

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from isd_ray.config.limits import MAX_FORM_BYTES, MAX_UPLOAD_BYTES
+from isd_ray.serve.patience import impatient
 from isd_ray.serve.sessions import Session, Sessions
 from isd_ray.serve.settings import Settings
 
@@ -65,7 +66,7 @@ class Guard:
                         headers["Strict-Transport-Security"] = "max-age=31536000"
                 await send(message)
 
-            await self._by_host(scope, receive, send_with_headers)
+            await self._by_host(scope, impatient(receive), send_with_headers)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)

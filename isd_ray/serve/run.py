@@ -12,8 +12,11 @@ import uvicorn
 
 from isd_ray.errors import ResourceError
 from isd_ray.serve.app import create_app
+from isd_ray.serve.patience import IDLE_S, Connection
 from isd_ray.serve.settings import Settings
 
+MAX_CONNECTIONS = 500
+"""Those beyond are told to come again."""
 GOODBYE_S = 3
 """How long requests that are under way have when the page is ended."""
 
@@ -38,23 +41,31 @@ def serve(places: Sequence[str], settings: Settings, host: str, port: int, start
         If the port is taken.
     """
     with tempfile.TemporaryDirectory(prefix="isd-serve-") as scratch:
-        config = uvicorn.Config(
-            create_app(places, settings, Path(scratch)),
-            ssl_certfile=settings.certificate,
-            ssl_keyfile=settings.key,
-            ws="none",
-            # Addresses hold the token once, and who is asked by whom is not ours to log.
-            access_log=False,
-            log_level="warning",
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=GOODBYE_S,
-        )
         listening = _listening(host, port)
         scheme = "https" if settings.is_encrypted else "http"
         name = settings.names[0]
         started(f"{scheme}://{name}:{listening.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(configuration(places, settings, Path(scratch))).run(sockets=[listening])
+
+
+def configuration(places: Sequence[str], settings: Settings, scratch: Path) -> uvicorn.Config:
+    """How uvicorn serves the page; `scratch` as of `create_app`."""
+    return uvicorn.Config(
+        create_app(places, settings, scratch),
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+        http=Connection,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=int(IDLE_S),
+        # Addresses hold the token once, and who is asked by whom is not ours to log.
+        access_log=False,
+        log_level="warning",
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+        server_header=False,
+        timeout_graceful_shutdown=GOODBYE_S,
+    )
 
 
 def _listening(host: str, port: int) -> socket.socket:

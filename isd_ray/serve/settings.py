@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,9 @@ class Settings:
         name is pointed at this machine cannot read this one (DNS rebinding).
     read_only:
         Nothing can be said, only seen.
+    proxies:
+        Addresses or networks of proxies that are believed whom they ask for (``X-Forwarded-For``) and by which scheme
+        (``X-Forwarded-Proto``); nobody else is.
     certificate, key:
         PEM files for TLS; None serves plain HTTP.
     """
@@ -40,6 +44,7 @@ class Settings:
     token: str = field(repr=False)
     names: tuple[str, ...] = LOOPBACK_NAMES
     read_only: bool = False
+    proxies: tuple[str, ...] = ()
     certificate: Path | None = None
     key: Path | None = None
 
@@ -49,6 +54,15 @@ class Settings:
                 f"the token has {len(self.token)} letters, fewer than {MIN_TOKEN_LETTERS}",
                 remedy="take a longer one, or none: one is made at every start",
             )
+        try:
+            for proxy in self.proxies:
+                ipaddress.ip_network(proxy)
+        except ValueError as error:
+            what, remedy = (
+                f"{proxy!r} is no address of a proxy ({error})",
+                "give an IP address, or a network as 10.0.0.0/24",
+            )
+            raise ConfigError(what, "--proxy", remedy) from error
         if (self.certificate is None) != (self.key is None):
             raise ConfigError("a TLS certificate and its key go together", remedy="give both --tls-cert and --tls-key")
         for file in (self.certificate, self.key):

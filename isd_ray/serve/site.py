@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from isd_ray.report.page import environment, plotly_script
+from isd_ray.serve.apart import Readers
 from isd_ray.serve.sessions import Attempts, Session, Sessions
 from isd_ray.serve.settings import Settings
 from isd_ray.serve.shelf import Held, Shelf
@@ -66,6 +67,7 @@ class Site:
         self.settings = settings
         self.shelf = shelf
         self.uploads = uploads
+        self.readers = Readers()
         self.sessions = Sessions(settings.token)
         self.attempts = Attempts()
         self._environment = environment("isd_ray.serve")

@@ -8,18 +8,19 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
 
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import CorruptFileError
-from isd_ray.ops.campaign import Told
+from isd_ray.serve.apart import Reading
 
 UPLOAD_S = 1800.0
 """How long a file waits for its confirmation."""
-MAX_UPLOADS = 16
+MAX_UPLOADS = 32
 """Files that wait at a time; the oldest goes first."""
 _NAME_LETTERS = 80
 
@@ -36,10 +37,16 @@ class Upload:
         The file; its name is made of the sender's and goes into the log.
     options:
         How it is to be told (`Campaign.tell`).
+    work:
+        The preview that was begun last, or its being told; None before.
+    n_events:
+        Length of the log when that was begun.
+    is_telling:
+        Whether it is not a preview.
+    lock:
+        Of who begins it.
     previewed:
         What its sender saw would become of it.
-    told:
-        What became of it; None before its confirmation.
     """
 
     id: str
@@ -50,8 +57,22 @@ class Upload:
     n_bytes: int
     options: Mapping[str, Any]
     ends: float
-    previewed: Told | None = None
-    told: Told | None = None
+    work: Future[Reading] | None = None
+    n_events: int = -1
+    is_telling: bool = False
+    previewed: Reading | None = None
+    lock: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def told(self) -> Reading | None:
+        """What became of it; None unless it is told."""
+        work = self.work if self.is_telling else None
+        return work.result() if work is not None and work.done() and work.exception() is None else None
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it is being read."""
+        return self.work is not None and not self.work.done()
 
     def check(self) -> None:
         """Refuse a file whose bytes are not those that were sent.
@@ -81,15 +102,15 @@ class Uploads:
 
     def put(self, key: str, session: str, name: str, content: BinaryIO, options: Mapping[str, Any]) -> Upload:
         """Keep a file for a campaign and a session; the same one again, until it is told, is the same upload."""
+        file = self._folder / secrets.token_hex(16) / file_name(name)
+        file.parent.mkdir()
+        with file.open("xb") as sink:
+            shutil.copyfileobj(content, sink)
+        sha256 = sha256_file(file)
+        said = repr((key, session, file.name, sha256, sorted(options.items())))
+        upload_id = hashlib.sha256(said.encode()).hexdigest()
         with self._lock:
             self._forget(MAX_UPLOADS - 1)
-            file = self._folder / secrets.token_hex(16) / file_name(name)
-            file.parent.mkdir()
-            with file.open("xb") as sink:
-                shutil.copyfileobj(content, sink)
-            sha256 = sha256_file(file)
-            said = repr((key, session, file.name, sha256, sorted(options.items())))
-            upload_id = hashlib.sha256(said.encode()).hexdigest()
             known = self._waiting.pop(upload_id, None)
             if known is not None and known.told is None:
                 shutil.rmtree(file.parent)

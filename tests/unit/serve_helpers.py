@@ -32,11 +32,20 @@ class Visitor:
         return self.client.post("/login", data={"token": token, "who": who}, headers={"Origin": ADDRESS})
 
     def get(self, path: str, **headers: str):
-        return self.client.get(path, headers=headers)
+        answer = self.client.get(path, headers=headers)
+        while 'http-equiv="refresh"' in answer.text:
+            answer = self.client.get(path, headers=headers)
+        return answer
 
     def post(self, path: str, origin: str = ADDRESS, files=None, **fields):
         data = {"form_token": self.form_token, **fields}
         return self.client.post(path, data=data, files=files, headers={"Origin": origin})
+
+    def confirm(self, preview: str):
+        """Tell a file that was looked at, and wait until it is told."""
+        answer = self.post(preview)
+        self.get(preview)
+        return answer
 
     def send(self, key: str, content: str | bytes, name: str = "readouts.csv", **fields) -> str:
         """Send a file to look at; the address of its preview."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import shutil
+import threading
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from isd_ray.errors import StoreError
+from isd_ray.config.limits import MAX_READING_BYTES
+from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.serve.apart import Order, read_apart
 from isd_ray.serve.shelf import Shelf
 from tests.unit.serve_helpers import Visitor, page_of, pairs, words
 from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, signals, truth, write
@@ -20,6 +25,7 @@ from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, signals, truth,
 __all__ = ["truth"]
 
 EVIL = "<script>alert(1)</script>"
+ACTING = "\x1b[31m\u202e\"'><b>" + "x" * 900
 
 
 @pytest.fixture(scope="module")
@@ -227,11 +233,11 @@ def test_a_preview_says_line_by_line_what_tell_does_and_writes_nothing(campaign,
 def test_a_confirmed_file_is_told_once_with_the_name_of_who_sent_it(campaign, ada, page, truth):
     ids = campaign.batch().ids
     preview = ada.send(page[1], by_id(truth, ids[:20]), "Plate 7.csv")
-    assert ada.post(preview).headers["location"] == preview
+    assert ada.confirm(preview).headers["location"] == preview
     event = campaign.store.events()[-1]
     assert (event["kind"], event["n"], event["file"], event["who"]) == ("tell", 20, "Plate_7.csv", "Ada (web page)")
     after = contents(campaign.path)
-    ada.post(preview)
+    ada.confirm(preview)
     assert contents(campaign.path) == after
     result = ada.get(preview).text
     assert pairs(result)["taken in"] == "20"
@@ -240,11 +246,11 @@ def test_a_confirmed_file_is_told_once_with_the_name_of_who_sent_it(campaign, ad
 
 def test_the_same_file_again_is_looked_at_again_and_changes_nothing(campaign, ada, page, truth):
     content = by_id(truth, campaign.batch().ids[:20])
-    ada.post(ada.send(page[1], content))
+    ada.confirm(ada.send(page[1], content))
     after = contents(campaign.path)
     preview = ada.send(page[1], content)
     assert pairs(ada.get(preview).text)["on record already"] == "20"
-    ada.post(preview)
+    ada.confirm(preview)
     assert contents(campaign.path) == after
 
 
@@ -253,7 +259,7 @@ def test_if_the_campaign_has_changed_since_the_preview_the_result_says_what_happ
     preview = ada.send(page[1], by_id(truth, ids[:20]))
     assert pairs(ada.get(preview).text)["would be taken in"] == "20"
     campaign.tell({name: truth[name] for name in ids[:15]})
-    ada.post(preview)
+    ada.confirm(preview)
     result = ada.get(preview).text
     assert pairs(result)["taken in"] == "5"
     assert "The campaign has changed since the preview. It said that 20 readouts would be taken in" in words(result)
@@ -265,7 +271,8 @@ def test_a_file_of_which_nothing_can_be_used_is_refused_with_the_reason(campaign
     said = words(ada.get(preview).text)
     assert "Refused: none of 1 lines can be used: line 2: unknown id 'C9999'" in said
     assert "Tell these readouts" not in said
-    assert ada.post(preview).status_code == 409
+    ada.confirm(preview)
+    assert "Refused: none of 1 lines can be used" in words(ada.get(preview).text)
     assert ada.get(ada.send(page[1], b"\x00\x01\x02", "image.png")).status_code == 200
     assert contents(campaign.path) == before
 
@@ -275,7 +282,7 @@ def test_bytes_that_have_changed_since_the_preview_are_not_told(campaign, ada, p
     [file] = [path for path in (tmp_path / "scratch").rglob("*") if path.is_file()]
     file.write_text(by_id(truth, campaign.batch().ids[:30]))
     before = contents(campaign.path)
-    answer = ada.post(preview)
+    answer = ada.confirm(preview)
     assert "the file has changed since it was sent" in words(answer.text)
     assert contents(campaign.path) == before
 
@@ -349,6 +356,17 @@ def test_a_round_is_closed_after_a_confirmation(campaign, ada, page, truth):
 # --- what users wrote is text ---------------------------------------------------------------------------------------
 
 
+def test_reasons_that_are_long_or_act_are_shown_and_do_nothing(campaign, ada, page):
+    [one, other, *_] = campaign.batch().ids
+    campaign.fail(one, ACTING)
+    asked = ada.post(f"/c/{page[1]}/fail", others=other, reason=ACTING).text
+    for text in (asked, ada.get(f"/c/{page[1]}/events").text, ada.get(f"/c/{page[1]}/report").text):
+        assert not set(text) & set("\x1b\u202e")
+        assert "<b>x" not in text
+    assert "x" * 900 in asked
+    assert ada.post(f"/c/{page[1]}/fail", others=other, reason="x" * 5000).status_code == 409
+
+
 def test_nothing_that_people_write_is_markup(campaign, page, truth):
     eve = Visitor(page[0], EVIL)
     ids = campaign.batch().ids
@@ -372,3 +390,57 @@ def test_ids_and_structures_of_the_library_are_text(make_config, compounds, tmp_
     text = Visitor(app).get(f"/c/{key}/batch").text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;C0" in text
     assert EVIL not in text
+
+
+# --- files that are not as they should be ----------------------------------------------------------------------------
+
+
+def test_while_a_file_is_read_every_other_page_answers(campaign, ada, page, monkeypatch):
+    """The file of somebody who sends what never comes to an end."""
+    is_over = threading.Event()
+    monkeypatch.setattr("isd_ray.serve.apart.read_apart", lambda order: is_over.wait())
+    monkeypatch.setattr("isd_ray.serve.actions.PATIENCE_S", 0.01)
+    try:
+        previews = [ada.send(page[1], f"name,bbb\nC{number},BBB+\n") for number in range(8)]
+        for preview in previews:
+            assert "The file is being read" in ada.client.get(preview).text
+        for end in ("", "/batch", "/events"):
+            assert ada.get(f"/c/{page[1]}{end}").status_code == 200
+        assert campaign.status().n_missing
+    finally:
+        is_over.set()
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("sleep", "takes longer than 0.5 seconds"),
+        ("die", "ended the process"),
+        ("fill", "GiB of memory"),
+        ("refuse", "no"),
+    ],
+)
+def test_whatever_a_file_does_to_its_reader_is_said_in_words(verb, words, campaign, tmp_path):
+    order = Order(verb, campaign.store.address, tmp_path / "readouts.csv", {}, "Ada")
+    with pytest.raises(IsdError, match=words):
+        read_apart(order, 0.5 if verb == "sleep" else 60, Misbehaving.open)
+
+
+class Misbehaving:
+    """In the place of a campaign, in the other process."""
+
+    def sleep(self, file):
+        time.sleep(60)
+
+    def die(self, file):
+        os._exit(3)
+
+    def fill(self, file):
+        return bytearray(MAX_READING_BYTES + 1)
+
+    def refuse(self, file):
+        raise LabelError("no")
+
+    @classmethod
+    def open(cls, address):
+        return cls()

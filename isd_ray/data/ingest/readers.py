@@ -34,6 +34,7 @@ from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.ingest.tables import BLANK, Row, table_rows
 from isd_ray.delimited import HEAD_BYTES, UTF8_MARK, UTF16_MARKS, Header, header_of, refuse_binary
 from isd_ray.errors import InputFileError
+from isd_ray.formulas import unescaped
 
 READ_ROWS = 4096
 """Records of one chunk of the formats read by rows; bounds memory also for wide feature columns."""
@@ -220,7 +221,7 @@ def _csv_records(
         array, undecodable = decoded(pa.array(values, pa.binary()))
         for index in undecodable:
             problems.setdefault(index, f"column {name!r} is not UTF-8 text")
-        arrays.append(array)
+        arrays.append(unescaped(array))
     lines = np.array([line for line, _, _ in rows], dtype=np.int64)
     return Records(pa.Table.from_arrays(arrays, names=list(columns)), first, lines, share, problems)
 

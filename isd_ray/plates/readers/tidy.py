@@ -9,6 +9,7 @@ from pathlib import Path
 from isd_ray.config import ReadoutsConfig
 from isd_ray.delimited import HEADER_CHARS, header_delimiter
 from isd_ray.errors import InputFileError
+from isd_ray.formulas import without_mark
 from isd_ray.plates.cells import NO_VALUE
 from isd_ray.plates.collect import Collector
 from isd_ray.plates.readers.parquet import parquet_rows
@@ -42,7 +43,8 @@ def read_tidy(path: Path, text: str | None, config: ReadoutsConfig, collector: C
         wanted = (*(getattr(config, column) for column in _COLUMNS), BATCH_ID, *collector.outputs)
         rows = parquet_rows(path, wanted)
     else:
-        rows = records(text, header_delimiter(text, (config.value, *collector.outputs)), collector.rejects)
+        lines = records(text, header_delimiter(text, (config.value, *collector.outputs)), collector.rejects)
+        rows = ((line, list(map(without_mark, fields))) for line, fields in lines)
     _, names = next(rows, (0, []))
     if text is not None and not _is_header(names, config, collector.outputs):
         # Remarks above a table; where no line of the first ones is its header, the first one is what is wrong.

@@ -44,7 +44,7 @@ def _neighbours(record: Record, digest: Digest) -> tuple[dict[int, tuple[Line, f
     rows = [line["row"] for line in (*digest.hardest[:N_COMPARED], *digest.surest[:N_COMPARED])]
     words = "Predicted compounds only. "
     try:
-        library = Library.open(record.store.manifest["library"])
+        library = Library.open(record.store.library)
         found = nearest_measured(library, np.array(rows, np.int64), digest.measured_rows)
     except IsdError:
         return {}, words + "The library is not at hand, so their nearest measured neighbours are not shown."

@@ -32,6 +32,7 @@ EVENTS = {
     "certificate": "certificate written",
     "withdraw": "certificate withdrawn",
     "deliver": "hybrid screen delivered",
+    "relocate": "library or other files have moved",
     "software": "other software from here on",
     "hybrid": "files of the hybrid screen noted",
 }
@@ -155,7 +156,7 @@ def configuration(record: Record) -> Section:
 def _records(record: Record) -> list[tuple[str, str]]:
     """What became of the records of the library's sources; nothing where the library is out of reach."""
     try:
-        counts = Library.open(record.store.manifest["library"]).metadata["counts"]
+        counts = Library.open(record.store.library).metadata["counts"]
     except IsdError:
         return []
     words = f"{counts['read']:,} read, {counts['kept']:,} of them the library"

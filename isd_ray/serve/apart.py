@@ -1,0 +1,114 @@
+"""Files of readouts are read in processes of their own: none, whatever it holds, keeps the page from answering."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from isd_ray.campaign.events import acting_for
+from isd_ray.config.limits import MAX_READING_BYTES, MAX_READING_SECONDS
+from isd_ray.data.ingest.guard import hidden_main, initialise
+from isd_ray.errors import InputFileError, IsdError
+from isd_ray.ops.campaign import Campaign, Told
+
+N_LISTED = 200
+"""Refused lines that are handed over and shown; the others are counted."""
+_N_AT_A_TIME = 2
+_NICE = 5
+"""Processes that read give way to the page."""
+_BY_COMMAND = "check the file; if it is right, tell it by the command: isd tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of a file, or would; of its refused lines the first `N_LISTED`, and the number of all."""
+
+    told: Told
+    n_refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done with a file: `Campaign.preview`, or `Campaign.tell` in somebody's name."""
+
+    verb: Literal["preview", "tell"]
+    address: str
+    file: Path
+    options: Mapping[str, Any]
+    who: str
+
+
+class Readers:
+    """Reads files apart from the page, a few at a time, the others in turn."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_N_AT_A_TIME, "reader")
+
+    def begin(self, order: Order) -> Future[Reading]:
+        """Have a file read; the future raises the `IsdError` that `Campaign` raises, or one of `read_apart`."""
+        return self._pool.submit(read_apart, order)
+
+
+def read_apart(
+    order: Order, limit_s: float = MAX_READING_SECONDS, opened: Callable[[str], Campaign] = Campaign.open
+) -> Reading:
+    """Do what is ordered in a new process.
+
+    Parameters
+    ----------
+    opened:
+        The campaign at an address.
+
+    Raises
+    ------
+    IsdError
+        As `Campaign.tell`; or if it takes too long, needs too much memory, or ends the process.
+    """
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_read, args=(theirs, order, opened), daemon=True)
+    with hidden_main():
+        process.start()
+    theirs.close()
+    try:
+        if not ours.poll(limit_s):
+            raise InputFileError(f"takes longer than {limit_s:g} seconds to read", order.file.name, _BY_COMMAND)
+        answer: Reading | IsdError = ours.recv()
+    except EOFError as error:
+        raise InputFileError("ended the process that read it", order.file.name, _BY_COMMAND) from error
+    finally:
+        ours.close()
+        process.kill()
+        process.join()
+    if isinstance(answer, IsdError):
+        raise answer
+    return answer
+
+
+def _read(pipe: Connection, order: Order, opened: Callable[[str], Campaign]) -> None:
+    initialise()
+    os.nice(_NICE)
+    with suppress(ValueError, OSError):  # a lower limit is set already
+        resource.setrlimit(resource.RLIMIT_DATA, (MAX_READING_BYTES, MAX_READING_BYTES))
+    try:
+        campaign = opened(order.address)
+        with acting_for(order.who):
+            told = getattr(campaign, order.verb)(order.file, **order.options)
+    except IsdError as error:
+        pipe.send(error)
+    except (MemoryError, pa.ArrowMemoryError):
+        what = f"needs more than {MAX_READING_BYTES >> 30} GiB of memory to be read"
+        pipe.send(InputFileError(what, order.file.name, _BY_COMMAND))
+    else:
+        listed = replace(told, refused=told.refused[:N_LISTED], lost=told.lost[:N_LISTED])
+        pipe.send(Reading(listed, len(told.refused)))
