@@ -147,6 +147,11 @@ class History:
         return np.concatenate(asked) if asked else np.empty(0, np.int64)
 
     @property
+    def n_external(self) -> int:
+        """Rows with a readout from outside the plan."""
+        return sum(int((batch.roles == _EXTERNAL).sum()) for batch in self._batches)
+
+    @property
     def n_hits(self) -> int:
         """Measured hits, where the goal knows hits."""
         return sum(int(self._goal.hits(batch.readouts.labels).sum()) for batch in self._batches)

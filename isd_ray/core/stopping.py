@@ -338,12 +338,12 @@ def _judge(plan: LookPlan, audit: Audit, goal: Goal, n_hits: int) -> LookVerdict
         return judge_losses(plan, audit.losses)
     errors = audit.losses > 0.5
     if goal.quantity == "recall":
-        return judge_recall(plan, audit.ranks, errors, n_hits, goal.level, audit.n_lost)
+        return judge_recall(plan, audit.ranks, errors, n_hits, goal.level, audit.n_uncorrected)
     if goal.quantity == "precision":
-        return judge_precision(plan, errors, n_hits, goal.level, audit.n_lost)
+        return judge_precision(plan, errors, n_hits, goal.level, audit.n_uncorrected)
     if goal.quantity == "balanced_accuracy":
         return judge_population(plan, errors)
-    return judge_look(plan, audit.ranks, errors, audit.n_lost)
+    return judge_look(plan, audit.ranks, errors, audit.n_uncorrected)
 
 
 class Judge:
