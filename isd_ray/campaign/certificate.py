@@ -28,7 +28,10 @@ RESERVED_AUDIT = (
     "The audited compounds are what acquisition has left of a reserve that was drawn uniformly from the whole target "
     "set by the recorded seed before the first model; no model, forecast or choice ever used their readouts."
 )
-REPLICATES = "Errors of replicates are independent of each other and equally likely in all compounds."
+REPLICATES = (
+    "Errors of replicates of a compound are independent of each other, each readout is right at least half of the time, "
+    "and the compounds measured twice stand for all."
+)
 """All that the guarantee rests on; nothing is assumed of the model, its calibration, or the acquisition function."""
 
 
@@ -104,6 +107,8 @@ def make_certificate(
             {"reason": event["reason"], "n": event["n"]} for event in corrections[: look.get("n_amendments", 0)]
         ],
         "n_external": history.n_external,
+        "earlier": list(manifest.get("earlier", ())),
+        "draws": "simulated" if not manifest["in_laboratory"] else "nonce" if manifest.get("nonce") else "seed",
         "n_lost": sum(record["n_lost"] for record in history.records),
         "finish": {"cut": look["n_finish"], "n_new": history.records[-1]["n_batch"] if look["n_finish"] else 0},
         "looks_spent": [
@@ -200,6 +205,16 @@ def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{n_amended:,} readouts had been amended before ({reasons}), {in_audit:,} compounds of the audit among "
             "them: each of these counts as an error, whatever the amendment says."
+        )
+    if earlier := certificate.get("earlier"):
+        yield (
+            f"When it began, {len(earlier):,} other campaigns on this library lay beside it ({', '.join(earlier)}). "
+            "The risk is that of this campaign alone: whoever begins again until one passes spends it each time."
+        )
+    if certificate.get("draws", "seed") == "seed":
+        yield (
+            "It began under an earlier version, whose draws follow from the campaign's seed alone: another campaign on "
+            "this library with the same seed draws much the same audit, so no model may have known its readouts."
         )
     if n_external := certificate.get("n_external", 0):
         yield (

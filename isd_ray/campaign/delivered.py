@@ -69,7 +69,9 @@ class DeliveredModel:
         rounds = store.rounds()
         with_model = [files for files in rounds if files.released["committee_hash"] and files.committed is not None]
         if not with_model:
-            raise StoreError("no round of this campaign has a model yet", store.address, "ask for the second batch")
+            raise StoreError(
+                "no round of this campaign has a model yet", store.address, "tell the readouts of the second batch"
+            )
         is_out = round_number is not None and any(f.round == round_number and f.committed is None for f in rounds)
         if is_out:
             raise StoreError(

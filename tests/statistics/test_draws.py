@@ -14,9 +14,9 @@ from isd_ray.campaign.scoring import merge_frozen
 from isd_ray.campaign.selection import choose, unscored
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
-from isd_ray.core.topk import top_k, uniform_sample
+from isd_ray.core.topk import sample_of_group, top_k, uniform_sample
 from isd_ray.core.trigger import N_BINS
-from isd_ray.messages import AuditDraw, Frozen, PredictRequest, ScoredRows, ScoreReport
+from isd_ray.messages import Frozen, ScoredRows, ScoreReport
 
 
 def deviation(count, chance, runs):
@@ -50,38 +50,33 @@ def test_audits_of_two_rounds_are_independent():
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_the_sample_of_a_union_is_the_sample_of_the_samples_of_its_parts(data):
+def test_the_sample_of_a_group_is_its_rows_of_smallest_keys_however_few_are_looked_up(data):
     n = data.draw(st.integers(0, 50))
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, 10**6), min_size=n, max_size=n))), np.int64)
-    group = np.array(data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=n, max_size=n)))
-    draws = tuple(AuditDraw(g, data.draw(st.integers(0, n + 2)), data.draw(st.integers(0, 2**63 - 1))) for g in (1, 0))
-    request = PredictRequest(0, np.empty(0, np.uint8), "", 0.0, draws, whole_group=1)
+    group = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), np.bool_)
+    size, seed = data.draw(st.integers(0, n + 2)), data.draw(st.integers(0, 2**63 - 1))
 
-    def frozen(within) -> Frozen:
-        """What a scorer answers for some of the rows."""
-        part, groups = unscored(rows[within]), group[within]
-        drawn = tuple(uniform_sample(part.take(groups == draw.group), draw.size, draw.seed) for draw in draws)
-        return Frozen({f"part-{len(within)}": "hash"}, drawn, part.take(groups == 1))
+    def look_up(asked):
+        assert (np.diff(asked) > 0).all()
+        return unscored(rows[np.isin(rows, asked)])
 
-    whole = frozen(np.arange(n))
-    cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=5)))
-    merged = merge_frozen(request, [frozen(within) for within in np.split(np.arange(n), cuts)])
-    assert [drawn.rows.tolist() for drawn in merged.drawn] == [drawn.rows.tolist() for drawn in whole.drawn]
-    assert merged.group.rows.tolist() == rows[group == 1].tolist()
-    for drawn, draw in zip(merged.drawn, draws, strict=True):
-        inside = rows[group == draw.group]
-        assert drawn.rows.tolist() == inside[np.argsort(tie_keys(draw.seed, inside))][: draw.size].tolist()
-    shuffled = data.draw(st.permutations(range(n)))
-    for drawn, draw in zip(merged.drawn, draws, strict=True):
-        again = unscored(rows[shuffled]).take(group[shuffled] == draw.group)
-        assert uniform_sample(again, draw.size, draw.seed).rows.tolist() == drawn.rows.tolist()
+    drawn = sample_of_group(rows, size, seed, look_up, lambda found: group[np.searchsorted(rows, found.rows)])
+    inside = rows[group]
+    assert drawn.rows.tolist() == inside[np.argsort(tie_keys(seed, inside))][:size].tolist()
+    assert drawn.rows.tolist() == uniform_sample(unscored(inside), size, seed).rows.tolist()
 
 
-def test_files_of_all_parts_are_named():
-    nothing = unscored(np.empty(0, np.int64))
-    request = PredictRequest(0, np.empty(0, np.uint8), "", 0.0)
-    merged = merge_frozen(request, [Frozen({"a": "1"}, (), nothing), Frozen({"b": "2"}, (), nothing)])
-    assert (merged.files, merged.drawn) == ({"a": "1", "b": "2"}, ())
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_group_that_is_wanted_whole_is_that_of_all_parts_and_all_files_are_named(data):
+    n = data.draw(st.integers(0, 50))
+    group = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), np.bool_)
+    parts = np.split(np.arange(n), sorted(data.draw(st.lists(st.integers(0, n), max_size=5))))
+    merged = merge_frozen([Frozen({f"part-{i}": "x"}, unscored(p[group[p]])) for i, p in enumerate(parts)])
+    assert merged.group.rows.tolist() == np.flatnonzero(group).tolist()
+    assert len(merged.files) == len(parts)
+    other = Frozen(dict.fromkeys(merged.files, "y"), merged.group)
+    assert merged.sha256 != other.sha256, "the hash follows the content of the files"
 
 
 # --- the reserve of the rule `reserved` -------------------------------------------------------------------------------
