@@ -29,8 +29,8 @@ RESERVED_AUDIT = (
     "set by the recorded seed before the first model; no model, forecast or choice ever used their readouts."
 )
 REPLICATES = (
-    "Errors of replicates of a compound are independent of each other, each readout is right at least half of the time, "
-    "and the compounds measured twice stand for all."
+    "Errors of replicates of a compound are independent of each other, each readout is right at least half of the "
+    "time, and the compounds measured twice stand for all."
 )
 """All that the guarantee rests on; nothing is assumed of the model, its calibration, or the acquisition function."""
 

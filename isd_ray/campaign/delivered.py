@@ -69,11 +69,9 @@ class DeliveredModel:
         rounds = store.rounds()
         with_model = [files for files in rounds if files.released["committee_hash"] and files.committed is not None]
         if not with_model:
-            raise StoreError(
-                "no round of this campaign has a model yet", store.address, "tell the readouts of the second batch"
-            )
-        is_out = round_number is not None and any(f.round == round_number and f.committed is None for f in rounds)
-        if is_out:
+            remedy = "tell the readouts of the second batch"
+            raise StoreError("no round of this campaign has a model yet", store.address, remedy)
+        if any(files.round == round_number and files.committed is None for files in rounds):
             raise StoreError(
                 f"round {round_number} is out: what its model predicts is shown once its readouts are in",
                 store.address,

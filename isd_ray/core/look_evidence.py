@@ -40,6 +40,8 @@ class LookEvidence:
         Risk of the failed looks together.
     n_reserved:
         `reserved` only: rows of the reserve that are left.
+    n_unproved:
+        `reserved` only: rows that no reserved row answers for any more, as their wells failed; each counts as an error.
     """
 
     counts: ScreenCounts
@@ -55,6 +57,7 @@ class LookEvidence:
     risk_spent: float
     batches_since_look: int
     n_reserved: int | None = None
+    n_unproved: int = 0
 
 
 @dataclass(frozen=True, slots=True)

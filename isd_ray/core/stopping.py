@@ -186,7 +186,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     states = {
         group: LookState(
             n_inference=evidence.counts.left[group],
-            allowed=allowed,
+            allowed=allowed - evidence.n_unproved,
             forecast=_certain(forecasts[group], evidence.counts.left[group]),
             failed_looks=evidence.failed_looks,
             batches_since_look=evidence.batches_since_look,

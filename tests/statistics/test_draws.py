@@ -4,19 +4,26 @@ that stays a uniform sample of the rows left while an adversary acquires the oth
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isd_ray.campaign.history import History
+from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.scoring import merge_frozen
-from isd_ray.campaign.selection import choose, unscored
+from isd_ray.campaign.selection import Selection, choose, unscored
+from isd_ray.campaign.store import Attempt
+from isd_ray.core.goals import Goal
+from isd_ray.core.looks import LookPlan
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
+from isd_ray.core.stopping import Audit, decide_look
 from isd_ray.core.topk import sample_of_group, top_k, uniform_sample
 from isd_ray.core.trigger import N_BINS
-from isd_ray.messages import Frozen, ScoredRows, ScoreReport
+from isd_ray.messages import ROLES, Frozen, ScoredRows, ScoreReport
 
 
 def deviation(count, chance, runs):
@@ -188,3 +195,49 @@ def test_a_reserve_is_measured_and_predicted_but_never_in_the_observation_set():
             sets.observe(np.array(again), np.zeros(len(again)))
         with pytest.raises(ValueError, match="already observed"):
             sets.set_aside(np.array(again), np.zeros(len(again)))
+
+
+def test_what_was_asked_for_and_lost_counts_against_a_reserve():
+    """Whatever its role: a walked row, a random one, and a reserved one once it is passed over."""
+    history = History(Goal("accuracy", 0.9), 16)
+    rows = np.arange(8)
+    roles = np.array([ROLES.index(role) for role in ["initial"] * 4 + ["reserve"] * 4], np.int8)
+    labels = np.array([0.0, np.nan, 1.0, 1.0, 0.0, np.nan, 1.0, np.nan])
+    selection = Selection(unscored(rows), roles, np.full(8, np.nan))
+    attempt = Attempt(0, Path())
+    history.observe(attempt, selection, Readouts(labels, labels, unplated(8)), {}, 0)
+    assert history.n_unproved == 1, "lost reserved rows are errors of the audit while they are of it"
+    later = Selection(unscored(np.array([8, 9])), np.full(2, ROLES.index("top"), np.int8), np.full(2, np.nan))
+    lost = np.array([np.nan, 1.0])
+    history.observe(attempt, later, Readouts(lost, lost, unplated(2)), {"passed": [5, 6]}, 1)
+    assert history.n_unproved == 3, "row 1, row 8, and the reserved row 5, which was passed over"
+    again = Selection(unscored(np.array([8])), np.full(1, ROLES.index("top"), np.int8), np.full(1, np.nan))
+    history.observe(attempt, again, Readouts(np.zeros(1), np.zeros(1), unplated(1)), {}, 2)
+    assert history.n_unproved == 2, "a second well answered"
+
+
+def reserved_stops(runs: int, *, counted: bool) -> int:
+    """False stops of `reserved` where the wells of all that is predicted wrongly fail, and acquisition is after them.
+
+    100 rows, 14 of them wrong, 10 allowed. The walk takes wrong rows first, which fail and are left; reserved ones on
+    the way are passed over, so that the reserve holds none.
+    """
+    stops = 0
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        wrong = np.arange(100) < 14
+        reserve = rng.choice(100, 30, replace=False)
+        walked = np.setdiff1d(np.flatnonzero(wrong), reserve)
+        left = np.setdiff1d(reserve, np.flatnonzero(wrong))
+        allowed = 10 - (len(walked) if counted else 0)
+        if allowed < 0:
+            continue  # `plan_look` takes no look
+        plan = LookPlan(1, 0.05, len(left), 100 - (30 - len(left)), allowed, "none", 0)
+        shown = Audit(np.arange(len(left)), np.zeros(len(left)), np.ones(len(left), np.bool_))
+        stops += len(walked) > 10 and decide_look((plan,), (shown,), Goal("accuracy", 0.9), 0, 0).action == "stop"
+    return stops
+
+
+def test_wells_that_always_fail_stop_no_reserved_campaign_falsely():
+    assert reserved_stops(200, counted=False) > 20, "without the count they do"
+    assert reserved_stops(200, counted=True) == 0

@@ -39,6 +39,7 @@ def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int)
         risk_spent=screen.history.risk_spent,
         batches_since_look=screen.history.batches_since_look,
         n_reserved=len(screen.sets.reserve) if stopping.rule == "reserved" else None,
+        n_unproved=screen.history.n_unproved if stopping.rule == "reserved" else 0,
     )
     outlook = screen.backend.forecast_look(evidence)
     screen.round.details["forecast_errors"] = outlook.errors
