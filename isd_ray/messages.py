@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -211,15 +212,6 @@ class ScoreReport:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditDraw:
-    """A uniform sample of `size` rows of a group, by a seed: the rows of smallest `tie_keys`, in that order."""
-
-    group: int
-    size: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
 class PredictRequest:
     """Write the prediction and uncertainty of every inference row of a library part, and return some of them.
 
@@ -231,8 +223,6 @@ class PredictRequest:
         Where ``part-*.parquet`` go.
     only_label:
         The one label seen so far, of shape (1, …), predicted for all when there is no committee.
-    draws:
-        Audits to draw.
     whole_group:
         A group of which every row is wanted.
     """
@@ -241,7 +231,6 @@ class PredictRequest:
     inference: NDArray[np.uint8]
     directory: str
     only_label: LabelArray
-    draws: tuple[AuditDraw, ...] = ()
     whole_group: int | None = None
 
 
@@ -390,13 +379,18 @@ class Frozen:
     ----------
     files:
         SHA-256 of each file by its name.
-    drawn, group:
-        The predictions of the draws and of the whole group that were asked for (`PredictRequest`).
+    group:
+        The predictions of the whole group that was asked for (`PredictRequest`).
     """
 
     files: Mapping[str, str]
-    drawn: tuple[ScoredRows, ...]
     group: ScoredRows
+
+    @property
+    def sha256(self) -> str:
+        """Of the names and hashes of all files."""
+        lines = (f"{name} {sha256}" for name, sha256 in sorted(self.files.items()))
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+from isd_ray.campaign import setup
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config
 from isd_ray.data.ingest.sources import resolve_source
@@ -21,6 +22,23 @@ from isd_ray.data.ingest.sources import resolve_source
 os.environ.setdefault("RAY_worker_niceness", "0")
 
 N_COMPOUNDS = 900
+NEW_NONCE, EARLIER_CAMPAIGNS = setup.new_nonce, setup.earlier_campaigns
+
+
+@pytest.fixture(scope="session", autouse=True)
+def repeatable_draws():
+    """Laboratories draw as simulations do, from their seed alone; `own_draws` has them draw as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(setup, "new_nonce", lambda: None)
+        patch.setattr(setup, "earlier_campaigns", lambda out, library_hash: [])
+        yield
+
+
+@pytest.fixture
+def own_draws(monkeypatch):
+    """A nonce for each campaign of a laboratory, which knows the others that lie beside it."""
+    monkeypatch.setattr(setup, "new_nonce", NEW_NONCE)
+    monkeypatch.setattr(setup, "earlier_campaigns", EARLIER_CAMPAIGNS)
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,7 @@ class RayBackend:
         """See `Backend.freeze`."""
         request_ref, committee_ref = ray.put(request), self._put_committee(committee)
         calls = [(request_ref, part, committee_ref) for part in self._parts]
-        return merge_frozen(request, self._scorers.map("freeze", calls, stay=True))
+        return merge_frozen(self._scorers.map("freeze", calls, stay=True))
 
     def look_up(self, directory: str, rows: Rows) -> ScoredRows:
         """See `Backend.look_up`."""

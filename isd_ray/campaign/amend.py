@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.campaign.events import Event
+from isd_ray.campaign.judged import passes_still
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.oracle import Readout, with_entries
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import HIT_QUANTITIES, CampaignConfig
+from isd_ray.core.goals import Goal
 from isd_ray.core.panels import has_readout, overlay
 from isd_ray.data.hybrid import amend_hybrid_part
 from isd_ray.data.packed import label_columns, labels_from
@@ -114,12 +116,12 @@ def amendments(store: CampaignStore) -> list[Event]:
     return [event for event in store.events() if event["kind"] == "amend"]
 
 
-def amended_readouts(store: CampaignStore, since: int = 0) -> dict[int, Readout]:
-    """Label and value of every row corrected by amendment `since` or a later one; of several corrections the last.
+def amended_readouts(store: CampaignStore, since: int = 0, until: int | None = None) -> dict[int, Readout]:
+    """Label and value of every row corrected by the amendments `since` to `until`; of several corrections the last.
 
     The value is None where the readout is a class name. Of a panel the label has the corrected entries, packed.
     """
-    tables = [store.read_readouts(event["readouts_sha256"]) for event in amendments(store)[since:]]
+    tables = [store.read_readouts(event["readouts_sha256"]) for event in amendments(store)[since:until]]
     found: dict[int, Readout] = {}
     for table in tables:
         found |= _overlaid(found, _readouts(table))
@@ -152,11 +154,9 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
     if not amended:
         return
     if store.certificate() is not None:
-        since = _certified_look(store)["n_amendments"]
-        touched = np.intersect1d(list(amended_readouts(store, since)), certified_rows(store))
-        if len(touched):
-            reasons = "; ".join(event["reason"] for event in amendments(store)[since:])
-            store.withdraw(f"{len(touched)} readouts that it rests on were corrected ({reasons})")
+        touched = corrected_since(store)
+        if touched is not None and not touched.passes:
+            store.withdraw(f"{touched.n} readouts that it rests on were corrected ({touched.reasons})")
     withdrawn = store.withdrawn() is not None
     store.bring_hybrid()
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
@@ -166,14 +166,69 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
         store.note_hybrid()
 
 
-def measured_readouts(store: CampaignStore) -> dict[int, Readout]:
-    """Label and raw value of every measured row, as they stand now."""
+@dataclass(frozen=True, slots=True)
+class CorrectedSince:
+    """What was corrected since the look that a certificate rests on.
+
+    Attributes
+    ----------
+    n:
+        Readouts that it rests on.
+    reasons:
+        Of the amendments.
+    passes:
+        Whether the look passes with each of them that is of its audit counted as an error (`passes_still`).
+    """
+
+    n: int
+    reasons: str
+    passes: bool
+
+
+def corrected_since(store: CampaignStore) -> CorrectedSince | None:
+    """The corrections of readouts that the certificate rests on; None if there are none."""
+    look = _certified_look(store)
+    since = look["n_amendments"]
+    touched = np.intersect1d(list(amended_readouts(store, since)), certified_rows(store)).tolist()
+    if not touched:
+        return None
+    reasons = "; ".join(event["reason"] for event in amendments(store)[since:])
+    # Campaigns of earlier versions kept no audits to judge by.
+    passes = False
+    if "audits_sha256" in look:
+        judged_by = measured_readouts(store, since)
+        table = store.read_readouts(look["audits_sha256"])
+        passes = passes_still(_goal(store), look, table, {row: judged_by[row] for row in touched})
+    return CorrectedSince(len(touched), reasons, passes)
+
+
+def upheld_words(store: CampaignStore) -> str | None:
+    """What was corrected since the look and leaves the certificate standing; None if nothing was."""
+    if store.certificate() is None or store.withdrawn() is not None:
+        return None
+    touched = corrected_since(store)
+    if touched is None:
+        return None
+    return (
+        f"{touched.n:,} readouts that it rests on were corrected since ({touched.reasons}). Judged again with every "
+        "corrected compound of the audit as an error, the look passes, so the certificate stands."
+    )
+
+
+def _goal(store: CampaignStore) -> Goal:
+    config, manifest = CampaignConfig.from_stored(store.manifest["config"]), store.manifest
+    in_laboratory = bool(manifest.get("in_laboratory"))
+    return Goal.of(config, tuple(manifest["classes"]), tuple(manifest["outputs"]), in_laboratory=in_laboratory)
+
+
+def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> dict[int, Readout]:
+    """Label and raw value of every measured row, as the first amendments, or all, leave them."""
     tables = [Laboratory(store).ledger().all()]
     tables += [store.read_readouts(files.committed["readouts_sha256"]) for files in store.rounds() if files.committed]
     found: dict[int, Readout] = {}
     for table in tables:
         found |= _readouts(table)
-    return found | _overlaid(found, amended_readouts(store))
+    return found | _overlaid(found, amended_readouts(store, until=n_amendments))
 
 
 def certified_rows(store: CampaignStore) -> Rows:

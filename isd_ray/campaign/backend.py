@@ -148,7 +148,7 @@ class LocalBackend:
 
     def freeze(self, request: PredictRequest, committee: Committee | None) -> Frozen:
         """See `Backend.freeze`."""
-        return merge_frozen(request, [self._scorer.freeze(request, part, committee) for part in self._parts])
+        return merge_frozen([self._scorer.freeze(request, part, committee) for part in self._parts])
 
     def look_up(self, directory: str, rows: Rows) -> ScoredRows:
         """See `Backend.look_up`."""

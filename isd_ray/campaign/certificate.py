@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
@@ -27,16 +28,29 @@ RESERVED_AUDIT = (
     "The audited compounds are what acquisition has left of a reserve that was drawn uniformly from the whole target "
     "set by the recorded seed before the first model; no model, forecast or choice ever used their readouts."
 )
-REPLICATES = "Errors of replicates are independent of each other and equally likely in all compounds."
+REPLICATES = (
+    "Errors of replicates of a compound are independent of each other, each readout is right at least half of the "
+    "time, and the compounds measured twice stand for all."
+)
 """All that the guarantee rests on; nothing is assumed of the model, its calibration, or the acquisition function."""
 
 
 def make_certificate(
-    config: CampaignConfig, goal: Goal, manifest: Mapping[str, Any], history: History, committee: Committee | None
+    config: CampaignConfig,
+    goal: Goal,
+    manifest: Mapping[str, Any],
+    history: History,
+    committee: Committee | None,
+    corrections: Sequence[Event] = (),
 ) -> dict[str, Any] | None:
     """The certificate of a campaign that has just stopped; None if no look was passed.
 
     A pure function of the record, so that a resumed campaign writes the same bytes.
+
+    Parameters
+    ----------
+    corrections:
+        The amendments on record (`isd_ray.campaign.amend.amendments`); those that the look knew are listed.
     """
     look = next((record for record in reversed(history.records) if record["look"]), None)
     spent = {record["round"] for record in history.spent_looks}
@@ -89,6 +103,13 @@ def make_certificate(
             ],
             "outputs": _outputs(goal, look),
         },
+        "amendments": [
+            {"reason": event["reason"], "n": event["n"]} for event in corrections[: look.get("n_amendments", 0)]
+        ],
+        "n_external": history.n_external,
+        "earlier": list(manifest.get("earlier", ())),
+        "draws": "simulated" if not manifest["in_laboratory"] else "nonce" if manifest.get("nonce") else "seed",
+        "n_lost": sum(record["n_lost"] for record in history.records),
         "finish": {"cut": look["n_finish"], "n_new": history.records[-1]["n_batch"] if look["n_finish"] else 0},
         "looks_spent": [
             {
@@ -158,6 +179,7 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
             f"The {finish['cut']:,} most uncertain of them were then measured ({finish['n_new']:,} beyond the "
             "audit), as the test had shown to suffice."
         )
+    lines += list(_irregular(certificate))
     for spent in certificate["looks_spent"]:
         lines.append(
             f"Look {spent['number']} spent {spent['delta']:g} of the risk {certificate['delta']:g}: "
@@ -171,6 +193,36 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
     lines += [f"Assumed: {text}" for text in certificate["assumptions"]]
     lines.append(f"Model {certificate['committee_hash']}, library {certificate['library_hash']}.")
     return lines
+
+
+def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
+    """What did not go as planned, and what it may have touched; certificates of earlier versions do not say."""
+    n_amended = sum(event["n"] for event in certificate.get("amendments", ()))
+    if n_amended:
+        reasons = "; ".join(event["reason"] for event in certificate["amendments"])
+        audits = certificate["audit"]["groups"] or certificate["audit"]["outputs"][:1]
+        in_audit = sum(found["n_amended"] for found in audits)
+        yield (
+            f"{n_amended:,} readouts had been amended before ({reasons}), {in_audit:,} compounds of the audit among "
+            "them: each of these counts as an error, whatever the amendment says."
+        )
+    if earlier := certificate.get("earlier"):
+        yield (
+            f"When it began, {len(earlier):,} other campaigns on this library lay beside it ({', '.join(earlier)}). "
+            "The risk is that of this campaign alone: whoever begins again until one passes spends it each time."
+        )
+    if certificate.get("draws", "seed") == "seed":
+        yield (
+            "It began under an earlier version, whose draws follow from the campaign's seed alone: another campaign on "
+            "this library with the same seed draws much the same audit, so no model may have known its readouts."
+        )
+    if n_external := certificate.get("n_external", 0):
+        yield (
+            f"{n_external:,} of the measured compounds were told from outside the plan. They prove nothing; if they "
+            "come from another campaign, see whether its audits failed: each new beginning spends its own risk."
+        )
+    if n_lost := certificate.get("n_lost", 0):
+        yield f"{n_lost:,} wells gave no readout; those of the audit count as errors."
 
 
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any]) -> str:

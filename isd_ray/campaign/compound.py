@@ -17,13 +17,16 @@ from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 
 _OF_BATCH = ["role", "prediction", "uncertainty", "plate", "well"]
+_HIDDEN = ("role", "prediction", "uncertainty")
+"""Of a batch whose readouts are not all in: who knows them can tell which readout would spoil an audit."""
 _OF_HYBRID = ("source", "label", "labels", "measured", "value", "confidence", "uncertainty", "certificate_id")
 
 
 def history_of(store: CampaignStore, library: Library, compound: str) -> list[dict[str, Any]]:
     """All that happened to a compound, oldest first: chosen, predicted, placed, told, failed, amended, delivered.
 
-    Classes are named, also those of the outputs of a panel.
+    Classes are named, also those of the outputs of a panel. Why it was chosen, and what was predicted of it, is said
+    once the round is decided.
 
     Raises
     ------
@@ -39,8 +42,9 @@ def history_of(store: CampaignStore, library: Library, compound: str) -> list[di
     for event in store.events():
         base = {name: event.get(name) for name in ("sequence", "time", "who", "kind", "round", "reason")}
         if event["kind"] == "release":
-            batch = rounds[event["round"]].read_batch()
-            found += [{**base, **line} for line in _lines(batch.select(["row", *_OF_BATCH]), row)]
+            files = rounds[event["round"]]
+            shown = [name for name in _OF_BATCH if files.committed is not None or name not in _HIDDEN]
+            found += [{**base, **line} for line in _lines(files.read_batch().select(["row", *shown]), row)]
         elif event["kind"] == "deliver":
             found.append({**base, **_delivered(store, row)})
         elif event.get("readouts_sha256") is not None:

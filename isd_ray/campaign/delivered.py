@@ -52,7 +52,8 @@ class DeliveredModel:
         Parameters
         ----------
         round_number:
-            Default: the delivered model; before the end, that of the last released round.
+            Default: the delivered model; before the end, that of the last decided round. What the model of a batch
+            that is out predicts is shown to nobody who may measure it.
         library:
             Where the library (or its ``library.json``) lies now; default: where the campaign has it.
 
@@ -66,9 +67,16 @@ class DeliveredModel:
             If the library's description is not there, or is of another library.
         """
         rounds = store.rounds()
-        with_model = [files for files in rounds if files.released["committee_hash"]]
+        with_model = [files for files in rounds if files.released["committee_hash"] and files.committed is not None]
         if not with_model:
-            raise StoreError("no round of this campaign has a model yet", store.address, "ask for the second batch")
+            remedy = "tell the readouts of the second batch"
+            raise StoreError("no round of this campaign has a model yet", store.address, remedy)
+        if any(files.round == round_number and files.committed is None for files in rounds):
+            raise StoreError(
+                f"round {round_number} is out: what its model predicts is shown once its readouts are in",
+                store.address,
+                "tell them, or name an earlier round",
+            )
         default = store.delivered()["round"] if store.is_delivered() else with_model[-1].round
         wanted = default if round_number is None else round_number
         files = next((files for files in with_model if files.round == wanted), None)

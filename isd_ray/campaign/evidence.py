@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.history import History
+from isd_ray.campaign.judged import doubted
 from isd_ray.campaign.record import Bound
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
@@ -17,7 +18,7 @@ from isd_ray.core.outputs import column_range
 from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound
-from isd_ray.messages import ROLES, RankRequest
+from isd_ray.messages import ROLES, RankRequest, Rows
 
 _RANDOM, _AUDIT = map(ROLES.index, ("random", "audit"))
 
@@ -63,6 +64,7 @@ def audits_of(
     history: History,
     losses: NDArray[np.float64],
     backend: Backend,
+    amended: Rows,
 ) -> tuple[Audit, ...]:
     """The audit of each group of the round's look: rows of the batch, or the reserve. Outputs of a panel share one.
 
@@ -70,6 +72,8 @@ def audits_of(
     ----------
     losses:
         float64 (n,): of the predictions of the batch.
+    amended:
+        Rows whose readouts were amended: in an audit they count as errors (`doubted`).
     """
     assert work.selection is not None, "a look has a batch"
     assert work.readouts is not None, "a look has a batch"
@@ -84,7 +88,8 @@ def audits_of(
         is_audit = np.ones(len(losses), np.bool_)
     if goal.outputs:
         outcomes = goal.outcomes(scored.prediction, work.readouts.labels)[is_audit]
-        return (Audit(np.empty(0, np.int64), losses[is_audit], present[is_audit], outcomes),)
+        whole = Audit(np.empty(0, np.int64), losses[is_audit], present[is_audit], outcomes, rows=scored.rows[is_audit])
+        return (doubted(whole, amended),)
     groups = goal.groups(scored.prediction)
     audits = []
     for plan in work.look:
@@ -96,5 +101,6 @@ def audits_of(
             uncertainty=scored.uncertainty[inside],
             tie_seed=derive_seed(config.seed, "tie", work.number),
         )
-        audits.append(Audit(backend.count_ranks(request), losses[inside], present[inside]))
+        found = Audit(backend.count_ranks(request), losses[inside], present[inside], rows=request.rows)
+        audits.append(doubted(found, amended))
     return tuple(audits)

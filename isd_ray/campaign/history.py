@@ -147,6 +147,24 @@ class History:
         return np.concatenate(asked) if asked else np.empty(0, np.int64)
 
     @property
+    def n_unproved(self) -> int:
+        """Rows that a reserve proves nothing of: left without a readout though asked for, or passed over without one.
+
+        What is left of a reserve is a uniform sample of the rows that were never asked for. One that was, and gave no
+        readout, is left as well, but the reserved rows beside it in the order have been passed over.
+        """
+        without = [batch.rows[~batch.readouts.present] for batch in self._batches]
+        asked = np.unique(np.concatenate(without)) if without else np.empty(0, np.int64)
+        reserved = [batch.rows[(batch.roles == _RESERVE) & ~batch.readouts.present] for batch in self._batches]
+        spent = np.setdiff1d(np.concatenate(reserved), self.sets.reserve) if reserved else np.empty(0, np.int64)
+        return int(self.sets.is_left(asked).sum()) + len(spent)
+
+    @property
+    def n_external(self) -> int:
+        """Rows with a readout from outside the plan."""
+        return sum(int((batch.roles == _EXTERNAL).sum()) for batch in self._batches)
+
+    @property
     def n_hits(self) -> int:
         """Measured hits, where the goal knows hits."""
         return sum(int(self._goal.hits(batch.readouts.labels).sum()) for batch in self._batches)

@@ -182,9 +182,15 @@ def batch_record(
 def _found(audit: Audit) -> list[dict[str, Any]]:
     """Readouts and errors of an audit, by output where these have claims."""
     if audit.outcomes is None:
-        return [{"n": len(audit.losses), "n_errors": _total(audit.losses)}]
+        counts = {"n_lost": audit.n_lost, "n_amended": audit.n_amended}
+        return [{"n": len(audit.losses), "n_errors": _total(audit.losses), **counts}]
     return [
-        {"n": n_there(column), "n_errors": n_bad(column), "n_lost": n_bad(column) - n_wrong(column)}
+        {
+            "n": n_there(column),
+            "n_errors": n_bad(column),
+            "n_lost": n_bad(column) - n_wrong(column),
+            "n_amended": audit.n_amended,
+        }
         for column in audit.outcomes.T
     ]
 

@@ -19,7 +19,7 @@ from isd_ray.core.goals import Goal
 from isd_ray.core.metrics import evaluate, merge_evaluations
 from isd_ray.core.predictions import predict
 from isd_ray.core.seeding import derive_seed, tie_keys
-from isd_ray.core.topk import concatenate_rows, top_k, uniform_sample
+from isd_ray.core.topk import concatenate_rows, top_k
 from isd_ray.core.trigger import N_BINS, uncertainty_bins
 from isd_ray.data.features_file import write_features
 from isd_ray.data.forecasts import write_forecasts
@@ -102,12 +102,10 @@ def merge_scores(parts: Iterable[ShardScores], k: int, tie_seed: int) -> ScoreRe
     )
 
 
-def merge_frozen(request: PredictRequest, parts: Sequence[Frozen]) -> Frozen:
+def merge_frozen(parts: Sequence[Frozen]) -> Frozen:
     """The answers of `ShardScorer.freeze` for all parts, in their order."""
-    drawn = [concatenate_rows([part.drawn[index] for part in parts]) for index in range(len(request.draws))]
     return Frozen(
         files={name: sha256 for part in parts for name, sha256 in part.files.items()},
-        drawn=tuple(uniform_sample(rows, d.size, d.seed) for rows, d in zip(drawn, request.draws, strict=True)),
         group=concatenate_rows([part.group for part in parts]),
     )
 
@@ -236,9 +234,6 @@ class ShardScorer:
         groups = self._goal.groups(predictions.prediction)
         return Frozen(
             files={part_name(part): sha256},
-            drawn=tuple(
-                uniform_sample(predictions.take(groups == draw.group), draw.size, draw.seed) for draw in request.draws
-            ),
             group=predictions.take(groups == request.whole_group),
         )
 

@@ -90,6 +90,17 @@ class Screen:
         """A seed of the round for one purpose."""
         return derive_seed(self.config.seed, purpose, self.round.number, *path)
 
+    def draw_seed(self, purpose: str, *content: str) -> int:
+        """A seed of the round for rows that chance chooses: from the campaign's nonce too, and from `content`.
+
+        With the campaign's seed alone two campaigns on one library would draw the same rows, and a model that knows the
+        readouts of the first would be better exactly on the audits of the second. Simulations draw from their seed
+        alone, so that they can be repeated, and so do campaigns from before there were nonces.
+        """
+        if not (nonce := self.store.manifest.get("nonce")):
+            return self.seed(purpose)
+        return derive_seed(self.config.seed, purpose, self.round.number, nonce, *content)
+
     def new_attempt(self) -> Attempt:
         """The attempt at the round; its folder is made once."""
         if self.round.attempt is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -227,6 +229,8 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "library_hash": library.hash,
             "blocks": dict(setup.spec.blocks),
             "in_laboratory": setup.labels is None,
+            "nonce": new_nonce() if setup.labels is None else None,
+            "earlier": earlier_campaigns(setup.out, library.hash) if setup.labels is None else [],
             "n_target": library.n_rows,
             "library": absolute(setup.spec.libraries["target"]),
             "classes": list(setup.rule.classes),
@@ -299,6 +303,27 @@ def refuse_other_place(store: CampaignStore, setup: CampaignSetup) -> None:
             store.address,
             f"if it has moved, say so: isd relocate {store.address} --library {named}",
         )
+
+
+def new_nonce() -> str | None:
+    """What makes the draws of a campaign in a laboratory its own, whatever its seed (`Screen.draw_seed`)."""
+    return secrets.token_hex(16)
+
+
+def earlier_campaigns(out: str | Path, library_hash: str) -> list[str]:
+    """Names of the campaigns of a laboratory on the same library that lie beside `out`, for its certificate.
+
+    Only what can be seen: folders beside it on a file system.
+    """
+    if is_uri(str(out)):
+        return []
+    found = []
+    for file in sorted(Path(out).absolute().parent.glob("*/campaign.json")):
+        with suppress(OSError, ValueError):
+            manifest = json.loads(file.read_bytes())
+            if manifest.get("library_hash") == library_hash and manifest.get("in_laboratory"):
+                found.append(f"{manifest['campaign_id']} in {file.parent.name}")
+    return found
 
 
 def absolute(address: str) -> str:

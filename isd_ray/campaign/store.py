@@ -365,6 +365,8 @@ class CampaignStore:
     def _log_decision(self, record: Mapping[str, Any]) -> None:
         file = self.round_dir(record["round"]) / "round.json"
         named = {name: record.get(name) for name in ("decision", "readouts_sha256")}
+        if "audits_sha256" in record:  # of a look
+            named["audits_sha256"] = record["audits_sha256"]
         self._log_once("decision", {"round": record["round"]}, file_sha256=sha256_file(file), **named)
 
     def _log_once(self, kind: str, key: Mapping[str, Any], **details: Any) -> None:

@@ -19,6 +19,7 @@ from isd_ray.messages import Committee, Rows
 
 _FROM_RELEASE = (
     "predictions",
+    "n_amendments",
     "audit_seed",
     "reserve_seed",
     "group_sizes",
@@ -79,13 +80,14 @@ class RoundWork:
 
     def take_over(self, released: Mapping[str, Any], root: str) -> None:
         """Take back from a release what `reference` and the details had put there."""
-        self.look = tuple(_plan_of(stored) for stored in released["look"] or ())
+        self.look = tuple(plan_of(stored) for stored in released["look"] or ())
         self.frozen = within(root, released["frozen"]) if released["frozen"] else None
         self.committee_hash = released["committee_hash"]
         self.details = {name: released[name] for name in _KEPT if name in released}
 
 
-def _plan_of(stored: Mapping[str, Any]) -> LookPlan:
+def plan_of(stored: Mapping[str, Any]) -> LookPlan:
+    """A look as a release or a record holds it."""
     # JSON knows no tuples.
     loss = stored["expected_loss"]
     return LookPlan(**{**stored, "expected_loss": None if loss is None else tuple(loss)})

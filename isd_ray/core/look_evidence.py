@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from isd_ray.core.audit_size import Needed
 from isd_ray.core.goals import ScreenCounts
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.trigger import ScoredBatch
+from isd_ray.messages import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class LookEvidence:
         Risk of the failed looks together.
     n_reserved:
         `reserved` only: rows of the reserve that are left.
+    n_unproved:
+        `reserved` only: rows that no reserved row answers for any more, as their wells failed; each counts as an error.
     """
 
     counts: ScreenCounts
@@ -54,6 +57,7 @@ class LookEvidence:
     risk_spent: float
     batches_since_look: int
     n_reserved: int | None = None
+    n_unproved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +91,36 @@ class Audit:
     ranks:
         int64 (m,): position of each row in its group by decreasing uncertainty; empty beside `outcomes`.
     losses:
-        float64 (m,): against the frozen predictions; 1 where the well gave no readout.
+        float64 (m,): against the frozen predictions; 1 where the well gave no readout or the readout was amended.
     measured:
         bool (m,): rows with a readout. The others count as errors that nobody corrects.
     outcomes:
         Of a panel with a claim about each output, int8 (m, K) of `isd_ray.core.panels.outcomes`; else None.
+    amended:
+        bool (m,): rows whose first readout was amended; None if none was. Whatever the amendment says, they count as
+        errors that nobody corrects: an error too many makes a pass less likely, so nothing is won by amending.
+    rows:
+        int64 (m,): rows of the library; empty where nobody asks for them.
     """
 
     ranks: NDArray[np.int64]
     losses: NDArray[np.float64]
     measured: NDArray[np.bool_]
     outcomes: NDArray[np.int8] | None = None
+    amended: NDArray[np.bool_] | None = None
+    rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def n_lost(self) -> int:
         """Audited rows without a readout."""
         return int((~self.measured).sum())
+
+    @property
+    def n_amended(self) -> int:
+        """Audited rows whose first readout was amended."""
+        return 0 if self.amended is None else int(self.amended.sum())
+
+    @property
+    def n_uncorrected(self) -> int:
+        """Errors that no readout has put right: lost and amended rows."""
+        return int((~self.measured if self.amended is None else ~self.measured | self.amended).sum())

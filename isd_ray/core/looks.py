@@ -51,7 +51,11 @@ class LookRule:
         to R, taken from the other rows, ties broken by a fixed random key, and (3) reserved rows that precede the last
         row taken leave R: they are measured rows like any other, and no longer of the audit. Walking down the order
         then reveals which of the walked rows are reserved, and nothing about the rest. Uniform draws come from the
-        other rows. Looks fail without feeding their labels back, so the path does not depend on them.
+        other rows. (4) A row whose well gave no readout stays left although it was walked over, so no reserved row
+        answers for it any more: it counts as an error, and so does a reserved row that was lost and passed over
+        (`LookEvidence.n_unproved`). With the allowance lowered by their number the test is that of the other rows: its
+        p-value grows with the size of the population, so leaving them in it errs on the safe side. Looks fail without
+        feeding their labels back, so the path does not depend on them.
         """
         return cls(delta, max_looks, batch_size, "cheap")
 

@@ -65,6 +65,11 @@ class TargetSets:
         """The inference set as packed bits, one for each row of the library."""
         return np.packbits(self._inference)
 
+    @property
+    def scored(self) -> Rows:
+        """The rows that models predict, ascending."""
+        return np.flatnonzero(self._scored)
+
     def packed_scored(self) -> NDArray[np.uint8]:
         """The rows that models predict as packed bits, one for each row of the library."""
         return np.packbits(self._scored)

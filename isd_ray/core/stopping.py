@@ -186,7 +186,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     states = {
         group: LookState(
             n_inference=evidence.counts.left[group],
-            allowed=allowed,
+            allowed=allowed - evidence.n_unproved,
             forecast=_certain(forecasts[group], evidence.counts.left[group]),
             failed_looks=evidence.failed_looks,
             batches_since_look=evidence.batches_since_look,
@@ -338,12 +338,12 @@ def _judge(plan: LookPlan, audit: Audit, goal: Goal, n_hits: int) -> LookVerdict
         return judge_losses(plan, audit.losses)
     errors = audit.losses > 0.5
     if goal.quantity == "recall":
-        return judge_recall(plan, audit.ranks, errors, n_hits, goal.level, audit.n_lost)
+        return judge_recall(plan, audit.ranks, errors, n_hits, goal.level, audit.n_uncorrected)
     if goal.quantity == "precision":
-        return judge_precision(plan, errors, n_hits, goal.level, audit.n_lost)
+        return judge_precision(plan, errors, n_hits, goal.level, audit.n_uncorrected)
     if goal.quantity == "balanced_accuracy":
         return judge_population(plan, errors)
-    return judge_look(plan, audit.ranks, errors, audit.n_lost)
+    return judge_look(plan, audit.ranks, errors, audit.n_uncorrected)
 
 
 class Judge:

@@ -184,25 +184,13 @@ def passes_all(passed: Sequence[bool]) -> bool:
     return len(passed) > 0 and all(passed)
 
 
-def readout_correctness(repeatability: float) -> float:
-    """Probability r that a binary readout is right, from the probability rho that two replicates agree.
-
-    Replicates with independent errors agree with probability r**2 + (1 - r)**2.
-
-    Raises
-    ------
-    ValueError
-        If replicates agree less often than by chance.
-    """
-    if not 0.5 <= repeatability <= 1.0:
-        raise ValueError(f"replicates of a binary readout agree in at least half the cases; got {repeatability=}")
-    return (1.0 + math.sqrt(2.0 * repeatability - 1.0)) / 2.0
-
-
 def accuracy_on_truth(agreement: float, repeatability: float) -> float:
-    """Lower bound on the accuracy against the truth, from agreement with the readouts that would be measured.
+    """Lower bound on the expected accuracy against the truth, from agreement with the readouts that would be measured.
 
-    A delivered label that is wrong either disagrees with its readout or sits on a wrong readout, so expected accuracy
-    is at least agreement - (1 - r) with r = readout_correctness(repeatability); nothing is assumed on the model.
+    A delivered label that is wrong either disagrees with its readout or sits on a wrong readout, so the accuracy is at
+    least agreement - w, w the mean probability of a wrong readout. A compound whose readout is wrong with probability
+    w_i, at most one half, has replicates that disagree with probability 2 w_i (1 - w_i) >= w_i (of several classes, the
+    right one the likeliest: 1 - sum of squares >= w_i). So w is at most the mean share of replicates that disagree,
+    1 - repeatability, however unequal the w_i are: errors sit near the cut. Nothing is assumed of the model.
     """
-    return max(0.0, agreement - (1.0 - readout_correctness(repeatability)))
+    return max(0.0, agreement - (1.0 - repeatability))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isd_ray.core.seeding import tie_keys
 from isd_ray.messages import ScoredRows
+
+_WIDER = 4
+"""How many times more rows are looked up where too few of a group are among them."""
 
 
 def empty_rows() -> ScoredRows:
@@ -38,6 +42,33 @@ def uniform_sample(candidates: ScoredRows, n: int, seed: int) -> ScoredRows:
     if n < len(keys):
         candidates, keys = candidates.take(nearest := np.argpartition(keys, n)[:n]), keys[nearest]
     return candidates.take(np.argsort(keys))
+
+
+def sample_of_group(
+    rows: NDArray[np.int64],
+    n: int,
+    seed: int,
+    look_up: Callable[[NDArray[np.int64]], ScoredRows],
+    is_inside: Callable[[ScoredRows], NDArray[np.bool_]],
+) -> ScoredRows:
+    """The `uniform_sample` of n of those of `rows` that are inside a group, found without looking all of them up.
+
+    Parameters
+    ----------
+    rows:
+        int64, ascending: every row that may be inside.
+    look_up:
+        Ascending rows to their predictions, which say whether they are inside.
+    """
+    keys, k = tie_keys(seed, rows), min(n, len(rows))
+    while True:
+        # Whatever is inside and among the k smallest keys is among the smallest of the group.
+        nearest = np.argpartition(keys, k)[:k] if k < len(rows) else np.arange(len(rows))
+        found = look_up(np.sort(rows[nearest]))
+        inside = found.take(is_inside(found))
+        if len(inside.rows) >= n or k == len(rows):
+            return uniform_sample(inside, n, seed)
+        k = min(len(rows), _WIDER * k)
 
 
 def top_k(candidates: ScoredRows, k: int, tie_seed: int) -> ScoredRows:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from isd_ray.campaign.amend import upheld_words
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, paragraphs
@@ -21,16 +22,19 @@ class Certificate:
         The content of ``certificate.json``.
     withdrawn:
         Why it was withdrawn; None if it stands.
+    upheld:
+        In words, what was corrected since and leaves it standing; None if nothing was.
     """
 
     content: Mapping[str, Any]
     withdrawn: str | None = None
+    upheld: str | None = None
 
     @classmethod
     def of(cls, store: CampaignStore) -> Certificate | None:
         """The certificate of a campaign; None without one."""
         content = store.certificate()
-        return None if content is None else cls(content, store.withdrawn())
+        return None if content is None else cls(content, store.withdrawn(), upheld_words(store))
 
     @property
     def id(self) -> str:
@@ -46,6 +50,8 @@ class Certificate:
     def lines(self) -> list[str]:
         """What is guaranteed, by what proof and under which assumptions."""
         lines = certificate_lines(self.content)
+        if self.upheld is not None:
+            lines.insert(2, self.upheld)
         return lines if self.stands else [f"WITHDRAWN: {self.withdrawn}. What follows is claimed no more.", *lines]
 
     def __str__(self) -> str:

@@ -94,8 +94,9 @@ class Record:
         return self.goal.level, f"{name} {symbol}{self.goal.level:g}"
 
     def roles(self) -> dict[int, Counter[str]]:
-        """Compounds of each released batch by role."""
-        return {files.round: Counter(files.read_batch()["role"].to_pylist()) for files in self.files}
+        """Compounds of each decided batch by role: of one that is out nobody is told whether it is an audit."""
+        decided = [files for files in self.files if files.committed is not None]
+        return {files.round: Counter(files.read_batch()["role"].to_pylist()) for files in decided}
 
     def waits(self) -> dict[int, float]:
         """Seconds between release and decision of each round, by the clocks of those who wrote the two."""

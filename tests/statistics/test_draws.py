@@ -4,19 +4,26 @@ that stays a uniform sample of the rows left while an adversary acquires the oth
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isd_ray.campaign.history import History
+from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.scoring import merge_frozen
-from isd_ray.campaign.selection import choose, unscored
+from isd_ray.campaign.selection import Selection, choose, unscored
+from isd_ray.campaign.store import Attempt
+from isd_ray.core.goals import Goal
+from isd_ray.core.looks import LookPlan
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
-from isd_ray.core.topk import top_k, uniform_sample
+from isd_ray.core.stopping import Audit, decide_look
+from isd_ray.core.topk import sample_of_group, top_k, uniform_sample
 from isd_ray.core.trigger import N_BINS
-from isd_ray.messages import AuditDraw, Frozen, PredictRequest, ScoredRows, ScoreReport
+from isd_ray.messages import ROLES, Frozen, ScoredRows, ScoreReport
 
 
 def deviation(count, chance, runs):
@@ -50,38 +57,33 @@ def test_audits_of_two_rounds_are_independent():
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_the_sample_of_a_union_is_the_sample_of_the_samples_of_its_parts(data):
+def test_the_sample_of_a_group_is_its_rows_of_smallest_keys_however_few_are_looked_up(data):
     n = data.draw(st.integers(0, 50))
     rows = np.array(sorted(data.draw(st.sets(st.integers(0, 10**6), min_size=n, max_size=n))), np.int64)
-    group = np.array(data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=n, max_size=n)))
-    draws = tuple(AuditDraw(g, data.draw(st.integers(0, n + 2)), data.draw(st.integers(0, 2**63 - 1))) for g in (1, 0))
-    request = PredictRequest(0, np.empty(0, np.uint8), "", 0.0, draws, whole_group=1)
+    group = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), np.bool_)
+    size, seed = data.draw(st.integers(0, n + 2)), data.draw(st.integers(0, 2**63 - 1))
 
-    def frozen(within) -> Frozen:
-        """What a scorer answers for some of the rows."""
-        part, groups = unscored(rows[within]), group[within]
-        drawn = tuple(uniform_sample(part.take(groups == draw.group), draw.size, draw.seed) for draw in draws)
-        return Frozen({f"part-{len(within)}": "hash"}, drawn, part.take(groups == 1))
+    def look_up(asked):
+        assert (np.diff(asked) > 0).all()
+        return unscored(rows[np.isin(rows, asked)])
 
-    whole = frozen(np.arange(n))
-    cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=5)))
-    merged = merge_frozen(request, [frozen(within) for within in np.split(np.arange(n), cuts)])
-    assert [drawn.rows.tolist() for drawn in merged.drawn] == [drawn.rows.tolist() for drawn in whole.drawn]
-    assert merged.group.rows.tolist() == rows[group == 1].tolist()
-    for drawn, draw in zip(merged.drawn, draws, strict=True):
-        inside = rows[group == draw.group]
-        assert drawn.rows.tolist() == inside[np.argsort(tie_keys(draw.seed, inside))][: draw.size].tolist()
-    shuffled = data.draw(st.permutations(range(n)))
-    for drawn, draw in zip(merged.drawn, draws, strict=True):
-        again = unscored(rows[shuffled]).take(group[shuffled] == draw.group)
-        assert uniform_sample(again, draw.size, draw.seed).rows.tolist() == drawn.rows.tolist()
+    drawn = sample_of_group(rows, size, seed, look_up, lambda found: group[np.searchsorted(rows, found.rows)])
+    inside = rows[group]
+    assert drawn.rows.tolist() == inside[np.argsort(tie_keys(seed, inside))][:size].tolist()
+    assert drawn.rows.tolist() == uniform_sample(unscored(inside), size, seed).rows.tolist()
 
 
-def test_files_of_all_parts_are_named():
-    nothing = unscored(np.empty(0, np.int64))
-    request = PredictRequest(0, np.empty(0, np.uint8), "", 0.0)
-    merged = merge_frozen(request, [Frozen({"a": "1"}, (), nothing), Frozen({"b": "2"}, (), nothing)])
-    assert (merged.files, merged.drawn) == ({"a": "1", "b": "2"}, ())
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_group_that_is_wanted_whole_is_that_of_all_parts_and_all_files_are_named(data):
+    n = data.draw(st.integers(0, 50))
+    group = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), np.bool_)
+    parts = np.split(np.arange(n), sorted(data.draw(st.lists(st.integers(0, n), max_size=5))))
+    merged = merge_frozen([Frozen({f"part-{i}": "x"}, unscored(p[group[p]])) for i, p in enumerate(parts)])
+    assert merged.group.rows.tolist() == np.flatnonzero(group).tolist()
+    assert len(merged.files) == len(parts)
+    other = Frozen(dict.fromkeys(merged.files, "y"), merged.group)
+    assert merged.sha256 != other.sha256, "the hash follows the content of the files"
 
 
 # --- the reserve of the rule `reserved` -------------------------------------------------------------------------------
@@ -193,3 +195,49 @@ def test_a_reserve_is_measured_and_predicted_but_never_in_the_observation_set():
             sets.observe(np.array(again), np.zeros(len(again)))
         with pytest.raises(ValueError, match="already observed"):
             sets.set_aside(np.array(again), np.zeros(len(again)))
+
+
+def test_what_was_asked_for_and_lost_counts_against_a_reserve():
+    """Whatever its role: a walked row, a random one, and a reserved one once it is passed over."""
+    history = History(Goal("accuracy", 0.9), 16)
+    rows = np.arange(8)
+    roles = np.array([ROLES.index(role) for role in ["initial"] * 4 + ["reserve"] * 4], np.int8)
+    labels = np.array([0.0, np.nan, 1.0, 1.0, 0.0, np.nan, 1.0, np.nan])
+    selection = Selection(unscored(rows), roles, np.full(8, np.nan))
+    attempt = Attempt(0, Path())
+    history.observe(attempt, selection, Readouts(labels, labels, unplated(8)), {}, 0)
+    assert history.n_unproved == 1, "lost reserved rows are errors of the audit while they are of it"
+    later = Selection(unscored(np.array([8, 9])), np.full(2, ROLES.index("top"), np.int8), np.full(2, np.nan))
+    lost = np.array([np.nan, 1.0])
+    history.observe(attempt, later, Readouts(lost, lost, unplated(2)), {"passed": [5, 6]}, 1)
+    assert history.n_unproved == 3, "row 1, row 8, and the reserved row 5, which was passed over"
+    again = Selection(unscored(np.array([8])), np.full(1, ROLES.index("top"), np.int8), np.full(1, np.nan))
+    history.observe(attempt, again, Readouts(np.zeros(1), np.zeros(1), unplated(1)), {}, 2)
+    assert history.n_unproved == 2, "a second well answered"
+
+
+def reserved_stops(runs: int, *, counted: bool) -> int:
+    """False stops of `reserved` where the wells of all that is predicted wrongly fail, and acquisition is after them.
+
+    100 rows, 14 of them wrong, 10 allowed. The walk takes wrong rows first, which fail and are left; reserved ones on
+    the way are passed over, so that the reserve holds none.
+    """
+    stops = 0
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        wrong = np.arange(100) < 14
+        reserve = rng.choice(100, 30, replace=False)
+        walked = np.setdiff1d(np.flatnonzero(wrong), reserve)
+        left = np.setdiff1d(reserve, np.flatnonzero(wrong))
+        allowed = 10 - (len(walked) if counted else 0)
+        if allowed < 0:
+            continue  # `plan_look` takes no look
+        plan = LookPlan(1, 0.05, len(left), 100 - (30 - len(left)), allowed, "none", 0)
+        shown = Audit(np.arange(len(left)), np.zeros(len(left)), np.ones(len(left), np.bool_))
+        stops += len(walked) > 10 and decide_look((plan,), (shown,), Goal("accuracy", 0.9), 0, 0).action == "stop"
+    return stops
+
+
+def test_wells_that_always_fail_stop_no_reserved_campaign_falsely():
+    assert reserved_stops(200, counted=False) > 20, "without the count they do"
+    assert reserved_stops(200, counted=True) == 0

@@ -16,7 +16,6 @@ from isd_ray.core.targets import (
     judge_recall,
     passes_all,
     precision_allowance,
-    readout_correctness,
     recall_allowance,
 )
 
@@ -96,21 +95,27 @@ def test_claims_hold_together_only_if_each_does():
     assert not passes_all([])
 
 
-def test_repeatability_is_what_replicates_show():
-    assert readout_correctness(1.0) == 1.0
-    assert readout_correctness(0.5) == 0.5
-    right = readout_correctness(0.905)
-    assert math.isclose(right**2 + (1 - right) ** 2, 0.905)
-    assert accuracy_on_truth(0.95, 0.905) == pytest.approx(0.9)
-    with pytest.raises(ValueError, match="half the cases"):
-        readout_correctness(0.4)
+def test_of_the_agreement_is_left_what_replicates_do_not_take():
+    assert accuracy_on_truth(0.95, 1.0) == 0.95
+    assert accuracy_on_truth(0.95, 0.905) == pytest.approx(0.855)
+    assert accuracy_on_truth(0.1, 0.5) == 0.0
 
 
-def test_accuracy_on_the_truth_is_a_lower_bound():
+@pytest.mark.parametrize("noise", ["equal", "near the cut", "rare and half the time"])
+@pytest.mark.parametrize("delivered_is", ["the readout", "a model"])
+def test_accuracy_on_the_truth_is_a_lower_bound_wherever_readouts_are_wrong(noise, delivered_is):
     rng = np.random.default_rng(0)
-    truth = rng.random(200_000) < 0.3
-    right = 0.93
-    readout = truth ^ (rng.random(len(truth)) > right)
-    delivered = np.where(rng.random(len(truth)) < 0.2, ~truth, truth)
-    agreement = (delivered == readout).mean()
-    assert accuracy_on_truth(agreement, right**2 + (1 - right) ** 2) <= (delivered == truth).mean()
+    n = 200_000
+    truth = rng.random(n) < 0.3
+    wrong = {
+        "equal": np.full(n, 0.07),
+        "near the cut": 0.5 * np.exp(-rng.exponential(3.0, n)),
+        "rare and half the time": np.where(rng.random(n) < 0.1, 0.5, 0.0),
+    }[noise]
+    first, second, third = (truth ^ (rng.random(n) < wrong) for _ in range(3))
+    repeatability = (second == third).mean()
+    delivered = first if delivered_is == "the readout" else np.where(rng.random(n) < 0.2, ~first, first)
+    bound = accuracy_on_truth((delivered == first).mean(), repeatability)
+    assert bound <= (delivered == truth).mean() + 0.002
+    if noise == "rare and half the time" and delivered_is == "the readout":
+        assert bound > (delivered == truth).mean() - 0.002, "it is sharp"

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.campaign.amend import amended_readouts
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
 from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import calibration_warning
 from isd_ray.campaign.honesty import column_cautions, leading_cautions, news, race_cautions
+from isd_ray.campaign.judged import audits_table, without_amended
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
 from isd_ray.campaign.screen import Screen
@@ -48,7 +50,9 @@ def decide(screen: Screen) -> dict[str, Any]:
     cautions += column_cautions(screen.store, screen.library, seen, screen.history, screen.config.task, names)
     audits: tuple[Audit, ...] = ()
     if work.look:
-        audits = audits_of(screen.config, screen.goal, work, screen.history, losses, screen.backend)
+        amended = np.array(sorted(screen.amended), np.int64)
+        audits = audits_of(screen.config, screen.goal, work, screen.history, losses, screen.backend, amended)
+        work.details["audits_sha256"] = screen.store.keep(audits_table(audits))
     decision = _judge(screen, work.selection, work.readouts, correct, audits)
     if "group_sizes" in work.details:
         after = metrics_after(work.details, work.selection, present, losses, correct, screen.history, screen.goal)
@@ -89,9 +93,15 @@ def _judge(
     """What the bound actor says of the batch, which the history holds already."""
     n_batch, stopping = len(correct), screen.config.stopping
     if screen.round.look:
-        audited = readouts.labels[selection.roles == _AUDIT]
+        is_audit = selection.roles == _AUDIT
+        audited = readouts.labels[is_audit]
         n_hits = screen.history.n_hits - int(screen.goal.hits(audited).sum())
         n_others = screen.sets.n_measured - int(has_readout(audited).sum()) - n_hits
+        # A release of an earlier version does not say which corrections it knew: then none is trusted.
+        since = amended_readouts(screen.store, screen.round.details.get("n_amendments", 0))
+        doubtful = {row: readout for row, readout in since.items() if not screen.sets.is_left(np.array([row]))[0]}
+        n_hits, n_others = without_amended(screen.goal, n_hits, n_others, doubtful, selection.scored.rows[is_audit])
+        screen.round.details["judged"] = {"n_hits": n_hits, "n_others": n_others}
         screen.round.look = settled(screen.round.look, screen.goal, n_hits, n_others)
         is_last = stopping.reserve_audit and screen.round.look[0].finish == "any"
         # A finish would be the next round.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isd_ray.campaign.amend import settle_amendments
+from isd_ray.campaign.amend import amendments, settle_amendments
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.steps.look import freeze
@@ -18,7 +18,12 @@ def deliver(screen: Screen) -> bool:
         freeze(screen)
     assert screen.round.frozen is not None, "just frozen"
     certificate = screen.store.certificate() or make_certificate(
-        screen.config, screen.goal, screen.store.manifest, screen.history, screen.round.committee
+        screen.config,
+        screen.goal,
+        screen.store.manifest,
+        screen.history,
+        screen.round.committee,
+        amendments(screen.store),
     )
     if certificate is not None:
         screen.store.certify(certificate)

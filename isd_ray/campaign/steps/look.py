@@ -13,8 +13,9 @@ from isd_ray.core.goals import HITS
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import LookEvidence
+from isd_ray.core.topk import sample_of_group
 from isd_ray.errors import LabelError
-from isd_ray.messages import AuditDraw, FinishRequest, Frozen, PredictRequest, ScoreReport
+from isd_ray.messages import FinishRequest, Frozen, PredictRequest, ScoredRows, ScoreReport
 
 
 def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int) -> tuple[LookPlan, ...]:
@@ -38,6 +39,7 @@ def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int)
         risk_spent=screen.history.risk_spent,
         batches_since_look=screen.history.batches_since_look,
         n_reserved=len(screen.sets.reserve) if stopping.rule == "reserved" else None,
+        n_unproved=screen.history.n_unproved if stopping.rule == "reserved" else 0,
     )
     outlook = screen.backend.forecast_look(evidence)
     screen.round.details["forecast_errors"] = outlook.errors
@@ -48,17 +50,31 @@ def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int)
 
 def freeze_for_look(screen: Screen, look: tuple[LookPlan, ...], ranks: Ranks) -> Selection:
     """Write the predictions down, then draw the audit from them; a reserve is the audit as it is."""
-    seed = screen.seed("audit")
+    frozen = freeze(screen, HITS if screen.goal.takes_hits else None)
+    seed = screen.draw_seed("audit", frozen.sha256)
     screen.round.details["audit_seed"] = seed
     is_reserved = screen.config.stopping.rule == "reserved"
     # Outputs of a panel share one audit.
-    draws = () if is_reserved else tuple(dict.fromkeys(AuditDraw(plan.group, plan.size, seed) for plan in look))
-    frozen = freeze(screen, draws, HITS if screen.goal.takes_hits else None)
+    draws = () if is_reserved else tuple(dict.fromkeys((plan.group, plan.size) for plan in look))
     hits = Selection.of(frozen.group, "hit", ranks)
-    return join([hits, *(Selection.of(drawn, "audit", ranks) for drawn in frozen.drawn)])
+    drawn = [_draw(screen, group, size, seed) for group, size in draws]
+    return join([hits, *(Selection.of(rows, "audit", ranks) for rows in drawn)])
 
 
-def freeze(screen: Screen, draws: tuple[AuditDraw, ...] = (), whole_group: int | None = None) -> Frozen:
+def _draw(screen: Screen, group: int, size: int, seed: int) -> ScoredRows:
+    """A uniform sample of a group of the frozen predictions."""
+    assert screen.round.frozen is not None, "an audit is drawn after the predictions are frozen"
+    directory, goal = screen.round.frozen, screen.goal
+    return sample_of_group(
+        screen.sets.scored,
+        size,
+        seed,
+        lambda rows: screen.backend.look_up(directory, rows),
+        lambda found: goal.groups(found.prediction) == group,
+    )
+
+
+def freeze(screen: Screen, whole_group: int | None = None) -> Frozen:
     """Write the predictions of the whole inference set, before a row of it is released."""
     if not screen.sets.n_observed:
         raise LabelError(
@@ -70,7 +86,6 @@ def freeze(screen: Screen, draws: tuple[AuditDraw, ...] = (), whole_group: int |
         inference=screen.sets.packed_scored(),
         directory=screen.store.address_of(attempt.predictions_dir),
         only_label=screen.goal.as_prediction(screen.sets.labels[:1]),
-        draws=draws,
         whole_group=whole_group,
     )
     frozen = screen.backend.freeze(request, screen.round.committee)

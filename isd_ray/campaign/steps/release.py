@@ -32,6 +32,7 @@ def release(screen: Screen) -> None:
     released = {
         **screen.round.details,
         **screen.round.reference(screen.store.address),
+        "n_amendments": screen.n_amendments,
         "committee_hash": committee.hash if committee else None,
     }
     before = sum(files.released.get("n_plates", 0) for files in screen.store.rounds())

@@ -28,7 +28,7 @@ def score(screen: Screen) -> None:
         screen.round.selection = _draw_unscored(screen, n_drawn)
         return
     n_random, reserve = min(random_count(n_batch, screen.config.random_share), n_drawn), screen.sets.reserve
-    random = screen.sets.draw(n_random, screen.seed("random"))
+    random = screen.sets.draw(n_random, screen.draw_seed("random"))
     wanted = np.setdiff1d(screen.round.wanted[screen.sets.is_left(screen.round.wanted)], random)
     wanted = wanted[: n_batch - n_random]
     request = ScoreRequest(
@@ -70,10 +70,10 @@ def _pick_of(screen: Screen, n_batch: int) -> Pick:
 def _draw_unscored(screen: Screen, n_batch: int) -> Selection:
     """Rows drawn before there is a model; the first of them, if the rule wants it, as its reserve."""
     if screen.round.number:
-        return Selection.of(unscored(screen.sets.draw(n_batch, screen.seed("random"))), "random")
+        return Selection.of(unscored(screen.sets.draw(n_batch, screen.draw_seed("random"))), "random")
     n_reserve = screen.budget.n_reserve
-    drawn = unscored(screen.sets.draw(n_batch + n_reserve, screen.seed("random")))
-    screen.round.details["reserve_seed"] = screen.seed("reserve")
-    reserve = uniform_sample(drawn, n_reserve, screen.seed("reserve"))
+    drawn = unscored(screen.sets.draw(n_batch + n_reserve, screen.draw_seed("random")))
+    screen.round.details["reserve_seed"] = screen.draw_seed("reserve")
+    reserve = uniform_sample(drawn, n_reserve, screen.draw_seed("reserve"))
     initial = drawn.take(~np.isin(drawn.rows, reserve.rows))
     return join([Selection.of(initial, "initial"), Selection.of(reserve, "reserve")])

@@ -1,0 +1,132 @@
+"""The evidence of a look as it is kept, and its verdict once more after readouts were amended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from isd_ray.campaign.oracle import Readout
+from isd_ray.campaign.work import plan_of
+from isd_ray.core.goals import Goal
+from isd_ray.core.panels import LOST
+from isd_ray.core.stopping import Audit, decide_look, settled
+from isd_ray.messages import Rows
+
+_AUDITS = pa.schema(
+    [
+        ("audit", pa.int8()),
+        ("row", pa.int64()),
+        ("rank", pa.int64()),
+        ("loss", pa.float64()),
+        ("measured", pa.bool_()),
+        ("amended", pa.bool_()),
+        ("outcomes", pa.list_(pa.int8())),
+    ]
+)
+"""`audit` is the place of a row's audit among those of the look; the lines of one are in the order of drawing."""
+
+
+def doubted(audit: Audit, amended: Rows) -> Audit:
+    """An audit whose rows among `amended` count as errors that nobody corrects, in every output."""
+    touched = np.isin(audit.rows, amended)
+    if not touched.any():
+        return audit
+    outcomes = audit.outcomes
+    if outcomes is not None:
+        outcomes = np.where(touched[:, None], np.int8(LOST), outcomes)
+    before = False if audit.amended is None else audit.amended
+    return replace(audit, losses=np.where(touched, 1.0, audit.losses), amended=touched | before, outcomes=outcomes)
+
+
+def audits_table(audits: Sequence[Audit]) -> pa.Table:
+    """The audits of a look for the store."""
+    lines = [
+        {
+            "audit": place,
+            "row": row,
+            "rank": rank,
+            "loss": loss,
+            "measured": measured,
+            "amended": amended,
+            "outcomes": outcomes,
+        }
+        for place, audit in enumerate(audits)
+        for row, rank, loss, measured, amended, outcomes in zip(
+            audit.rows.tolist(),
+            audit.ranks.tolist() or [None] * len(audit.rows),
+            audit.losses.tolist(),
+            audit.measured.tolist(),
+            [False] * len(audit.rows) if audit.amended is None else audit.amended.tolist(),
+            [None] * len(audit.rows) if audit.outcomes is None else audit.outcomes.tolist(),
+            strict=True,
+        )
+    ]
+    return pa.Table.from_pylist(lines, _AUDITS)
+
+
+def audits_from(table: pa.Table, n_audits: int) -> tuple[Audit, ...]:
+    """What `audits_table` wrote."""
+    places = table["audit"].to_numpy()
+    return tuple(_audit(table.filter(pa.array(places == place))) for place in range(n_audits))
+
+
+def _audit(table: pa.Table) -> Audit:
+    ranked, by_output = table["rank"].drop_null(), table["outcomes"].drop_null().to_pylist()
+    return Audit(
+        ranks=ranked.to_numpy(),
+        losses=table["loss"].to_numpy(),
+        measured=table["measured"].to_numpy(),
+        outcomes=np.array(by_output, np.int8) if by_output else None,
+        amended=table["amended"].to_numpy(),
+        rows=table["row"].to_numpy(),
+    )
+
+
+def without_amended(
+    goal: Goal, n_hits: int, n_others: int, amended: Mapping[int, Readout], audited: Rows
+) -> tuple[int, int]:
+    """Measured hits and other rows of a look without those that were amended since its model was frozen.
+
+    An amended row counts neither as a hit nor as another one: every allowance grows with both numbers, so no amendment
+    makes room for errors.
+
+    Parameters
+    ----------
+    amended:
+        Rows that were amended, with the readouts by which they are among the counts.
+    audited:
+        Rows that are not among the counts.
+    """
+    counted = sorted(amended.keys() - set(audited.tolist()))
+    if not counted or not goal.knows_hits:
+        return n_hits, n_others
+    n_amended = int(goal.hits(np.array([amended[row][0] for row in counted])).sum())
+    return n_hits - n_amended, n_others - (len(counted) - n_amended)
+
+
+def passes_still(goal: Goal, look: Mapping[str, Any], table: pa.Table, amended: Mapping[int, Readout]) -> bool:
+    """Whether a passed look passes when every row of its audit that was amended since counts as an error.
+
+    With the same finish at most: what it measured is not extended.
+
+    Parameters
+    ----------
+    look:
+        The record of the look's round.
+    table:
+        The audits of its ``audits_sha256``.
+    amended:
+        Rows that were amended since, with the readouts that the look had been judged by.
+    """
+    plans = tuple(plan_of(stored) for stored in look["look"])
+    audits = audits_from(table, 1 if goal.outputs else len(plans))
+    rows = np.concatenate([audit.rows for audit in audits])
+    audits = tuple(doubted(audit, np.array(sorted(amended), np.int64)) for audit in audits)
+    counts = without_amended(goal, look["judged"]["n_hits"], look["judged"]["n_others"], amended, rows)
+    plans = settled(plans, goal, *counts)
+    decision = decide_look(plans, audits, goal, counts[0], sum(plan.n_inference for plan in plans))
+    return decision.action != "continue" and decision.n_finish <= look["n_finish"]
