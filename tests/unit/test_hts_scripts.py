@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
+import isd_ray as isd
 from isd_ray.core.targets import recall_allowance
 
 SMILES = ["C", "CC", "CCC", "CCCC", "CCCCC", "CCCCCC"]
@@ -72,3 +76,52 @@ def test_a_share_reached_between_two_rounds_is_interpolated(paper_script):
     assert true_from(rounds, 0.8) == pytest.approx(0.35)
     assert true_from(rounds, 0.5) == pytest.approx(0.2)
     assert true_from(rounds, 0.95) is None
+
+
+@pytest.fixture(scope="module")
+def all_screens(paper_script):
+    return paper_script("screens", "hts")
+
+
+@pytest.fixture(scope="module")
+def little_data(tmp_path_factory, compounds):
+    """Three screens of real compounds, each of other rows; the second and third as if they read the same wells."""
+    folder = tmp_path_factory.mktemp("hts25")
+    smiles = csv.read_csv(compounds)["smiles"].to_pylist()[:400]
+    table = {"smiles": smiles}
+    for place, name in enumerate(("old", "hsf1", "transcription2")):
+        measured = [(row + place) % 5 > 0 for row in range(len(smiles))]
+        hits = [int("N" in text) for text in smiles]
+        table[f"score_{name}"] = [
+            4.0 * hit + row % 3 if there else None for row, (hit, there) in enumerate(zip(hits, measured, strict=True))
+        ]
+        table[f"active_{name}"] = [hit if there else None for hit, there in zip(hits, measured, strict=True)]
+    pq.write_table(pa.table(table), folder / "hts25_primary.parquet")
+    (folder / "hts25_assays.csv").write_text("Codename,Primary HTS AID\ntranscription2,30\nOld,10\nhsf1,20\n")
+    return folder
+
+
+def test_screens_are_in_order_of_time_and_none_sees_itself_or_its_own_wells(all_screens, little_data):
+    screens = all_screens.screens_of(little_data)
+    assert list(screens.items()) == [("old", 10), ("hsf1", 20), ("transcription2", 30)]
+    both = {f"{kind}_{name}" for name in ("hsf1", "transcription2") for kind in ("active", "score")}
+    assert both <= set(all_screens.unseen_by("hsf1", screens, "all"))
+    assert not any("old" in column for column in all_screens.unseen_by("hsf1", screens, "older"))
+    assert {"active_old", "active_transcription2"} <= set(all_screens.unseen_by("old", screens, "older"))
+    assert all_screens.unseen_by("old", screens, "none") == ["score_*", "active_*"]
+
+
+def test_a_screen_has_its_own_compounds_and_what_is_finished_stays(
+    all_screens, little_data, tmp_path, monkeypatch, capsys
+):
+    command = ["screens.py", str(little_data), "--out", str(tmp_path), "--screens", "hsf1"]
+    monkeypatch.setattr(sys, "argv", command)
+    all_screens.main()
+    told = capsys.readouterr().out
+    assert "hsf1-all-seed0: " in told
+    whole, part = (isd.Library.open(tmp_path / place) for place in ("library", "libraries/hsf1/target"))
+    assert whole.block_names == part.block_names == ("fingerprints", "rdkit2d", "history")
+    measured = pq.read_table(little_data / "hts25_primary.parquet")["active_hsf1"]
+    assert len(part) <= len(measured) - measured.null_count < len(whole)
+    all_screens.main()
+    assert capsys.readouterr().out == told
