@@ -6,6 +6,10 @@ import re
 from urllib.parse import unquote
 
 HIDDEN = "***"
+REMEDY = (
+    "leave it out of the address: credentials come from the environment, as AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or a profile"
+)
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):/+(?P<rest>[^\s'\"<>`]+)")
 """A URI, also one whose second slash a `Path` has dropped."""
 _NAMES_ONLY = frozenset({"abfs", "abfss", "hdfs", "viewfs", "ssh", "sftp"})

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from isd_ray.credentials import holds_credentials
+from isd_ray.credentials import REMEDY, holds_credentials
 from isd_ray.errors import ConfigError
 
 Task = Literal["classification", "regression", "panel"]
@@ -33,8 +33,7 @@ def _refuse_credentials(value: Any, place: tuple[str, ...]) -> None:
         raise ConfigError(
             f"{value!r} holds a password, key or token, and a configuration is stored and shown",
             ".".join(place),
-            "leave it out of the address: credentials come from the environment, as AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or a profile",
+            REMEDY,
         )
     if isinstance(value, Mapping):
         for name, inner in value.items():

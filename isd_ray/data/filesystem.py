@@ -7,7 +7,7 @@ import re
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from isd_ray.credentials import holds_credentials
+from isd_ray.credentials import REMEDY, holds_credentials
 from isd_ray.errors import InputFileError
 
 _URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
@@ -36,8 +36,7 @@ def file_system_of(uri: str) -> tuple[pafs.FileSystem, str]:
         raise InputFileError(
             "holds a password, key or token, which would be stored and shown",
             uri,
-            "leave it out of the address: credentials come from the environment, as AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or a profile",
+            REMEDY,
         )
     try:
         filesystem, path = pafs.FileSystem.from_uri(uri)

@@ -124,11 +124,11 @@ class CampaignServer:
         """
         from ray import get_runtime_context
 
-        manifest = CampaignStore.open(self._path).manifest
+        store = CampaignStore.open(self._path)
         return {
             "isd_ray": version("isd_ray"),
-            "campaign_id": manifest["campaign_id"],
-            "config": manifest["config"],
+            "campaign_id": store.manifest["campaign_id"],
+            "config": store.config,
             "was_restarted": get_runtime_context().was_current_actor_reconstructed,
         }
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -24,6 +25,9 @@ from isd_ray.ops.campaign import Campaign, Told
 N_LISTED = 200
 """Refused lines that are handed over and shown; the others are counted."""
 _N_AT_A_TIME = 2
+_NAME = "isd-reader"
+_STARTING = Lock()
+"""Of who starts a process: `hidden_main` is for one at a time."""
 _NICE = 5
 """Processes that read give way to the page."""
 _BY_COMMAND = "check the file; if it is right, tell it by the command: isd tell"
@@ -58,6 +62,13 @@ class Readers:
         """Have a file read; the future raises the `IsdError` that `Campaign` raises, or one of `read_apart`."""
         return self._pool.submit(read_apart, order)
 
+    def end(self) -> None:
+        """Read nothing more: what is being told stays on record as far as it came, as after any crash."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for process in active_children():
+            if process.name == _NAME:
+                process.kill()
+
 
 def read_apart(
     order: Order, limit_s: float = MAX_READING_SECONDS, opened: Callable[[str], Campaign] = Campaign.open
@@ -76,8 +87,8 @@ def read_apart(
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_read, args=(theirs, order, opened), daemon=True)
-    with hidden_main():
+    process = context.Process(target=_read, args=(theirs, order, opened), name=_NAME, daemon=True)
+    with _STARTING, hidden_main():
         process.start()
     theirs.close()
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 
@@ -39,7 +40,13 @@ def create_app(places: Sequence[str], settings: Settings, scratch: Path) -> ASGI
         If a place holds no campaigns.
     """
     site = Site(settings, Shelf(places), Uploads(scratch))
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
+
+    @asynccontextmanager
+    async def until_the_end(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        site.readers.end()
+
+    app = FastAPI(openapi_url=None, redirect_slashes=False, lifespan=until_the_end)
     for router in (doors(site), pages(site), previews(site), actions(site)):
         app.include_router(router)
 

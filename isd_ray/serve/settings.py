@@ -58,11 +58,8 @@ class Settings:
             for proxy in self.proxies:
                 ipaddress.ip_network(proxy)
         except ValueError as error:
-            what, remedy = (
-                f"{proxy!r} is no address of a proxy ({error})",
-                "give an IP address, or a network as 10.0.0.0/24",
-            )
-            raise ConfigError(what, "--proxy", remedy) from error
+            what = f"{proxy!r} is no address of a proxy ({error})"
+            raise ConfigError(what, "--proxy", "give an IP address, or a network as 10.0.0.0/24") from error
         if (self.certificate is None) != (self.key is None):
             raise ConfigError("a TLS certificate and its key go together", remedy="give both --tls-cert and --tls-key")
         for file in (self.certificate, self.key):

@@ -32,7 +32,9 @@ def test_a_compound_that_rdkit_cannot_read_is_a_record_without_atoms(hybrid):
 
 
 def test_the_command_says_that_structures_are_lacking(hybrid, monkeypatch):
-    campaign = type("Fake", (), {"export": lambda self, out, long: export_hybrid(hybrid, out, long=long)})()
+    campaign = type(
+        "Fake", (), {"export": lambda self, out, long, raw: export_hybrid(hybrid, out, long=long, raw=raw)}
+    )()
     monkeypatch.setattr(Campaign, "open", lambda path, watcher: campaign)
     words = CliRunner().invoke(app, ["export", "run", "--out", str(hybrid / "h.sdf")]).output
     assert words.startswith("wrote 3 lines to")

@@ -17,7 +17,7 @@ import pytest
 from isd_ray.config.limits import MAX_READING_BYTES
 from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
-from isd_ray.serve.apart import Order, read_apart
+from isd_ray.serve.apart import Order, Readers, read_apart
 from isd_ray.serve.shelf import Shelf
 from tests.unit.serve_helpers import Visitor, page_of, pairs, words
 from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, signals, truth, write
@@ -409,6 +409,15 @@ def test_while_a_file_is_read_every_other_page_answers(campaign, ada, page, monk
         assert campaign.status().n_missing
     finally:
         is_over.set()
+
+
+def test_the_page_ends_without_waiting_for_what_is_read(campaign, tmp_path):
+    readers = Readers()
+    begun = readers.begin(Order("preview", campaign.store.address, tmp_path / "readouts.csv", {}, "Ada"))
+    readers.end()
+    assert begun.cancelled() or begun.exception() is not None
+    with pytest.raises(RuntimeError):
+        readers.begin(Order("preview", campaign.store.address, tmp_path / "readouts.csv", {}, "Ada"))
 
 
 @pytest.mark.parametrize(
