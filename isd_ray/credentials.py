@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import unquote
 
 HIDDEN = "***"
@@ -24,6 +26,15 @@ _SECRET = re.compile(r"secret|token|passw|pwd|credential|signature|key|auth|^sig
 def without_credentials(text: str) -> str:
     """A text whose addresses hold ``***`` in the place of what nobody else may know."""
     return _ADDRESS.sub(_plain, text) if ":/" in text else text
+
+
+def cleaned(value: Any) -> Any:
+    """Nested mappings and lists with `without_credentials` of every text in them."""
+    if isinstance(value, str):
+        return without_credentials(value)
+    if isinstance(value, Mapping):
+        return {name: cleaned(inner) for name, inner in value.items()}
+    return [cleaned(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def holds_credentials(text: str) -> bool:

@@ -26,6 +26,7 @@ from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Section, Task
 from isd_ray.config.stopping import AUDITED_RULES, DEFAULT_RANDOM_SHARE, HIT_QUANTITIES, LOSS_QUANTITIES, StoppingConfig
+from isd_ray.credentials import cleaned
 
 
 class CampaignConfig(Section):
@@ -92,7 +93,9 @@ class CampaignConfig(Section):
         """The configuration that a campaign's folder holds, also one of a version that knew fewer keys.
 
         What has become a choice since is what it was: the only family of models, the only default acquisition.
+        Credentials, which earlier versions stored, are dropped: the campaign opens, and `isd relocate` names places.
         """
+        data = cleaned(data)
         model, acquisition = data.get("model", {}), data.get("acquisition", {})
         if "families" not in model:
             model = {**model, "families": [RESMLP]}

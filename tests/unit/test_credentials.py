@@ -159,3 +159,11 @@ def test_no_reason_holds_them(make_config, tmp_path):
         campaign.close(f"see {WITH[2]}")
     assert not any(SECRET.encode() in path.read_bytes() for path in Path(campaign.path).rglob("*.json"))
     assert not holds_credentials(str(Library.open(campaign.store.manifest["library"]).metadata))
+
+
+def test_a_campaign_that_had_stored_some_still_opens(make_config):
+    stored = make_config(**LABORATORY).model_dump(mode="json")
+    stored["library"]["source"] = WITH[2]
+    opened = CampaignConfig.from_stored(stored)
+    assert SECRET not in opened.model_dump_json()
+    assert opened.labels == make_config(**LABORATORY).labels
