@@ -72,6 +72,6 @@ def main() -> None:
             live_console.print("stopped; the same command continues where it was", highlight=False)
         raise
     except IsdError as error:
-        live_console.print(f"[bold red]{type(error).__name__}[/bold red]", highlight=False)
-        live_console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        live_console.print(type(error).__name__, style="bold red", highlight=False)
+        live_console.print(str(error), highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
     from isd_ray.config import CampaignConfig
 
-out_console = Console()
-live_console = Console(stderr=True)
+# Paths, reasons and names are what people wrote: square brackets in them are no markup.
+out_console = Console(markup=False)
+live_console = Console(stderr=True, markup=False)
 
 T = TypeVar("T")
 ConfigFile = Annotated[Path, typer.Argument(help="TOML file of the campaign; `isd init` writes a template.")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from isd_ray.cli.common import AsJson, ConfigFile, Set, live_console, out_console, print_json
 
@@ -62,7 +63,7 @@ def list_jobs(address: Address, ca_file: CaFile = None, as_json: AsJson = False)
         print_json({"jobs": [asdict(status) for status in found]})
         return
     for status in found:
-        out_console.print(progress_line(status), markup=False, highlight=False, soft_wrap=True)
+        out_console.print(progress_line(status), highlight=False, soft_wrap=True)
 
 
 @app.command("status")
@@ -157,16 +158,17 @@ def _print_status(job: Job, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    out_console.print(progress_line(found), markup=False, highlight=False, soft_wrap=True)
+    out_console.print(progress_line(found), highlight=False, soft_wrap=True)
 
 
 def _print_check(check: Check) -> None:
     colours = {"ok": "green", "warning": "yellow", "problem": "bold red"}
     row = Table.grid(padding=(0, 1))
-    row.add_row(f"[{colours[check.verdict.value]}]{check.verdict.value:8}[/]", f"{check.what}:", check.found)
+    verdict = Text(f"{check.verdict.value:8}", style=colours[check.verdict.value])
+    row.add_row(verdict, f"{check.what}:", check.found)
     out_console.print(row, highlight=False)
     if check.remedy:
-        live_console.print(f"         {check.remedy}", markup=False, highlight=False, soft_wrap=True)
+        live_console.print(f"         {check.remedy}", highlight=False, soft_wrap=True)
 
 
 COMMANDS = (doctor,)

@@ -57,7 +57,9 @@ class LiveProgress(Watcher):
         self._bar = _Bars(
             SpinnerColumn(),
             TextColumn(
-                "[bold]{task.description}",
+                "{task.description}",
+                style="bold",
+                markup=False,
                 table_column=Column(min_width=least, max_width=most, no_wrap=True, overflow="ellipsis"),
             ),
             BarColumn(bar_width=20),
