@@ -73,5 +73,5 @@ def main() -> None:
         raise
     except IsdError as error:
         live_console.print(type(error).__name__, style="bold red", highlight=False)
-        live_console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        live_console.print(str(error), highlight=False, soft_wrap=True)
         sys.exit(1)

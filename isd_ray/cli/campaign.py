@@ -133,7 +133,7 @@ def _print_told(file: Path, told: Told) -> None:
     for what, lines in (("lost", told.lost), ("refused", told.refused)):
         for line in lines[:_SHOWN]:
             words = f"  line {line.line} {what}: {line.reason}"
-            live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+            live_console.print(words, highlight=False, soft_wrap=True)
         if len(lines) > _SHOWN:
             live_console.print(f"  … and {len(lines) - _SHOWN:,} more {what} (--json tells all)", highlight=False)
 
@@ -141,7 +141,7 @@ def _print_told(file: Path, told: Told) -> None:
 def _print_failed_plates(told: Told) -> None:
     for plate, reason in told.failed_plates:
         words = f"  plate {plate} does not count: {reason}"
-        live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+        live_console.print(words, highlight=False, soft_wrap=True)
 
 
 def fail(
@@ -235,7 +235,7 @@ def watch(
     campaign = _open(path, address)
     for dropped in run_on(campaign, inbox, out, every_s=every):
         if dropped.told is None:
-            live_console.print(f"{dropped.file} refused: {dropped.reason}", markup=False, highlight=False)
+            live_console.print(f"{dropped.file} refused: {dropped.reason}", highlight=False)
         else:
             counts = f"{dropped.told.n_new:,} new, {dropped.told.n_missing:,} missing; {dropped.told.account}"
             out_console.print(f"{dropped.file}: {counts}", highlight=False, soft_wrap=True)
@@ -319,7 +319,7 @@ def verify(
         print_json(asdict(found))
     else:
         for line in (*found.problems, *found.notes):
-            live_console.print(line, markup=False, highlight=False, soft_wrap=True)
+            live_console.print(line, highlight=False, soft_wrap=True)
         counts = ", ".join(
             counted(n, what)
             for n, what in ((found.n_events, "event"), (found.n_files, "file"), (found.n_rows, "compound"))

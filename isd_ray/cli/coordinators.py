@@ -27,7 +27,7 @@ def list_coordinators(
         print_json({"campaigns": folders})
         return
     for folder in folders or ["none"]:
-        out_console.print(folder, markup=False, highlight=False, soft_wrap=True)
+        out_console.print(folder, highlight=False, soft_wrap=True)
 
 
 @app.command("stop")
@@ -41,4 +41,4 @@ def stop_coordinator(
     from isd_ray.ops.attach import stop
 
     words = "stopped" if stop(path, address) else "had no coordinator"
-    out_console.print(f"{path}: {words}", markup=False, highlight=False, soft_wrap=True)
+    out_console.print(f"{path}: {words}", highlight=False, soft_wrap=True)

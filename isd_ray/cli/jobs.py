@@ -63,7 +63,7 @@ def list_jobs(address: Address, ca_file: CaFile = None, as_json: AsJson = False)
         print_json({"jobs": [asdict(status) for status in found]})
         return
     for status in found:
-        out_console.print(progress_line(status), markup=False, highlight=False, soft_wrap=True)
+        out_console.print(progress_line(status), highlight=False, soft_wrap=True)
 
 
 @app.command("status")
@@ -158,7 +158,7 @@ def _print_status(job: Job, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
         return
-    out_console.print(progress_line(found), markup=False, highlight=False, soft_wrap=True)
+    out_console.print(progress_line(found), highlight=False, soft_wrap=True)
 
 
 def _print_check(check: Check) -> None:
@@ -168,7 +168,7 @@ def _print_check(check: Check) -> None:
     row.add_row(verdict, f"{check.what}:", check.found)
     out_console.print(row, highlight=False)
     if check.remedy:
-        live_console.print(f"         {check.remedy}", markup=False, highlight=False, soft_wrap=True)
+        live_console.print(f"         {check.remedy}", highlight=False, soft_wrap=True)
 
 
 COMMANDS = (doctor,)

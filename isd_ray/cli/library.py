@@ -48,7 +48,7 @@ def library_build(
     library = watched(lambda watcher: open_or_build(settings, compute, out, watcher), "library")
     if is_there:
         words = f"{out} is there already, built with these options from files of these names and sizes"
-        live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+        live_console.print(words, highlight=False, soft_wrap=True)
     _print_library(library, as_json)
 
 
@@ -116,7 +116,7 @@ def library_add_block(
         }
         library = add_history(library, parse_section(HistoryConfig, asked), compute)
     for words in found_words(library.added_blocks[-1]):
-        live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+        live_console.print(words, highlight=False, soft_wrap=True)
     _print_library(library, as_json)
 
 
@@ -129,7 +129,7 @@ def library_remove_block(
     from isd_ray.data.blocks.add import remove_block
 
     remove_block(path, name)
-    out_console.print(f"block {name} is dropped", markup=False, highlight=False)
+    out_console.print(f"block {name} is dropped", highlight=False)
 
 
 @app.command("split")

@@ -76,11 +76,11 @@ def predict(
         f"{counted(found.n_far, 'compound')} less similar than {threshold:g} to every measured one", highlight=False
     )
     for reason, n in sorted(found.reasons.items(), key=lambda pair: -pair[1])[:_SHOWN]:
-        live_console.print(f"  rejected: {reason} ({n:,})", markup=False, highlight=False, soft_wrap=True)
+        live_console.print(f"  rejected: {reason} ({n:,})", highlight=False, soft_wrap=True)
     for block, absent in found.missing.items():
         shown = ", ".join(absent[:_SHOWN]) + (" …" if len(absent) > _SHOWN else "")
         words = f"  {counted(len(absent), 'column')} of block {block!r} not in the file, taken as missing: {shown}"
-        live_console.print(words, markup=False, highlight=False, soft_wrap=True)
+        live_console.print(words, highlight=False, soft_wrap=True)
     live_console.print(NO_CLAIM, highlight=False, soft_wrap=True)
 
 

@@ -65,7 +65,7 @@ def serve(
 
     def started(address: str) -> None:
         shown = address if given else login_address(address, settings.token)
-        out_console.print(f"{'read-only ' if read_only else ''}page at {shown}", markup=False, soft_wrap=True)
+        out_console.print(f"{'read-only ' if read_only else ''}page at {shown}", soft_wrap=True)
         if not Shelf(places).names():
             out_console.print("no campaign lies there yet; `isd create` begins one, and the page shows it then")
         out_console.print("Ctrl-C ends it", highlight=False)

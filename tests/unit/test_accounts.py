@@ -96,6 +96,19 @@ def test_the_counts_are_shown_with_every_file_that_is_told(make_config, tmp_path
     assert "2 read = 1 known + 1 new" in told._repr_html_()
 
 
+@pytest.mark.parametrize("name", ["a [/bold].csv", "[red]a.csv", "[link=x]a.csv"])
+def test_names_of_files_are_no_markup(make_config, tmp_path, name):
+    campaign = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
+    ids = campaign.ask().ids
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    write(file, ("name", "bbb"), [(ids[0], "BBB+"), ("[/x]", "BBB+"), (ids[1], "[red]")])
+    shown = isd("tell", campaign.path, file)
+    assert f"{file}: 1 new" in shown
+    assert "unknown id '[/x]'" in shown
+    assert "'[red]'" in shown
+
+
 # --- readouts by plate and well ---------------------------------------------------------------------------------------
 
 
