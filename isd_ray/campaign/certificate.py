@@ -9,7 +9,9 @@ from typing import Any
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.history import History
+from isd_ray.campaign.honesty import constant_words
 from isd_ray.config import CampaignConfig
+from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.looks import look_risk
 from isd_ray.core.targets import accuracy_on_truth
@@ -42,6 +44,7 @@ def make_certificate(
     history: History,
     committee: Committee | None,
     corrections: Sequence[Event] = (),
+    constant: ConstantAnswer | None = None,
 ) -> dict[str, Any] | None:
     """The certificate of a campaign that has just stopped; None if no look was passed.
 
@@ -51,6 +54,8 @@ def make_certificate(
     ----------
     corrections:
         The amendments on record (`isd_ray.campaign.amend.amendments`); those that the look knew are listed.
+    constant:
+        What one answer for every compound would reach.
     """
     look = next((record for record in reversed(history.records) if record["look"]), None)
     spent = {record["round"] for record in history.spent_looks}
@@ -79,6 +84,7 @@ def make_certificate(
             "hit": manifest["classes"][goal.positive] if goal.knows_hits else None,
             "n_outputs": len(manifest.get("outputs", ())) or None,
             "truth": truth,
+            "constant": None if constant is None else constant_words(goal, constant, manifest["classes"]),
         },
         "delta": stopping.delta,
         "assumptions": assumptions,
@@ -164,6 +170,8 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         )
     if claim["hit"] is not None:
         lines.append(f"A hit is {claim['hit']}; {certificate['n_hits_measured']:,} are measured.")
+    if claim.get("constant") is not None:
+        lines.append(f"For comparison: {claim['constant']} (by the first batch).")
     outputs = audit.get("outputs", [])
     if outputs:
         lines.append(_proof_of_outputs(outputs, audit["seed"], look))

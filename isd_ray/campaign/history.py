@@ -28,7 +28,7 @@ CALIBRATION_RISK = 0.05
 RELIABILITY_ROUNDS = 5
 """Rounds whose rows the table of reliability shows: those of models like the present one."""
 RANDOM_ROLES = [ROLES.index("random"), ROLES.index("audit")]
-_RESERVE, _WANTED, _EXTERNAL = map(ROLES.index, ("reserve", "wanted", "external"))
+_INITIAL, _RESERVE, _WANTED, _EXTERNAL = map(ROLES.index, ("initial", "reserve", "wanted", "external"))
 _SPENT = ("finish", "continue")
 """Decisions of a passed look and of the round after it, when its finish could not be completed."""
 
@@ -158,6 +158,12 @@ class History:
         reserved = [batch.rows[(batch.roles == _RESERVE) & ~batch.readouts.present] for batch in self._batches]
         spent = np.setdiff1d(np.concatenate(reserved), self.sets.reserve) if reserved else np.empty(0, np.int64)
         return int(self.sets.is_left(asked).sum()) + len(spent)
+
+    @property
+    def initial_labels(self) -> LabelArray:
+        """Readouts of the first batch, a uniform sample of the target set; NaN where a well gave none."""
+        found = [batch.readouts.labels[batch.roles == _INITIAL] for batch in self._batches]
+        return np.concatenate(found) if found else np.empty(0)
 
     @property
     def n_external(self) -> int:

@@ -12,8 +12,10 @@ from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import History
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import Task
+from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.correlation import Suspect, evenly, suspects
 from isd_ray.core.features import Dense, stack
+from isd_ray.core.goals import Goal
 from isd_ray.core.panels import MISSING, unpack_labels
 from isd_ray.core.race import CONSTANT, RaceBatch, Rival, lost_against
 from isd_ray.data.blocks.assays import HIT
@@ -124,6 +126,27 @@ def _answers(
     columns = [(codes == code).astype(np.float64) for code in classes]
     called = [f"class {names[code]!r}" for code in classes]
     return np.column_stack([*columns, values]), [*called, "the readouts"]
+
+
+def constant_words(goal: Goal, constant: ConstantAnswer, classes: Sequence[str]) -> str:
+    """What the constant answer would reach, in words."""
+    answer = "the same answer" if constant.answer is None else f"{classes[constant.answer]!r}"
+    where = f"{constant.low:.3g}" if constant.low == constant.high else f"{constant.low:.3g} to {constant.high:.3g}"
+    return f"{answer} for every compound, without any model, has {goal.name} {where}"
+
+
+def constant_cautions(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[str]) -> list[Caution]:
+    """That the claim may be true of one answer for every compound, if it may."""
+    if constant is None or not constant.is_reached_by(goal.level):
+        return []
+    return [
+        {
+            "about": "constant",
+            "words": f"{constant_words(goal, constant, classes)}: a claim of {goal.level:g} may be worth nothing. Ask "
+            "for more (stopping.gamma), or, where hits are rare, for stopping.quantity = 'recall' or "
+            "'balanced_accuracy'",
+        }
+    ]
 
 
 def race_cautions(batches: Sequence[RaceBatch], families: Sequence[str]) -> list[Caution]:

@@ -19,6 +19,7 @@ from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import Attempt, CampaignStore
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
+from isd_ray.core.constant import ConstantAnswer, constant_answer
 from isd_ray.core.goals import Goal
 from isd_ray.core.race import RaceBatch, race_batch
 from isd_ray.core.seeding import derive_seed
@@ -100,6 +101,11 @@ class Screen:
         if not (nonce := self.store.manifest.get("nonce")):
             return self.seed(purpose)
         return derive_seed(self.config.seed, purpose, self.round.number, nonce, *content)
+
+    def constant_answer(self) -> ConstantAnswer | None:
+        """What one answer for every compound would reach, by the first batch, at the risk of the campaign."""
+        labels, n_target = self.history.initial_labels, self.sets.n_target
+        return constant_answer(self.goal, labels, len(self.classes), n_target, self.config.stopping.delta)
 
     def new_attempt(self) -> Attempt:
         """The attempt at the round; its folder is made once."""

@@ -149,6 +149,9 @@ class StoppingConfig(Section):
     """`reserved`: compounds of the audit; default: enough to certify a model with half the allowed errors."""
     reserve_audit: bool = False
     """Keep wells of the budget for one last audit, judged at all the risk that is left, when the budget ends first."""
+    finish_tolerance: int = Field(default=0, ge=0)
+    """Compounds of a finish that may stay without a readout; the finish then shows that so many fewer errors are left,
+    and measures somewhat more. 0: one lost well spends the look."""
     trigger: Literal["trend", "platt"] = "trend"
     """Forecast that decides when a look is worth its audit; never touches the guarantee."""
     continue_after_stop: bool = False

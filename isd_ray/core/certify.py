@@ -222,11 +222,14 @@ def judge_look(plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool
     if plan.finish == "none":
         return LookVerdict(pvalue <= plan.delta, 0, n_errors, pvalue)
     cuts = _cuts(n, plan.reach)
+    # Rows of a finish that may be lost are wrong at worst: behind the cut so many errors fewer have to be shown.
+    kept = c - plan.tolerance
     tail_sampled = plan.size - np.searchsorted(np.sort(ranks), cuts)
     tail_errors = n_errors - np.searchsorted(np.sort(ranks[errors]), cuts)
-    passed = (n - cuts <= c) | (
-        hypergeometric_pvalue(tail_errors, n - cuts, np.array(c + 1), tail_sampled) <= plan.delta
-    )
+    passed: NDArray[np.bool_] = np.equal(n, cuts)
+    if kept >= 0:
+        pvalues = hypergeometric_pvalue(tail_errors, n - cuts, np.array(kept + 1), tail_sampled)
+        passed = (n - cuts <= kept) | (pvalues <= plan.delta)
     failed = np.flatnonzero(~passed)
     # The cut n always passes, as no row is behind it.
     cut = int(cuts[failed[-1] + 1]) if len(failed) else 0

@@ -85,6 +85,8 @@ class LookPlan:
     output, n_measured:
         Of a panel with a claim about each output: which of them this is, and how many readouts of it are measured. All
         outputs share one audit and split the look's risk (`isd_ray.core.outputs`).
+    tolerance:
+        Rows of a finish that may stay without a readout, declared with the look.
     """
 
     number: int
@@ -98,6 +100,7 @@ class LookPlan:
     group: int = 0
     output: int | None = None
     n_measured: int = 0
+    tolerance: int = 0
 
 
 @dataclass(frozen=True, slots=True)

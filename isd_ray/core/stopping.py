@@ -67,7 +67,7 @@ def look_based_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDeci
     """Between looks nothing can stop; the bound reported is that of `random_bound`, and no stop rests on it."""
     if evidence.n_inference == 0:
         return StopDecision("stop", "every compound of the target set is measured", system_bound=1.0)
-    if evidence.n_finish_lost:
+    if evidence.n_finish_lost > config.finish_tolerance:
         lost = f"{evidence.n_finish_lost} of the {evidence.n_finish} compounds of the finish gave no readout"
         return StopDecision("continue", f"{lost}; the look is spent")
     if evidence.n_finish:
@@ -202,6 +202,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
         outlook = LookOutlook((), "nothing is left to audit", errors)
         if size:
             plan = last_look(rule, state, risk_left, min(size, kept_wells(config, evidence.counts.n_target)))
+            plan = replace(plan, tolerance=config.finish_tolerance)
             outlook = LookOutlook((plan,), "the last look, at the end of the budget", errors)
         return outlook
     needed = _needed(states, evidence, goal, config)
@@ -219,7 +220,8 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     for _, look in planned:
         if look.plan is None:
             return LookOutlook((), look.reason, errors, needed)
-    plans = tuple(replace(look.plan, group=group) for group, look in planned if look.plan is not None)
+    tolerance = config.finish_tolerance
+    plans = tuple(replace(p.plan, group=g, tolerance=tolerance) for g, p in planned if p.plan is not None)
     if not plans:
         return LookOutlook((), "no prediction is left to audit", errors, needed)
     cost = 0 if evidence.n_reserved is not None else sum(plan.size for plan in plans)

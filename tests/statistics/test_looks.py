@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from isd_ray.config import StoppingConfig
 from isd_ray.core import certify
 from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.certify import (
@@ -24,8 +26,9 @@ from isd_ray.core.certify import (
 )
 from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.seeding import tie_keys
-from isd_ray.core.stopping import RandomSample, random_bound
+from isd_ray.core.stopping import RandomSample, decide, random_bound
 from isd_ray.core.trigger import Forecast
+from isd_ray.messages import RoundEvidence
 
 DELTA = 0.05
 
@@ -297,3 +300,27 @@ def test_the_interval_of_the_accuracy_holds_the_truth():
     assert np.mean([bounds[e][0] <= truth for e in found]) >= 0.95
     assert all(bounds[e][1][0] <= bounds[e][0] for e in found)
     assert random_bound(goal, counts, [RandomSample(n, np.empty(0))], 0.05) == (None, None)
+
+
+def test_a_finish_that_may_lose_wells_leaves_room_for_them():
+    """Whatever the audit shows: a finish that may lose so many is that of as many fewer errors allowed."""
+    rng = np.random.default_rng(3)
+    n, m, c = 400, 120, 20
+    for lost in (1, 3, 8):
+        strict = LookPlan(1, 0.05, m, n, float(c - lost), "any", n)
+        declared = replace(strict, allowed=float(c), tolerance=lost)
+        for _ in range(20):
+            ranks, errors = rng.permutation(n)[:m], rng.random(m) < 0.03
+            assert judge_look(declared, ranks, errors).n_finish == judge_look(strict, ranks, errors).n_finish
+    nothing = LookPlan(1, 0.05, m, n, 2.0, "any", n, tolerance=3)
+    assert judge_look(nothing, np.arange(m), np.zeros(m, np.bool_)).n_finish == n, "all is measured"
+
+
+@pytest.mark.parametrize(("lost", "action"), [(0, "stop"), (3, "stop"), (4, "continue")])
+def test_a_finish_stops_with_as_many_lost_wells_as_were_declared(lost, action):
+    evidence = RoundEvidence(
+        round=9, n_target=1000, n_observed=400, n_inference=600, n_batch=50, n_top=0, n_top_correct=0.0,
+        n_finish=50, n_finish_lost=lost,
+    )  # fmt: skip
+    assert decide(evidence, StoppingConfig(finish_tolerance=3)).action == action
+    assert decide(evidence, StoppingConfig()).action == ("stop" if lost == 0 else "continue")

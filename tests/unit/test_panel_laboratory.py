@@ -320,10 +320,14 @@ def test_single_entries_are_amended_and_the_certificate_goes_with_its_audit(ende
     # The entry that was lost in the audit is found again.
     lost = audited[0]
     added = long(tmp_path / "added.csv", truth, [lost], ["has_02"])
-    assert "WITHDRAWN" in CliRunner().invoke(app, ["amend", str(campaign.path), str(added), "--reason", "found"]).output
+    assert "1 readout changed" in isd("amend", campaign.path, added, "--reason", "found")
+    assert campaign.store.withdrawn() is None, "it passes with that compound as an error in every output"
     line = next(line for line in pq.read_table(campaign.path / "hybrid").to_pylist() if line["id"] == lost)
     assert line["measured"][0] == 0b11100000
     assert (line["labels"][0] >> 6) & 1 == truth[lost]["has_02"]
+    turned = [[name, 1 - truth[name]["has_01"]] for name in audited]
+    file = write(tmp_path / "turned.csv", ["name", "has_01"], turned)
+    assert "WITHDRAWN" in CliRunner().invoke(app, ["amend", str(campaign.path), str(file), "--reason", "lot"]).output
     assert verify(CampaignStore.open(campaign.path)).is_sound
 
 

@@ -12,7 +12,7 @@ from isd_ray.campaign.amend import amended_readouts
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
 from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import calibration_warning
-from isd_ray.campaign.honesty import column_cautions, leading_cautions, news, race_cautions
+from isd_ray.campaign.honesty import column_cautions, constant_cautions, leading_cautions, news, race_cautions
 from isd_ray.campaign.judged import audits_table, without_amended
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
@@ -46,6 +46,8 @@ def decide(screen: Screen) -> dict[str, Any]:
     screen.history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
     names = tuple(screen.store.manifest.get("outputs", ())) or screen.classes
     seen = SeenBlocks(screen.config, screen.store.manifest.get("blocks") or {}, screen.library)
+    if screen.config.stopping.rule != "none":
+        cautions += constant_cautions(screen.goal, screen.constant_answer(), screen.classes)
     cautions += leading_cautions(work.details, seen)
     cautions += column_cautions(screen.store, screen.library, seen, screen.history, screen.config.task, names)
     audits: tuple[Audit, ...] = ()

@@ -24,6 +24,7 @@ def deliver(screen: Screen) -> bool:
         screen.history,
         screen.round.committee,
         amendments(screen.store),
+        screen.constant_answer(),
     )
     if certificate is not None:
         screen.store.certify(certificate)
