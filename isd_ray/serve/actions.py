@@ -197,7 +197,10 @@ def previews(site: Site) -> APIRouter:
                     found.previewed = work.result()
             except IsdError as error:
                 about["problem"] = error
-        return site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **about)
+        page = site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **about)
+        if about["is_at_work"]:
+            page.headers["Refresh"] = "1"
+        return page
 
     return router
 

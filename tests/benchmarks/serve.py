@@ -76,7 +76,7 @@ class Visitor:
         fields = {"form_token": self._form_token}
         preview = self._asked(f"send {make.__name__}", "POST", place, data=fields, files={"file": (name, content)})
         start = time.perf_counter()
-        while 'http-equiv="refresh"' in (answer := self._asked("preview", "GET", preview.headers["location"])).text:
+        while "refresh" in (answer := self._asked("preview", "GET", preview.headers["location"])).headers:
             time.sleep(1)
         assert answer.status_code == 200, answer.text
         self._taken[f"({make.__name__} until it is read)"].append(time.perf_counter() - start)

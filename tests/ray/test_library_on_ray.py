@@ -19,7 +19,7 @@ from isd_ray.config import ComputeConfig, LibraryConfig
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.molecules import MoleculeOptions, prepare_chunk
 from isd_ray.errors import ActorLostError, ConfigError
-from isd_ray.ops.build import build
+from isd_ray.ops import build as ops_build
 
 
 def files(folder):
@@ -33,7 +33,7 @@ def test_the_bytes_are_those_of_a_local_build(compounds, ray_cluster, tmp_path, 
     config = LibraryConfig(source=str(compounds), workers=1, **settings)
     local = build_library(config, tmp_path / "local", base_dir=tmp_path)
     seen = []
-    remote = build(config, ComputeConfig(address="auto"), tmp_path / "remote", seen.append)
+    remote = ops_build.build_library(config, tmp_path / "remote", ComputeConfig(address="auto"), seen.append)
     assert files(remote.path) == files(local.path)
     assert seen[-1].n_read == 900
 
@@ -47,8 +47,8 @@ def test_descriptors_and_matched_structures_are_those_of_a_local_build(compounds
     config = LibraryConfig.model_validate(
         {"source": str(compounds), "workers": 1, "descriptors": ["rdkit2d"], "history": history, **settings}
     )
-    local = build(config, ComputeConfig(), tmp_path / "local")
-    remote = build(config, ComputeConfig(address="auto"), tmp_path / "remote")
+    local = ops_build.build_library(config, tmp_path / "local")
+    remote = ops_build.build_library(config, tmp_path / "remote", ComputeConfig(address="auto"))
     assert local.block_names == ("fingerprints", "rdkit2d", "history")
     assert files(remote.path) == files(local.path)
 

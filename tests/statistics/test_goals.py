@@ -319,7 +319,7 @@ def test_a_look_with_lost_wells_stops_falsely_with_probability_at_most_delta(qua
 
 @pytest.mark.parametrize("quantity", LOST)
 def test_a_look_that_takes_lost_wells_for_corrected_fails_the_same_check(quantity, monkeypatch):
-    monkeypatch.setattr(Audit, "n_lost", 0)
+    monkeypatch.setattr(Audit, "n_uncorrected", 0)
     assert false_stops_with_lost_wells(*LOST[quantity]) > 0.2
 
 

@@ -33,7 +33,7 @@ class Visitor:
 
     def get(self, path: str, **headers: str):
         answer = self.client.get(path, headers=headers)
-        while 'http-equiv="refresh"' in answer.text:
+        while "refresh" in answer.headers:
             answer = self.client.get(path, headers=headers)
         return answer
 

@@ -99,9 +99,10 @@ def test_a_delivery_that_was_cut_off_behind_its_decision_gets_its_card(run):
 def test_a_withdrawn_certificate_is_no_evidence(make_config, compounds, tmp_path):
     run = simulate(make_config(stopping={"rule": "certify", "gamma": 0.7}), tmp_path / "run")
     assert run.summary["certified"]
-    audited = next(line for line in run.hybrid.to_pylist() if line["role"] == "audit")
-    other = {"BBB+": "BBB-", "BBB-": "BBB+"}[audited["label"]]
-    (tmp_path / "fix.csv").write_text(f"name,bbb\n{audited['id']},{other}\n")
+    audited = [line for line in run.hybrid.to_pylist() if line["role"] == "audit"]
+    other = {"BBB+": "BBB-", "BBB-": "BBB+"}
+    amended = "".join(f"{line['id']},{other[line['label']]}\n" for line in audited)
+    (tmp_path / "fix.csv").write_text(f"name,bbb\n{amended}")
     arguments = ["amend", str(run.path), str(tmp_path / "fix.csv"), "--reason", "wrong lot"]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     assert "is WITHDRAWN" in (run.path / "model_card.md").read_text()

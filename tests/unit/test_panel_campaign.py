@@ -126,8 +126,10 @@ def test_rounds_count_shares_of_rows(screen, truth):
 
 
 def test_readouts_are_kept_as_bits(screen, truth):
-    for file in screen.path.glob("readouts/*.parquet"):
-        told = pq.read_table(file)
+    tables = [pq.read_table(file) for file in screen.path.glob("readouts/*.parquet")]
+    readouts = [table for table in tables if "audit" not in table.column_names]  # the others are audits of looks
+    assert readouts
+    for told in readouts:
         assert told.column_names[:3] == ["row", "labels", "measured"]
         expected = truth[told["row"].to_numpy()]
         assert np.array_equal(bits_of(told["measured"]) == 1, ~np.isnan(expected))
