@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,23 @@ from isd_ray.data.layout import sha256_file
 from isd_ray.data.output_files import replacing
 from isd_ray.errors import CorruptFileError, StoreError
 
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8}|[0-9a-f]{16}|\d+-[0-9a-f]{8}\.partial)")
+_ABANDONED_S = 24 * 3600.0
+
 
 def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys: equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def sweep(folder: Path) -> None:
+    """Drop the temporary files of writers that were killed: those that nothing has written to for `_ABANDONED_S`."""
+    oldest = time.time() - _ABANDONED_S
+    for file in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(file.name):
+            with suppress(OSError):  # its writer, or another sweep, was faster
+                if file.is_file() and file.stat().st_mtime < oldest:
+                    file.unlink()
 
 
 def put_if_absent(path: Path, data: bytes) -> bool:

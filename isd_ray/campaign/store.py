@@ -18,7 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event, EventLog
-from isd_ray.campaign.files import canonical_json, check_hash, read_checked, read_json, replace_table, replace_text
+from isd_ray.campaign.files import (
+    canonical_json,
+    check_hash,
+    read_checked,
+    read_json,
+    replace_table,
+    replace_text,
+    sweep,
+)
 from isd_ray.campaign.folder import Folder, folder_at
 from isd_ray.config_file import set_paths
 from isd_ray.data.layout import sha256_file
@@ -330,13 +338,14 @@ class CampaignStore:
         return heads[-1] if heads else None
 
     def settle(self) -> None:
-        """Log decisions whose event is missing: their writer was killed between the two.
+        """Log decisions whose event is missing: their writer was killed between the two; and clear up behind others.
 
         Raises
         ------
         CorruptFileError
             If a decision is gone whose event is there: it would be taken again, and otherwise.
         """
+        sweep(self.path)
         for file, sha256 in self.decided():
             self.check(file, sha256)
         for files in self._read_rounds():
