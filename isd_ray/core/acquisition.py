@@ -233,9 +233,10 @@ def acquisition_for(config: CampaignConfig) -> AcquisitionFunction:
         )
     if config.model.n_members < function.min_members:
         raise ConfigError(
-            f"{function.name!r} needs a committee; model.members is {config.model.members}",
+            f"{function.name!r} needs a committee; model.members = {config.model.members} of "
+            f"{' and '.join(config.model.families)} make {config.model.n_members} that may differ",
             "acquisition.function",
-            f"set model.members to {function.min_members} or more (5 is usual)",
+            f"set model.members to {function.min_members} or more (5 is usual), of a family other than 'linear'",
         )
     if function.needs == "dropout" and not set(config.model.families) - WITHOUT_SAMPLES:
         raise ConfigError(

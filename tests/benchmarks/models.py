@@ -30,6 +30,8 @@ DEFAULT = "auto"
 WORSE = 0.02
 """Relative: no default may measure so much more than the best single family."""
 MEMBERS = 2
+ALONE_IN_DOUBT = ("linear",)
+"""Members of these are all alike: no disagreement tells which value is hard to predict."""
 BATCHES = 25
 UNIT = "share measured, by the best family and by the default"
 
@@ -175,13 +177,16 @@ def main() -> None:
         shares: dict[str, float] = {}
         truths: list[float] = []
         for family in (*options.families, DEFAULT):
+            if family in ALONE_IN_DOUBT and SCREENS[name].task == "regression":
+                continue
             summaries = [measured(name, family, seed, folder, options.rows) for seed in options.seeds]
             shares[family] = statistics.median(summary["fraction_acquired"] for summary in summaries)
             truths += [summary["system_value"] for summary in summaries if summary["certified"]]
         n_claims += len(truths)
         n_false += sum(value < SCREENS[name].stopping["gamma"] for value in truths)
-        table([[name, *(f"{share:.1%}" for share in shares.values()), f"{min(truths):.4f}" if truths else "–"]])
-        best = min(shares[family] for family in options.families)
+        each = (f"{shares[family]:.1%}" if family in shares else "–" for family in (*options.families, DEFAULT))
+        table([[name, *each, f"{min(truths):.4f}" if truths else "–"]])
+        best = min(share for family, share in shares.items() if family != DEFAULT)
         lines.append(Line(name, best, shares[DEFAULT], best / shares[DEFAULT], UNIT, 1 / (1 + WORSE)))
     print(f"\n{n_claims} claims, {n_false} of them false; medians of seeds {options.seeds}\n")
     report(lines, options.json)
