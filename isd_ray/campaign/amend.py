@@ -216,7 +216,7 @@ def upheld_words(store: CampaignStore) -> str | None:
 
 
 def _goal(store: CampaignStore) -> Goal:
-    config, manifest = CampaignConfig.from_stored(store.manifest["config"]), store.manifest
+    config, manifest = CampaignConfig.from_stored(store.config), store.manifest
     in_laboratory = bool(manifest.get("in_laboratory"))
     return Goal.of(config, tuple(manifest["classes"]), tuple(manifest["outputs"]), in_laboratory=in_laboratory)
 

@@ -348,7 +348,7 @@ def relocate(
         if not is_given or not place:
             raise ConfigError(f"cannot be read: {text!r}", "--set", "write KEY=FILE, as labels.source=labels.csv")
         paths[key.strip()] = place
-    out_console.print(f"library at {note(path, paths)}", markup=False, highlight=False, soft_wrap=True)
+    out_console.print(f"library at {note(path, paths)}", highlight=False, soft_wrap=True)
 
 
 def resume(path: Folder) -> None:

@@ -70,6 +70,19 @@ def test_diverse_batches_are_others_than_the_best(make_config, tmp_path):
     assert not runs["best"].hybrid.equals(runs["diverse"].hybrid)
 
 
+def test_a_batch_is_picked_from_three_of_the_best(make_config, tmp_path, monkeypatch):
+    seen = []
+
+    def spy(features, n):
+        seen.append((len(features), n))
+        return maxmin(features, n)
+
+    monkeypatch.setattr("isd_ray.chem.diverse.maxmin", spy)
+    acquisition = {"batch_size": 100, "pick": "diverse"}
+    simulate(make_config(acquisition=acquisition, stopping={"rule": "none", "max_fraction": 0.25}), tmp_path / "run")
+    assert seen[0] == (300, 100)
+
+
 @pytest.mark.parametrize("rule", ["paper", "reserved"])
 def test_rules_that_count_on_the_best_rows_refuse_it(rule, make_config):
     with pytest.raises(ConfigError, match=r"acquisition\.pick='diverse'[\s\S]*best-scored"):

@@ -107,6 +107,7 @@ def test_screens_are_in_order_of_time_and_none_sees_itself_or_its_own_wells(all_
     both = {f"{kind}_{name}" for name in ("hsf1", "transcription2") for kind in ("active", "score")}
     assert both <= set(all_screens.unseen_by("hsf1", screens, "all"))
     assert not any("old" in column for column in all_screens.unseen_by("hsf1", screens, "older"))
+    assert "active_hsf1" in all_screens.unseen_by("transcription2", screens, "older"), "older, but the same wells"
     assert {"active_old", "active_transcription2"} <= set(all_screens.unseen_by("old", screens, "older"))
     assert all_screens.unseen_by("old", screens, "none") == ["score_*", "active_*"]
 
