@@ -17,7 +17,7 @@ from isd_ray.actors.scorer import Scorer
 from isd_ray.actors.trainer import Trainer
 from isd_ray.campaign.backend import Truth
 from isd_ray.campaign.scoring import blocks_of_scorers, merge_frozen, merge_scores, plan_shards, whole_library_request
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import goal_for
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.metrics import merge_evaluations
 from isd_ray.core.stopping import Audit, LookEvidence, LookOutlook
@@ -68,7 +68,7 @@ class RayBackend:
         self._committee: tuple[str, Any] = ("", None)
         self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(spec.config))
         self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(spec.config))
-        rule = (spec.config.stopping, Goal.of(spec.config, spec.classes, spec.outputs))
+        rule = (spec.config.stopping, goal_for(spec.config, spec.classes, spec.outputs))
         self._bound = ActorGroup(BoundActor, rule, stable_options(spec.config, "bound"))
         for group in (self._bound, self._trainers, self._scorers):
             group.wait_until_ready()

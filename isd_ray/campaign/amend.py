@@ -17,7 +17,7 @@ from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.oracle import Readout, with_entries
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import HIT_QUANTITIES, CampaignConfig
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import Goal, goal_for
 from isd_ray.core.panels import has_readout, overlay
 from isd_ray.data.hybrid import amend_hybrid_part
 from isd_ray.data.packed import label_columns, labels_from
@@ -218,7 +218,7 @@ def upheld_words(store: CampaignStore) -> str | None:
 def _goal(store: CampaignStore) -> Goal:
     config, manifest = CampaignConfig.from_stored(store.config), store.manifest
     in_laboratory = bool(manifest.get("in_laboratory"))
-    return Goal.of(config, tuple(manifest["classes"]), tuple(manifest["outputs"]), in_laboratory=in_laboratory)
+    return goal_for(config, tuple(manifest["classes"]), tuple(manifest["outputs"]), in_laboratory=in_laboratory)
 
 
 def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> dict[int, Readout]:

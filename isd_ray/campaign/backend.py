@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.fitting import MemberTrainer
 from isd_ray.campaign.scoring import ShardScorer, merge_frozen, merge_scores, plan_shards, whole_library_request
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import goal_for
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.stopping import Audit, Judge, LookEvidence, LookOutlook
 from isd_ray.core.topk import concatenate_rows, top_k
@@ -117,7 +117,7 @@ class LocalBackend:
         self._truth = truth
         self._trainer = MemberTrainer(spec, placement)
         self._scorer = ShardScorer(spec, placement)
-        self._bound = Judge(spec.config.stopping, Goal.of(spec.config, spec.classes, spec.outputs))
+        self._bound = Judge(spec.config.stopping, goal_for(spec.config, spec.classes, spec.outputs))
         self._target = Library.open(spec.libraries["target"])
         self._parts = range(self._target.n_parts)
 

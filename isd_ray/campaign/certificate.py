@@ -14,7 +14,7 @@ from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.looks import look_risk
-from isd_ray.core.targets import accuracy_on_truth
+from isd_ray.core.truth import accuracy_on_truth
 from isd_ray.messages import Committee
 
 SCHEMA_VERSION = 1

@@ -14,7 +14,7 @@ from isd_ray.campaign.record import Bound
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
-from isd_ray.core.outputs import column_range
+from isd_ray.core.goals.outputs import column_range
 from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound

@@ -13,7 +13,7 @@ from isd_ray.campaign.oracle import Readout
 from isd_ray.campaign.work import plan_of
 from isd_ray.core.goals import Goal
 from isd_ray.core.panels import LOST
-from isd_ray.core.stopping import Audit, decide_look, settled
+from isd_ray.core.stopping import Audit, decide_look
 from isd_ray.messages import Rows
 
 _AUDITS = pa.schema(
@@ -127,6 +127,6 @@ def passes_still(goal: Goal, look: Mapping[str, Any], table: pa.Table, amended: 
     rows = np.concatenate([audit.rows for audit in audits])
     audits = tuple(doubted(audit, np.array(sorted(amended), np.int64)) for audit in audits)
     counts = without_amended(goal, look["judged"]["n_hits"], look["judged"]["n_others"], amended, rows)
-    plans = settled(plans, goal, *counts)
+    plans = goal.settle(plans, *counts)
     decision = decide_look(plans, audits, goal, counts[0], sum(plan.n_inference for plan in plans))
     return decision.action != "continue" and decision.n_finish <= look["n_finish"]

@@ -14,6 +14,7 @@ from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
+from isd_ray.core.goals.outputs import accuracies, are_met, n_bad, n_there, n_wrong
 from isd_ray.core.metrics import (
     accuracy,
     by_output,
@@ -25,7 +26,6 @@ from isd_ray.core.metrics import (
     system_accuracy,
     without,
 )
-from isd_ray.core.outputs import accuracies, are_met, n_bad, n_there, n_wrong
 from isd_ray.core.race import counting
 from isd_ray.core.stopping import Audit
 from isd_ray.messages import ROLES, Evaluation, ScoreReport, StopDecision

@@ -15,7 +15,7 @@ from isd_ray.campaign.families import SeenBlocks, models_of
 from isd_ray.core.acquisition import Candidates, acquisition_for
 from isd_ray.core.audit_ranks import count_preceding
 from isd_ray.core.features import FeatureBlocks
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import goal_for
 from isd_ray.core.metrics import evaluate, merge_evaluations
 from isd_ray.core.predictions import predict
 from isd_ray.core.seeding import derive_seed, tie_keys
@@ -147,7 +147,7 @@ class ShardScorer:
         self._spec = spec
         self._placement = placement
         self._acquisition = acquisition_for(spec.config)
-        self._goal = Goal.of(spec.config, spec.classes, spec.outputs)
+        self._goal = goal_for(spec.config, spec.classes, spec.outputs)
         self._hit = self._goal.positive if spec.config.task == "classification" else None
         self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}

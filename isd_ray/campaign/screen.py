@@ -20,7 +20,7 @@ from isd_ray.campaign.store import Attempt, CampaignStore
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer, constant_answer
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import goal_for
 from isd_ray.core.race import RaceBatch, race_batch
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.sets import TargetSets
@@ -69,7 +69,7 @@ class Screen:
         self.backend = backend
         self.classes = classes
         outputs, in_laboratory = tuple(store.manifest.get("outputs", ())), bool(store.manifest.get("in_laboratory"))
-        self.goal = Goal.of(config, classes, outputs, in_laboratory=in_laboratory)
+        self.goal = goal_for(config, classes, outputs, in_laboratory=in_laboratory)
         self.warnings: list[str] = []
         self._saver = ThreadPoolExecutor(1)
         self.begin()

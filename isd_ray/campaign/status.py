@@ -14,7 +14,7 @@ from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import goal_for
 from isd_ray.core.race import counting
 
 
@@ -116,7 +116,7 @@ def status_of(store: CampaignStore) -> Status:
     # A batch that is out, or a campaign that was never asked, waits for people; only `ask` computes.
     waits = in_laboratory and (not rounds or place.open_round is not None)
     low, high = last.get("interval_low"), last.get("interval_high")
-    goal = Goal.of(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
+    goal = goal_for(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
     ranges = last.get("output_ranges") or [None] * len(goal.outputs)
     return Status(
         campaign_id=store.manifest["campaign_id"],

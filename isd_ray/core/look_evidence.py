@@ -8,10 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.audit_size import Needed
-from isd_ray.core.goals import ScreenCounts
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.trigger import ScoredBatch
 from isd_ray.messages import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenCounts:
+    """Sizes that a claim depends on.
+
+    Attributes
+    ----------
+    n_target:
+        Rows of the target set.
+    n_hits, n_others:
+        Measured rows that are hits, and the others; all are others where the goal knows no hits.
+    left:
+        Rows that are not measured, by group.
+    """
+
+    n_target: int
+    n_hits: int
+    n_others: int
+    left: tuple[int, ...]
+    measured: tuple[int, ...] = ()
+    """Of a panel with a claim about each output: measured readouts of each."""
 
 
 @dataclass(frozen=True, slots=True)

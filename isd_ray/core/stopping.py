@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
@@ -14,26 +13,16 @@ from isd_ray.config import AUDITED_RULES, StoppingConfig
 from isd_ray.core.audit_size import Needed, needed_to_certify, reserve_size
 from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import allowed_errors, kl_lower_bound, largest_plausible, plausible_range
-from isd_ray.core.certify import LookState, judge_look, judge_losses, last_look, plan_look
-from isd_ray.core.goals import HITS, OTHERS, Goal, ScreenCounts
-from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook
-from isd_ray.core.looks import LookPlan, LookRule, LookVerdict, look_deltas
-from isd_ray.core.outputs import decide_outputs, plan_outputs
-from isd_ray.core.targets import (
-    balanced_accuracy_floor,
-    judge_population,
-    judge_precision,
-    judge_recall,
-    passes_all,
-    recall_allowance,
-)
+from isd_ray.core.certify import LookState, last_look, plan_look
+from isd_ray.core.goals import HITS, Goal
+from isd_ray.core.goals.outputs import decide_outputs, plan_outputs
+from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenCounts
+from isd_ray.core.looks import LookPlan, LookRule, look_deltas
 from isd_ray.core.trigger import Forecast, Histogram, ScoredBatch, bin_centres, forecast_platt, forecast_trend
 from isd_ray.messages import RoundEvidence, StopDecision
 
 _NO_RISK = 1e-9
 """Share of the risk that counts as none: what rounding leaves of a risk that is spent."""
-NOTHING_SUFFICES = -1
-"""Allowance of a look that cannot be passed: more errors than that are always plausible."""
 StoppingRule: TypeAlias = Callable[[RoundEvidence, StoppingConfig], StopDecision]
 
 
@@ -214,7 +203,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
         return LookOutlook((), "the last look is kept for the end of the budget", errors, needed)
     if not evidence.rule_counts:
         return LookOutlook((), "another condition of the end is not met", errors, needed)
-    if goal.knows_hits and goal.quantity != "recall":
+    if not goal.may_finish:
         rule = replace(rule, finish="none")
     planned = [(group, plan_look(rule, state)) for group, state in states.items() if state.n_inference]
     for _, look in planned:
@@ -285,24 +274,6 @@ def _needed(states: dict[int, LookState], evidence: LookEvidence, goal: Goal, co
     return replace(needed, finish=needed.finish + evidence.counts.left[HITS])
 
 
-def settled(plans: Sequence[LookPlan], goal: Goal, n_hits: int, n_others: int) -> tuple[LookPlan, ...]:
-    """The plans with the allowance that follows from the hits, and other rows, measured outside the audit.
-
-    A recall was planned by a forecast of the predicted hits, which the look measures. How many of them are hits does
-    not depend on which of the others were drawn, so the allowance is as good as fixed before the draw. The
-    allowances of a balanced accuracy prove nothing any more if readouts were corrected since so that they do not
-    suffice.
-    """
-    if goal.quantity == "recall":
-        return tuple(replace(plan, allowed=recall_allowance(n_hits, goal.level)) for plan in plans)
-    if goal.quantity == "balanced_accuracy":
-        found = {plan.group: (plan.n_inference, int(plan.allowed)) for plan in plans}
-        left, wrong = zip(found.get(HITS, (0, 0)), found.get(OTHERS, (0, 0)), strict=True)
-        if balanced_accuracy_floor(n_hits, n_others, left, wrong) < Fraction(str(goal.level)):
-            return tuple(replace(plan, allowed=NOTHING_SUFFICES) for plan in plans)
-    return tuple(plans)
-
-
 def decide_look(
     plans: Sequence[LookPlan], audits: Sequence[Audit], goal: Goal, n_hits: int, n_affordable: int
 ) -> StopDecision:
@@ -311,8 +282,8 @@ def decide_look(
     Parameters
     ----------
     plans, audits:
-        As declared and `settled`, and what came back; one for each audited group, and all must pass (`passes_all`). Of
-        a panel with a claim about each output a plan for each, and one audit of them all.
+        As declared and settled (`Goal.settle`), and what came back; one for each audited group, and all must pass
+        (`passes_all`). Of a panel with a claim about each output a plan for each, and one audit of them all.
     n_hits:
         Measured hits without those of the audit.
     n_affordable:
@@ -320,7 +291,7 @@ def decide_look(
     """
     if goal.outputs:
         return decide_outputs(plans, audits[0], goal.outputs)
-    verdicts = [_judge(plan, audit, goal, n_hits) for plan, audit in zip(plans, audits, strict=True)]
+    verdicts = [goal.judge(plan, audit, n_hits) for plan, audit in zip(plans, audits, strict=True)]
     n_audited, n_errors = sum(plan.size for plan in plans), sum(verdict.n_errors for verdict in verdicts)
     found = f"look {plans[0].number}: {n_errors:g} errors in {n_audited} audited compounds"
     if not passes_all([verdict.stop for verdict in verdicts]):
@@ -335,17 +306,12 @@ def decide_look(
     return StopDecision("stop", f"{found}; passed")
 
 
-def _judge(plan: LookPlan, audit: Audit, goal: Goal, n_hits: int) -> LookVerdict:
-    if not goal.is_exact:
-        return judge_losses(plan, audit.losses)
-    errors = audit.losses > 0.5
-    if goal.quantity == "recall":
-        return judge_recall(plan, audit.ranks, errors, n_hits, goal.level, audit.n_uncorrected)
-    if goal.quantity == "precision":
-        return judge_precision(plan, errors, n_hits, goal.level, audit.n_uncorrected)
-    if goal.quantity == "balanced_accuracy":
-        return judge_population(plan, errors)
-    return judge_look(plan, audit.ranks, errors, audit.n_uncorrected)
+def passes_all(passed: Sequence[bool]) -> bool:
+    """Intersection-union: claims that are each tested at the full delta_j hold together at delta_j (Berger 1982).
+
+    If the joint claim is false then some part is false, and a stop needs every part to pass.
+    """
+    return len(passed) > 0 and all(passed)
 
 
 class Judge:

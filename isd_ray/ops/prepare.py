@@ -15,7 +15,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable, bought, no_prices
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import goal_for
 from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
@@ -153,7 +153,7 @@ def library_address(config: CampaignConfig, out: str | Path) -> str:
 def _check_outputs(config: CampaignConfig, rule: LabelRule) -> None:
     """Refuse claims about outputs that the panel does not have."""
     try:
-        Goal.of(config, rule.classes, rule.outputs)
+        goal_for(config, rule.classes, rule.outputs)
     except ValueError as error:
         raise ConfigError(str(error), "stopping.panel", "name outputs as labels.columns has them") from error
 

@@ -23,7 +23,7 @@ from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
 from isd_ray.core.constant import constant_answer
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import goal_for
 from isd_ray.data.labels import as_readouts
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, fetched, within
@@ -129,7 +129,7 @@ def _beforehand(setup: CampaignSetup) -> list[str]:
     """That the claim is true of one answer for every compound, by all labels, which a simulation knows."""
     if setup.labels is None or setup.config.task != "classification" or setup.config.stopping.rule == "none":
         return []
-    goal, labels = Goal.of(setup.config, setup.rule.classes), as_readouts(setup.labels.labels)
+    goal, labels = goal_for(setup.config, setup.rule.classes), as_readouts(setup.labels.labels)
     n_known = int(np.isfinite(labels).sum())
     constant = constant_answer(goal, labels, len(setup.rule.classes), n_known, setup.config.stopping.delta)
     return [caution["words"] for caution in constant_cautions(goal, constant, setup.rule.classes)]

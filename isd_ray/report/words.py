@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from isd_ray.core.goals import PANEL_ACCURACY, QUANTITY_NAMES
+from isd_ray.core.goals import QUANTITY_NAMES, Accuracy, PanelAccuracy
 from isd_ray.report.numbers import duration
 from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
@@ -34,7 +34,7 @@ _DELIVERED = {"INFERENCE": "predicted", "FAILED": "predicted, as they gave no re
 
 def accuracy_name(task: str) -> str:
     """What the accuracy of a task is called, with a capital."""
-    return (PANEL_ACCURACY if task == "panel" else QUANTITY_NAMES["accuracy"]).capitalize()
+    return (PanelAccuracy if task == "panel" else Accuracy).name.capitalize()
 
 
 def percent(value: float) -> str:

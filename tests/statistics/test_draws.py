@@ -16,7 +16,7 @@ from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.scoring import merge_frozen
 from isd_ray.campaign.selection import Selection, choose, unscored
 from isd_ray.campaign.store import Attempt
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import Accuracy
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
@@ -199,7 +199,7 @@ def test_a_reserve_is_measured_and_predicted_but_never_in_the_observation_set():
 
 def test_what_was_asked_for_and_lost_counts_against_a_reserve():
     """Whatever its role: a walked row, a random one, and a reserved one once it is passed over."""
-    history = History(Goal("accuracy", 0.9), 16)
+    history = History(Accuracy(0.9), 16)
     rows = np.arange(8)
     roles = np.array([ROLES.index(role) for role in ["initial"] * 4 + ["reserve"] * 4], np.int8)
     labels = np.array([0.0, np.nan, 1.0, 1.0, 0.0, np.nan, 1.0, np.nan])
@@ -234,7 +234,7 @@ def reserved_stops(runs: int, *, counted: bool) -> int:
             continue  # `plan_look` takes no look
         plan = LookPlan(1, 0.05, len(left), 100 - (30 - len(left)), allowed, "none", 0)
         shown = Audit(np.arange(len(left)), np.zeros(len(left)), np.ones(len(left), np.bool_))
-        stops += len(walked) > 10 and decide_look((plan,), (shown,), Goal("accuracy", 0.9), 0, 0).action == "stop"
+        stops += len(walked) > 10 and decide_look((plan,), (shown,), Accuracy(0.9), 0, 0).action == "stop"
     return stops
 
 

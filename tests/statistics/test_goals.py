@@ -13,9 +13,19 @@ from isd_ray.core import stopping
 from isd_ray.core.betting import betting_interval, betting_test
 from isd_ray.core.bounds import largest_plausible, plausible_range
 from isd_ray.core.certify import LookPlan
-from isd_ray.core.goals import HITS, OTHERS, Goal, ScreenCounts
-from isd_ray.core.stopping import Audit, RandomSample, decide_look, random_bound, settled
-from isd_ray.core.targets import judge_population, judge_precision, precision_allowance
+from isd_ray.core.goals import (
+    HITS,
+    OTHERS,
+    Accuracy,
+    BalancedAccuracy,
+    MeanAbsoluteError,
+    Precision,
+    Recall,
+    ScreenCounts,
+)
+from isd_ray.core.goals.balanced_accuracy import judge_population
+from isd_ray.core.goals.precision import judge_precision, precision_allowance
+from isd_ray.core.stopping import Audit, RandomSample, decide_look, random_bound
 
 
 def chances(n, bad, m):
@@ -54,7 +64,7 @@ def test_a_precision_is_claimed_falsely_with_probability_at_most_delta():
 
 
 def test_a_precision_goal_is_judged_on_the_predicted_hits_less_the_false_ones_found():
-    goal = Goal("precision", 0.8)
+    goal = Precision(0.8)
     for n, m, n_hits in ((30, 12, 5), (200, 60, 40)):
         plan = plan_of(n, m, precision_allowance(n_hits, n, 0.8), 0.05, group=HITS)
         for errors in range(m + 1):
@@ -88,7 +98,7 @@ def balanced_accuracy(hits, missed, others, false_hits):
 
 def false_balanced_accuracy(n_hits, n_others, left, audited, expected, level, delta):
     """Largest probability, over both numbers of errors, of a stop below the level once both audits are corrected."""
-    goal = Goal("balanced_accuracy", level)
+    goal = BalancedAccuracy(level)
     allowances = goal.allowances(ScreenCounts(sum(left) + n_hits + n_others, n_hits, n_others, left), expected)
     if allowances is None:
         return 0.0
@@ -138,24 +148,24 @@ def test_a_balanced_accuracy_of_which_one_audit_suffices_fails_the_same_check(mo
 
 def test_the_allowance_of_a_recall_follows_from_the_hits_that_the_look_measures():
     plans = (plan_of(40, 10, 7, 0.05, "cheap"),)
-    [plan] = settled(plans, Goal("recall", 0.8), 100, 100)
+    [plan] = Recall(0.8).settle(plans, 100, 100)
     assert (plan.allowed, plan.size, plan.n_inference, plan.delta) == (25, 10, 40, 0.05)
-    for quantity in ("accuracy", "precision", "balanced_accuracy", "mae"):
-        assert settled(plans, Goal(quantity, 0.8, clip=1.0), 100, 100) == plans
+    for goal in (Accuracy(0.8), Precision(0.8), BalancedAccuracy(0.8), MeanAbsoluteError(0.8)):
+        assert goal.settle(plans, 100, 100) == plans
 
 
 def test_a_balanced_accuracy_whose_measured_hits_were_corrected_since_is_not_shown_by_what_was_declared_before():
-    goal, clean = Goal("balanced_accuracy", 0.9), Audit(np.arange(40), np.zeros(40), np.ones(40, bool))
+    goal, clean = BalancedAccuracy(0.9), Audit(np.arange(40), np.zeros(40), np.ones(40, bool))
     plans = (plan_of(40, 40, 20, 0.05, "none"),)
     for n_hits, action in ((100, "stop"), (20, "continue")):
-        found = settled(plans, goal, n_hits, 100)
+        found = goal.settle(plans, n_hits, 100)
         assert decide_look(found, (clean,), goal, n_hits, 40).action == action
 
 
 def test_a_settled_recall_is_claimed_falsely_with_probability_at_most_delta():
     """All audits of 4 of 10 predicted negatives, hits anywhere; planned by a forecast far off."""
-    n, m, delta, n_hits, goal = 10, 4, 0.17, 2, Goal("recall", 0.5)
-    [plan] = settled((plan_of(n, m, 9, delta, "any"),), goal, n_hits, 0)
+    n, m, delta, n_hits, goal = 10, 4, 0.17, 2, Recall(0.5)
+    [plan] = goal.settle((plan_of(n, m, 9, delta, "any"),), n_hits, 0)
     audits = np.array(list(itertools.combinations(range(n), m)))
     shown = np.array(list(itertools.product((0.0, 1.0), repeat=m)))
     decisions = [
@@ -187,9 +197,9 @@ def bound_of(goal, errors):
     return random_bound(goal, COUNTS, samples, 0.1)
 
 
-@pytest.mark.parametrize("quantity", ["recall", "precision", "balanced_accuracy"])
-def test_the_interval_of_a_claim_on_hits_holds_the_truth(quantity):
-    goal = Goal(quantity, 0.8)
+@pytest.mark.parametrize("claim", [Recall, Precision, BalancedAccuracy])
+def test_the_interval_of_a_claim_on_hits_holds_the_truth(claim):
+    goal = claim(0.8)
     bounds = {pair: bound_of(goal, pair) for pair in itertools.product(*(range(m + 1) for m in SAMPLES))}
     for wrong in itertools.product((0, 1, 5, 20, 60, 150, 300), (0, 1, 6, 20, 45, 60)):
         truth = goal.value(COUNTS, wrong)
@@ -204,7 +214,7 @@ def test_the_interval_of_a_claim_on_hits_holds_the_truth(quantity):
 
 
 def test_the_interval_of_a_recall_is_that_of_both_groups_at_half_the_risk():
-    goal = Goal("recall", 0.8)
+    goal = Recall(0.8)
     at_least, (low, high) = bound_of(goal, (3, 2))
 
     def recall(missed, false_hits):
@@ -217,12 +227,10 @@ def test_the_interval_of_a_recall_is_that_of_both_groups_at_half_the_risk():
 
 
 def test_a_group_without_random_rows_may_be_all_wrong():
-    bounds = random_bound(
-        Goal("recall", 0.8), COUNTS, (RandomSample(300, np.zeros(300)), RandomSample(60, np.empty(0))), 0.1
-    )
+    bounds = random_bound(Recall(0.8), COUNTS, (RandomSample(300, np.zeros(300)), RandomSample(60, np.empty(0))), 0.1)
     assert bounds == (1.0, (1.0, 1.0))
     at_least, (low, high) = random_bound(
-        Goal("precision", 0.8), COUNTS, (RandomSample(300, np.zeros(300)), RandomSample(60, np.empty(0))), 0.1
+        Precision(0.8), COUNTS, (RandomSample(300, np.zeros(300)), RandomSample(60, np.empty(0))), 0.1
     )
     assert (at_least, low, high) == (0.4, 0.4, 1.0)
 
@@ -306,9 +314,9 @@ def false_stops_with_lost_wells(goal, plan, n_hits) -> float:
 
 
 LOST = {
-    "accuracy": (Goal("accuracy", 0.6), plan_of(10, 5, 3, 0.2, "none"), 0),
-    "recall": (Goal("recall", 0.6), plan_of(10, 5, 2, 0.2, "none"), 4),
-    "precision": (Goal("precision", 0.6), plan_of(10, 5, 4, 0.2, "none"), 2),
+    "accuracy": (Accuracy(0.6), plan_of(10, 5, 3, 0.2, "none"), 0),
+    "recall": (Recall(0.6), plan_of(10, 5, 2, 0.2, "none"), 4),
+    "precision": (Precision(0.6), plan_of(10, 5, 4, 0.2, "none"), 2),
 }
 
 
@@ -327,9 +335,9 @@ def test_a_finish_counts_audited_rows_without_a_readout_as_new():
     plan, errors = plan_of(40, 20, 3, 0.2, "any"), np.zeros(20)
     errors[:4] = 1.0
     measured = np.ones(20, bool)
-    complete = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Goal("accuracy", 0.9), 0, 40)
+    complete = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Accuracy(0.9), 0, 40)
     measured[1] = False
-    lost = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Goal("accuracy", 0.9), 0, 40)
+    lost = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Accuracy(0.9), 0, 40)
     assert complete.n_finish == lost.n_finish > 2
     new = [int(decision.reason.split()[-1]) for decision in (complete, lost)]
     assert new[1] == new[0] + 1

@@ -24,7 +24,7 @@ from isd_ray.core.certify import (
     plan_look,
     reserve_size,
 )
-from isd_ray.core.goals import Goal, ScreenCounts
+from isd_ray.core.goals import Accuracy, ScreenCounts
 from isd_ray.core.seeding import tie_keys
 from isd_ray.core.stopping import RandomSample, decide, random_bound
 from isd_ray.core.trigger import Forecast
@@ -293,7 +293,7 @@ def test_the_interval_of_the_accuracy_holds_the_truth():
     n, n_target, wrong = 700, 1000, 40
     rng = np.random.default_rng(2)
     found = rng.hypergeometric(wrong, n - wrong, 60, size=200)
-    goal, counts = Goal("accuracy", 0.95), ScreenCounts(n_target, 0, n_target - n, (n,))
+    goal, counts = Accuracy(0.95), ScreenCounts(n_target, 0, n_target - n, (n,))
     bounds = {e: random_bound(goal, counts, [RandomSample(n, np.arange(60) < e)], 0.05) for e in np.unique(found)}
     truth = 1 - wrong / n_target
     assert np.mean([bounds[e][1][0] <= truth <= bounds[e][1][1] for e in found]) >= 0.95

@@ -12,8 +12,8 @@ import pytest
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue
 from isd_ray.core.certify import LookPlan, LookRule
 from isd_ray.core.goals import OutputGoal, ScreenCounts
+from isd_ray.core.goals.outputs import column_pvalue, decide_outputs, plan_outputs
 from isd_ray.core.look_evidence import Audit, LookEvidence
-from isd_ray.core.outputs import column_pvalue, decide_outputs, plan_outputs
 from isd_ray.core.panels import LOST, MISSING, RIGHT, WRONG
 from isd_ray.core.trigger import Forecast, ScoredBatch
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from isd_ray.core.betting import betting_size, betting_test
-from isd_ray.core.goals import Goal, ScreenCounts
+from isd_ray.core.goals import PanelAccuracy, ScreenCounts
 from isd_ray.core.panels import pack_labels
 from isd_ray.core.stopping import Audit, LookEvidence, decide_look, forecast_look
 from isd_ray.core.trigger import N_BINS, ScoredBatch
 from isd_ray.messages import LabelArray
 
 N, K, BATCH, DELTA, RUNS = 1500, 9, 250, 0.2, 600
-GOAL = Goal("accuracy", 0.9, is_panel=True)
+GOAL = PanelAccuracy(0.9)
 PREDICTED = np.zeros((N, 2), np.uint8)
 
 

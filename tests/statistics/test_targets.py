@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 
 from isd_ray.core.certify import LookPlan
-from isd_ray.core.targets import (
-    accuracy_on_truth,
-    balanced_accuracy_allowances,
-    balanced_accuracy_floor,
-    judge_recall,
-    passes_all,
-    precision_allowance,
-    recall_allowance,
-)
+from isd_ray.core.goals.balanced_accuracy import balanced_accuracy_allowances, balanced_accuracy_floor
+from isd_ray.core.goals.precision import precision_allowance
+from isd_ray.core.goals.recall import judge_recall, recall_allowance
+from isd_ray.core.stopping import passes_all
+from isd_ray.core.truth import accuracy_on_truth
 
 
 def test_the_allowance_of_a_recall_is_exact():

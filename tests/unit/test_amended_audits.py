@@ -12,11 +12,21 @@ from hypothesis import strategies as st
 
 from isd_ray.campaign.judged import audits_from, audits_table, doubted
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.core.goals import Goal, OutputGoal
+from isd_ray.core.goals import (
+    Accuracy,
+    BalancedAccuracy,
+    MeanAbsoluteError,
+    OutputAccuracies,
+    OutputGoal,
+    PanelAccuracy,
+    Precision,
+    Recall,
+)
+from isd_ray.core.goals.precision import precision_allowance
+from isd_ray.core.goals.recall import recall_allowance
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.panels import RIGHT, WRONG
 from isd_ray.core.stopping import Audit, decide_look
-from isd_ray.core.targets import precision_allowance, recall_allowance
 from isd_ray.errors import StoreError
 from isd_ray.ops.amend import amend_from_file
 from isd_ray.ops.campaign import Campaign
@@ -36,17 +46,17 @@ def plan(finish="none", allowed=60.0, group=0, **changes) -> LookPlan:
 
 
 LOOKS = {
-    "accuracy": (Goal("accuracy", 0.9), [plan()], 0),
-    "accuracy, finished": (Goal("accuracy", 0.9), [plan("cheap")], 0),
-    "accuracy, finished at any cost": (Goal("accuracy", 0.9), [plan("any")], 0),
-    "recall": (Goal("recall", 0.8), [plan(allowed=recall_allowance(240, 0.8))], 240),
-    "recall, finished": (Goal("recall", 0.8), [plan("any", recall_allowance(240, 0.8))], 240),
-    "precision": (Goal("precision", 0.9), [plan(allowed=precision_allowance(100, N, 0.9), group=1)], 100),
-    "balanced accuracy": (Goal("balanced_accuracy", 0.8), [plan(allowed=60), plan(allowed=60, group=1)], 200),
-    "mae": (Goal("mae", 0.1, is_regression=True, clip=1.0), [plan(expected_loss=(0.05, 0.04))], 0),
-    "panel": (Goal("accuracy", 0.9, is_panel=True), [plan(expected_loss=(0.05, 0.04))], 0),
+    "accuracy": (Accuracy(0.9), [plan()], 0),
+    "accuracy, finished": (Accuracy(0.9), [plan("cheap")], 0),
+    "accuracy, finished at any cost": (Accuracy(0.9), [plan("any")], 0),
+    "recall": (Recall(0.8), [plan(allowed=recall_allowance(240, 0.8))], 240),
+    "recall, finished": (Recall(0.8), [plan("any", recall_allowance(240, 0.8))], 240),
+    "precision": (Precision(0.9), [plan(allowed=precision_allowance(100, N, 0.9), group=1)], 100),
+    "balanced accuracy": (BalancedAccuracy(0.8), [plan(allowed=60), plan(allowed=60, group=1)], 200),
+    "mae": (MeanAbsoluteError(0.1, 1.0), [plan(expected_loss=(0.05, 0.04))], 0),
+    "panel": (PanelAccuracy(0.9), [plan(expected_loss=(0.05, 0.04))], 0),
     "outputs": (
-        Goal("accuracy", 0.8, is_panel=True, outputs=(OutputGoal("a", 0.8, 0.5), OutputGoal("b", 0.8, 0.5))),
+        OutputAccuracies(0.8, None, (OutputGoal("a", 0.8, 0.5), OutputGoal("b", 0.8, 0.5))),
         [plan(output=0, n_measured=200), plan(output=1, n_measured=200)],
         0,
     ),

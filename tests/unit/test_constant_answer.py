@@ -7,7 +7,7 @@ import pytest
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.constant import constant_answer
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import Accuracy, BalancedAccuracy, MeanAbsoluteError, PanelAccuracy, Precision, Recall
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.certificate import Certificate
 
@@ -15,7 +15,7 @@ RARE = (np.arange(1000) < 35).astype(float)
 
 
 def test_of_all_labels_the_constant_answer_is_known_exactly():
-    found = constant_answer(Goal("accuracy", 0.95), RARE, 2, 1000, 0.05)
+    found = constant_answer(Accuracy(0.95), RARE, 2, 1000, 0.05)
     assert (found.answer, found.low, found.high) == (0, 0.965, 0.965)
     assert found.is_reached_by(0.95)
     assert not found.is_reached_by(0.97)
@@ -24,11 +24,11 @@ def test_of_all_labels_the_constant_answer_is_known_exactly():
 @pytest.mark.parametrize(
     ("goal", "expected"),
     [
-        (Goal("precision", 0.9), (1, 0.035, 0.035)),
-        (Goal("balanced_accuracy", 0.9), (None, 0.5, 0.5)),
-        (Goal("recall", 0.9), None),
-        (Goal("mae", 0.1, is_regression=True, clip=1.0), None),
-        (Goal("accuracy", 0.9, is_panel=True), None),
+        (Precision(0.9), (1, 0.035, 0.035)),
+        (BalancedAccuracy(0.9), (None, 0.5, 0.5)),
+        (Recall(0.9), None),
+        (MeanAbsoluteError(0.1, 1.0), None),
+        (PanelAccuracy(0.9), None),
     ],
 )
 def test_each_claim_has_its_own(goal, expected):
@@ -43,7 +43,7 @@ def test_of_a_sample_it_lies_within_the_interval_as_often_as_promised():
     truth = (labels == 1.0).mean()
     missed = 0
     for _ in range(1000):
-        found = constant_answer(Goal("accuracy", 0.9), rng.choice(labels, 40, replace=False), 3, 300, 0.1)
+        found = constant_answer(Accuracy(0.9), rng.choice(labels, 40, replace=False), 3, 300, 0.1)
         missed += not found.low <= truth <= found.high
     assert missed < 100 + 3 * np.sqrt(90)
 

@@ -7,15 +7,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isd_ray.core.goals import HITS, OTHERS, Goal, ScreenCounts
-from isd_ray.core.targets import precision_allowance, recall_allowance
+from isd_ray.core.goals import (
+    HITS,
+    OTHERS,
+    Accuracy,
+    BalancedAccuracy,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Precision,
+    Recall,
+    ScreenCounts,
+    WithinTolerance,
+    goal_for,
+)
+from isd_ray.core.goals.precision import precision_allowance
+from isd_ray.core.goals.recall import recall_allowance
 
 NAN = float("nan")
-ACCURACY, RECALL, PRECISION = Goal("accuracy", 0.9), Goal("recall", 0.8), Goal("precision", 0.8)
-BALANCED = Goal("balanced_accuracy", 0.8)
-WITHIN = Goal("accuracy", 0.9, is_regression=True, tolerance=0.5)
-MAE = Goal("mae", 0.3, is_regression=True, clip=2.0)
-MSE = Goal("mse", 0.3, is_regression=True, clip=2.0)
+ACCURACY, RECALL, PRECISION = Accuracy(0.9), Recall(0.8), Precision(0.8)
+BALANCED = BalancedAccuracy(0.8)
+WITHIN = WithinTolerance(0.9, 0.5)
+MAE = MeanAbsoluteError(0.3, 2.0)
+MSE = MeanSquaredError(0.3, 2.0)
 EVERY = (ACCURACY, RECALL, PRECISION, BALANCED, WITHIN, MAE, MSE)
 COUNTS = ScreenCounts(n_target=100, n_hits=20, n_others=30, left=(40, 10))
 
@@ -28,14 +41,14 @@ def test_rows_are_grouped_by_a_predicted_hit_and_no_prediction_is_none():
     prediction = numbers(0, 1, 2, NAN, 1)
     assert ACCURACY.groups(prediction).tolist() == [0, 0, 0, 0, 0]
     assert RECALL.groups(prediction).tolist() == [OTHERS, HITS, OTHERS, OTHERS, HITS]
-    assert Goal("precision", 0.8, positive=2).groups(prediction).tolist() == [0, 0, 1, 0, 0]
+    assert Precision(0.8, 2).groups(prediction).tolist() == [0, 0, 1, 0, 0]
     assert [goal.n_groups for goal in EVERY] == [1, 2, 2, 2, 1, 1, 1]
 
 
 def test_hits_are_rows_of_the_positive_class_where_hits_are_known():
     labels = numbers(0, 1, 2, 1)
     assert RECALL.hits(labels).tolist() == [False, True, False, True]
-    assert Goal("balanced_accuracy", 0.8, positive=0).hits(labels).tolist() == [True, False, False, False]
+    assert BalancedAccuracy(0.8, 0).hits(labels).tolist() == [True, False, False, False]
     assert not ACCURACY.hits(labels).any()
     assert not MAE.hits(labels).any()
 
@@ -47,7 +60,7 @@ def test_an_audit_is_of_the_group_in_which_an_error_hurts():
     assert [goal.takes_hits for goal in EVERY] == [False, True, False, False, False, False, False]
     assert [goal.is_exact for goal in EVERY] == [True, True, True, True, True, False, False]
     assert [goal.has_losses for goal in EVERY] == [True] * 7
-    assert not Goal("accuracy", 0.9, is_regression=True).has_losses
+    assert not WithinTolerance(0.9).has_losses
 
 
 @pytest.mark.parametrize(
@@ -55,11 +68,11 @@ def test_an_audit_is_of_the_group_in_which_an_error_hurts():
     [
         (ACCURACY, [0, 1, 1, 0, 1]),
         (RECALL, [0, 1, 1, 0, 1]),
-        (Goal("recall", 0.8, positive=2), [0, 0, 1, 0, 1]),
+        (Recall(0.8, 2), [0, 0, 1, 0, 1]),
         (WITHIN, [0, 1, 1, 0, 1]),
         (MAE, [0, 0.5, 0.5, 0, 1]),
         (MSE, [0, 0.25, 0.25, 0, 1]),
-        (Goal("accuracy", 0.9, is_regression=True), [0, 0, 0, 0, 0]),
+        (WithinTolerance(0.9), [0, 0, 0, 0, 0]),
     ],
 )
 def test_losses_count_what_the_claim_counts(goal, losses):
@@ -118,7 +131,7 @@ def test_a_balanced_accuracy_shares_its_allowance_out_by_what_is_expected():
         assert BALANCED.is_met(COUNTS, (others, hits))
         assert not BALANCED.is_met(COUNTS, (others + 2, hits + 2))
         assert (others > hits) == (expected[OTHERS] > expected[HITS]) or expected == (1.0, 1.0)
-    assert Goal("balanced_accuracy", 0.999).allowances(COUNTS, (1.0, 1.0)) == (0, 0)
+    assert BalancedAccuracy(0.999).allowances(COUNTS, (1.0, 1.0)) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -174,14 +187,14 @@ def test_what_is_allowed_is_met_and_one_error_more_is_not(data):
     level, n_hits, n_others = data.draw(percent), data.draw(st.integers(0, 60)), data.draw(st.integers(0, 60))
     others, hits = data.draw(st.integers(0, 120)), data.draw(st.integers(0, 120))
     counts = ScreenCounts(n_hits + n_others + others + hits + 1, n_hits, n_others, (others, hits))
-    [allowed] = (goal := Goal("accuracy", level)).allowances(counts, (0.0,))
+    [allowed] = (goal := Accuracy(level)).allowances(counts, (0.0,))
     assert goal.is_met(counts, (allowed,))
     assert not goal.is_met(counts, (allowed + 1,))
-    [allowed] = (goal := Goal("precision", level)).allowances(counts, (0.0, 0.0))
+    [allowed] = (goal := Precision(level)).allowances(counts, (0.0, 0.0))
     assert allowed == precision_allowance(n_hits, hits, level)
     assert goal.is_met(counts, (0, min(allowed, hits)))
     assert allowed >= hits or not goal.is_met(counts, (0, allowed + 1))
-    [allowed] = (goal := Goal("recall", level)).allowances(counts, (0.0, 0.0))
+    [allowed] = (goal := Recall(level)).allowances(counts, (0.0, 0.0))
     assert allowed == recall_allowance(n_hits + hits, level)
     assert goal.is_met(counts, (allowed, 0))
     assert not goal.is_met(counts, (allowed + 1, 0))
@@ -204,11 +217,11 @@ def test_a_value_never_improves_with_a_loss(data):
 def test_a_goal_reads_its_campaign(make_config, regression):
     hit = {"rule": "certify", "quantity": "recall", "gamma": 0.7}
     classes = ("BBB+", "BBB-")
-    assert Goal.of(make_config(stopping=hit), classes) == Goal("recall", 0.7, positive=1)
-    assert Goal.of(make_config(stopping={**hit, "positive": "BBB+"}), classes).positive == 0
+    assert goal_for(make_config(stopping=hit), classes) == Recall(0.7, 1)
+    assert goal_for(make_config(stopping={**hit, "positive": "BBB+"}), classes).positive == 0
     mse = {**regression, "stopping": {"rule": "certify", "quantity": "mse", "max_loss": 3.0, "loss_clip": 4.0}}
-    assert Goal.of(make_config(**mse), ()) == Goal("mse", 3.0, is_regression=True, clip=4.0, positive=-1)
-    assert Goal.of(make_config(**regression), ()) == Goal("accuracy", 0.9, True, 4.0, positive=-1)
+    assert goal_for(make_config(**mse), ()) == MeanSquaredError(3.0, 4.0)
+    assert goal_for(make_config(**regression), ()) == WithinTolerance(0.9, 4.0)
 
 
 @pytest.mark.parametrize(

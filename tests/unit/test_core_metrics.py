@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from isd_ray.core import metrics
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import WithinTolerance
 from isd_ray.core.predictions import predict
 from isd_ray.messages import Evaluation
 
-REGRESSION = Goal("accuracy", 0.9, is_regression=True)
+REGRESSION = WithinTolerance(0.9)
 
 
 def test_system_accuracy_counts_measured_rows_as_right():
@@ -20,7 +20,7 @@ def test_system_accuracy_counts_measured_rows_as_right():
 
 def test_a_regression_is_right_within_its_tolerance_and_never_without_one():
     predictions, labels = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.0, 4.0])
-    assert Goal("accuracy", 0.9, True, 0.5).correct(predictions, labels).tolist() == [True, True, False]
+    assert WithinTolerance(0.9, 0.5).correct(predictions, labels).tolist() == [True, True, False]
     assert not REGRESSION.correct(predictions, labels).any()
 
 

@@ -9,7 +9,7 @@ import pytest
 from isd_ray.core import acquisition, metrics, predictions
 from isd_ray.core.acquisition import BUILT_IN, Candidates, acquisition_for
 from isd_ray.core.bounds import kl_lower_bound
-from isd_ray.core.goals import Goal, ScreenCounts
+from isd_ray.core.goals import PanelAccuracy, ScreenCounts
 from isd_ray.core.panels import is_measured, losses, pack_labels, unpack, unpack_labels
 from isd_ray.core.predictions import predict
 from isd_ray.core.stopping import RandomSample, paper_rule, random_bound
@@ -19,7 +19,7 @@ from isd_ray.errors import ConfigError
 from isd_ray.messages import RoundEvidence, ScoredRows
 
 K = 11
-PANEL = Goal("accuracy", 0.9, is_panel=True)
+PANEL = PanelAccuracy(0.9)
 COUNTS = ScreenCounts(1000, 0, 300, (700,))
 
 

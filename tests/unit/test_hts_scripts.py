@@ -10,7 +10,7 @@ import pytest
 from pyarrow import csv
 
 import isd_ray as isd
-from isd_ray.core.targets import recall_allowance
+from isd_ray.core.goals.recall import recall_allowance
 
 SMILES = ["C", "CC", "CCC", "CCCC", "CCCCC", "CCCCCC"]
 NOT_MEASURED = float("nan")

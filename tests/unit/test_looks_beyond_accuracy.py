@@ -25,7 +25,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core import stopping
 from isd_ray.core.certify import LookVerdict, Needed, reserve_size
-from isd_ray.core.goals import Goal, ScreenCounts
+from isd_ray.core.goals import Accuracy, Recall, ScreenCounts, accuracy, goal_for
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import LookEvidence, RandomSample, forecast_look, kept_wells, random_bound
 from isd_ray.core.trigger import N_BINS, Forecast
@@ -183,7 +183,7 @@ def test_the_certificate_claims_what_the_configuration_asked_for(name, screens):
     assert certificate["claim"] == {
         "quantity": asked.quantity,
         "level": asked.gamma if asked.max_loss is None else asked.max_loss,
-        "words": Goal.of(screen.config, ("BBB+", "BBB-")).words,
+        "words": goal_for(screen.config, ("BBB+", "BBB-")).words,
         "tolerance": None,
         "clip": asked.loss_clip,
         "hit": POSITIVE.get(name),
@@ -360,7 +360,7 @@ def test_a_mean_loss_follows_from_the_frozen_predictions_and_the_readouts(name, 
 @pytest.mark.parametrize("name", ["recall", "mae"])
 def test_between_looks_the_random_rows_of_each_group_bound_the_claim(name, screens):
     screen = screens(name)
-    goal = Goal.of(screen.config, ("BBB+", "BBB-") if name == "recall" else ())
+    goal = goal_for(screen.config, ("BBB+", "BBB-") if name == "recall" else ())
     row = screen.rounds[1]
     batch, sizes = screen.batch(1), screen.released(1)["group_sizes"]
     batch = batch.filter(pa.compute.equal(batch["role"], "random")).to_pylist()
@@ -481,12 +481,12 @@ def spy_on_fits(monkeypatch) -> list[np.ndarray]:
 
 def test_no_model_receives_a_reserved_label_even_after_a_look_that_failed(make_config, screens, tmp_path, monkeypatch):
     """The path up to the failed look is that of the campaign that stopped there, and nothing feeds back after it."""
-    received, judge = spy_on_fits(monkeypatch), stopping.judge_look
+    received, judge = spy_on_fits(monkeypatch), accuracy.judge_look
 
     def fail_first(plan, ranks, errors, n_lost):
         return LookVerdict(False, plan.n_inference, 0, 1.0) if plan.number == 1 else judge(plan, ranks, errors, n_lost)
 
-    monkeypatch.setattr(stopping, "judge_look", fail_first)
+    monkeypatch.setattr(accuracy, "judge_look", fail_first)
     passing = screens("reserved")
     config = make_config(**CASES["reserved"], model={"members": 1})
     result = simulate(config, tmp_path / "run")
@@ -521,7 +521,7 @@ def evidence(**changes) -> LookEvidence:
 
 @pytest.mark.parametrize("rule", ["certify", "none", "paper"])
 def test_the_last_look_spends_all_the_risk_that_is_left_and_no_more(rule):
-    config, goal = StoppingConfig(rule=rule, gamma=0.9, reserve_audit=True), Goal("accuracy", 0.9)
+    config, goal = StoppingConfig(rule=rule, gamma=0.9, reserve_audit=True), Accuracy(0.9)
     [plan] = forecast_look(evidence(), config, goal).plans
     assert (plan.number, plan.delta, plan.size, plan.finish) == (1, 0.05, 60, "any")
     assert (plan.n_inference, plan.allowed) == (400, 89)
@@ -536,7 +536,7 @@ def test_the_last_look_spends_all_the_risk_that_is_left_and_no_more(rule):
 
 def test_no_look_is_planned_once_all_the_risk_is_spent(monkeypatch):
     monkeypatch.setattr(stopping, "_forecast", lambda *_: Forecast(5.0, 1.0))
-    config, goal = StoppingConfig(rule="certify", gamma=0.9, max_looks=5), Goal("accuracy", 0.9)
+    config, goal = StoppingConfig(rule="certify", gamma=0.9, max_looks=5), Accuracy(0.9)
     assert forecast_look(evidence(failed_looks=1, risk_spent=0.025), config, goal).plans
     assert not forecast_look(evidence(failed_looks=1, risk_spent=0.05), config, goal).plans
 
@@ -546,7 +546,7 @@ def test_the_last_look_is_not_spent_before_the_end_of_the_budget(monkeypatch):
     early = evidence(n_batch=120, failed_looks=1, risk_spent=0.025)
     for keep, max_looks, looks in ((True, 2, 0), (True, 3, 1), (False, 2, 1)):
         config = StoppingConfig(rule="certify", gamma=0.9, max_looks=max_looks, reserve_audit=keep)
-        assert len(forecast_look(early, config, Goal("accuracy", 0.9)).plans) == looks
+        assert len(forecast_look(early, config, Accuracy(0.9)).plans) == looks
 
 
 def test_wells_kept_for_the_last_look_certify_half_the_allowed_errors_at_the_least_risk_left():
@@ -569,12 +569,12 @@ def test_a_budget_without_a_rule_ends_in_a_look_with_the_wells_kept_for_it(make_
 
 
 def test_after_a_failed_look_the_last_one_has_the_risk_that_is_left(make_config, tmp_path, monkeypatch):
-    judge = stopping.judge_look
+    judge = accuracy.judge_look
 
     def fail_first(plan, ranks, errors, n_lost):
         return LookVerdict(False, plan.n_inference, 0, 1.0) if plan.number == 1 else judge(plan, ranks, errors, n_lost)
 
-    monkeypatch.setattr(stopping, "judge_look", fail_first)
+    monkeypatch.setattr(accuracy, "judge_look", fail_first)
     asked = {"rule": "certify", "gamma": 0.8, "max_compounds": 640, "reserve_audit": True, "max_looks": 2}
     result = simulate(make_config(stopping=asked), tmp_path / "run")
     certificate = json.loads((result.path / "certificate.json").read_text())
@@ -625,9 +625,9 @@ def test_what_a_recall_still_needs_counts_the_predicted_hits_in(monkeypatch):
     monkeypatch.setattr(stopping, "_forecast", lambda *_: Forecast(5.0, 1.0))
     monkeypatch.setattr(stopping, "needed_to_certify", lambda *_: Needed(5.0, 12, 7, 90))
     two = evidence(counts=ScreenCounts(N, 50, 450, (370, 30)), scored=((), ()))
-    needed = forecast_look(two, StoppingConfig(quantity="recall", gamma=0.8), Goal("recall", 0.8)).needed
+    needed = forecast_look(two, StoppingConfig(quantity="recall", gamma=0.8), Recall(0.8)).needed
     assert (needed.finish, needed.audit) == (37, 90)
-    needed = forecast_look(evidence(), StoppingConfig(gamma=0.9), Goal("accuracy", 0.9)).needed
+    needed = forecast_look(evidence(), StoppingConfig(gamma=0.9), Accuracy(0.9)).needed
     assert (needed.finish, needed.audit) == (7, 90)
 
 

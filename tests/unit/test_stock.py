@@ -20,7 +20,7 @@ from isd_ray.campaign.selection import Selection, random_count, unscored
 from isd_ray.campaign.setup import check
 from isd_ray.campaign.stock import out_of_stock, prices_of
 from isd_ray.campaign.store import Attempt
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import goal_for
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.ops.campaign import Campaign
@@ -199,7 +199,7 @@ def test_a_budget_is_never_exceeded_and_never_given_up_too_early(seed, make):
     limit = float(rng.uniform(200.0, 900.0)) + 1000.0 * (seed % 2)
     kept = {"reserve_audit": True, "gamma": 0.8, "delta": 0.2, "rule": "none"} if seed % 2 else {"rule": "none"}
     config = make(stopping={"max_cost": limit, "cost_per_compound": 1.0, **kept}, acquisition={"batch_size": 50})
-    history = History(Goal.of(config, ("BBB+", "BBB-")), N)
+    history = History(goal_for(config, ("BBB+", "BBB-")), N)
     budget = Budget(config, history, prices)
     n_kept = budget.look(True, 0) - budget.look(False, 0)
     for number in range(200):

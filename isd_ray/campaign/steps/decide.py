@@ -20,7 +20,7 @@ from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.selection import Selection
 from isd_ray.core.panels import has_readout
 from isd_ray.core.race import race_record
-from isd_ray.core.stopping import Audit, settled
+from isd_ray.core.stopping import Audit
 from isd_ray.messages import ROLES, RoundEvidence, StopDecision
 
 _FINISH, _TOP, _AUDIT = map(ROLES.index, ("finish", "top", "audit"))
@@ -104,7 +104,7 @@ def _judge(
         doubtful = {row: readout for row, readout in since.items() if not screen.sets.is_left(np.array([row]))[0]}
         n_hits, n_others = without_amended(screen.goal, n_hits, n_others, doubtful, selection.scored.rows[is_audit])
         screen.round.details["judged"] = {"n_hits": n_hits, "n_others": n_others}
-        screen.round.look = settled(screen.round.look, screen.goal, n_hits, n_others)
+        screen.round.look = screen.goal.settle(screen.round.look, n_hits, n_others)
         is_last = stopping.reserve_audit and screen.round.look[0].finish == "any"
         # A finish would be the next round.
         wells = screen.budget.look(is_last, screen.round.number + 1)

@@ -61,8 +61,7 @@ def _claimed(record: Record, summary: Mapping[str, Any]) -> Tile:
         return Tile("none", f"no claim is certified; the goal was: {goal.words}", False)
     if goal.outputs and summary["certified"]:
         return Tile("certified", f"{goal.words}, with confidence {percent(1 - summary['delta'])}", True)
-    sign = "≤" if goal.is_error else ">" if goal.is_exact and goal.quantity == "accuracy" else "≥"
-    number = f"{sign} {summary['accuracy_claimed']:.4g}"
+    number = f"{goal.sign} {summary['accuracy_claimed']:.4g}"
     if summary["certified"]:
         return Tile(number, f"{goal.name}, certified with confidence {percent(1 - summary['delta'])}", True)
     return Tile(number, f"{goal.name} by a heuristic bound, not certified")

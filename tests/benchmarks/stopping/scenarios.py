@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isd_ray.core.certify import LookRule, reserve_size
-from isd_ray.core.targets import recall_allowance
+from isd_ray.core.goals.recall import recall_allowance
 from tests.benchmarks.stopping import digits, record_qm9
 from tests.benchmarks.stopping.replay import Replay
 from tests.benchmarks.stopping.simulate import (

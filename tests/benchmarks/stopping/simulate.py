@@ -11,8 +11,8 @@ import numpy as np
 from isd_ray.config import StoppingConfig
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.certify import LookState, judge_look, judge_losses, plan_look
+from isd_ray.core.goals.recall import recall_allowance
 from isd_ray.core.stopping import decide
-from isd_ray.core.targets import recall_allowance
 from isd_ray.core.trigger import (
     N_BINS,
     Histogram,

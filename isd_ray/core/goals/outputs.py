@@ -28,19 +28,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.core import panels
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue, plausible_range
 from isd_ray.core.certify import LookState, plan_look
-from isd_ray.core.goals import OutputGoal, ScreenCounts
-from isd_ray.core.look_evidence import Audit, LookEvidence
+from isd_ray.core.goals.base import OutputGoal
+from isd_ray.core.goals.panel import PanelAccuracy
+from isd_ray.core.look_evidence import Audit, LookEvidence, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule
-from isd_ray.core.panels import MISSING, RIGHT, WRONG
+from isd_ray.core.panels import LOST, MISSING, RIGHT, WRONG
 from isd_ray.core.trigger import Forecast, ScoredBatch
-from isd_ray.messages import StopDecision
+from isd_ray.messages import LabelArray, StopDecision
 
 _BLOCKS = 64
 """Blocks into which the possible numbers of entries are cut for the largest p-value, finest where it is largest."""
@@ -50,6 +52,46 @@ _DECIMALS = 6
 """Of these levels."""
 _SHOWN = 3
 """Outputs named in a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputAccuracies(PanelAccuracy):
+    """The accuracy of each output of a panel is above a level of its own; `level` is the lowest of them."""
+
+    claims: tuple[OutputGoal, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The claim in words."""
+        return f"accuracy of each of {len(self.claims)} outputs is above {_range(self.claims)}"
+
+    @property
+    def outputs(self) -> tuple[OutputGoal, ...]:
+        """The claims."""
+        return self.claims
+
+    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
+        """What became of each predicted entry.
+
+        An entry that should have had a readout is lost; so is every one of a row that no model has predicted.
+        """
+        if prediction.ndim == 1:
+            return np.full((len(labels), len(self.claims)), LOST, np.int8)
+        found = panels.outcomes(prediction, labels, len(self.claims))
+        if self.n_expected is not None:
+            found[found == MISSING] = LOST
+        return found
+
+    def is_whole(self, labels: LabelArray) -> NDArray[np.bool_]:
+        """Which labels speak of every output."""
+        whole: NDArray[np.bool_] = np.logical_and.reduce(panels.unpack(labels[:, 1], len(self.claims)), axis=1)
+        return whole
+
+
+def _range(outputs: tuple[OutputGoal, ...]) -> str:
+    """The levels in words."""
+    levels = sorted({output.gamma for output in outputs})
+    return f"{levels[0]:g}" if len(levels) == 1 else f"its own level, {levels[0]:g} to {levels[-1]:g}"
 
 
 def column_pvalue(outcomes: NDArray[np.int8], n_inference: int, n_measured: int, gamma: float) -> float:

@@ -1,0 +1,92 @@
+"""The accuracy of a screen: of classes, and of values the share within a tolerance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.core.bounds import allowed_errors
+from isd_ray.core.certify import judge_look
+from isd_ray.core.goals.base import OTHERS, Goal
+from isd_ray.core.look_evidence import Audit, ScreenCounts
+from isd_ray.core.looks import LookPlan, LookVerdict
+from isd_ray.messages import LabelArray
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRight(Goal):
+    """The share of right rows, measured ones included, is above `level`."""
+
+    quantity: ClassVar[str] = "accuracy"
+    sign: ClassVar[str] = ">"
+
+    @property
+    def words(self) -> str:
+        """The claim in words."""
+        return f"{self.name} is above {self.level:g}"
+
+    def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """1 where the prediction is not right."""
+        return 1.0 - self.correct(prediction, labels)
+
+    def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
+        """The most errors that leave the share above the level."""
+        return (allowed_errors(counts.n_target, self.level),)
+
+    def value(self, counts: ScreenCounts, losses: tuple[float, ...]) -> float:
+        """The share of right rows."""
+        return 1.0 - sum(losses) / counts.n_target
+
+    def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
+        """By the number of errors, which is exact."""
+        return losses[OTHERS] <= allowed_errors(counts.n_target, self.level)
+
+    def judge(self, plan: LookPlan, audit: Audit, n_hits: int) -> LookVerdict:
+        """By the exact test, with a finish where the plan has one."""
+        return judge_look(plan, audit.ranks, audit.losses > 0.5, audit.n_uncorrected)
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy(ShareRight):
+    """The share of rows whose class is right."""
+
+    name: ClassVar[str] = "accuracy"
+    hit: int = 1
+    """Class index of a hit: for acquisition and reports, the claim does not depend on it."""
+
+    @property
+    def positive(self) -> int:
+        """Class index of a hit."""
+        return self.hit
+
+    def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """1 where the class is equal."""
+        return (prediction == labels).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class WithinTolerance(ShareRight):
+    """The share of values predicted within a tolerance (unit of the label); without one nothing is right or wrong."""
+
+    name: ClassVar[str] = "share within the tolerance"
+    is_regression: ClassVar[bool] = True
+
+    tolerance: float | None = None
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether right and wrong are defined."""
+        return self.tolerance is not None
+
+    def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """1 within the tolerance."""
+        if self.tolerance is None:
+            return np.zeros(len(labels))
+        return (np.abs(prediction - labels) <= self.tolerance).astype(np.float64)
+
+    def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """1 beyond the tolerance."""
+        return np.zeros(len(labels)) if self.tolerance is None else 1.0 - self.correct(prediction, labels)

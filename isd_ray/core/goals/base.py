@@ -1,0 +1,174 @@
+"""What a screen claims of itself: which predictions are audited, what counts as an error, how many may be left."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.core.certify import judge_losses
+from isd_ray.core.look_evidence import Audit, ScreenCounts
+from isd_ray.core.looks import LookPlan, LookVerdict
+from isd_ray.messages import LabelArray
+
+OTHERS, HITS = 0, 1
+"""Groups of rows by what is predicted of them. Goals that know no hits have one group, 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputGoal:
+    """The claim about one output of a panel: the accuracy of its whole column is above `gamma`.
+
+    Attributes
+    ----------
+    share:
+        Of the risk that is spent on it.
+    """
+
+    name: str
+    gamma: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Goal(ABC):
+    """The claim of a campaign; each quantity is a class of its own.
+
+    Attributes
+    ----------
+    level:
+        What the quantity is held against.
+    quantity, name:
+        As in the configuration, and in words.
+    sign:
+        How the quantity of a screen that meets the goal relates to the level.
+    is_regression, is_panel:
+        Predictions and labels are values, or packed bits of many outputs (`isd_ray.core.panels`), not class indices.
+    is_exact:
+        A loss is 0 or 1.
+    is_error:
+        The quantity is an error, which is good when small, and not a share.
+    knows_hits:
+        Rows are told apart by a predicted hit.
+    takes_hits:
+        A look measures every predicted hit that is left.
+    may_finish:
+        The proof of a look allows a finish.
+    audited:
+        Groups that an audit is drawn from.
+    positive:
+        Class index of a hit.
+    outputs:
+        Claims about each output of a panel; empty if the claim is about all of them together.
+    """
+
+    quantity: ClassVar[str]
+    name: ClassVar[str]
+    sign: ClassVar[str] = "≥"
+    is_regression: ClassVar[bool] = False
+    is_panel: ClassVar[bool] = False
+    is_exact: ClassVar[bool] = True
+    is_error: ClassVar[bool] = False
+    knows_hits: ClassVar[bool] = False
+    takes_hits: ClassVar[bool] = False
+    may_finish: ClassVar[bool] = True
+    audited: ClassVar[tuple[int, ...]] = (OTHERS,)
+
+    level: float
+
+    @property
+    def words(self) -> str:
+        """The claim in words."""
+        return f"{self.name} is at least {self.level:g}"
+
+    @property
+    def positive(self) -> int:
+        """Class index of a hit; -1 where there are no classes."""
+        return -1
+
+    @property
+    def outputs(self) -> tuple[OutputGoal, ...]:
+        """Claims about each output of a panel; empty if the claim is about all of them together."""
+        return ()
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether there is a loss at all: a regression without tolerance or bound on its error has none."""
+        return True
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of rows by prediction."""
+        return 2 if self.knows_hits else 1
+
+    def as_prediction(self, labels: LabelArray) -> LabelArray:
+        """Labels as a model would have predicted them."""
+        return labels
+
+    def groups(self, prediction: LabelArray) -> NDArray[np.int64]:
+        """Group of each row by its prediction, int64 (n,)."""
+        return np.zeros(len(prediction), np.int64)
+
+    def hits(self, labels: LabelArray) -> NDArray[np.bool_]:
+        """Which measured rows are hits, bool (n,); none where the goal knows no hits."""
+        return np.zeros(len(labels), np.bool_)
+
+    @abstractmethod
+    def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """How far each prediction is right, float64 (n,) in [0, 1]; 0 where nothing was predicted."""
+
+    @abstractmethod
+    def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where either is missing."""
+
+    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
+        """What became of each predicted entry that has a claim, int8 (n, K) of `isd_ray.core.panels.outcomes`."""
+        return np.empty((len(labels), 0), np.int8)
+
+    def is_whole(self, labels: LabelArray) -> NDArray[np.bool_]:
+        """Which labels speak of all that is claimed of their rows, bool (n,)."""
+        return np.ones(len(labels), np.bool_)
+
+    @abstractmethod
+    def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
+        """Largest loss left in each audited group that keeps the claim; None if none would.
+
+        Parameters
+        ----------
+        counts:
+            Without the audit.
+        expected:
+            Forecast losses by group, which plan and never prove.
+        """
+
+    @abstractmethod
+    def value(self, counts: ScreenCounts, losses: tuple[float, ...]) -> float:
+        """The claimed quantity of a screen whose predictions left have these losses, by group.
+
+        It gets worse, or stays, as any of the losses grows: at upper bounds of the losses it is a bound itself.
+        """
+
+    def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
+        """Whether the claim is true of a screen whose predictions left have these losses."""
+        value = self.value(counts, losses)
+        return value <= self.level if self.is_error else value >= self.level
+
+    def settle(self, plans: Sequence[LookPlan], n_hits: int, n_others: int) -> tuple[LookPlan, ...]:
+        """The plans with the allowance that follows from the hits, and other rows, measured outside the audit."""
+        return tuple(plans)
+
+    def judge(self, plan: LookPlan, audit: Audit, n_hits: int) -> LookVerdict:
+        """What the audit of one group proves.
+
+        Parameters
+        ----------
+        plan, audit:
+            As declared and settled, and what came back.
+        n_hits:
+            Measured hits without those of the audit.
+        """
+        return judge_losses(plan, audit.losses)

@@ -1,0 +1,55 @@
+"""The accuracy of a panel: the mean over its compounds of the share of their measured outputs that are right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.core import panels
+from isd_ray.core.goals.base import OTHERS, Goal
+from isd_ray.core.goals.mean_loss import mean_loss_allowance
+from isd_ray.core.look_evidence import ScreenCounts
+from isd_ray.messages import LabelArray
+
+
+@dataclass(frozen=True, slots=True)
+class PanelAccuracy(Goal):
+    """The mean share of right outputs is at least `level`."""
+
+    quantity: ClassVar[str] = "accuracy"
+    name: ClassVar[str] = "share of right outputs by compound"
+    is_panel: ClassVar[bool] = True
+    is_exact: ClassVar[bool] = False
+
+    n_expected: int | None = None
+    """Outputs that every compound should have a readout of, so that one without counts as wrong: all of them in a
+    laboratory, where it is a lost well. None where compounds that were not tested have none."""
+
+    def as_prediction(self, labels: LabelArray) -> LabelArray:
+        """The half of the labels that says which outputs are 1."""
+        return labels[:, 0]
+
+    def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """The share of a row's measured outputs that is right."""
+        return 1.0 - self.losses(prediction, labels)
+
+    def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
+        """The share of a row's outputs that is wrong."""
+        return panels.losses(prediction, labels, self.n_expected) if prediction.ndim > 1 else np.ones(len(labels))
+
+    def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
+        """Total loss that keeps the mean."""
+        return (mean_loss_allowance(counts.n_target, float(1 - Fraction(str(self.level))), 1.0),)
+
+    def value(self, counts: ScreenCounts, losses: tuple[float, ...]) -> float:
+        """The mean share of right outputs."""
+        return 1.0 - sum(losses) / counts.n_target
+
+    def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
+        """By the total loss."""
+        [allowed] = self.allowances(counts, losses) or (0.0,)
+        return losses[OTHERS] <= allowed
