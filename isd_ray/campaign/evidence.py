@@ -79,6 +79,7 @@ def audits_of(
     assert work.readouts is not None, "a look has a batch"
     assert work.frozen is not None, "a look has frozen predictions"
     scored, is_audit, present = work.selection.scored, work.selection.roles == _AUDIT, work.readouts.present
+    labels = work.readouts.labels
     if config.stopping.rule == "reserved":
         scored = backend.look_up(work.frozen, history.sets.reserve)
         # By a random key, as in `bound_by_random_rows`.
@@ -87,7 +88,7 @@ def audits_of(
         losses, present = goal.losses(scored.prediction, labels), has_readout(labels)
         is_audit = np.ones(len(losses), np.bool_)
     if goal.outputs:
-        outcomes = goal.outcomes(scored.prediction, work.readouts.labels)[is_audit]
+        outcomes = goal.outcomes(scored.prediction, labels)[is_audit]
         whole = Audit(np.empty(0, np.int64), losses[is_audit], present[is_audit], outcomes, rows=scored.rows[is_audit])
         return (doubted(whole, amended),)
     groups = goal.groups(scored.prediction)
@@ -101,6 +102,12 @@ def audits_of(
             uncertainty=scored.uncertainty[inside],
             tie_seed=derive_seed(config.seed, "tie", work.number),
         )
-        found = Audit(backend.count_ranks(request), losses[inside], present[inside], rows=request.rows)
+        found = Audit(
+            backend.count_ranks(request),
+            losses[inside],
+            present[inside],
+            rows=request.rows,
+            lost=goal.kept(labels[inside]),
+        )
         audits.append(doubted(found, amended))
     return tuple(audits)

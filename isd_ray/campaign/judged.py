@@ -25,6 +25,7 @@ _AUDITS = pa.schema(
         ("measured", pa.bool_()),
         ("amended", pa.bool_()),
         ("outcomes", pa.list_(pa.int8())),
+        ("lost", pa.float64()),
     ]
 )
 """`audit` is the place of a row's audit among those of the look; the lines of one are in the order of drawing."""
@@ -53,15 +54,17 @@ def audits_table(audits: Sequence[Audit]) -> pa.Table:
             "measured": measured,
             "amended": amended,
             "outcomes": outcomes,
+            "lost": lost,
         }
         for place, audit in enumerate(audits)
-        for row, rank, loss, measured, amended, outcomes in zip(
+        for row, rank, loss, measured, amended, outcomes, lost in zip(
             audit.rows.tolist(),
             audit.ranks.tolist() or [None] * len(audit.rows),
             audit.losses.tolist(),
             audit.measured.tolist(),
             [False] * len(audit.rows) if audit.amended is None else audit.amended.tolist(),
             [None] * len(audit.rows) if audit.outcomes is None else audit.outcomes.tolist(),
+            [None] * len(audit.rows) if audit.lost is None else audit.lost.tolist(),
             strict=True,
         )
     ]
@@ -69,13 +72,16 @@ def audits_table(audits: Sequence[Audit]) -> pa.Table:
 
 
 def audits_from(table: pa.Table, n_audits: int) -> tuple[Audit, ...]:
-    """What `audits_table` wrote."""
+    """What `audits_table` wrote, also that of a version before, whose audits do not say what was lost."""
+    if "lost" not in table.column_names:
+        table = table.append_column(_AUDITS.field("lost"), pa.nulls(len(table), pa.float64()))
     places = table["audit"].to_numpy()
     return tuple(_audit(table.filter(pa.array(places == place))) for place in range(n_audits))
 
 
 def _audit(table: pa.Table) -> Audit:
     ranked, by_output = table["rank"].drop_null(), table["outcomes"].drop_null().to_pylist()
+    lost = table["lost"].drop_null()
     return Audit(
         ranks=ranked.to_numpy(),
         losses=table["loss"].to_numpy(),
@@ -83,6 +89,7 @@ def _audit(table: pa.Table) -> Audit:
         outcomes=np.array(by_output, np.int8) if by_output else None,
         amended=table["amended"].to_numpy(),
         rows=table["row"].to_numpy(),
+        lost=lost.to_numpy() if len(lost) else None,
     )
 
 

@@ -28,6 +28,9 @@ from isd_ray.config.section import Section, Task
 from isd_ray.config.stopping import AUDITED_RULES, DEFAULT_RANDOM_SHARE, HIT_QUANTITIES, LOSS_QUANTITIES, StoppingConfig
 from isd_ray.credentials import cleaned
 
+_FIRST_LOOK_BEFORE = 0.5
+"""Share of the risk that the first look of a campaign spends whose version knew no other."""
+
 
 class CampaignConfig(Section):
     """A whole campaign: one TOML file."""
@@ -92,7 +95,8 @@ class CampaignConfig(Section):
     def from_stored(cls, data: Mapping[str, Any]) -> CampaignConfig:
         """The configuration that a campaign's folder holds, also one of a version that knew fewer keys.
 
-        What has become a choice since is what it was: the only family of models, the only default acquisition.
+        What has become a choice since is what it was: the only family of models, the only default acquisition, the risk
+        of the first look.
         Credentials, which earlier versions stored, are dropped: the campaign opens, and `isd relocate` names places.
         """
         data = cleaned(data)
@@ -101,7 +105,8 @@ class CampaignConfig(Section):
             model = {**model, "families": [RESMLP]}
             if data.get("stopping", {}).get("quantity") == "recall" and not acquisition.get("function"):
                 acquisition = {**acquisition, "function": "least_confidence"}
-        return cls.model_validate({**data, "model": model, "acquisition": acquisition})
+        stopping = {"first_look_share": _FIRST_LOOK_BEFORE, **data.get("stopping", {})}
+        return cls.model_validate({**data, "model": model, "acquisition": acquisition, "stopping": stopping})
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: str | Sequence[str] = ()) -> CampaignConfig:

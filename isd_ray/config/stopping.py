@@ -144,7 +144,10 @@ class StoppingConfig(Section):
     tolerance: float | None = Field(default=None, gt=0.0)
     """Regression: a prediction within this distance of the readout counts as right (unit of the label)."""
     max_looks: int = Field(default=5, ge=1, le=50)
-    """Most looks of `certify` and `reserved`; the risk of look j is delta / 2^j."""
+    """Most looks of `certify` and `reserved`."""
+    first_look_share: Fraction = 0.8
+    """Share of delta that the first look of `certify` and `reserved` spends; each later one spends half of what is
+    left, and the last as much as the one before it. 0.5 gives delta / 2^j."""
     reserve_size: int | None = Field(default=None, ge=1)
     """`reserved`: compounds of the audit; default: enough to certify a model with half the allowed errors."""
     reserve_audit: bool = False
@@ -152,8 +155,9 @@ class StoppingConfig(Section):
     finish_tolerance: int = Field(default=0, ge=0)
     """Compounds of a finish that may stay without a readout; the finish then shows that so many fewer errors are left,
     and measures somewhat more. 0: one lost well spends the look."""
-    trigger: Literal["trend", "platt"] = "trend"
-    """Forecast that decides when a look is worth its audit; never touches the guarantee."""
+    trigger: Literal["blend", "trend", "platt"] = "blend"
+    """Forecast of the errors left, which decides when a look is worth its audit and never touches the guarantee:
+    `trend` by ranks, `platt` by confidences, `blend` by both."""
     continue_after_stop: bool = False
     """Simulation only: note the stop and go on to the end of the budget."""
 

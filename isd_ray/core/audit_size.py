@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.bounds import hypergeometric_pvalue
-from isd_ray.core.looks import look_deltas
 from isd_ray.core.trigger import Forecast
 
 _LARGEST_POPULATION = 10**11
 _SIZE_STEP = 1.03
 """Audit sizes are tried on a grid of 3 % steps."""
-_POWER_Z = 1.2816
-"""Normal quantile of 90 % power."""
+_POWER_Z = 0.5244
+"""Normal quantile of 70 % power: a look that fails costs an audit, whose rows are learnt from, and little else."""
+_RESERVE_POWER_Z = 1.2816
+"""Normal quantile of 90 % power: a reserve cannot be made larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Needed:
         Wrong predictions expected, and how many may be left.
     finish, audit:
         Most uncertain rows to measure (for a recall, all predicted hits besides), and rows of a random audit of the
-        others, that certify with about 90 % power.
+        others, that certify with about 70 % power.
     """
 
     errors: float
@@ -39,11 +40,13 @@ class Needed:
     audit: int
 
 
-def audit_size(n_inference: int, errors: float, allowed: int, delta: float, most: int | None = None) -> int | None:
-    """Smallest audit (a grid of 3 % steps) that certifies with about 90 % probability if `errors` are expected.
+def audit_size(
+    n_inference: int, errors: float, allowed: int, delta: float, most: int | None = None, power_z: float = _POWER_Z
+) -> int | None:
+    """Smallest audit (a grid of 3 % steps) that certifies with about 70 % probability if `errors` are expected.
 
-    With e90 errors, the 90 % quantile of the hypergeometric by its normal approximation, "more than `allowed` are left
-    after the e90 found are put right" must be refuted. Almost independent of the population.
+    With e70 errors, the 70 % quantile of the hypergeometric by its normal approximation, "more than `allowed` are left
+    after the e70 found are put right" must be refuted. Almost independent of the population.
 
     Returns
     -------
@@ -53,7 +56,7 @@ def audit_size(n_inference: int, errors: float, allowed: int, delta: float, most
     most = n_inference if most is None else min(most, n_inference)
     m = _sizes()
     m = np.append(m[m < most], np.int64(most))[: max(0, most)]
-    likely = likely_errors(n_inference, errors, m)
+    likely = likely_errors(n_inference, errors, m, power_z)
     passed = hypergeometric_pvalue(likely, np.array(n_inference), allowed + 1 + likely, m) <= delta
     return int(m[passed.argmax()]) if passed.any() else None
 
@@ -67,31 +70,33 @@ def _sizes() -> NDArray[np.int64]:
     return np.array(sizes, np.int64)
 
 
-def reserve_size(n_target: int, allowed: int, delta: float, max_looks: int) -> int:
-    """Size of a reserve that certifies at the first look a model with half the allowed errors.
+def reserve_size(n_target: int, allowed: int, delta: float) -> int:
+    """Size of a reserve that certifies at a look of risk delta a model with half the allowed errors, at 90 % power.
 
     Raises
     ------
     ValueError
         If no reserve does.
     """
-    size = audit_size(n_target, allowed / 2.0, allowed, look_deltas(delta, max_looks)[0])
+    size = audit_size(n_target, allowed / 2.0, allowed, delta, power_z=_RESERVE_POWER_Z)
     if size is None:
         raise ValueError(f"no reserve can certify {allowed=} errors of {n_target=} rows")
     return size
 
 
-def likely_errors(n_inference: int, errors: float, sampled: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The 90 % quantile of the errors among the rows of audits of some sizes, if `errors` are in the whole."""
+def likely_errors(
+    n_inference: int, errors: float, sampled: NDArray[np.int64], power_z: float = _POWER_Z
+) -> NDArray[np.int64]:
+    """The 70 % quantile (of `power_z`) of the errors among the rows of audits of some sizes, of `errors` in all."""
     rate = min(1.0, errors / n_inference)
     spread = np.sqrt(sampled * rate * (1.0 - rate) * (n_inference - sampled) / max(1, n_inference - 1))
-    return np.floor(np.minimum(sampled, sampled * rate + _POWER_Z * spread + 0.5)).astype(np.int64)
+    return np.floor(np.minimum(sampled, sampled * rate + power_z * spread + 0.5)).astype(np.int64)
 
 
 def needed_to_certify(forecast: Forecast, n_inference: int, allowed: int, delta: float) -> Needed | None:
     """What one look at risk `delta` would cost from here, by the forecast; None if it does not say.
 
-    The smallest sum of a finish, the a most uncertain rows, and an audit with about 90 % power of the others, whose
+    The smallest sum of a finish, the a most uncertain rows, and an audit with about 70 % power of the others, whose
     errors found are put right.
     """
     if forecast.edges is None or forecast.beyond is None:

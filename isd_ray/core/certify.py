@@ -102,9 +102,9 @@ class LookForecast:
 def plan_look(rule: LookRule, state: LookState) -> LookForecast:
     """Whether this is the round to look.
 
-    Yes if the forecast meets the target, an audit with 90 % power takes at most half the inference set, and it is
+    Yes if the forecast meets the target, an audit with 70 % power takes at most half the inference set, and it is
     either cheap, at most one and a half batches, or one more batch (with no learning from it) would not make it cheaper
-    by more than that batch costs. A reserve is paid for already: it has to have 90 % power. After failed look j,
+    by more than that batch costs. A reserve is paid for already: it has to have 70 % power. After failed look j,
     2**(j - 1) acquisition rounds, at most 8, come first.
     """
     number = state.failed_looks + 1
@@ -118,7 +118,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
         return LookForecast(None, f"batch {state.batches_since_look + 1} of {skip} after a failed look", errors)
     if errors > state.allowed:
         return LookForecast(None, f"about {errors:.0f} errors are left, {state.allowed:g} are allowed", errors)
-    delta = look_deltas(rule.delta, rule.max_looks)[number - 1]
+    delta = look_deltas(rule.delta, rule.max_looks, rule.first_share)[number - 1]
     most = max(1, int(_LARGEST_SHARE * state.n_inference))
     if state.n_reserved is not None:
         size = _enough_reserved(state, errors, delta)
@@ -144,6 +144,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
         finish=finish,
         reach=size + int(_FINISH_BATCHES * rule.batch_size),
         expected_loss=_expected_loss(state),
+        credit=not is_exact,
     )
     return LookForecast(plan, f"about {errors:.0f} errors are left, {state.allowed:g} are allowed", errors, size)
 
@@ -159,6 +160,7 @@ def last_look(rule: LookRule, state: LookState, delta: float, size: int) -> Look
         finish="any" if state.loss_variance is None else "none",
         reach=size + int(_FINISH_BATCHES * rule.batch_size),
         expected_loss=_expected_loss(state),
+        credit=state.loss_variance is not None,
     )
 
 
@@ -177,7 +179,7 @@ def _size(state: LookState, n_inference: int, errors: float, delta: float, most:
 
 
 def _enough_reserved(state: LookState, errors: float, delta: float) -> int | None:
-    """The reserve's size if it has about 90 % power."""
+    """The reserve's size if it has the power of an audit."""
     size = state.n_reserved or 0
     if state.loss_variance is not None:
         return size if _size(state, state.n_inference, errors, delta, size) is not None else None
@@ -236,8 +238,11 @@ def judge_look(plan: LookPlan, ranks: NDArray[np.int64], errors: NDArray[np.bool
     return LookVerdict(plan.finish == "any" or cut <= plan.reach, cut, n_errors, pvalue)
 
 
-def judge_losses(plan: LookPlan, losses: NDArray[np.float64]) -> LookVerdict:
-    """Decide a look at losses in [0, 1] by betting; `losses` in the random order of drawing (`betting_test`).
+def judge_losses(plan: LookPlan, losses: NDArray[np.float64], kept: NDArray[np.float64]) -> LookVerdict:
+    """Decide a look at losses in [0, 1] by betting; both arrays in the random order of drawing (`betting_test`).
+
+    Measured rows are delivered as measured, so the screen has only the loss of the rows left, and what is `kept` of the
+    losses of the audit. Looks of versions before hold all of its loss against the screen.
 
     Raises
     ------
@@ -246,7 +251,8 @@ def judge_losses(plan: LookPlan, losses: NDArray[np.float64]) -> LookVerdict:
     """
     if plan.expected_loss is None or len(losses) != plan.size:
         raise ValueError(f"look {plan.number} declared {plan.size} losses; got {len(losses)}")
-    test = betting_test(losses, plan.n_inference, plan.allowed, plan.delta, *plan.expected_loss)
+    held = kept if plan.credit else losses
+    test = betting_test(losses, plan.n_inference, plan.allowed, plan.delta, *plan.expected_loss, held)
     pvalue = 1.0 if test.wealth <= 1.0 else 1.0 / test.wealth
     return LookVerdict(test.passed, 0, float(losses.sum()), pvalue)
 

@@ -122,6 +122,9 @@ class Audit:
         errors that nobody corrects: an error too many makes a pass less likely, so nothing is won by amending.
     rows:
         int64 (m,): rows of the library; empty where nobody asks for them.
+    lost:
+        float64 (m,): the part of each loss that is of lost wells; None if that is all of the loss of a row without a
+        readout, and nothing of the others.
     """
 
     ranks: NDArray[np.int64]
@@ -130,6 +133,13 @@ class Audit:
     outcomes: NDArray[np.int8] | None = None
     amended: NDArray[np.bool_] | None = None
     rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    lost: NDArray[np.float64] | None = None
+
+    @property
+    def kept(self) -> NDArray[np.float64]:
+        """The part of each loss that no readout has put right, float64 (m,): all of it where one was amended."""
+        lost = (~self.measured).astype(np.float64) if self.lost is None else self.lost
+        return lost if self.amended is None else np.where(self.amended, 1.0, lost)
 
     @property
     def n_lost(self) -> int:

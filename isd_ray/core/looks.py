@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Finish = Literal["none", "cheap", "any"]
+FIRST_SHARE = 0.8
+"""Share of the risk that the first look spends, by trial on the scenarios of the benchmark: most screens need one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +27,20 @@ class LookRule:
     finish:
         `none`: the plain test, stop or resume. `cheap`: a fixed-sequence finish that resumes if it would cost more than
         the audit and two batches, except at the last look. `any`: finish whatever it costs.
+    first_share:
+        Share of the risk that the first look spends.
     """
 
     delta: float
     max_looks: int
     batch_size: int
     finish: Finish = "cheap"
+    first_share: float = FIRST_SHARE
 
     @classmethod
-    def certify(cls, delta: float, max_looks: int, batch_size: int) -> LookRule:
+    def certify(cls, delta: float, max_looks: int, batch_size: int, first_share: float = FIRST_SHARE) -> LookRule:
         """Several looks, each with a cheap finish; the last finishes at any cost."""
-        return cls(delta, max_looks, batch_size, "cheap")
+        return cls(delta, max_looks, batch_size, "cheap", first_share)
 
     @classmethod
     def pac(cls, delta: float, batch_size: int) -> LookRule:
@@ -43,7 +48,7 @@ class LookRule:
         return cls(delta, 1, batch_size, "any")
 
     @classmethod
-    def reserved(cls, delta: float, max_looks: int, batch_size: int) -> LookRule:
+    def reserved(cls, delta: float, max_looks: int, batch_size: int, first_share: float = FIRST_SHARE) -> LookRule:
         """As `certify`, with an audit that was drawn from the target set before the first model.
 
         What is left of the reserve R at a look is a uniform sample of the rows left if (1) no reserved label touches a
@@ -57,7 +62,7 @@ class LookRule:
         p-value grows with the size of the population, so leaving them in it errs on the safe side. Looks fail without
         feeding their labels back, so the path does not depend on them.
         """
-        return cls(delta, max_looks, batch_size, "cheap")
+        return cls(delta, max_looks, batch_size, "cheap", first_share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,9 @@ class LookPlan:
         outputs share one audit and split the look's risk (`isd_ray.core.goals.outputs`).
     tolerance:
         Rows of a finish that may stay without a readout, declared with the look.
+    credit:
+        Losses in [0, 1]: what the audit puts right is not held against it. False for looks that were declared by
+        versions before.
     """
 
     number: int
@@ -101,6 +109,7 @@ class LookPlan:
     output: int | None = None
     n_measured: int = 0
     tolerance: int = 0
+    credit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +135,23 @@ class LookVerdict:
     pvalue: float
 
 
-def look_deltas(delta: float, max_looks: int) -> tuple[float, ...]:
-    """The risk of each look: delta / 2**j, and the last look as much as the one before it, so that they sum to delta.
+def look_deltas(delta: float, max_looks: int, first_share: float = FIRST_SHARE) -> tuple[float, ...]:
+    """The risk of each look, which sum to delta.
+
+    The first spends `first_share` of it, each later one half of what is left, and the last as much as the one before.
+    With a first share of one half the risk of look j is delta / 2**j.
 
     Raises
     ------
     ValueError
-        If there is no look, or delta is not in (0, 1).
+        If there is no look, or a share is not in (0, 1).
     """
-    if max_looks < 1 or not 0.0 < delta < 1.0:
-        raise ValueError(f"need at least one look and 0 < delta < 1; got {max_looks=}, {delta=}")
-    return tuple(delta / 2 ** min(j, max_looks - 1) for j in range(1, max_looks + 1))
+    if max_looks < 1 or not 0.0 < delta < 1.0 or not 0.0 < first_share < 1.0:
+        raise ValueError(f"need at least one look, and shares in (0, 1); got {max_looks=}, {delta=}, {first_share=}")
+    if max_looks == 1:
+        return (delta,)
+    later = delta * (1.0 - first_share)
+    return (delta * first_share, *(later / 2 ** min(j, max_looks - 2) for j in range(1, max_looks)))
 
 
 def look_risk(look: Sequence[Mapping[str, Any]]) -> float:

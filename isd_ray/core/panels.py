@@ -65,6 +65,14 @@ def losses(
     return np.where(n_measured, n_wrong / np.maximum(n_measured, 1), 1.0)
 
 
+def lost(labels: NDArray[np.uint8], n_expected: int | None) -> NDArray[np.float64]:
+    """The part of `losses` that is of entries without a readout, float64 (n,)."""
+    n_measured = _count(labels[:, 1])
+    if n_expected is not None:
+        return (n_expected - n_measured) / n_expected
+    return (n_measured == 0).astype(np.float64)
+
+
 def outcomes(prediction: NDArray[np.uint8], labels: NDArray[np.uint8], n_outputs: int) -> NDArray[np.int8]:
     """What became of each predicted entry, int8 (n, K): `RIGHT`, `WRONG`, or `MISSING`."""
     wrong, measured = (unpack(bits, n_outputs) for bits in (prediction ^ labels[:, 0], labels[:, 1]))

@@ -18,7 +18,15 @@ from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.goals.outputs import decide_outputs, plan_outputs
 from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule, look_deltas
-from isd_ray.core.trigger import Forecast, Histogram, ScoredBatch, bin_centres, forecast_platt, forecast_trend
+from isd_ray.core.trigger import (
+    Forecast,
+    Histogram,
+    ScoredBatch,
+    bin_centres,
+    forecast_blend,
+    forecast_platt,
+    forecast_trend,
+)
 from isd_ray.messages import RoundEvidence, StopDecision
 
 _NO_RISK = 1e-9
@@ -127,8 +135,8 @@ def look_rule(config: StoppingConfig, batch_size: int) -> LookRule:
     if config.rule == "pac":
         return LookRule.pac(config.delta, batch_size)
     if config.rule == "reserved":
-        return LookRule.reserved(config.delta, config.max_looks, batch_size)
-    return LookRule.certify(config.delta, config.max_looks, batch_size)
+        return LookRule.reserved(config.delta, config.max_looks, batch_size, config.first_look_share)
+    return LookRule.certify(config.delta, config.max_looks, batch_size, config.first_look_share)
 
 
 def reserved_rows(config: StoppingConfig, n_target: int) -> int:
@@ -143,7 +151,7 @@ def reserved_rows(config: StoppingConfig, n_target: int) -> int:
         return 0
     if config.reserve_size is not None:
         return min(config.reserve_size, n_target)
-    return reserve_size(n_target, allowed_errors(n_target, config.gamma), config.delta, config.max_looks)
+    return reserve_size(n_target, allowed_errors(n_target, config.gamma), _deltas(config)[0])
 
 
 def kept_wells(config: StoppingConfig, n_target: int) -> int:
@@ -157,14 +165,20 @@ def kept_wells(config: StoppingConfig, n_target: int) -> int:
     if not config.reserve_audit:
         return 0
     # The least risk that can be left when the budget ends.
-    delta = look_deltas(config.delta, config.max_looks)[-1] if config.rule == "certify" else config.delta
-    return reserve_size(n_target, allowed_errors(n_target, config.gamma), delta, 1)
+    delta = _deltas(config)[-1] if config.rule == "certify" else config.delta
+    return reserve_size(n_target, allowed_errors(n_target, config.gamma), delta)
+
+
+def _deltas(config: StoppingConfig) -> tuple[float, ...]:
+    return look_deltas(config.delta, config.max_looks, config.first_look_share)
 
 
 def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) -> LookOutlook:
     """Whether this is the round to look; spends no risk and proves nothing."""
     rule = look_rule(config, evidence.batch_size)
-    forecasts = tuple(_forecast(evidence, config, group) for group in range(goal.n_groups))
+    forecasts = tuple(
+        _forecast(evidence.scored[group], evidence, config, goal, group) for group in range(goal.n_groups)
+    )
     expected = tuple(forecast.errors if forecast else 0.0 for forecast in forecasts)
     errors = sum(expected[group] for group in goal.audited) if all(forecasts[g] for g in goal.audited) else None
     if goal.outputs:
@@ -228,7 +242,7 @@ def _forecast_outputs(
         return LookOutlook((), "another condition of the end is not met", errors)
 
     def forecast(scored: Sequence[ScoredBatch]) -> Forecast | None:
-        return _forecast_from(scored, evidence, config, 0)
+        return _forecast(scored, evidence, config, goal, 0)
 
     plans, reason = plan_outputs(rule, evidence, goal.outputs, forecast)
     if plans and plans[0].size > evidence.n_affordable:
@@ -237,19 +251,18 @@ def _forecast_outputs(
     return LookOutlook(plans, reason, errors)
 
 
-def _forecast(evidence: LookEvidence, config: StoppingConfig, group: int) -> Forecast | None:
-    return _forecast_from(evidence.scored[group], evidence, config, group)
-
-
-def _forecast_from(
-    scored: Sequence[ScoredBatch], evidence: LookEvidence, config: StoppingConfig, group: int
+def _forecast(
+    scored: Sequence[ScoredBatch], evidence: LookEvidence, config: StoppingConfig, goal: Goal, group: int
 ) -> Forecast | None:
     """Of a group, by batches of its rows."""
-    n_left = evidence.counts.left[group]
-    if config.trigger == "trend":
-        return forecast_trend(scored, evidence.n_observed, n_left, evidence.n_batch, evidence.n_random)
+    n_batch, n_random = evidence.n_batch, evidence.n_random
     histogram = Histogram(bin_centres(), evidence.histogram[group])
-    return forecast_platt(scored, histogram, evidence.n_batch, evidence.n_random)
+    if config.trigger == "trend":
+        return forecast_trend(scored, evidence.n_observed, evidence.counts.left[group], n_batch, n_random)
+    is_share = not goal.is_regression
+    if config.trigger == "platt":
+        return forecast_platt(scored, histogram, n_batch, n_random, is_share=is_share)
+    return forecast_blend(scored, histogram, evidence.n_observed, n_batch, n_random, is_share=is_share)
 
 
 def _certain(forecast: Forecast | None, n_left: int) -> Forecast | None:

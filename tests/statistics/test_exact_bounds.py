@@ -166,6 +166,44 @@ def test_betting_passes_falsely_with_probability_at_most_delta(delta):
     assert passed_any > 0
 
 
+def false_passes_with_credit(kept_of):
+    """Worst probability, over populations of 6 units, that a test passes although more than the allowance is kept.
+
+    A unit is a loss and whether its well fails, which keeps a loss of 1.
+    """
+    units, worst, passed_any = [(0.0, False), (0.5, False), (1.0, False), (1.0, True)], 0.0, 0
+    for allowance in (0.4, 1.0, 2.0):
+        passed, orders = defaultdict(int), defaultdict(int)
+        for drawn in itertools.product(range(len(units)), repeat=6):
+            losses, fails = (np.array(part) for part in zip(*(units[unit] for unit in drawn), strict=True))
+            kind = tuple(sorted(drawn))
+            orders[kind] += 1
+            kept = kept_of(losses[:4], fails[:4])
+            is_false = losses[4:].sum() + fails[:4].sum() > allowance
+            shown = betting_test(losses[:4], 6, allowance, 0.4, 0.05, 0.05, kept).passed
+            passed[kind] += shown and is_false
+            passed_any += shown and not is_false
+        worst = max(worst, *(passed[kind] / orders[kind] for kind in orders))
+    return worst, passed_any
+
+
+def test_betting_with_credit_passes_falsely_with_probability_at_most_delta():
+    worst, passed_any = false_passes_with_credit(lambda losses, fails: fails.astype(float))
+    assert 0.2 * 0.4 < worst <= 0.4
+    assert passed_any
+
+
+def test_betting_that_credits_failed_wells_fails_the_same_check():
+    worst, _ = false_passes_with_credit(lambda losses, fails: np.zeros(len(losses)))
+    assert worst > 0.4
+
+
+def test_betting_with_credit_asks_for_less():
+    losses = np.array([0.0] * 20 + [1.0, 0.0] + [0.0] * 20)
+    held, credited = (betting_test(losses, 200, 12.0, 0.05, 0.01, 0.01, kept) for kept in (None, np.zeros(42)))
+    assert credited.wealth > held.wealth
+
+
 def test_betting_knows_when_nothing_is_left_to_prove_or_to_spend():
     assert betting_test(np.zeros(3), 10, 7.0, 0.05, 0.5, 0.1).passed
     assert not betting_test(np.array([0.0] * 8 + [1.0, 1.0]), 100, 2.0, 0.05, 0.0, 0.01).passed

@@ -110,7 +110,7 @@ def test_an_adversary_stops_the_screen_falsely_with_probability_just_under_delta
 
 
 def test_a_mutant_that_does_not_split_delta_fails_the_same_check(monkeypatch):
-    monkeypatch.setattr(certify, "look_deltas", lambda delta, max_looks: (delta,) * max_looks)
+    monkeypatch.setattr(certify, "look_deltas", lambda delta, max_looks, first_share: (delta,) * max_looks)
     with pytest.raises(AssertionError, match="worst"):
         check_sharpness()
 
@@ -124,11 +124,12 @@ def test_a_mutant_that_trains_on_the_audit_before_judging_it_fails_the_same_chec
 
 
 def test_the_looks_spend_delta_and_no_more():
-    assert look_deltas(0.05, 5) == (0.025, 0.0125, 0.00625, 0.003125, 0.003125)
+    assert look_deltas(0.05, 5, 0.5) == (0.025, 0.0125, 0.00625, 0.003125, 0.003125)
+    assert look_deltas(0.05, 5) == pytest.approx((0.04, 0.005, 0.0025, 0.00125, 0.00125))
     assert look_deltas(0.05, 1) == (0.05,)
-    for looks in range(1, 12):
-        assert sum(look_deltas(0.05, looks)) == pytest.approx(0.05, rel=1e-12)
-    for arguments in ((0.05, 0), (0.0, 3), (1.0, 3)):
+    for looks, first in itertools.product(range(1, 12), (0.1, 0.5, 0.8, 0.95)):
+        assert sum(look_deltas(0.05, looks, first)) == pytest.approx(0.05, rel=1e-12)
+    for arguments in ((0.05, 0), (0.0, 3), (1.0, 3), (0.05, 3, 1.0), (0.05, 3, 0.0)):
         with pytest.raises(ValueError, match="at least one look"):
             look_deltas(*arguments)
 
@@ -202,7 +203,7 @@ def test_pac_has_one_look_at_the_full_risk():
 
 
 def test_a_reserve_looks_when_it_has_power():
-    size = reserve_size(10_000, 499, DELTA, 5)
+    size = reserve_size(10_000, 499, look_deltas(DELTA, 5)[0])
     assert looking(n_reserved=size).plan.size == size
     assert looking(n_reserved=20).plan is None
 

@@ -24,7 +24,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core import stopping
-from isd_ray.core.certify import LookVerdict, Needed, reserve_size
+from isd_ray.core.certify import LookVerdict, Needed, look_deltas, reserve_size
 from isd_ray.core.goals import Accuracy, Recall, ScreenCounts, accuracy, goal_for
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import LookEvidence, RandomSample, forecast_look, kept_wells, random_bound
@@ -419,7 +419,7 @@ def test_the_reserve_is_drawn_in_the_first_round_by_its_seed(name, screens):
     screen = screens(name)
     batch, reserve = screen.batch(0), screen.rows(0, "reserve")
     gamma = screen.config.stopping.gamma
-    assert len(reserve) == reserve_size(N, {0.8: 179, 0.85: 134}[gamma], 0.05, 5)
+    assert len(reserve) == reserve_size(N, {0.8: 179, 0.85: 134}[gamma], 0.04)
     assert len(screen.rows(0, "initial")) == 120
     rows, seed = batch["row"].to_numpy(), screen.released(0)["reserve_seed"]
     assert seed == screen.certificate["audit"]["seed"] == derive_seed(0, "reserve", 0)
@@ -551,15 +551,15 @@ def test_the_last_look_is_not_spent_before_the_end_of_the_budget(monkeypatch):
 
 def test_wells_kept_for_the_last_look_certify_half_the_allowed_errors_at_the_least_risk_left():
     config = StoppingConfig(gamma=0.9, reserve_audit=True)
-    assert kept_wells(config, N) == reserve_size(N, 89, 0.05 / 16, 1)
-    assert kept_wells(StoppingConfig(rule="none", gamma=0.9, reserve_audit=True), N) == reserve_size(N, 89, 0.05, 1)
+    assert kept_wells(config, N) == reserve_size(N, 89, look_deltas(0.05, 5)[-1])
+    assert kept_wells(StoppingConfig(rule="none", gamma=0.9, reserve_audit=True), N) == reserve_size(N, 89, 0.05)
     assert kept_wells(StoppingConfig(gamma=0.9), N) == 0
 
 
 def test_a_budget_without_a_rule_ends_in_a_look_with_the_wells_kept_for_it(make_config, tmp_path):
     asked = {"rule": "none", "gamma": 0.8, "max_compounds": 600, "reserve_audit": True}
     result = simulate(make_config(stopping=asked), tmp_path / "run")
-    rounds, kept = result.rounds.to_pylist(), reserve_size(N, 179, 0.05, 1)
+    rounds, kept = result.rounds.to_pylist(), reserve_size(N, 179, 0.05)
     assert rounds[-1]["n_observed"] == 600 - kept
     assert (rounds[-1]["n_audit"], rounds[-1]["n_acquired"]) == (kept, 600)
     certificate = json.loads((result.path / "certificate.json").read_text())
@@ -578,9 +578,9 @@ def test_after_a_failed_look_the_last_one_has_the_risk_that_is_left(make_config,
     asked = {"rule": "certify", "gamma": 0.8, "max_compounds": 640, "reserve_audit": True, "max_looks": 2}
     result = simulate(make_config(stopping=asked), tmp_path / "run")
     certificate = json.loads((result.path / "certificate.json").read_text())
-    assert [look["delta"] for look in certificate["looks_spent"]] == [0.025, 0.025]
+    assert [look["delta"] for look in certificate["looks_spent"]] == pytest.approx([0.04, 0.01])
     assert result.rounds.to_pylist()[-1]["n_acquired"] == 640
-    assert certificate["audit"]["groups"][0]["n"] == reserve_size(N, 179, 0.025, 1)
+    assert certificate["audit"]["groups"][0]["n"] == reserve_size(N, 179, 0.01)
 
 
 def test_a_last_look_that_fails_is_an_honest_failure_with_what_was_still_needed(make_config, tmp_path, monkeypatch):
@@ -589,7 +589,7 @@ def test_a_last_look_that_fails_is_an_honest_failure_with_what_was_still_needed(
     result = simulate(config, tmp_path / "run", Snapshots(tmp_path / "run"))
     rounds, summary = result.rounds.to_pylist(), result.summary
     look, last = rounds[-2:]
-    assert look["n_observed"] == 500 - look["n_audit"] == 500 - reserve_size(N, 134, 0.05 / 16, 1)
+    assert look["n_observed"] == 500 - look["n_audit"] == 500 - reserve_size(N, 134, look_deltas(0.05, 5)[-1])
     assert (look["decision"], last["decision"], last["n_audit"]) == ("continue", "stop", 0)
     assert (summary["claim"], summary["certified"], summary["n_acquired"]) == ("NOT CERTIFIED", False, 500)
     assert not (result.path / "certificate.json").exists()

@@ -216,12 +216,12 @@ def test_a_reserve_of_panels_is_never_trained_on_and_judged_in_random_order(
         n_fitted.append(len(labels))
         return fit.fit_member(features, labels, **options)
 
-    def judge_spy(plan, losses):
+    def judge_spy(plan, losses, kept):
         judged.append(losses)
-        return certify.judge_losses(plan, losses)
+        return certify.judge_losses(plan, losses, kept)
 
     monkeypatch.setattr("isd_ray.models.resmlp_family.fit_member", fit_spy)
-    monkeypatch.setattr("isd_ray.core.stopping.judge_losses", judge_spy)
+    monkeypatch.setattr("isd_ray.core.goals.base.judge_losses", judge_spy)
     stopping = {**settings["stopping"], "rule": "reserved", "reserve_size": 90}
     run = simulate(make_config(**{**settings, "stopping": stopping}), tmp_path / "run")
     rounds = run.rounds.to_pylist()

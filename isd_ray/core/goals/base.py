@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isd_ray.core.certify import judge_losses
 from isd_ray.core.look_evidence import Audit, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookVerdict
+from isd_ray.core.panels import has_readout
 from isd_ray.messages import LabelArray
 
 OTHERS, HITS = 0, 1
@@ -125,6 +126,10 @@ class Goal(ABC):
     def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """Loss of each prediction against its readout, float64 (n,) in [0, 1]; 1 where either is missing."""
 
+    def kept(self, labels: LabelArray) -> NDArray[np.float64]:
+        """The part of each row's loss that its readout does not put right, float64 (n,): all where there is none."""
+        return (~has_readout(labels)).astype(np.float64)
+
     def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
         """What became of each predicted entry that has a claim, int8 (n, K) of `isd_ray.core.panels.outcomes`."""
         return np.empty((len(labels), 0), np.int8)
@@ -171,4 +176,4 @@ class Goal(ABC):
         n_hits:
             Measured hits without those of the audit.
         """
-        return judge_losses(plan, audit.losses)
+        return judge_losses(plan, audit.losses, audit.kept)

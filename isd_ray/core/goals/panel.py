@@ -41,6 +41,10 @@ class PanelAccuracy(Goal):
         """The share of a row's outputs that is wrong."""
         return panels.losses(prediction, labels, self.n_expected) if prediction.ndim > 1 else np.ones(len(labels))
 
+    def kept(self, labels: LabelArray) -> NDArray[np.float64]:
+        """The lost entries of each row; all where there is none."""
+        return panels.lost(labels, self.n_expected)
+
     def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
         """Total loss that keeps the mean."""
         return (mean_loss_allowance(counts.n_target, float(1 - Fraction(str(self.level))), 1.0),)

@@ -96,7 +96,7 @@ def main(arguments=None):
     parser.add_argument("--rule", nargs="+", default=["all"], help=f"all, or some of {', '.join(RULES)}, paper-cells")
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--trigger", choices=["trend", "platt"], default="trend")
+    parser.add_argument("--trigger", choices=["blend", "trend", "platt"], default="blend")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from isd_ray.core.certify import LookRule, reserve_size
+from isd_ray.core.certify import LookRule, look_deltas, reserve_size
 from isd_ray.core.goals.recall import recall_allowance
 from tests.benchmarks.stopping import digits, record_qm9
 from tests.benchmarks.stopping.replay import Replay
@@ -45,7 +45,7 @@ class Scenario:
     batch: int
     rules: tuple[str, ...] = RULES
 
-    def run(self, rule, world_rng, rng, trigger="trend") -> Outcome:
+    def run(self, rule, world_rng, rng, trigger="blend") -> Outcome:
         """Simulate one campaign; `oracle` stops when the target is truly met."""
         world, target = self.world(world_rng), self.target
         if rule == "oracle":
@@ -64,8 +64,8 @@ class Scenario:
         if isinstance(self.target, RecallTarget):
             # As a laboratory would plan that expects 1 % hits.
             allowed = recall_allowance(self.target.n // 100, self.target.gamma)
-            return reserve_size(self.target.n, allowed, DELTA, MAX_LOOKS)
-        return reserve_size(self.target.n, math.floor(self.target.allowance), DELTA, MAX_LOOKS)
+            return reserve_size(self.target.n, allowed, look_deltas(DELTA, MAX_LOOKS)[0])
+        return reserve_size(self.target.n, math.floor(self.target.allowance), look_deltas(DELTA, MAX_LOOKS)[0])
 
 
 def _learner(title, n, batch, gamma, world=Learner, **options):

@@ -18,6 +18,7 @@ from isd_ray.core.trigger import (
     Histogram,
     ScoredBatch,
     bin_centres,
+    forecast_blend,
     forecast_platt,
     forecast_trend,
     uncertainty_bins,
@@ -81,7 +82,7 @@ class Campaign:
         bool (n,): rows of a reserved audit that acquisition has not passed over. They are scored like all others.
     """
 
-    def __init__(self, world, target, batch, rng, trigger="trend", n_reserved=0):
+    def __init__(self, world, target, batch, rng, trigger="blend", n_reserved=0):
         self.world, self.target, self.batch, self.rng, self.trigger = world, target, batch, rng, trigger
         self.observed = np.zeros(world.n, np.bool_)
         self.reserve = np.zeros(world.n, np.bool_)
@@ -115,14 +116,21 @@ class Campaign:
         return self.losses_at(slice(None))
 
     def forecast(self, n_random):
+        """Of the rows that an audit is drawn from, as `isd_ray.core.stopping` makes it."""
+        n_observed, uncertainty = self.world.n - len(self.rows), self.uncertainty[self.must_measure() :]
+        histogram = Histogram(bin_centres(), np.bincount(uncertainty_bins(uncertainty), minlength=N_BINS))
         if self.trigger == "platt":
-            counts = np.bincount(uncertainty_bins(self.uncertainty), minlength=N_BINS)
-            return forecast_platt(self.history, Histogram(bin_centres(), counts), self.batch, n_random)
-        return forecast_trend(self.history, self.world.n - len(self.rows), len(self.rows), self.batch, n_random)
+            return forecast_platt(self.history, histogram, self.batch, n_random)
+        if self.trigger == "trend":
+            return forecast_trend(self.history, n_observed, len(uncertainty), self.batch, n_random)
+        return forecast_blend(self.history, histogram, n_observed, self.batch, n_random)
 
     def learn(self, positions, is_random):
-        uncertainty, losses, n = self.uncertainty[positions], self.losses_at(positions), len(self.rows)
-        self.history.append(ScoredBatch(n, self.world.n - n, uncertainty, positions, losses, is_random))
+        must, n = self.must_measure(), len(self.rows)
+        inside = positions >= must
+        positions, is_random = positions[inside], is_random[inside]
+        uncertainty, losses = self.uncertainty[positions], self.losses_at(positions)
+        self.history.append(ScoredBatch(n - must, self.world.n - n, uncertainty, positions - must, losses, is_random))
 
     def acquire(self, n_random):
         """Random rows first, then the most uncertain of the rest; reserved rows that were passed over come along."""
@@ -183,7 +191,7 @@ def run_oracle(world, target, batch, rng):
         campaign.acquire(0)
 
 
-def run_looks(world, target, batch, rng, rule, trigger="trend", random_share=RANDOM_SHARE, n_reserved=0):
+def run_looks(world, target, batch, rng, rule, trigger="blend", random_share=RANDOM_SHARE, n_reserved=0):
     """Campaign under `certify`, `pac` or, with a reserve, `reserved`."""
     campaign = Campaign(world, target, batch, rng, trigger, n_reserved)
     n_random = math.floor(random_share * batch + 0.5)
@@ -209,7 +217,11 @@ def run_looks(world, target, batch, rng, rule, trigger="trend", random_share=RAN
             continue
         ranks = rng.permutation(reserved) if n_reserved else rng.choice(n, plan.size, replace=False)
         losses = campaign.losses_at(must + ranks)
-        verdict = judge_look(plan, ranks, losses > 0.5) if target.units == 1 else judge_losses(plan, losses)
+        verdict = (
+            judge_look(plan, ranks, losses > 0.5)
+            if target.units == 1
+            else judge_losses(plan, losses, np.zeros(plan.size))
+        )
         if verdict.stop:
             campaign.observe(campaign.rows[: must + verdict.n_finish])
             campaign.observe(campaign.rows[must + ranks])
