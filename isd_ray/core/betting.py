@@ -56,7 +56,8 @@ def betting_test(
     mu_i = (allowance - kept so far) / (units left). Wealth starts at 1 and is multiplied by
     1 + lambda_i (mu_i - loss_i) with a lambda_i >= 0 that only earlier units decide, so it is a non-negative
     supermartingale and exceeds 1 / delta with probability at most delta, ever (Ville 1939; Waudby-Smith and Ramdas
-    2024, Estimating means of bounded random variables by betting, section 5). The population, the model and the distribution of losses are arbitrary.
+    2024, Estimating means of bounded random variables by betting, section 5). The population, the model and the
+    distribution of losses are arbitrary.
 
     Parameters
     ----------
