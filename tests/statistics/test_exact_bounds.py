@@ -199,9 +199,16 @@ def test_betting_that_credits_failed_wells_fails_the_same_check():
 
 
 def test_betting_with_credit_asks_for_less():
-    losses = np.array([0.0] * 20 + [1.0, 0.0] + [0.0] * 20)
-    held, credited = (betting_test(losses, 200, 12.0, 0.05, 0.01, 0.01, kept) for kept in (None, np.zeros(42)))
-    assert credited.wealth > held.wealth
+    losses = np.random.default_rng(0).permutation(np.repeat([0.0, 1.0], [900, 100]))
+
+    def units_needed(kept):
+        return next(
+            m
+            for m in range(1, 1000)
+            if betting_test(losses[:m], 1000, 150.0, 0.05, 0.1, 0.09, kept and kept[:m]).passed
+        )
+
+    assert units_needed([0.0] * 1000) < 0.8 * units_needed(None)
 
 
 def test_betting_knows_when_nothing_is_left_to_prove_or_to_spend():
