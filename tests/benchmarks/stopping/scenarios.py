@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from isd_ray.core.certify import LookRule, look_deltas, reserve_size
 from isd_ray.core.goals.recall import recall_allowance
@@ -14,6 +17,8 @@ from tests.benchmarks.stopping.replay import Replay
 from tests.benchmarks.stopping.simulate import (
     DELTA,
     MAX_LOOKS,
+    PERFECT,
+    Laboratory,
     Outcome,
     RecallTarget,
     Target,
@@ -24,15 +29,23 @@ from tests.benchmarks.stopping.simulate import (
 from tests.benchmarks.stopping.worlds import (
     N_PLATE,
     AntiRanked,
+    Clusters,
     Flat,
+    Knife,
+    LateClass,
     Learner,
     Panel,
     RareHits,
+    SharedHistory,
+    Ties,
+    TwoModes,
     WrongCluster,
 )
 
 LOOKS = ("certify", "pac", "reserved")
 RULES = ("paper", *LOOKS)
+AUDITED = ("certify", "pac")
+"""Rules of scenarios in which wells are lost: `reserved` has a bound of its own for these."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,7 @@ class Scenario:
     target: Any
     batch: int
     rules: tuple[str, ...] = RULES
+    laboratory: Laboratory = PERFECT
 
     def run(self, rule, world_rng, rng, trigger="blend") -> Outcome:
         """Simulate one campaign; `oracle` stops when the target is truly met."""
@@ -52,12 +66,15 @@ class Scenario:
             return run_oracle(world, target, self.batch, rng)
         if rule.startswith("paper"):
             return run_paper(world, target, self.batch, rng, cells=rule == "paper-cells")
-        if rule == "pac":
-            return run_looks(world, target, self.batch, rng, LookRule.pac(DELTA, self.batch), trigger)
-        if rule == "reserved":
-            looks = LookRule.reserved(DELTA, MAX_LOOKS, self.batch)
-            return run_looks(world, target, self.batch, rng, looks, trigger, n_reserved=self.n_reserved())
-        return run_looks(world, target, self.batch, rng, LookRule.certify(DELTA, MAX_LOOKS, self.batch), trigger)
+        looks = {
+            "certify": LookRule.certify(DELTA, MAX_LOOKS, self.batch),
+            "pac": LookRule.pac(DELTA, self.batch),
+            "reserved": LookRule.reserved(DELTA, MAX_LOOKS, self.batch),
+        }[rule]
+        n_reserved = self.n_reserved() if rule == "reserved" else 0
+        return run_looks(
+            world, target, self.batch, rng, looks, trigger, n_reserved=n_reserved, laboratory=self.laboratory
+        )
 
     def n_reserved(self):
         """Rows of the reserved audit, from what is known before the start."""
@@ -72,8 +89,28 @@ def _learner(title, n, batch, gamma, world=Learner, **options):
     return Scenario(title, lambda rng: world(n, rng, **options), Target(n, gamma), batch)
 
 
-def _recall(title, n):
-    return Scenario(title, lambda rng: RareHits(n, rng), RecallTarget(n, 0.9), 500, LOOKS)
+def _recall(title, n, rules=LOOKS, **laboratory):
+    return Scenario(title, lambda rng: RareHits(n, rng), RecallTarget(n, 0.9), 500, rules, Laboratory(**laboratory))
+
+
+def _lost(share):
+    n, laboratory = 1_200, Laboratory(lost=share, tolerance=2)
+    target, title = Target(n, 0.95), f"{share:.0%} of the wells lost, N = 1,200"
+    return Scenario(title, lambda rng: Learner(n, rng), target, 50, AUDITED, laboratory)
+
+
+def _adversary(title, world, **laboratory):
+    n, target = 10_000, Target(10_000, 0.95)
+    return Scenario(title, lambda rng: world(n, rng, target.allowance), target, 200, AUDITED, Laboratory(**laboratory))
+
+
+def _shared(n, rng, allowed):
+    """Rows that a first campaign measured before its certificate, by its own draws."""
+    first, target = Learner(n, rng), Target(n, 0.95)
+    known = np.zeros(n, np.bool_)
+    outcome = run_looks(first, target, 200, rng, LookRule.certify(DELTA, MAX_LOOKS, 200))
+    known[rng.permutation(n)[: round(outcome.acquired * n)]] = True
+    return SharedHistory(n, rng, allowed, known)
 
 
 def _panel():
@@ -107,6 +144,22 @@ SCENARIOS = {
     "rows": _panel,
     "recall": lambda: _recall("recall of 1 % hits", 20_000),
     "recall-100k": lambda: _recall("recall, N = 100,000", 100_000),
+    "lost-0": lambda: _lost(0.0),
+    "lost-1": lambda: _lost(0.01),
+    "lost-2": lambda: _lost(0.02),
+    "lost-5": lambda: _lost(0.05),
+    "recall-lost-2": lambda: _recall("recall, 2 % of the wells lost", 20_000, AUDITED, lost=0.02, tolerance=2),
+    "ties": lambda: _learner("three confidences", 10_000, 200, 0.95, Ties),
+    "clusters": lambda: _learner("wrong in clusters", 10_000, 200, 0.95, Clusters),
+    "two-modes": lambda: _learner("every second model worse", 10_000, 200, 0.95, TwoModes),
+    "late-class": lambda: _learner("a class unknown until 100 are seen", 10_000, 200, 0.95, LateClass),
+    "knife-sure": lambda: _adversary("one error too many, sure of it", partial(Knife, at_confident_end=True)),
+    "knife-unsure": lambda: _adversary("one error too many, unsure", partial(Knife, at_confident_end=False)),
+    "shared": lambda: _adversary("a second campaign that knows the first", _shared),
+    "amended": lambda: _adversary("errors of audits amended", partial(Knife, at_confident_end=True), amends=True),
+    "plates": lambda: _adversary(
+        "5 % of 20 plates hide errors", partial(Knife, at_confident_end=True), n_plates=20, shifted=0.05
+    ),
     "digits": _digits,
     "qm9": _qm9,
 }

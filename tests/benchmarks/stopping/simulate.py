@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
@@ -82,8 +82,9 @@ class Campaign:
         bool (n,): rows of a reserved audit that acquisition has not passed over. They are scored like all others.
     """
 
-    def __init__(self, world, target, batch, rng, trigger="blend", n_reserved=0):
+    def __init__(self, world, target, batch, rng, trigger="blend", n_reserved=0, lost=0.0):
         self.world, self.target, self.batch, self.rng, self.trigger = world, target, batch, rng, trigger
+        self.lost = lost
         self.observed = np.zeros(world.n, np.bool_)
         self.reserve = np.zeros(world.n, np.bool_)
         self.history = []
@@ -143,9 +144,14 @@ class Campaign:
         top = top[~is_random[top]][: n_batch - len(random)]
         passed = np.flatnonzero(self.reserve[self.rows[: top[-1]]]) if len(top) else top
         positions = np.concatenate([random, top, passed])
+        positions = positions[self.has_readout(len(positions))]
         self.learn(positions, is_random[positions])
         self.observe(self.rows[positions])
         return positions
+
+    def has_readout(self, n, wells=1):
+        """Which of n compounds give a readout in one of so many wells; the others are left as they were."""
+        return self.rng.random(n) >= self.lost**wells if self.lost else np.ones(n, np.bool_)
 
     def must_measure(self):
         """Rows predicted to be hits, at the head of the order: measured before a look at the recall."""
@@ -191,9 +197,52 @@ def run_oracle(world, target, batch, rng):
         campaign.acquire(0)
 
 
-def run_looks(world, target, batch, rng, rule, trigger="blend", random_share=RANDOM_SHARE, n_reserved=0):
+@dataclass(frozen=True)
+class Laboratory:
+    """What happens to readouts.
+
+    Attributes
+    ----------
+    lost:
+        Share of the wells that give none. Wells of a look are asked for once more.
+    tolerance:
+        `stopping.finish_tolerance`.
+    amends:
+        Every wrong readout of an audit is amended before it is judged.
+    n_plates, shifted:
+        An audit lies on so many plates, and on a share of all plates every readout agrees with the prediction.
+    """
+
+    lost: float = 0.0
+    tolerance: int = 0
+    amends: bool = False
+    n_plates: int = 0
+    shifted: float = 0.0
+
+    def shown(self, losses, rng):
+        """Losses of an audit by what its plates say."""
+        if not self.n_plates:
+            return losses
+        is_shifted = rng.random(self.n_plates) < self.shifted
+        return np.where(is_shifted[rng.integers(self.n_plates, size=len(losses))], 0.0, losses)
+
+
+PERFECT = Laboratory()
+
+
+def run_looks(
+    world,
+    target,
+    batch,
+    rng,
+    rule,
+    trigger="blend",
+    random_share=RANDOM_SHARE,
+    n_reserved=0,
+    laboratory=PERFECT,
+):
     """Campaign under `certify`, `pac` or, with a reserve, `reserved`."""
-    campaign = Campaign(world, target, batch, rng, trigger, n_reserved)
+    campaign = Campaign(world, target, batch, rng, trigger, n_reserved, laboratory.lost)
     n_random = math.floor(random_share * batch + 0.5)
     failed, since = 0, 0
     while not (campaign.observed | campaign.reserve).all():
@@ -215,22 +264,34 @@ def run_looks(world, target, batch, rng, rule, trigger="blend", random_share=RAN
             campaign.acquire(n_random)
             since += 1
             continue
+        plan = replace(plan, tolerance=laboratory.tolerance)
         ranks = rng.permutation(reserved) if n_reserved else rng.choice(n, plan.size, replace=False)
-        losses = campaign.losses_at(must + ranks)
-        verdict = (
-            judge_look(plan, ranks, losses > 0.5)
-            if target.units == 1
-            else judge_losses(plan, losses, np.zeros(plan.size))
-        )
-        if verdict.stop:
-            campaign.observe(campaign.rows[: must + verdict.n_finish])
-            campaign.observe(campaign.rows[must + ranks])
+        losses = laboratory.shown(campaign.losses_at(must + ranks), rng)
+        measured = campaign.has_readout(plan.size, wells=2)
+        verdict = judged(plan, ranks, losses, measured, laboratory.amends, target.units)
+        passed = verdict.stop
+        if passed:
+            finish = np.setdiff1d(np.arange(must + verdict.n_finish), must + ranks)
+            found = campaign.has_readout(len(finish), wells=2)
+            campaign.observe(campaign.rows[finish[found]])
+            passed = int((~found[finish >= must]).sum()) <= laboratory.tolerance
+        if passed:
+            campaign.observe(campaign.rows[must + ranks[measured]])
             return target.outcome(world, campaign.observed | campaign.reserve, plan.number)
         if not n_reserved:
-            campaign.learn(must + ranks, np.ones(plan.size, np.bool_))
-            campaign.observe(campaign.rows[must + ranks])
+            campaign.learn(must + ranks[measured], np.ones(int(measured.sum()), np.bool_))
+            campaign.observe(campaign.rows[must + ranks[measured]])
         failed, since = failed + 1, 0
         if n_reserved:
             campaign.acquire(n_random)
             since += 1
     return target.outcome(world, campaign.observed | campaign.reserve, failed)
+
+
+def judged(plan, ranks, losses, measured, amends, units):
+    """The verdict of a look whose audit has lost wells, and amended ones: errors that nobody corrects."""
+    losses = np.where(measured, losses, 1.0)
+    doubtful = ~measured | (losses > 0 if amends else False)
+    if units > 1:
+        return judge_losses(plan, losses, doubtful.astype(np.float64))
+    return judge_look(plan, ranks, losses > 0.5, int(doubtful.sum()))

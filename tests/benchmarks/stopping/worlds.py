@@ -88,15 +88,17 @@ class WrongCluster(Learner):
     """S3: a random 8 % of the rows is predicted wrong with full confidence, until 20 of them have been measured (S3b:
     for ever)."""
 
+    share, n_needed = 0.08, 20
+
     def __init__(self, n, rng, learnable=True):
         super().__init__(n, rng)
-        self.cluster = rng.permutation(n) < round(0.08 * n)
+        self.cluster = rng.permutation(n) < round(self.share * n)
         self.learnable, self.known = learnable, False
 
     def difficulty(self, observed):
         rate = super().difficulty(observed)
         seen = int((observed & self.cluster).sum())
-        self.known = self.learnable and seen >= 20
+        self.known = self.learnable and seen >= self.n_needed
         rate[self.cluster] = 0.85 / math.sqrt(1.0 + seen / 40.0) if self.known else 0.85
         return rate
 
@@ -105,12 +107,109 @@ class WrongCluster(Learner):
         return reported if self.known else np.where(self.cluster[rows], SURE, reported)
 
 
+class LateClass(WrongCluster):
+    """A class of 7 % of the rows that no model predicts, sure of itself, until 100 of it were measured."""
+
+    share, n_needed = 0.07, 100
+
+
 class AntiRanked(Learner):
     """S4: the surer, the likelier wrong."""
 
     def uncertainty(self, rows):
         doubt = 0.6 - self.rate[rows] + 0.02 * self.rng.standard_normal(len(rows))
         return 0.15 * np.clip(doubt, 1e-4, 0.6)
+
+
+class Ties(Learner):
+    """As S1 with three confidences, so that nearly all rows tie."""
+
+    def uncertainty(self, rows):
+        return np.searchsorted([0.02, 0.15], super().uncertainty(rows)) * 0.2 + 0.01
+
+
+class Clusters(Learner):
+    """Clusters of 40 rows are right or wrong together; one in eight is wrong until 3 of its rows were measured."""
+
+    def __init__(self, n, rng):
+        super().__init__(n, rng)
+        self.cluster = rng.permutation(n) // 40
+        self.wrong = rng.random(n // 40 + 1) < 0.125
+
+    def difficulty(self, observed):
+        unknown = self.wrong & (np.bincount(self.cluster[observed], minlength=len(self.wrong)) < 3)
+        return np.maximum(0.3 * super().difficulty(observed), unknown[self.cluster])
+
+    def uncertainty(self, rows):
+        return np.clip(0.3 * self.rng.random(len(rows)) * (0.2 + self.rate[rows]), 1e-4, 1.0)
+
+
+class TwoModes(Learner):
+    """Refits take turns: a model of the S1 kind, and one that is wrong in 6 % of all rows besides."""
+
+    def __init__(self, n, rng):
+        super().__init__(n, rng)
+        self.n_refits = 0
+
+    def difficulty(self, observed):
+        self.n_refits += 1
+        rate = super().difficulty(observed)
+        return rate if self.n_refits % 2 else np.maximum(rate, 0.06)
+
+
+class Knife:
+    """One error more than is allowed is left in the inference set, whatever was measured.
+
+    Parameters
+    ----------
+    allowed:
+        Errors that keep the target.
+    at_confident_end:
+        They lie where the model is surest, or where it is least sure.
+    """
+
+    def __init__(self, n, rng, allowed, at_confident_end):
+        self.n, self.rng, self.n_wrong, self.sign = n, rng, int(allowed) + 1, 1 if at_confident_end else -1
+        self.refit(np.zeros(n, np.bool_))
+
+    def refit(self, observed):
+        self.doubt = self.rng.random(self.n)
+        left = np.flatnonzero(~observed)
+        self.loss = np.zeros(self.n)
+        self.loss[left[np.argsort(self.sign * self.doubt[left])[: self.n_wrong]]] = 1.0
+
+    def losses(self, rows):
+        return self.loss[rows]
+
+    def uncertainty(self, rows):
+        return 0.5 * self.doubt[rows]
+
+
+class SharedHistory:
+    """The second campaign on a library: its model knows every readout of the first, and errs where it has none.
+
+    The first campaign's audit would prove what the second's model has by heart; its own is drawn anew.
+
+    Parameters
+    ----------
+    known:
+        bool (n,): rows that the first campaign measured.
+    """
+
+    def __init__(self, n, rng, allowed, known):
+        self.n, self.rng, self.known, self.n_wrong = n, rng, known, int(allowed) + 1
+        self.refit(np.zeros(n, np.bool_))
+
+    def refit(self, observed):
+        left = np.flatnonzero(~observed & ~self.known)
+        self.loss = np.zeros(self.n)
+        self.loss[self.rng.permutation(left)[: self.n_wrong]] = 1.0
+
+    def losses(self, rows):
+        return self.loss[rows]
+
+    def uncertainty(self, rows):
+        return np.where(self.known[rows], 0.01, 0.05) * (0.5 + self.rng.random(len(rows)))
 
 
 class Panel:
