@@ -143,10 +143,10 @@ class RayBackend:
         return forecast
 
     def decide_look(
-        self, plans: Sequence[LookPlan], audits: Sequence[Audit], n_hits: int, n_affordable: int
+        self, plans: Sequence[LookPlan], audits: Sequence[Audit], hits: Sequence[int], n_affordable: int
     ) -> StopDecision:
         """See `Backend.decide_look`."""
-        [decision] = self._bound.map("decide_look", [(plans, audits, n_hits, n_affordable)])
+        [decision] = self._bound.map("decide_look", [(plans, audits, hits, n_affordable)])
         return decision
 
     def decide(self, evidence: RoundEvidence) -> StopDecision:

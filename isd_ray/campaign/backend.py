@@ -84,7 +84,7 @@ class Backend(Protocol):
         ...
 
     def decide_look(
-        self, plans: Sequence[LookPlan], audits: Sequence[Audit], n_hits: int, n_affordable: int
+        self, plans: Sequence[LookPlan], audits: Sequence[Audit], hits: Sequence[int], n_affordable: int
     ) -> StopDecision:
         """Let the stopping rule judge an audit."""
         ...
@@ -173,10 +173,10 @@ class LocalBackend:
         return self._bound.forecast_look(evidence)
 
     def decide_look(
-        self, plans: Sequence[LookPlan], audits: Sequence[Audit], n_hits: int, n_affordable: int
+        self, plans: Sequence[LookPlan], audits: Sequence[Audit], hits: Sequence[int], n_affordable: int
     ) -> StopDecision:
         """See `Backend.decide_look`."""
-        return self._bound.decide_look(plans, audits, n_hits, n_affordable)
+        return self._bound.decide_look(plans, audits, hits, n_affordable)
 
     def decide(self, evidence: RoundEvidence) -> StopDecision:
         """See `Backend.decide`."""

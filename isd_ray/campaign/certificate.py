@@ -81,7 +81,7 @@ def make_certificate(
             "words": goal.words,
             "tolerance": stopping.tolerance,
             "clip": stopping.loss_clip,
-            "hit": manifest["classes"][goal.positive] if goal.knows_hits else None,
+            "hit": (manifest["classes"] or ("0", "1"))[goal.positive] if goal.knows_hits else None,
             "n_outputs": len(manifest.get("outputs", ())) or None,
             "truth": truth,
             "constant": None if constant is None else constant_words(goal, constant, manifest["classes"]),
@@ -91,7 +91,7 @@ def make_certificate(
         "n_target": history.sets.n_target,
         "n_excluded": len(history.sets.excluded),
         "n_measured": history.sets.n_measured,
-        "n_hits_measured": history.n_hits if goal.knows_hits else None,
+        "n_hits_measured": sum(history.hits) if goal.knows_hits else None,
         "look": {"number": look["look"][0]["number"], "delta": look_risk(look["look"]), "round": look["round"]},
         "audit": {
             "seed": history.records[0]["reserve_seed"] if is_reserved else look["audit_seed"],

@@ -13,8 +13,7 @@ from isd_ray.campaign.judged import doubted
 from isd_ray.campaign.record import Bound
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import Goal
-from isd_ray.core.goals.outputs import column_range
+from isd_ray.core.goals import OTHERS, ByOutput, Goal
 from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound
@@ -47,14 +46,15 @@ def bound_by_random_rows(
 
 
 def output_ranges(config: CampaignConfig, goal: Goal, work: RoundWork, history: History) -> list[Any]:
-    """What the random rows of the batch say of each output that has a claim (`column_range`); call it as the above."""
-    if not goal.outputs or work.selection is None or work.readouts is None or "group_sizes" not in work.details:
+    """What the random rows of the batch say of each output that has a claim (`ByOutput.range`)."""
+    if work.selection is None or work.readouts is None or "group_sizes" not in work.details:
         return []
-    is_random, sizes = work.selection.roles == _RANDOM, tuple(work.details["group_sizes"])
-    counts = history.counts(sizes)
-    outcomes = goal.outcomes(work.selection.scored.prediction, work.readouts.labels)[is_random]
-    columns = zip(outcomes.T, counts.measured, strict=True)
-    return [column_range(column, sizes[0], n_measured, config.stopping.delta) for column, n_measured in columns]
+    if not isinstance(goal, ByOutput):
+        return []
+    prediction, counts = work.selection.scored.prediction, history.counts(tuple(work.details["group_sizes"]))
+    speaks = (work.selection.roles == _RANDOM) & (goal.groups(prediction) == OTHERS)
+    outcomes = goal.outcomes(prediction, work.readouts.labels)[speaks]
+    return [goal.range(column, counts, place, config.stopping.delta) for place, column in enumerate(outcomes.T)]
 
 
 def audits_of(

@@ -131,7 +131,7 @@ class History:
                     rank=selection.ranks[inside],
                     loss=losses[inside],
                     is_random=np.isin(selection.roles[inside], RANDOM_ROLES),
-                    outcomes=outcomes,
+                    outcomes=None if outcomes is None else outcomes[inside],
                 )
                 batches.append(batch)
 
@@ -171,9 +171,10 @@ class History:
         return sum(int((batch.roles == _EXTERNAL).sum()) for batch in self._batches)
 
     @property
-    def n_hits(self) -> int:
-        """Measured hits, where the goal knows hits."""
-        return sum(int(self._goal.hits(batch.readouts.labels).sum()) for batch in self._batches)
+    def hits(self) -> tuple[int, ...]:
+        """Measured hits, where the goal knows hits (`Goal.count_hits`)."""
+        counts = [self._goal.count_hits(batch.readouts.labels) for batch in self._batches]
+        return tuple(map(sum, zip(*counts, strict=True))) if counts else (0,)
 
     def labels_of(self, rows: Rows) -> LabelArray:
         """Labels of rows of a batch, each tried once; missing for a well that gave none."""
@@ -184,8 +185,8 @@ class History:
 
     def counts(self, left: tuple[int, ...]) -> ScreenCounts:
         """Sizes that the claim depends on, with so many rows left in each group."""
-        n_hits, measured = self.n_hits, self._measured_by_output()
-        return ScreenCounts(self.sets.n_target, n_hits, self.sets.n_measured - n_hits, left, measured)
+        hits, measured = self.hits, self._measured_by_output()
+        return ScreenCounts(self.sets.n_target, sum(hits), self.sets.n_measured - sum(hits), left, measured, hits)
 
     def _measured_by_output(self) -> tuple[int, ...]:
         """Readouts of each output of a panel that has a claim about each."""

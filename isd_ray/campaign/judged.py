@@ -94,8 +94,8 @@ def _audit(table: pa.Table) -> Audit:
 
 
 def without_amended(
-    goal: Goal, n_hits: int, n_others: int, amended: Mapping[int, Readout], audited: Rows
-) -> tuple[int, int]:
+    goal: Goal, hits: Sequence[int], n_others: int, amended: Mapping[int, Readout], audited: Rows
+) -> tuple[list[int], int]:
     """Measured hits and other rows of a look without those that were amended since its model was frozen.
 
     An amended row counts neither as a hit nor as another one: every allowance grows with both numbers, so no amendment
@@ -110,9 +110,10 @@ def without_amended(
     """
     counted = sorted(amended.keys() - set(audited.tolist()))
     if not counted or not goal.knows_hits:
-        return n_hits, n_others
-    n_amended = int(goal.hits(np.array([amended[row][0] for row in counted])).sum())
-    return n_hits - n_amended, n_others - (len(counted) - n_amended)
+        return list(hits), n_others
+    of_amended = goal.count_hits(np.array([amended[row][0] for row in counted]))
+    kept = [n - n_amended for n, n_amended in zip(hits, of_amended, strict=True)]
+    return kept, n_others - (len(counted) - sum(of_amended))
 
 
 def passes_still(goal: Goal, look: Mapping[str, Any], table: pa.Table, amended: Mapping[int, Readout]) -> bool:
@@ -133,7 +134,9 @@ def passes_still(goal: Goal, look: Mapping[str, Any], table: pa.Table, amended: 
     audits = audits_from(table, 1 if goal.outputs else len(plans))
     rows = np.concatenate([audit.rows for audit in audits])
     audits = tuple(doubted(audit, np.array(sorted(amended), np.int64)) for audit in audits)
-    counts = without_amended(goal, look["judged"]["n_hits"], look["judged"]["n_others"], amended, rows)
+    # A version before knew single labels only.
+    hits = look["judged"].get("hits") or [look["judged"]["n_hits"]]
+    counts = without_amended(goal, hits, look["judged"]["n_others"], amended, rows)
     plans = goal.settle(plans, *counts)
     decision = decide_look(plans, audits, goal, counts[0], sum(plan.n_inference for plan in plans))
     return decision.action != "continue" and decision.n_finish <= look["n_finish"]

@@ -14,7 +14,7 @@ from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
-from isd_ray.core.goals.outputs import accuracies, are_met, n_bad, n_there, n_wrong
+from isd_ray.core.goals.by_output import ByOutput, n_bad, n_there, n_wrong
 from isd_ray.core.metrics import (
     accuracy,
     by_output,
@@ -131,10 +131,10 @@ def simulation_metrics(report: ScoreReport, history: History, config: CampaignCo
             metrics["group_losses"] = list(losses)
             metrics["system_value"] = goal.value(counts, losses)
             metrics["goal_met"] = goal.is_met(counts, losses)
-        if goal.outputs:
+        if isinstance(goal, ByOutput):
             wrong, entries = by_output(evaluation.wrong), by_output(evaluation.entries)
             metrics |= {"output_wrong": wrong, "output_entries": entries}
-            metrics["goal_met"] = are_met(goal.outputs, history.counts((evaluation.n,)), wrong, entries)
+            metrics["goal_met"] = goal.are_met(history.counts((evaluation.n,)), wrong, entries)
         if config.task == "regression":
             metrics["inference_mse"] = mean_squared_error(evaluation)
             metrics["inference_mae"] = mean_absolute_error(evaluation)
@@ -155,13 +155,17 @@ def _reserve_evaluation(report: ScoreReport, history: History, goal: Goal) -> Ev
 
 
 def batch_record(
-    selection: Selection, losses: NDArray[np.float64], audits: Sequence[Audit], goal: Goal
+    selection: Selection,
+    losses: NDArray[np.float64],
+    correct: NDArray[np.float64],
+    audits: Sequence[Audit],
+    goal: Goal,
 ) -> dict[str, Any]:
     """Counts of a measured batch by role, and what the model had said of it before its labels were used.
 
     Parameters
     ----------
-    losses:
+    losses, correct:
         float64 (n,): of the predictions.
     audits:
         Of a look.
@@ -175,7 +179,7 @@ def batch_record(
         "n_audit": sum(len(audit.losses) for audit in audits),
         "n_errors_audit": sum(_total(audit.losses) for audit in audits) if audits else None,
         "audits": [found for audit in audits for found in _found(audit)],
-        "batch_accuracy": 1.0 - float(losses[top].mean()) if is_scored and not goal.is_error and top.any() else None,
+        "batch_accuracy": float(correct[top].mean()) if is_scored and not goal.is_error and top.any() else None,
     }
 
 
@@ -224,15 +228,15 @@ def outputs_after(
     details: Mapping[str, Any], selection: Selection, readouts: Readouts, history: History, goal: Goal
 ) -> dict[str, Any]:
     """In a simulation, what is wrong after the batch by output of a panel; empty without claims about them."""
-    if "output_wrong" not in details:
+    if "output_wrong" not in details or not isinstance(goal, ByOutput):
         return {}
-    outcomes = goal.outcomes(selection.scored.prediction, readouts.labels)
-    wrong = [n - n_wrong(column) for n, column in zip(details["output_wrong"], outcomes.T, strict=True)]
-    entries = [n - n_there(column) for n, column in zip(details["output_entries"], outcomes.T, strict=True)]
+    known = (details["output_wrong"], details["output_entries"])
+    of_batch = goal.tally(selection.scored.prediction, readouts.labels)
+    wrong, entries = (np.subtract(n, found).tolist() for n, found in zip(known, of_batch, strict=True))
     counts = history.counts((history.sets.n_inference,))
     return {
-        "output_accuracies": accuracies(counts, wrong, entries),
-        "left_met": are_met(goal.outputs, counts, wrong, entries),
+        "output_accuracies": goal.values(counts, wrong, entries),
+        "left_met": goal.are_met(counts, wrong, entries),
     }
 
 

@@ -25,7 +25,14 @@ from isd_ray.config.model import (
 from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Section, Task
-from isd_ray.config.stopping import AUDITED_RULES, DEFAULT_RANDOM_SHARE, HIT_QUANTITIES, LOSS_QUANTITIES, StoppingConfig
+from isd_ray.config.stopping import (
+    AUDITED_RULES,
+    DEFAULT_RANDOM_SHARE,
+    HIT_QUANTITIES,
+    LOSS_QUANTITIES,
+    PANEL_QUANTITIES,
+    StoppingConfig,
+)
 from isd_ray.credentials import cleaned
 
 _FIRST_LOOK_BEFORE = 0.5
@@ -163,8 +170,8 @@ class CampaignConfig(Section):
             raise ValueError(
                 f"task={self.task!r} takes its labels from `labels.{wanted}`; give that, and no `labels.{other}`"
             )
-        if self.stopping.panel is not None and not (is_panel and self.stopping.quantity == "accuracy"):
-            raise ValueError("[stopping.panel] is for task = 'panel' and quantity = 'accuracy'; remove it")
+        if self.stopping.panel is not None and not is_panel:
+            raise ValueError("[stopping.panel] is for task = 'panel'; remove it")
         if not is_panel:
             if self.model.head != "outputs":
                 raise ValueError(f"model.head={self.model.head!r} is for task='panel'; remove it")
@@ -172,11 +179,13 @@ class CampaignConfig(Section):
         if len(labels.classes) not in (0, 2):
             raise ValueError(f"outputs of a panel have two classes; labels.classes={list(labels.classes)}: give two")
         stopping = self.stopping
-        if stopping.quantity in HIT_QUANTITIES or stopping.repeatability is not None:
+        if stopping.quantity not in PANEL_QUANTITIES or stopping.repeatability is not None:
             raise ValueError(
-                f"a panel claims quantity = 'accuracy', the share of right outputs; quantity={stopping.quantity!r} and "
-                "repeatability are of a single label: remove them"
+                "a panel claims quantity = 'accuracy', the share of right outputs, or 'recall', of the hits of its "
+                f"outputs; quantity={stopping.quantity!r} and repeatability are of a single label: remove them"
             )
+        if stopping.positive is not None:
+            raise ValueError("stopping.positive: a hit of a panel's output is its second class; remove it")
         if self.replicates > 1:
             raise ValueError("plates.replicates: entries of a panel come from one well each; remove it, tell medians")
         return self

@@ -15,6 +15,7 @@ AUDITED_RULES = ("certify", "pac", "reserved")
 Quantity = Literal["accuracy", "recall", "precision", "balanced_accuracy", "mae", "mse"]
 HIT_QUANTITIES = ("recall", "precision", "balanced_accuracy")
 LOSS_QUANTITIES = ("mae", "mse")
+PANEL_QUANTITIES = ("accuracy", "recall")
 DEFAULT_RANDOM_SHARE = 0.1
 """Random share of a batch under an audited rule, which forecasts from it."""
 
@@ -60,7 +61,8 @@ class PanelStoppingConfig(Section):
     """
 
     gamma: dict[str, Fraction] = Field(default_factory=dict)
-    """Accuracy that the whole column of an output has to exceed; of outputs that are not named `stopping.gamma`."""
+    """Accuracy that the whole column of an output has to exceed, or recall of hits to reach; of outputs that are not
+    named `stopping.gamma`."""
     delta_weight: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     """Parts into which `stopping.delta` is split; of outputs that are not named 1."""
 
@@ -106,7 +108,8 @@ class StoppingConfig(Section):
     quantity: Quantity = "accuracy"
     """What is claimed of the whole screen. Of classes: accuracy, or, where one class is a hit, recall of hits,
     precision of the delivered hits, or balanced accuracy. Of values: accuracy (share within `tolerance`), mae or mse
-    (at most `max_loss`). Of panels: accuracy (mean over the compounds of the share of right outputs)."""
+    (at most `max_loss`). Of panels: accuracy (mean over the compounds of the share of right outputs), or recall of the
+    hits of all outputs."""
     gamma: Fraction = 0.95
     """Accuracy to exceed; recall, precision, balanced accuracy or accuracy of a panel to reach."""
     panel: PanelStoppingConfig | None = None

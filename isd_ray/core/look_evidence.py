@@ -33,6 +33,8 @@ class ScreenCounts:
     left: tuple[int, ...]
     measured: tuple[int, ...] = ()
     """Of a panel with a claim about each output: measured readouts of each."""
+    hits: tuple[int, ...] = ()
+    """Of a panel with a claim about the recall of each output: measured hits of each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class LookPlan:
         Which of the rows that are predicted alike are audited (`isd_ray.core.goals`).
     output, n_measured:
         Of a panel with a claim about each output: which of them this is, and how many readouts of it are measured. All
-        outputs share one audit and split the look's risk (`isd_ray.core.goals.outputs`).
+        outputs share one audit and split the look's risk (`isd_ray.core.goals.by_output`).
     tolerance:
         Rows of a finish that may stay without a readout, declared with the look.
     credit:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from isd_ray.core.goals import Goal
-from isd_ray.core.panels import MISSING, WRONG
+from isd_ray.core.goals import ByOutput, Goal
 from isd_ray.messages import Evaluation, LabelArray
 
 
@@ -17,9 +16,8 @@ def evaluate(predictions: LabelArray, labels: LabelArray, goal: Goal) -> Evaluat
     correct = (float(goal.correct(predictions, labels).sum()),)
     losses = np.bincount(goal.groups(predictions), goal.losses(predictions, labels), goal.n_groups)
     by_group = (tuple(losses.tolist()),)
-    if goal.outputs:
-        outcomes = goal.outcomes(predictions, labels)
-        wrong, entries = (tuple(found.sum(axis=0).tolist()) for found in (outcomes == WRONG, outcomes != MISSING))
+    if isinstance(goal, ByOutput):
+        wrong, entries = (tuple(counts.tolist()) for counts in goal.tally(predictions, labels))
         return Evaluation(len(labels), correct, by_group, wrong=(wrong,), entries=(entries,))
     if not goal.is_regression:
         return Evaluation(len(labels), correct, by_group)

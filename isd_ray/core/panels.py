@@ -65,6 +65,11 @@ def losses(
     return np.where(n_measured, n_wrong / np.maximum(n_measured, 1), 1.0)
 
 
+def count_ones(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Measured outputs of each compound that are 1, int64 (n,)."""
+    return _count(labels[:, 0] & labels[:, 1])
+
+
 def lost(labels: NDArray[np.uint8], n_expected: int | None) -> NDArray[np.float64]:
     """The part of `losses` that is of entries without a readout, float64 (n,)."""
     n_measured = _count(labels[:, 1])

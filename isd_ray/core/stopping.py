@@ -14,8 +14,7 @@ from isd_ray.core.audit_size import Needed, needed_to_certify, reserve_size
 from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import allowed_errors, kl_lower_bound, largest_plausible, plausible_range
 from isd_ray.core.certify import LookState, last_look, plan_look
-from isd_ray.core.goals import HITS, Goal
-from isd_ray.core.goals.outputs import decide_outputs, plan_outputs
+from isd_ray.core.goals import HITS, ByOutput, Goal
 from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule, look_deltas
 from isd_ray.core.trigger import (
@@ -120,8 +119,9 @@ def random_bound(
         return None, None
     share = delta / len(samples)
     if not goal.is_exact:
-        low, high = (goal.value(counts, (end,)) for end in betting_interval(samples[0].losses, samples[0].n, share))
-        return high, (min(low, high), max(low, high))
+        ends = [betting_interval(sample.losses, sample.n, share) for sample in samples]
+        worst, best = (goal.value(counts, tuple(end[place] for end in ends)) for place in (1, 0))
+        return worst, (min(worst, best), max(worst, best))
     errors = [int(sample.losses.sum()) for sample in samples]
     most = [largest_plausible(e, s.n, len(s.losses), share) for e, s in zip(errors, samples, strict=True)]
     ranges = [plausible_range(e, s.n, len(s.losses), share) for e, s in zip(errors, samples, strict=True)]
@@ -181,7 +181,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     )
     expected = tuple(forecast.errors if forecast else 0.0 for forecast in forecasts)
     errors = sum(expected[group] for group in goal.audited) if all(forecasts[g] for g in goal.audited) else None
-    if goal.outputs:
+    if isinstance(goal, ByOutput):
         return _forecast_outputs(rule, evidence, config, goal, errors)
     allowances = goal.allowances(evidence.counts, expected)
     if allowances is None:
@@ -244,9 +244,11 @@ def _forecast_outputs(
     def forecast(scored: Sequence[ScoredBatch]) -> Forecast | None:
         return _forecast(scored, evidence, config, goal, 0)
 
-    plans, reason = plan_outputs(rule, evidence, goal.outputs, forecast)
-    if plans and plans[0].size > evidence.n_affordable:
-        reason = f"a look of {plans[0].size} is beyond the budget of {evidence.n_affordable}"
+    assert isinstance(goal, ByOutput), "a goal with claims about outputs"
+    plans, reason = goal.plan(rule, evidence, forecast)
+    cost = plans[0].size + (evidence.counts.left[HITS] if goal.takes_hits else 0) if plans else 0
+    if cost > evidence.n_affordable:
+        reason = f"a look of {cost} is beyond the budget of {evidence.n_affordable}"
         return LookOutlook((), reason, errors)
     return LookOutlook(plans, reason, errors)
 
@@ -288,7 +290,7 @@ def _needed(states: dict[int, LookState], evidence: LookEvidence, goal: Goal, co
 
 
 def decide_look(
-    plans: Sequence[LookPlan], audits: Sequence[Audit], goal: Goal, n_hits: int, n_affordable: int
+    plans: Sequence[LookPlan], audits: Sequence[Audit], goal: Goal, hits: Sequence[int], n_affordable: int
 ) -> StopDecision:
     """What the readouts of an audit prove, within what the budget still allows.
 
@@ -297,14 +299,14 @@ def decide_look(
     plans, audits:
         As declared and settled (`Goal.settle`), and what came back; one for each audited group, and all must pass
         (`passes_all`). Of a panel with a claim about each output a plan for each, and one audit of them all.
-    n_hits:
-        Measured hits without those of the audit.
+    hits:
+        Measured hits without those of the audit (`Goal.count_hits`).
     n_affordable:
         Rows that the budget still allows.
     """
-    if goal.outputs:
-        return decide_outputs(plans, audits[0], goal.outputs)
-    verdicts = [goal.judge(plan, audit, n_hits) for plan, audit in zip(plans, audits, strict=True)]
+    if isinstance(goal, ByOutput):
+        return goal.decide(plans, audits[0], hits)
+    verdicts = [goal.judge(plan, audit, hits) for plan, audit in zip(plans, audits, strict=True)]
     n_audited, n_errors = sum(plan.size for plan in plans), sum(verdict.n_errors for verdict in verdicts)
     found = f"look {plans[0].number}: {n_errors:g} errors in {n_audited} audited compounds"
     if not passes_all([verdict.stop for verdict in verdicts]):
@@ -343,10 +345,10 @@ class Judge:
         return forecast_look(evidence, self._config, self._goal)
 
     def decide_look(
-        self, plans: Sequence[LookPlan], audits: Sequence[Audit], n_hits: int, n_affordable: int
+        self, plans: Sequence[LookPlan], audits: Sequence[Audit], hits: Sequence[int], n_affordable: int
     ) -> StopDecision:
         """Judge an audit; see `decide_look`."""
-        return decide_look(plans, audits, self._goal, n_hits, n_affordable)
+        return decide_look(plans, audits, self._goal, hits, n_affordable)
 
 
 def earliest_paper_stop(batch_size: int, gamma: float, delta: float) -> float:

@@ -234,7 +234,7 @@ def reserved_stops(runs: int, *, counted: bool) -> int:
             continue  # `plan_look` takes no look
         plan = LookPlan(1, 0.05, len(left), 100 - (30 - len(left)), allowed, "none", 0)
         shown = Audit(np.arange(len(left)), np.zeros(len(left)), np.ones(len(left), np.bool_))
-        stops += len(walked) > 10 and decide_look((plan,), (shown,), Accuracy(0.9), 0, 0).action == "stop"
+        stops += len(walked) > 10 and decide_look((plan,), (shown,), Accuracy(0.9), (0,), 0).action == "stop"
     return stops
 
 

@@ -69,7 +69,7 @@ def test_a_precision_goal_is_judged_on_the_predicted_hits_less_the_false_ones_fo
         plan = plan_of(n, m, precision_allowance(n_hits, n, 0.8), 0.05, group=HITS)
         for errors in range(m + 1):
             verdict = judge_precision(plan, np.arange(m) < errors, n_hits, 0.8)
-            decision = decide_look((plan,), (audit_of(m, errors),), goal, n_hits, 10**6)
+            decision = decide_look((plan,), (audit_of(m, errors),), goal, (n_hits,), 10**6)
             assert (decision.action == "stop") == verdict.stop
             proven = largest_plausible(errors, n, m, 0.05)
             assert verdict.stop == (Fraction(n_hits + n - proven, n_hits + n - errors) >= Fraction("0.8"))
@@ -105,7 +105,9 @@ def false_balanced_accuracy(n_hits, n_others, left, audited, expected, level, de
     plans = tuple(plan_of(left[g], audited[g], allowances[g], delta, group=g) for g in goal.audited)
     found = list(itertools.product(*(range(m + 1) for m in audited)))
     stops = {
-        pair: decide_look(plans, [audit_of(m, e) for m, e in zip(audited, pair, strict=True)], goal, n_hits, 0).action
+        pair: decide_look(
+            plans, [audit_of(m, e) for m, e in zip(audited, pair, strict=True)], goal, (n_hits,), 0
+        ).action
         for pair in found
     }
     worst = 0.0
@@ -148,28 +150,28 @@ def test_a_balanced_accuracy_of_which_one_audit_suffices_fails_the_same_check(mo
 
 def test_the_allowance_of_a_recall_follows_from_the_hits_that_the_look_measures():
     plans = (plan_of(40, 10, 7, 0.05, "cheap"),)
-    [plan] = Recall(0.8).settle(plans, 100, 100)
+    [plan] = Recall(0.8).settle(plans, (100,), 100)
     assert (plan.allowed, plan.size, plan.n_inference, plan.delta) == (25, 10, 40, 0.05)
     for goal in (Accuracy(0.8), Precision(0.8), BalancedAccuracy(0.8), MeanAbsoluteError(0.8)):
-        assert goal.settle(plans, 100, 100) == plans
+        assert goal.settle(plans, (100,), 100) == plans
 
 
 def test_a_balanced_accuracy_whose_measured_hits_were_corrected_since_is_not_shown_by_what_was_declared_before():
     goal, clean = BalancedAccuracy(0.9), Audit(np.arange(40), np.zeros(40), np.ones(40, bool))
     plans = (plan_of(40, 40, 20, 0.05, "none"),)
     for n_hits, action in ((100, "stop"), (20, "continue")):
-        found = goal.settle(plans, n_hits, 100)
-        assert decide_look(found, (clean,), goal, n_hits, 40).action == action
+        found = goal.settle(plans, (n_hits,), 100)
+        assert decide_look(found, (clean,), goal, (n_hits,), 40).action == action
 
 
 def test_a_settled_recall_is_claimed_falsely_with_probability_at_most_delta():
     """All audits of 4 of 10 predicted negatives, hits anywhere; planned by a forecast far off."""
     n, m, delta, n_hits, goal = 10, 4, 0.17, 2, Recall(0.5)
-    [plan] = goal.settle((plan_of(n, m, 9, delta, "any"),), n_hits, 0)
+    [plan] = goal.settle((plan_of(n, m, 9, delta, "any"),), (n_hits,), 0)
     audits = np.array(list(itertools.combinations(range(n), m)))
     shown = np.array(list(itertools.product((0.0, 1.0), repeat=m)))
     decisions = [
-        [decide_look((plan,), (Audit(ranks, hits, np.ones(len(hits), bool)),), goal, n_hits, n) for hits in shown]
+        [decide_look((plan,), (Audit(ranks, hits, np.ones(len(hits), bool)),), goal, (n_hits,), n) for hits in shown]
         for ranks in audits
     ]
     stops = np.array([[decision.action != "continue" for decision in row] for row in decisions])
@@ -296,7 +298,7 @@ def false_stops_with_lost_wells(goal, plan, n_hits) -> float:
                 if key not in decisions:
                     measured = np.arange(m) >= key[1]
                     shown = Audit(np.arange(m), (np.arange(m) < key[0]).astype(float), measured)
-                    decisions[key] = decide_look((plan,), (shown,), goal, n_hits, n).action
+                    decisions[key] = decide_look((plan,), (shown,), goal, (n_hits,), n).action
                 found = key[0] - key[1]
                 counts = {
                     "accuracy": ScreenCounts(n, 0, m - key[1], (n - m + key[1],)),
@@ -335,9 +337,9 @@ def test_a_finish_counts_audited_rows_without_a_readout_as_new():
     plan, errors = plan_of(40, 20, 3, 0.2, "any"), np.zeros(20)
     errors[:4] = 1.0
     measured = np.ones(20, bool)
-    complete = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Accuracy(0.9), 0, 40)
+    complete = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Accuracy(0.9), (0,), 40)
     measured[1] = False
-    lost = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Accuracy(0.9), 0, 40)
+    lost = decide_look((plan,), (Audit(np.arange(20), errors, measured),), Accuracy(0.9), (0,), 40)
     assert complete.n_finish == lost.n_finish > 2
     new = [int(decision.reason.split()[-1]) for decision in (complete, lost)]
     assert new[1] == new[0] + 1

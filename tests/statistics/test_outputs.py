@@ -12,10 +12,14 @@ import pytest
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue
 from isd_ray.core.certify import LookPlan, LookRule
 from isd_ray.core.goals import OutputGoal, ScreenCounts
-from isd_ray.core.goals.outputs import column_pvalue, decide_outputs, plan_outputs
+from isd_ray.core.goals.output_accuracies import OutputAccuracies, column_pvalue
 from isd_ray.core.look_evidence import Audit, LookEvidence
 from isd_ray.core.panels import LOST, MISSING, RIGHT, WRONG
 from isd_ray.core.trigger import Forecast, ScoredBatch
+
+
+def decide(goals, audit):
+    return OutputAccuracies(0.8, None, tuple(goals)).decide(plans(goals), audit, (0,) * len(goals))
 
 
 def column(n_right: int, n_wrong: int, n_missing: int, n_lost: int = 0) -> np.ndarray:
@@ -112,7 +116,7 @@ def test_the_bounds_of_all_outputs_hold_together_as_delta_is_split():
         found = Audit(
             np.empty(0, np.int64), np.zeros(SIZE), np.ones(SIZE, np.bool_), column(SIZE - n_wrong, n_wrong, 0)[:, None]
         )
-        decision = decide_outputs(plans([goal]), found, [goal])
+        decision = decide([goal], found)
         return decision.bounds[0] if decision.bounds else 0.0
 
     def failures(share: float) -> float:
@@ -140,7 +144,7 @@ def test_one_output_below_its_gamma_stops_falsely_at_most_as_often_as_its_part_o
     for _ in range(RUNS):
         drawn = audit(outcomes, rng)
         is_false = wrong[-1] - (drawn.outcomes[:, -1] == WRONG).sum() > allowed
-        false += is_false and decide_outputs(plans(goals), drawn, goals).action == "stop"
+        false += is_false and decide(goals, drawn).action == "stop"
         everything = drawn.outcomes.ravel()
         pooled += is_false and column_pvalue(everything, N * K, MEASURED * K, 0.9) <= DELTA
     risk = DELTA / K
@@ -169,11 +173,12 @@ def test_the_looks_of_a_panel_spend_delta_once_whatever_their_number():
             risk_spent=float(spent.sum()),
             batches_since_look=8,
         )
-        found, _ = plan_outputs(LookRule.certify(DELTA, 3, 200), evidence, goals, lambda scored: Forecast(1.0, 0.0))
+        rule = LookRule.certify(DELTA, 3, 200)
+        found, _ = OutputAccuracies(0.8, None, tuple(goals)).plan(rule, evidence, lambda scored: Forecast(1.0, 0.0))
         assert [plan.number for plan in found] == [number] * 2 * (number <= 3)
         spent += [plan.delta for plan in found] or 0.0
         if number == 1:
-            assert spent.sum() == pytest.approx(DELTA / 2)
+            assert spent.sum() == pytest.approx(0.8 * DELTA)
     assert spent == pytest.approx([0.25 * DELTA, 0.75 * DELTA])
 
 
@@ -181,4 +186,4 @@ def test_an_audit_of_another_size_is_refused():
     goals = [OutputGoal("A", 0.9, 1.0)]
     short = Audit(np.empty(0, np.int64), np.zeros(3), np.ones(3, np.bool_), column(3, 0, 0)[:, None])
     with pytest.raises(ValueError, match="declared 240 rows of 1 outputs"):
-        decide_outputs(plans(goals), short, goals)
+        decide(goals, short)

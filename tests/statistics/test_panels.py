@@ -63,7 +63,7 @@ def passes(plan, labels, losses_of, seed) -> float:
     rng, n_passed = np.random.default_rng(seed), 0
     for _ in range(RUNS):
         drawn = rng.permutation(N)[: plan.size]
-        decision = decide_look((plan,), (Audit(drawn, losses[drawn], np.ones(len(drawn), bool)),), GOAL, 0, N)
+        decision = decide_look((plan,), (Audit(drawn, losses[drawn], np.ones(len(drawn), bool)),), GOAL, (0,), N)
         n_passed += decision.action == "stop"
     return n_passed / RUNS
 

@@ -82,8 +82,8 @@ def test_no_amendment_lets_a_look_pass_that_would_not_have(claim, seed):
     rng = np.random.default_rng(seed)
     audits = drawn(goal, rng, len(plans))
     chosen = rng.permutation(M)[: rng.integers(0, 6)]
-    before = decide_look(plans, audits, goal, n_hits, LARGE)
-    after = decide_look(plans, [doubted(audit, chosen) for audit in audits], goal, n_hits, LARGE)
+    before = decide_look(plans, audits, goal, (n_hits,), LARGE)
+    after = decide_look(plans, [doubted(audit, chosen) for audit in audits], goal, (n_hits,), LARGE)
     assert after.action == "continue" or (before.action != "continue" and after.n_finish >= before.n_finish)
 
 
@@ -91,8 +91,8 @@ def test_no_amendment_lets_a_look_pass_that_would_not_have(claim, seed):
 def test_amending_all_of_an_audit_passes_no_look(claim):
     goal, plans, n_hits = LOOKS[claim]
     audits = drawn(goal, np.random.default_rng(0), len(plans))
-    assert decide_look(plans, audits, goal, n_hits, LARGE).action != "continue", "without amendments it does"
-    after = decide_look(plans, [doubted(audit, np.arange(M)) for audit in audits], goal, n_hits, LARGE)
+    assert decide_look(plans, audits, goal, (n_hits,), LARGE).action != "continue", "without amendments it does"
+    after = decide_look(plans, [doubted(audit, np.arange(M)) for audit in audits], goal, (n_hits,), LARGE)
     everything = plans[0].finish == "any" and after.n_finish >= N - plans[0].allowed
     assert after.action == "continue" or everything
 

@@ -47,10 +47,9 @@ def test_rows_are_grouped_by_a_predicted_hit_and_no_prediction_is_none():
 
 def test_hits_are_rows_of_the_positive_class_where_hits_are_known():
     labels = numbers(0, 1, 2, 1)
-    assert RECALL.hits(labels).tolist() == [False, True, False, True]
-    assert BalancedAccuracy(0.8, 0).hits(labels).tolist() == [True, False, False, False]
-    assert not ACCURACY.hits(labels).any()
-    assert not MAE.hits(labels).any()
+    assert RECALL.count_hits(labels) == (2,)
+    assert BalancedAccuracy(0.8, 0).count_hits(labels) == (1,)
+    assert ACCURACY.count_hits(labels) == MAE.count_hits(labels) == (0,)
 
 
 def test_an_audit_is_of_the_group_in_which_an_error_hurts():

@@ -73,7 +73,7 @@ def test_the_goal_of_a_panel_counts_shares_and_allows_what_the_level_leaves():
     assert not PANEL.is_met(COUNTS, (100.1,))
     assert PANEL.words == "share of right outputs by compound is at least 0.9"
     assert PANEL.groups(predicted).tolist() == [0] * 40
-    assert not PANEL.hits(labels).any()
+    assert PANEL.count_hits(labels) == (0,)
     assert np.array_equal(PANEL.as_prediction(labels), labels[:, 0])
 
 

@@ -70,7 +70,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         "score_seconds": 0.0,
         **work.details,
         **work.reference(screen.store.address),
-        **batch_record(work.selection, losses, audits, screen.goal),
+        **batch_record(work.selection, losses, correct, audits, screen.goal),
         **decision_record(decision, bound),
         "round": work.number,
         "n_observed": n_before,
@@ -97,18 +97,19 @@ def _judge(
     if screen.round.look:
         is_audit = selection.roles == _AUDIT
         audited = readouts.labels[is_audit]
-        n_hits = screen.history.n_hits - int(screen.goal.hits(audited).sum())
-        n_others = screen.sets.n_measured - int(has_readout(audited).sum()) - n_hits
+        found = zip(screen.history.hits, screen.goal.count_hits(audited), strict=True)
+        hits = [n_all - n_audited for n_all, n_audited in found]
+        n_others = screen.sets.n_measured - int(has_readout(audited).sum()) - sum(hits)
         # A release of an earlier version does not say which corrections it knew: then none is trusted.
         since = amended_readouts(screen.store, screen.round.details.get("n_amendments", 0))
         doubtful = {row: readout for row, readout in since.items() if not screen.sets.is_left(np.array([row]))[0]}
-        n_hits, n_others = without_amended(screen.goal, n_hits, n_others, doubtful, selection.scored.rows[is_audit])
-        screen.round.details["judged"] = {"n_hits": n_hits, "n_others": n_others}
-        screen.round.look = screen.goal.settle(screen.round.look, n_hits, n_others)
+        hits, n_others = without_amended(screen.goal, hits, n_others, doubtful, selection.scored.rows[is_audit])
+        screen.round.details["judged"] = {"hits": hits, "n_others": n_others}
+        screen.round.look = screen.goal.settle(screen.round.look, hits, n_others)
         is_last = stopping.reserve_audit and screen.round.look[0].finish == "any"
         # A finish would be the next round.
         wells = screen.budget.look(is_last, screen.round.number + 1)
-        return screen.backend.decide_look(screen.round.look, audits, n_hits, wells)
+        return screen.backend.decide_look(screen.round.look, audits, hits, wells)
     # Where right and wrong are not defined, or no model had spoken, no row is evidence.
     top = selection.scored.is_predicted & screen.config.counts_errors & (selection.roles == _TOP)
     evidence = RoundEvidence(

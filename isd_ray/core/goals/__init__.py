@@ -6,10 +6,13 @@ from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core.goals.accuracy import Accuracy, WithinTolerance
 from isd_ray.core.goals.balanced_accuracy import BalancedAccuracy
 from isd_ray.core.goals.base import HITS, OTHERS, Goal, OutputGoal
+from isd_ray.core.goals.by_output import ByOutput
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.goals.mean_loss import MeanAbsoluteError, MeanLoss, MeanSquaredError
-from isd_ray.core.goals.outputs import OutputAccuracies
+from isd_ray.core.goals.output_accuracies import OutputAccuracies
+from isd_ray.core.goals.output_recalls import OutputRecalls
 from isd_ray.core.goals.panel import PanelAccuracy
+from isd_ray.core.goals.panel_recall import PanelRecall
 from isd_ray.core.goals.precision import Precision
 from isd_ray.core.goals.recall import Recall
 from isd_ray.core.look_evidence import ScreenCounts
@@ -20,12 +23,15 @@ __all__ = [
     "QUANTITY_NAMES",
     "Accuracy",
     "BalancedAccuracy",
+    "ByOutput",
     "Goal",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "OutputAccuracies",
     "OutputGoal",
+    "OutputRecalls",
     "PanelAccuracy",
+    "PanelRecall",
     "Precision",
     "Recall",
     "ScreenCounts",
@@ -51,11 +57,13 @@ def goal_for(
     stopping = config.stopping
     if config.task == "panel":
         n_expected = len(outputs) if in_laboratory and outputs else None
-        if stopping.panel is None:
-            return PanelAccuracy(stopping.level, n_expected)
         claims = _of_outputs(stopping, outputs)
         level = min((claim.gamma for claim in claims), default=stopping.level)
-        return OutputAccuracies(level, n_expected, claims)
+        if stopping.quantity == "recall":
+            of_all = PanelRecall(level, len(outputs), n_expected)
+            return of_all if stopping.panel is None else OutputRecalls(level, len(outputs), n_expected, claims)
+        of_mean = PanelAccuracy(level, n_expected)
+        return of_mean if stopping.panel is None else OutputAccuracies(level, n_expected, claims)
     if config.task == "regression":
         if stopping.loss_clip is not None:
             return _OF_VALUES[stopping.quantity](stopping.level, stopping.loss_clip, stopping.tolerance)
@@ -65,6 +73,7 @@ def goal_for(
 
 
 def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...]) -> tuple[OutputGoal, ...]:
-    assert stopping.panel is not None, "the claim is about each output"
+    if stopping.panel is None:
+        return ()
     levels, shares = stopping.panel.levels(outputs, stopping.gamma), stopping.panel.shares(outputs)
     return tuple(OutputGoal(*claim) for claim in zip(outputs, levels, shares, strict=True))

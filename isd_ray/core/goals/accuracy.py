@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -44,7 +45,7 @@ class ShareRight(Goal):
         """By the number of errors, which is exact."""
         return losses[OTHERS] <= allowed_errors(counts.n_target, self.level)
 
-    def judge(self, plan: LookPlan, audit: Audit, n_hits: int) -> LookVerdict:
+    def judge(self, plan: LookPlan, audit: Audit, hits: Sequence[int]) -> LookVerdict:
         """By the exact test, with a finish where the plan has one."""
         return judge_look(plan, audit.ranks, audit.losses > 0.5, audit.n_uncorrected)
 

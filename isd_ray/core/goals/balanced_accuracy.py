@@ -42,15 +42,15 @@ class BalancedAccuracy(HitGoal):
         left, wrong = (counts.left[HITS], counts.left[OTHERS]), (int(losses[HITS]), int(losses[OTHERS]))
         return float(balanced_accuracy_floor(counts.n_hits, counts.n_others, left, wrong))
 
-    def settle(self, plans: Sequence[LookPlan], n_hits: int, n_others: int) -> tuple[LookPlan, ...]:
+    def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
         """As declared; they prove nothing any more if readouts were corrected since so that they do not suffice."""
         found = {plan.group: (plan.n_inference, int(plan.allowed)) for plan in plans}
         left, wrong = zip(found.get(HITS, (0, 0)), found.get(OTHERS, (0, 0)), strict=True)
-        if balanced_accuracy_floor(n_hits, n_others, left, wrong) < Fraction(str(self.level)):
+        if balanced_accuracy_floor(hits[0], n_others, left, wrong) < Fraction(str(self.level)):
             return tuple(replace(plan, allowed=NOTHING_SUFFICES) for plan in plans)
         return tuple(plans)
 
-    def judge(self, plan: LookPlan, audit: Audit, n_hits: int) -> LookVerdict:
+    def judge(self, plan: LookPlan, audit: Audit, hits: Sequence[int]) -> LookVerdict:
         """See `judge_population`."""
         return judge_population(plan, audit.losses > 0.5)
 

@@ -22,7 +22,7 @@ OTHERS, HITS = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class OutputGoal:
-    """The claim about one output of a panel: the accuracy of its whole column is above `gamma`.
+    """The claim about one output of a panel: its accuracy is above `gamma`, or its recall of hits reaches it.
 
     Attributes
     ----------
@@ -114,9 +114,9 @@ class Goal(ABC):
         """Group of each row by its prediction, int64 (n,)."""
         return np.zeros(len(prediction), np.int64)
 
-    def hits(self, labels: LabelArray) -> NDArray[np.bool_]:
-        """Which measured rows are hits, bool (n,); none where the goal knows no hits."""
-        return np.zeros(len(labels), np.bool_)
+    def count_hits(self, labels: LabelArray) -> tuple[int, ...]:
+        """Hits among measured rows; of a panel with claims about each output, of each. 0 where no hits are known."""
+        return (0,)
 
     @abstractmethod
     def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
@@ -162,18 +162,18 @@ class Goal(ABC):
         value = self.value(counts, losses)
         return value <= self.level if self.is_error else value >= self.level
 
-    def settle(self, plans: Sequence[LookPlan], n_hits: int, n_others: int) -> tuple[LookPlan, ...]:
+    def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
         """The plans with the allowance that follows from the hits, and other rows, measured outside the audit."""
         return tuple(plans)
 
-    def judge(self, plan: LookPlan, audit: Audit, n_hits: int) -> LookVerdict:
+    def judge(self, plan: LookPlan, audit: Audit, hits: Sequence[int]) -> LookVerdict:
         """What the audit of one group proves.
 
         Parameters
         ----------
         plan, audit:
             As declared and settled, and what came back.
-        n_hits:
-            Measured hits without those of the audit.
+        hits:
+            Measured hits without those of the audit (`count_hits`).
         """
         return judge_losses(plan, audit.losses, audit.kept)

@@ -30,10 +30,9 @@ class HitGoal(Goal):
         """Predicted hits, and the others."""
         return (prediction == self.hit).astype(np.int64)
 
-    def hits(self, labels: LabelArray) -> NDArray[np.bool_]:
-        """Which measured rows are hits, bool (n,)."""
-        found: NDArray[np.bool_] = labels == self.hit
-        return found
+    def count_hits(self, labels: LabelArray) -> tuple[int, ...]:
+        """Hits among measured rows."""
+        return (int((labels == self.hit).sum()),)
 
     def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """1 where the class is equal, also among classes that are no hits."""
@@ -41,5 +40,5 @@ class HitGoal(Goal):
 
     def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """1 where a hit is taken for another, or another for a hit."""
-        wrong = self.hits(prediction) != self.hits(labels)
+        wrong = (prediction == self.hit) != (labels == self.hit)
         return (wrong | np.isnan(prediction) | np.isnan(labels)).astype(np.float64)

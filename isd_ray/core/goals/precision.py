@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -34,9 +35,9 @@ class Precision(HitGoal):
         """The precision of the delivered hits."""
         return precision_floor(counts.n_hits, counts.left[HITS], losses[HITS])
 
-    def judge(self, plan: LookPlan, audit: Audit, n_hits: int) -> LookVerdict:
+    def judge(self, plan: LookPlan, audit: Audit, hits: Sequence[int]) -> LookVerdict:
         """See `judge_precision`."""
-        return judge_precision(plan, audit.losses > 0.5, n_hits, self.level, audit.n_uncorrected)
+        return judge_precision(plan, audit.losses > 0.5, hits[0], self.level, audit.n_uncorrected)
 
 
 def precision_allowance(n_hits: int, n_predicted: int, precision: float) -> int:

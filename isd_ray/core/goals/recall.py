@@ -36,17 +36,17 @@ class Recall(HitGoal):
         """The recall of hits."""
         return recall_floor(counts.n_hits + counts.left[HITS] - losses[HITS], losses[OTHERS])
 
-    def settle(self, plans: Sequence[LookPlan], n_hits: int, n_others: int) -> tuple[LookPlan, ...]:
+    def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
         """With the hits that the look has measured, where the plan had a forecast of them.
 
         How many of the predicted hits are hits does not depend on which of the others were drawn, so the allowance is
         as good as fixed before the draw.
         """
-        return tuple(replace(plan, allowed=recall_allowance(n_hits, self.level)) for plan in plans)
+        return tuple(replace(plan, allowed=recall_allowance(hits[0], self.level)) for plan in plans)
 
-    def judge(self, plan: LookPlan, audit: Audit, n_hits: int) -> LookVerdict:
+    def judge(self, plan: LookPlan, audit: Audit, hits: Sequence[int]) -> LookVerdict:
         """See `judge_recall`."""
-        return judge_recall(plan, audit.ranks, audit.losses > 0.5, n_hits, self.level, audit.n_uncorrected)
+        return judge_recall(plan, audit.ranks, audit.losses > 0.5, hits[0], self.level, audit.n_uncorrected)
 
 
 def recall_allowance(n_hits: int, recall: float) -> int:

@@ -1,0 +1,113 @@
+"""A claim about the recall of hits of each output (assay) of a panel, by one audit of whole rows.
+
+Every compound that is predicted to be a hit in some output is measured before the look. The audit is a uniform sample
+of m of the n others, the same for every output. A compound without a readout of an output that it was never tested in
+has no hit to miss; K of the n would have one. The e hits that the audit found are put right, so K - e are missed of
+H + e + K - e, H measured outside the audit. With c the most that the recall allows of H + e found ones
+(`isd_ray.core.goals.recall.recall_allowance`), the claim is false iff K > c + e, which is refuted falsely with
+probability at most the risk of the output by the exact test pval(e; n, c + 1 + e, m) of `isd_ray.core.bounds`, as for a
+single label (`judge_recall`). In a laboratory an entry of the audit without a readout may be a hit: it counts among the
+bad ones of the audit, and not among the found ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.core import panels
+from isd_ray.core.bounds import hypergeometric_pvalue, largest_plausible, plausible_range
+from isd_ray.core.goals.base import HITS, OTHERS, OutputGoal
+from isd_ray.core.goals.by_output import ByOutput, Column, n_bad, n_wrong, range_words
+from isd_ray.core.goals.panel_recall import PanelRecall
+from isd_ray.core.goals.recall import recall_allowance, recall_floor
+from isd_ray.core.look_evidence import ScreenCounts
+from isd_ray.core.looks import LookPlan
+from isd_ray.core.panels import LOST, MISSING
+from isd_ray.messages import LabelArray
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRecalls(ByOutput, PanelRecall):
+    """The recall of each output of a panel reaches a level of its own; `level` is the lowest of them."""
+
+    claims: tuple[OutputGoal, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The claim in words."""
+        return f"recall of hits of each of {len(self.claims)} outputs is at least {range_words(self.claims)}"
+
+    @property
+    def outputs(self) -> tuple[OutputGoal, ...]:
+        """The claims."""
+        return self.claims
+
+    def count_hits(self, labels: LabelArray) -> tuple[int, ...]:
+        """Measured hits of each output."""
+        return tuple(self._ones(labels).sum(axis=0, dtype=np.int64).tolist())
+
+    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
+        """What became of each predicted entry; of rows without a predicted hit, a wrong one is a hit."""
+        if prediction.ndim == 1:
+            return np.full((len(labels), len(self.claims)), LOST, np.int8)
+        found = panels.outcomes(prediction, labels, len(self.claims))
+        if self.n_expected is not None:
+            found[found == MISSING] = LOST
+        return found
+
+    def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
+        """With the hits of each output that the look has measured."""
+        return tuple(replace(plan, allowed=self._allowed_of(plan, hits)) for plan in plans)
+
+    def _allowed_of(self, plan: LookPlan, hits: Sequence[int]) -> int:
+        assert plan.output is not None, "a plan of an output"
+        return recall_allowance(hits[plan.output], self.claims[plan.output].gamma)
+
+    def allowed(self, place: int, counts: ScreenCounts) -> int:
+        """By the hits that are measured: those among the predicted ones are not counted on."""
+        return recall_allowance(counts.hits[place], self.claims[place].gamma)
+
+    def is_shown(self, plan: LookPlan, column: Column, level: float, hits: Sequence[int]) -> bool:
+        """By the exact test."""
+        assert plan.output is not None, "a plan of an output"
+        found = n_wrong(column)
+        allowed = recall_allowance(hits[plan.output] + found, level)
+        pvalue = hypergeometric_pvalue(n_bad(column), plan.n_inference, allowed + 1 + found, plan.size)
+        return pvalue <= plan.delta
+
+    def bound(self, plan: LookPlan, column: Column, hits: Sequence[int]) -> float:
+        """By the largest plausible number of hits among the predicted ones."""
+        assert plan.output is not None, "a plan of an output"
+        found = n_wrong(column)
+        most = largest_plausible(n_bad(column), plan.n_inference, plan.size, plan.delta)
+        return recall_floor(hits[plan.output] + found, most - found)
+
+    def range(self, column: Column, counts: ScreenCounts, place: int, delta: float) -> tuple[float, float] | None:
+        """By the hits measured so far, those of predicted hits that are left not counted on."""
+        if not len(column):
+            return None
+        least, most = plausible_range(n_bad(column), counts.left[OTHERS], len(column), delta)
+        return recall_floor(counts.hits[place], most), recall_floor(counts.hits[place], least)
+
+    def tally(self, prediction: LabelArray, labels: LabelArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Hits of rows that are not predicted to have any, and all hits."""
+        ones = self._ones(labels)
+        missed = ones[self.groups(prediction) != HITS]
+        return missed.sum(axis=0, dtype=np.int64), ones.sum(axis=0, dtype=np.int64)
+
+    def values(self, counts: ScreenCounts, wrong: Sequence[int], left: Sequence[int]) -> tuple[float, ...]:
+        """True recall of each output."""
+        return tuple(recall_floor(h + r - w, w) for h, w, r in zip(counts.hits, wrong, left, strict=True))
+
+    def are_met(self, counts: ScreenCounts, wrong: Sequence[int], left: Sequence[int]) -> bool:
+        """By the number of missed hits, which is exact."""
+        columns = zip(self.claims, counts.hits, wrong, left, strict=True)
+        return all(w <= recall_allowance(h + r - w, output.gamma) for output, h, w, r in columns)
+
+    def _ones(self, labels: LabelArray) -> NDArray[np.bool_]:
+        ones: NDArray[np.bool_] = panels.unpack_labels(labels, len(self.claims)) == 1
+        return ones
