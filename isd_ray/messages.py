@@ -19,7 +19,7 @@ LabelArray: TypeAlias = NDArray[Any]
 Weights: TypeAlias = Mapping[str, NDArray[Any]]
 """A fitted member of any family: arrays by name."""
 Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external"]
-Action = Literal["continue", "finish", "stop"]
+Action = Literal["continue", "finish", "repeat", "stop"]
 
 
 @dataclass(frozen=True, slots=True)

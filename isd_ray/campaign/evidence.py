@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.history import History
 from isd_ray.campaign.judged import doubted
+from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import Bound
+from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
@@ -61,8 +63,9 @@ def audits_of(
     config: CampaignConfig,
     goal: Goal,
     work: RoundWork,
+    selection: Selection,
+    readouts: Readouts,
     history: History,
-    losses: NDArray[np.float64],
     backend: Backend,
     amended: Rows,
 ) -> tuple[Audit, ...]:
@@ -70,15 +73,14 @@ def audits_of(
 
     Parameters
     ----------
-    losses:
-        float64 (n,): of the predictions of the batch.
+    selection, readouts:
+        The batch of the look, and what came back: of wells that were lost and measured once more, the second time.
     amended:
         Rows whose readouts were amended: in an audit they count as errors (`doubted`).
     """
-    assert work.selection is not None, "a look has a batch"
-    assert work.readouts is not None, "a look has a batch"
     assert work.frozen is not None, "a look has frozen predictions"
-    scored, is_audit, present = work.selection.scored, work.selection.roles == _AUDIT, work.readouts.present
+    scored, is_audit, present = selection.scored, selection.roles == _AUDIT, readouts.present
+    losses = history.losses(selection, readouts)
     if config.stopping.rule == "reserved":
         scored = backend.look_up(work.frozen, history.sets.reserve)
         # By a random key, as in `bound_by_random_rows`.
@@ -87,7 +89,7 @@ def audits_of(
         losses, present = goal.losses(scored.prediction, labels), has_readout(labels)
         is_audit = np.ones(len(losses), np.bool_)
     if goal.outputs:
-        outcomes = goal.outcomes(scored.prediction, work.readouts.labels)[is_audit]
+        outcomes = goal.outcomes(scored.prediction, readouts.labels)[is_audit]
         whole = Audit(np.empty(0, np.int64), losses[is_audit], present[is_audit], outcomes, rows=scored.rows[is_audit])
         return (doubted(whole, amended),)
     groups = goal.groups(scored.prediction)
@@ -99,7 +101,7 @@ def audits_of(
             group=plan.group,
             rows=scored.rows[inside],
             uncertainty=scored.uncertainty[inside],
-            tie_seed=derive_seed(config.seed, "tie", work.number),
+            tie_seed=derive_seed(config.seed, "tie", work.look_round),
         )
         found = Audit(backend.count_ranks(request), losses[inside], present[inside], rows=request.rows)
         audits.append(doubted(found, amended))

@@ -103,7 +103,7 @@ def finish(screen: Screen) -> None:
         directory=screen.round.frozen,
         group=last["look"][0]["group"],
         size=last["n_finish"],
-        tie_seed=derive_seed(screen.config.seed, "tie", screen.round.number - 1),
+        tie_seed=derive_seed(screen.config.seed, "tie", screen.round.look_round),
     )
     best = screen.backend.most_uncertain(request)
     rows = best.take(~np.isin(best.rows, screen.history.measured()["rows"]))

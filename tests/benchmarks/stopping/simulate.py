@@ -183,8 +183,20 @@ def run_oracle(world, target, batch, rng):
         campaign.acquire(0)
 
 
-def run_looks(world, target, batch, rng, rule, trigger="trend", random_share=RANDOM_SHARE, n_reserved=0):
-    """Campaign under `certify`, `pac` or, with a reserve, `reserved`."""
+class Wells:
+    """Wells that give no readout, each with probability `share`; what is lost is tried `tries` times in all."""
+
+    def __init__(self, share, tries, rng):
+        self.share, self.tries, self.rng = share, tries, rng
+
+    def lost(self, n):
+        """Which of n compounds have no readout in the end, bool (n,)."""
+        return (self.rng.random((n, self.tries)) < self.share).all(axis=1)
+
+
+def run_looks(world, target, batch, rng, rule, trigger="trend", random_share=RANDOM_SHARE, n_reserved=0, wells=None):
+    """Campaign under `certify`, `pac` or, with a reserve, `reserved`; wells of looks and finishes may be lost."""
+    wells = wells or Wells(0.0, 1, np.random.default_rng(0))
     campaign = Campaign(world, target, batch, rng, trigger, n_reserved)
     n_random = math.floor(random_share * batch + 0.5)
     failed, since = 0, 0
@@ -209,13 +221,22 @@ def run_looks(world, target, batch, rng, rule, trigger="trend", random_share=RAN
             continue
         ranks = rng.permutation(reserved) if n_reserved else rng.choice(n, plan.size, replace=False)
         losses = campaign.losses_at(must + ranks)
-        verdict = judge_look(plan, ranks, losses > 0.5) if target.units == 1 else judge_losses(plan, losses)
+        gone = wells.lost(plan.size)
+        losses = np.where(gone, 1.0, losses)
+        exact = target.units == 1
+        verdict = judge_look(plan, ranks, losses > 0.5, int(gone.sum())) if exact else judge_losses(plan, losses)
+        ranks = ranks[~gone]
         if verdict.stop:
-            campaign.observe(campaign.rows[: must + verdict.n_finish])
-            campaign.observe(campaign.rows[must + ranks])
-            return target.outcome(world, campaign.observed | campaign.reserve, plan.number)
+            finish = np.setdiff1d(np.arange(verdict.n_finish), ranks)
+            gone = wells.lost(len(finish))
+            campaign.observe(campaign.rows[:must])
+            campaign.observe(campaign.rows[must + np.concatenate([ranks, finish[~gone]])])
+            if gone.sum() <= plan.tolerance:
+                return target.outcome(world, campaign.observed | campaign.reserve, plan.number)
+            failed, since = failed + 1, 0
+            continue
         if not n_reserved:
-            campaign.learn(must + ranks, np.ones(plan.size, np.bool_))
+            campaign.learn(must + ranks, np.ones(len(ranks), np.bool_))
             campaign.observe(campaign.rows[must + ranks])
         failed, since = failed + 1, 0
         if n_reserved:
