@@ -194,3 +194,48 @@ def test_a_replay_that_loses_nothing_is_the_one_it_was(make_config):
     losing = science_of(make_config(simulation={"lost_share": 0.1}).model_dump(mode="json"))
     assert losing["science"]["lost_share"] == 0.1
     assert json.dumps({**losing["science"], "lost_share": None}) != json.dumps(plain["science"])
+
+
+CLAIMS = {
+    "recall": {"quantity": "recall", "gamma": 0.8, "positive": "BBB-"},
+    "balanced accuracy": {"quantity": "balanced_accuracy", "gamma": 0.8},
+    "at the end of a budget": {"rule": "none", "gamma": 0.9, "max_compounds": 450, "reserve_audit": True},
+    "pac": {"rule": "pac", "gamma": 0.8},
+    "mae": {"quantity": "mae", "max_loss": 5.0, "loss_clip": 20.0},
+}
+
+
+@pytest.mark.parametrize("claim", sorted(CLAIMS))
+def test_looks_at_every_claim_are_judged_by_the_whole_audit_after_the_second_try(claim, make_config, tmp_path):
+    stopping = {"rule": "certify", "gamma": 0.8, **CLAIMS[claim]}
+    values = {"task": "regression", "labels": {"column": "size"}} if claim == "mae" else {"model": {"epochs": 12}}
+    config = make_config(**values, stopping=stopping, simulation={"lost_share": 0.2}, acquisition={"batch_size": 90})
+    store = result_store(simulate(config, tmp_path / "run"))
+    rounds = store.rounds()
+    looks = [files for files in rounds if files.committed["look"]]
+    assert any(files.repeats is not None for files in looks)
+    for files in looks:
+        drawn = rounds[files.round if files.repeats is None else files.repeats].read_batch()["role"].to_pylist()
+        assert sum(found["n"] for found in files.committed["audits"]) == drawn.count("audit")
+        n_lost = sum(found["n_lost"] for found in files.committed["audits"])
+        assert n_lost <= files.committed["n_lost"]
+    assert verify(store).problems == ()
+
+
+@pytest.mark.parametrize(("tolerance", "tried_again"), [(0, [1]), (1, [])])
+def test_lost_wells_of_a_finish_are_measured_once_more_unless_so_many_are_tolerated(
+    tolerance, tried_again, make_config, tmp_path
+):
+    stopping = {"rule": "pac", "gamma": 0.9, "finish_tolerance": tolerance}
+    losing = {"simulation": {"lost_share": 0.02}, "acquisition": {"batch_size": 90}}
+    store = result_store(simulate(make_config(stopping=stopping, **losing), tmp_path / "run"))
+    rounds = store.rounds()
+    [look] = [files.round for files in rounds if files.committed["decision"] == "finish"]
+    finish, *again = rounds[look + 1 :]
+    assert finish.committed["n_lost"] == 1
+    assert [files.committed["n_repeated"] for files in again] == tried_again
+    assert all(files.read_batch()["role"].to_pylist() == ["finish"] for files in again)
+    assert rounds[-1].committed["reason"].startswith(f"the finish of {finish.committed['n_batch']} compounds")
+    certificate = store.certificate()
+    assert certificate["finish"] == {"cut": rounds[look].committed["n_finish"], "n_new": finish.committed["n_batch"]}
+    assert certificate["n_repeated"] == sum(files.committed["n_repeated"] for files in rounds)
