@@ -47,6 +47,9 @@ def plates_of(selection: Selection, library: Library, config: CampaignConfig, n_
     rows = selection.scored.rows
     if config.plates is None or not len(rows):
         return None
+    # An effect of one plate that no control sees would touch a large part of an audit on few plates.
+    is_look = (selection.roles == ROLES.index("audit")).any() and np.isfinite(selection.ranks).all()
+    least = (config.acquisition.n_plates or 1) if is_look else 1
     return plate_map(
         rows,
         library.ids(rows).tolist(),
@@ -54,6 +57,7 @@ def plates_of(selection: Selection, library: Library, config: CampaignConfig, n_
         seed=config.seed,
         first_plate=1 + n_before,
         smiles=library.smiles(rows).tolist(),
+        least=least,
     )
 
 

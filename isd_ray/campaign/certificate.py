@@ -117,8 +117,9 @@ def make_certificate(
         "earlier": list(manifest.get("earlier", ())),
         "draws": "simulated" if not manifest["in_laboratory"] else "nonce" if manifest.get("nonce") else "seed",
         "n_lost": sum(record["n_lost"] for record in history.records),
+        "n_filling": look.get("n_filling", 0),
         "n_repeated": sum(record.get("n_repeated", 0) for record in history.records),
-        "finish": {"cut": look["n_finish"], "n_new": _after(history, look)["n_batch"] if look["n_finish"] else 0},
+        "finish": {"cut": look["n_finish"], "n_new": _n_new(history, look)},
         "looks_spent": [
             {
                 "number": record["look"][0]["number"],
@@ -140,9 +141,9 @@ def _first(history: History, look: Mapping[str, Any]) -> Mapping[str, Any]:
     return look if look.get("repeats") is None else history.records[look["repeats"]]
 
 
-def _after(history: History, look: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record of the round after a look."""
-    return history.records[look["round"] + 1]
+def _n_new(history: History, look: Mapping[str, Any]) -> int:
+    """Compounds that the finish of a look asked for beyond those that its round had measured."""
+    return int(history.records[look["round"] + 1]["n_batch"]) if look["decision"] == "finish" else 0
 
 
 def _repeated(look: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -205,6 +206,11 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"The {finish['cut']:,} most uncertain of them were then measured ({finish['n_new']:,} beyond the "
             "audit), as the test had shown to suffice."
+        )
+    if n_filling := certificate.get("n_filling", 0):
+        lines.append(
+            f"{n_filling:,} more of them, the most uncertain, were measured on the audit's plates: they stay in what "
+            "the audit was drawn from, and nothing that they showed counts in the proof."
         )
     lines += list(_irregular(certificate))
     for spent in certificate["looks_spent"]:

@@ -20,9 +20,9 @@ from isd_ray.core.outputs import column_range
 from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound
-from isd_ray.messages import ROLES, RankRequest, Rows
+from isd_ray.messages import ROLES, RankRequest, Rows, ScoredRows
 
-_RANDOM, _AUDIT = map(ROLES.index, ("random", "audit"))
+_RANDOM, _AUDIT, _FILLING = map(ROLES.index, ("random", "audit", "filling"))
 
 
 def bound_by_random_rows(
@@ -94,15 +94,21 @@ def audits_of(
         return (doubted(whole, amended),)
     groups = goal.groups(scored.prediction)
     audits = []
+    frozen, tie_seed = work.frozen, derive_seed(config.seed, "tie", work.look_round)
+
+    def ranks(rows: ScoredRows, group: int) -> NDArray[np.int64]:
+        return backend.count_ranks(RankRequest(frozen, group, rows.rows, rows.uncertainty, tie_seed))
+
+    filling = selection.scored.take(np.flatnonzero((selection.roles == _FILLING) & readouts.present))
     for plan in work.look:
-        inside = is_audit & (groups == plan.group)
-        request = RankRequest(
-            directory=work.frozen,
-            group=plan.group,
-            rows=scored.rows[inside],
-            uncertainty=scored.uncertainty[inside],
-            tie_seed=derive_seed(config.seed, "tie", work.look_round),
+        inside = np.flatnonzero(is_audit & (groups == plan.group))
+        audited = scored.take(inside)
+        found = Audit(
+            ranks(audited, plan.group),
+            losses[inside],
+            present[inside],
+            rows=audited.rows,
+            filling=ranks(filling, plan.group) if len(filling.rows) else np.empty(0, np.int64),
         )
-        found = Audit(backend.count_ranks(request), losses[inside], present[inside], rows=request.rows)
         audits.append(doubted(found, amended))
     return tuple(audits)

@@ -232,6 +232,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "blocks": dict(setup.spec.blocks),
             "in_laboratory": setup.labels is None,
             "repeats_lost": True,
+            "fills_plates": True,
             "nonce": new_nonce() if setup.labels is None else None,
             "earlier": earlier_campaigns(setup.out, library.hash) if setup.labels is None else [],
             "n_target": library.n_rows,

@@ -34,6 +34,7 @@ _FROM_RELEASE = (
     "forecasts_sha256",
     "leading",
     "repeats",
+    "n_filling",
 )
 _KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
 """Details of a release that its commit repeats."""

@@ -101,6 +101,8 @@ class Audit:
         errors that nobody corrects: an error too many makes a pass less likely, so nothing is won by amending.
     rows:
         int64 (m,): rows of the library; empty where nobody asks for them.
+    filling:
+        int64: as `ranks`, of rows that were measured beside the audit: a finish need not take them.
     """
 
     ranks: NDArray[np.int64]
@@ -109,6 +111,11 @@ class Audit:
     outcomes: NDArray[np.int8] | None = None
     amended: NDArray[np.bool_] | None = None
     rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    filling: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def n_known(self, cut: int) -> int:
+        """Rows before a cut that are measured."""
+        return int((self.ranks[self.measured] < cut).sum() + (self.filling < cut).sum())
 
     @property
     def n_lost(self) -> int:

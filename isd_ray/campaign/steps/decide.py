@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,18 +15,17 @@ from isd_ray.campaign.honesty import column_cautions, constant_cautions, leading
 from isd_ray.campaign.judged import audits_table, without_amended
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
 from isd_ray.campaign.screen import Screen
+from isd_ray.campaign.steps.look import is_last_look
 from isd_ray.campaign.steps.repeat import once_more, whole_batch
-from isd_ray.core.looks import look_risk
+from isd_ray.campaign.work import plan_of
 from isd_ray.core.panels import has_readout
 from isd_ray.core.race import race_record
 from isd_ray.core.stopping import Audit, settled
 from isd_ray.messages import ROLES, RoundEvidence, StopDecision
 
-_FINISH, _TOP, _AUDIT = map(ROLES.index, ("finish", "top", "audit"))
-_OF_LOOK = ("audit_seed", "n_events")
+_FINISH, _TOP, _AUDIT, _FILLING = map(ROLES.index, ("finish", "top", "audit", "filling"))
+_OF_LOOK = ("audit_seed", "n_events", "n_filling")
 """What the record of a look says of its release, also where it is judged a round later."""
-_ALL = 1.0 - 1e-9
-"""Share of the risk that counts as all of it."""
 
 
 def decide(screen: Screen) -> dict[str, Any]:
@@ -110,27 +108,26 @@ def _audits(screen: Screen) -> tuple[Audit, ...]:
 
 def _is_last(screen: Screen) -> bool:
     """Whether the look of the round, or of its finish, is the one at the end of the budget."""
-    stopping, history = screen.config.stopping, screen.history
-    looks = [record["look"] for record in history.records if record["look"]]
-    look = [asdict(plan) for plan in screen.round.look] or (looks[-1] if looks else None)
-    # It alone spends all the risk that is left.
-    return stopping.reserve_audit and look is not None and history.risk_spent + look_risk(look) > _ALL * stopping.delta
+    looks = [tuple(map(plan_of, record["look"])) for record in screen.history.records if record["look"]]
+    look = screen.round.look or (looks[-1] if looks else ())
+    return bool(look) and is_last_look(screen, look)
 
 
 def _judge(screen: Screen, audits: tuple[Audit, ...]) -> StopDecision:
     """What the bound actor says of the batch, which the history holds already."""
     selection, readouts = whole_batch(screen)
     if screen.round.look:
-        is_audit = selection.roles == _AUDIT
-        audited = readouts.labels[is_audit]
-        n_hits = screen.history.n_hits - int(screen.goal.hits(audited).sum())
-        n_others = screen.sets.n_measured - int(has_readout(audited).sum()) - n_hits
+        # The population of a look holds its filling, which is measured beside the audit and credits nothing.
+        is_inside = np.isin(selection.roles, (_AUDIT, _FILLING))
+        inside = readouts.labels[is_inside]
+        n_hits = screen.history.n_hits - int(screen.goal.hits(inside).sum())
+        n_others = screen.sets.n_measured - int(has_readout(inside).sum()) - n_hits
         # A release of an earlier version does not say which corrections it knew: then none is trusted.
         first = screen.round.first
         known = screen.round.details.get("n_amendments", 0) if first is None else first.n_amendments
         since = amended_readouts(screen.store, known)
         doubtful = {row: readout for row, readout in since.items() if not screen.sets.is_left(np.array([row]))[0]}
-        n_hits, n_others = without_amended(screen.goal, n_hits, n_others, doubtful, selection.scored.rows[is_audit])
+        n_hits, n_others = without_amended(screen.goal, n_hits, n_others, doubtful, selection.scored.rows[is_inside])
         screen.round.details["judged"] = {"n_hits": n_hits, "n_others": n_others}
         screen.round.look = settled(screen.round.look, screen.goal, n_hits, n_others)
         # A finish would be the next round.
