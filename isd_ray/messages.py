@@ -362,7 +362,7 @@ class RoundEvidence:
 
 @dataclass(frozen=True, slots=True)
 class StopDecision:
-    """What the bound actor decided.
+    """What the bound actor decided; ``repeat``, that lost wells are measured once more before, the loop does.
 
     Attributes
     ----------

@@ -264,11 +264,9 @@ def _once_more(certificate: Mapping[str, Any]) -> str:
         return ""
     text = f", if they were lost again: {n:,} compounds of audits and finishes were measured once more"
     repeated = certificate["audit"].get("repeated")
-    return (
-        text
-        if repeated is None
-        else f"{text}, {repeated['n']:,} of this look, of which {repeated['n_lost']:,} are lost"
-    )
+    if repeated is None:
+        return text
+    return f"{text}, {repeated['n']:,} of this look, of which {repeated['n_lost']:,} are lost"
 
 
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any]) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.store import CampaignStore, RoundFiles, unjudged
+from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.unjudged import unjudged
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
 from isd_ray.report.digest import Digest, digest_of

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from isd_ray.campaign.oracle import Readouts, unplated
+from isd_ray.campaign.selection import Selection, unscored
+from isd_ray.campaign.steps.repeat import repeat_of
+from isd_ray.campaign.work import FirstTry
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
@@ -144,6 +149,27 @@ def test_a_well_that_is_asked_for_again_is_paid_again_or_not_asked_for(make_conf
         else:
             assert record["decision"] != "repeat"
             assert "does not allow to release them once more" in record["reason"]
+
+
+@pytest.mark.parametrize("is_panel", [False, True])
+def test_what_is_measured_once_more_takes_the_places_of_what_was_lost(is_panel):
+    """In the order of drawing, which a test by betting goes by."""
+
+    def readouts(labels):
+        labels = np.array(labels, float)
+        if is_panel:
+            there = ~np.isnan(labels)
+            labels = np.stack([np.where(there, labels, 0), there], axis=1).astype(np.uint8)[:, :, None]
+        return Readouts(labels, np.arange(len(labels), dtype=float), unplated(len(labels)))
+
+    rows = np.array([9, 4, 7, 1])
+    batch = Selection.of(unscored(rows), "audit")
+    first = FirstTry({"once_more": [1, 4]}, batch, readouts([1, np.nan, 0, np.nan]), 0)
+    again = repeat_of(first)
+    assert again.scored.rows.tolist() == [4, 1]
+    whole = first.with_repeated(again.scored.rows, readouts([0, np.nan]))
+    assert whole.present.tolist() == [True, True, True, False]
+    assert np.array_equal(whole.labels, readouts([1, 0, 0, np.nan]).labels, equal_nan=True)
 
 
 # --- in simulation ------------------------------------------------------------------------------------------------

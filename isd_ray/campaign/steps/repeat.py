@@ -1,15 +1,16 @@
 """Wells of a look, or of its finish, that gave no readout: the same compounds are released once more before it ends.
 
-Membership stays what was drawn: nothing is redrawn, and what is lost again counts as it did before there was a second
-try. Why the risk stays that of the look. The test is exact for the errors E that the whole audit holds, and a
-lost well counts as an error that nobody corrects. Let a screen be bad that a look ends, after the first try or after
-the second. Its predictions that are wrong are then at least the allowed ones, one more and those errors that were found
-and put right, and the errors that the test counted are at least E: so the test at E and at the true number of errors is
-refuted as well, by the same E whichever try it was. That happens with probability delta_j at most. (With a finish the
-same holds of the errors behind the one safest cut, `isd_ray.core.certify.judge_look`.) Hence a look may end at
-the first try where it passes with all lost wells as errors. Not so a test by betting, whose bets follow from the losses
-before, nor a recall whose predicted hits were lost, by which its allowance grows: these are judged once, after
-the second try.
+Membership stays what was drawn: nothing is redrawn, and what is lost again counts as it did before there were two
+tries. Why the risk stays that of the look. The test is exact for the errors E that the whole audit holds, and a lost
+well counts as an error that nobody corrects. Let a look end a bad screen, after either try. The true number K of
+errors is then at least the allowed ones, one more and those that were found and put right, c + 1 + e', and the test
+has counted e >= E of them: as P(at most e | c + 1 + e') >= P(at most E | K), the latter is at most delta_j, too. That
+is one event of the draw for both tries, of probability delta_j at most. (With a finish the same holds of the errors
+behind the one safest cut, `isd_ray.core.certify.judge_look`.) So a look may end at the first try where it passes with
+all lost wells as errors. Not so a test by betting, whose bets follow from the losses before, nor a recall whose
+predicted hits were lost, with which its allowance grows: these are judged once, after the second try.
+
+Of a panel compounds are released once more of which no entry was read; entries lost beside others count as before.
 """
 
 from __future__ import annotations
