@@ -18,8 +18,8 @@ LabelArray: TypeAlias = NDArray[Any]
 (`isd_ray.core.panels`)."""
 Weights: TypeAlias = Mapping[str, NDArray[Any]]
 """A fitted member of any family: arrays by name."""
-Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external"]
-Action = Literal["continue", "finish", "stop"]
+Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external", "filling"]
+Action = Literal["continue", "finish", "repeat", "stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,18 @@ class HybridRequest:
     hybrid_dir: str
 
 
-ROLES: tuple[Role, ...] = ("initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external")
+ROLES: tuple[Role, ...] = (
+    "initial",
+    "top",
+    "random",
+    "audit",
+    "finish",
+    "hit",
+    "reserve",
+    "wanted",
+    "external",
+    "filling",
+)
 """Why a row was measured: the first random batch; best by the acquisition function; drawn uniformly in a batch; drawn
 for a look; most uncertain, after a passed look; predicted hit, with a look at the recall; audit drawn beforehand;
 asked for by people; measured outside the plan, or too late for its round."""
@@ -351,7 +362,7 @@ class RoundEvidence:
 
 @dataclass(frozen=True, slots=True)
 class StopDecision:
-    """What the bound actor decided.
+    """What the bound actor decided; ``repeat``, that lost wells are measured once more before, the loop does.
 
     Attributes
     ----------

@@ -242,8 +242,12 @@ def certified_rows(store: CampaignStore) -> Rows:
     if config.stopping.quantity in HIT_QUANTITIES:
         known = Laboratory(store).standing(_certified_look(store)["n_events"]).rows
         return np.concatenate([known, *(files.read_batch()["row"].to_numpy() for files in rounds)])
-    is_reserved = config.stopping.rule == "reserved"
-    batch: pa.Table = rounds[0 if is_reserved else _certified_look(store)["round"]].read_batch()
+    is_reserved, look = config.stopping.rule == "reserved", _certified_look(store)
+    if "audits_sha256" in look and not is_reserved:
+        audited: Rows = store.read_readouts(look["audits_sha256"])["row"].to_numpy()
+        return audited
+    # Campaigns of earlier versions kept no audits.
+    batch: pa.Table = rounds[0 if is_reserved else look["round"]].read_batch()
     rows: Rows = batch.filter(pc.equal(batch["role"], "reserve" if is_reserved else "audit"))["row"].to_numpy()
     return rows
 

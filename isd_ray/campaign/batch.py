@@ -47,6 +47,10 @@ def plates_of(selection: Selection, library: Library, config: CampaignConfig, n_
     rows = selection.scored.rows
     if config.plates is None or not len(rows):
         return None
+    # An effect of one plate that no control sees would touch a large part of an audit on few plates. What is measured
+    # once more has no ranks, and is small.
+    is_audit = selection.roles == ROLES.index("audit")
+    least = (config.acquisition.n_plates or 1) if np.isfinite(selection.ranks[is_audit]).any() else 1
     return plate_map(
         rows,
         library.ids(rows).tolist(),
@@ -54,6 +58,7 @@ def plates_of(selection: Selection, library: Library, config: CampaignConfig, n_
         seed=config.seed,
         first_plate=1 + n_before,
         smiles=library.smiles(rows).tolist(),
+        least=least,
     )
 
 

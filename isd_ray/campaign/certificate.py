@@ -95,7 +95,8 @@ def make_certificate(
         "look": {"number": look["look"][0]["number"], "delta": look_risk(look["look"]), "round": look["round"]},
         "audit": {
             "seed": history.records[0]["reserve_seed"] if is_reserved else look["audit_seed"],
-            "readouts_sha256": (history.records[0] if is_reserved else look)["readouts_sha256"],
+            "readouts_sha256": (history.records[0] if is_reserved else _first(history, look))["readouts_sha256"],
+            "repeated": _repeated(look),
             "groups": []
             if goal.outputs
             else [
@@ -116,7 +117,9 @@ def make_certificate(
         "earlier": list(manifest.get("earlier", ())),
         "draws": "simulated" if not manifest["in_laboratory"] else "nonce" if manifest.get("nonce") else "seed",
         "n_lost": sum(record["n_lost"] for record in history.records),
-        "finish": {"cut": look["n_finish"], "n_new": history.records[-1]["n_batch"] if look["n_finish"] else 0},
+        "n_filling": look.get("n_filling", 0),
+        "n_repeated": sum(record.get("n_repeated", 0) for record in history.records),
+        "finish": {"cut": look["n_finish"], "n_new": _n_new(history, look)},
         "looks_spent": [
             {
                 "number": record["look"][0]["number"],
@@ -131,6 +134,23 @@ def make_certificate(
         ],
     }
     return {"certificate_id": hashlib.sha256(canonical_json(content)).hexdigest()[:16], **content}
+
+
+def _first(history: History, look: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record of the round in which the audit was measured first."""
+    return look if look.get("repeats") is None else history.records[look["repeats"]]
+
+
+def _n_new(history: History, look: Mapping[str, Any]) -> int:
+    """Compounds that the finish of a look asked for beyond those that its round had measured."""
+    return int(history.records[look["round"] + 1]["n_batch"]) if look["decision"] == "finish" else 0
+
+
+def _repeated(look: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Wells of the look that were measured once more, and how many were lost again; None where there were none."""
+    if look.get("repeats") is None:
+        return None
+    return {"n": look["n_repeated"], "n_lost": look["n_lost"], "readouts_sha256": look["readouts_sha256"]}
 
 
 def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -187,6 +207,11 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
             f"The {finish['cut']:,} most uncertain of them were then measured ({finish['n_new']:,} beyond the "
             "audit), as the test had shown to suffice."
         )
+    if n_filling := certificate.get("n_filling", 0):
+        lines.append(
+            f"{n_filling:,} more of them, the most uncertain, were measured on the audit's plates: they stay in what "
+            "the audit was drawn from, and nothing that they showed counts in the proof."
+        )
     lines += list(_irregular(certificate))
     for spent in certificate["looks_spent"]:
         lines.append(
@@ -230,7 +255,18 @@ def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
             "come from another campaign, see whether its audits failed: each new beginning spends its own risk."
         )
     if n_lost := certificate.get("n_lost", 0):
-        yield f"{n_lost:,} wells gave no readout; those of the audit count as errors."
+        yield f"{n_lost:,} wells gave no readout; those of the audit count as errors{_once_more(certificate)}."
+
+
+def _once_more(certificate: Mapping[str, Any]) -> str:
+    """That lost wells were measured once more, and what came of it."""
+    if not (n := certificate.get("n_repeated", 0)):
+        return ""
+    text = f", if they were lost again: {n:,} compounds of audits and finishes were measured once more"
+    repeated = certificate["audit"].get("repeated")
+    if repeated is None:
+        return text
+    return f"{text}, {repeated['n']:,} of this look, of which {repeated['n_lost']:,} are lost"
 
 
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.unjudged import unjudged
 from isd_ray.core.panels import unpack
 from isd_ray.data.layout import REJECTS_FILE
 from isd_ray.data.library import Library
@@ -39,11 +40,12 @@ def history_of(store: CampaignStore, library: Library, compound: str) -> list[di
         raise LabelError(what, store.address, remedy)
     found: list[dict[str, Any]] = []
     rounds = {files.round: files for files in store.rounds()}
+    secret = unjudged(list(rounds.values()))
     for event in store.events():
         base = {name: event.get(name) for name in ("sequence", "time", "who", "kind", "round", "reason")}
         if event["kind"] == "release":
             files = rounds[event["round"]]
-            shown = [name for name in _OF_BATCH if files.committed is not None or name not in _HIDDEN]
+            shown = [name for name in _OF_BATCH if files.round not in secret or name not in _HIDDEN]
             found += [{**base, **line} for line in _lines(files.read_batch().select(["row", *shown]), row)]
         elif event["kind"] == "deliver":
             found.append({**base, **_delivered(store, row)})

@@ -11,6 +11,7 @@ from typing import Any
 from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.families import SeenBlocks, check_blocks, models_of
 from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.unjudged import unjudged
 from isd_ray.config import CampaignConfig
 from isd_ray.data.library import Library
 from isd_ray.errors import LibraryChangedError, StoreError
@@ -67,11 +68,12 @@ class DeliveredModel:
             If the library's description is not there, or is of another library.
         """
         rounds = store.rounds()
-        with_model = [files for files in rounds if files.released["committee_hash"] and files.committed is not None]
+        secret = unjudged(rounds)
+        with_model = [files for files in rounds if files.released["committee_hash"] and files.round not in secret]
         if not with_model:
             remedy = "tell the readouts of the second batch"
             raise StoreError("no round of this campaign has a model yet", store.address, remedy)
-        if any(files.round == round_number and files.committed is None for files in rounds):
+        if round_number in secret:
             raise StoreError(
                 f"round {round_number} is out: what its model predicts is shown once its readouts are in",
                 store.address,

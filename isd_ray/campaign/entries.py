@@ -81,7 +81,7 @@ def place_entries(
         np.bool_,
     )
     for index in np.flatnonzero(new & stays).tolist():
-        reason = "it failed in this audit before, where it counts as an error: a later readout changes nothing"
+        reason = "it failed in this audit before: a later readout changes nothing, unless it is asked for again"
         what = f"{outputs[at[index]]!r} of {labelled.ids[index]!r}"
         refused.append(Refusal(int(labelled.lines[index]), f"{what}: {reason}"))
     new &= ~stays

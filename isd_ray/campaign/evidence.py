@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.history import History
 from isd_ray.campaign.judged import doubted
+from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import Bound
+from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import OTHERS, ByOutput, Goal
 from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound
-from isd_ray.messages import ROLES, RankRequest, Rows
+from isd_ray.messages import ROLES, RankRequest, Rows, ScoredRows
 
-_RANDOM, _AUDIT = map(ROLES.index, ("random", "audit"))
+_RANDOM, _AUDIT, _FILLING = map(ROLES.index, ("random", "audit", "filling"))
 
 
 def bound_by_random_rows(
@@ -61,8 +63,9 @@ def audits_of(
     config: CampaignConfig,
     goal: Goal,
     work: RoundWork,
+    selection: Selection,
+    readouts: Readouts,
     history: History,
-    losses: NDArray[np.float64],
     backend: Backend,
     amended: Rows,
 ) -> tuple[Audit, ...]:
@@ -70,16 +73,15 @@ def audits_of(
 
     Parameters
     ----------
-    losses:
-        float64 (n,): of the predictions of the batch.
+    selection, readouts:
+        The batch of the look, and what came back: of wells that were lost and measured once more, the second time.
     amended:
         Rows whose readouts were amended: in an audit they count as errors (`doubted`).
     """
-    assert work.selection is not None, "a look has a batch"
-    assert work.readouts is not None, "a look has a batch"
     assert work.frozen is not None, "a look has frozen predictions"
-    scored, is_audit, present = work.selection.scored, work.selection.roles == _AUDIT, work.readouts.present
-    labels = work.readouts.labels
+    scored, labels = selection.scored, readouts.labels
+    is_audit, present = selection.roles == _AUDIT, readouts.present
+    losses = history.losses(selection, readouts)
     if config.stopping.rule == "reserved":
         scored = backend.look_up(work.frozen, history.sets.reserve)
         # By a random key, as in `bound_by_random_rows`.
@@ -93,20 +95,21 @@ def audits_of(
         return (doubted(whole, amended),)
     groups = goal.groups(scored.prediction)
     audits = []
+    frozen, tie_seed = work.frozen, derive_seed(config.seed, "tie", work.look_round)
+
+    def ranks(rows: ScoredRows, group: int) -> NDArray[np.int64]:
+        return backend.count_ranks(RankRequest(frozen, group, rows.rows, rows.uncertainty, tie_seed))
+
+    filling = selection.scored.take(np.flatnonzero((selection.roles == _FILLING) & readouts.present))
     for plan in work.look:
-        inside = is_audit & (groups == plan.group)
-        request = RankRequest(
-            directory=work.frozen,
-            group=plan.group,
-            rows=scored.rows[inside],
-            uncertainty=scored.uncertainty[inside],
-            tie_seed=derive_seed(config.seed, "tie", work.number),
-        )
+        inside = np.flatnonzero(is_audit & (groups == plan.group))
+        audited = scored.take(inside)
         found = Audit(
-            backend.count_ranks(request),
+            ranks(audited, plan.group),
             losses[inside],
             present[inside],
-            rows=request.rows,
+            rows=audited.rows,
+            filling=ranks(filling, plan.group) if len(filling.rows) else np.empty(0, np.int64),
             lost=goal.kept(labels[inside]),
         )
         audits.append(doubted(found, amended))

@@ -218,10 +218,12 @@ class History:
     @property
     def spent_looks(self) -> list[dict[str, Any]]:
         """Records of looks that were not passed, or whose finish was not completed: they prove nothing."""
-        after = [*self.records[1:], {"decision": "finish"}]
+        # Of a finish whose lost wells are measured once more the round after it says nothing yet.
+        judged = [record for record in self.records if record["decision"] != "repeat"]
+        after = [*judged[1:], {"decision": "finish"}]
         return [
             record
-            for record, following in zip(self.records, after, strict=True)
+            for record, following in zip(judged, after, strict=True)
             if record["look"]
             and (record["decision"] == "continue" or (record["decision"], following["decision"]) == _SPENT)
         ]

@@ -19,6 +19,7 @@ from isd_ray.campaign.steps.deliver import deliver
 from isd_ray.campaign.steps.fit import fit, heed
 from isd_ray.campaign.steps.look import finish
 from isd_ray.campaign.steps.release import measure, release
+from isd_ray.campaign.steps.repeat import first_try, repeat_of
 from isd_ray.campaign.steps.score import score
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.work import RoundWork
@@ -156,11 +157,23 @@ class CampaignLoop:
         screen.store.write_table("rounds.parquet", screen.history.records, ROUND_SCHEMA)
         bins = [asdict(part) for part in screen.history.reliability()]
         screen.store.write_table("calibration.parquet", bins, RELIABILITY_SCHEMA)
-        if record["decision"] == "finish":
+        if record["decision"] in ("finish", "repeat"):
             work = screen.round
-            screen.round = RoundWork(work.number + 1, time.perf_counter(), screen.committee(), frozen=work.frozen)
-            screen.round.details = metrics_of_finish(record, screen.sets.n_target)
-            return LoopState.FINISH
+            screen.round = RoundWork(
+                work.number + 1,
+                time.perf_counter(),
+                screen.committee(),
+                frozen=work.frozen,
+                ranked_in=work.look_round,
+                details=metrics_of_finish(record, screen.sets.n_target),
+            )
+            if record["decision"] == "finish":
+                return LoopState.FINISH
+            screen.round.first = first_try(work, record)
+            screen.round.look = work.look
+            screen.round.selection = repeat_of(screen.round.first)
+            screen.round.details["repeats"] = work.number
+            return LoopState.RELEASE
         if record["decision"] == "stop" and not stopped_before:
             return LoopState.DELIVER
         return self._next_round()
@@ -198,6 +211,7 @@ class CampaignLoop:
         if (race := screen.judge_race(work.selection, told)) is not None:
             screen.history.race.append(race)
         screen.history.observe(work.attempt, work.selection, told, work.details, work.number)
+        work.readouts = told
         self._state = self._after_commit(dict(files.committed))
         if self._state is LoopState.DELIVER and screen.store.is_delivered():
             self._state = self._next_round()

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from isd_ray.core.panels import has_readout, overlay
+from isd_ray.core.panels import has_readout, overlay, without_readout
+from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.data.labels import Labels, as_readouts
 from isd_ray.data.packed import from_arrow, label_columns, labels_from, to_arrow
 from isd_ray.messages import LabelArray, Rows
@@ -55,6 +56,13 @@ class Readouts:
         """The readouts at some places."""
         wells = self.wells.take(np.arange(len(self.labels))[places])
         return Readouts(self.labels[places], self.values[places], wells)
+
+    def replaced(self, places: NDArray[np.int64], newer: Readouts) -> Readouts:
+        """These readouts, with newer ones at some places."""
+        order = np.arange(len(self.labels))
+        order[places] = len(self.labels) + np.arange(len(places))
+        both = [np.concatenate(pair) for pair in ((self.labels, newer.labels), (self.values, newer.values))]
+        return Readouts(both[0][order], both[1][order], pa.concat_tables([self.wells, newer.wells]).take(order))
 
     def to_table(self, rows: Rows) -> pa.Table:
         """As `READOUT_SCHEMA`, for the store; a panel has `labels` and `measured` in the place of `label`."""
@@ -134,19 +142,26 @@ class LookupOracle:
     ----------
     excluded:
         Rows that are not in stock, ascending.
+    lost_share, seed:
+        Probability that a row gives no readout in a round, and what decides which do not.
     """
 
-    def __init__(self, labels: Labels, excluded: Rows = _NO_ROWS) -> None:
+    def __init__(self, labels: Labels, excluded: Rows = _NO_ROWS, *, lost_share: float = 0.0, seed: int = 0) -> None:
         self._labels = labels
+        self._lost_share, self._seed = lost_share, seed
         self._standing = replace(NOTHING, excluded=excluded)
 
     def measure(self, round_number: int, rows: Rows) -> Readouts:
-        """Readouts of `rows`, in that order."""
+        """Readouts of `rows`, in that order; in a round the same whenever, and beside which others, they are asked."""
         wells = unplated(len(rows))
         if censored := self._labels.censored:
             as_it_came = pa.array([censored.get(row) for row in rows.tolist()], pa.string())
             wells = wells.set_column(wells.column_names.index("qc"), "qc", as_it_came)
-        return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], wells)
+        labels, values = as_readouts(self._labels.labels[rows]), self._labels.values[rows]
+        keys = tie_keys(derive_seed(self._seed, "lost", round_number), rows)
+        is_lost = keys < self._lost_share * 2.0**64
+        values = np.where(is_lost, np.nan, values)
+        return Readouts(without_readout(labels, is_lost), values, wells)
 
     def standing(self, n_events: int | None = None) -> Standing:
         """What is out of stock, and nothing else."""

@@ -43,6 +43,7 @@ ROUND_SCHEMA = pa.schema(
         ("n_errors_audit", pa.float64()),
         ("n_finish", pa.int64()),
         ("n_lost", pa.int64()),
+        ("n_repeated", pa.int64()),
         ("n_acquired", pa.int64()),
         ("spent", pa.float64()),
         ("batch_accuracy", pa.float64()),
@@ -93,7 +94,9 @@ panel are means over the rows of their shares of right outputs.
 `system_bound` is the paper's bound under the rules `paper` and `none`; under the others it is the bound by the round's
 random rows alone, and `interval_low` and `interval_high` are its two-sided interval, of the claimed quantity before the
 batch. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a finish,
-`n_lost` counts wells without a readout.
+`n_lost` counts wells without a readout, `n_repeated` those of a round that were lost before, in a look or its finish:
+they are measured once more in a round of their own after one with the decision ``repeat``, and `n_lost` of them were
+lost again.
 
 `race` holds, where several families of models run, how much each counted in the round, and its mean loss on the round's
 batch in nats, forecast before the readouts came; and the loss of the constant answer.
@@ -235,6 +238,8 @@ def outputs_after(
     wrong, entries = (np.subtract(n, found).tolist() for n, found in zip(known, of_batch, strict=True))
     counts = history.counts((history.sets.n_inference,))
     return {
+        "left_output_wrong": wrong,
+        "left_output_entries": entries,
         "output_accuracies": goal.values(counts, wrong, entries),
         "left_met": goal.are_met(counts, wrong, entries),
     }
@@ -278,7 +283,7 @@ def metrics_after(
 
 
 def metrics_of_finish(record: Mapping[str, Any], n_target: int) -> dict[str, Any]:
-    """Where a finish begins: the true accuracies of the look's model once its audit is measured."""
+    """Where a finish or a repeat begins: the true accuracies of the look's model once its audit is measured."""
     same = ("test_accuracy", "test_mse", "test_mae")
     metrics = {name: record[name] for name in same if name in record}
     metrics["group_sizes"] = record["left_sizes"]
@@ -290,6 +295,9 @@ def metrics_of_finish(record: Mapping[str, Any], n_target: int) -> dict[str, Any
     if "left_losses" in record:
         metrics["group_losses"] = record["left_losses"]
         metrics["system_value"] = record["delivered_value"]
+        metrics["goal_met"] = record["left_met"]
+    if "left_output_wrong" in record:
+        metrics |= {"output_wrong": record["left_output_wrong"], "output_entries": record["left_output_entries"]}
         metrics["goal_met"] = record["left_met"]
     return metrics
 

@@ -34,6 +34,9 @@ class Batch:
         All wells of its plates, controls included (`isd_ray.plates.assign.PLATE_MAP`); None without plates.
     sources:
         id, source_plate, source_well of each compound; None where the library does not know them.
+    repeats:
+        The round in which the wells of these compounds gave no readout, so that they are measured once more; None of
+        other batches.
     """
 
     round: int
@@ -41,6 +44,7 @@ class Batch:
     plate_map: pa.Table | None
     sources: pa.Table | None
     plates: PlatesConfig | None
+    repeats: int | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -51,6 +55,8 @@ class Batch:
 
     def _repr_html_(self) -> str:
         lines = [("Compounds to measure", f"{len(self):,}")]
+        if self.repeats is not None:
+            lines.append(("Once more", f"their wells in round {self.repeats} gave no readout"))
         if self.plate_map is not None:
             lines.append(("Plates", ", ".join(self.plate_map["plate"].unique().to_pylist())))
         if len(self) > SHOWN:

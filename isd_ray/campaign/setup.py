@@ -175,6 +175,8 @@ def science_of(config: Mapping[str, Any]) -> dict[str, Any]:
     science["model"] = {key: value for key, value in config["model"].items() if key != "output_embeddings"}
     plates = config.get("plates") or {}
     science |= {"replicates": plates["replicates"]} if "replicates" in plates else {}
+    if lost_share := config.get("simulation", {}).get("lost_share", 0.0):
+        science["lost_share"] = lost_share
     if config["acquisition"].get("n_plates") is not None:
         science["layout"] = {key: plates[key] for key in ("format", "edge", *CONTROL_KINDS)}
     science["validation"] = {key: value for key, value in config["validation"].items() if key != "file"}
@@ -229,6 +231,8 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "library_hash": library.hash,
             "blocks": dict(setup.spec.blocks),
             "in_laboratory": setup.labels is None,
+            "repeats_lost": True,
+            "fills_plates": True,
             "nonce": new_nonce() if setup.labels is None else None,
             "earlier": earlier_campaigns(setup.out, library.hash) if setup.labels is None else [],
             "n_target": library.n_rows,
@@ -338,5 +342,6 @@ def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
     laboratory = Laboratory(store)
     oracle: Oracle = laboratory
     if setup.labels is not None:
-        oracle = LookupOracle(setup.labels, laboratory.standing().excluded)
+        lost_share, seed = setup.config.simulation.lost_share, setup.config.seed
+        oracle = LookupOracle(setup.labels, laboratory.standing().excluded, lost_share=lost_share, seed=seed)
     return CampaignLoop(setup.config, store, library, oracle, backend, setup.rule.classes)

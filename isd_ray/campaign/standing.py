@@ -25,7 +25,7 @@ class Standing:
     bound:
         Of the claimed quantity in that round; None where there is none.
     decision:
-        Of that round: continue, audit, finish, stop.
+        Of that round: continue, finish, repeat, stop.
     seconds_left:
         Until the budget is spent, at the pace of the last rounds: most that it can take, as the rule may stop it
         before. 0 once the hybrid screen is delivered; None before the first round.

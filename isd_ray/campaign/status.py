@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.phase import Phase, phase_of
 from isd_ray.campaign.standing import standing_of
-from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import goal_for
@@ -125,7 +125,8 @@ def status_of(store: CampaignStore) -> Status:
         state=state,
         next={
             "ended": "nothing: the hybrid screen is delivered",
-            "waiting": f"tell {n_missing:,} readouts of round {place.open_round}; or say what failed, or close it",
+            "waiting": f"tell {n_missing:,} readouts of round {place.open_round}{_once_more(rounds)}; "
+            "or say what failed, or close it",
             "ready": "ask for the next batch",
             "new": "ask for the first batch",
             "running": "nothing: it measures by itself; if it was cut off, `isd resume` goes on",
@@ -150,6 +151,12 @@ def status_of(store: CampaignStore) -> Status:
         seconds_left=None if in_laboratory else standing_of(store).seconds_left,
         head=store.head(),
     )
+
+
+def _once_more(rounds: Sequence[RoundFiles]) -> str:
+    """What else is to be said of the last released round."""
+    before = rounds[-1].repeats if rounds else None
+    return "" if before is None else f", compounds of round {before} whose wells gave none, measured once more"
 
 
 def _state(store: CampaignStore, n_missing: int, is_begun: bool, *, in_laboratory: bool) -> str:

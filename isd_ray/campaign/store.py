@@ -98,6 +98,11 @@ class RoundFiles:
     committed: Mapping[str, Any] | None
     folder: Folder
 
+    @property
+    def repeats(self) -> int | None:
+        """The round whose lost wells this one measures once more; None of other rounds."""
+        return self.released.get("repeats")
+
     def read_batch(self) -> pa.Table:
         """The frozen batch, its hash checked against the release."""
         self.folder.holds(self.attempt.batch_file)
@@ -369,7 +374,9 @@ class CampaignStore:
 
     def _log_release(self, released: Mapping[str, Any]) -> None:
         file = self.round_dir(released["round"]) / "batch.json"
-        self._log_once("release", {"round": released["round"]}, file_sha256=sha256_file(file))
+        # Of a batch of wells that were lost before, the round that lost them.
+        repeats = {"repeats": released["repeats"]} if "repeats" in released else {}
+        self._log_once("release", {"round": released["round"]}, file_sha256=sha256_file(file), **repeats)
 
     def _log_decision(self, record: Mapping[str, Any]) -> None:
         file = self.round_dir(record["round"]) / "round.json"

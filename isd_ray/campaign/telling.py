@@ -93,13 +93,14 @@ def failures(rows: Rows, ledger: Ledger, place: Place) -> dict[int, str]:
 def stays_failed(row: int, why: str, place: Place) -> str | None:
     """Why a readout of a compound that has failed in the open round changes nothing; None where it counts.
 
-    What was not dispensed has no readout. In an audit a failed compound counts as an error, whoever looked at what was
-    read since; but a plate that failed its quality did so by its controls alone, and may be read again.
+    What was not dispensed has no readout. In an audit a failed compound is asked for once more or counts as an error,
+    whoever looked at what was read since; but a plate that failed its quality did so by its controls alone, and may be
+    read again.
     """
     if was_not_dispensed(why):
         return f"it failed before: {why}; what is read there is none of the compound"
     if row in place.audit_rows and not why.startswith("plate "):
-        return f"it failed in this audit before ({why}), where it counts as an error: a later readout changes nothing"
+        return f"it failed in this audit before ({why}): a later readout changes nothing, unless it is asked for again"
     return None
 
 

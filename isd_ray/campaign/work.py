@@ -33,9 +33,37 @@ _FROM_RELEASE = (
     "external_sha256",
     "forecasts_sha256",
     "leading",
+    "repeats",
+    "n_filling",
 )
 _KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
 """Details of a release that its commit repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTry:
+    """The batch of a look, or of its finish, of which lost wells are released once more before it is judged.
+
+    Attributes
+    ----------
+    record:
+        Of its round, which decided nothing but that.
+    selection, readouts:
+        The whole batch, and what came back.
+    n_amendments:
+        How many corrections were on record when it was released.
+    """
+
+    record: Mapping[str, Any]
+    selection: Selection
+    readouts: Readouts
+    n_amendments: int
+
+    def with_repeated(self, rows: Rows, readouts: Readouts) -> Readouts:
+        """The readouts of the whole batch with those of `rows`, which were measured once more, in their places."""
+        order = np.argsort(self.selection.scored.rows)
+        places = order[np.searchsorted(self.selection.scored.rows, rows, sorter=order)]
+        return self.readouts.replaced(places, readouts)
 
 
 @dataclass(slots=True)
@@ -48,6 +76,11 @@ class RoundWork:
         The look of this round, with the audit of each group; empty if there is none.
     frozen:
         Address of the frozen predictions that a look and its finish go by.
+    ranked_in:
+        Of a finish and of wells that are measured once more: the round of their look, which orders the frozen
+        predictions.
+    first:
+        What came back before, where this round measures its lost wells once more.
     saving:
         Writes of the models that are under way.
     wanted:
@@ -68,8 +101,15 @@ class RoundWork:
     wanted: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     readouts: Readouts | None = None
     frozen: str | None = None
+    ranked_in: int | None = None
+    first: FirstTry | None = None
     committee_hash: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def look_round(self) -> int:
+        """The round whose seed orders equally uncertain rows of the frozen predictions."""
+        return self.number if self.ranked_in is None else self.ranked_in
 
     def reference(self, root: str) -> dict[str, Any]:
         """The look and the place of the frozen predictions, for JSON; as seen from the campaign's address."""

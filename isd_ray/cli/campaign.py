@@ -73,7 +73,8 @@ def ask(
         head = campaign.status().head
         print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids, "head": head})
         return
-    out_console.print(f"round {batch.round}: {counted(len(batch), 'compound')} to measure", highlight=False)
+    again = "" if batch.repeats is None else f" once more: their wells in round {batch.repeats} gave no readout"
+    out_console.print(f"round {batch.round}: {counted(len(batch), 'compound')} to measure{again}", highlight=False)
     for file in files:
         out_console.print(f"  {file}", highlight=False, soft_wrap=True)
     if not files:

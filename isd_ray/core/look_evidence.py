@@ -127,6 +127,8 @@ class Audit:
     lost:
         float64 (m,): the part of each loss that is of lost wells; None if that is all of the loss of a row without a
         readout, and nothing of the others.
+    filling:
+        int64: as `ranks`, of rows that were measured beside the audit: a finish need not take them.
     """
 
     ranks: NDArray[np.int64]
@@ -135,6 +137,7 @@ class Audit:
     outcomes: NDArray[np.int8] | None = None
     amended: NDArray[np.bool_] | None = None
     rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    filling: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     lost: NDArray[np.float64] | None = None
 
     @property
@@ -142,6 +145,10 @@ class Audit:
         """The part of each loss that no readout has put right, float64 (m,): all of it where one was amended."""
         lost = (~self.measured).astype(np.float64) if self.lost is None else self.lost
         return lost if self.amended is None else np.where(self.amended, 1.0, lost)
+
+    def n_known(self, cut: int) -> int:
+        """Rows before a cut that are measured."""
+        return int((self.ranks[self.measured] < cut).sum() + (self.filling < cut).sum())
 
     @property
     def n_lost(self) -> int:

@@ -50,6 +50,13 @@ def has_readout(labels: LabelArray) -> NDArray[np.bool_]:
     return ~np.isnan(labels) if labels.ndim == 1 else is_measured(labels)
 
 
+def without_readout(labels: LabelArray, is_lost: NDArray[np.bool_]) -> LabelArray:
+    """The labels of any task, none where `is_lost`, bool (n,)."""
+    if labels.ndim == 1:
+        return np.where(is_lost, np.nan, labels)
+    return np.where(is_lost[:, None, None], np.uint8(0), labels)
+
+
 def losses(
     prediction: NDArray[np.uint8], labels: NDArray[np.uint8], n_expected: int | None = None
 ) -> NDArray[np.float64]:

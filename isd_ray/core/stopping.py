@@ -312,12 +312,13 @@ def decide_look(
     if not passes_all([verdict.stop for verdict in verdicts]):
         return StopDecision("continue", f"{found}; not enough to stop")
     n_finish = max(verdict.n_finish for verdict in verdicts)
-    known = [int((audit.ranks[audit.measured] < v.n_finish).sum()) for v, audit in zip(verdicts, audits, strict=True)]
-    n_new = sum(verdict.n_finish - done for verdict, done in zip(verdicts, known, strict=True))
+    n_new = sum(v.n_finish - audit.n_known(v.n_finish) for v, audit in zip(verdicts, audits, strict=True))
     if n_new > n_affordable:
         return StopDecision("continue", f"{found}; the finish of {n_new} is beyond the budget of {n_affordable}")
     if n_new:
         return StopDecision("finish", f"{found}; passed with a finish of {n_new}", n_finish=n_finish)
+    if n_finish:
+        return StopDecision("stop", f"{found}; passed, its finish of {n_finish} is measured", n_finish=n_finish)
     return StopDecision("stop", f"{found}; passed")
 
 

@@ -57,7 +57,8 @@ class Asking:
         # By place, or by id: the order of the batch tells why compounds were chosen.
         table = table.sort_by([("plate", "ascending"), ("well", "ascending"), ("id", "ascending")])
         shown = ["id", "smiles"] if plates is None else ["id", "smiles", "plate", "well"]
-        return Batch(rounds[-1].round, table.select(shown), plates, self._sources(table), self._opened.config.plates)
+        last, config = rounds[-1], self._opened.config
+        return Batch(last.round, table.select(shown), plates, self._sources(table), config.plates, last.repeats)
 
     def _sources(self, batch: pa.Table) -> pa.Table | None:
         plates = self._opened.config.plates

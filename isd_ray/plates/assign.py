@@ -54,6 +54,7 @@ def plate_map(
     seed: int,
     first_plate: int,
     smiles: Sequence[str | None] | None = None,
+    least: int = 1,
 ) -> pa.Table:
     """Place a batch on as few plates as hold it: all of them are equally full, and samples are spread evenly on each.
 
@@ -71,6 +72,8 @@ def plate_map(
         Running number of the first plate: 1, or one more than the plates made before.
     smiles:
         Structures, n of them; None leaves them out.
+    least:
+        Plates to spread the batch over at least, where it has a compound for each.
 
     Returns
     -------
@@ -84,7 +87,7 @@ def plate_map(
     order = np.argsort(tie_keys(derive_seed(seed, "plates", first_plate), rows), kind="stable")
     cards = np.repeat(order, config.replicates)
     copies = np.tile(np.arange(config.replicates), len(order))
-    n_plates = plates_for(config, len(rows))
+    n_plates = max(plates_for(config, len(rows)), min(least, len(rows)))
     samples = {
         "row": pa.array(rows, pa.int64()),
         "id": pa.array(ids, pa.string()),

@@ -123,6 +123,12 @@ def plates_for(config: PlatesConfig, n_compounds: int) -> int:
     return -(-n_compounds * config.replicates // plate_layout(config, 0, 0).capacity)
 
 
+def free_places(config: PlatesConfig, n_compounds: int) -> int:
+    """Compounds that fit beside so many others on the plates that these take (raises as `plate_layout`)."""
+    capacity = plate_layout(config, 0, 0).capacity
+    return plates_for(config, n_compounds) * capacity // config.replicates - n_compounds
+
+
 def batch_size(config: CampaignConfig) -> int:
     """Compounds of a batch: as configured, or as many as fit on the configured number of plates.
 

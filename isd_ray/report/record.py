@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.unjudged import unjudged
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal, goal_for
 from isd_ray.report.digest import Digest, digest_of
@@ -95,7 +96,7 @@ class Record:
 
     def roles(self) -> dict[int, Counter[str]]:
         """Compounds of each decided batch by role: of one that is out nobody is told whether it is an audit."""
-        decided = [files for files in self.files if files.committed is not None]
+        decided = [files for files in self.files if files.round not in unjudged(self.files)]
         return {files.round: Counter(files.read_batch()["role"].to_pylist()) for files in decided}
 
     def waits(self) -> dict[int, float]:

@@ -13,6 +13,7 @@ from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.status import awaited_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.unjudged import unjudged
 from isd_ray.config.limits import MAX_UPLOAD_BYTES
 from isd_ray.errors import IsdError
 from isd_ray.ops.campaign import Campaign
@@ -165,8 +166,7 @@ def _batch(campaign: Campaign, page: int, plates_page: int) -> dict[str, Any]:
 def _events(held: Held, page: int) -> dict[str, Any]:
     store = held.campaign.store
     # That predictions were frozen says that the batch that is out is an audit.
-    rounds = store.rounds()
-    open_round = rounds[-1].round if rounds and rounds[-1].committed is None else None
+    secret = unjudged(store.rounds())
     every = [
         {
             **event,
@@ -174,7 +174,7 @@ def _events(held: Held, page: int) -> dict[str, Any]:
             "about": event.get("reason") or event.get("file") or _names(event),
         }
         for event in reversed(store.events())
-        if not (event["kind"] == "freeze" and event["round"] == open_round)
+        if not (event["kind"] == "freeze" and event["round"] in secret)
     ]
     return {"events": _page(every, page, EVENTS_A_PAGE), "pages": _pages(every, page, EVENTS_A_PAGE)}
 

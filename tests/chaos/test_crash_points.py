@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import AcquisitionConfig
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
 from tests.chaos.crashes import Disk, Killed, writing_to
@@ -38,8 +37,7 @@ def commands(laboratory_config, technician, tmp_path_factory) -> list[Command]:
     """Every command of a campaign, from its first batch to its end."""
     root = tmp_path_factory.mktemp("snapshots")
     path = root / "run"
-    # Large batches: fewer rounds with as many kinds of command.
-    create(path, laboratory_config.model_copy(update={"acquisition": AcquisitionConfig(batch_size=150)}))
+    create(path, laboratory_config)
     done: list[Command] = []
 
     def give(command: Callable[[Campaign], object]) -> object:
@@ -88,4 +86,5 @@ def test_every_crash_point_is_survived(torn, commands, tmp_path, capsys):
     with capsys.disabled():
         print(f"\n{survived} crash points of {len(commands)} commands in {n_rounds} rounds survived", end=" ")
     assert n_rounds >= 3
+    assert any('"decision": "repeat"' in record for _, record in commands[-1].decided["rounds"])
     assert survived >= (20 if torn else 100)

@@ -64,6 +64,34 @@ def test_digits_need_no_data_folder(monkeypatch):
     assert outcome.acquired < 0.6
 
 
+SMALL, LOSSES = 1200, 0.02
+"""A target set of which a look is a large part, and wells that fail."""
+
+
+def certified(make_rule, laboratory, seeds):
+    """Which of some campaigns end by a look, before all is measured."""
+    target, found = Target(SMALL, 0.95), []
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 1])
+        world = Learner(SMALL, np.random.default_rng(seed))
+        outcome = simulate.run_looks(world, target, SMALL // 20, rng, make_rule(), laboratory=laboratory)
+        assert not outcome.false_stop
+        found.append(outcome.acquired < 0.99)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("make_rule", [lambda: LookRule.certify(0.05, 5, 60), lambda: LookRule.pac(0.05, 60)])
+def test_with_lost_wells_measured_once_more_all_is_certified_that_is_without_losses(make_rule):
+    """Two of a hundred wells fail: counted at once as errors they cost certificates, tried twice they cost none."""
+    seeds = range(40)
+    whole = certified(make_rule, simulate.PERFECT, seeds)
+    once = certified(make_rule, simulate.Laboratory(lost=LOSSES, tries=1), seeds)
+    twice = certified(make_rule, simulate.Laboratory(lost=LOSSES), seeds)
+    assert whole.all()
+    assert twice.all()
+    assert once.sum() < len(whole)
+
+
 class Permuted(Learner):
     """The same world under other row numbers."""
 

@@ -150,15 +150,17 @@ def test_failed_audit_wells_are_errors(make_config, truth, tmp_path):
     n = released["look"][0]["size"]
     campaign.tell({name: truth[name] for name in batch.ids[: n // 2]})
     campaign.close("the reader broke")
+    assert set(campaign.ask().ids) == set(batch.ids[n // 2 :])
+    campaign.close("it is still broken")
     campaign.ask()
-    record = campaign.store.rounds()[released["round"]].committed
+    record = campaign.store.rounds()[released["round"] + 1].committed
     assert record["n_lost"] == n - n // 2
     assert record["n_errors_audit"] >= n - n // 2
     assert record["decision"] == "continue"
 
 
 def until_the_end(campaign, truth, spill) -> int:
-    """Measure everything but one well of the finish of the first look, where there is one; returns its round."""
+    """Measure everything but one well of the finish of the first look, where there is one; returns its last round."""
     looks, lost_in = [], -1
     while (batch := campaign.ask()) is not None:
         files = campaign.store.rounds()[-1]
@@ -167,7 +169,8 @@ def until_the_end(campaign, truth, spill) -> int:
         if is_first_finish and spill:
             campaign.fail(batch.ids[:1], "spilt")
         lost_in = batch.round if is_first_finish else lost_in
-        campaign.tell({name: truth[name] for name in batch.ids[is_first_finish and spill :]})
+        if told := batch.ids[is_first_finish and spill :]:
+            campaign.tell({name: truth[name] for name in told})
     return lost_in
 
 

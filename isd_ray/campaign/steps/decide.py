@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import amended_readouts
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
@@ -14,16 +13,19 @@ from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import calibration_warning
 from isd_ray.campaign.honesty import column_cautions, constant_cautions, leading_cautions, news, race_cautions
 from isd_ray.campaign.judged import audits_table, without_amended
-from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.selection import Selection
+from isd_ray.campaign.steps.look import is_last_look
+from isd_ray.campaign.steps.repeat import once_more, whole_batch
+from isd_ray.campaign.work import plan_of
 from isd_ray.core.panels import has_readout
 from isd_ray.core.race import race_record
 from isd_ray.core.stopping import Audit
 from isd_ray.messages import ROLES, RoundEvidence, StopDecision
 
-_FINISH, _TOP, _AUDIT = map(ROLES.index, ("finish", "top", "audit"))
+_FINISH, _TOP, _AUDIT, _FILLING = map(ROLES.index, ("finish", "top", "audit", "filling"))
+_OF_LOOK = ("audit_seed", "n_events", "n_filling")
+"""What the record of a look says of its release, also where it is judged a round later."""
 
 
 def decide(screen: Screen) -> dict[str, Any]:
@@ -50,12 +52,16 @@ def decide(screen: Screen) -> dict[str, Any]:
         cautions += constant_cautions(screen.goal, screen.constant_answer(), screen.classes)
     cautions += leading_cautions(work.details, seen)
     cautions += column_cautions(screen.store, screen.library, seen, screen.history, screen.config.task, names)
-    audits: tuple[Audit, ...] = ()
-    if work.look:
-        amended = np.array(sorted(screen.amended), np.int64)
-        audits = audits_of(screen.config, screen.goal, work, screen.history, losses, screen.backend, amended)
+    declared, audits = work.look, _audits(screen)
+    decision = once_more(screen, _judge(screen, audits), is_last=_is_last(screen))
+    if decision.action == "repeat":
+        # The look is judged, and on record, once its lost wells were measured again.
+        work.look, audits = declared, ()
+        work.details.pop("judged", None)
+    elif audits:
         work.details["audits_sha256"] = screen.store.keep(audits_table(audits))
-    decision = _judge(screen, work.selection, work.readouts, correct, audits)
+    if work.first is not None:
+        work.details.update({name: work.first.record[name] for name in _OF_LOOK if name in work.first.record})
     if "group_sizes" in work.details:
         after = metrics_after(work.details, work.selection, present, losses, correct, screen.history, screen.goal)
         work.details.update(after)
@@ -70,6 +76,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         "score_seconds": 0.0,
         **work.details,
         **work.reference(screen.store.address),
+        **({"look": None} if decision.action == "repeat" else {}),
         **batch_record(work.selection, losses, correct, audits, screen.goal),
         **decision_record(decision, bound),
         "round": work.number,
@@ -80,6 +87,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         "spent": screen.budget.spent,
         "n_amendments": screen.n_amendments,
         "n_lost": int((~present).sum()),
+        "n_repeated": 0 if work.first is None else len(losses),
         **({"warnings": cautions} if cautions else {}),
         "calibration_pvalue": calibration.pvalue,
         "calibration_alarm": calibration.raised,
@@ -89,40 +97,57 @@ def decide(screen: Screen) -> dict[str, Any]:
     return record
 
 
-def _judge(
-    screen: Screen, selection: Selection, readouts: Readouts, correct: NDArray[np.float64], audits: tuple[Audit, ...]
-) -> StopDecision:
+def _audits(screen: Screen) -> tuple[Audit, ...]:
+    """The audits of the round's look; empty without one."""
+    if not screen.round.look:
+        return ()
+    amended = np.array(sorted(screen.amended), np.int64)
+    batch = whole_batch(screen)
+    return audits_of(screen.config, screen.goal, screen.round, *batch, screen.history, screen.backend, amended)
+
+
+def _is_last(screen: Screen) -> bool:
+    """Whether the look of the round, or of its finish, is the one at the end of the budget."""
+    looks = [tuple(map(plan_of, record["look"])) for record in screen.history.records if record["look"]]
+    look = screen.round.look or (looks[-1] if looks else ())
+    return bool(look) and is_last_look(screen, look)
+
+
+def _judge(screen: Screen, audits: tuple[Audit, ...]) -> StopDecision:
     """What the bound actor says of the batch, which the history holds already."""
-    n_batch, stopping = len(correct), screen.config.stopping
+    selection, readouts = whole_batch(screen)
     if screen.round.look:
-        is_audit = selection.roles == _AUDIT
-        audited = readouts.labels[is_audit]
-        found = zip(screen.history.hits, screen.goal.count_hits(audited), strict=True)
-        hits = [n_all - n_audited for n_all, n_audited in found]
-        n_others = screen.sets.n_measured - int(has_readout(audited).sum()) - sum(hits)
+        # The population of a look holds its filling, which is measured beside the audit and credits nothing.
+        is_inside = np.isin(selection.roles, (_AUDIT, _FILLING))
+        inside = readouts.labels[is_inside]
+        found = zip(screen.history.hits, screen.goal.count_hits(inside), strict=True)
+        hits = [n_all - n_inside for n_all, n_inside in found]
+        n_others = screen.sets.n_measured - int(has_readout(inside).sum()) - sum(hits)
         # A release of an earlier version does not say which corrections it knew: then none is trusted.
-        since = amended_readouts(screen.store, screen.round.details.get("n_amendments", 0))
+        first = screen.round.first
+        known = screen.round.details.get("n_amendments", 0) if first is None else first.n_amendments
+        since = amended_readouts(screen.store, known)
         doubtful = {row: readout for row, readout in since.items() if not screen.sets.is_left(np.array([row]))[0]}
-        hits, n_others = without_amended(screen.goal, hits, n_others, doubtful, selection.scored.rows[is_audit])
+        hits, n_others = without_amended(screen.goal, hits, n_others, doubtful, selection.scored.rows[is_inside])
         screen.round.details["judged"] = {"hits": hits, "n_others": n_others}
         screen.round.look = screen.goal.settle(screen.round.look, hits, n_others)
-        is_last = stopping.reserve_audit and screen.round.look[0].finish == "any"
         # A finish would be the next round.
-        wells = screen.budget.look(is_last, screen.round.number + 1)
+        wells = screen.budget.look(_is_last(screen), screen.round.number + 1)
         return screen.backend.decide_look(screen.round.look, audits, hits, wells)
     # Where right and wrong are not defined, or no model had spoken, no row is evidence.
     top = selection.scored.is_predicted & screen.config.counts_errors & (selection.roles == _TOP)
+    correct = screen.history.correct(selection, readouts)
     evidence = RoundEvidence(
         round=screen.round.number,
         n_target=screen.sets.n_target,
         n_observed=screen.sets.n_measured,
         n_inference=screen.sets.n_inference,
-        n_batch=n_batch,
+        n_batch=len(selection.roles),
         n_top=int(top.sum()),
         n_top_correct=float(correct[top].sum()),
         n_finish=int((selection.roles == _FINISH).sum()),
         n_finish_lost=int(((selection.roles == _FINISH) & ~readouts.present).sum()),
         rule_counts=screen.budget.rule_counts(screen.round.number + 1),
-        spent_on=() if n_batch else screen.budget.spent_on(screen.round.number),
+        spent_on=() if len(selection.roles) else screen.budget.spent_on(screen.round.number),
     )
     return screen.backend.decide(evidence)

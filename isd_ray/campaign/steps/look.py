@@ -10,12 +10,16 @@ from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.selection import Ranks, Selection, join
 from isd_ray.config import AUDITED_RULES
 from isd_ray.core.goals import HITS
-from isd_ray.core.looks import LookPlan
+from isd_ray.core.looks import LookPlan, look_risk
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import LookEvidence
-from isd_ray.core.topk import sample_of_group
+from isd_ray.core.topk import empty_rows, sample_of_group
 from isd_ray.errors import LabelError
 from isd_ray.messages import FinishRequest, Frozen, PredictRequest, ScoredRows, ScoreReport
+from isd_ray.plates.layout import free_places
+
+_ALL = 1.0 - 1e-9
+"""Share of the risk that counts as all of it."""
 
 
 def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int) -> tuple[LookPlan, ...]:
@@ -58,7 +62,36 @@ def freeze_for_look(screen: Screen, look: tuple[LookPlan, ...], ranks: Ranks) ->
     draws = () if is_reserved else tuple(dict.fromkeys((plan.group, plan.size) for plan in look))
     hits = Selection.of(frozen.group, "hit", ranks)
     drawn = [_draw(screen, group, size, seed) for group, size in draws]
-    return join([hits, *(Selection.of(rows, "audit", ranks) for rows in drawn)])
+    audits = [Selection.of(rows, "audit", ranks) for rows in drawn]
+    return join([hits, *audits, Selection.of(_filling(screen, look, [hits, *audits]), "filling", ranks)])
+
+
+def _filling(screen: Screen, look: tuple[LookPlan, ...], drawn: list[Selection]) -> ScoredRows:
+    """Rows that a finish would take next, for wells of the audit's plates that would stay empty.
+
+    Nobody sees from a plate, or from being in the batch, which of its compounds are audited, and a finish may need no
+    second trip. At most as many as are audited, and only where the look may finish: elsewhere nothing would need them.
+    They prove nothing: the test goes by the audit and the population that the look declared, in which they stay. Their
+    number follows from the size of the audit, their order from the frozen predictions.
+    """
+    plates, n_audited = screen.config.plates, sum(plan.size for plan in look)
+    can_finish = len(look) == 1 and look[0].finish != "none" and len(drawn) > 1
+    if plates is None or not can_finish or not screen.store.manifest.get("fills_plates", False):
+        return empty_rows()
+    rows = np.concatenate([part.scored.rows for part in drawn])
+    left = screen.budget.look(is_last_look(screen, look), screen.round.number) - len(rows)
+    n = max(0, min(free_places(plates, len(rows)), n_audited, left))
+    best = _most_uncertain(screen, look[0].group, n + n_audited, screen.round.number)
+    filling = best.take(np.flatnonzero(~np.isin(best.rows, rows))[:n])
+    screen.round.details["n_filling"] = len(filling.rows)
+    return filling
+
+
+def is_last_look(screen: Screen, look: tuple[LookPlan, ...]) -> bool:
+    """Whether a look is the one at the end of the budget: it alone spends all the risk that is left."""
+    stopping = screen.config.stopping
+    risk = look_risk([asdict(plan) for plan in look])
+    return stopping.reserve_audit and screen.history.risk_spent + risk > _ALL * stopping.delta
 
 
 def _draw(screen: Screen, group: int, size: int, seed: int) -> ScoredRows:
@@ -97,14 +130,14 @@ def freeze(screen: Screen, whole_group: int | None = None) -> Frozen:
 
 def finish(screen: Screen) -> None:
     """Take the most uncertain rows up to the cut that the look proved, without those audited already."""
-    assert screen.round.frozen is not None, "FINISH follows a look"
     last = screen.history.records[-1]
-    request = FinishRequest(
-        directory=screen.round.frozen,
-        group=last["look"][0]["group"],
-        size=last["n_finish"],
-        tie_seed=derive_seed(screen.config.seed, "tie", screen.round.number - 1),
-    )
-    best = screen.backend.most_uncertain(request)
+    best = _most_uncertain(screen, last["look"][0]["group"], last["n_finish"], screen.round.look_round)
     rows = best.take(~np.isin(best.rows, screen.history.measured()["rows"]))
     screen.round.selection = Selection.of(rows, "finish")
+
+
+def _most_uncertain(screen: Screen, group: int, size: int, look_round: int) -> ScoredRows:
+    """So many of the most uncertain frozen predictions of a group, in the order of the look of a round."""
+    assert screen.round.frozen is not None, "a look freezes its predictions"
+    tie_seed = derive_seed(screen.config.seed, "tie", look_round)
+    return screen.backend.most_uncertain(FinishRequest(screen.round.frozen, group, size, tie_seed))

@@ -24,15 +24,15 @@ def release(screen: Screen) -> None:
         saved.result()
     trained_on = selection.roles != _RESERVE
     screen.backend.write_features(selection.scored.rows[trained_on], screen.store.address_of(attempt.features_file))
-    # A finish goes by the model of its look: it has nothing to win.
-    is_judged = len(selection.roles) > 0 and not (selection.roles == _FINISH).any()
+    # A finish, and what is measured once more, goes by the model of its look: it has nothing to win.
+    is_judged = len(selection.roles) > 0 and screen.round.first is None and not (selection.roles == _FINISH).any()
     if committee is not None and len(committee.shares) > 1 and is_judged:
         rows, address = selection.scored.rows, screen.store.address_of(attempt.forecasts_file)
         screen.round.details["forecasts_sha256"] = screen.backend.write_forecasts(rows, committee, address)
+    screen.round.details["n_amendments"] = screen.n_amendments
     released = {
         **screen.round.details,
         **screen.round.reference(screen.store.address),
-        "n_amendments": screen.n_amendments,
         "committee_hash": committee.hash if committee else None,
     }
     before = sum(files.released.get("n_plates", 0) for files in screen.store.rounds())

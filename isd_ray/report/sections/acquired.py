@@ -18,6 +18,7 @@ WHY: dict[Role, tuple[str, str]] = {
     "hit": ("predicted hits", "every predicted hit that was left, measured for a claim on the recall"),
     "reserve": ("reserve", "an audit drawn at random before the first model, and never trained on"),
     "wanted": ("asked for", "asked for by people, whatever the model said"),
+    "filling": ("filling", "the most uncertain left, on wells of an audit's plates that would have stayed empty"),
     "external": ("outside the plan", "measured elsewhere: they train the model and prove nothing"),
 }
 """Name of each role, and why its compounds were measured."""

@@ -44,6 +44,7 @@ COLUMNS = {
     "n_errors_audit": "errors in it",
     "n_finish": "cut of finish",
     "n_lost": "no readout",
+    "n_repeated": "once more",
     "batch_accuracy": "batch accuracy",
     "alpha": "α",
     "system_bound": "bound",

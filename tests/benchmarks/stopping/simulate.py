@@ -204,7 +204,9 @@ class Laboratory:
     Attributes
     ----------
     lost:
-        Share of the wells that give none. Wells of a look are asked for once more.
+        Share of the wells that give none.
+    tries:
+        Wells that a compound of a look has in all, as long as they give none.
     tolerance:
         `stopping.finish_tolerance`.
     amends:
@@ -214,6 +216,7 @@ class Laboratory:
     """
 
     lost: float = 0.0
+    tries: int = 2
     tolerance: int = 0
     amends: bool = False
     n_plates: int = 0
@@ -267,12 +270,12 @@ def run_looks(
         plan = replace(plan, tolerance=laboratory.tolerance)
         ranks = rng.permutation(reserved) if n_reserved else rng.choice(n, plan.size, replace=False)
         losses = laboratory.shown(campaign.losses_at(must + ranks), rng)
-        measured = campaign.has_readout(plan.size, wells=2)
+        measured = campaign.has_readout(plan.size, laboratory.tries)
         verdict = judged(plan, ranks, losses, measured, laboratory.amends, target.units)
         passed = verdict.stop
         if passed:
             finish = np.setdiff1d(np.arange(must + verdict.n_finish), must + ranks)
-            found = campaign.has_readout(len(finish), wells=2)
+            found = campaign.has_readout(len(finish), laboratory.tries)
             campaign.observe(campaign.rows[finish[found]])
             passed = int((~found[finish >= must]).sum()) <= laboratory.tolerance
         if passed:
