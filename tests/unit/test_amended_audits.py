@@ -198,7 +198,7 @@ def test_hits_that_are_amended_while_a_look_is_out_make_no_room_for_errors(make_
         campaign.ask()
         judged[folder] = campaign.store.rounds()[number].committed["judged"]
         assert predicted
-    assert judged["amended"]["n_hits"] == judged["untouched"]["n_hits"]
+    assert judged["amended"]["hits"] == judged["untouched"]["hits"]
     assert judged["amended"]["n_others"] == judged["untouched"]["n_others"] - len(others)
 
 
@@ -225,7 +225,7 @@ def test_nothing_shows_why_a_compound_that_is_out_was_chosen_or_what_is_predicte
 
 
 def test_one_amended_audit_well_leaves_a_certificate_that_passes_with_it_as_an_error(make_config, tmp_path):
-    screen = simulate(make_config(stopping={"rule": "certify", "gamma": 0.7}), tmp_path / "run")
+    screen = simulate(make_config(stopping={"rule": "certify", "gamma": 0.75}), tmp_path / "run")
     file, _ = corrections(screen, tmp_path, "audit", 1)
     amended = amend_from_file(screen.path, file, "read twice")
     assert (amended.n_changed, amended.withdrawn) == (1, False)

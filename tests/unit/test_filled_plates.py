@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from isd_ray.campaign.files import read_json
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import Accuracy
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.stopping import Audit, decide_look
 from isd_ray.ops.campaign import Campaign
@@ -121,13 +121,13 @@ def test_a_campaign_of_an_earlier_version_and_one_without_plates_fill_nothing(pl
 
 
 def test_a_finish_that_the_filling_holds_needs_no_second_trip():
-    goal, plan = Goal("accuracy", 0.9), LookPlan(1, 0.05, 60, 400, 40.0, "any", 400)
+    goal, plan = Accuracy(0.9), LookPlan(1, 0.05, 60, 400, 40.0, "any", 400)
     ranks = np.arange(0, 360, 6)
     losses = (ranks < 60).astype(float)
     audit = Audit(ranks, losses, np.ones(60, np.bool_))
-    alone = decide_look((plan,), (audit,), goal, 0, 400)
+    alone = decide_look((plan,), (audit,), goal, (0,), 400)
     assert alone.action == "finish"
     others = np.setdiff1d(np.arange(alone.n_finish), ranks)
     for n, action in ((len(others), "stop"), (len(others) - 1, "finish")):
-        filled = decide_look((plan,), (replace(audit, filling=others[:n]),), goal, 0, 400)
+        filled = decide_look((plan,), (replace(audit, filling=others[:n]),), goal, (0,), 400)
         assert (filled.action, filled.n_finish) == (action, alone.n_finish)
