@@ -50,6 +50,8 @@ ROUND_SCHEMA = pa.schema(
         ("system_bound", pa.float64()),
         ("interval_low", pa.float64()),
         ("interval_high", pa.float64()),
+        ("constant_low", pa.float64()),
+        ("constant_high", pa.float64()),
         ("decision", pa.string()),
         ("reason", pa.string()),
         ("forecast_errors", pa.float64()),
@@ -94,6 +96,9 @@ panel are means over the rows of their shares of right outputs.
 random rows alone, and `interval_low` and `interval_high` are its two-sided interval, of the claimed quantity before the
 batch. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a finish,
 `n_lost` counts wells without a readout.
+
+The claimed quantity of the best single answer for every compound, without any model, lies between `constant_low` and
+`constant_high`; of a recall both are what random picking of as many compounds finds, with the batch.
 
 `race` holds, where several families of models run, how much each counted in the round, and its mean loss on the round's
 batch in nats, forecast before the readouts came; and the loss of the constant answer.
@@ -370,16 +375,25 @@ def summarise(
         "seconds": sum(row["round_seconds"] for row in rounds),
         "outputs": _outputs(config, goal, at_stop),
         "race": list(counting(rounds)) or None,
+        "constant": at_stop.get("constant"),
+        "constant_brief": at_stop.get("constant_brief"),
+        "constant_range": _constant_range(at_stop),
         "warnings": [caution["words"] for caution in at_stop.get("warnings", ())],
     }
+
+
+def _constant_range(record: Mapping[str, Any]) -> list[float] | None:
+    """Where the constant answer's claimed quantity lies; None in records of earlier versions."""
+    return None if "constant_low" not in record else [record["constant_low"], record["constant_high"]]
 
 
 def _outputs(config: CampaignConfig, goal: Goal, at_stop: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """What is claimed of each output of a panel, and, in a simulation, its true accuracy; None without such claims."""
     if not goal.outputs:
         return None
-    nothing = [None] * len(goal.outputs)
-    columns = zip(goal.outputs, at_stop["bounds"] or nothing, at_stop.get("output_accuracies") or nothing, strict=True)
+    names = ("bounds", "output_accuracies", "output_constants")
+    found = [at_stop.get(name) or [None] * len(goal.outputs) for name in names]
+    columns = zip(goal.outputs, *found, strict=True)
     return [
         {
             "name": output.name,
@@ -387,6 +401,7 @@ def _outputs(config: CampaignConfig, goal: Goal, at_stop: Mapping[str, Any]) -> 
             "delta": config.stopping.delta * output.share,
             "bound": bound,
             "accuracy": accuracy,
+            **({} if constant is None else {"constant": constant}),
         }
-        for output, bound, accuracy in columns
+        for output, bound, accuracy, constant in columns
     ]

@@ -163,6 +163,11 @@ class StoppingConfig(Section):
         return self.gamma if self.max_loss is None else self.max_loss
 
     @property
+    def claims(self) -> bool:
+        """Whether anything is claimed of the screen at its end."""
+        return self.rule != "none" or self.reserve_audit
+
+    @property
     def condition(self) -> Condition:
         """What ends the screen: `any_of` or `all_of`, or the rule, and the limits."""
         limits: dict[str, Any] = {

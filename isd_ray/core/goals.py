@@ -102,6 +102,8 @@ class Goal:
         them in a laboratory, where it is a lost well. None where compounds that were not tested have none.
     outputs:
         Claims about each output of a panel (`isd_ray.core.outputs`); empty if the claim is about their mean.
+    hit:
+        Name of the class of hits, for words; empty where the goal knows no hits, or nobody has named it.
     """
 
     quantity: Quantity
@@ -113,6 +115,7 @@ class Goal:
     is_panel: bool = False
     n_expected: int | None = None
     outputs: tuple[OutputGoal, ...] = ()
+    hit: str = ""
 
     @classmethod
     def of(
@@ -136,6 +139,7 @@ class Goal:
             is_panel=config.task == "panel",
             n_expected=len(outputs) if in_laboratory and outputs else None,
             outputs=claims,
+            hit=(stopping.positive or "") if stopping.quantity in HIT_QUANTITIES else "",
         )
 
     @property
@@ -302,7 +306,8 @@ class Goal:
         if self.is_panel:
             return PANEL_ACCURACY
         within = self.is_regression and self.quantity == "accuracy"
-        return "share within the tolerance" if within else QUANTITY_NAMES[self.quantity]
+        name = "share within the tolerance" if within else QUANTITY_NAMES[self.quantity]
+        return f"{name} ({_of_class(self.quantity, self.hit)})" if self.hit else name
 
     @property
     def words(self) -> str:
@@ -313,6 +318,10 @@ class Goal:
             return f"{self.name} is at most {self.level:g} (errors above {self.clip:g} counted as {self.clip:g})"
         is_above = self.quantity == "accuracy" and self.is_exact
         return f"{self.name} is {'above' if is_above else 'at least'} {self.level:g}"
+
+
+def _of_class(quantity: Quantity, hit: str) -> str:
+    return f"hits: class {hit!r}" if quantity == "balanced_accuracy" else f"class {hit!r}"
 
 
 def _output_goals(stopping: StoppingConfig, outputs: tuple[str, ...]) -> tuple[OutputGoal, ...]:

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.honesty import constant_cautions
 from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
@@ -22,12 +21,10 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
-from isd_ray.core.constant import constant_answer
-from isd_ray.core.goals import Goal
-from isd_ray.data.labels import as_readouts
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import StoreError
+from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.results import read_rounds, summary_of, write_results
@@ -110,8 +107,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
     setup = prepare(config, out, watcher)
     for warning in check(config, Library.open(setup.spec.libraries["target"])):
         watcher.message(f"warning: {warning}")
-    for warning in _beforehand(setup):
-        watcher.message(f"warning: {warning}")
+    say_beforehand(setup, watcher)
     store = begin_or_resume(setup)
     store.write_text("config.toml", to_toml(config))
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
@@ -123,16 +119,6 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
     write_results(summary, store)
     return SimulationResult(store.path, summary)
-
-
-def _beforehand(setup: CampaignSetup) -> list[str]:
-    """That the claim is true of one answer for every compound, by all labels, which a simulation knows."""
-    if setup.labels is None or setup.config.task != "classification" or setup.config.stopping.rule == "none":
-        return []
-    goal, labels = Goal.of(setup.config, setup.rule.classes), as_readouts(setup.labels.labels)
-    n_known = int(np.isfinite(labels).sum())
-    constant = constant_answer(goal, labels, len(setup.rule.classes), n_known, setup.config.stopping.delta)
-    return [caution["words"] for caution in constant_cautions(goal, constant, setup.rule.classes)]
 
 
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:

@@ -26,7 +26,7 @@ def accuracy(record: Record) -> Section | None:
     if record.baseline and claimed:
         drawn.append(Line("random selection, true", *series(record.baseline, "system_accuracy")))
     (x, low), (_, high) = series(record.rounds, "interval_low"), series(record.rounds, "interval_high")
-    drawn = [line for line in (*drawn, Line("interval, this round", x, low=low, high=high)) if line.x]
+    drawn = [line for line in (*drawn, Line("interval, this round", x, low=low, high=high), _constant(record)) if line.x]
     if not drawn:
         return None
     figure = lines(
@@ -47,6 +47,13 @@ def accuracy(record: Record) -> Section | None:
             "them. What is certified rests on an audit."
         )
     return Section(f"{goal.name.capitalize()} and bound by round", "accuracy", (Text(" ".join(words)), figure))
+
+
+def _constant(record: Record) -> Line:
+    """What one answer for every compound, or random picking, reaches; nothing in records of earlier versions."""
+    name = "as many picked at random" if record.goal.takes_hits else "constant answer"
+    (x, low), (_, high) = (series(record.rounds, f"constant_{end}", "n_acquired") for end in ("low", "high"))
+    return Line(name, x, low) if low == high else Line(name, x, low=low, high=high)
 
 
 def _axis(record: Record) -> str:
