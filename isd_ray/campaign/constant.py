@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isd_ray.core.constant import ConstantAnswer
@@ -12,6 +12,8 @@ N_NAMED = 3
 """Outputs of a panel that a warning names."""
 COMPARED = "For comparison"
 """What stands before the words, as a heading or at the beginning of a line."""
+UNKNOWN = "what one answer for every compound would reach is said once the first batch is measured"
+"""Before the start, where no label is known."""
 
 
 def range_words(low: float, high: float) -> str:
@@ -107,6 +109,12 @@ def constant_record(goal: Goal, constant: ConstantAnswer | None, classes: Sequen
     }
 
 
+def constant_summary(record: Mapping[str, Any]) -> dict[str, Any]:
+    """For the summary, by the record of the round that stopped; nothing is known in those of earlier versions."""
+    found = [record["constant_low"], record["constant_high"]] if "constant_low" in record else None
+    return {"constant": record.get("constant"), "constant_range": found}
+
+
 def beforehand(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[str]) -> str:
     """What is said before the start."""
     if goal.takes_hits:
@@ -115,5 +123,5 @@ def beforehand(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[st
             f"measured: {goal.level:g} once {goal.level:.0%} are"
         )
     if constant is None:
-        return "what one answer for every compound would reach is said once the first batch is measured"
+        return UNKNOWN
     return constant_words(goal, constant, classes)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.campaign.constant import constant_summary
 from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.selection import Selection
@@ -348,6 +349,7 @@ def summarise(
         "acquisition": config.acquisition_name,
         "rule": config.stopping.rule,
         "quantity": config.stopping.quantity,
+        "quantity_name": goal.name,
         "goal": goal.words,
         "gamma": goal.level,
         "delta": config.stopping.delta,
@@ -375,16 +377,9 @@ def summarise(
         "seconds": sum(row["round_seconds"] for row in rounds),
         "outputs": _outputs(config, goal, at_stop),
         "race": list(counting(rounds)) or None,
-        "constant": at_stop.get("constant"),
-        "constant_brief": at_stop.get("constant_brief"),
-        "constant_range": _constant_range(at_stop),
+        **constant_summary(at_stop),
         "warnings": [caution["words"] for caution in at_stop.get("warnings", ())],
     }
-
-
-def _constant_range(record: Mapping[str, Any]) -> list[float] | None:
-    """Where the constant answer's claimed quantity lies; None in records of earlier versions."""
-    return None if "constant_low" not in record else [record["constant_low"], record["constant_high"]]
 
 
 def _outputs(config: CampaignConfig, goal: Goal, at_stop: Mapping[str, Any]) -> list[dict[str, Any]] | None:

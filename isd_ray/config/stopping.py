@@ -112,7 +112,8 @@ class StoppingConfig(Section):
     panel: PanelStoppingConfig | None = None
     """Panel: a claim about each output; without this table the claim is about their mean."""
     positive: str | None = None
-    """Name of the class that is a hit; default: the last class."""
+    """Name of the class that is a hit. Default: 1 of the classes 0 and 1, and of pairs that leave no doubt, as inactive
+    and active; of others it has to be named where the claim, or the acquisition function, is about hits."""
     max_loss: float | None = Field(default=None, gt=0.0)
     """mae, mse: largest mean error of the whole screen, measured compounds counting as 0; unit of the label, for mse
     its square."""
@@ -204,8 +205,6 @@ class StoppingConfig(Section):
             largest = self.loss_clip**2 if self.quantity == "mse" else self.loss_clip
             if self.max_loss >= largest:
                 raise ValueError(f"max_loss={self.max_loss:g} is not below the largest loss, {largest:g}; lower it")
-        if self.positive is not None and self.quantity not in HIT_QUANTITIES:
-            raise ValueError(f"`positive` goes with quantity = {', '.join(HIT_QUANTITIES)}; remove it")
         if self.quantity != "accuracy":
             if self.rule in ("paper", "reserved"):
                 raise ValueError(f"rule={self.rule!r} is for quantity = 'accuracy'; use 'certify' or 'pac'")

@@ -1,4 +1,4 @@
-"""The one answer that suits a set of labels best, by the loss of a claim: a class, a value, or a bit for each output."""
+"""The one answer that suits labels best by the loss of a claim: a class, a value, or a bit for each output."""
 
 from __future__ import annotations
 

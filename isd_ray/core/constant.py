@@ -1,19 +1,20 @@
 """What one answer for every compound would reach: a claim at or below it says nothing of a model.
 
-**The comparison of each claim.** Accuracy, panels and mean errors: the answer that suits the labels best, given to every
-compound. Precision: every compound is called a hit. Balanced accuracy: 0.5 whatever the answer is. Recall: as many
-compounds as the screen has measured, picked at random; that is in expectation the share measured. To call everything a
-hit would have recall 1, and to call nothing one the share measured: a claim of recall is worth the wells that it saves.
+**The comparison of each claim.** Accuracy, panels and mean errors: the answer that suits the labels best, given to
+every compound. Precision: every compound is called a hit. Balanced accuracy: 0.5 whatever the answer is. Recall: as
+many compounds as the screen has measured, picked at random; that is in expectation the share measured. (To call
+everything a hit has recall 1 and measures everything, to call nothing one finds the share measured: a claim of recall
+is worth the wells that it saves.)
 
 **By a sample.** The first batch is drawn uniformly from n rows. Let a be the best answer for all n rows, fixed by them,
-and L its total loss. The best answer for the sample has a total loss in it of at most that of a. So a lower confidence
-bound of L that grows with the loss in the sample may be taken at the smallest loss of any answer in the sample: that this
-answer was chosen by the same rows can only lower the bound. For the other end an answer is chosen by the first half of
-the sample and judged by the second, a uniform sample of the rest; what that answer loses, the best answer loses at most.
-Each end is wrong with probability at most delta / 2: for right and wrong by the exact hypergeometric test; for losses
-between, the first by the bound of Chernoff and Hoeffding, which falls with the mean alone (1963, theorem 4: it holds
-without replacement), the second by betting (`isd_ray.core.betting`). Rows of the sample
-without a readout count as right at one end and as wrong at the other, so it does not matter why they have none.
+and L its total loss. The best answer for the sample has at most the loss that a has in it. So a lower confidence bound
+of L that grows with the loss in the sample may be taken at the smallest loss of any answer there: that the same rows
+chose this answer can only lower the bound. For the other end an answer is chosen by the first half of the sample and
+judged by the second, a uniform sample of the rest; the best answer loses at most what that one loses. Each end is wrong
+with probability at most delta / 2: for right and wrong by the exact hypergeometric test; for losses between, the first
+by the bound of Chernoff and Hoeffding, which grows with the mean (1963, theorem 4: it holds without replacement), the
+second by betting (`isd_ray.core.betting`). Rows of the sample without a readout count as right at one end and as wrong
+at the other, so it does not matter why they have none.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from isd_ray.messages import LabelArray
 COIN = 0.5
 """Balanced accuracy of any answer that does not depend on the compound."""
 _ROUNDING = 1e-9
-"""Relative slack of a tolerance: labels on a grid lie at exactly that distance of a value, and rounding puts them beyond."""
+"""Relative slack of a tolerance: labels on a grid lie exactly so far from a value, and rounding puts them beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +115,10 @@ def constant_answer(
     n, answer = n_drawn + n_others, best_answer(goal, labels[present], n_classes)
     if len(labels) == n and not _lost(goal, labels).any():
         total = float(losses_of(goal, answer, labels).sum())
-        return _between(goal, answer, total / n, total / n, None)
+        return _between(goal, answer, (total, total), n, None)
     fewest = _at_least(goal, labels, answer, n_drawn, delta)
-    return _between(goal, answer, fewest / n, (_at_most(goal, labels, n_classes, n_drawn, delta) + n_others) / n, labels)
+    most = _at_most(goal, labels, n_classes, n_drawn, delta) + n_others
+    return _between(goal, answer, (fewest, most), n, len(labels))
 
 
 def _at_least(goal: Goal, labels: LabelArray, answer: Answer, n_drawn: int, delta: float) -> float:
@@ -152,15 +154,14 @@ def _lost(goal: Goal, labels: LabelArray) -> NDArray[np.float64]:
     return 1.0 - measured
 
 
-def _between(goal: Goal, answer: Answer, fewest: float, most: float, labels: LabelArray | None) -> ConstantAnswer:
-    """From mean losses to the claimed quantity."""
-    said = None if isinstance(answer, np.ndarray) else answer
-    n = None if labels is None else len(labels)
+def _between(goal: Goal, answer: Answer, total: tuple[float, float], n: int, n_sample: int | None) -> ConstantAnswer:
+    """From the least and greatest total loss of n rows to the claimed quantity."""
+    said, (fewest, most) = None if isinstance(answer, np.ndarray) else answer, total
     if not goal.is_error:
-        return ConstantAnswer(said, 1.0 - most, 1.0 - fewest, n)
+        return ConstantAnswer(said, (n - most) / n, (n - fewest) / n, n_sample)
     clip = 1.0 if goal.clip is None else goal.clip
     unit = clip**2 if goal.quantity == "mse" else clip
-    return ConstantAnswer(said, fewest * unit, most * unit, n)
+    return ConstantAnswer(said, fewest / n * unit, most / n * unit, n_sample)
 
 
 def _of_outputs(goal: Goal, labels: LabelArray, n_drawn: int, delta: float, n_others: int) -> ConstantAnswer | None:

@@ -35,6 +35,8 @@ def say_beforehand(setup: CampaignSetup, watcher: Watcher) -> None:
     if not config.stopping.claims:
         return
     goal, constant = constant_of(config, setup.rule, None if setup.labels is None else setup.labels.labels)
+    if config.stopping.positive is not None and not goal.hit:
+        watcher.message(f"hits are the compounds of class {config.stopping.positive!r}")
     watcher.message(f"the goal: {goal.words}; for comparison: {beforehand(goal, constant, classes)}")
     if (warning := constant_warning(goal, constant, classes)) is not None:
         watcher.message(f"warning: {warning}")

@@ -87,7 +87,7 @@ class Campaign:
         say_beforehand(setup, watcher)
         store = begin_or_resume(setup)
         refuse_other_place(store, setup)
-        store.write_text("config.toml", to_toml(config))
+        store.write_text("config.toml", to_toml(setup.config))
         return cls(store, watcher)
 
     @classmethod

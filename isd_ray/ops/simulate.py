@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
+from isd_ray.campaign.setup import CampaignSetup, as_begun, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
@@ -109,7 +109,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
         watcher.message(f"warning: {warning}")
     say_beforehand(setup, watcher)
     store = begin_or_resume(setup)
-    store.write_text("config.toml", to_toml(config))
+    store.write_text("config.toml", to_toml(setup.config))
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
         for progress in run(setup):
             watcher.step(config.name, progress)
@@ -123,7 +123,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
 
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:
     store = CampaignStore.open(out)
-    changed = differences(store.config, config.model_dump(mode="json"))
+    changed = differences(store.config, as_begun(config, store).model_dump(mode="json"))
     if changed := [key for key in changed if not key.startswith("compute.")]:
         raise StoreError(
             f"a run with another configuration is finished here; it differs in {', '.join(changed)}",

@@ -38,6 +38,11 @@ def accuracy_name(task: str) -> str:
     return (PANEL_ACCURACY if task == "panel" else QUANTITY_NAMES["accuracy"]).capitalize()
 
 
+def capital(text: str) -> str:
+    """A text with its first letter as a capital; names in it stay as they are written."""
+    return text[:1].upper() + text[1:]
+
+
 def percent(value: float) -> str:
     """A share in percent."""
     return f"{value:.1%}"
@@ -108,8 +113,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if summary["needed"] is not None:
         lines.append(("A certificate would have needed", _needed(summary["needed"])))
     if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
-        name = QUANTITY_NAMES[summary["quantity"]].capitalize()
-        lines.append((f"{name}, true (the labels are known)", f"{summary['system_value']:.4g}"))
+        name = summary.get("quantity_name") or QUANTITY_NAMES[summary["quantity"]]
+        lines.append((f"{capital(name)}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
         name = accuracy_name(summary["task"])
         lines.append((f"{name}, true (the labels are known)", percent(summary["system_accuracy"])))

@@ -17,8 +17,9 @@ RARE = (np.arange(1000) < 35).astype(float)
 def test_of_all_labels_the_constant_answer_is_known_exactly():
     found = constant_answer(Goal("accuracy", 0.95), RARE, 2, 1000, 0.05)
     assert (found.answer, found.low, found.high) == (0, 0.965, 0.965)
-    assert found.is_reached_by(0.95)
-    assert not found.is_reached_by(0.97)
+    assert found.reaches(Goal("accuracy", 0.95))
+    assert found.reaches(Goal("accuracy", 0.965))
+    assert not found.reaches(Goal("accuracy", 0.97))
 
 
 @pytest.mark.parametrize(
@@ -27,8 +28,7 @@ def test_of_all_labels_the_constant_answer_is_known_exactly():
         (Goal("precision", 0.9), (1, 0.035, 0.035)),
         (Goal("balanced_accuracy", 0.9), (None, 0.5, 0.5)),
         (Goal("recall", 0.9), None),
-        (Goal("mae", 0.1, is_regression=True, clip=1.0), None),
-        (Goal("accuracy", 0.9, is_panel=True), None),
+        (Goal("accuracy", 0.9, is_regression=True), None),
     ],
 )
 def test_each_claim_has_its_own(goal, expected):
