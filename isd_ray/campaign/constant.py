@@ -72,13 +72,20 @@ def constant_warning(goal: Goal, constant: ConstantAnswer | None, classes: Seque
     """
     if constant is None or not constant.reaches(goal):
         return None
-    words = constant_words(goal, constant, classes)
+    reached = range_words(constant.low, constant.high)
     if goal.outputs:
-        reached = constant.reached(goal)
-        more = f" and {len(reached) - N_NAMED} more" if len(reached) > N_NAMED else ""
-        named = ", ".join(map(repr, reached[:N_NAMED]))
-        return f"{words}: what is claimed of {named}{more} may be worth nothing. Ask for more (stopping.panel.gamma)"
-    return f"{words}: a claim of {goal.level:g} may be worth nothing. {_remedy(goal)}"
+        outputs = constant.reached(goal)
+        more = f" and {len(outputs) - N_NAMED} more" if len(outputs) > N_NAMED else ""
+        named = ", ".join(map(repr, outputs[:N_NAMED]))
+        return (
+            f"what is claimed of {named}{more} may be worth nothing: the commoner answer for every compound, "
+            "without any model, may reach as much. Ask for more (stopping.panel.gamma)"
+        )
+    by, has = f"{_answer(goal, constant, classes)} for every compound", "has"
+    if goal.takes_hits:
+        by, has = "as many compounds picked at random", "hold"
+    worthless = f"a claim of {goal.level:g} may be worth nothing"
+    return f"{worthless}: {by}, without any model, {has} {reached}. {_remedy(goal)}"
 
 
 def _remedy(goal: Goal) -> str:
