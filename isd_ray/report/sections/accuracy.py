@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isd_ray.campaign.constant import COMPARED
 from isd_ray.config import AUDITED_RULES
 from isd_ray.report.blocks import Section, Text
 from isd_ray.report.figures import Line, lines
@@ -48,6 +49,8 @@ def accuracy(record: Record) -> Section | None:
             f"{1 - record.config.stopping.delta:.4g} for that round); they are for reading, and no stop rests on "
             "them. What is certified rests on an audit."
         )
+    if (compared := record.compared) is not None:
+        words.append(f"{COMPARED}: {compared}.")
     return Section(f"{capital(goal.name)} and bound by round", "accuracy", (Text(" ".join(words)), figure))
 
 
