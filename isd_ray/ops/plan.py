@@ -7,19 +7,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.config import RESMLP, CampaignConfig
+from isd_ray.core.goals import QUANTITY_NAMES
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
-from isd_ray.data.labels import LabelRule, Labels, rule_beforehand
+from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, rule_beforehand
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError
 from isd_ray.ops.beforehand import constant_of
 from isd_ray.ops.calibration import ROWS, calibrate
-from isd_ray.ops.prepare import known_labels, labels_of_source, library_address, with_hit
+from isd_ray.ops.prepare import known_labels, library_address, with_hit
 from isd_ray.plates.layout import batch_size, initial_size
 
 
@@ -129,7 +131,7 @@ def _claim(
     if rule.classes:
         config = with_hit(config, rule.classes, out)
     elif config.task != "regression":
-        return f"{config.stopping.quantity} {config.stopping.level:g}", UNKNOWN, ()
+        return f"{QUANTITY_NAMES[config.stopping.quantity]} {config.stopping.level:g}", UNKNOWN, ()
     goal, constant = constant_of(config, rule, None if labels is None else labels.labels)
     warning = constant_warning(goal, constant, rule.classes)
     return goal.words, beforehand(goal, constant, rule.classes), () if warning is None else (warning,)
@@ -140,7 +142,10 @@ def _labels(config: CampaignConfig, library: Library | None) -> Labels | None:
     try:
         if library is not None:
             return known_labels(config, library)
-        return None if config.task == "panel" else labels_of_source(config)
+        if config.task == "panel":
+            return None
+        table = read_labels(config.labels, config.library, Path.cwd())
+        return place_labels(table, np.arange(len(table)), config.task, None)
     except (InputFileError, LabelError, LibraryError):
         return None
 

@@ -27,9 +27,9 @@ from isd_ray.data.labels import (
     Labels,
     LabelTable,
     as_readouts,
+    classes_of,
     is_pattern,
     labels_for,
-    place_labels,
     read_labels,
     rule_beforehand,
 )
@@ -126,20 +126,8 @@ def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laborator
     else:
         require_label_columns(labels, (labels.column,), config.library, sources)
     if needs_hit(config):
-        with_hit(config, labels_of_source(config).classes, out)
+        with_hit(config, classes_of(read_labels(labels, config.library, Path.cwd()), config.task), out)
     return None
-
-
-def labels_of_source(config: CampaignConfig) -> Labels:
-    """Labels as they stand in their source, in its order and before any library; of single labels.
-
-    Raises
-    ------
-    LabelError
-        As `isd_ray.data.labels.labels_for`.
-    """
-    table = read_labels(config.labels, config.library, Path.cwd())
-    return place_labels(table, np.arange(len(table)), config.task, None)
 
 
 def with_hit(config: CampaignConfig, classes: tuple[str, ...], out: str | Path) -> CampaignConfig:
