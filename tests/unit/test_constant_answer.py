@@ -56,14 +56,14 @@ def values(seed: int, n: int = 40) -> np.ndarray:
 
 
 @pytest.mark.parametrize("goal", [MAE, MSE], ids=["mae", "mse"])
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_no_other_value_has_a_smaller_mean_loss(goal, seed):
     labels = values(seed)
     least = min(losses_of(goal, float(value), labels).mean() for value in np.arange(-6.0, 11.0, 0.01))
     assert losses_of(goal, best_answer(goal, labels, 0), labels).mean() <= least + 1e-12
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_no_other_value_is_within_the_tolerance_of_more_labels(seed):
     labels = values(seed)
     most = max((np.abs(labels - value) <= 0.3 + 1e-9).mean() for value in np.arange(-6.0, 11.0, 0.05))
@@ -112,9 +112,10 @@ def test_of_a_sample_the_best_answer_lies_within_the_interval_as_often_as_promis
     # Wells fail where the answer is most often wrong.
     fails = (labels != np.median(labels)) & (rng.random(300) < 2 * lost)
     told = np.where(fails, np.nan, labels)
-    found = [constant_answer(goal, rng.choice(told, 60, replace=False), 5, 300, 0.2) for _ in range(600)]
+    n = 120 if goal.is_error else 600  # betting takes its time
+    found = [constant_answer(goal, rng.choice(told, 60, replace=False), 5, 300, 0.2) for _ in range(n)]
     for is_missed in ([one.low > truth + 1e-12 for one in found], [one.high < truth - 1e-12 for one in found]):
-        assert sum(is_missed) < 60 + 3 * np.sqrt(54), "each end has half of the risk"
+        assert sum(is_missed) < n * 0.1 + 3 * np.sqrt(n * 0.09), "each end has half of the risk"
     assert {one.n for one in found} == {60}
 
 
