@@ -421,7 +421,8 @@ class Progress:
     `state` and `round` are those of the step that comes next. `n_affordable` is how many compounds may still be
     acquired before the budget ends the screen. `waiting` is whether readouts are missing, so that nothing can go on.
     `system_bound`, `calibration_alarm` and `system_value` (the claimed quantity, known in a simulation only) speak of
-    the last finished round: its model, and the observation set with its batch.
+    the last finished round: its model, and the observation set with its batch. `constant` is what the goal is held
+    against, in a few words.
     """
 
     state: str
@@ -434,6 +435,7 @@ class Progress:
     taken: StepTaken
     system_bound: float | None = None
     system_value: float | None = None
+    constant: str | None = None
     decision: str = ""
     calibration_alarm: bool = False
     waiting: bool = False

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from isd_ray.campaign.constant import COMPARED, constant_words
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.history import History
-from isd_ray.campaign.honesty import constant_words
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.goals import HITS, Goal
@@ -55,7 +55,7 @@ def make_certificate(
     corrections:
         The amendments on record (`isd_ray.campaign.amend.amendments`); those that the look knew are listed.
     constant:
-        What one answer for every compound would reach.
+        What one answer for every compound, or random picking, would reach.
     """
     look = next((record for record in reversed(history.records) if record["look"]), None)
     spent = {record["round"] for record in history.spent_looks}
@@ -85,6 +85,7 @@ def make_certificate(
             "n_outputs": len(manifest.get("outputs", ())) or None,
             "truth": truth,
             "constant": None if constant is None else constant_words(goal, constant, manifest["classes"]),
+            "constant_range": None if constant is None else [constant.low, constant.high],
         },
         "delta": stopping.delta,
         "assumptions": assumptions,
@@ -191,7 +192,7 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
     if claim["hit"] is not None:
         lines.append(f"A hit is {claim['hit']}; {certificate['n_hits_measured']:,} are measured.")
     if claim.get("constant") is not None:
-        lines.append(f"For comparison: {claim['constant']} (by the first batch).")
+        lines.append(f"{COMPARED}: {claim['constant']}.")
     outputs = audit.get("outputs", [])
     if outputs:
         lines.append(_proof_of_outputs(outputs, audit["seed"], look))

@@ -50,6 +50,11 @@ class History:
         What the campaign claims.
     n_rows:
         Rows of the library.
+
+    Attributes
+    ----------
+    n_drawn_from, n_beside:
+        Rows that the first batch was drawn from, and the others of the target set, which had been measured before.
     """
 
     def __init__(self, goal: Goal, n_rows: int) -> None:
@@ -62,6 +67,7 @@ class History:
         self._batches: list[_Batch] = []
         self._places: list[Rows] = []
         self._n_in_files = 0
+        self.n_drawn_from, self.n_beside = 0, 0
 
     def correct(self, selection: Selection, readouts: Readouts) -> NDArray[np.float64]:
         """How far the model had predicted the rows of a batch right before their labels were used, float64 (n,)."""
@@ -89,6 +95,8 @@ class History:
             learned = np.flatnonzero(present & (selection.roles != _WANTED))
             losses = self.losses(selection, readouts)
             self._learn(selection.take(learned), losses[learned], readouts.labels[learned], details["group_sizes"])
+        if (selection.roles == _INITIAL).any():
+            self.n_drawn_from, self.n_beside = self.sets.n_inference, self.sets.n_target - self.sets.n_inference
         kept = present & ~is_reserve
         self.sets.observe(rows[kept], readouts.labels[kept])
         self.sets.set_aside(rows[is_reserve], readouts.labels[is_reserve])
@@ -160,10 +168,12 @@ class History:
         return int(self.sets.is_left(asked).sum()) + len(spent)
 
     @property
-    def initial_labels(self) -> LabelArray:
-        """Readouts of the first batch, a uniform sample of the target set; NaN where a well gave none."""
-        found = [batch.readouts.labels[batch.roles == _INITIAL] for batch in self._batches]
-        return np.concatenate(found) if found else np.empty(0)
+    def initial(self) -> tuple[Rows, LabelArray]:
+        """Rows of the first batch, a uniform sample, and their readouts, missing where a well gave none."""
+        for batch in self._batches:
+            if (drawn := batch.roles == _INITIAL).any():
+                return batch.rows[drawn], batch.readouts.labels[drawn]
+        return np.empty(0, np.int64), np.empty(0)
 
     @property
     def n_external(self) -> int:

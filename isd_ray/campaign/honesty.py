@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.campaign.constant import constant_warning
 from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import History
 from isd_ray.campaign.store import CampaignStore
@@ -128,25 +129,10 @@ def _answers(
     return np.column_stack([*columns, values]), [*called, "the readouts"]
 
 
-def constant_words(goal: Goal, constant: ConstantAnswer, classes: Sequence[str]) -> str:
-    """What the constant answer would reach, in words."""
-    answer = "the same answer" if constant.answer is None else f"{classes[constant.answer]!r}"
-    where = f"{constant.low:.3g}" if constant.low == constant.high else f"{constant.low:.3g} to {constant.high:.3g}"
-    return f"{answer} for every compound, without any model, has {goal.name} {where}"
-
-
 def constant_cautions(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[str]) -> list[Caution]:
     """That the claim may be true of one answer for every compound, if it may."""
-    if constant is None or not constant.is_reached_by(goal.level):
-        return []
-    return [
-        {
-            "about": "constant",
-            "words": f"{constant_words(goal, constant, classes)}: a claim of {goal.level:g} may be worth nothing. Ask "
-            "for more (stopping.gamma), or, where hits are rare, for stopping.quantity = 'recall' or "
-            "'balanced_accuracy'",
-        }
-    ]
+    words = constant_warning(goal, constant, classes)
+    return [] if words is None else [{"about": "constant", "words": words}]
 
 
 def race_cautions(batches: Sequence[RaceBatch], families: Sequence[str]) -> list[Caution]:

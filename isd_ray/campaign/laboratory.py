@@ -190,6 +190,9 @@ class Laboratory:
             readouts=Readouts.of(told),
         )
 
+    def known(self) -> None:
+        """Nothing is known before it is measured."""
+
     def _table(self, event: Event) -> pa.Table | None:
         return self._store.read_readouts(event["readouts_sha256"]) if event["kind"] in SAYINGS else None
 

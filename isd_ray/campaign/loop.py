@@ -112,6 +112,7 @@ class CampaignLoop:
             taken=StepTaken(step.value, number, time.perf_counter() - began, n_scored),
             system_bound=last.get("system_bound"),
             system_value=last.get("delivered_value"),
+            constant=last.get("constant_brief"),
             decision=last.get("decision", ""),
             calibration_alarm=bool(last.get("calibration_alarm")),
             waiting=self._waiting,

@@ -134,6 +134,10 @@ class Oracle(Protocol):
         """What people have said, by the first `n_events` of the log or by all of it."""
         ...
 
+    def known(self) -> LabelArray | None:
+        """The labels of all rows that can be had, as readouts; None where they are still to be measured."""
+        ...
+
 
 class LookupOracle:
     """A simulation's oracle: every label is known beforehand, and nobody interferes.
@@ -166,3 +170,7 @@ class LookupOracle:
     def standing(self, n_events: int | None = None) -> Standing:
         """What is out of stock, and nothing else."""
         return self._standing
+
+    def known(self) -> LabelArray:
+        """The labels of all rows but those that are out of stock, as readouts."""
+        return as_readouts(np.delete(self._labels.labels, self._standing.excluded, axis=0))

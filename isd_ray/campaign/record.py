@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.campaign.constant import constant_summary
 from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.selection import Selection
@@ -51,6 +52,8 @@ ROUND_SCHEMA = pa.schema(
         ("system_bound", pa.float64()),
         ("interval_low", pa.float64()),
         ("interval_high", pa.float64()),
+        ("constant_low", pa.float64()),
+        ("constant_high", pa.float64()),
         ("decision", pa.string()),
         ("reason", pa.string()),
         ("forecast_errors", pa.float64()),
@@ -97,6 +100,9 @@ batch. `forecast_errors` is the trigger's guess of the errors left, `n_finish` t
 `n_lost` counts wells without a readout, `n_repeated` those of a round that were lost before, in a look or its finish:
 they are measured once more in a round of their own after one with the decision ``repeat``, and `n_lost` of them were
 lost again.
+
+The claimed quantity of the best single answer for every compound, without any model, lies between `constant_low` and
+`constant_high`; of a recall both are what random picking of as many compounds finds, with the batch.
 
 `race` holds, where several families of models run, how much each counted in the round, and its mean loss on the round's
 batch in nats, forecast before the readouts came; and the loss of the constant answer.
@@ -355,6 +361,7 @@ def summarise(
         "acquisition": config.acquisition_name,
         "rule": config.stopping.rule,
         "quantity": config.stopping.quantity,
+        "quantity_name": goal.name,
         "goal": goal.words,
         "gamma": goal.level,
         "delta": config.stopping.delta,
@@ -382,6 +389,7 @@ def summarise(
         "seconds": sum(row["round_seconds"] for row in rounds),
         "outputs": _outputs(config, goal, at_stop),
         "race": list(counting(rounds)) or None,
+        **constant_summary(at_stop),
         "warnings": [caution["words"] for caution in at_stop.get("warnings", ())],
     }
 
@@ -390,8 +398,9 @@ def _outputs(config: CampaignConfig, goal: Goal, at_stop: Mapping[str, Any]) -> 
     """What is claimed of each output of a panel, and, in a simulation, its true accuracy; None without such claims."""
     if not goal.outputs:
         return None
-    nothing = [None] * len(goal.outputs)
-    columns = zip(goal.outputs, at_stop["bounds"] or nothing, at_stop.get("output_accuracies") or nothing, strict=True)
+    names = ("bounds", "output_accuracies", "output_constants")
+    found = [at_stop.get(name) or [None] * len(goal.outputs) for name in names]
+    columns = zip(goal.outputs, *found, strict=True)
     return [
         {
             "name": output.name,
@@ -399,6 +408,7 @@ def _outputs(config: CampaignConfig, goal: Goal, at_stop: Mapping[str, Any]) -> 
             "delta": config.stopping.delta * output.share,
             "bound": bound,
             "accuracy": accuracy,
+            **({} if constant is None else {"constant": constant}),
         }
-        for output, bound, accuracy in columns
+        for output, bound, accuracy, constant in columns
     ]

@@ -19,10 +19,10 @@ from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import Attempt, CampaignStore
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
-from isd_ray.core.constant import ConstantAnswer, constant_answer
+from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking
 from isd_ray.core.goals import goal_for
 from isd_ray.core.race import RaceBatch, race_batch
-from isd_ray.core.seeding import derive_seed
+from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
 from isd_ray.data.forecasts import read_forecasts
 from isd_ray.data.library import Library
@@ -39,6 +39,8 @@ class Screen:
 
     Attributes
     ----------
+    outputs:
+        Names of a panel's outputs.
     goal:
         What it claims.
     history:
@@ -68,8 +70,8 @@ class Screen:
         self.oracle = oracle
         self.backend = backend
         self.classes = classes
-        outputs, in_laboratory = tuple(store.manifest.get("outputs", ())), bool(store.manifest.get("in_laboratory"))
-        self.goal = goal_for(config, classes, outputs, in_laboratory=in_laboratory)
+        self.outputs, in_laboratory = tuple(store.manifest.get("outputs", ())), store.manifest.get("in_laboratory")
+        self.goal = goal_for(config, classes, self.outputs, in_laboratory=bool(in_laboratory))
         self.warnings: list[str] = []
         self._saver = ThreadPoolExecutor(1)
         self.begin()
@@ -81,6 +83,7 @@ class Screen:
         self.n_amendments = len(amendments(self.store))
         self.amended = amended_readouts(self.store)
         self.round = RoundWork(0, time.perf_counter())
+        self._constant: ConstantAnswer | None = None
 
     @property
     def sets(self) -> TargetSets:
@@ -103,9 +106,28 @@ class Screen:
         return derive_seed(self.config.seed, purpose, self.round.number, nonce, *content)
 
     def constant_answer(self) -> ConstantAnswer | None:
-        """What one answer for every compound would reach, by the first batch, at the risk of the campaign."""
-        labels, n_target = self.history.initial_labels, self.sets.n_target
-        return constant_answer(self.goal, labels, len(self.classes), n_target, self.config.stopping.delta)
+        """What the claim is held against: what one answer for every compound, or random picking, would reach.
+
+        In a simulation by all labels; else by the first batch, at the risk of the campaign. None where nothing is
+        claimed, and before the first batch.
+        """
+        if not self.config.stopping.claims:
+            return None
+        if self.goal.takes_hits:
+            return random_picking(self.sets.n_measured, self.sets.n_target)
+        if self._constant is None:
+            self._constant = self._best_constant()
+        return self._constant
+
+    def _best_constant(self) -> ConstantAnswer | None:
+        n_classes, delta = len(self.outputs or self.classes), self.config.stopping.delta
+        if (known := self.oracle.known()) is not None:
+            return constant_answer(self.goal, known, n_classes, len(known), delta)
+        rows, labels = self.history.initial
+        # By a random key: these rows lie in file order.
+        order = np.argsort(tie_keys(derive_seed(self.config.seed, "constant"), rows))
+        n_drawn, n_others = self.history.n_drawn_from, self.history.n_beside
+        return constant_answer(self.goal, labels[order], n_classes, n_drawn, delta, n_others)
 
     def new_attempt(self) -> Attempt:
         """The attempt at the round; its folder is made once."""

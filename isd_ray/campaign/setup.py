@@ -196,6 +196,12 @@ def campaign_id(
     return f"{config['name']}-{hashlib.sha256(canonical_json(content)).hexdigest()[:12]}"
 
 
+def as_begun(config: CampaignConfig, store: CampaignStore) -> CampaignConfig:
+    """A configuration that names no class of hits, with the one that the campaign of a store began with, if any."""
+    positive = config.stopping.positive or store.config["stopping"].get("positive")
+    return config.model_copy(update={"stopping": config.stopping.model_copy(update={"positive": positive})})
+
+
 def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Mapping[str, str]:
     """The feature blocks of the campaign in `out`, or of one that is to begin there, with their hashes.
 

@@ -50,9 +50,13 @@ class Status:
         Why it was withdrawn; None if it was not.
     decision, outlook:
         Of the last decided round, in words; and whether a look was worth its audit then.
+    constant:
+        What one answer for every compound, or random picking, would reach of the goal, in words, as the last decided
+        round knew; None before it.
     outputs:
         Of a panel with a claim about each output: name, gamma, and about where its accuracy lies by the random rows of
-        the last decided round (low, high; None without any), each at confidence 1 - delta on its own.
+        the last decided round (low, high; None without any), each at confidence 1 - delta on its own; and the range of
+        its constant answer (`constant`, None where it is not known).
     phase:
         What is computed now if a process is at work; None where nothing is to be computed, or nobody can see it.
     race:
@@ -81,6 +85,7 @@ class Status:
     withdrawn: str | None
     decision: str | None
     outlook: str | None
+    constant: str | None
     outputs: tuple[Mapping[str, Any], ...]
     phase: Phase | None
     race: tuple[Mapping[str, Any], ...]
@@ -117,7 +122,8 @@ def status_of(store: CampaignStore) -> Status:
     waits = in_laboratory and (not rounds or place.open_round is not None)
     low, high = last.get("interval_low"), last.get("interval_high")
     goal = goal_for(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
-    ranges = last.get("output_ranges") or [None] * len(goal.outputs)
+    nothing = [None] * len(goal.outputs)
+    ranges, constants = (last.get(name) or nothing for name in ("output_ranges", "output_constants"))
     return Status(
         campaign_id=store.manifest["campaign_id"],
         goal=goal.words,
@@ -141,9 +147,12 @@ def status_of(store: CampaignStore) -> Status:
         withdrawn=store.withdrawn(),
         decision=last.get("reason"),
         outlook=last.get("outlook"),
+        constant=last.get("constant"),
         outputs=tuple(
-            {"name": output.name, "gamma": output.gamma, "low": low, "high": high}
-            for output, (low, high) in zip(goal.outputs, (found or (None, None) for found in ranges), strict=True)
+            {"name": output.name, "gamma": output.gamma, "low": low, "high": high, "constant": constant}
+            for output, (low, high), constant in zip(
+                goal.outputs, (found or (None, None) for found in ranges), constants, strict=True
+            )
         ),
         phase=None if state == "ended" or waits else phase_of(store, rounds),
         race=counting([files.released for files in rounds]),

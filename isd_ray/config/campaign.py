@@ -172,6 +172,8 @@ class CampaignConfig(Section):
             )
         if self.stopping.panel is not None and not is_panel:
             raise ValueError("[stopping.panel] is for task = 'panel'; remove it")
+        if self.stopping.positive is not None and self.task != "classification":
+            raise ValueError(f"`stopping.positive` names a class, and task={self.task!r} has none; remove it")
         if not is_panel:
             if self.model.head != "outputs":
                 raise ValueError(f"model.head={self.model.head!r} is for task='panel'; remove it")

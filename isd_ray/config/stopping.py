@@ -115,7 +115,8 @@ class StoppingConfig(Section):
     panel: PanelStoppingConfig | None = None
     """Panel: a claim about each output; without this table the claim is about their mean."""
     positive: str | None = None
-    """Name of the class that is a hit; default: the last class."""
+    """Name of the class that is a hit. Default: 1 of the classes 0 and 1, and of pairs that leave no doubt, as inactive
+    and active; of others it has to be named where the claim, or the acquisition function, is about hits."""
     max_loss: float | None = Field(default=None, gt=0.0)
     """mae, mse: largest mean error of the whole screen, measured compounds counting as 0; unit of the label, for mse
     its square."""
@@ -170,6 +171,11 @@ class StoppingConfig(Section):
         return self.gamma if self.max_loss is None else self.max_loss
 
     @property
+    def claims(self) -> bool:
+        """Whether anything is claimed of the screen at its end."""
+        return self.rule != "none" or self.reserve_audit
+
+    @property
     def condition(self) -> Condition:
         """What ends the screen: `any_of` or `all_of`, or the rule, and the limits."""
         limits: dict[str, Any] = {
@@ -206,8 +212,6 @@ class StoppingConfig(Section):
             largest = self.loss_clip**2 if self.quantity == "mse" else self.loss_clip
             if self.max_loss >= largest:
                 raise ValueError(f"max_loss={self.max_loss:g} is not below the largest loss, {largest:g}; lower it")
-        if self.positive is not None and self.quantity not in HIT_QUANTITIES:
-            raise ValueError(f"`positive` goes with quantity = {', '.join(HIT_QUANTITIES)}; remove it")
         if self.quantity != "accuracy":
             if self.rule in ("paper", "reserved"):
                 raise ValueError(f"rule={self.rule!r} is for quantity = 'accuracy'; use 'certify' or 'pac'")

@@ -71,6 +71,8 @@ class AcquisitionFunction:
         `members`: the outputs of the committee; `dropout`: stochastic passes with dropout; `nothing`: no model.
     min_members:
         Smallest committee for which the scores differ at all.
+    needs_hit:
+        It asks which class is a hit (`Candidates.hit`), which the campaign then has to name.
     """
 
     name: str
@@ -78,6 +80,7 @@ class AcquisitionFunction:
     tasks: tuple[Task, ...]
     needs: Literal["members", "dropout", "nothing"] = "members"
     min_members: int = 1
+    needs_hit: bool = False
 
 
 def _with_zeros(scores: NDArray[np.floating]) -> Scores:
@@ -181,7 +184,7 @@ BUILT_IN = {
     function.name: function
     for function in (
         AcquisitionFunction("least_confidence", least_confidence, _CLASSES),
-        AcquisitionFunction("hit_probability", hit_probability, _CLASSES),
+        AcquisitionFunction("hit_probability", hit_probability, _CLASSES, needs_hit=True),
         AcquisitionFunction("margin", margin, _CLASSES),
         AcquisitionFunction("entropy", entropy, _CLASSES),
         AcquisitionFunction("vote_entropy", vote_entropy, _CLASSES, min_members=2),

@@ -1,68 +1,180 @@
-"""What one answer for every compound would reach: a claim at or below it says nothing of a model."""
+"""What one answer for every compound would reach: a claim at or below it says nothing of a model.
+
+**The comparison of each claim.** Accuracy, panels and mean errors: the answer that suits the labels best, given to
+every compound. Precision: every compound is called a hit. Balanced accuracy: 0.5 whatever the answer is. Recall: as
+many compounds as the screen has measured, picked at random; that is in expectation the share measured. (To call
+everything a hit has recall 1 and measures everything, to call nothing one finds the share measured: a claim of recall
+is worth the wells that it saves.)
+
+**By a sample.** The first batch is drawn uniformly from n rows. Let a be the best answer for all n rows, fixed by them,
+and L its total loss. The best answer for the sample has at most the loss that a has in it. So a lower confidence bound
+of L that grows with the loss in the sample may be taken at the smallest loss of any answer there: that the same rows
+chose this answer can only lower the bound. For the other end an answer is chosen by the first half of the sample and
+judged by the second, a uniform sample of the rest; the best answer loses at most what that one loses. Each end is wrong
+with probability at most delta / 2: for right and wrong by the exact hypergeometric test; for losses between, the first
+by the bound of Chernoff and Hoeffding, which grows with the mean (1963, theorem 4: it holds without replacement), the
+second by betting (`isd_ray.core.betting`). Rows of the sample without a readout count as right at one end and as wrong
+at the other, so it does not matter why they have none.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from isd_ray.core.bounds import plausible_range
-from isd_ray.core.goals import Goal
+from isd_ray.core.best_constant import Answer, best_answer, losses_of
+from isd_ray.core.betting import betting_interval
+from isd_ray.core.bounds import kl_lower_bound, plausible_range
+from isd_ray.core.goals import Accuracy, Goal, MeanLoss, OutputAccuracies, PanelAccuracy, WithinTolerance
+from isd_ray.core.panels import MISSING, has_readout, unpack_labels
 from isd_ray.messages import LabelArray
 
 COIN = 0.5
 """Balanced accuracy of any answer that does not depend on the compound."""
+_ROUNDING = 1e-9
+"""Relative slack of a tolerance: labels on a grid lie exactly so far from a value, and rounding puts them beyond."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConstantAnswer:
-    """The best constant answer to a claim about classes.
+    """What a claim is held against.
 
     Attributes
     ----------
     answer:
-        Index of the class that it gives to every compound; None where each does as well.
+        The class index or value that every compound is given; None where each does as well, or each output of a panel
+        has its own.
     low, high:
-        About where the claimed quantity would lie; equal where all labels are known.
+        The claimed quantity of the best such answer lies between them; equal where it is known.
+    n:
+        Rows of the sample that the interval rests on; None where nothing was estimated.
+    outputs:
+        Of a panel with a claim about each output: that of each; `low` and `high` are then the least and the greatest.
     """
 
-    answer: int | None
+    answer: int | float | None
     low: float
     high: float
+    n: int | None = None
+    outputs: tuple[ConstantAnswer, ...] = ()
 
-    def is_reached_by(self, level: float) -> bool:
-        """Whether the constant answer may be as good as the claim, which then may be worth nothing."""
-        return level <= self.high
+    def reaches(self, goal: Goal) -> bool:
+        """Whether it may be as good as the claim, which then may be worth nothing."""
+        if self.outputs:
+            return bool(self.reached(goal))
+        return self.low <= goal.level if goal.is_error else goal.level <= self.high
+
+    def reached(self, goal: Goal) -> tuple[str, ...]:
+        """Outputs whose claims may be worth nothing."""
+        pairs = zip(goal.outputs, self.outputs, strict=True)
+        return tuple(output.name for output, constant in pairs if output.gamma <= constant.high)
+
+
+def random_picking(n_measured: int, n_target: int) -> ConstantAnswer:
+    """The recall of as many compounds picked at random, in expectation: exact, however many hits there are."""
+    share = n_measured / n_target
+    return ConstantAnswer(None, share, share)
 
 
 def constant_answer(
-    goal: Goal, labels: LabelArray, n_classes: int, n_target: int, delta: float
+    goal: Goal, labels: LabelArray, n_classes: int, n_drawn: int, delta: float, n_others: int = 0
 ) -> ConstantAnswer | None:
-    """What the constant answer would reach, by the readouts of a uniform sample of the target set, or of all of it.
+    """What the best constant answer would reach, by the labels of a uniform sample, or of all rows.
 
     Parameters
     ----------
     labels:
-        float64 (m,): class indices; NaN where there is no readout.
+        Of the sample **in random order**, float64 (m,), NaN where there is no readout; or packed labels of a panel.
+    n_classes:
+        Of a panel its outputs.
+    n_drawn:
+        Rows that the sample was drawn from; as many as there are labels: all are known, and the answer is exact.
     delta:
-        Risk that the interval misses the best of the classes: each class has a Clopper–Pearson interval of the finite
-        population at delta / n_classes, and of these the largest ends count.
+        Risk that the interval misses the best answer; for claims about each output, that it misses any of them.
+    n_others:
+        Other rows of the target set, of whose labels nothing is known: right at one end, wrong at the other.
 
     Returns
     -------
     ConstantAnswer or None
-        None for claims about values and panels, and about the recall, whose predicted hits are measured; and without a
-        readout.
+        None for a recall (`random_picking`), where right and wrong are not defined, and without a readout.
     """
-    if goal.is_panel or goal.is_regression or goal.takes_hits or n_classes == 0:
+    if goal.takes_hits or not goal.has_losses:
         return None
     if goal.quantity == "balanced_accuracy":
         return ConstantAnswer(None, COIN, COIN)
-    known = labels[~np.isnan(labels)].astype(np.int64)
-    if not len(known):
+    present = has_readout(labels)
+    if not present.any():
         return None
-    counts = np.bincount(known, minlength=n_classes)
-    answers = [goal.positive] if goal.quantity == "precision" else range(n_classes)
-    ranges = [plausible_range(int(counts[k]), n_target, len(known), delta / n_classes) for k in answers]
-    best = max(answers, key=lambda k: int(counts[k]))
-    return ConstantAnswer(best, max(low for low, _ in ranges) / n_target, max(high for _, high in ranges) / n_target)
+    if isinstance(goal, OutputAccuracies):
+        return _of_outputs(goal, labels, n_drawn, delta, n_others)
+    if isinstance(goal, WithinTolerance) and goal.tolerance is not None:
+        goal = replace(goal, tolerance=goal.tolerance * (1.0 + _ROUNDING))
+    n, answer = n_drawn + n_others, best_answer(goal, labels[present], n_classes)
+    if len(labels) == n and not _lost(goal, labels).any():
+        total = float(losses_of(goal, answer, labels).sum())
+        return _between(goal, answer, (total, total), n, None)
+    fewest = _at_least(goal, labels, answer, n_drawn, delta)
+    most = _at_most(goal, labels, n_classes, n_drawn, delta) + n_others
+    return _between(goal, answer, (fewest, most), n, len(labels))
+
+
+def _at_least(goal: Goal, labels: LabelArray, answer: Answer, n_drawn: int, delta: float) -> float:
+    """Lower bound of the total loss of the best answer, by the one that is best for the sample."""
+    losses = losses_of(goal, answer, labels) - _lost(goal, labels)
+    if goal.is_exact:
+        return plausible_range(int(losses.sum()), n_drawn, len(labels), delta)[0]
+    mean = float(np.clip(losses.mean(), 0.0, 1.0))  # rounding may leave it outside
+    return kl_lower_bound(mean, len(labels), delta / 2) * n_drawn
+
+
+def _at_most(goal: Goal, labels: LabelArray, n_classes: int, n_drawn: int, delta: float) -> float:
+    """Upper bound of the same, by an answer that one half of the sample chose and the other judged."""
+    half = len(labels) // 2
+    first, second, n_rest = labels[:half], labels[half:], n_drawn - half
+    present = has_readout(first)
+    if not present.any():
+        return float(n_drawn)
+    answer = best_answer(goal, first[present], n_classes)
+    known, losses = float(losses_of(goal, answer, first).sum()), losses_of(goal, answer, second)
+    if goal.is_exact:
+        return known + plausible_range(int(losses.sum()), n_rest, len(second), delta)[1]
+    return known + betting_interval(np.clip(losses, 0.0, 1.0), n_rest, delta)[1]
+
+
+def _lost(goal: Goal, labels: LabelArray) -> NDArray[np.float64]:
+    """Loss of each row that is due to wells that gave no readout, and not to the answer, float64 (m,)."""
+    if isinstance(goal, PanelAccuracy) and goal.n_expected is None:
+        return np.zeros(len(labels))
+    return goal.kept(labels)
+
+
+def _between(goal: Goal, answer: Answer, total: tuple[float, float], n: int, n_sample: int | None) -> ConstantAnswer:
+    """From the least and greatest total loss of n rows to the claimed quantity."""
+    said, (fewest, most) = None if isinstance(answer, np.ndarray) else answer, total
+    if isinstance(goal, MeanLoss):
+        return ConstantAnswer(said, fewest / n * goal.unit, most / n * goal.unit, n_sample)
+    return ConstantAnswer(said, (n - most) / n, (n - fewest) / n, n_sample)
+
+
+def _of_outputs(
+    goal: OutputAccuracies, labels: LabelArray, n_drawn: int, delta: float, n_others: int
+) -> ConstantAnswer | None:
+    """Of each output as of two classes, each at its part of the risk, so that all hold together (Bonferroni).
+
+    In a simulation rows without a readout of an output are none of its rows.
+    """
+    entries = unpack_labels(labels, len(goal.outputs)).astype(np.float64)
+    entries[entries == MISSING] = np.nan
+    found = []
+    for output, column in zip(goal.outputs, entries.T, strict=True):
+        if goal.n_expected is None:
+            column = column[~np.isnan(column)]
+        n_rows = n_drawn if goal.n_expected is not None else len(column)
+        claim = Accuracy(output.gamma)
+        one = constant_answer(claim, column, 2, n_rows, delta * output.share, n_others)
+        found.append(ConstantAnswer(None, 0.0, 1.0, len(labels)) if one is None else one)
+    low, high = min(one.low for one in found), max(one.high for one in found)
+    return replace(found[0], answer=None, low=low, high=high, outputs=tuple(found))

@@ -135,6 +135,10 @@ class CampaignPlan:
         In words.
     money:
         In the unit of the prices; None without a price.
+    goal, constant:
+        What will be claimed, and what it is held against; None where nothing is.
+    warnings:
+        Why the claim may be worth nothing.
     """
 
     demand: Demand
@@ -142,6 +146,9 @@ class CampaignPlan:
     problems: tuple[str, ...]
     assumptions: tuple[str, ...]
     money: float | None
+    goal: str | None = None
+    constant: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def outlay(demand: Demand, rates: Rates) -> Outlay:

@@ -19,7 +19,16 @@ from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 from isd_ray.messages import LabelArray
 
-__all__ = ["LabelRule", "LabelTable", "Labels", "as_readouts", "labels_for", "read_labels", "rule_beforehand"]
+__all__ = [
+    "LabelRule",
+    "LabelTable",
+    "Labels",
+    "as_readouts",
+    "classes_of",
+    "labels_for",
+    "read_labels",
+    "rule_beforehand",
+]
 
 MAX_CLASSES = 1000
 """More distinct labels than this are taken for a regression by mistake."""
@@ -313,6 +322,12 @@ def _refuse_missing(table: LabelTable, library: Library, at: NDArray[np.int64]) 
             if table.config.source is None  # then the sources of the library have the column
             else "leave these compounds out of the library, or choose a column that is complete",
         )
+
+
+def classes_of(table: LabelTable, task: Task) -> tuple[str, ...]:
+    """Names of the classes by all lines of a table, before any library. Raises as `labels_for` of its classes."""
+    table = as_numbers(table) if _needs_numbers(table, task, None) else table
+    return _settle(table, np.arange(len(table)), task).classes
 
 
 def _settle(table: LabelTable, at: NDArray[np.int64], task: Task) -> LabelRule:

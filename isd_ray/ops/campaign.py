@@ -76,6 +76,7 @@ class Campaign:
             If the configuration, the library or the machine do not allow it.
         """
         from isd_ray.campaign.setup import begin_or_resume, check, refuse_other_place
+        from isd_ray.ops.beforehand import say_beforehand
         from isd_ray.ops.prepare import prepare
 
         config = as_config(config)
@@ -83,9 +84,10 @@ class Campaign:
         setup = prepare(config, path, watcher, in_laboratory=True)
         for warning in check(config, Library.open(setup.spec.libraries["target"])):
             watcher.message(f"warning: {warning}")
+        say_beforehand(setup, watcher)
         store = begin_or_resume(setup)
         refuse_other_place(store, setup)
-        store.write_text("config.toml", to_toml(config))
+        store.write_text("config.toml", to_toml(setup.config))
         return cls(store, watcher)
 
     @classmethod

@@ -135,6 +135,11 @@ def _write_rounds(results: Mapping[str, Mapping[int, SimulationResult]], path: P
     pq.write_table(pa.concat_tables(tables), path)
 
 
+def _mean_range(ranges: Sequence[Sequence[float] | None]) -> list[float] | None:
+    known = [found for found in ranges if found is not None]
+    return [mean(ends) for ends in zip(*known, strict=True)] if known else None
+
+
 def _agent_summaries(
     results: Mapping[str, Mapping[int, SimulationResult]], rounds: Mapping[str, Mapping[int, list[dict[str, Any]]]]
 ) -> dict[str, Any]:
@@ -152,6 +157,7 @@ def _agent_summaries(
                 for name in ("system_accuracy", "test_accuracy", "system_mse")
                 if all(final[name] is not None for final in finals)
             },
+            "constant_range": _mean_range([final["constant_range"] for final in finals]),
             "fraction_to_reach": {
                 f"{goal:g}": mean(fraction_reaching(curve, goal) for curve in curves)
                 for goal in GOALS

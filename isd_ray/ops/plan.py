@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.config import RESMLP, CampaignConfig
+from isd_ray.core.goals import QUANTITY_NAMES
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
+from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, rule_beforehand
 from isd_ray.data.library import Library
-from isd_ray.errors import ConfigError
+from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError
+from isd_ray.ops.beforehand import constant_of
 from isd_ray.ops.calibration import ROWS, calibrate
-from isd_ray.ops.prepare import library_address
+from isd_ray.ops.prepare import known_labels, library_address, with_hit
 from isd_ray.plates.layout import batch_size, initial_size
 
 
@@ -81,7 +87,11 @@ def plan_campaign(
         assumptions.append(
             f"one GPU does the work of {gpu_speedup:g} such cores; python -m tests.benchmarks.gpu measures yours"
         )
+    goal, constant, warnings = _claim(config, library, out)
     return CampaignPlan(
+        goal=goal,
+        constant=constant,
+        warnings=warnings,
         demand=demand,
         outlay=forecast,
         problems=tuple(_problems(config, demand, forecast)),
@@ -102,6 +112,42 @@ def _speeds(rates: Rates, *, has_networks: bool) -> Iterator[str]:
             f"{family.name}: fit {family.fit_row_s * 1e6:.0f} µs a row and member in all, score "
             f"{family.score_row_s * 1e6:.1f} µs a row and member"
         )
+
+
+def _claim(
+    config: CampaignConfig, library: Library | None, out: Path
+) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """The goal, what it is held against, and a warning, by the labels as far as they are known.
+
+    Those of a library that is not built yet are taken as they stand in the file: each compound once, none refused.
+    """
+    if not config.stopping.claims:
+        return None, None, ()
+    labels = _labels(config, library)
+    rule = LabelRule(config.task, (), None) if labels is None else labels.rule
+    if labels is None and config.task != "regression":
+        with suppress(LabelError):
+            rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
+    if rule.classes:
+        config = with_hit(config, rule.classes, out)
+    elif config.task != "regression":
+        return f"{QUANTITY_NAMES[config.stopping.quantity]} {config.stopping.level:g}", UNKNOWN, ()
+    goal, constant = constant_of(config, rule, None if labels is None else labels.labels)
+    warning = constant_warning(goal, constant, rule.classes)
+    return goal.words, beforehand(goal, constant, rule.classes), () if warning is None else (warning,)
+
+
+def _labels(config: CampaignConfig, library: Library | None) -> Labels | None:
+    """Known labels; None where they are not, or not before a library is built."""
+    try:
+        if library is not None:
+            return known_labels(config, library)
+        if config.task == "panel":
+            return None
+        table = read_labels(config.labels, config.library, Path.cwd())
+        return place_labels(table, np.arange(len(table)), config.task, None)
+    except (InputFileError, LabelError, LibraryError):
+        return None
 
 
 def _library(config: CampaignConfig, out: Path) -> Library | None:

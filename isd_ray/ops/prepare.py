@@ -9,14 +9,16 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from isd_ray.campaign.setup import CampaignSetup, blocks_for
+from isd_ray.campaign.setup import CampaignSetup, as_begun, blocks_for
 from isd_ray.campaign.stock import prices_of
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable, bought, no_prices
 from isd_ray.core.goals import goal_for
 from isd_ray.data.filesystem import is_uri, without_secrets
+from isd_ray.data.hit_class import hit_class, needs_hit
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
 from isd_ray.data.label_table import label_sources, require_label_columns
@@ -25,6 +27,7 @@ from isd_ray.data.labels import (
     Labels,
     LabelTable,
     as_readouts,
+    classes_of,
     is_pattern,
     labels_for,
     read_labels,
@@ -71,7 +74,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     """
     if not is_uri(address_of(out)):
         refuse_file_as_folder(Path(out))
-    beforehand = _checked_beforehand(config, in_laboratory=in_laboratory)
+    beforehand = _checked_beforehand(config, out, in_laboratory=in_laboratory)
     libraries = _libraries(config, out, watcher)
     target = libraries["target"]
     _check_memory(config, target)
@@ -81,7 +84,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         return _prepare_laboratory(config, out, libraries, beforehand)
     reader = _LabelReader(config)
     labels = reader.labels(target)
-    _check_hit(config.stopping.positive, labels.classes)
+    config = with_hit(config, labels.classes, out)
     _check_outputs(config, labels.rule)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
@@ -105,13 +108,13 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     return CampaignSetup(config, out, spec, labels.rule, labels, test)
 
 
-def _checked_beforehand(config: CampaignConfig, *, in_laboratory: bool) -> LabelRule | None:
+def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laboratory: bool) -> LabelRule | None:
     """Refuse what needs no library to be seen, before one is built, which takes long; the rule of told labels."""
     acquisition_for(config)
     initial_size(config)
     if in_laboratory:
         rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
-        _check_hit(config.stopping.positive, rule.classes)
+        with_hit(config, rule.classes, out)
         _check_outputs(config, rule)
         return rule
     labels = config.labels
@@ -122,7 +125,25 @@ def _checked_beforehand(config: CampaignConfig, *, in_laboratory: bool) -> Label
         panel_columns(labels, config.library, sources)
     else:
         require_label_columns(labels, (labels.column,), config.library, sources)
+    if needs_hit(config):
+        with_hit(config, classes_of(read_labels(labels, config.library, Path.cwd()), config.task), out)
     return None
+
+
+def with_hit(config: CampaignConfig, classes: tuple[str, ...], out: str | Path) -> CampaignConfig:
+    """The configuration with the class of hits named: that of the campaign in `out` if it has begun.
+
+    One that an earlier version began without naming it goes on with the last class.
+
+    Raises
+    ------
+    ConfigError
+        As `isd_ray.data.hit_class.hit_class`.
+    """
+    if CampaignStore.exists(out) and config.stopping.positive is None:
+        return as_begun(config, CampaignStore.open(out))
+    stopping = config.stopping.model_copy(update={"positive": hit_class(config, classes)})
+    return config.model_copy(update={"stopping": stopping})
 
 
 def _prepare_laboratory(
@@ -134,6 +155,7 @@ def _prepare_laboratory(
                 f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
             )
     addresses = {name: library.address for name, library in libraries.items()}
+    config = with_hit(config, rule.classes, out)
     spec = WorkerSpec(
         config=config,
         libraries=addresses,
@@ -156,15 +178,6 @@ def _check_outputs(config: CampaignConfig, rule: LabelRule) -> None:
         goal_for(config, rule.classes, rule.outputs)
     except ValueError as error:
         raise ConfigError(str(error), "stopping.panel", "name outputs as labels.columns has them") from error
-
-
-def _check_hit(positive: str | None, classes: tuple[str, ...]) -> None:
-    if positive is not None and positive not in classes:
-        raise ConfigError(
-            f"the labels have no class {positive!r}; they have {', '.join(map(repr, classes))}",
-            "stopping.positive",
-            "name one of these",
-        )
 
 
 def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dict[str, Library]:
@@ -299,6 +312,11 @@ class _LabelReader:
         """Labels of a held-out library, by the target's classes and cuts."""
         file = (self._config.validation if name == "validation" else self._config.test).file
         return as_readouts(self.labels(libraries[name], file, target.rule).labels)
+
+
+def known_labels(config: CampaignConfig, library: Library) -> Labels:
+    """The labels of the rows of a library. Raises as `isd_ray.data.labels.labels_for`."""
+    return _LabelReader(config).labels(library)
 
 
 def output_embeddings(config: CampaignConfig, outputs: Sequence[str]) -> NDArray[np.float32] | None:

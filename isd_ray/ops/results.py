@@ -73,6 +73,9 @@ def stored_summary(store: CampaignStore) -> dict[str, Any] | None:
         expected = json.loads(json.dumps(expected_summary(store)))
         if "n_amended" not in summary:
             expected.pop("n_amended", None)  # it counts corrections after the end; those before are in the numbers
+        if "constant" not in summary:
+            # Of a version that did not name the class of hits.
+            expected = {name: value for name, value in expected.items() if name not in ("goal", "quantity_name")}
         if wrong := [name for name, value in expected.items() if summary.get(name) != value]:
             raise CorruptFileError(
                 f"{wrong[0]} is {summary.get(wrong[0])!r}, and by the record it is {expected[wrong[0]]!r}",

@@ -14,20 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.honesty import constant_cautions
-from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
+from isd_ray.campaign.setup import CampaignSetup, as_begun, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
-from isd_ray.core.constant import constant_answer
-from isd_ray.core.goals import goal_for
-from isd_ray.data.labels import as_readouts
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import StoreError
+from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.results import read_rounds, summary_of, write_results
@@ -110,10 +107,9 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
     setup = prepare(config, out, watcher)
     for warning in check(config, Library.open(setup.spec.libraries["target"])):
         watcher.message(f"warning: {warning}")
-    for warning in _beforehand(setup):
-        watcher.message(f"warning: {warning}")
+    say_beforehand(setup, watcher)
     store = begin_or_resume(setup)
-    store.write_text("config.toml", to_toml(config))
+    store.write_text("config.toml", to_toml(setup.config))
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
         for progress in run(setup):
             watcher.step(config.name, progress)
@@ -125,21 +121,9 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
     return SimulationResult(store.path, summary)
 
 
-def _beforehand(setup: CampaignSetup) -> list[str]:
-    """That the claim is true of one answer for every compound, by all labels, which a simulation knows."""
-    if setup.labels is None or setup.config.task != "classification" or setup.config.stopping.rule == "none":
-        return []
-    goal, labels = goal_for(setup.config, setup.rule.classes), as_readouts(setup.labels.labels)
-    n_known = int(np.isfinite(labels).sum())
-    constant = constant_answer(goal, labels, len(setup.rule.classes), n_known, setup.config.stopping.delta)
-    return [caution["words"] for caution in constant_cautions(goal, constant, setup.rule.classes)]
-
-
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:
     store = CampaignStore.open(out)
-    # A version that knows more keys has begun with their defaults as well.
-    begun = CampaignConfig.from_stored(store.config).model_dump(mode="json")
-    changed = differences(begun, config.model_dump(mode="json"))
+    changed = differences(store.config, as_begun(config, store).model_dump(mode="json"))
     if changed := [key for key in changed if not key.startswith("compute.")]:
         raise StoreError(
             f"a run with another configuration is finished here; it differs in {', '.join(changed)}",

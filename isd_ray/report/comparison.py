@@ -12,7 +12,7 @@ from isd_ray.report.figures import Line, lines
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Rows, series
 from isd_ray.report.sections.accuracy import MEASURED
-from isd_ray.report.words import percent
+from isd_ray.report.words import CONSTANT, constant_cell, percent
 
 SHARE = "share, 0 to 1"
 PANELS = {
@@ -116,6 +116,7 @@ def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Bl
             "measured": [share(numbers["fraction_acquired"]) for numbers in agents.values()],
             "accuracy of the screen": [share(numbers.get("system_accuracy")) for numbers in agents.values()],
             "accuracy on the test set": [share(numbers.get("test_accuracy")) for numbers in agents.values()],
+            f"{CONSTANT}, by the claim": [constant_cell(numbers) for numbers in agents.values()],
         },
     )
     goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]}, key=float)

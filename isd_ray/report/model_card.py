@@ -11,6 +11,7 @@ from typing import Any
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.constant import COMPARED
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.config import RESMLP
 from isd_ray.core.race import CONSTANT, counting
@@ -82,6 +83,7 @@ def model_card(store: CampaignStore, summary: Mapping[str, Any]) -> dict[str, An
         "training": _training(store, rounds, fitted_in, record.rounds),
         "evidence": {
             "goal": record.goal.words,
+            "constant": summary.get("constant"),
             "certificate": None
             if certificate is None
             else {
@@ -149,6 +151,8 @@ def card_text(card: Mapping[str, Any]) -> str:
 def _evidence(evidence: Mapping[str, Any]) -> list[str]:
     certificate, interval = evidence["certificate"], evidence["interval_by_random_rows"]
     parts = [f"Goal of the campaign: {evidence['goal']}."]
+    if evidence["constant"]:
+        parts.append(f"{COMPARED}: {evidence['constant']}.")
     if certificate is None:
         parts.append("No certificate: what the campaign aimed at is not proved.")
     elif certificate["withdrawn"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from isd_ray.campaign.constant import COMPARED
 from isd_ray.core.outlay import CampaignPlan
 from isd_ray.report.numbers import counted, duration, size
 from isd_ray.report.tables import two_columns
@@ -21,6 +22,8 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
         else f"{counted(demand.trainers, 'trainer')} and {counted(demand.scorers, 'scorer')}"
     )
     lines = [
+        *([("Goal", plan.goal), (COMPARED, plan.constant or "–")] if plan.goal else []),
+        *(("Warning", words) for words in plan.warnings),
         ("Compounds in the target set", f"{demand.n_rows:,}"),
         ("Acquired at the stop (assumed)", f"{forecast.n_acquired:,} in {counted(forecast.rounds, 'round')}"),
         ("Library", f"{size(forecast.disk_bytes)} on disk, {duration(forecast.build_s)} to build"),

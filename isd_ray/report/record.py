@@ -86,6 +86,12 @@ class Record:
         return self.config.labels.column or "readout"
 
     @property
+    def compared(self) -> str | None:
+        """What the claim is held against, in words, as the last decided round knew; None in earlier versions."""
+        said = [files.committed.get("constant") for files in self.files if files.committed is not None]
+        return said[-1] if said else None
+
+    @property
     def goal_line(self) -> tuple[float, str] | None:
         """The level that the claim is held against, and what it is; None where nothing is claimed."""
         if self.config.stopping.rule == "none":

@@ -102,9 +102,11 @@ class Steps:
 
     def _accuracy(self, progress: Progress) -> list[str]:
         parts = []
+        against = [] if self._gamma is None else [f"goal {self._gamma:g}"]
+        if against and progress.constant is not None:
+            against.append(progress.constant)
         if progress.system_bound is not None:
-            goal = f" (goal {self._gamma:g})" if self._gamma is not None else ""
-            parts.append(f"bound {progress.system_bound:.3f}{goal}")
+            parts.append(f"bound {progress.system_bound:.3f}" + (f" ({', '.join(against)})" if against else ""))
         if progress.system_value is not None:
             parts.append(f"truly {progress.system_value:.3f}")
         return parts or ["no bound yet"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.core.goals import QUANTITY_NAMES, Accuracy, PanelAccuracy
 from isd_ray.report.numbers import duration
 from isd_ray.report.steps import PHASES, UNLESS
@@ -34,7 +35,12 @@ _DELIVERED = {"INFERENCE": "predicted", "FAILED": "predicted, as they gave no re
 
 def accuracy_name(task: str) -> str:
     """What the accuracy of a task is called, with a capital."""
-    return (PanelAccuracy if task == "panel" else Accuracy).name.capitalize()
+    return (PanelAccuracy if task == "panel" else Accuracy).noun.capitalize()
+
+
+def capital(text: str) -> str:
+    """A text with its first letter as a capital; names in it stay as they are written."""
+    return text[:1].upper() + text[1:]
 
 
 def percent(value: float) -> str:
@@ -72,7 +78,13 @@ def _output(output: Mapping[str, Any]) -> str:
     """What is claimed and known of an output of a panel, in words."""
     shown = "" if output["bound"] is None else f", at least {output['bound']:.4g} shown"
     true = "" if output["accuracy"] is None else f", true {output['accuracy']:.4g}"
-    return f"accuracy above {output['gamma']:g} asked for{shown}{true}"
+    return f"accuracy above {output['gamma']:g} asked for{shown}{true}{_alike(output)}"
+
+
+def _alike(output: Mapping[str, Any]) -> str:
+    """What the constant answer of an output of a panel reaches, in words."""
+    found = output.get("constant")
+    return "" if found is None else f"; constant answer {range_words(*found)}"
 
 
 def race_words(race: Sequence[Mapping[str, Any]]) -> str:
@@ -92,6 +104,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Predicted", f"{summary['n_predicted']:,} ({percent(summary['n_predicted'] / n_target)})"),
         ("Claimed", _claim(summary)),
     ]
+    if summary.get("constant"):
+        lines.append((COMPARED, summary["constant"]))
     if summary.get("n_late"):
         lines.insert(2, ("Told after the last round (measured)", f"{summary['n_late']:,}"))
     if summary.get("spent") is not None:
@@ -99,8 +113,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if summary["needed"] is not None:
         lines.append(("A certificate would have needed", _needed(summary["needed"])))
     if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
-        name = QUANTITY_NAMES[summary["quantity"]].capitalize()
-        lines.append((f"{name}, true (the labels are known)", f"{summary['system_value']:.4g}"))
+        name = summary.get("quantity_name") or QUANTITY_NAMES[summary["quantity"]]
+        lines.append((f"{capital(name)}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
         name = accuracy_name(summary["task"])
         lines.append((f"{name}, true (the labels are known)", percent(summary["system_accuracy"])))
@@ -139,11 +153,21 @@ def comparison_table(agents: Mapping[str, Mapping[str, Any]]) -> tuple[list[str]
     for agent, numbers in agents.items():
         ends = (numbers["fraction_acquired"], numbers.get("system_accuracy"), numbers.get("test_accuracy"))
         reached = (numbers["fraction_to_reach"].get(goal) for goal in goals)
-        lines.append([agent, *map(cell, (*ends, *reached))])
-    return ["agent", "acquired", "accuracy", "test", *(f"≥ {goal}" for goal in goals)], lines
+        lines.append([agent, *map(cell, ends), constant_cell(numbers), *map(cell, reached)])
+    return ["agent", "acquired", "accuracy", "test", CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
 
 
-COMPARISON_NOTE = "≥ x: share acquired when the accuracy of the whole screen reaches x"
+def constant_cell(numbers: Mapping[str, Any]) -> str:
+    """What the claim of an agent is held against, in the unit of the claimed quantity."""
+    return "–" if numbers.get("constant_range") is None else range_words(*numbers["constant_range"])
+
+
+CONSTANT = "constant answer"
+"""Heading of what `constant_cell` says."""
+COMPARISON_NOTE = (
+    f"≥ x: share acquired when the accuracy of the whole screen reaches x; {CONSTANT}: what one answer for every "
+    "compound reaches of the claimed quantity (of a recall, as many picked at random)"
+)
 """What the last headings of `comparison_table` mean."""
 
 
@@ -185,13 +209,15 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         ("Compounds", f"{status.n_library:,}: {'; '.join(counts)}"),
         ("Goal", f"{status.goal} (rule {status.rule})"),
     ]
+    if status.constant is not None:
+        lines.append((COMPARED, status.constant))
     if status.decision is not None:
         lines.append(("Last decision", status.decision))
     if status.outlook is not None and not is_delivered:  # it weighs whether to go on
         lines.append(("Audit", status.outlook))
     for output in status.outputs:
         about = "" if output["low"] is None else f", by random compounds {output['low']:.4g} to {output['high']:.4g}"
-        lines.append((f"  {output['name']}", f"above {output['gamma']:g} asked for{about}"))
+        lines.append((f"  {output['name']}", f"above {output['gamma']:g} asked for{about}{_alike(output)}"))
     if status.race:
         lines.append(("Families of models", race_words(status.race)))
     lines += [("Warning", words) for words in status.warnings]

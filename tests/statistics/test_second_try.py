@@ -7,12 +7,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import Accuracy
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.stopping import Audit, decide_look
 
 N, M, ALLOWED, DELTA = 9, 4, 3, 0.42
-GOAL = Goal("accuracy", 0.9)
+GOAL = Accuracy(0.9)
 
 
 def stops_falsely(finish, rows, is_wrong, lost, wrong_left) -> bool:

@@ -77,7 +77,7 @@ def test_the_readout_as_it_was_stays_on_record_and_the_same_file_twice_changes_n
 
 
 def test_the_hits_that_a_recall_counts_are_part_of_its_certificate(make_config, tmp_path):
-    stopping = {"rule": "certify", "quantity": "recall", "gamma": 0.7}
+    stopping = {"rule": "certify", "quantity": "recall", "gamma": 0.7, "positive": "BBB-"}
     screen = simulate(make_config(stopping=stopping), tmp_path / "run")
     file, _ = corrections(screen, tmp_path, "top")
     assert amend_from_file(screen.path, file, "wrong lot").withdrawn is False, "it passes with three hits less"
@@ -91,7 +91,7 @@ def test_the_hits_that_a_recall_counts_are_part_of_its_certificate(make_config, 
 def test_hits_from_outside_the_plan_that_a_recall_counts_are_part_of_its_certificate(make_config, compounds, tmp_path):
     table = pyarrow.csv.read_csv(compounds)
     truth = dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True))
-    stopping = {"rule": "certify", "quantity": "recall", "gamma": 0.7}
+    stopping = {"rule": "certify", "quantity": "recall", "gamma": 0.7, "positive": "BBB-"}
     labels = {"column": "bbb", "classes": ["BBB+", "BBB-"]}
     campaign = Campaign.create(tmp_path / "run", make_config(stopping=stopping, labels=labels))
     first = campaign.ask().ids

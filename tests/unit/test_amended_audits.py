@@ -184,7 +184,7 @@ def test_the_certificate_lists_amendments_externals_and_lost_wells(make_config, 
 
 @pytest.mark.parametrize("quantity", ["recall", "precision", "balanced_accuracy"])
 def test_hits_that_are_amended_while_a_look_is_out_make_no_room_for_errors(make_config, truth, tmp_path, quantity):
-    settings = {**LABORATORY, "stopping": {"rule": "certify", "gamma": 0.6, "quantity": quantity}}
+    settings = {**LABORATORY, "stopping": {"rule": "certify", "gamma": 0.6, "quantity": quantity, "positive": "BBB-"}}
     judged = {}
     for folder, n in (("untouched", 0), ("amended", 40)):
         campaign = Campaign.create(tmp_path / folder, make_config(**settings))

@@ -151,7 +151,6 @@ REFUSED = [
     ({"quantity": "mae"}, "give both or neither"),
     ({"quantity": "mse", "max_loss": 1.0}, "`max_loss` and `loss_clip` go with"),
     ({"max_loss": 1.0, "loss_clip": 2.0}, "`max_loss` and `loss_clip` go with"),
-    ({"positive": "BBB-"}, "`positive` goes with quantity = recall, precision, balanced_accuracy; remove it"),
     ({"quantity": "recall", "rule": "paper"}, "rule='paper' is for quantity = 'accuracy'; use 'certify' or 'pac'"),
     ({"quantity": "recall", "rule": "reserved"}, "rule='reserved' is for quantity = 'accuracy'"),
     ({"quantity": "recall", "reserve_audit": True}, "`reserve_audit` is for quantity = 'accuracy'"),

@@ -29,7 +29,7 @@ POOR = {
     "epochs": 1,
     "boosted": {"trees": 1, "learning_rate": 0.01},
 }
-HITS = {"rule": "none", "quantity": "recall", "gamma": 0.8, "max_rounds": 4}
+HITS = {"rule": "none", "quantity": "recall", "gamma": 0.8, "positive": "BBB-", "max_rounds": 4}
 
 
 class Heard(Watcher):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.amend import amended_readouts
+from isd_ray.campaign.constant import constant_record
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
 from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import calibration_warning
@@ -46,10 +47,11 @@ def decide(screen: Screen) -> dict[str, Any]:
     cautions = race_cautions(screen.history.race, families) if screen.goal.knows_hits else []
     work.details["output_ranges"] = output_ranges(screen.config, screen.goal, work, screen.history)
     screen.history.observe(work.attempt, work.selection, work.readouts, work.details, work.number)
-    names = tuple(screen.store.manifest.get("outputs", ())) or screen.classes
+    names = screen.outputs or screen.classes
     seen = SeenBlocks(screen.config, screen.store.manifest.get("blocks") or {}, screen.library)
-    if screen.config.stopping.rule != "none":
-        cautions += constant_cautions(screen.goal, screen.constant_answer(), screen.classes)
+    constant = screen.constant_answer()
+    if screen.sets.n_inference:  # where everything is measured no claim rests on predictions
+        cautions += constant_cautions(screen.goal, constant, screen.classes)
     cautions += leading_cautions(work.details, seen)
     cautions += column_cautions(screen.store, screen.library, seen, screen.history, screen.config.task, names)
     declared, audits = work.look, _audits(screen)
@@ -79,6 +81,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         **({"look": None} if decision.action == "repeat" else {}),
         **batch_record(work.selection, losses, correct, audits, screen.goal),
         **decision_record(decision, bound),
+        **constant_record(screen.goal, constant, screen.classes),
         "round": work.number,
         "n_observed": n_before,
         "n_inference": screen.sets.n_target - n_before,

@@ -26,6 +26,7 @@ __all__ = [
     "ByOutput",
     "Goal",
     "MeanAbsoluteError",
+    "MeanLoss",
     "MeanSquaredError",
     "OutputAccuracies",
     "OutputGoal",
@@ -42,7 +43,7 @@ __all__ = [
 _OF_HITS: dict[str, type[HitGoal]] = {goal.quantity: goal for goal in (Recall, Precision, BalancedAccuracy)}
 _OF_VALUES: dict[str, type[MeanLoss]] = {goal.quantity: goal for goal in (MeanAbsoluteError, MeanSquaredError)}
 _QUANTITIES: tuple[type[Goal], ...] = (Accuracy, *_OF_HITS.values(), *_OF_VALUES.values())
-QUANTITY_NAMES: dict[str, str] = {goal.quantity: goal.name for goal in _QUANTITIES}
+QUANTITY_NAMES: dict[str, str] = {goal.quantity: goal.noun for goal in _QUANTITIES}
 """What may be claimed, in words."""
 
 
@@ -69,7 +70,9 @@ def goal_for(
             return _OF_VALUES[stopping.quantity](stopping.level, stopping.loss_clip, stopping.tolerance)
         return WithinTolerance(stopping.level, stopping.tolerance)
     positive = len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive)
-    return _OF_HITS.get(stopping.quantity, Accuracy)(stopping.level, positive)
+    if stopping.quantity in _OF_HITS:
+        return _OF_HITS[stopping.quantity](stopping.level, positive, stopping.positive or "")
+    return Accuracy(stopping.level, positive)
 
 
 def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...]) -> tuple[OutputGoal, ...]:

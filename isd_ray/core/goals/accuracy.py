@@ -54,14 +54,9 @@ class ShareRight(Goal):
 class Accuracy(ShareRight):
     """The share of rows whose class is right."""
 
-    name: ClassVar[str] = "accuracy"
-    hit: int = 1
+    noun: ClassVar[str] = "accuracy"
+    positive: int = 1
     """Class index of a hit: for acquisition and reports, the claim does not depend on it."""
-
-    @property
-    def positive(self) -> int:
-        """Class index of a hit."""
-        return self.hit
 
     def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """1 where the class is equal."""
@@ -72,7 +67,7 @@ class Accuracy(ShareRight):
 class WithinTolerance(ShareRight):
     """The share of values predicted within a tolerance (unit of the label); without one nothing is right or wrong."""
 
-    name: ClassVar[str] = "share within the tolerance"
+    noun: ClassVar[str] = "share within the tolerance"
     is_regression: ClassVar[bool] = True
 
     tolerance: float | None = None

@@ -27,9 +27,14 @@ class BalancedAccuracy(HitGoal):
     """The balanced accuracy of hits and others is at least `level`; an audit of each prediction shows it."""
 
     quantity: ClassVar[str] = "balanced_accuracy"
-    name: ClassVar[str] = "balanced accuracy"
+    noun: ClassVar[str] = "balanced accuracy"
     may_finish: ClassVar[bool] = False
     audited: ClassVar[tuple[int, ...]] = (OTHERS, HITS)
+
+    @property
+    def name(self) -> str:
+        """The claimed quantity in words, with the class of hits."""
+        return f"{self.noun} (hits: class {self.hit!r})" if self.hit else self.noun
 
     def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
         """Shared out between the groups by what is expected of them."""

@@ -43,7 +43,7 @@ class Goal(ABC):
     ----------
     level:
         What the quantity is held against.
-    quantity, name:
+    quantity, noun:
         As in the configuration, and in words.
     sign:
         How the quantity of a screen that meets the goal relates to the level.
@@ -68,7 +68,7 @@ class Goal(ABC):
     """
 
     quantity: ClassVar[str]
-    name: ClassVar[str]
+    noun: ClassVar[str]
     sign: ClassVar[str] = "≥"
     is_regression: ClassVar[bool] = False
     is_panel: ClassVar[bool] = False
@@ -82,6 +82,11 @@ class Goal(ABC):
     level: float
 
     @property
+    def name(self) -> str:
+        """The claimed quantity in words."""
+        return self.noun
+
+    @property
     def words(self) -> str:
         """The claim in words."""
         return f"{self.name} is at least {self.level:g}"
@@ -90,6 +95,11 @@ class Goal(ABC):
     def positive(self) -> int:
         """Class index of a hit; -1 where there are no classes."""
         return -1
+
+    @property
+    def hit(self) -> str:
+        """Name of the class of hits, for words; empty where there is none, or nobody has named it."""
+        return ""
 
     @property
     def outputs(self) -> tuple[OutputGoal, ...]:

@@ -18,21 +18,23 @@ class HitGoal(Goal):
 
     knows_hits: ClassVar[bool] = True
 
-    hit: int = 1
+    positive: int = 1
     """Class index of a hit."""
+    hit: str = ""
+    """Name of the class of hits, for words; empty where nobody has named it."""
 
     @property
-    def positive(self) -> int:
-        """Class index of a hit."""
-        return self.hit
+    def name(self) -> str:
+        """The claimed quantity in words, with the class of hits."""
+        return f"{self.noun} (class {self.hit!r})" if self.hit else self.noun
 
     def groups(self, prediction: LabelArray) -> NDArray[np.int64]:
         """Predicted hits, and the others."""
-        return (prediction == self.hit).astype(np.int64)
+        return (prediction == self.positive).astype(np.int64)
 
     def count_hits(self, labels: LabelArray) -> tuple[int, ...]:
         """Hits among measured rows."""
-        return (int((labels == self.hit).sum()),)
+        return (int((labels == self.positive).sum()),)
 
     def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """1 where the class is equal, also among classes that are no hits."""
@@ -40,5 +42,5 @@ class HitGoal(Goal):
 
     def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """1 where a hit is taken for another, or another for a hit."""
-        wrong = (prediction == self.hit) != (labels == self.hit)
+        wrong = (prediction == self.positive) != (labels == self.positive)
         return (wrong | np.isnan(prediction) | np.isnan(labels)).astype(np.float64)

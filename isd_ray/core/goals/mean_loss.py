@@ -66,7 +66,7 @@ class MeanAbsoluteError(MeanLoss):
     """The mean absolute error is at most `level` (unit of the label)."""
 
     quantity: ClassVar[str] = "mae"
-    name: ClassVar[str] = "mean absolute error"
+    noun: ClassVar[str] = "mean absolute error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class MeanSquaredError(MeanLoss):
     """The mean squared error is at most `level` (square of the unit of the label)."""
 
     quantity: ClassVar[str] = "mse"
-    name: ClassVar[str] = "mean squared error"
+    noun: ClassVar[str] = "mean squared error"
 
     @property
     def unit(self) -> float:

@@ -21,7 +21,7 @@ class PanelAccuracy(Goal):
     """The mean share of right outputs is at least `level`."""
 
     quantity: ClassVar[str] = "accuracy"
-    name: ClassVar[str] = "share of right outputs by compound"
+    noun: ClassVar[str] = "share of right outputs by compound"
     is_panel: ClassVar[bool] = True
     is_exact: ClassVar[bool] = False
 

@@ -37,7 +37,7 @@ class PanelRecall(Goal):
     """
 
     quantity: ClassVar[str] = "recall"
-    name: ClassVar[str] = "recall of hits over all outputs"
+    noun: ClassVar[str] = "recall of hits over all outputs"
     is_panel: ClassVar[bool] = True
     is_exact: ClassVar[bool] = False
     knows_hits: ClassVar[bool] = True

@@ -23,7 +23,7 @@ class Precision(HitGoal):
     """The precision of the delivered hits, measured and predicted, is at least `level`."""
 
     quantity: ClassVar[str] = "precision"
-    name: ClassVar[str] = "precision of hits"
+    noun: ClassVar[str] = "precision of hits"
     may_finish: ClassVar[bool] = False
     audited: ClassVar[tuple[int, ...]] = (HITS,)
 

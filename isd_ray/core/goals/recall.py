@@ -24,7 +24,7 @@ class Recall(HitGoal):
     """The recall of hits is at least `level`; every predicted hit is measured before it is claimed."""
 
     quantity: ClassVar[str] = "recall"
-    name: ClassVar[str] = "recall of hits"
+    noun: ClassVar[str] = "recall of hits"
     takes_hits: ClassVar[bool] = True
 
     def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:

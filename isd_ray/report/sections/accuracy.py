@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from isd_ray.campaign.constant import COMPARED
 from isd_ray.config import AUDITED_RULES
 from isd_ray.report.blocks import Section, Text
 from isd_ray.report.figures import Line, lines
 from isd_ray.report.record import Record, series
+from isd_ray.report.words import capital
 
 MEASURED = "measured so far (% of the target set)"
 """Title of the axis of what is acquired."""
@@ -26,7 +28,8 @@ def accuracy(record: Record) -> Section | None:
     if record.baseline and claimed:
         drawn.append(Line("random selection, true", *series(record.baseline, "system_accuracy")))
     (x, low), (_, high) = series(record.rounds, "interval_low"), series(record.rounds, "interval_high")
-    drawn = [line for line in (*drawn, Line("interval, this round", x, low=low, high=high)) if line.x]
+    drawn += [Line("interval, this round", x, low=low, high=high), _constant(record)]
+    drawn = [line for line in drawn if line.x]
     if not drawn:
         return None
     figure = lines(
@@ -35,7 +38,7 @@ def accuracy(record: Record) -> Section | None:
         x=MEASURED,
         y=_axis(record),
         level=record.goal_line,
-        alt=f"{goal.name.capitalize()} of the screen, with its bounds, against the share of compounds measured",
+        alt=f"{capital(goal.name)} of the screen, with its bounds, against the share of compounds measured",
         caption="Each point is a round, at the moment its model was fitted"
         + ("." if audited else "; the bound, after its batch."),
     )
@@ -46,7 +49,16 @@ def accuracy(record: Record) -> Section | None:
             f"{1 - record.config.stopping.delta:.4g} for that round); they are for reading, and no stop rests on "
             "them. What is certified rests on an audit."
         )
-    return Section(f"{goal.name.capitalize()} and bound by round", "accuracy", (Text(" ".join(words)), figure))
+    if (compared := record.compared) is not None:
+        words.append(f"{COMPARED}: {compared}.")
+    return Section(f"{capital(goal.name)} and bound by round", "accuracy", (Text(" ".join(words)), figure))
+
+
+def _constant(record: Record) -> Line:
+    """What one answer for every compound, or random picking, reaches; nothing in records of earlier versions."""
+    name = "as many picked at random" if record.goal.takes_hits else "constant answer"
+    (x, low), (_, high) = (series(record.rounds, f"constant_{end}", "n_acquired") for end in ("low", "high"))
+    return Line(name, x, low) if low == high else Line(name, x, low=low, high=high)
 
 
 def _axis(record: Record) -> str:
@@ -72,7 +84,7 @@ def batch_accuracy(record: Record) -> Section | None:
         x=MEASURED,
         y=f"{name} (share, 0 to 1)",
         level=record.goal_line if record.goal.quantity == "accuracy" else None,
-        alt=f"{name.capitalize()} of each batch, predicted before it was measured, against the share measured",
+        alt=f"{capital(name)} of each batch, predicted before it was measured, against the share measured",
         caption="Each point is a batch; its predictions were frozen before any of its readouts was known.",
     )
     words = (

@@ -24,6 +24,11 @@ _WORDS = (
         "How many predictions are right, among the predicted compounds alone; and in the whole screen, where what is "
         "measured counts as right.",
     ),
+    (
+        "Constant answer, random picking",
+        "What needs no model, for comparison with what is claimed: the one answer that does best if every compound is "
+        "given it; of a recall, as many compounds as were measured, picked at random.",
+    ),
     ("Calibration", "How well the uncertainty that a model states agrees with how often it turns out wrong."),
     ("SHA-256", "A fingerprint of a file's content: equal fingerprints, equal content."),
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.campaign.status import status_of
 from isd_ray.report.blocks import Block, Facts, Section, Text, Tile, Tiles
 from isd_ray.report.record import Record
@@ -33,6 +34,10 @@ def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
         ),
         _claimed(record, summary),
     ]
+    if summary.get("constant_range"):
+        what = "as many compounds picked at random" if record.goal.takes_hits else "the best single answer for all"
+        words = f"{record.goal.name} of {what}, without any model"
+        tiles.append(Tile(range_words(*summary["constant_range"]), words))
     if summary["system_accuracy"] is not None:
         name = accuracy_name(summary["task"]).lower()
         tiles.append(Tile(percent(summary["system_accuracy"]), f"true {name} of the whole screen (labels are known)"))
@@ -70,15 +75,17 @@ def _claimed(record: Record, summary: Mapping[str, Any]) -> Tile:
 def _in_progress(record: Record) -> Section:
     words = "This screen is IN PROGRESS. What follows is what is on record so far; it proves nothing about the end."
     blocks: list[Block] = [Text(words, "alarm")]
+    status = status_of(record.store)
     if record.store.manifest["in_laboratory"]:
-        pairs = status_lines(status_of(record.store))
+        pairs = status_lines(status)
     else:
         last = record.rounds[-1] if record.rounds else {"round": "none yet", "n_acquired": 0, "decision": None}
         pairs = [
             ("Last decided round", str(last["round"])),
             ("Measured", f"{last['n_acquired']:,} of {record.n_target:,} compounds"),
             ("Goal", f"{record.goal.words} (rule {record.config.stopping.rule})"),
-            *(("Warning", words) for words in status_of(record.store).warnings),
+            *([(COMPARED, status.constant)] if status.constant else []),
+            *(("Warning", words) for words in status.warnings),
         ]
     blocks.append(Facts(tuple(pairs), "Where the screen stands"))
     return Section("In short", "short", tuple(blocks))

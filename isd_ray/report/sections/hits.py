@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isd_ray.data.hit_class import recognised
 from isd_ray.report.blocks import Section, Table, Text
 from isd_ray.report.digest import Digest
 from isd_ray.report.figures import Line, bars, lines
@@ -22,7 +23,8 @@ def hits(record: Record) -> Section | None:
 
 
 def _classes(record: Record, digest: Digest) -> Section:
-    hit, classes = record.classes[record.goal.positive], record.classes
+    classes, named = record.classes, record.config.stopping.positive
+    hit = named or recognised(classes) or classes[record.goal.positive]
     found, predicted = ([digest.labels[source, name] for name in classes] for source in ("measured", "predicted"))
     shares = [m / max(1, m + p) for m, p in zip(found, predicted, strict=True)]
     columns = {"class": classes, "found (measured)": found, "predicted": predicted, "share found": shares}
@@ -49,7 +51,8 @@ def _classes(record: Record, digest: Digest) -> Section:
         f"{n_found:,} compounds of class {hit} were found by measuring, {n_predicted:,} more are predicted to be. "
         "This screen measures what is uncertain; it is no search for hits, and may find them no faster than chance."
     )
-    return Section("Hits found and predicted", "hits", (Text(words), table, figure))
+    title = "Hits found and predicted" if named or recognised(classes) else "Classes found and predicted"
+    return Section(title, "hits", (Text(words), table, figure))
 
 
 def _values(record: Record, digest: Digest) -> Section:

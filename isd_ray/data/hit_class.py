@@ -1,0 +1,67 @@
+"""Which class is a hit: the one that is named, or that everybody would name; never the last one by its place."""
+
+from __future__ import annotations
+
+from isd_ray.config import HIT_QUANTITIES, CampaignConfig
+from isd_ray.core.acquisition import find_acquisition
+from isd_ray.errors import ConfigError
+
+PAIRS = (
+    ("0", "1"),
+    ("-1", "1"),
+    ("inactive", "active"),
+    ("negative", "positive"),
+    ("neg", "pos"),
+    ("-", "+"),
+    ("no", "yes"),
+    ("n", "y"),
+    ("false", "true"),
+    ("no hit", "hit"),
+    ("non-hit", "hit"),
+    ("nonhit", "hit"),
+)
+"""Two classes of which the second is a hit whoever reads them, in whatever order they stand."""
+_TWO = 2
+
+
+def recognised(classes: tuple[str, ...]) -> str | None:
+    """The hit of two classes that are one of `PAIRS`, but for case and blanks; else None."""
+    plain = {" ".join(name.split()).casefold(): name for name in classes}
+    if len(classes) != _TWO:
+        return None
+    return next((plain[hit] for other, hit in PAIRS if {other, hit} == plain.keys()), None)
+
+
+def needs_hit(config: CampaignConfig) -> bool:
+    """Whether a class has to be a hit: for the claim, or for the order in which compounds are acquired."""
+    if config.task != "classification":
+        return False
+    return config.stopping.quantity in HIT_QUANTITIES or find_acquisition(config.acquisition_name).needs_hit
+
+
+def hit_class(config: CampaignConfig, classes: tuple[str, ...]) -> str | None:
+    """The class of hits of a campaign that begins; None where no class has to be one and none is named.
+
+    Raises
+    ------
+    ConfigError
+        If the class that is named is none of them, or none is named and nobody could tell.
+    """
+    named = config.stopping.positive
+    shown = ", ".join(map(repr, classes))
+    if named is not None and named not in classes:
+        raise ConfigError(
+            f"the labels have no class {named!r}; they have {shown}", "stopping.positive", "name one of these"
+        )
+    if named is not None or not needs_hit(config):
+        return named
+    # Hit calling makes the second class of its hits, whatever it is called.
+    found = classes[1] if config.hits is not None else recognised(classes)
+    if found is None:
+        why = config.stopping.quantity if config.stopping.quantity in HIT_QUANTITIES else config.acquisition_name
+        raise ConfigError(
+            f"{why!r} is about hits, and which of the classes {shown} is a hit is not said",
+            "stopping.positive",
+            f"name it, as positive = {classes[-1]!r}",
+        )
+    return found

@@ -1,0 +1,42 @@
+"""What a claim is held against, before the start: exactly where all labels are known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from isd_ray.campaign.constant import beforehand, constant_warning
+from isd_ray.campaign.setup import CampaignSetup
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig
+from isd_ray.core.constant import ConstantAnswer, constant_answer
+from isd_ray.core.goals import Goal, goal_for
+from isd_ray.data.labels import LabelRule, as_readouts
+from isd_ray.messages import LabelArray
+
+
+def constant_of(
+    config: CampaignConfig, rule: LabelRule, labels: LabelArray | None
+) -> tuple[Goal, ConstantAnswer | None]:
+    """The goal, and what one answer for every compound would reach; None where labels have to say it and do not yet.
+
+    Parameters
+    ----------
+    labels:
+        Of the target set, as `isd_ray.data.labels.Labels` has them; None where a laboratory will tell them.
+    """
+    goal = goal_for(config, rule.classes, rule.outputs, in_laboratory=labels is None)
+    known, n_classes = np.empty(0) if labels is None else as_readouts(labels), len(rule.outputs or rule.classes)
+    return goal, constant_answer(goal, known, n_classes, len(known), config.stopping.delta)
+
+
+def say_beforehand(setup: CampaignSetup, watcher: Watcher) -> None:
+    """Say what the claim is held against, which class is a hit, and warn if the claim may be worth nothing."""
+    config, classes = setup.config, setup.rule.classes
+    if not config.stopping.claims:
+        return
+    goal, constant = constant_of(config, setup.rule, None if setup.labels is None else setup.labels.labels)
+    if config.stopping.positive is not None and not goal.hit:
+        watcher.message(f"hits are the compounds of class {config.stopping.positive!r}")
+    watcher.message(f"the goal: {goal.words}; for comparison: {beforehand(goal, constant, classes)}")
+    if (warning := constant_warning(goal, constant, classes)) is not None:
+        watcher.message(f"warning: {warning}")
