@@ -258,7 +258,8 @@ def _forecast_from(
     """Of a group, by batches of its rows."""
     n_left = evidence.counts.left[group]
     if config.trigger == "trend":
-        return forecast_trend(scored, evidence.n_observed, n_left, evidence.n_batch, evidence.n_random)
+        sizes = (evidence.n_batch, evidence.n_random, evidence.first_batch)
+        return forecast_trend(scored, evidence.n_observed, n_left, *sizes)
     histogram = Histogram(bin_centres(), evidence.histogram[group])
     return forecast_platt(scored, histogram, evidence.n_batch, evidence.n_random)
 

@@ -176,6 +176,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
                 "function": "random",
                 "batch_size": math.ceil(config.simulation.baseline_fraction * n_target),
                 "n_plates": None,
+                "growth": 1.0,
                 "initial_size": None,
                 "random_share": 0.0,
                 "column": None,
