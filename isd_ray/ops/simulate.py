@@ -24,6 +24,7 @@ from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
 from isd_ray.core.constant import constant_answer
 from isd_ray.core.goals import Goal
+from isd_ray.core.trips import trips_made
 from isd_ray.data.labels import as_readouts
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, fetched, within
@@ -236,3 +237,13 @@ def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> f
             return x if before is None or y == before[1] else float(np.interp(accuracy, (before[1], y), (before[0], x)))
         before = (x, y)
     return 1.0
+
+
+def trips_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> int:
+    """Trips to the laboratory made when a model first has a `system_accuracy`; all where only the end has it."""
+    before = 0
+    for row, made in zip(rounds, trips_made(rounds), strict=True):
+        if (row["system_accuracy"] or 0.0) >= accuracy:
+            return before
+        before = made
+    return before

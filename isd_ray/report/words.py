@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from isd_ray.core.goals import PANEL_ACCURACY, QUANTITY_NAMES
-from isd_ray.report.numbers import duration
+from isd_ray.report.numbers import counted, duration
 from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from isd_ray.campaign.status import Status
 
 
+TRIPS = "Trips to the laboratory"
+"""What batches that were sent are called (`isd_ray.core.trips`)."""
 _STATUSES = {
     "INFERENCE": "not measured so far",
     "STAGED": "in the batch, not yet sent to the laboratory",
@@ -92,6 +94,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Predicted", f"{summary['n_predicted']:,} ({percent(summary['n_predicted'] / n_target)})"),
         ("Claimed", _claim(summary)),
     ]
+    if "n_trips" in summary:
+        lines.insert(2, (TRIPS, f"{summary['n_trips']:,}"))
     if summary.get("n_late"):
         lines.insert(2, ("Told after the last round (measured)", f"{summary['n_late']:,}"))
     if summary.get("spent") is not None:
@@ -129,21 +133,27 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
 
 
 def comparison_table(agents: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of a comparison: means over the seeds, and the share acquired for each accuracy."""
+    """Headings and lines of a comparison: means over the seeds, and share and trips for each accuracy."""
     goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]}, key=float)
 
     def cell(value: float | None) -> str:
         return "–" if value is None else percent(value)
 
+    def reached(numbers: Mapping[str, Any], goal: str) -> str:
+        share, trips = (numbers[name].get(goal) for name in ("fraction_to_reach", "trips_to_reach"))
+        return "–" if share is None else f"{percent(share)} in {trips:.3g}"
+
     lines = []
     for agent, numbers in agents.items():
-        ends = (numbers["fraction_acquired"], numbers.get("system_accuracy"), numbers.get("test_accuracy"))
-        reached = (numbers["fraction_to_reach"].get(goal) for goal in goals)
-        lines.append([agent, *map(cell, (*ends, *reached))])
-    return ["agent", "acquired", "accuracy", "test", *(f"≥ {goal}" for goal in goals)], lines
+        ends = [cell(numbers.get(name)) for name in ("fraction_acquired", "system_accuracy", "test_accuracy")]
+        ends.insert(1, f"{numbers['n_trips']:.3g}")
+        lines.append([agent, *ends, *(reached(numbers, goal) for goal in goals)])
+    return ["agent", "acquired", "trips", "accuracy", "test", *(f"≥ {goal}" for goal in goals)], lines
 
 
-COMPARISON_NOTE = "≥ x: share acquired when the accuracy of the whole screen reaches x"
+COMPARISON_NOTE = (
+    "≥ x: share acquired, and trips to the laboratory made, when the accuracy of the whole screen reaches x"
+)
 """What the last headings of `comparison_table` mean."""
 
 
@@ -162,7 +172,7 @@ def status_line(status: Status) -> str:
     what = status.state if status.phase is None else _step(status.phase)
     n_measured = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
     parts = [f"round {'–' if status.round is None else status.round}, {what}"]
-    parts.append(f"acquired {n_measured:,} of {status.n_library:,}")
+    parts.append(f"acquired {n_measured:,} of {status.n_library:,} in {counted(status.n_trips, 'trip')}")
     if status.n_missing:
         parts.append(f"{status.n_missing:,} readouts missing")
     if status.bound is not None:
@@ -182,6 +192,7 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         lines.append(("Time left", f"about {duration(status.seconds_left)} at the pace of the last rounds, {UNLESS}"))
     lines += [
         ("Round", "none yet" if status.round is None else str(status.round)),
+        (TRIPS, f"{status.n_trips:,}"),
         ("Compounds", f"{status.n_library:,}: {'; '.join(counts)}"),
         ("Goal", f"{status.goal} (rule {status.rule})"),
     ]
