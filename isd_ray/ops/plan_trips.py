@@ -148,9 +148,10 @@ def _curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
     """
     store = CampaignStore.open(run)
     past = CampaignConfig.from_stored(store.config)
-    if (found := _losses_of(past)) != (asked := _losses_of(config)):
+    there, here = _losses_of(past), _losses_of(config)
+    if other := [f"{key} is {there[key]!r} there and {here[key]!r} here" for key in here if there[key] != here[key]]:
         raise ConfigError(
-            f"the past screen counts other errors: {found} there, {asked} here",
+            f"the past screen counts other errors: {', '.join(other)}",
             f"--like {store.address}",
             "name a screen with the same task, quantity and tolerance",
         )
@@ -166,7 +167,7 @@ def _curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
     ]
     if len(known) < FEWEST_POINTS:
         raise ConfigError(
-            f"{len(known)} of its rounds say how many predictions were wrong, and a curve has {FEWEST_POINTS} at least",
+            f"too few of its rounds ({len(known)}) say how many predictions were wrong: a curve has {FEWEST_POINTS}",
             f"--like {store.address}",
             "name a screen of more rounds that ended by an audit",
         )
@@ -174,9 +175,11 @@ def _curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
     return LearningCurve(str(run), shares, rates)
 
 
-def _losses_of(config: CampaignConfig) -> tuple[str, str, float | None, float | None]:
+def _losses_of(config: CampaignConfig) -> dict[str, str | float | None]:
+    """What decides what an error is."""
     stopping = config.stopping
-    return config.task, stopping.quantity, stopping.tolerance, stopping.loss_clip
+    keys = {"quantity": stopping.quantity, "tolerance": stopping.tolerance, "loss_clip": stopping.loss_clip}
+    return {"task": config.task, **{f"stopping.{key}": value for key, value in keys.items()}}
 
 
 def _assumptions(n_target: int, like: Sequence[str | Path]) -> Iterator[str]:
