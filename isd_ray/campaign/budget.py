@@ -35,11 +35,6 @@ class Budget:
         The campaign, and its history, which changes under it.
     prices:
         float64 (n_rows,): of each row of the library, in all its wells; None without a limit on money.
-
-    Attributes
-    ----------
-    batch_size:
-        Compounds of a batch while the budget lasts.
     """
 
     def __init__(self, config: CampaignConfig, history: History, prices: NDArray[np.float64] | None) -> None:
@@ -48,7 +43,11 @@ class Budget:
         self._sets = history.sets
         self._prices = prices
         self._by_price = None if prices is None else np.argsort(-prices, kind="stable")
-        self.batch_size, self._initial_size = batch_size(config), initial_size(config)
+        self._initial_size = initial_size(config)
+
+    def usual(self, rounds: int) -> int:
+        """Compounds of a batch after so many rounds while the budget lasts: the unit in which an audit is weighed."""
+        return batch_size(self._config, rounds, self._sets.n_inference)
 
     @property
     def n_reserve(self) -> int:
@@ -66,20 +65,20 @@ class Budget:
 
     def draw(self, rounds: int) -> int:
         """Rows of a batch that is drawn at random, after so many rounds; of the first one without its reserve."""
-        wanted, kept = self.batch_size, self._kept
+        wanted, kept = self.usual(rounds), self._kept
         if rounds == 0:
             wanted, kept = self._initial_size, kept + self.n_reserve
         return max(0, min(wanted, self.left(rounds) - kept, self._sets.n_inference))
 
     def batch(self, rounds: int) -> int:
         """Rows of an acquisition batch after so many rounds, which `within` may cut; 0 when the budget is spent."""
-        n_sure = self.draw(rounds)
-        if self._prices is None or n_sure in (0, self.batch_size):
+        n_sure, n_wanted = self.draw(rounds), self.usual(rounds)
+        if self._prices is None or n_sure in (0, n_wanted):
             return n_sure
         left = self._dearest()
-        usual = np.full(self.batch_size, left.mean())
+        usual = np.full(n_wanted, left.mean())
         n_usual = self._affordable(rounds, self._paid(np.concatenate([left[: self._kept], usual]))) - self._kept
-        return min(max(n_sure, n_usual), self.batch_size, self._sets.n_inference)
+        return min(max(n_sure, n_usual), n_wanted, self._sets.n_inference)
 
     def within(self, rows: Rows, rounds: int) -> int:
         """How many of these rows, in this order, can be paid beside the wells that are kept; at least `draw`."""

@@ -29,6 +29,7 @@ from isd_ray.core.metrics import (
 )
 from isd_ray.core.race import counting
 from isd_ray.core.stopping import Audit
+from isd_ray.core.trips import trips_until
 from isd_ray.messages import ROLES, Evaluation, ScoreReport, StopDecision
 
 ROUND_SCHEMA = pa.schema(
@@ -375,6 +376,7 @@ def summarise(
         "needed": needed if claimed is None else None,
         "n_target": n_target,
         "n_acquired": stop["n_acquired"],
+        "n_trips": trips_until(rounds, stop["round"]),
         "n_predicted": n_target - stop["n_acquired"],
         "fraction_acquired": stop["n_acquired"] / n_target,
         "spent": stop["spent"],

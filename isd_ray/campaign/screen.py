@@ -114,7 +114,7 @@ class Screen:
         if not self.config.stopping.claims:
             return None
         if self.goal.takes_hits:
-            return random_picking(self.sets.n_measured, self.sets.n_target)
+            return random_picking(self.sets.n_measured, self.sets.n_target, len(self.goal.outputs))
         if self._constant is None:
             self._constant = self._best_constant()
         return self._constant

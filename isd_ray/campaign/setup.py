@@ -139,14 +139,27 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
             "stopping.max_fraction, stopping.max_compounds, stopping.max_cost",
             "allow at least one batch beside the audit",
         )
-    earliest = earliest_paper_stop(n_batch, stopping.gamma, stopping.delta)
-    if stopping.rule == "paper" and earliest >= LATE_STOP:
+    if stopping.rule == "paper" and (earliest := earliest_stop(config, n_target)) >= LATE_STOP:
+        growing = "" if config.acquisition.growth == 1.0 else f" that grow {config.acquisition.growth:g} times a round"
         warnings.append(
-            f"with batches of {n_batch} the paper's rule cannot stop before {earliest:.0%} of the "
+            f"with batches of {n_batch}{growing} the paper's rule cannot stop before {earliest:.0%} of the "
             f"target set is acquired, however good the model (alpha <= delta^(1/b), gamma={stopping.gamma:g}, "
             f"delta={stopping.delta:g}); use larger batches or a lower gamma"
         )
     return warnings
+
+
+def earliest_stop(config: CampaignConfig, n_target: int) -> float:
+    """Least share of the target set at which the paper's rule can stop, were every prediction right."""
+    number, n_acquired, before = 1, initial_size(config), 0.0
+    while True:
+        n_left = n_target - n_acquired
+        n_batch = min(batch_size(config, number, n_left), n_left)
+        earliest = earliest_paper_stop(max(1, n_batch), config.stopping.gamma, config.stopping.delta)
+        n_acquired += n_batch
+        if n_acquired >= earliest * n_target:
+            return max(earliest, before)
+        number, before = number + 1, n_acquired / n_target
 
 
 def wells_beforehand(stopping: StoppingConfig, n_target: int) -> int:

@@ -51,7 +51,7 @@ def standing_of(store: CampaignStore) -> Standing:
     left = (
         0
         if store.is_delivered()
-        else affordable(config.stopping, n_acquired, len(records), n_target, _paid(config, n_target))
+        else affordable(config.stopping, n_acquired, len(records), n_target, paid_evenly(config, n_target))
     )
     pace = sum(record["round_seconds"] for record in recent) / max(1, sum(record["n_batch"] for record in recent))
     return Standing(
@@ -64,7 +64,7 @@ def standing_of(store: CampaignStore) -> Standing:
     )
 
 
-def _paid(config: CampaignConfig, n_target: int) -> Bought:
+def paid_evenly(config: CampaignConfig, n_target: int) -> Bought:
     """What money buys at most: by one price for all, or, where prices differ, everything."""
     stopping = config.stopping
     if stopping.cost_per_compound is None or stopping.cost_column is not None:

@@ -16,6 +16,7 @@ from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import goal_for
 from isd_ray.core.race import counting
+from isd_ray.core.trips import n_trips
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Status:
         What to do now, in words.
     round:
         The last released round; None before the first.
+    n_trips:
+        Trips to the laboratory so far (`isd_ray.core.trips`), with the batch that is out.
     n_library:
         Compounds of the library.
     counts:
@@ -76,6 +79,7 @@ class Status:
     state: str
     next: str
     round: int | None
+    n_trips: int
     n_library: int
     counts: Mapping[str, int]
     n_missing: int
@@ -138,6 +142,7 @@ def status_of(store: CampaignStore) -> Status:
             "running": "nothing: it measures by itself; if it was cut off, `isd resume` goes on",
         }[state],
         round=rounds[-1].round if rounds else None,
+        n_trips=n_trips(files.released for files in rounds),
         n_library=store.manifest["n_target"],
         counts=dict(counts),
         n_missing=n_missing,

@@ -103,6 +103,12 @@ def plan(
     price_hour: Annotated[
         float | None, typer.Option(min=0.0, help="Price of an hour of a GPU, else of a core.")
     ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="At most so many trips to the laboratory: which batches, at which cost.")
+    ] = None,
+    like: Annotated[
+        list[str] | None, typer.Option(help="With --rounds: folder of a past screen to learn from; may be repeated.")
+    ] = None,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
@@ -120,6 +126,8 @@ def plan(
         gpus=gpus,
         gpu_speedup=gpu_speedup,
         price_hour=price_hour,
+        most_trips=rounds,
+        like=like or (),
     )
     if as_json:
         print_json(asdict(made))

@@ -186,8 +186,6 @@ class CampaignConfig(Section):
                 "a panel claims quantity = 'accuracy', the share of right outputs, or 'recall', of the hits of its "
                 f"outputs; quantity={stopping.quantity!r} and repeatability are of a single label: remove them"
             )
-        if stopping.positive is not None:
-            raise ValueError("stopping.positive: a hit of a panel's output is its second class; remove it")
         if self.replicates > 1:
             raise ValueError("plates.replicates: entries of a panel come from one well each; remove it, tell medians")
         return self

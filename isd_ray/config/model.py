@@ -211,6 +211,10 @@ class AcquisitionConfig(Section):
     n_plates: int | None = Field(default=None, ge=1)
     """Plates of a batch in the place of `batch_size`: it has as many compounds as their layout leaves wells for, each
     in `plates.replicates` of them. Audits, finishes and the last batch of a budget have their own size."""
+    growth: float = Field(default=1.0, ge=1.0, le=10.0)
+    """How many times as large as the batch of a round that of the next one is: round r has `batch_size` * growth^r
+    compounds, or `n_plates` * growth^r plates, rounded, but not more than a quarter of what is left to measure. Above 1
+    there are fewer trips to the laboratory and somewhat more wells; `isd plan --rounds` weighs the two."""
     initial_size: int | None = Field(default=None, ge=1)
     """Compounds of the first, random batch; default: those of a batch."""
     random_share: float | None = Field(default=None, ge=0.0, le=1.0)

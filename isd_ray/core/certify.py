@@ -52,8 +52,8 @@ _FINISH_BATCHES = 2.0
 """A finish that is cheap takes at most this many batches beyond the size of the audit."""
 _PATIENCE_BATCHES = 1.0
 """A larger one waits for one more batch if that saves more audit than it costs, a batch."""
-_LONGEST_SKIP = 8
-"""Most acquisition rounds between a failed look and the next."""
+LONGEST_SKIP = 8
+"""Most batches between a failed look and the next, as large as one was at that look."""
 _NEAR_CUTS, _FAR_CUTS = 300, 100
 """Cuts tried by the finish: within the reach of a cheap finish, and beyond."""
 
@@ -73,7 +73,7 @@ class LookState:
     failed_looks:
         Looks spent so far.
     batches_since_look:
-        Acquisition batches since the last failed look.
+        Acquisition batches since the last failed look; where batches grow, in those of the size at that look.
     n_reserved:
         `reserved` only: rows of the reserve that acquisition has not passed over; they are the audit.
     loss_variance:
@@ -105,7 +105,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
     Yes if the forecast meets the target, an audit with 70 % power takes at most half the inference set, and it is
     either cheap, at most one and a half batches, or one more batch (with no learning from it) would not make it cheaper
     by more than that batch costs. A reserve is paid for already: it has to have 70 % power. After failed look j,
-    2**(j - 1) acquisition rounds, at most 8, come first.
+    2**(j - 1) batches, at most 8, come first.
     """
     number = state.failed_looks + 1
     if number > rule.max_looks:
@@ -113,7 +113,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
     if state.forecast is None or state.n_inference == 0:
         return LookForecast(None, "not yet: no batch that a model has chosen is measured so far")
     errors = state.forecast.errors
-    skip = min(2 ** (number - 2), _LONGEST_SKIP) if number > 1 else 0
+    skip = min(2 ** (number - 2), LONGEST_SKIP) if number > 1 else 0
     if state.batches_since_look < skip:
         return LookForecast(None, f"batch {state.batches_since_look + 1} of {skip} after a failed look", errors)
     if errors > state.allowed:

@@ -72,10 +72,17 @@ class ConstantAnswer:
         return tuple(output.name for output, constant in pairs if output.gamma <= constant.high)
 
 
-def random_picking(n_measured: int, n_target: int) -> ConstantAnswer:
-    """The recall of as many compounds picked at random, in expectation: exact, however many hits there are."""
+def random_picking(n_measured: int, n_target: int, n_outputs: int = 0) -> ConstantAnswer:
+    """The recall of as many compounds picked at random, in expectation: exact, however many hits there are.
+
+    Parameters
+    ----------
+    n_outputs:
+        Of a panel with a claim about each output.
+    """
     share = n_measured / n_target
-    return ConstantAnswer(None, share, share)
+    one = ConstantAnswer(None, share, share)
+    return replace(one, outputs=(one,) * n_outputs)
 
 
 def constant_answer(

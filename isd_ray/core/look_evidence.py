@@ -48,7 +48,7 @@ class LookEvidence:
     n_observed:
         Rows that the model was fitted on.
     batch_size:
-        The configured batch, the unit in which an audit is weighed.
+        The batch of the round while the budget lasts, the unit in which an audit is weighed.
     n_batch, n_random:
         Size of the batch that would come next, and of its random part.
     n_affordable:
@@ -65,6 +65,8 @@ class LookEvidence:
         `reserved` only: rows of the reserve that are left.
     n_unproved:
         `reserved` only: rows that no reserved row answers for any more, as their wells failed; each counts as an error.
+    first_batch:
+        The batch of round 0, where batches grow; None where all are of one size.
     """
 
     counts: ScreenCounts
@@ -81,6 +83,7 @@ class LookEvidence:
     batches_since_look: int
     n_reserved: int | None = None
     n_unproved: int = 0
+    first_batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

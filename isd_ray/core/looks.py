@@ -23,7 +23,8 @@ class LookRule:
     max_looks:
         Most looks (J).
     batch_size:
-        Acquisition batch (b): the unit in which the price of an audit is weighed.
+        Acquisition batch (b) that a look would stand in the place of: the unit in which the price of an audit is
+        weighed.
     finish:
         `none`: the plain test, stop or resume. `cheap`: a fixed-sequence finish that resumes if it would cost more than
         the audit and two batches, except at the last look. `any`: finish whatever it costs.

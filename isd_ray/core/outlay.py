@@ -6,6 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.core.growth import LARGEST_SHARE, grown
+from isd_ray.core.replay import TripsPlan
 
 PROCESS_BYTES = 400 << 20
 """Memory of one process that has loaded Ray and torch."""
@@ -78,6 +82,10 @@ class Demand:
         GPUs that trainers and scorers use; 0 for cores alone.
     gpu_speedup:
         How many cores of the calibrated kind one GPU is assumed to be worth.
+    growth:
+        As `acquisition.growth`.
+    n_audits:
+        Trips to the laboratory for an audit at the end, beside the batches.
     """
 
     n_rows: int
@@ -92,6 +100,8 @@ class Demand:
     stop_share: float
     gpus: int
     gpu_speedup: float
+    growth: float = 1.0
+    n_audits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +110,8 @@ class Outlay:
 
     Attributes
     ----------
+    rounds, n_trips:
+        Batches; and trips to the laboratory, with those for audits.
     first, last:
         Seconds of (fit, score) in the first and in the last round with a model.
     memory:
@@ -107,6 +119,7 @@ class Outlay:
     """
 
     rounds: int
+    n_trips: int
     n_acquired: int
     build_s: float
     fit_s: float
@@ -139,6 +152,8 @@ class CampaignPlan:
         What will be claimed, and what it is held against; None where nothing is.
     warnings:
         Why the claim may be worth nothing.
+    trips:
+        What a limit on trips to the laboratory costs in wells; None where none was asked for.
     """
 
     demand: Demand
@@ -149,6 +164,7 @@ class CampaignPlan:
     goal: str | None = None
     constant: str | None = None
     warnings: tuple[str, ...] = ()
+    trips: TripsPlan | None = None
 
 
 def outlay(demand: Demand, rates: Rates) -> Outlay:
@@ -157,8 +173,7 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
     Networks are shared out to the trainers in turns, members of other families and rows to the workers evenly.
     """
     n_acquired = max(demand.n_initial, round(demand.stop_share * demand.n_rows))
-    n_rounds = 1 + math.ceil((n_acquired - demand.n_initial) / demand.n_batch)
-    observed = np.minimum(demand.n_rows, demand.n_initial + demand.n_batch * np.arange(n_rounds, dtype=np.float64))
+    observed = np.minimum(demand.n_rows, _observed(demand, n_acquired))
     speed = demand.gpu_speedup if demand.gpus else 1.0
     trainers, scorers = demand.gpus or demand.trainers, demand.gpus or demand.scorers
     turns = math.ceil(demand.members / trainers)
@@ -170,7 +185,8 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
     used = networks.sum() * demand.members + others.sum() + score.sum() * scorers
     model = rates.member_bytes * demand.members + sum(f.member_bytes * f.members for f in rates.others)
     return Outlay(
-        rounds=n_rounds,
+        rounds=len(observed),
+        n_trips=len(observed) + demand.n_audits,
         n_acquired=n_acquired,
         build_s=demand.n_rows * rates.build_row_s / demand.builders,
         fit_s=float(fit.sum()),
@@ -185,3 +201,15 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
         },
         device_hours=float(used) / 3600.0,
     )
+
+
+def _observed(demand: Demand, n_acquired: int) -> NDArray[np.float64]:
+    """Rows observed in each round until so many are, float64 (rounds,)."""
+    if demand.growth == 1.0:
+        n_rounds = 1 + math.ceil((n_acquired - demand.n_initial) / demand.n_batch)
+        return demand.n_initial + demand.n_batch * np.arange(n_rounds, dtype=np.float64)
+    observed = [demand.n_initial]
+    while observed[-1] < n_acquired:
+        most = LARGEST_SHARE * (demand.n_rows - observed[-1])
+        observed.append(observed[-1] + grown(demand.n_batch, demand.growth, len(observed), most))
+    return np.array(observed, np.float64)

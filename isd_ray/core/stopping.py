@@ -257,14 +257,14 @@ def _forecast(
     scored: Sequence[ScoredBatch], evidence: LookEvidence, config: StoppingConfig, goal: Goal, group: int
 ) -> Forecast | None:
     """Of a group, by batches of its rows."""
-    n_batch, n_random = evidence.n_batch, evidence.n_random
+    n_batch, n_random, first_batch = evidence.n_batch, evidence.n_random, evidence.first_batch
     histogram = Histogram(bin_centres(), evidence.histogram[group])
     if config.trigger == "trend":
-        return forecast_trend(scored, evidence.n_observed, evidence.counts.left[group], n_batch, n_random)
+        return forecast_trend(scored, evidence.n_observed, evidence.counts.left[group], n_batch, n_random, first_batch)
     is_share = not goal.is_regression
     if config.trigger == "platt":
         return forecast_platt(scored, histogram, n_batch, n_random, is_share=is_share)
-    return forecast_blend(scored, histogram, evidence.n_observed, n_batch, n_random, is_share=is_share)
+    return forecast_blend(scored, histogram, evidence.n_observed, n_batch, n_random, first_batch, is_share=is_share)
 
 
 def _certain(forecast: Forecast | None, n_left: int) -> Forecast | None:

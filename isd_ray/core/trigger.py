@@ -134,7 +134,12 @@ def ranks_from_histogram(counts: NDArray[np.int64], uncertainty: NDArray[np.floa
 
 
 def forecast_trend(
-    batches: Sequence[ScoredBatch], n_observed: int, n_inference: int, n_batch: int, n_random: int
+    batches: Sequence[ScoredBatch],
+    n_observed: int,
+    n_inference: int,
+    n_batch: int,
+    n_random: int,
+    n_first: int | None = None,
 ) -> Forecast | None:
     """Forecast from ranks alone, which keep their meaning when a refit changes the scale of confidences.
 
@@ -150,6 +155,8 @@ def forecast_trend(
         Rows that the present model was fitted on, and that it predicts.
     n_batch, n_random:
         Size of the next batch, and of its random part.
+    n_first:
+        Size of the first batch, where batches grow; None where all are of one size.
 
     Returns
     -------
@@ -162,10 +169,11 @@ def forecast_trend(
     edges[0] = 0.0
     middle = (edges[1:] + edges[:-1]) / 2.0 / n_inference
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
+    n_apart = n_batch if n_first is None else min(n_batch, n_first)
     totals, tops, slices = [], [], []
     for rates, level in (
         _rates_by_level(batches, middle),
-        _rates_by_growth(batches, middle, n_observed, n_batch),
+        _rates_by_growth(batches, middle, n_observed, n_apart),
     ):
         totals.append(min(float(n_inference), level * float(rates @ np.diff(edges))))
         tops.append(float(rates @ np.diff(np.minimum(edges, n_top))))
@@ -201,7 +209,7 @@ def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats
 
 
 def _rates_by_growth(
-    batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_batch: int
+    batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_apart: int
 ) -> tuple[_Floats, float]:
     """Error rates at relative ranks u, by one regression over all batches and their ages, and a factor for their level.
 
@@ -212,8 +220,8 @@ def _rates_by_growth(
     """
     ranks = np.concatenate([_relative_rank(batch) for batch in batches])
     loss = np.concatenate([batch.loss for batch in batches])
-    # A batch more on both sides, so that the first rounds of a campaign are not ages apart.
-    growth = [math.log((n_observed + n_batch) / (batch.n_observed + n_batch)) for batch in batches]
+    # A first batch more on both sides, so that the first rounds of a campaign are not ages apart.
+    growth = [math.log((n_observed + n_apart) / (batch.n_observed + n_apart)) for batch in batches]
     age = np.repeat(growth, [len(batch.loss) for batch in batches])
     weights = np.exp(-_FORGETTING * age)
     coefficients = _logistic_fit(_rank_features(ranks, age), loss, weights, _GROWTH_PRIOR)
@@ -229,6 +237,7 @@ def forecast_blend(
     n_observed: int,
     n_batch: int,
     n_random: int,
+    n_first: int | None = None,
     *,
     is_share: bool = True,
 ) -> Forecast | None:
@@ -239,7 +248,7 @@ def forecast_blend(
     scenarios of the benchmark.
     """
     n_inference = int(histogram.counts.sum())
-    by_rank = forecast_trend(batches, n_observed, n_inference, n_batch, n_random)
+    by_rank = forecast_trend(batches, n_observed, n_inference, n_batch, n_random, n_first)
     by_confidence = forecast_platt(batches, histogram, n_batch, n_random, is_share=is_share)
     if by_rank is None or by_confidence is None:
         return None

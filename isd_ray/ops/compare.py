@@ -18,6 +18,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import AUDITED_RULES, CampaignConfig
 from isd_ray.config_file import as_config
+from isd_ray.core.trips import trips_until
 from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.errors import ConfigError
 from isd_ray.ops.connect import ray_session
@@ -26,6 +27,7 @@ from isd_ray.ops.simulate import (
     accuracy_curve,
     fraction_reaching,
     simulate,
+    trips_reaching,
     with_settings,
 )
 from isd_ray.report.comparison import render_comparison
@@ -143,14 +145,22 @@ def _mean_range(ranges: Sequence[Sequence[float] | None]) -> list[float] | None:
 def _agent_summaries(
     results: Mapping[str, Mapping[int, SimulationResult]], rounds: Mapping[str, Mapping[int, list[dict[str, Any]]]]
 ) -> dict[str, Any]:
-    """Means over the seeds for each agent, and the share it had to acquire for each goal."""
+    """Means over the seeds for each agent, and what it had to acquire, in how many trips, for each goal."""
     summaries = {}
     for agent, by_seed in results.items():
         finals = [result.summary for result in by_seed.values()]
         curves = rounds[agent].values()
+        reached = [
+            goal
+            for goal in GOALS
+            if all(max((y for _, y in accuracy_curve(curve)), default=0.0) >= goal for curve in curves)
+        ]
         summaries[agent] = {
             "seeds": list(by_seed),
             "fraction_acquired": mean(final["fraction_acquired"] for final in finals),
+            "n_trips": mean(
+                trips_until(rounds[agent][seed], result.summary["stopped_at_round"]) for seed, result in by_seed.items()
+            ),
             "stopped_at_round": [final["stopped_at_round"] for final in finals],
             **{
                 name: mean(final[name] for final in finals)
@@ -158,10 +168,7 @@ def _agent_summaries(
                 if all(final[name] is not None for final in finals)
             },
             "constant_range": _mean_range([final["constant_range"] for final in finals]),
-            "fraction_to_reach": {
-                f"{goal:g}": mean(fraction_reaching(curve, goal) for curve in curves)
-                for goal in GOALS
-                if all(max((y for _, y in accuracy_curve(curve)), default=0.0) >= goal for curve in curves)
-            },
+            "fraction_to_reach": {f"{goal:g}": mean(fraction_reaching(c, goal) for c in curves) for goal in reached},
+            "trips_to_reach": {f"{goal:g}": mean(trips_reaching(c, goal) for c in curves) for goal in reached},
         }
     return summaries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
-from isd_ray.config import RESMLP, CampaignConfig
+from isd_ray.config import AUDITED_RULES, RESMLP, CampaignConfig
 from isd_ray.core.goals import QUANTITY_NAMES
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
@@ -21,6 +21,7 @@ from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError
 from isd_ray.ops.beforehand import constant_of
 from isd_ray.ops.calibration import ROWS, calibrate
+from isd_ray.ops.plan_trips import plan_trips
 from isd_ray.ops.prepare import known_labels, library_address, with_hit
 from isd_ray.plates.layout import batch_size, initial_size
 
@@ -34,6 +35,8 @@ def plan_campaign(
     gpus: int = 0,
     gpu_speedup: float = 50.0,
     price_hour: float | None = None,
+    most_trips: int | None = None,
+    like: Sequence[str | Path] = (),
 ) -> CampaignPlan:
     """Forecast a campaign.
 
@@ -49,14 +52,19 @@ def plan_campaign(
         As in `Demand`.
     price_hour:
         Price of an hour of one GPU, or of one core without GPUs.
+    most_trips, like:
+        Largest number of trips to the laboratory, and past screens that this one may be like; see `plan_trips`.
 
     Raises
     ------
     ConfigError
-        If the size is not known.
+        If the size is not known, or as `plan_trips`.
     """
     library = _library(config, out)
     n_rows = n_rows or _count(config, library)
+    if like and most_trips is None:
+        raise ConfigError("past screens are compared with for a number of trips only", "--like", "give --rounds too")
+    trips = None if most_trips is None else plan_trips(config, n_rows, most_trips, like)
     rates = calibrate(config, library)
     compute, model = config.compute, config.model
     demand = Demand(
@@ -72,6 +80,9 @@ def plan_campaign(
         stop_share=min(stop_share, config.stopping.max_fraction),
         gpus=gpus,
         gpu_speedup=gpu_speedup,
+        growth=config.acquisition.growth,
+        # A reserve is measured with the first batch.
+        n_audits=int(config.stopping.rule in AUDITED_RULES and config.stopping.rule != "reserved"),
     )
     forecast = outlay(demand, rates)
     fits = f"; every fit of a network runs all {model.epochs} epochs" if demand.members else ""
@@ -97,6 +108,7 @@ def plan_campaign(
         problems=tuple(_problems(config, demand, forecast)),
         assumptions=tuple(assumptions),
         money=None if price_hour is None else price_hour * forecast.device_hours,
+        trips=trips,
     )
 
 

@@ -76,12 +76,14 @@ def stored_summary(store: CampaignStore) -> dict[str, Any] | None:
         if "constant" not in summary:
             # Of a version that did not name the class of hits.
             expected = {name: value for name, value in expected.items() if name not in ("goal", "quantity_name")}
-        if wrong := [name for name, value in expected.items() if summary.get(name) != value]:
+        # A version that knew fewer numbers wrote fewer.
+        if wrong := [name for name, value in expected.items() if summary.get(name, value) != value]:
             raise CorruptFileError(
                 f"{wrong[0]} is {summary.get(wrong[0])!r}, and by the record it is {expected[wrong[0]]!r}",
                 str(file),
                 "remove the file: it is written again from the record",
             )
+        return {**expected, **summary}
     return summary
 
 

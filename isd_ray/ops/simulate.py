@@ -21,6 +21,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
+from isd_ray.core.trips import trips_made
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import StoreError
@@ -162,6 +163,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
                 "function": "random",
                 "batch_size": math.ceil(config.simulation.baseline_fraction * n_target),
                 "n_plates": None,
+                "growth": 1.0,
                 "initial_size": None,
                 "random_share": 0.0,
                 "column": None,
@@ -221,3 +223,13 @@ def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> f
             return x if before is None or y == before[1] else float(np.interp(accuracy, (before[1], y), (before[0], x)))
         before = (x, y)
     return 1.0
+
+
+def trips_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> int:
+    """Trips to the laboratory made when a model first has a `system_accuracy`; all where only the end has it."""
+    before = 0
+    for row, made in zip(rounds, trips_made(rounds), strict=True):
+        if (row["system_accuracy"] or 0.0) >= accuracy:
+            return before
+        before = made
+    return before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from isd_ray.config import (
     PlateFormat,
     PlatesConfig,
 )
+from isd_ray.core.growth import LARGEST_SHARE, grown
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.errors import ConfigError
 from isd_ray.plates.wells import NO_WELL, SHAPES, names_of, no_such_well, well_indices
@@ -129,24 +131,35 @@ def free_places(config: PlatesConfig, n_compounds: int) -> int:
     return plates_for(config, n_compounds) * capacity // config.replicates - n_compounds
 
 
-def batch_size(config: CampaignConfig) -> int:
-    """Compounds of a batch: as configured, or as many as fit on the configured number of plates.
+def batch_size(config: CampaignConfig, round_number: int = 0, n_left: int | None = None) -> int:
+    """Compounds of the batch of a round: as configured, or as many as fit on the configured number of plates.
+
+    Both grow by `acquisition.growth` from round to round, plates as whole ones, up to a largest share of what is left
+    (`isd_ray.core.growth`).
+
+    Parameters
+    ----------
+    n_left:
+        Compounds that are not measured; None if nothing is to be held against them.
 
     Raises
     ------
     ConfigError
         As `plate_layout`, or if the plates do not hold the wells of one compound.
     """
-    if config.acquisition.batch_size is not None:
-        return config.acquisition.batch_size
+    acquisition = config.acquisition
+    most = math.inf if n_left is None else LARGEST_SHARE * n_left
+    if acquisition.batch_size is not None:
+        return grown(acquisition.batch_size, acquisition.growth, round_number, most)
     # The configuration has seen to it that there are both.
     assert config.plates is not None
-    assert config.acquisition.n_plates is not None
-    n_wells = config.acquisition.n_plates * plate_layout(config.plates, 0, 0).capacity
+    assert acquisition.n_plates is not None
+    capacity = plate_layout(config.plates, 0, 0).capacity
+    n_plates = grown(acquisition.n_plates, acquisition.growth, round_number, most * config.replicates / capacity)
+    n_wells = n_plates * capacity
     if n_wells < config.replicates:
         raise ConfigError(
-            f"n_plates={config.acquisition.n_plates} have {n_wells} wells for samples, and a compound takes "
-            f"{config.replicates}",
+            f"n_plates={n_plates} have {n_wells} wells for samples, and a compound takes {config.replicates}",
             "acquisition.n_plates",
             "take more plates, or fewer plates.replicates",
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from isd_ray.core.trips import trips_made
 from isd_ray.report.blocks import NOTHING, Block, Figure, Links, Section, Table, Text
 from isd_ray.report.figures import Line, lines
 from isd_ray.report.page import render_page
@@ -52,6 +53,7 @@ def render_comparison(
     panels = [
         panel for column, name, unit in PANELS[summary["task"]] if (panel := _panel(runs, column, name, unit, gamma))
     ]
+    panels.append(_wells_by_trip(runs))
     seeds = max(len(by_seed) for by_seed in runs.values())
     spread = (
         f"lines are means over {seeds} seeds, bands span all of them"
@@ -94,6 +96,31 @@ def _panel(
     )
 
 
+def _wells_by_trip(runs: Mapping[str, Mapping[int, Rows]]) -> Figure:
+    """What was measured after each trip to the laboratory, a line for each agent."""
+    drawn = [
+        _mean(
+            agent,
+            [
+                (
+                    [float(made) for made in trips_made(rounds)],
+                    [100.0 * row["n_acquired"] / (row["n_observed"] + row["n_inference"]) for row in rounds],
+                )
+                for rounds in seeds.values()
+            ],
+        )
+        for agent, seeds in runs.items()
+    ]
+    return lines(
+        "wells-by-trip",
+        drawn,
+        x="trips to the laboratory (number)",
+        y=MEASURED,
+        alt="Share of compounds measured by agent, against the trips to the laboratory made",
+        caption="Each point is a round, after its batch.",
+    )
+
+
 def _mean(agent: str, curves: Sequence[tuple[list[float], list[float]]]) -> Line:
     """Mean of the seeds where all of them go on, on the points of the longest, and their range."""
     stop = min(x[-1] for x, _ in curves)
@@ -114,6 +141,7 @@ def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Bl
         {
             "agent": list(agents),
             "measured": [share(numbers["fraction_acquired"]) for numbers in agents.values()],
+            "trips to the laboratory": [f"{numbers['n_trips']:.3g}" for numbers in agents.values()],
             "accuracy of the screen": [share(numbers.get("system_accuracy")) for numbers in agents.values()],
             "accuracy on the test set": [share(numbers.get("test_accuracy")) for numbers in agents.values()],
             f"{CONSTANT}, by the claim": [constant_cell(numbers) for numbers in agents.values()],
@@ -132,7 +160,20 @@ def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Bl
             },
         },
     )
-    blocks: list[Block] = [reached, ends]
+    trips = Table.of(
+        "Trips to the laboratory before the screen is as accurate as asked (means over the seeds)",
+        {
+            "agent": list(agents),
+            **{
+                f"accuracy ≥ {goal}": [
+                    NOTHING if (made := numbers["trips_to_reach"].get(goal)) is None else f"{made:.3g}"
+                    for numbers in agents.values()
+                ]
+                for goal in goals
+            },
+        },
+    )
+    blocks: list[Block] = [reached, trips, ends]
     if BASELINE in agents and len(agents) > 1:
         others = {agent: numbers["fraction_to_reach"] for agent, numbers in agents.items() if agent != BASELINE}
         random = agents[BASELINE]["fraction_to_reach"]

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED
 from isd_ray.core.outlay import CampaignPlan
+from isd_ray.core.replay import TripsOption, TripsPlan
 from isd_ray.report.numbers import counted, duration, size
 from isd_ray.report.tables import two_columns
 
@@ -25,7 +26,11 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
         *([("Goal", plan.goal), (COMPARED, plan.constant or "–")] if plan.goal else []),
         *(("Warning", words) for words in plan.warnings),
         ("Compounds in the target set", f"{demand.n_rows:,}"),
-        ("Acquired at the stop (assumed)", f"{forecast.n_acquired:,} in {counted(forecast.rounds, 'round')}"),
+        (
+            "Acquired at the stop (assumed)",
+            f"{forecast.n_acquired:,} in {counted(forecast.rounds, 'round')}; with audits "
+            f"{counted(forecast.n_trips, 'trip')} to the laboratory",
+        ),
         ("Library", f"{size(forecast.disk_bytes)} on disk, {duration(forecast.build_s)} to build"),
         ("First round with a model", f"fit {duration(forecast.first[0])}, score {duration(forecast.first[1])}"),
         ("Last round", f"fit {duration(forecast.last[0])}, score {duration(forecast.last[1])}"),
@@ -39,9 +44,47 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
     if forecast.rounds > MANY_ROUNDS:
         words = f"batches of {demand.n_batch:,} are few compounds for so many rounds; raise acquisition.batch_size"
         lines.append(("Many rounds", words))
+    if plan.trips is not None:
+        lines += trips_lines(plan.trips)
     lines += [("Does NOT fit", problem) for problem in plan.problems]
     lines += [("Assumed", text) for text in plan.assumptions]
     return lines
+
+
+def trips_lines(plan: TripsPlan) -> list[tuple[str, str]]:
+    """What at most so many trips to the laboratory cost in wells, as (what, answer) pairs."""
+    limit, unlimited, best = counted(plan.most_trips, "trip"), plan.unlimited, plan.best
+    lines = [("As configured", _option(unlimited))]
+    if best is None or best.n_wells is None or best.n_trips is None:
+        words = "LIKELY NOT REACHED: no batches that were tried end in so few"
+        if plan.fewest is not None:
+            words += f"; the fewest: {_option(plan.fewest)} ({_keys(plan.fewest)})"
+        lines.append((f"In at most {limit}", words))
+    else:
+        lines.append((f"In at most {limit}", f"{_keys(best)}: {_option(best)}"))
+        if unlimited.n_wells is not None and unlimited.n_trips is not None:
+            more, fewer = best.n_wells - unlimited.n_wells, unlimited.n_trips - best.n_trips
+            said = f"about {abs(more):,} wells {'more' if more > 0 else 'fewer'}, {counted(fewer, 'trip')} fewer"
+            lines.append(("  against as configured", said))
+        if best.n_within < len(plan.curves):
+            beyond = len(plan.curves) - best.n_within
+            lines.append(("  not certain", f"on {beyond} of {len(plan.curves)} learning curves it takes more trips"))
+        lines.append(("  to hold it", f"stopping.max_rounds = {plan.most_trips}; not certified by then, it never is"))
+    return [*lines, *(("Trips, assumed", text) for text in plan.assumptions)]
+
+
+def _option(option: TripsOption) -> str:
+    """What an option takes, in words."""
+    if option.n_wells is None or option.n_trips is None:
+        return "not likely to end within its budget"
+    words = f"about {option.n_wells:,} wells in {counted(option.n_trips, 'trip')}"
+    if option.wells is None or option.trips is None:
+        return f"{words} (with many errors it does not end)"
+    return f"{words} ({option.wells[0]:,} to {option.wells[1]:,} in {option.trips[0]} to {option.trips[1]})"
+
+
+def _keys(option: TripsOption) -> str:
+    return f"{option.key} = {option.size}, growth = {option.growth:g}"
 
 
 def plan_table(plan: CampaignPlan, name: str) -> Table:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.core.goals import QUANTITY_NAMES, Accuracy, PanelAccuracy
-from isd_ray.report.numbers import duration
+from isd_ray.report.numbers import counted, duration
 from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from isd_ray.campaign.status import Status
 
 
+TRIPS = "Trips to the laboratory"
+"""What batches that were sent are called (`isd_ray.core.trips`)."""
 _STATUSES = {
     "INFERENCE": "not measured so far",
     "STAGED": "in the batch, not yet sent to the laboratory",
@@ -106,6 +108,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if summary.get("constant"):
         lines.append((COMPARED, summary["constant"]))
+    if "n_trips" in summary:
+        lines.insert(2, (TRIPS, f"{summary['n_trips']:,}"))
     if summary.get("n_late"):
         lines.insert(2, ("Told after the last round (measured)", f"{summary['n_late']:,}"))
     if summary.get("spent") is not None:
@@ -143,18 +147,22 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
 
 
 def comparison_table(agents: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of a comparison: means over the seeds, and the share acquired for each accuracy."""
+    """Headings and lines of a comparison: means over the seeds, and share and trips for each accuracy."""
     goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]}, key=float)
 
     def cell(value: float | None) -> str:
         return "–" if value is None else percent(value)
 
+    def reached(numbers: Mapping[str, Any], goal: str) -> str:
+        share, trips = (numbers[name].get(goal) for name in ("fraction_to_reach", "trips_to_reach"))
+        return "–" if share is None else f"{percent(share)} in {trips:.3g}"
+
     lines = []
     for agent, numbers in agents.items():
-        ends = (numbers["fraction_acquired"], numbers.get("system_accuracy"), numbers.get("test_accuracy"))
-        reached = (numbers["fraction_to_reach"].get(goal) for goal in goals)
-        lines.append([agent, *map(cell, ends), constant_cell(numbers), *map(cell, reached)])
-    return ["agent", "acquired", "accuracy", "test", CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
+        ends = [cell(numbers.get(name)) for name in ("fraction_acquired", "system_accuracy", "test_accuracy")]
+        ends.insert(1, f"{numbers['n_trips']:.3g}")
+        lines.append([agent, *ends, constant_cell(numbers), *(reached(numbers, goal) for goal in goals)])
+    return ["agent", "acquired", "trips", "accuracy", "test", CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
 
 
 def constant_cell(numbers: Mapping[str, Any]) -> str:
@@ -165,8 +173,9 @@ def constant_cell(numbers: Mapping[str, Any]) -> str:
 CONSTANT = "constant answer"
 """Heading of what `constant_cell` says."""
 COMPARISON_NOTE = (
-    f"≥ x: share acquired when the accuracy of the whole screen reaches x; {CONSTANT}: what one answer for every "
-    "compound reaches of the claimed quantity (of a recall, as many picked at random)"
+    "≥ x: share acquired, and trips to the laboratory made, when the accuracy of the whole screen reaches x; "
+    f"{CONSTANT}: what one answer for every compound reaches of the claimed quantity (of a recall, as many picked at "
+    "random)"
 )
 """What the last headings of `comparison_table` mean."""
 
@@ -186,7 +195,7 @@ def status_line(status: Status) -> str:
     what = status.state if status.phase is None else _step(status.phase)
     n_measured = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
     parts = [f"round {'–' if status.round is None else status.round}, {what}"]
-    parts.append(f"acquired {n_measured:,} of {status.n_library:,}")
+    parts.append(f"acquired {n_measured:,} of {status.n_library:,} in {counted(status.n_trips, 'trip')}")
     if status.n_missing:
         parts.append(f"{status.n_missing:,} readouts missing")
     if status.bound is not None:
@@ -206,6 +215,7 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         lines.append(("Time left", f"about {duration(status.seconds_left)} at the pace of the last rounds, {UNLESS}"))
     lines += [
         ("Round", "none yet" if status.round is None else str(status.round)),
+        (TRIPS, f"{status.n_trips:,}"),
         ("Compounds", f"{status.n_library:,}: {'; '.join(counts)}"),
         ("Goal", f"{status.goal} (rule {status.rule})"),
     ]

@@ -8,6 +8,7 @@ import pytest
 from isd_ray.ops.simulate import simulate
 
 TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
+CERTIFIED = ("certified", "growing", "diverse")
 LAYOUTS = {
     "ray-1": {"backend": "ray", "scorers": 1, "trainers": 1},
     "ray-3": {"backend": "ray", "scorers": 3, "trainers": 2},
@@ -19,13 +20,17 @@ def batches(path) -> list:
     return [pq.read_table(file) for file in sorted(path.glob("rounds/*/attempt-*/batch.parquet"))]
 
 
-@pytest.mark.parametrize("screen", ["paper", "certified", "diverse", "regression", "race"])
+@pytest.mark.parametrize("screen", ["paper", "certified", "growing", "diverse", "regression", "race"])
 def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
     screen, make_config, regression, ray_cluster, tmp_path
 ):
     changes = {
         "paper": {"acquisition": {"batch_size": 120, "random_share": 0.1}},
         "certified": {"stopping": {"rule": "certify", "gamma": 0.86}},
+        "growing": {
+            "acquisition": {"batch_size": 60, "growth": 1.4},
+            "stopping": {"rule": "certify", "gamma": 0.86},
+        },
         "diverse": {
             "acquisition": {"batch_size": 120, "pick": "diverse"},
             "stopping": {"rule": "certify", "gamma": 0.86},
@@ -41,8 +46,8 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
         assert other.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
         assert other.hybrid.equals(local.hybrid)
         assert other.summary["stopped_at_round"] == local.summary["stopped_at_round"]
-        assert (other.path / "certificate.json").is_file() == (screen in ("certified", "diverse"))
-        if screen in ("certified", "diverse"):
+        assert (other.path / "certificate.json").is_file() == (screen in CERTIFIED)
+        if screen in CERTIFIED:
             certificates = [(run.path / "certificate.json").read_bytes() for run in (local, other)]
             assert certificates[0] == certificates[1]
 

@@ -269,7 +269,9 @@ def evil_objects(steps_seen, monkeypatch):
     campaign = isd.Campaign.open(path)
     monkeypatch.setattr(campaign, "status", lambda: status)
     reached = {"0.9": 0.5}
-    agents = {EVIL: {"fraction_acquired": 0.5, "fraction_to_reach": reached}}
+    agents = {
+        EVIL: {"fraction_acquired": 0.5, "n_trips": 3, "fraction_to_reach": reached, "trips_to_reach": {"0.9": 2}}
+    }
     content = CampaignStore.open(path).certificate()
     cells = pa.table({"id": [EVIL] * 9, "smiles": ["C"] * 9})
     job = JobStatus(EVIL, "failed", EVIL, EVIL, "log", 3, 10, 100, 0.9, EVIL, 12.0)

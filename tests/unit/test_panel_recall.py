@@ -83,7 +83,7 @@ def test_the_recall_of_each_output_is_certified(make_config, rare, tmp_path):
     ("stopping", "message"),
     [
         ({"quantity": "precision"}, "of a single label"),
-        ({"positive": "1"}, "a hit of a panel's output is its second class"),
+        ({"positive": "1"}, "names a class, and task='panel' has none"),
         ({"rule": "reserved"}, "is for quantity = 'accuracy'"),
     ],
 )

@@ -370,6 +370,7 @@ def rounds_of(accuracies):
         {
             "n_observed": 100 * place,
             "n_acquired": 100 * place + 100,
+            "n_batch": 100,
             "n_inference": 1000 - 100 * place,
             "system_accuracy": y,
         }
@@ -381,8 +382,11 @@ def rounds_of(accuracies):
 def comparison() -> str:
     reached = {"active": {"0.9": 0.25}, "random": {"0.9": 0.5}, "in-order": {}}
     runs = {name: {0: rounds_of([0.5, 0.8]), 1: rounds_of([0.7, 0.9])} for name in reached}
-    numbers = {"fraction_acquired": 0.6, "system_accuracy": 0.95}
-    agents = {name: {**numbers, "fraction_to_reach": goals} for name, goals in reached.items()}
+    numbers = {"fraction_acquired": 0.6, "n_trips": 2, "system_accuracy": 0.95}
+    trips = {name: dict.fromkeys(goals, 1.5) for name, goals in reached.items()}
+    agents = {
+        name: {**numbers, "fraction_to_reach": goals, "trips_to_reach": trips[name]} for name, goals in reached.items()
+    }
     return render_comparison({"name": EVIL, "task": "classification", "agents": agents}, runs, 0.9, 1000)
 
 

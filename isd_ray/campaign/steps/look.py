@@ -9,7 +9,9 @@ import numpy as np
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.selection import Ranks, Selection, join
 from isd_ray.config import AUDITED_RULES
+from isd_ray.core.certify import LONGEST_SKIP
 from isd_ray.core.goals import HITS
+from isd_ray.core.growth import batches_worth
 from isd_ray.core.looks import LookPlan, look_risk
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import LookEvidence
@@ -28,11 +30,12 @@ def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int)
     looks = stopping.rule in AUDITED_RULES or stopping.reserve_audit
     if not looks or screen.history.stop_round is not None or not screen.sets.n_inference:
         return ()
-    left = tuple(screen.round.details["group_sizes"])
+    left, growth = tuple(screen.round.details["group_sizes"]), screen.config.acquisition.growth
     evidence = LookEvidence(
         counts=screen.history.counts(left),
         n_observed=screen.sets.n_observed,
-        batch_size=screen.budget.batch_size,
+        batch_size=screen.budget.usual(screen.round.number),
+        first_batch=None if growth == 1.0 else screen.budget.usual(0),
         n_batch=n_batch,
         n_random=n_random,
         n_affordable=screen.budget.look(stopping.reserve_audit and n_batch == 0, screen.round.number),
@@ -41,7 +44,7 @@ def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int)
         scored=tuple(tuple(batches) for batches in screen.history.scored),
         failed_looks=screen.history.failed_looks,
         risk_spent=screen.history.risk_spent,
-        batches_since_look=screen.history.batches_since_look,
+        batches_since_look=batches_worth(screen.history.batches_since_look, growth, LONGEST_SKIP),
         n_reserved=len(screen.sets.reserve) if stopping.rule == "reserved" else None,
         n_unproved=screen.history.n_unproved if stopping.rule == "reserved" else 0,
     )

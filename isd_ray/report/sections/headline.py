@@ -8,9 +8,10 @@ from typing import Any
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.campaign.status import status_of
+from isd_ray.core.trips import trips_until
 from isd_ray.report.blocks import Block, Facts, Section, Text, Tile, Tiles
 from isd_ray.report.record import Record
-from isd_ray.report.words import accuracy_name, percent, status_lines, summary_lines
+from isd_ray.report.words import TRIPS, accuracy_name, percent, status_lines, summary_lines
 
 HEURISTIC = (
     "The stop was decided by the rule of the paper (Eq. 5 and 6). It is a heuristic: it holds where confident "
@@ -25,6 +26,7 @@ def headline(record: Record) -> Section:
 
 def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
     n_target = summary["n_target"]
+    n_trips = trips_until(record.rounds, summary["stopped_at_round"])
     tiles = [
         Tile(
             f"{summary['n_predicted']:,}", f"compounds saved: {percent(summary['n_predicted'] / n_target)} not measured"
@@ -32,6 +34,7 @@ def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
         Tile(
             f"{summary['n_acquired']:,}", f"compounds measured: {percent(summary['fraction_acquired'])} of {n_target:,}"
         ),
+        Tile(f"{n_trips:,}", f"{'trip' if n_trips == 1 else 'trips'} to the laboratory"),
         _claimed(record, summary),
     ]
     if summary.get("constant_range"):
@@ -80,9 +83,11 @@ def _in_progress(record: Record) -> Section:
         pairs = status_lines(status)
     else:
         last = record.rounds[-1] if record.rounds else {"round": "none yet", "n_acquired": 0, "decision": None}
+        status = status_of(record.store)
         pairs = [
             ("Last decided round", str(last["round"])),
             ("Measured", f"{last['n_acquired']:,} of {record.n_target:,} compounds"),
+            (TRIPS, f"{status.n_trips:,}"),
             ("Goal", f"{record.goal.words} (rule {record.config.stopping.rule})"),
             *([(COMPARED, status.constant)] if status.constant else []),
             *(("Warning", words) for words in status.warnings),

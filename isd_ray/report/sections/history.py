@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from isd_ray.config_file import to_toml
+from isd_ray.core.trips import trips_made
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
 from isd_ray.report.blocks import Block, Code, Facts, Section, Table, Text
-from isd_ray.report.record import Record
+from isd_ray.report.record import Record, Rows
 
 N_EVENTS = 200
 """Events that are shown; all of them lie in the campaign's folder."""
@@ -36,8 +37,11 @@ EVENTS = {
     "software": "other software from here on",
     "hybrid": "files of the hybrid screen noted",
 }
+TRIPS = "trips"
+"""Trips to the laboratory until the end of a round: no column of ``rounds.parquet``, but counted from one."""
 COLUMNS = {
     "round": "round",
+    TRIPS: "trips",
     "n_observed": "observed",
     "n_batch": "batch",
     "n_audit": "audit",
@@ -113,19 +117,21 @@ def rounds(record: Record) -> Section | None:
         return None
     words = (
         "Observed, and all accuracies but the delivered one, speak of the moment at which the model of a round was "
-        "fitted; the batch and the decision come after it."
+        "fitted; the batch and the decision come after it. Trips to the laboratory are counted with that batch."
     )
-    numbers = Table.of("Rounds", _columns(record, COLUMNS))
-    decisions = Table.of("Times and decisions", _columns(record, DECISIONS), words=("decision", "reason"))
+    made = trips_made(record.rounds)
+    rows = [{**row, TRIPS: trips} for row, trips in zip(record.rounds, made, strict=True)]
+    numbers = Table.of("Rounds", _columns(rows, COLUMNS))
+    decisions = Table.of("Times and decisions", _columns(rows, DECISIONS), words=("decision", "reason"))
     return Section("Rounds in numbers", "rounds", (Text(words), numbers, decisions))
 
 
-def _columns(record: Record, named: Mapping[str, str]) -> dict[str, list[Any]]:
+def _columns(rows: Rows, named: Mapping[str, str]) -> dict[str, list[Any]]:
     """Columns in which there is something, by heading."""
     return {
-        heading: [row.get(name) for row in record.rounds]
+        heading: [row.get(name) for row in rows]
         for name, heading in named.items()
-        if name == "round" or any(row.get(name) for row in record.rounds)
+        if name == "round" or any(row.get(name) for row in rows)
     }
 
 

@@ -1,0 +1,205 @@
+"""A plan for at most so many trips to the laboratory: which batches, and what they cost in wells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from isd_ray.campaign.standing import paid_evenly
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.config import HIT_QUANTITIES, LOSS_QUANTITIES, CampaignConfig
+from isd_ray.core.conditions import affordable, rule_counts
+from isd_ray.core.goals import ScreenCounts, goal_for
+from isd_ray.core.replay import MOST_TRIPS, LearningCurve, Terms, TripsOption, TripsPlan, replay
+from isd_ray.core.stopping import look_rule
+from isd_ray.errors import ConfigError
+from isd_ray.ops.results import rounds_of
+from isd_ray.plates.layout import batch_size, initial_size
+
+GUESS = LearningCurve(
+    "B3DB",
+    (0.051, 0.103, 0.154, 0.205, 0.256, 0.308, 0.359),
+    (0.164, 0.137, 0.117, 0.091, 0.071, 0.057, 0.043),
+)
+"""Share of wrong predictions in a real screen of 7,802 compounds in two classes, by the share measured: growth 1, seed
+0 of `tests/benchmarks/growth.py`."""
+GUESSED = (0.5, 0.7, 1.0, 1.4, 2.0)
+AROUND = (0.8, 0.9, 1.0, 1.1, 1.25)
+"""How many times as many errors are thought of: as in `GUESS`, and as in a past screen that is named."""
+_NOTHING = (None, None, None)
+GROWTHS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.5, 3.0)
+SIZES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
+"""What is tried: growths, and first batches in multiples of the configured one."""
+FEWEST_TRIPS = 3
+"""A first batch, one that a model has chosen, and the audit."""
+FEWEST_POINTS = 2
+PLANNED_RULES = ("certify", "pac")
+MANY_TRIPS = 100
+"""Options that take more trips, where no more are allowed, are not looked into."""
+UNLIKE = 2.0
+"""A past screen of a library so many times larger or smaller is pointed at."""
+
+
+def plan_trips(config: CampaignConfig, n_target: int, most_trips: int, like: Sequence[str | Path] = ()) -> TripsPlan:
+    """Replay the rule on learning curves, and choose the batches that take the fewest wells in so many trips.
+
+    Parameters
+    ----------
+    like:
+        Folders of past screens that this one may be like; without any, a guess.
+
+    Raises
+    ------
+    ConfigError
+        If nothing can be said of the claim or rule, or a past screen says nothing of this one.
+    """
+    _refuse(config, most_trips, guesses=not like)
+    known = [_curve_of(config, run) for run in like]
+    curves = [curve.times(factor) for curve in known or [GUESS] for factor in (AROUND if known else GUESSED)]
+    # Without the limit on rounds that may stand in the file: how many there may be is the question here.
+    free = config.model_copy(update={"stopping": config.stopping.model_copy(update={"max_rounds": None})})
+    terms = _terms(free, n_target)
+
+    def replayed(option: CampaignConfig, give_up: int) -> TripsOption:
+        n_initial, batch = initial_size(option), partial(batch_size, option)
+        replays = [replay(curve, terms, n_initial, batch, give_up) for curve in curves]
+        return TripsOption.of((*_first(option), option.acquisition.growth), replays, most_trips)
+
+    options = [replayed(option, max(most_trips, MANY_TRIPS)) for option in _options(config, n_target)]
+    ending = [(option.n_wells, option.n_trips, option) for option in options if option.n_wells and option.n_trips]
+    within = [found for found in ending if found[1] <= most_trips]
+    return TripsPlan(
+        most_trips=most_trips,
+        unlimited=replayed(config, MOST_TRIPS),
+        # What ends on every curve goes before what does not.
+        best=min(within, key=lambda found: (found[2].wells is None, *found[:2]), default=_NOTHING)[2],
+        fewest=min(ending, key=lambda found: (found[1], found[0]), default=_NOTHING)[2],
+        curves=tuple(curve.name for curve in curves),
+        assumptions=tuple(_assumptions(n_target, like)),
+    )
+
+
+def _first(config: CampaignConfig) -> tuple[str, int]:
+    """The key that sizes the first batch, in compounds or in plates, and its value."""
+    acquisition = config.acquisition
+    if acquisition.batch_size is not None:
+        return "batch_size", acquisition.batch_size
+    assert acquisition.n_plates is not None, "the configuration has one of the two"
+    return "n_plates", acquisition.n_plates
+
+
+def _options(config: CampaignConfig, n_target: int) -> Iterator[CampaignConfig]:
+    """The configuration with other batches, as far as a first one and a chosen one are to be had."""
+    key, configured = _first(config)
+    for size in sorted({round(times * configured) for times in SIZES}):
+        for growth in GROWTHS:
+            changed = config.acquisition.model_copy(update={key: size, "growth": growth})
+            option = config.model_copy(update={"acquisition": changed})
+            if initial_size(option) + batch_size(option) < n_target:
+                yield option
+
+
+def _terms(config: CampaignConfig, n_target: int) -> Terms:
+    stopping, goal, paid = config.stopping, goal_for(config, ()), paid_evenly(config, n_target)
+    allowed = goal.allowances(ScreenCounts(n_target, 0, 0, (n_target,)), (0.0,))
+    assert allowed is not None, "of the claims that are let through, each allows for some loss"
+    return Terms(
+        n_target=n_target,
+        allowed=allowed[0],
+        is_exact=goal.is_exact,
+        rule=lambda size: look_rule(stopping, size),
+        n_affordable=lambda n, rounds: affordable(stopping, n, rounds, n_target, paid),
+        rule_counts=lambda n, rounds: rule_counts(stopping, n, rounds, n_target, paid),
+    )
+
+
+def _refuse(config: CampaignConfig, most_trips: int, *, guesses: bool) -> None:
+    """Refuse what no learning curve says anything of."""
+    stopping, remedy = config.stopping, "simulate a past screen with acquisition.growth, and see its wells and trips"
+    if most_trips < FEWEST_TRIPS:
+        raise ConfigError(
+            f"{most_trips} trips are too few for any screen: a first batch, one that a model has chosen, and an audit",
+            "--rounds",
+            f"allow {FEWEST_TRIPS} at least",
+        )
+    if stopping.rule not in PLANNED_RULES:
+        raise ConfigError(
+            f"trips are planned for the rules {' and '.join(PLANNED_RULES)}, not for {stopping.rule!r}",
+            "--rounds",
+            f"use another stopping.rule, or {remedy}",
+        )
+    if stopping.quantity in HIT_QUANTITIES or stopping.panel is not None:
+        claim = "each output of a panel" if stopping.panel is not None else stopping.quantity
+        raise ConfigError(f"trips are not planned for claims about {claim}", "--rounds", remedy)
+    if guesses and (config.task != "classification"):
+        raise ConfigError(
+            f"how fast a model of this {config.task} learns cannot even be guessed",
+            "--rounds",
+            "name a past screen with the same readout: --like RUN",
+        )
+
+
+def _curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
+    """The errors of a past screen, round by round: true ones where its labels are known, else as it forecast them.
+
+    A forecast rests on batches that the models of the round before had predicted, so it speaks of these (`replay`).
+    """
+    store = CampaignStore.open(run)
+    past = CampaignConfig.from_stored(store.config)
+    there, here = _losses_of(past), _losses_of(config)
+    if other := [f"{key} is {there[key]!r} there and {here[key]!r} here" for key in here if there[key] != here[key]]:
+        raise ConfigError(
+            f"the past screen counts other errors: {', '.join(other)}",
+            f"--like {store.address}",
+            "name a screen with the same task, quantity and tolerance",
+        )
+    rounds = [row for row in rounds_of(store).to_pylist() if row["n_inference"]]
+    known = [
+        (row["fraction_acquired"], row["inference_errors"] / row["n_inference"])
+        for row in rounds
+        if row["inference_errors"] is not None and config.stopping.quantity not in LOSS_QUANTITIES
+    ] or [
+        (before["fraction_acquired"], row["forecast_errors"] / row["n_inference"])
+        for before, row in pairwise(rounds)
+        if row["forecast_errors"] is not None
+    ]
+    if len(known) < FEWEST_POINTS:
+        raise ConfigError(
+            f"too few of its rounds ({len(known)}) say how many predictions were wrong: a curve has {FEWEST_POINTS}",
+            f"--like {store.address}",
+            "name a screen of more rounds that ended by an audit",
+        )
+    shares, rates = zip(*known, strict=True)
+    return LearningCurve(str(run), shares, rates)
+
+
+def _losses_of(config: CampaignConfig) -> dict[str, str | float | None]:
+    """What decides what an error is."""
+    stopping = config.stopping
+    keys = {"quantity": stopping.quantity, "tolerance": stopping.tolerance, "loss_clip": stopping.loss_clip}
+    return {"task": config.task, **{f"stopping.{key}": value for key, value in keys.items()}}
+
+
+def _assumptions(n_target: int, like: Sequence[str | Path]) -> Iterator[str]:
+    if like:
+        named = " or ".join(map(str, like))
+        yield (
+            f"this screen learns as fast as {named} did by the share measured, with {AROUND[0]:g} to {AROUND[-1]:g} "
+            "times as many errors"
+        )
+        sizes = {str(run): int(CampaignStore.open(run).manifest["n_target"]) for run in like}
+        for run, size in sizes.items():
+            if not 1 / UNLIKE <= size / n_target <= UNLIKE:
+                yield (
+                    f"{run} had {size:,} compounds: larger libraries usually need a smaller share, so read this plan "
+                    "with care"
+                )
+    else:
+        yield (
+            f"a GUESS: this screen learns as fast as {GUESS.name} did, a public set of 7,802 compounds, with half to "
+            "twice as many errors; name a past screen of yours by --like to do better"
+        )
+    yield "every look passes (an audit is sized to pass in nine of ten) without a finish, which would be a trip more"
+    yield "every well gives a readout, and models that are refitted less often choose as well (they choose worse)"
