@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,9 @@ from isd_ray.core.trigger import Forecast
 _LARGEST_POPULATION = 10**11
 _SIZE_STEP = 1.03
 """Audit sizes are tried on a grid of 3 % steps."""
-_POWER_Z = 0.5244
-"""Normal quantile of 70 % power: a look that fails costs an audit, whose rows are learnt from, and little else."""
+_POWER = 0.7
+"""Power of a look: one that fails costs an audit, whose rows are learnt from, and little else."""
+_POWER_Z = NormalDist().inv_cdf(_POWER)
 _RESERVE_POWER_Z = 1.2816
 """Normal quantile of 90 % power: a reserve cannot be made larger."""
 
@@ -41,7 +43,7 @@ class Needed:
 
 
 def audit_size(
-    n_inference: int, errors: float, allowed: int, delta: float, most: int | None = None, power_z: float = _POWER_Z
+    n_inference: int, errors: float, allowed: int, delta: float, most: int | None = None, z: float = _POWER_Z
 ) -> int | None:
     """Smallest audit (a grid of 3 % steps) that certifies with about 70 % probability if `errors` are expected.
 
@@ -56,7 +58,7 @@ def audit_size(
     most = n_inference if most is None else min(most, n_inference)
     m = _sizes()
     m = np.append(m[m < most], np.int64(most))[: max(0, most)]
-    likely = likely_errors(n_inference, errors, m, power_z)
+    likely = likely_errors(n_inference, errors, m, z)
     passed = hypergeometric_pvalue(likely, np.array(n_inference), allowed + 1 + likely, m) <= delta
     return int(m[passed.argmax()]) if passed.any() else None
 
@@ -70,6 +72,12 @@ def _sizes() -> NDArray[np.int64]:
     return np.array(sizes, np.int64)
 
 
+@cache
+def power_z(together: int) -> float:
+    """Normal quantile of the power of each of some audits that have to pass together: the look then has its power."""
+    return NormalDist().inv_cdf(_POWER ** (1.0 / together))
+
+
 def reserve_size(n_target: int, allowed: int, delta: float) -> int:
     """Size of a reserve that certifies at a look of risk delta a model with half the allowed errors, at 90 % power.
 
@@ -78,19 +86,19 @@ def reserve_size(n_target: int, allowed: int, delta: float) -> int:
     ValueError
         If no reserve does.
     """
-    size = audit_size(n_target, allowed / 2.0, allowed, delta, power_z=_RESERVE_POWER_Z)
+    size = audit_size(n_target, allowed / 2.0, allowed, delta, z=_RESERVE_POWER_Z)
     if size is None:
         raise ValueError(f"no reserve can certify {allowed=} errors of {n_target=} rows")
     return size
 
 
 def likely_errors(
-    n_inference: int, errors: float, sampled: NDArray[np.int64], power_z: float = _POWER_Z
+    n_inference: int, errors: float, sampled: NDArray[np.int64], z: float = _POWER_Z
 ) -> NDArray[np.int64]:
-    """The 70 % quantile (of `power_z`) of the errors among the rows of audits of some sizes, of `errors` in all."""
+    """The 70 % quantile (of `z`) of the errors among the rows of audits of some sizes, of `errors` in all."""
     rate = min(1.0, errors / n_inference)
     spread = np.sqrt(sampled * rate * (1.0 - rate) * (n_inference - sampled) / max(1, n_inference - 1))
-    return np.floor(np.minimum(sampled, sampled * rate + power_z * spread + 0.5)).astype(np.int64)
+    return np.floor(np.minimum(sampled, sampled * rate + z * spread + 0.5)).astype(np.int64)
 
 
 def needed_to_certify(forecast: Forecast, n_inference: int, allowed: int, delta: float) -> Needed | None:

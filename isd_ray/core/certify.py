@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.audit_ranks import count_preceding
-from isd_ray.core.audit_size import Needed, audit_size, likely_errors, needed_to_certify, reserve_size
+from isd_ray.core.audit_size import Needed, audit_size, likely_errors, needed_to_certify, power_z, reserve_size
 from isd_ray.core.betting import betting_size, betting_test
 from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.looks import Finish, LookPlan, LookRule, LookVerdict, look_deltas, look_risk
@@ -78,6 +78,8 @@ class LookState:
         `reserved` only: rows of the reserve that acquisition has not passed over; they are the audit.
     loss_variance:
         Losses in [0, 1] only: variance of a unit's loss over past random rows.
+    together:
+        Audits that have to pass together with this one, it included.
     """
 
     n_inference: int
@@ -87,6 +89,7 @@ class LookState:
     batches_since_look: int
     n_reserved: int | None = None
     loss_variance: float | None = None
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ def _expected_loss(state: LookState) -> tuple[float, float] | None:
 
 def _size(state: LookState, n_inference: int, errors: float, delta: float, most: int) -> int | None:
     if state.loss_variance is None:
-        return audit_size(n_inference, errors, int(state.allowed), delta, most)
+        return audit_size(n_inference, errors, int(state.allowed), delta, most, power_z(state.together))
     return betting_size(n_inference, errors / n_inference, state.loss_variance, state.allowed, delta, most)
 
 

@@ -194,6 +194,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
             failed_looks=evidence.failed_looks,
             batches_since_look=evidence.batches_since_look,
             n_reserved=evidence.n_reserved,
+            together=len(goal.audited),
             loss_variance=None if goal.is_exact else _loss_variance(evidence.scored[group]),
         )
         for group, allowed in zip(goal.audited, allowances, strict=True)

@@ -142,7 +142,7 @@ def test_the_decision_follows_from_the_frozen_predictions_and_the_readouts(scree
     def passes(cut: int) -> bool:
         tail = slice(cut, None)
         return n - cut <= c or (
-            hypergeometric_pvalue(int(errors[tail].sum()), n - cut, c + 1, int(is_audited[tail].sum())) <= 0.025
+            hypergeometric_pvalue(int(errors[tail].sum()), n - cut, c + 1, int(is_audited[tail].sum())) <= 0.04
         )
 
     cut = look["n_finish"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from isd_ray.campaign.selection import Selection, unscored
 from isd_ray.campaign.steps.repeat import repeat_of
 from isd_ray.campaign.work import FirstTry
 from isd_ray.core import certify
-from isd_ray.core.audit_size import audit_size
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
@@ -77,7 +75,7 @@ def test_lost_wells_of_an_audit_are_released_once_more_before_it_is_judged(looki
 def test_a_look_that_passes_with_its_lost_wells_as_errors_asks_for_none_again(
     make_config, tmp_path, truth, monkeypatch
 ):
-    monkeypatch.setattr(certify, "audit_size", partial(audit_size, power_z=2.5))
+    monkeypatch.setattr(certify, "power_z", lambda together: 2.5)
     settings = {"labels": LABORATORY["labels"], "stopping": {**STRICT, "gamma": 0.7}}
     campaign = Campaign.create(tmp_path / "run", make_config(**settings))
     predicted = at_a_look(campaign, truth)

@@ -21,6 +21,8 @@ from isd_ray.messages import LabelArray, StopDecision
 
 Column: TypeAlias = NDArray[np.int8]
 """Outcomes of the audited entries of one output, int8 (m,) (`isd_ray.core.panels.outcomes`)."""
+_HARDEST = 3
+"""Outputs that a look is likely to fail by: the audit is as large as the hardest asks for, and most pass with ease."""
 _SHOWN = 3
 """Outputs named in a reason."""
 
@@ -105,6 +107,7 @@ class ByOutput(ABC):
                 forecast=forecast([_column(batch, place) for batch in scored]),
                 failed_looks=evidence.failed_looks,
                 batches_since_look=evidence.batches_since_look,
+                together=min(len(self.outputs), _HARDEST),
             )
             look = plan_look(replace(rule, delta=rule.delta * output.share, finish="none"), state)
             if look.plan is None:
