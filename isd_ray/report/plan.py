@@ -63,14 +63,18 @@ def trips_lines(plan: TripsPlan) -> list[tuple[str, str]]:
     else:
         lines.append((f"In at most {limit}", f"{_keys(best)}: {_option(best)}"))
         if unlimited.n_wells is not None and unlimited.n_trips is not None:
-            more, fewer = best.n_wells - unlimited.n_wells, unlimited.n_trips - best.n_trips
-            said = f"about {abs(more):,} wells {'more' if more > 0 else 'fewer'}, {counted(fewer, 'trip')} fewer"
-            lines.append(("  against as configured", said))
+            wells = _against(best.n_wells - unlimited.n_wells, "well")
+            trips = _against(best.n_trips - unlimited.n_trips, "trip")
+            lines.append(("  against as configured", f"about {wells}, {trips}"))
         if best.n_within < len(plan.curves):
             beyond = len(plan.curves) - best.n_within
             lines.append(("  not certain", f"on {beyond} of {len(plan.curves)} learning curves it takes more trips"))
         lines.append(("  to hold it", f"stopping.max_rounds = {plan.most_trips}; not certified by then, it never is"))
     return [*lines, *(("Trips, assumed", text) for text in plan.assumptions)]
+
+
+def _against(difference: int, noun: str) -> str:
+    return f"{counted(abs(difference), noun)} {'more' if difference > 0 else 'fewer'}"
 
 
 def _option(option: TripsOption) -> str:

@@ -13,6 +13,7 @@ from isd_ray.campaign.backend import LocalBackend
 from isd_ray.campaign.setup import earliest_stop
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
+from isd_ray.core import stopping
 from isd_ray.core.certify import LONGEST_SKIP
 from isd_ray.core.growth import batches_worth, grown
 from isd_ray.core.trigger import ScoredBatch, forecast_trend
@@ -116,16 +117,24 @@ def test_a_screen_measures_batches_that_grow_and_as_large_a_share_of_them_at_ran
 
 
 def test_an_audit_is_weighed_in_batches_of_its_round(make_config, tmp_path, monkeypatch):
-    seen, forecast = [], LocalBackend.forecast_look
+    seen, ages = [], set()
+    forecast, trend = LocalBackend.forecast_look, stopping.forecast_trend
 
     def watch(self, evidence):
-        seen.append((evidence.batch_size, evidence.first_batch))
+        seen.append((evidence.batch_size, evidence.batches_since_look))
         return forecast(self, evidence)
 
+    def watch_trend(scored, n_observed, n_left, n_batch, n_random, n_first):
+        ages.add(n_first)
+        return trend(scored, n_observed, n_left, n_batch, n_random, n_first)
+
     monkeypatch.setattr(LocalBackend, "forecast_look", watch)
+    monkeypatch.setattr(stopping, "forecast_trend", watch_trend)
     rounds = simulate(growing(make_config), tmp_path / "run").rounds.to_pylist()
-    assert seen == [(size, 60) for size in sizes_until(rounds, len(seen) + 1)[1:]]
+    sizes = sizes_until(rounds, len(seen) + 1)[1:]
+    assert seen == [(size, batches_worth(number, 1.4, LONGEST_SKIP)) for number, size in enumerate(sizes, 1)]
     assert len({size for size, _ in seen}) > 2
+    assert ages == {60}
 
 
 def test_a_growing_screen_killed_at_any_step_ends_in_the_same_rounds(make_config, tmp_path):

@@ -15,7 +15,7 @@ from isd_ray.core.audit_size import audit_size
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.looks import LookRule
 from isd_ray.core.outlay import outlay
-from isd_ray.core.replay import LearningCurve, Replayed, Terms, TripsOption, replay
+from isd_ray.core.replay import LearningCurve, Replayed, Terms, TripsOption, TripsPlan, replay
 from isd_ray.errors import ConfigError
 from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.plan_trips import AROUND, GROWTHS, GUESSED, plan_trips
@@ -109,6 +109,18 @@ def test_a_limit_that_nothing_keeps_is_said_with_the_fewest_trips_that_do(make_c
     said = dict(trips_lines(plan))["In at most 3 trips"]
     assert said.startswith("LIKELY NOT REACHED")
     assert f"in {plan.fewest.n_trips} trips" in said
+
+
+def test_a_plan_is_held_against_the_configuration_as_it_is():
+    def option(n_wells: int, n_trips: int) -> TripsOption:
+        return TripsOption.of(("batch_size", 50, 1.0), [Replayed(n_trips, n_wells, 9)], 9)
+
+    def said(configured: TripsOption, best: TripsOption) -> str:
+        plan = TripsPlan(9, configured, best, best, ("one",), ())
+        return dict(trips_lines(plan))["  against as configured"]
+
+    assert said(option(900, 8), option(1900, 7)) == "about 1,000 wells more, 1 trip fewer"
+    assert said(option(900, 5), option(899, 7)) == "about 1 well fewer, 2 trips more"
 
 
 def test_the_limits_of_the_campaign_hold_in_a_plan_but_for_the_number_of_its_rounds(config):
