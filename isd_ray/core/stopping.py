@@ -260,7 +260,8 @@ def _forecast(
     """Of a group, by batches of its rows."""
     n_batch, n_random, first_batch = evidence.n_batch, evidence.n_random, evidence.first_batch
     histogram = Histogram(bin_centres(), evidence.histogram[group])
-    if config.trigger == "trend":
+    # Random rows hold hardly a rare hit, so that nothing holds the level of the confidences in place.
+    if config.trigger == "trend" or (config.trigger == "blend" and goal.takes_hits):
         return forecast_trend(scored, evidence.n_observed, evidence.counts.left[group], n_batch, n_random, first_batch)
     is_share = not goal.is_regression
     if config.trigger == "platt":

@@ -32,6 +32,8 @@ _LEVEL_PRIOR = (np.array([0.0, -0.1]), np.array([1.0, 0.1]))
 """Log ratio of the random rows' errors to the shape, and its change in a round: means and standard deviations."""
 _PLATT_BATCHES = 12
 """Batches from which the meaning of confidences is learnt: of fewer small ones looks fail more often."""
+_PLATT_ERRORS = 1.0
+"""Errors of random rows that the map's own level counts for."""
 _PLATT_PRIOR = (np.array([0.0, 1.0]), np.array([30.0, 3.0]))
 _NEWTON_STEPS = 25
 _QUADRATURE = 400
@@ -289,7 +291,7 @@ def forecast_platt(
     y = np.concatenate([batch.loss for batch in recent])
     intercept, slope = _logistic_fit(np.stack([np.ones_like(x), x], axis=1), y, np.ones(len(y)), _PLATT_PRIOR)
     random = np.concatenate([batch.is_random for batch in recent])
-    ratio = (y[random].sum() + 1.0) / (_sigmoid(intercept + slope * x[random]).sum() + 1.0)
+    ratio = (y[random].sum() + _PLATT_ERRORS) / (_sigmoid(intercept + slope * x[random]).sum() + _PLATT_ERRORS)
     filled = histogram.counts > 0
     counts = histogram.counts[filled].astype(np.float64)
     rates = _sigmoid(intercept + slope * place(histogram.centres[filled]))

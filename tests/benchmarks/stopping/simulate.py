@@ -122,7 +122,7 @@ class Campaign:
         histogram = Histogram(bin_centres(), np.bincount(uncertainty_bins(uncertainty), minlength=N_BINS))
         if self.trigger == "platt":
             return forecast_platt(self.history, histogram, self.batch, n_random)
-        if self.trigger == "trend":
+        if self.trigger == "trend" or isinstance(self.target, RecallTarget):
             return forecast_trend(self.history, n_observed, len(uncertainty), self.batch, n_random)
         return forecast_blend(self.history, histogram, n_observed, self.batch, n_random)
 
