@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -43,26 +43,42 @@ ASSUMPTIONS = (
 )
 
 
-def counts_of(store: CampaignStore, event: Event, n_amendments: int) -> tuple[SecondReadouts, SecondReadouts]:
-    """The second readouts of the audit, and of the hits elsewhere, counted by the first so many amendments."""
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Second readouts, counted: of the audit, of the hits elsewhere, and how many of these are of the finish."""
+
+    audit: SecondReadouts
+    hits: SecondReadouts
+    n_finish: int
+
+
+def counts_of(store: CampaignStore, event: Event, n_amendments: int) -> Counts:
+    """The second readouts of the compounds of a list, counted by the first so many amendments."""
     certificate = store.certificate()
     assert certificate is not None, "a list is drawn behind a certificate"
     basis, second = basis_of(store, certificate, event["n_amendments"]), second_readouts(store)
     doubted = set(amended_readouts(store, event["n_amendments"], n_amendments))
     of_audit = [row for row in asked_rows(store, event, AUDIT_HIT).tolist() if row not in doubted]
     sampled = asked_rows(store, event, HIT).tolist()
-    beside = doubted & set(np.setdiff1d(basis.hits, sampled).tolist())
-    of_hits = [second[row] for row in sampled if row in second and row not in doubted]
+    confirmed_hits = [row for row in sampled if second.get(row) is True and row not in doubted]
+    beside = doubted.intersection(np.setdiff1d(basis.hits, sampled).tolist())
+    n_confirmed = max(0, len(confirmed_hits) - len(beside))
     lost = basis.lost | doubted.intersection(basis.audit.tolist())
     [group] = certificate["audit"]["groups"]
-    return (
+    return Counts(
         SecondReadouts(
             group["n_inference"],
             len(basis.audit),
             sum(second.get(row) is True for row in of_audit),
             len(lost) + sum(second.get(row) is None for row in of_audit),
         ),
-        SecondReadouts(event["n_hits"], len(sampled), max(0, of_hits.count(True) - len(beside)), of_hits.count(None)),
+        SecondReadouts(
+            len(basis.hits),
+            len(sampled),
+            n_confirmed,
+            sum(second.get(row) is None for row in sampled if row not in doubted),
+        ),
+        min(n_confirmed, len(basis.finish.intersection(confirmed_hits))),
     )
 
 
@@ -70,7 +86,7 @@ def content_of(store: CampaignStore, event: Event, n_amendments: int) -> dict[st
     """The content of ``confirmed.json``, by the first so many amendments: a pure function of the record."""
     certificate = store.certificate()
     assert certificate is not None, "a list is drawn behind a certificate"
-    audit, hits = counts_of(store, event, n_amendments)
+    counts = counts_of(store, event, n_amendments)
     # Each look has a part of the risk, and the one that passed was chosen by its readouts: it has no more than its own.
     risk = certificate["look"]["delta"]
     told = [other for other in store.events() if other["kind"] == TOLD]
@@ -79,15 +95,15 @@ def content_of(store: CampaignStore, event: Event, n_amendments: int) -> dict[st
         "campaign_id": certificate["campaign_id"],
         "certificate_id": certificate["certificate_id"],
         "hit": certificate["claim"]["hit"],
-        **asdict(confirmed_recall(audit, hits, risk)),
+        **asdict(confirmed_recall(counts.audit, counts.hits, risk, counts.n_finish)),
         "delta": certificate["delta"],
         "look": certificate["look"],
-        "audit": {**asdict(audit), "hits": len(asked_rows(store, event, AUDIT_HIT))},
-        "hits": {**asdict(hits), "seed": event["seed"]},
+        "audit": {**asdict(counts.audit), "hits": len(asked_rows(store, event, AUDIT_HIT))},
+        "hits": {**asdict(counts.hits), "finish": counts.n_finish, "seed": event["seed"]},
         "n_amendments": n_amendments,
         "list_sha256": event["readouts_sha256"],
         "readouts_sha256": [other["readouts_sha256"] for other in told],
-        "columns": sorted({other["column"] for other in told}),
+        "columns": sorted({other["column"] for other in told} - {None}),
         "assumptions": list(ASSUMPTIONS),
     }
     return {"confirmed_id": _id(content), **content}
@@ -181,6 +197,9 @@ def confirmed_lines(store: CampaignStore) -> list[str]:
     found, standing = confirmed(store), standing_words(store)
     if found is None or standing is None:
         return []
+    said = f"{standing[0].upper()}{standing[1:]}."
+    if store.withdrawn() is not None:
+        return [said]
     audit, hits, look = found["audit"], found["hits"], found["look"]
     how = (
         "All"
@@ -188,13 +207,14 @@ def confirmed_lines(store: CampaignStore) -> list[str]:
         else f"{hits['sampled']:,}, drawn at random (seed {hits['seed']}),"
     )
     return [
-        f"{standing[0].upper()}{standing[1:]}. A hit is {found['hit']}; it is confirmed if its second readout "
-        f"({', '.join(found['columns'])}) is a hit as well.",
+        f"{said} A hit is {found['hit']}; it is confirmed if its second readout "
+        f"({', '.join(found['columns']) or 'none was told'}) is a hit as well.",
         f"Proof: of {audit['population']:,} compounds predicted not to be hits {audit['sampled']:,} were audited, "
         f"{audit['hits']:,} of them hits: {audit['confirmed']:,} are confirmed, and {audit['lost']:,} of the audit, "
         "without a first or a second readout or amended, count as confirmed hits that nothing has found. "
         f"{how} of the {hits['population']:,} hits measured elsewhere were measured again: {hits['confirmed']:,} are "
-        f"confirmed, and {hits['lost']:,} without a second readout count as not confirmed. So at least "
+        f"confirmed ({hits['finish']:,} of them of the finish), and {hits['lost']:,} without a second readout count as "
+        "not confirmed. So at least "
         f"{found['found_at_least']:,} confirmed hits are found and at most {found['missed_at_most']:,} missed; exact "
         f"tests at {look['delta']:g}, look {look['number']}.",
         f"Its risk {found['delta']:g} comes beside that of certificate {found['certificate_id']}.",

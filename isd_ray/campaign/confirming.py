@@ -9,8 +9,8 @@ show is `isd_ray.campaign.confirmed`'s.
   not confirmed, in the sample or not. (One not confirmed more raises the bound on all of them by one at least, so a
   compound beside the sample may be counted as one in it.)
 - *Hits that the sample is drawn from* are all that the delivered screen has measured outside the audit: in any round,
-  the finish too, outside the plan, or told after the last round. Those of them that were predicted to be no hits at
-  the look stay among its possible misses as well, which errs on the safe side.
+  the finish too, outside the plan, or told after the last round. Confirmed ones of the finish are missed no more;
+  others that were measured behind the look stay among its possible misses as well, which errs on the safe side.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from isd_ray.campaign.amend import amended_readouts, measured_readouts
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.config import CampaignConfig
 from isd_ray.core.seeding import draw_seed, tie_keys
 from isd_ray.errors import StoreError
@@ -52,12 +53,15 @@ class Basis:
         Hits that were measured outside of it.
     lost:
         Rows of the audit without a first readout, or whose readout was amended.
+    finish:
+        Rows of the finish.
     """
 
     audit: Rows
     audit_hits: Rows
     hits: Rows
     lost: frozenset[int]
+    finish: frozenset[int]
 
 
 def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
@@ -83,10 +87,8 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
         raise StoreError("no look was passed, so there is no certificate", store.address, "see its summary.json")
     if (why := store.withdrawn()) is not None:
         raise StoreError(f"the certificate is WITHDRAWN: {why}", store.address, "screen again")
-    batch = store.rounds()[certificate["look"]["round"]].read_batch()
-    predicted = batch.filter(pa.array([role == "hit" for role in batch["role"].to_pylist()]))
-    measured = measured_readouts(store)
-    if n_left := sum(row not in measured for row in predicted["row"].to_pylist()):
+    predicted, measured = _rows_of(store.rounds()[certificate["look"]["round"]], "hit"), measured_readouts(store)
+    if n_left := sum(row not in measured for row in predicted.tolist()):
         raise StoreError(
             f"{n_left:,} compounds that the look predicted to be hits have no readout: whether they would be confirmed "
             "hits nothing bounds",
@@ -98,10 +100,9 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
 
 def basis_of(store: CampaignStore, certificate: Mapping[str, Any], n_amendments: int) -> Basis:
     """What the claim rests on, by the first so many amendments."""
-    files = store.rounds()[certificate["look"]["round"]]
+    files, *later = store.rounds()[certificate["look"]["round"] :]
     assert files.committed is not None, "a look that passed was decided"
-    batch = files.read_batch()
-    audit = np.sort(batch["row"].to_numpy()[np.array(batch["role"].to_pylist()) == "audit"])
+    audit = _rows_of(files, "audit")
     hit = store.manifest["classes"].index(certificate["claim"]["hit"])
     measured = measured_readouts(store, n_amendments)
     found = np.array(sorted(row for row, (label, _) in measured.items() if label == hit), np.int64)
@@ -112,7 +113,15 @@ def basis_of(store: CampaignStore, certificate: Mapping[str, Any], n_amendments:
         np.setdiff1d(np.intersect1d(found, audit), amended),
         np.setdiff1d(found, np.concatenate([audit, since])),
         frozenset(row for row in audit.tolist() if row not in measured or row in amended),
+        frozenset(row for after in later for row in _rows_of(after, "finish").tolist()),
     )
+
+
+def _rows_of(files: RoundFiles, role: str) -> Rows:
+    """Rows of a batch that were chosen for a reason, ascending."""
+    batch = files.read_batch()
+    rows: Rows = np.sort(batch.filter(pc.equal(batch["role"], role))["row"].to_numpy())
+    return rows
 
 
 def asked(store: CampaignStore) -> Event | None:

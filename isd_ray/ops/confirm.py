@@ -70,6 +70,8 @@ class Confirmation:
     def __init__(self, store: CampaignStore) -> None:
         self._store = store
         self._certificate = refuse_without_claim(store)
+        if _decided(store) is not None and not store.latest(FILE).is_file():
+            self.tell()  # the command that decided was cut off before it wrote the claim
 
     def __repr__(self) -> str:
         return f"Confirmation({self._store.address!r}, {standing_words(self._store) or 'nothing asked for'!r})"
@@ -208,8 +210,9 @@ class Confirmation:
             content = content_of(self._store, event, n_amendments)
             details = {"confirmed_id": content["confirmed_id"], "n_amendments": n_amendments}
             self._store.append_event(DECIDED, details, after=n_events)
-        content = content_of(self._store, event, decided["n_amendments"])
-        self._store.write_text(FILE, canonical_json(content).decode())
+        if not self._store.latest(FILE).is_file():
+            content = content_of(self._store, event, decided["n_amendments"])
+            self._store.write_text(FILE, canonical_json(content).decode())
         conclude(self._store)
         write_results(stored_summary(self._store) or {}, self._store)
 

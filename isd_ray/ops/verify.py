@@ -77,8 +77,8 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
 
     The chain of events, without a gap and from what the campaign began with; that each decision is in it, and each file
     that an event names there; hashes of batches, features, plate maps, frozen predictions, models, readouts,
-    certificate, second readouts and library; that the sets partition the library; and that the hybrid screen says what was measured and,
-    of all other compounds, what was frozen before.
+    certificate, second readouts and library; that the sets partition the library; and that the hybrid screen says what
+    was measured and, of all other compounds, what was frozen before.
 
     Parameters
     ----------
