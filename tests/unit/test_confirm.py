@@ -116,7 +116,7 @@ def test_the_draw_is_on_record_before_its_file_is_written_and_asked_again_it_is_
     store = CampaignStore.open(run)
     rows = asked_rows(store, asked(store))
     isd_ray.confirm(run).ask(tmp_path / "list.csv")
-    assert store.library and len(listed(tmp_path / "list.csv")) == len(rows) == asked(store)["n"]
+    assert len(listed(tmp_path / "list.csv")) == len(rows) == asked(store)["n"]
     isd_ray.confirm(run).ask(tmp_path / "again.parquet", 40)
     assert pq.read_table(tmp_path / "again.parquet")["id"].to_pylist() == listed(tmp_path / "list.csv")
     assert [event["kind"] for event in store.events()].count("confirm-ask") == 1
@@ -151,14 +151,14 @@ def test_two_laboratories_with_one_seed_draw_different_hits(make_config, compoun
 # --- the claim --------------------------------------------------------------------------------------------------------
 
 
-def by_hand(run, truth, lost=()):
+def by_hand(run, truth, lost=(), hit="BBB-", risk=RISK):
     """Bound, found and missed, from the hybrid screen by plain code, where all hits are measured again."""
-    hits = [line for line in lines_of(run) if line["source"] == "measured" and line["label"] == "BBB-"]
-    good = [line for line in hits if truth[line["id"]] == "BBB-" and line["id"] not in lost]
+    hits = [line for line in lines_of(run) if line["source"] == "measured" and line["label"] == hit]
+    good = [line for line in hits if truth[line["id"]] == hit and line["id"] not in lost]
     e = sum(line["role"] == "audit" for line in good)
     n_lost = sum(line["role"] == "audit" and line["id"] in lost for line in hits)
     [group] = json.loads((run / "certificate.json").read_text())["audit"]["groups"]
-    most = largest_plausible(e + n_lost, group["n_inference"], group["n"], RISK)
+    most = largest_plausible(e + n_lost, group["n_inference"], group["n"], risk)
     missed = max(0, most - e - sum(line["role"] == "finish" for line in good))
     return len(good) / (len(good) + missed), len(good), missed
 
@@ -167,12 +167,25 @@ def test_the_bound_is_that_of_the_counts_at_the_risk_of_the_look_and_is_true(run
     content = told(run, tmp_path, truth)
     bound, found, missed = by_hand(run, truth)
     assert (content["bound"], content["found_at_least"], content["missed_at_most"]) == (bound, found, missed)
-    assert content["hits"]["finish"] > 0
     assert content["look"]["delta"] == pytest.approx(RISK)
     left = [line for line in lines_of(run) if line["source"] == "predicted"]
     n_missed = sum(truth[line["id"]] == "BBB-" for line in left)
     assert 0.5 < bound <= found / (found + n_missed)
     assert verify(CampaignStore.open(run)).is_sound
+
+
+def test_confirmed_hits_of_a_finish_are_not_missed(make_config, compounds, tmp_path):
+    stopping = {"rule": "pac", "quantity": "recall", "gamma": 0.9, "positive": "BBB+"}
+    run = simulate(make_config(**{**RECALL, "stopping": stopping}), tmp_path / "run").path
+    table = pyarrow.csv.read_csv(compounds)
+    labels = zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True)
+    second = {name: label if int(name[1:]) % 4 else "BBB-" for name, label in labels}
+    content = told(run, tmp_path, second)
+    found = by_hand(run, second, hit="BBB+", risk=0.05)
+    assert (content["bound"], content["found_at_least"], content["missed_at_most"]) == found
+    assert content["hits"]["finish"] > 100
+    missed = [line for line in lines_of(run) if line["source"] == "predicted" and second[line["id"]] == "BBB+"]
+    assert 0.85 < content["bound"] <= found[1] / (found[1] + len(missed))
 
 
 def test_lost_second_readouts_are_missed_in_the_audit_and_not_confirmed_elsewhere(run, tmp_path, truth):
@@ -332,7 +345,7 @@ def test_a_simulation_takes_second_readouts_from_a_table_by_the_command(run, fin
     pq.write_table(pa.table({"name": [line["id"] for line in rows], "again": flags}), tmp_path / "table.parquet")
     command = ["confirm", str(run), "--labels", str(tmp_path / "table.parquet"), "--column", "again", "--positive", "1"]
     shown = CliRunner().invoke(app, [*command, "--json"])
-    other = told(shutil.copytree(finished, tmp_path / "other"), tmp_path, truth)
+    other = told(shutil.copytree(finished, tmp_path / "other"), tmp_path, truth, ["C0003"])
     found = json.loads(shown.stdout)
     assert found["confirmed"]["bound"] == other["bound"]
     assert found["counts"]["not asked for"] + found["counts"]["new"] == len(rows)
