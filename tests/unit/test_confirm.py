@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import isd_ray
+from isd_ray.campaign import confirmed as claim
 from isd_ray.campaign.confirmed import content_of, counts_of
 from isd_ray.campaign.confirming import asked, asked_rows, basis_of
 from isd_ray.campaign.store import CampaignStore
@@ -94,9 +95,8 @@ def test_the_list_holds_all_hits_of_the_audit_and_a_sample_of_the_others_in_an_o
     hits = {line["id"]: line for line in lines_of(run) if line["source"] == "measured" and line["label"] == "BBB-"}
     audit = {name for name, line in hits.items() if line["role"] == "audit"}
     others = np.array(sorted(line["row"] for name, line in hits.items() if name not in audit))
-    certificate = CampaignStore.open(run).certificate()
-    of_hits = hashlib.sha256(others.tobytes()).hexdigest()
-    assert event["seed"] == derive_seed(0, "confirm", certificate["look"]["round"]), of_hits
+    look = CampaignStore.open(run).certificate()["look"]
+    assert event["seed"] == derive_seed(0, "confirm", look["round"]), "a simulation draws by its seed alone"
     drawn = set(others[np.argsort(tie_keys(event["seed"], others))[:40]].tolist())
     names = listed(tmp_path / "list.csv")
     assert len(audit) > 3
@@ -131,21 +131,20 @@ def test_a_sample_larger_than_the_hits_are_many_is_refused(run):
     assert asked(CampaignStore.open(run)) is None
 
 
-def test_two_laboratories_with_one_seed_draw_different_hits(make_config, compounds, tmp_path, own_draws):
+def test_a_laboratory_draws_by_its_nonce_and_by_the_hits_that_the_sample_is_of(
+    make_config, compounds, tmp_path, own_draws
+):
     table = pyarrow.csv.read_csv(compounds)
     known = dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True))
-    config = make_config(**RECALL, **LABELS)
-    drawn = []
-    for name in ("first", "second"):
-        campaign = Campaign.create(tmp_path / name, config)
-        campaign.run(lambda batch: {compound: known[compound] for compound in batch.ids})
-        event = isd_ray.confirm(tmp_path / name).ask(sample=30)
-        nonce, look = campaign.store.manifest["nonce"], campaign.store.certificate()["look"]["round"]
-        basis = basis_of(campaign.store, campaign.store.certificate(), 0)
-        of_hits = hashlib.sha256(basis.hits.tobytes()).hexdigest()
-        assert event["seed"] == derive_seed(0, "confirm", look, nonce, of_hits)
-        drawn.append(set(asked_rows(campaign.store, event, "hit").tolist()))
-    assert len(drawn[0] & drawn[1]) < 15
+    campaign = Campaign.create(tmp_path / "run", make_config(**RECALL, **LABELS))
+    campaign.run(lambda batch: {compound: known[compound] for compound in batch.ids})
+    event = isd_ray.confirm(tmp_path / "run").ask(sample=30)
+    certificate, nonce = campaign.store.certificate(), campaign.store.manifest["nonce"]
+    hits = basis_of(campaign.store, certificate, 0).hits
+    of_hits = hashlib.sha256(hits.tobytes()).hexdigest()
+    seed = derive_seed(0, "confirm", certificate["look"]["round"], nonce, of_hits)
+    drawn = hits[np.argsort(tie_keys(seed, hits))[:30]]
+    assert asked_rows(campaign.store, event, "hit").tolist() == sorted(drawn.tolist())
 
 
 # --- the claim --------------------------------------------------------------------------------------------------------
@@ -167,11 +166,23 @@ def test_the_bound_is_that_of_the_counts_at_the_risk_of_the_look_and_is_true(run
     content = told(run, tmp_path, truth)
     bound, found, missed = by_hand(run, truth)
     assert (content["bound"], content["found_at_least"], content["missed_at_most"]) == (bound, found, missed)
-    assert content["look"]["delta"] == pytest.approx(RISK)
     left = [line for line in lines_of(run) if line["source"] == "predicted"]
     n_missed = sum(truth[line["id"]] == "BBB-" for line in left)
     assert 0.5 < bound <= found / (found + n_missed)
     assert verify(CampaignStore.open(run)).is_sound
+
+
+def test_the_look_that_passed_spends_its_own_part_of_the_risk(run, tmp_path, truth, monkeypatch):
+    exact, risks = claim.confirmed_recall, []
+
+    def noting(audit, hits, risk, n_finish):
+        risks.append(risk)
+        return exact(audit, hits, risk, n_finish)
+
+    monkeypatch.setattr(claim, "confirmed_recall", noting)
+    told(run, tmp_path, truth)
+    assert risks == [pytest.approx(RISK)] * len(risks)
+    assert risks
 
 
 def test_confirmed_hits_of_a_finish_are_not_missed(make_config, compounds, tmp_path):
