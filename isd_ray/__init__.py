@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from isd_ray.ops.build import build_library
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
+    from isd_ray.ops.confirm import Confirmation, confirm
     from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.predict import LoadedModel, load_model
@@ -29,6 +30,7 @@ _HOMES = {
     "CampaignConfig": "isd_ray.config",
     "Certificate": "isd_ray.report.certificate",
     "Comparison": "isd_ray.ops.compare",
+    "Confirmation": "isd_ray.ops.confirm",
     "IsdError": "isd_ray.errors",
     "Job": "isd_ray.ops.jobs",
     "Library": "isd_ray.data.library",
@@ -37,6 +39,7 @@ _HOMES = {
     "attach": "isd_ray.ops.attach",
     "build_library": "isd_ray.ops.build",
     "compare": "isd_ray.ops.compare",
+    "confirm": "isd_ray.ops.confirm",
     "job": "isd_ray.ops.jobs",
     "jobs": "isd_ray.ops.jobs",
     "load_model": "isd_ray.ops.predict",
@@ -53,6 +56,7 @@ __all__ = [
     "CampaignConfig",
     "Certificate",
     "Comparison",
+    "Confirmation",
     "IsdError",
     "Job",
     "Library",
@@ -61,6 +65,7 @@ __all__ = [
     "attach",
     "build_library",
     "compare",
+    "confirm",
     "job",
     "jobs",
     "load_model",

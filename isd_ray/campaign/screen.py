@@ -22,7 +22,7 @@ from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking
 from isd_ray.core.goals import goal_for
 from isd_ray.core.race import RaceBatch, race_batch
-from isd_ray.core.seeding import derive_seed, tie_keys
+from isd_ray.core.seeding import derive_seed, draw_seed, tie_keys
 from isd_ray.core.sets import TargetSets
 from isd_ray.data.forecasts import read_forecasts
 from isd_ray.data.library import Library
@@ -95,15 +95,8 @@ class Screen:
         return derive_seed(self.config.seed, purpose, self.round.number, *path)
 
     def draw_seed(self, purpose: str, *content: str) -> int:
-        """A seed of the round for rows that chance chooses: from the campaign's nonce too, and from `content`.
-
-        With the campaign's seed alone two campaigns on one library would draw the same rows, and a model that knows the
-        readouts of the first would be better exactly on the audits of the second. Simulations draw from their seed
-        alone, so that they can be repeated, and so do campaigns from before there were nonces.
-        """
-        if not (nonce := self.store.manifest.get("nonce")):
-            return self.seed(purpose)
-        return derive_seed(self.config.seed, purpose, self.round.number, nonce, *content)
+        """A seed of the round for rows that chance chooses (`isd_ray.core.seeding.draw_seed`)."""
+        return draw_seed(self.config.seed, self.store.manifest.get("nonce"), purpose, self.round.number, *content)
 
     def constant_answer(self) -> ConstantAnswer | None:
         """What the claim is held against: what one answer for every compound, or random picking, would reach.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isd_ray.campaign.amend import measured_readouts
+from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.phase import Phase, phase_of
 from isd_ray.campaign.standing import standing_of
@@ -69,6 +70,8 @@ class Status:
         What people should know of the models of the last decided round, in words.
     seconds_left:
         Of a simulation: as `Standing`, the most that it can take at the pace of its last rounds.
+    confirmed:
+        Where second readouts stand, in words (`isd_ray.campaign.confirmed`); None where none were asked for.
     head:
         SHA-256 of the log as it is; noted elsewhere, it shows whether anything was changed later (`verify`).
     """
@@ -95,6 +98,7 @@ class Status:
     race: tuple[Mapping[str, Any], ...]
     warnings: tuple[str, ...]
     seconds_left: float | None
+    confirmed: str | None = None
     head: str | None = None
 
 
@@ -163,6 +167,7 @@ def status_of(store: CampaignStore) -> Status:
         race=counting([files.released for files in rounds]),
         warnings=tuple(caution["words"] for caution in last.get("warnings", ())),
         seconds_left=None if in_laboratory else standing_of(store).seconds_left,
+        confirmed=standing_words(store),
         head=store.head(),
     )
 

@@ -11,6 +11,7 @@ import isd_ray
 from isd_ray.cli import (
     campaign,
     certificate,
+    confirm,
     coordinators,
     jobs,
     library,
@@ -42,6 +43,7 @@ for command in (
     *reference_energy.COMMANDS,
     *campaign.COMMANDS,
     *predict.COMMANDS,
+    *confirm.COMMANDS,
     *jobs.COMMANDS,
     *serve.COMMANDS,
 ):

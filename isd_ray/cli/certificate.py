@@ -19,6 +19,7 @@ def certificate_show(
 ) -> None:
     """Say what a campaign's certificate guarantees, by what proof and under which assumptions."""
     from isd_ray.campaign.certificate import certificate_lines
+    from isd_ray.campaign.confirmed import confirmed_lines
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.errors import StoreError
 
@@ -31,5 +32,5 @@ def certificate_show(
     if as_json:
         print_json(certificate)
         return
-    for line in certificate_lines(certificate):
+    for line in [*certificate_lines(certificate), *confirmed_lines(store)]:
         out_console.print(line, highlight=False)

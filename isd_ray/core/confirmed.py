@@ -12,8 +12,11 @@ among the predicted ones. Two samples tell how many that are:
 - **The hits found elsewhere.** H hits were measured outside the audit. A uniform sample of s of them is measured again;
   without a second readout one counts as not confirmed. By the same bound at most V of the H are not confirmed, except
   with probability delta_C. If all H are measured again, V is known, and no risk is spent.
+- **A finish.** Of the H some may be of the n, measured after the look. If f of these were seen to be confirmed, they
+  are found as well, and at most U - e - f are missed. Which of the n were measured does not matter: K <= U holds or
+  not before they are.
 
-Then C = H - V + e confirmed hits are found and the recall is at least C / (C + U - e), except with probability
+Then C = H - V + e confirmed hits are found and the recall is at least C / (C + U - e - f), except with probability
 delta_K + delta_C (Bonferroni), as the quotient grows with C and falls with the misses.
 
 **Several looks.** The audit is that of the look that passed, so it was chosen by its readouts. If look j is given
@@ -73,7 +76,7 @@ class ConfirmedRecall:
     missed_at_most: int
 
 
-def confirmed_recall(audit: SecondReadouts, hits: SecondReadouts, delta: float) -> ConfirmedRecall:
+def confirmed_recall(audit: SecondReadouts, hits: SecondReadouts, delta: float, n_finish: int = 0) -> ConfirmedRecall:
     """Lower bound on the recall of confirmed hits; see the module for the proof.
 
     Parameters
@@ -84,18 +87,23 @@ def confirmed_recall(audit: SecondReadouts, hits: SecondReadouts, delta: float) 
         Of the hits that were measured outside the audit.
     delta:
         Risk of this look. Half of it is spent on the hits, none if all of them were measured again.
+    n_finish:
+        Of the confirmed ones of `hits`, those that had been predicted to be no hits at the look (f).
 
     Raises
     ------
     ValueError
-        If delta is not in (0, 1).
+        If delta is not in (0, 1), or more are of the finish than are confirmed.
     """
+    if not 0 <= n_finish <= hits.confirmed:
+        raise ValueError(f"need 0 <= n_finish <= {hits.confirmed} confirmed hits; got {n_finish=}")
     if not 0.0 < delta < 1.0:
         raise ValueError(f"need 0 < delta < 1; got {delta=}")
     by_sample = hits.sampled < hits.population
     risk = delta / 2.0 if by_sample else delta
     bad = audit.confirmed + audit.lost
     missed = largest_plausible(bad, audit.population, audit.sampled, risk) - audit.confirmed
+    missed = max(0, missed - n_finish)
     unconfirmed = hits.sampled - hits.confirmed
     if by_sample:
         unconfirmed = largest_plausible(unconfirmed, hits.population, hits.sampled, risk)

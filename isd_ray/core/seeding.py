@@ -17,6 +17,16 @@ def derive_seed(campaign_seed: int, *path: int | str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
+def draw_seed(campaign_seed: int, nonce: str | None, purpose: str, round_number: int, *content: str) -> int:
+    """A seed for rows that chance chooses: from the campaign's nonce too, and from `content`.
+
+    With the campaign's seed alone two campaigns on one library would draw the same rows, and a model that knows the
+    readouts of the first would be better exactly on the audits of the second. Simulations draw from their seed alone,
+    so that they can be repeated, and so do campaigns from before there were nonces.
+    """
+    return derive_seed(campaign_seed, purpose, round_number, *((nonce, *content) if nonce else ()))
+
+
 def tie_keys(seed: int, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
     """A seeded pseudo-random key of each row, shape (n,): smaller comes first among rows of equal score.
 

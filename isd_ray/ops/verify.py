@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from isd_ray.campaign.committees import load_committee
+from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import check_hash, read_json
 from isd_ray.campaign.store import DECISIONS, CampaignStore, RoundFiles
@@ -76,8 +77,8 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
 
     The chain of events, without a gap and from what the campaign began with; that each decision is in it, and each file
     that an event names there; hashes of batches, features, plate maps, frozen predictions, models, readouts,
-    certificate and library; that the sets partition the library; and that the hybrid screen says what was measured and,
-    of all other compounds, what was frozen before.
+    certificate, second readouts and library; that the sets partition the library; and that the hybrid screen says what
+    was measured and, of all other compounds, what was frozen before.
 
     Parameters
     ----------
@@ -104,6 +105,7 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
     notes = [] if events is None else _verify_log(findings, store, events, rounds)
     if events is not None:
         findings.check(store.certificate)
+        findings.check(check_confirmed, store)
         findings.check(check_rounds, store)
         findings.check(stored_summary, store)
     if events is not None and library is not None and store.is_delivered():

@@ -11,6 +11,7 @@ from typing import Any
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.confirmed import confirmed_lines
 from isd_ray.campaign.constant import COMPARED
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.config import RESMLP
@@ -91,6 +92,7 @@ def model_card(store: CampaignStore, summary: Mapping[str, Any]) -> dict[str, An
                 "withdrawn": store.withdrawn(),
                 "words": certificate_lines(certificate),
             },
+            "confirmed_hits": confirmed_lines(store),
             "interval_by_random_rows": _interval(record.rounds, record.config.stopping.delta),
             "true_accuracy_of_the_screen": summary.get("system_accuracy"),
             "race": _race(record.rounds),
@@ -158,7 +160,7 @@ def _evidence(evidence: Mapping[str, Any]) -> list[str]:
     elif certificate["withdrawn"]:
         parts.append(f"The certificate {certificate['certificate_id']} is WITHDRAWN: {certificate['withdrawn']}")
     else:
-        parts.append("\n".join(f"- {words}" for words in certificate["words"]))
+        parts.append("\n".join(f"- {words}" for words in [*certificate["words"], *evidence["confirmed_hits"]]))
     if interval is not None:
         parts.append(
             f"By the random compounds of round {interval['round']} alone the claimed quantity lay between "

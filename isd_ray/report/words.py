@@ -237,6 +237,8 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
     if status.certificate is not None:
         standing = f"WITHDRAWN: {status.withdrawn}" if status.withdrawn else status.certificate
         lines.append(("Certificate", standing))
+    if status.confirmed is not None:
+        lines.append(("Confirmed hits", status.confirmed))
     if status.head is not None:
         lines.append(("Head of the log", status.head))
     return lines

@@ -10,7 +10,9 @@ from functools import cache
 import pytest
 
 from isd_ray.core import confirmed
+from isd_ray.core.bounds import largest_plausible
 from isd_ray.core.confirmed import SecondReadouts, confirmed_recall
+from isd_ray.core.looks import look_deltas
 
 N, M, H, S, DELTA = 22, 9, 10, 6, 0.2
 
@@ -88,6 +90,69 @@ def test_a_bound_that_takes_the_sample_for_all_hits_fails_the_same_check(monkeyp
 
     monkeypatch.setattr(confirmed, "largest_plausible", estimated)
     assert worst() > DELTA
+
+
+def worst_with_a_finish(credited) -> float:
+    """The largest probability of a false bound where the first A of the N compounds are measured after the audit."""
+    a, others, total = 6, 5, 0.0
+
+    @cache
+    def bound(confirmed: int, elsewhere: int, n_finish: int) -> float:
+        hits = SecondReadouts(elsewhere, elsewhere, elsewhere)
+        return confirmed_recall(SecondReadouts(N, M, confirmed), hits, DELTA, n_finish).bound
+
+    for first, rest in itertools.product(range(a + 1), range(N - a + 1)):
+        false = 0.0
+        for i, j in itertools.product(range(min(M, first) + 1), range(min(M, rest) + 1)):
+            if i + j > M or M - i - j > N - first - rest:
+                continue
+            ways = math.comb(first, i) * math.comb(rest, j) * math.comb(N - first - rest, M - i - j)
+            elsewhere = others + first - i
+            truth = (others + first + j) / (others + first + rest)
+            false += (
+                (bound(i + j, elsewhere, min(elsewhere, credited(first, i))) > truth + 1e-12) * ways / math.comb(N, M)
+            )
+        total = max(total, false)
+    return total
+
+
+def test_hits_of_a_finish_are_missed_no_more():
+    assert 0.5 * DELTA < worst_with_a_finish(lambda first, audited: first - audited) <= DELTA
+    audit, hits = SecondReadouts(N, M, 1), SecondReadouts(8, 8, 8)
+    assert confirmed_recall(audit, hits, DELTA, 2).bound > confirmed_recall(audit, hits, DELTA).bound
+
+
+def test_a_bound_that_takes_hits_of_the_audit_for_hits_of_the_finish_as_well_fails_the_same_check():
+    assert worst_with_a_finish(lambda first, audited: first) > DELTA
+
+
+def test_more_hits_of_a_finish_than_confirmed_ones_are_refused():
+    with pytest.raises(ValueError, match="n_finish=3"):
+        confirmed_recall(SecondReadouts(9, 4, 1), SecondReadouts(8, 8, 2), DELTA, 3)
+
+
+def test_one_that_is_not_confirmed_beside_the_sample_may_be_counted_as_one_in_it():
+    """A readout that is amended after the draw: one more in the sample raises the bound by one at least."""
+    for population, sampled in ((12, 5), (30, 11), (30, 29)):
+        bounds = [largest_plausible(n, population, sampled, DELTA) for n in range(sampled + 1)]
+        assert all(after > before for before, after in itertools.pairwise(bounds)), bounds
+
+
+def worst_over_looks(risks) -> float:
+    """The largest probability that one of some looks has a false bound, as its readouts may be what has it pass."""
+
+    def false(missed: int, risk: float) -> float:
+        seen = range(max(0, M - N + missed), min(M, missed) + 1)
+        bounds = {n: confirmed_recall(SecondReadouts(N, M, n), SecondReadouts(H, H, H), risk).bound for n in seen}
+        wrong = [n for n in seen if bounds[n] > (H + n) / (H + missed) + 1e-12]
+        return sum(chance(N, missed, M, n) for n in wrong)
+
+    return max(1.0 - math.prod(1.0 - false(missed, risk) for risk in risks) for missed in range(N - M))
+
+
+def test_over_several_looks_the_one_that_passed_has_no_more_than_its_part_of_the_risk():
+    assert 0.2 * DELTA < worst_over_looks(look_deltas(DELTA, 4)) <= DELTA
+    assert worst_over_looks((DELTA,) * 4) > DELTA, "as if only the look that passed had been taken"
 
 
 def test_nothing_is_missed_where_nothing_is_left():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.confirmed import confirmed_lines
 from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.campaign.status import status_of
 from isd_ray.core.trips import trips_until
@@ -52,6 +53,7 @@ def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
         blocks.append(Text(f"The certificate of this screen is WITHDRAWN: {withdrawn}", "alarm"))
     elif certificate is not None:
         blocks += [Text(line, "note") for line in certificate_lines(certificate)]
+        blocks += [Text(line, "note") for line in confirmed_lines(record.store)]
     if summary["calibration_alarm"]:
         words = "confident predictions were wrong more often than unconfident ones, in at least one round."
         blocks.append(Text(f"Calibration alarm: {words}", "alarm"))
