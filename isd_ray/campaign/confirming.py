@@ -72,7 +72,14 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
     StoreError
         If there is none that stands, or predicted hits of its look were not measured.
     """
-    stopping = CampaignConfig.from_stored(store.config).stopping
+    config = CampaignConfig.from_stored(store.config)
+    stopping = config.stopping
+    if config.task != "classification":
+        raise StoreError(
+            f"second readouts are of compounds with one label, and this screen's task is {config.task!r}",
+            store.address,
+            "screen the output as a label of its own",
+        )
     if stopping.quantity != "recall" or stopping.rule not in _RULES:
         raise StoreError(
             f"this screen aims at {stopping.quantity} by the rule {stopping.rule!r}: what its audit says of hits is no "
@@ -87,7 +94,7 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
         raise StoreError("no look was passed, so there is no certificate", store.address, "see its summary.json")
     if (why := store.withdrawn()) is not None:
         raise StoreError(f"the certificate is WITHDRAWN: {why}", store.address, "screen again")
-    predicted, measured = _rows_of(store.rounds()[certificate["look"]["round"]], "hit"), measured_readouts(store)
+    predicted, measured = _rows_of(_batch_of(store, certificate), "hit"), measured_readouts(store)
     if n_left := sum(row not in measured for row in predicted.tolist()):
         raise StoreError(
             f"{n_left:,} compounds that the look predicted to be hits have no readout: whether they would be confirmed "
@@ -100,7 +107,7 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
 
 def basis_of(store: CampaignStore, certificate: Mapping[str, Any], n_amendments: int) -> Basis:
     """What the claim rests on, by the first so many amendments."""
-    files, *later = store.rounds()[certificate["look"]["round"] :]
+    files, later = _batch_of(store, certificate), store.rounds()[certificate["look"]["round"] + 1 :]
     assert files.committed is not None, "a look that passed was decided"
     audit = _rows_of(files, "audit")
     hit = store.manifest["classes"].index(certificate["claim"]["hit"])
@@ -115,6 +122,13 @@ def basis_of(store: CampaignStore, certificate: Mapping[str, Any], n_amendments:
         frozenset(row for row in audit.tolist() if row not in measured or row in amended),
         frozenset(row for after in later for row in _rows_of(after, "finish").tolist()),
     )
+
+
+def _batch_of(store: CampaignStore, certificate: Mapping[str, Any]) -> RoundFiles:
+    """The batch of the look that passed, whole: where lost wells were tried once more, that of the first try."""
+    rounds = store.rounds()
+    files = rounds[certificate["look"]["round"]]
+    return files if files.repeats is None else rounds[files.repeats]
 
 
 def _rows_of(files: RoundFiles, role: str) -> Rows:

@@ -181,7 +181,8 @@ class CampaignConfig(Section):
         if len(labels.classes) not in (0, 2):
             raise ValueError(f"outputs of a panel have two classes; labels.classes={list(labels.classes)}: give two")
         stopping = self.stopping
-        if stopping.quantity not in PANEL_QUANTITIES or stopping.repeatability is not None:
+        is_of_one = stopping.quantity in HIT_QUANTITIES and stopping.quantity not in PANEL_QUANTITIES
+        if is_of_one or stopping.repeatability is not None:
             raise ValueError(
                 "a panel claims quantity = 'accuracy', the share of right outputs, or 'recall', of the hits of its "
                 f"outputs; quantity={stopping.quantity!r} and repeatability are of a single label: remove them"

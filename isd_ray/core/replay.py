@@ -6,7 +6,7 @@ look, and how large an audit is, is decided by `isd_ray.core.certify.plan_look` 
 A screen forecasts its errors from batches that earlier models had predicted, so it believes in the rate of a batch ago;
 the larger its batches, the later it sees what its model has learnt. (On B3DB with growth 1 to 2 its forecasts from the
 third batch on were 0.83 to 1.04 times that rate, and up to 2.1 times the true one.) What a replay cannot know: that
-models which are refitted less often choose somewhat worse, and that a look may fail (an audit is sized to pass in nine
+models which are refitted less often choose somewhat worse, and that a look may fail (an audit is sized to pass in seven
 of ten).
 """
 

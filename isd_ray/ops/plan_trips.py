@@ -201,5 +201,5 @@ def _assumptions(n_target: int, like: Sequence[str | Path]) -> Iterator[str]:
             f"a GUESS: this screen learns as fast as {GUESS.name} did, a public set of 7,802 compounds, with half to "
             "twice as many errors; name a past screen of yours by --like to do better"
         )
-    yield "every look passes (an audit is sized to pass in nine of ten) without a finish, which would be a trip more"
+    yield "every look passes (an audit is sized to pass in seven of ten) without a finish, which would be a trip more"
     yield "every well gives a readout, and models that are refitted less often choose as well (they choose worse)"

@@ -31,7 +31,7 @@ from isd_ray.ops.verify import verify
 RECALL = {
     "model": {"epochs": 12},
     "acquisition": {"batch_size": 60, "function": "least_confidence"},
-    "stopping": {"rule": "certify", "quantity": "recall", "gamma": 0.9},
+    "stopping": {"rule": "certify", "quantity": "recall", "gamma": 0.9, "positive": "BBB-"},
 }
 LABELS = {"labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]}}
 RISK = 0.8 * 0.05

@@ -139,7 +139,7 @@ def test_what_cannot_be_a_panel_is_said(patterns, columns, message, read):
         ({"task": "classification"}, "takes its labels from `labels.column`"),
         ({"task": "classification", "labels": {"column": "bbb"}}, "no `labels.columns`"),
         ({"labels": {"classes": ["a", "b", "c"]}}, "two classes"),
-        ({"stopping": {"quantity": "recall"}}, "quantity='recall' and repeatability are of a single label"),
+        ({"stopping": {"quantity": "precision"}}, "quantity='precision' and repeatability are of a single label"),
         ({"stopping": {"repeatability": 0.9}}, "are of a single label"),
         ({"stopping": {"tolerance": 0.5}}, "are for task='regression'"),
         ({"stopping": {"quantity": "mae", "max_loss": 0.1, "loss_clip": 1.0}}, "are for task='regression'"),
