@@ -13,6 +13,7 @@ from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.goals import HITS, Goal
+from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.looks import look_risk
 from isd_ray.core.truth import accuracy_on_truth
 from isd_ray.messages import Committee
@@ -195,8 +196,13 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         lines.append(f"{COMPARED}: {claim['constant']}.")
     outputs = audit.get("outputs", [])
     if outputs:
-        lines.append(_proof_of_outputs(outputs, audit["seed"], look))
-        lines += [_proof_of_output(output) for output in outputs]
+        lines.append(_proof_of_outputs(outputs, audit["seed"], look, claim["quantity"]))
+        lines += [_proof_of_output(output, claim["quantity"]) for output in outputs]
+    elif claim["n_outputs"] is not None and claim["quantity"] == "recall":
+        lines.append(
+            f"A hit is a compound and one of its {claim['n_outputs']:,} outputs. A compound of the audit counts by the "
+            "share of its outputs that are hits; an entry that was never measured is none. Errors are sums of shares."
+        )
     elif claim["n_outputs"] is not None:
         lines.append(
             f"A compound counts by the share of its outputs, {claim['n_outputs']:,} in all, that are right among those "
@@ -270,20 +276,21 @@ def _once_more(certificate: Mapping[str, Any]) -> str:
     return f"{text}, {repeated['n']:,} of this look, of which {repeated['n_lost']:,} are lost"
 
 
-def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any]) -> str:
+def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any], quantity: str) -> str:
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
     return (
-        f"Proof: an audit of {n:,} of {n_inference:,} compounds, drawn at random (seed {seed}) and judged in round "
+        f"Proof: an audit of {n:,} of {n_inference:,} compounds{' without a predicted hit' * (quantity == 'recall')}, "
+        f"drawn at random (seed {seed}) and judged in round "
         f"{look['round']} with the model frozen, look {look['number']}; its risk {look['delta']:g} is split over "
         f"{len(outputs):,} outputs, so that what follows holds together. Entries of measured compounds without a "
         "readout are neither measured nor predicted, and no claim is made of them."
     )
 
 
-def _proof_of_output(output: Mapping[str, Any]) -> str:
+def _proof_of_output(output: Mapping[str, Any], quantity: str) -> str:
     return (
-        f"{output['name']}: accuracy above {output['gamma']:g} asked for, at least {output['bound']:.4g} shown by an "
-        f"exact test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
+        f"{output['name']}: {asked_words(quantity, output['gamma'])} asked for, at least {output['bound']:.4g} shown "
+        f"by an exact test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
     )
 
 

@@ -77,9 +77,10 @@ def constant_warning(goal: Goal, constant: ConstantAnswer | None, classes: Seque
         outputs = constant.reached(goal)
         more = f" and {len(outputs) - N_NAMED} more" if len(outputs) > N_NAMED else ""
         named = ", ".join(map(repr, outputs[:N_NAMED]))
+        by = "as many compounds picked at random" if goal.takes_hits else "the commoner answer for every compound"
         return (
-            f"what is claimed of {named}{more} may be worth nothing: the commoner answer for every compound, "
-            "without any model, may reach as much. Ask for more (stopping.panel.gamma)"
+            f"what is claimed of {named}{more} may be worth nothing: {by}, without any model, may reach as much. Ask "
+            "for more (stopping.panel.gamma)"
         )
     by, has = f"{_answer(goal, constant, classes)} for every compound", "has"
     if goal.takes_hits:

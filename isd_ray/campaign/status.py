@@ -16,6 +16,7 @@ from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import goal_for
+from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
 from isd_ray.core.trips import n_trips
 
@@ -158,7 +159,14 @@ def status_of(store: CampaignStore) -> Status:
         outlook=last.get("outlook"),
         constant=last.get("constant"),
         outputs=tuple(
-            {"name": output.name, "gamma": output.gamma, "low": low, "high": high, "constant": constant}
+            {
+                "name": output.name,
+                "gamma": output.gamma,
+                "asked": asked_words(goal.quantity, output.gamma),
+                "low": low,
+                "high": high,
+                "constant": constant,
+            }
             for output, (low, high), constant in zip(
                 goal.outputs, (found or (None, None) for found in ranges), constants, strict=True
             )

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.core.goals import QUANTITY_NAMES, Accuracy, PanelAccuracy
+from isd_ray.core.goals.by_output import asked_words
 from isd_ray.report.numbers import counted, duration
 from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
@@ -76,11 +77,11 @@ def _needed(needed: Mapping[str, Any]) -> str:
     )
 
 
-def _output(output: Mapping[str, Any]) -> str:
+def _output(output: Mapping[str, Any], quantity: str) -> str:
     """What is claimed and known of an output of a panel, in words."""
     shown = "" if output["bound"] is None else f", at least {output['bound']:.4g} shown"
     true = "" if output["accuracy"] is None else f", true {output['accuracy']:.4g}"
-    return f"accuracy above {output['gamma']:g} asked for{shown}{true}{_alike(output)}"
+    return f"{asked_words(quantity, output['gamma'])} asked for{shown}{true}{_alike(output)}"
 
 
 def _alike(output: Mapping[str, Any]) -> str:
@@ -124,7 +125,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append((f"{name}, true (the labels are known)", percent(summary["system_accuracy"])))
     if summary.get("system_mse") is not None:
         lines.append(("Mean squared error of the screen", f"{summary['system_mse']:.4g}"))
-    lines += [(f"  {output['name']}", _output(output)) for output in summary["outputs"] or ()]
+    lines += [(f"  {output['name']}", _output(output, summary["quantity"])) for output in summary["outputs"] or ()]
     if summary.get("race"):
         lines.append(("Families of models", race_words(summary["race"])))
     lines += [("Warning", words) for words in summary.get("warnings", ())]
@@ -227,7 +228,7 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         lines.append(("Audit", status.outlook))
     for output in status.outputs:
         about = "" if output["low"] is None else f", by random compounds {output['low']:.4g} to {output['high']:.4g}"
-        lines.append((f"  {output['name']}", f"above {output['gamma']:g} asked for{about}{_alike(output)}"))
+        lines.append((f"  {output['name']}", f"{output['asked']} asked for{about}{_alike(output)}"))
     if status.race:
         lines.append(("Families of models", race_words(status.race)))
     lines += [("Warning", words) for words in status.warnings]

@@ -13,6 +13,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import ConfigError
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
+from isd_ray.report.certificate import Certificate
 
 OUTPUTS = ("a", "b", "c")
 
@@ -25,8 +26,7 @@ def rare(panel_file, tmp_path_factory):
     there = np.random.default_rng(0).random((table.num_rows, len(OUTPUTS))) > 0.03
     columns = {names[0]: table[names[0]]}
     for place, name in enumerate(OUTPUTS):
-        pair = [np.nan_to_num(table[names[1 + 2 * place + step]].to_numpy().astype(float)) for step in (0, 1)]
-        hits = (pair[0] * pair[1] > 0) & (np.arange(table.num_rows) % 2 == 0)
+        hits = np.nan_to_num(table[names[3 + place]].to_numpy().astype(float))
         columns[name] = pa.array(hits.astype(np.int8), mask=~there[:, place])
     file = tmp_path_factory.mktemp("rare") / "panel.csv"
     pa.csv.write_csv(pa.table(columns), file)
@@ -62,6 +62,7 @@ def test_the_recall_over_all_outputs_is_certified(make_config, rare, tmp_path):
     assert group["predicted"] == "other"
     assert certificate["n_hits_measured"] == found.sum()
     assert "recall of hits over all outputs" in certificate["claim"]["words"]
+    assert "A hit is a compound and one of its 3 outputs" in str(Certificate.of(CampaignStore.open(run.path)))
     predicted = np.array([[int(bit) for bit in f"{value[0]:08b}"][:3] for value in run.hybrid["labels"].to_pylist()])
     assert not predicted[np.array(run.hybrid["source"].to_pylist()) == "predicted"].any(), "predicted hits are measured"
 
@@ -75,6 +76,9 @@ def test_the_recall_of_each_output_is_certified(make_config, rare, tmp_path):
     outputs = run.summary["outputs"]
     assert [output["gamma"] for output in outputs] == [0.5, 0.6, 0.6]
     assert [output["accuracy"] for output in outputs] == pytest.approx(found / (found + missed))
+    words = str(Certificate.of(CampaignStore.open(run.path)))
+    assert "a: recall of hits at least 0.5 asked for" in words
+    assert "compounds without a predicted hit, drawn at random" in words
     assert all(output["gamma"] <= output["bound"] <= output["accuracy"] for output in outputs)
     assert not verify(CampaignStore.open(run.path)).problems
 

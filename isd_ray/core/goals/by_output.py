@@ -173,6 +173,11 @@ def _column(batch: ScoredBatch, place: int) -> ScoredBatch:
     )
 
 
+def asked_words(quantity: str, level: float) -> str:
+    """What is asked of one output."""
+    return f"recall of hits at least {level:g}" if quantity == "recall" else f"accuracy above {level:g}"
+
+
 def range_words(outputs: Sequence[OutputGoal]) -> str:
     """The levels in words."""
     levels = sorted({output.gamma for output in outputs})
