@@ -56,7 +56,7 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
     ("screen", "batch_size", "stopping"),
     [
         ("recall", 90, {"rule": "certify", "quantity": "recall", "gamma": 0.8, "positive": "BBB-"}),
-        ("reserved", 120, {"rule": "reserved", "gamma": 0.85}),
+        ("reserved", 120, {"rule": "reserved", "gamma": 0.85, "first_look_share": 0.5}),
     ],
 )
 def test_looks_at_groups_and_reserves_are_the_same_on_ray(

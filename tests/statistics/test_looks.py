@@ -140,10 +140,10 @@ def test_the_looks_spend_delta_and_no_more():
      (0.98, [(137, 137), (426, 426), (842, 1183)]), (0.99, [(271, 271), (671, 842), (1325, 2334)])],
 )  # fmt: skip
 def test_audits_cost_what_was_measured(gamma, prices):
-    """Rows of an audit with 7,000 of 10,000 rows left and 0, 1/4, 1/2 of the allowed errors."""
+    """Rows of an audit of 90 % power with 7,000 of 10,000 rows left and 0, 1/4, 1/2 of the allowed errors."""
     allowed = round((1 - gamma) * 10_000) - 1
     for share, (low, high) in zip((0.0, 0.25, 0.5), prices, strict=True):
-        assert 0.8 * low <= audit_size(7000, share * allowed, allowed, 0.025) <= 1.05 * high
+        assert 0.8 * low <= audit_size(7000, share * allowed, allowed, 0.025, z=1.2816) <= 1.05 * high
 
 
 def test_an_audit_has_its_power():
@@ -153,7 +153,7 @@ def test_an_audit_has_its_power():
     rng = np.random.default_rng(0)
     found = rng.hypergeometric(errors, n - errors, m, size=400)
     stops = {e: judge_look(plan, np.arange(m), np.arange(m) < e).stop for e in np.unique(found)}
-    assert 0.84 < np.mean([stops[e] for e in found]) < 0.97
+    assert 0.65 < np.mean([stops[e] for e in found]) < 0.85
 
 
 def test_an_audit_that_nothing_satisfies_has_no_size():
@@ -264,12 +264,12 @@ def test_losses_are_judged_by_betting_and_never_finish():
     plan = plan_look(LookRule.certify(DELTA, 5, 25), state).plan
     assert plan.finish == "none"
     rng = np.random.default_rng(5)
-    good = judge_losses(plan, rng.binomial(151, 0.02, plan.size) / 151)
+    good = judge_losses(plan, rng.binomial(151, 0.02, plan.size) / 151, np.zeros(plan.size))
     assert good.stop
     assert good.pvalue <= plan.delta
-    assert not judge_losses(plan, np.full(plan.size, 0.3)).stop
+    assert not judge_losses(plan, np.full(plan.size, 0.3), np.zeros(plan.size)).stop
     with pytest.raises(ValueError, match="declared"):
-        judge_losses(plan, np.zeros(plan.size - 1))
+        judge_losses(plan, np.zeros(plan.size - 1), np.zeros(plan.size - 1))
 
 
 # --- ranks and intervals --------------------------------------------------------------------------------------------

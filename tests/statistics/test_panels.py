@@ -9,7 +9,7 @@ from isd_ray.core.betting import betting_size, betting_test
 from isd_ray.core.goals import PanelAccuracy, ScreenCounts
 from isd_ray.core.panels import pack_labels
 from isd_ray.core.stopping import Audit, LookEvidence, decide_look, forecast_look
-from isd_ray.core.trigger import N_BINS, ScoredBatch
+from isd_ray.core.trigger import N_BINS, ScoredBatch, uncertainty_bins
 from isd_ray.messages import LabelArray
 
 N, K, BATCH, DELTA, RUNS = 1500, 9, 250, 0.2, 600
@@ -47,7 +47,7 @@ def plan_of(stopping):
         n_random=BATCH,
         n_affordable=N,
         rule_counts=True,
-        histogram=np.zeros((1, N_BINS), np.int64),
+        histogram=np.bincount(uncertainty_bins(np.ones(N, np.float32)), minlength=N_BINS)[None],
         scored=((past,),),
         failed_looks=0,
         risk_spent=0.0,
@@ -97,5 +97,5 @@ def test_the_audit_of_a_wide_panel_forgives_a_forecast_that_is_somewhat_wrong():
     size = betting_size(population, forecast, spread, allowed, delta, population)
     assert size is not None
     losses = np.random.default_rng(0).normal(1.2 * forecast, spread**0.5, size)
-    assert betting_test(losses, population, allowed, delta, forecast, spread).passed
+    assert betting_test(losses, population, allowed, delta, forecast, spread, np.zeros(size)).passed
     assert size < 100

@@ -98,7 +98,7 @@ def test_the_list_holds_all_hits_of_the_audit_and_a_sample_of_the_others_in_an_o
     assert event["seed"] == derive_seed(0, "confirm", look["round"]), "a simulation draws by its seed alone"
     drawn = set(others[np.argsort(tie_keys(event["seed"], others))[:40]].tolist())
     names = listed(tmp_path / "list.csv")
-    assert len(audit) > 3
+    assert len(audit) > 2
     assert names == sorted(audit | {name for name, line in hits.items() if line["row"] in drawn})
     assert pyarrow.csv.read_csv(tmp_path / "list.csv").column_names == ["id", "smiles"]
     assert (event["n"], event["n_hits"], event["n_sampled"]) == (len(audit) + 40, len(others), 40)
@@ -246,7 +246,10 @@ def test_amended_readouts_count_against_the_claim_whenever_they_are_amended(fini
     before, after, later = (shutil.copytree(finished, tmp_path / name) for name in ("before", "after", "later"))
     assert not amended(before, tmp_path, names).withdrawn
     first = told(before, tmp_path, truth)
-    assert first["audit"] | {"lost": 0} == plain["audit"] | {"confirmed": first["audit"]["confirmed"], "hits": 5}
+    assert first["audit"] | {"lost": 0} == plain["audit"] | {
+        "confirmed": first["audit"]["confirmed"],
+        "hits": plain["audit"]["hits"] - 1,
+    }
     assert (first["audit"]["lost"], first["audit"]["confirmed"]) == (1, plain["audit"]["confirmed"] - 1)
     assert first["hits"]["population"] == plain["hits"]["population"] - 1
     isd_ray.confirm(after).ask()

@@ -118,18 +118,18 @@ def test_a_screen_measures_batches_that_grow_and_as_large_a_share_of_them_at_ran
 
 def test_an_audit_is_weighed_in_batches_of_its_round(make_config, tmp_path, monkeypatch):
     seen, ages = [], set()
-    forecast, trend = LocalBackend.forecast_look, stopping.forecast_trend
+    forecast, blend = LocalBackend.forecast_look, stopping.forecast_blend
 
     def watch(self, evidence):
         seen.append((evidence.batch_size, evidence.batches_since_look))
         return forecast(self, evidence)
 
-    def watch_trend(scored, n_observed, n_left, n_batch, n_random, n_first):
+    def watch_blend(scored, histogram, n_observed, n_batch, n_random, n_first, **options):
         ages.add(n_first)
-        return trend(scored, n_observed, n_left, n_batch, n_random, n_first)
+        return blend(scored, histogram, n_observed, n_batch, n_random, n_first, **options)
 
     monkeypatch.setattr(LocalBackend, "forecast_look", watch)
-    monkeypatch.setattr(stopping, "forecast_trend", watch_trend)
+    monkeypatch.setattr(stopping, "forecast_blend", watch_blend)
     rounds = simulate(growing(make_config), tmp_path / "run").rounds.to_pylist()
     sizes = sizes_until(rounds, len(seen) + 1)[1:]
     assert seen == [(size, batches_worth(number, 1.4, LONGEST_SKIP)) for number, size in enumerate(sizes, 1)]

@@ -185,7 +185,7 @@ def steps_seen(make_config, tmp_path_factory):
 
 def test_another_process_sees_the_phase_of_a_simulation_that_runs(steps_seen):
     seen, path = steps_seen
-    expected = {"decide": {"measure"}, "release": {"release", "score", "fit"}, "score": {"score", "fit"}}
+    expected = {"decide": {"measure"}, "release": {"release", "score", "fit", "finish"}, "score": {"score", "fit"}}
     for progress, status in seen:
         if progress.done:
             assert (status.state, status.phase) == ("ended", None)

@@ -240,7 +240,7 @@ def test_the_cases_are_no_easy_ones(screens):
     """Each look was at more rows than could be wrong at will, and found errors."""
     for name in CASES:
         groups = screens(name).certificate["audit"]["groups"]
-        assert any(group["n_errors"] > 2 for group in groups), name
+        assert any(look["n_errors"] > 2 for look in screens(name).certificate["looks_spent"]), name
         share = 0.6 if name in ("mae", "mse") else 0.5
         assert all(group["allowed"] < share * group["n_inference"] for group in groups), name
     assert screens("recall").look["n_finish"] > 0
@@ -440,7 +440,7 @@ def test_the_reserve_is_drawn_in_the_first_round_by_its_seed(name, screens):
     screen = screens(name)
     batch, reserve = screen.batch(0), screen.rows(0, "reserve")
     gamma = screen.config.stopping.gamma
-    assert len(reserve) == reserve_size(N, {0.8: 179, 0.85: 134}[gamma], 0.04)
+    assert len(reserve) == reserve_size(N, {0.8: 179, 0.85: 134}[gamma], 0.025)
     assert len(screen.rows(0, "initial")) == 120
     rows, seed = batch["row"].to_numpy(), screen.released(0)["reserve_seed"]
     assert seed == screen.certificate["audit"]["seed"] == derive_seed(0, "reserve", 0)

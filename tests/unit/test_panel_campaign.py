@@ -204,7 +204,7 @@ def test_other_rules_and_budgets_end_a_panel_honestly(stopping, certified, make_
     wrong = share_wrong(bits_of(run.hybrid["labels"]), truth)
     of_measured = np.array(run.hybrid["source"].to_pylist()) == "measured"
     assert run.summary["system_accuracy"] == pytest.approx(1 - wrong[~of_measured].sum() / N)
-    assert PanelAccuracy.name.capitalize() in (run.path / "report.html").read_text()
+    assert PanelAccuracy.noun.capitalize() in (run.path / "report.html").read_text()
 
 
 def test_a_reserve_of_panels_is_never_trained_on_and_judged_in_random_order(
@@ -345,7 +345,7 @@ def test_agents_are_compared_on_a_panel_and_random_selection_needs_more(make_con
     run = simulate(config, tmp_path / "run")
     assert 0 < run.summary["random_baseline"]["fraction_at_equal_accuracy"] <= 1
     made = compare(config, tmp_path / "compare", ("active", "random"))
-    assert PanelAccuracy.name in (tmp_path / "compare" / "active" / "0" / "report.html").read_text().lower()
+    assert PanelAccuracy.noun in (tmp_path / "compare" / "active" / "0" / "report.html").read_text().lower()
     assert set(made.summary["agents"]) == {"active", "random"}
     assert made.summary["agents"]["active"]["system_accuracy"] > 0.85
 

@@ -228,7 +228,7 @@ def test_a_replay_that_loses_nothing_is_the_one_it_was(make_config):
 
 CLAIMS = {
     "recall": {"quantity": "recall", "gamma": 0.8, "positive": "BBB-"},
-    "balanced accuracy": {"quantity": "balanced_accuracy", "gamma": 0.8},
+    "balanced accuracy": {"quantity": "balanced_accuracy", "gamma": 0.8, "positive": "BBB-"},
     "at the end of a budget": {"rule": "none", "gamma": 0.9, "max_compounds": 450, "reserve_audit": True},
     "pac": {"rule": "pac", "gamma": 0.8},
     "mae": {"quantity": "mae", "max_loss": 5.0, "loss_clip": 20.0},

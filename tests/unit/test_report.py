@@ -25,7 +25,7 @@ from isd_ray.campaign.folder import folder_at
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.chem.draw import draw_svg
 from isd_ray.cli import app
-from isd_ray.core.goals import OutputGoal
+from isd_ray.core.goals import OutputAccuracies, OutputGoal
 from isd_ray.data.library import Library
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
@@ -299,7 +299,7 @@ def test_a_report_without_its_library_says_so(record):
 
 def test_the_line_of_the_goal_says_where_outputs_have_levels_of_their_own(record):
     assert record.goal_line == (0.7, "goal γ = 0.7")
-    goal = replace(record.goal, level=0.6, outputs=(OutputGoal("a", 0.9, 0.1), OutputGoal("b", 0.6, 0.1)))
+    goal = OutputAccuracies(0.6, None, (OutputGoal("a", 0.9, 0.1), OutputGoal("b", 0.6, 0.1)))
     assert replace(record, goal=goal).goal_line == (0.6, "lowest goal of an output, γ = 0.6")
 
 
