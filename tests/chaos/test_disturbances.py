@@ -122,7 +122,7 @@ def test_readouts_twice_out_of_order_and_late_end_in_the_same_screen(path, techn
             campaign.exclude(["C0007", "C0008", "C0009"], "out of stock")
             campaign.include(["C0011", "C0012"], "a chemist wants them")
             ids = ids[3:]
-        elif len(ids) > FEW:
+        elif batch.round > 1 and len(ids) > FEW:
             campaign.fail(ids[:2], "no signal")
             ids = ids[2:]
         files = [tmp_path / f"{batch.round}-{part}.csv" for part in range(3)]
