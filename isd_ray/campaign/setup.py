@@ -23,7 +23,7 @@ from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
 from isd_ray.campaign.stock import note_stock, out_of_stock, prices_of
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import CONTROL_KINDS, CampaignConfig, StoppingConfig
+from isd_ray.config import CONTROL_KINDS, EARLIER_DEFAULTS, CampaignConfig, StoppingConfig
 from isd_ray.config_file import differences
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
@@ -210,9 +210,18 @@ def campaign_id(
 
 
 def as_begun(config: CampaignConfig, store: CampaignStore) -> CampaignConfig:
-    """A configuration that names no class of hits, with the one that the campaign of a store began with, if any."""
-    positive = config.stopping.positive or store.config["stopping"].get("positive")
-    return config.model_copy(update={"stopping": config.stopping.model_copy(update={"positive": positive})})
+    """A configuration with what the campaign of a store began with in the place of what it does not say.
+
+    That is the class of hits, and whatever had another default in the version that began it.
+    """
+    began, said = CampaignConfig.from_stored(store.config).stopping, config.stopping
+    kept: dict[str, Any] = {
+        key: default
+        for key, default in EARLIER_DEFAULTS.items()
+        if key not in said.model_fields_set and getattr(began, key) == default
+    }
+    kept["positive"] = said.positive or began.positive
+    return config.model_copy(update={"stopping": said.model_copy(update=kept)})
 
 
 def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Mapping[str, str]:

@@ -27,6 +27,7 @@ from isd_ray.config.section import Fraction, Section, Strings, Task
 from isd_ray.config.stopping import (
     AUDITED_RULES,
     DEFAULT_RANDOM_SHARE,
+    EARLIER_DEFAULTS,
     HIT_QUANTITIES,
     LOSS_QUANTITIES,
     Condition,
@@ -39,6 +40,7 @@ __all__ = [
     "AUDITED_RULES",
     "CONTROL_KINDS",
     "DEFAULT_RANDOM_SHARE",
+    "EARLIER_DEFAULTS",
     "FEATURE_PRESETS",
     "HIT_QUANTITIES",
     "LOSS_QUANTITIES",

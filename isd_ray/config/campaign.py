@@ -28,15 +28,13 @@ from isd_ray.config.section import Section, Task
 from isd_ray.config.stopping import (
     AUDITED_RULES,
     DEFAULT_RANDOM_SHARE,
+    EARLIER_DEFAULTS,
     HIT_QUANTITIES,
     LOSS_QUANTITIES,
     PANEL_QUANTITIES,
     StoppingConfig,
 )
 from isd_ray.credentials import cleaned
-
-_FIRST_LOOK_BEFORE = 0.5
-"""Share of the risk that the first look of a campaign spends whose version knew no other."""
 
 
 class CampaignConfig(Section):
@@ -102,8 +100,8 @@ class CampaignConfig(Section):
     def from_stored(cls, data: Mapping[str, Any]) -> CampaignConfig:
         """The configuration that a campaign's folder holds, also one of a version that knew fewer keys.
 
-        What has become a choice since is what it was: the only family of models, the only default acquisition, the risk
-        of the first look.
+        What has become a choice since is what it was: the only family of models, the only default acquisition, when and
+        at what risk to look.
         Credentials, which earlier versions stored, are dropped: the campaign opens, and `isd relocate` names places.
         """
         data = cleaned(data)
@@ -112,7 +110,7 @@ class CampaignConfig(Section):
             model = {**model, "families": [RESMLP]}
             if data.get("stopping", {}).get("quantity") == "recall" and not acquisition.get("function"):
                 acquisition = {**acquisition, "function": "least_confidence"}
-        stopping = {"first_look_share": _FIRST_LOOK_BEFORE, **data.get("stopping", {})}
+        stopping = {**EARLIER_DEFAULTS, **data.get("stopping", {})}
         return cls.model_validate({**data, "model": model, "acquisition": acquisition, "stopping": stopping})
 
     @classmethod

@@ -16,6 +16,8 @@ Quantity = Literal["accuracy", "recall", "precision", "balanced_accuracy", "mae"
 HIT_QUANTITIES = ("recall", "precision", "balanced_accuracy")
 LOSS_QUANTITIES = ("mae", "mse")
 PANEL_QUANTITIES = ("accuracy", "recall")
+EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
+"""Of `[stopping]`, in campaigns of versions before."""
 DEFAULT_RANDOM_SHARE = 0.1
 """Random share of a batch under an audited rule, which forecasts from it."""
 

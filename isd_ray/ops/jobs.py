@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from isd_ray.campaign.setup import as_begun
 from isd_ray.campaign.standing import Standing, standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, pairs
@@ -206,7 +207,7 @@ class Job:
         except IsdError:
             return None
         begun = CampaignConfig.from_stored(store.config).model_dump(mode="json")
-        return store if not _changes(begun, self.config.model_dump(mode="json")) else None
+        return store if not _changes(begun, as_begun(self.config, store).model_dump(mode="json")) else None
 
     def _require_success(self, status: JobStatus) -> None:
         if status.state == "succeeded":

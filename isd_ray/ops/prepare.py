@@ -131,16 +131,16 @@ def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laborator
 
 
 def with_hit(config: CampaignConfig, classes: tuple[str, ...], out: str | Path) -> CampaignConfig:
-    """The configuration with the class of hits named: that of the campaign in `out` if it has begun.
+    """The configuration with the class of hits named; of the campaign in `out`, if it has begun, as it began.
 
-    One that an earlier version began without naming it goes on with the last class.
+    One that an earlier version began without naming the class goes on with the last one.
 
     Raises
     ------
     ConfigError
         As `isd_ray.data.hit_class.hit_class`.
     """
-    if CampaignStore.exists(out) and config.stopping.positive is None:
+    if CampaignStore.exists(out):
         return as_begun(config, CampaignStore.open(out))
     stopping = config.stopping.model_copy(update={"positive": hit_class(config, classes)})
     return config.model_copy(update={"stopping": stopping})

@@ -124,7 +124,9 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
 
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:
     store = CampaignStore.open(out)
-    changed = differences(store.config, as_begun(config, store).model_dump(mode="json"))
+    # A version that knows more keys has begun with their defaults as well.
+    begun = CampaignConfig.from_stored(store.config).model_dump(mode="json")
+    changed = differences(begun, as_begun(config, store).model_dump(mode="json"))
     if changed := [key for key in changed if not key.startswith("compute.")]:
         raise StoreError(
             f"a run with another configuration is finished here; it differs in {', '.join(changed)}",
