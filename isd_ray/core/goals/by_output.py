@@ -11,11 +11,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.core import panels
 from isd_ray.core.certify import LookState, plan_look
 from isd_ray.core.goals.base import OTHERS, OutputGoal
 from isd_ray.core.look_evidence import Audit, LookEvidence, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule
-from isd_ray.core.panels import MISSING, RIGHT, WRONG
+from isd_ray.core.panels import LOST, MISSING, RIGHT, WRONG
 from isd_ray.core.trigger import Forecast, ScoredBatch
 from isd_ray.messages import LabelArray, StopDecision
 
@@ -38,10 +39,26 @@ class ByOutput(ABC):
 
     __slots__ = ()
 
+    claims: tuple[OutputGoal, ...]
+    n_expected: int | None
+
     @property
-    @abstractmethod
     def outputs(self) -> tuple[OutputGoal, ...]:
         """The claims."""
+        return self.claims
+
+    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
+        """What became of each predicted entry, int8 (n, K) of `isd_ray.core.panels.outcomes`.
+
+        An entry that should have had a readout is lost; so is every one of a row that no model has predicted. Of rows
+        without a predicted hit, a wrong entry is a hit.
+        """
+        if prediction.ndim == 1:
+            return np.full((len(labels), len(self.claims)), LOST, np.int8)
+        found = panels.outcomes(prediction, labels, len(self.claims))
+        if self.n_expected is not None:
+            found[found == MISSING] = LOST
+        return found
 
     @abstractmethod
     def allowed(self, place: int, counts: ScreenCounts) -> int:

@@ -35,7 +35,7 @@ from isd_ray.core.goals.by_output import ByOutput, Column, n_bad, n_there, n_wro
 from isd_ray.core.goals.panel import PanelAccuracy
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.core.looks import LookPlan
-from isd_ray.core.panels import LOST, MISSING, WRONG
+from isd_ray.core.panels import MISSING, WRONG
 from isd_ray.messages import LabelArray
 
 _BLOCKS = 64
@@ -56,23 +56,6 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
     def words(self) -> str:
         """The claim in words."""
         return f"accuracy of each of {len(self.claims)} outputs is above {range_words(self.claims)}"
-
-    @property
-    def outputs(self) -> tuple[OutputGoal, ...]:
-        """The claims."""
-        return self.claims
-
-    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
-        """What became of each predicted entry.
-
-        An entry that should have had a readout is lost; so is every one of a row that no model has predicted.
-        """
-        if prediction.ndim == 1:
-            return np.full((len(labels), len(self.claims)), LOST, np.int8)
-        found = panels.outcomes(prediction, labels, len(self.claims))
-        if self.n_expected is not None:
-            found[found == MISSING] = LOST
-        return found
 
     def is_whole(self, labels: LabelArray) -> NDArray[np.bool_]:
         """Which labels speak of every output."""

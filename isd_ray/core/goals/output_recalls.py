@@ -26,7 +26,6 @@ from isd_ray.core.goals.panel_recall import PanelRecall
 from isd_ray.core.goals.recall import recall_allowance, recall_floor
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.core.looks import LookPlan
-from isd_ray.core.panels import LOST, MISSING
 from isd_ray.messages import LabelArray
 
 
@@ -41,23 +40,9 @@ class OutputRecalls(ByOutput, PanelRecall):
         """The claim in words."""
         return f"recall of hits of each of {len(self.claims)} outputs is at least {range_words(self.claims)}"
 
-    @property
-    def outputs(self) -> tuple[OutputGoal, ...]:
-        """The claims."""
-        return self.claims
-
     def count_hits(self, labels: LabelArray) -> tuple[int, ...]:
         """Measured hits of each output."""
         return tuple(self._ones(labels).sum(axis=0, dtype=np.int64).tolist())
-
-    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
-        """What became of each predicted entry; of rows without a predicted hit, a wrong one is a hit."""
-        if prediction.ndim == 1:
-            return np.full((len(labels), len(self.claims)), LOST, np.int8)
-        found = panels.outcomes(prediction, labels, len(self.claims))
-        if self.n_expected is not None:
-            found[found == MISSING] = LOST
-        return found
 
     def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
         """With the hits of each output that the look has measured."""
