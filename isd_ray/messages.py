@@ -19,7 +19,9 @@ LabelArray: TypeAlias = NDArray[Any]
 Weights: TypeAlias = Mapping[str, NDArray[Any]]
 """A fitted member of any family: arrays by name."""
 Role = Literal["initial", "top", "random", "audit", "finish", "hit", "reserve", "wanted", "external", "filling"]
-Action = Literal["continue", "finish", "repeat", "stop"]
+Action = Literal["continue", "finish", "portion", "repeat", "stop"]
+UNJUDGED = ("portion", "repeat")
+"""Actions after which a look, or its finish, goes on in another round and is not judged yet."""
 
 
 @dataclass(frozen=True, slots=True)

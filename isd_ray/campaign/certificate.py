@@ -62,6 +62,7 @@ def make_certificate(
     spent = {record["round"] for record in history.spent_looks}
     if look is None or look["round"] in spent:
         return None
+    of_look = _records_of(history, look)
     stopping = config.stopping
     is_reserved = stopping.rule == "reserved"
     assumptions = [READOUTS, RESERVED_AUDIT if is_reserved else FRESH_AUDIT]
@@ -97,8 +98,9 @@ def make_certificate(
         "look": {"number": look["look"][0]["number"], "delta": look_risk(look["look"]), "round": look["round"]},
         "audit": {
             "seed": history.records[0]["reserve_seed"] if is_reserved else look["audit_seed"],
-            "readouts_sha256": (history.records[0] if is_reserved else _first(history, look))["readouts_sha256"],
-            "repeated": _repeated(look),
+            "readouts_sha256": (history.records[0] if is_reserved else of_look[0])["readouts_sha256"],
+            "repeated": _repeated(of_look),
+            **_portions(of_look),
             "groups": []
             if goal.outputs
             else [
@@ -138,9 +140,12 @@ def make_certificate(
     return {"certificate_id": hashlib.sha256(canonical_json(content)).hexdigest()[:16], **content}
 
 
-def _first(history: History, look: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record of the round in which the audit was measured first."""
-    return look if look.get("repeats") is None else history.records[look["repeats"]]
+def _records_of(history: History, look: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The records of the rounds of a look, oldest first; `look` is the last."""
+    found = [look]
+    while (before := found[0].get("continues", found[0].get("repeats"))) is not None:
+        found.insert(0, history.records[before])
+    return found
 
 
 def _n_new(history: History, look: Mapping[str, Any]) -> int:
@@ -148,11 +153,23 @@ def _n_new(history: History, look: Mapping[str, Any]) -> int:
     return int(history.records[look["round"] + 1]["n_batch"]) if look["decision"] == "finish" else 0
 
 
-def _repeated(look: Mapping[str, Any]) -> dict[str, Any] | None:
+def _repeated(of_look: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Wells of the look that were measured once more, and how many were lost again; None where there were none."""
-    if look.get("repeats") is None:
+    repeats = [record for record in of_look if record.get("repeats") is not None]
+    if not repeats:
         return None
-    return {"n": look["n_repeated"], "n_lost": look["n_lost"], "readouts_sha256": look["readouts_sha256"]}
+    n, n_lost = (sum(record[name] for record in repeats) for name in ("n_repeated", "n_lost"))
+    return {"n": n, "n_lost": n_lost, "readouts_sha256": repeats[-1]["readouts_sha256"]}
+
+
+def _portions(of_look: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How far the audit was measured, where it was declared in portions."""
+    plan = of_look[-1]["look"][0]
+    if plan.get("portions", 1) == 1:
+        return {}
+    readouts = [record["readouts_sha256"] for record in of_look]
+    n, measured, risk = plan["portions"], plan["portion"], plan["delta"]
+    return {"portions": {"declared": n, "measured": measured, "delta": risk, "readouts_sha256": readouts}}
 
 
 def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -208,7 +225,10 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
             f"A compound counts by the share of its outputs, {claim['n_outputs']:,} in all, that are right among those "
             "with a readout; an entry without one has no error and no weight. Errors are sums of wrong shares."
         )
-    lines += [_proof(group, audit["seed"], look) for group in audit["groups"]]
+    judged_at = audit.get("portions", look)["delta"]
+    lines += [_proof(group, audit["seed"], look, judged_at) for group in audit["groups"]]
+    if portions := audit.get("portions"):
+        lines.append(_proof_by_portions(portions, look))
     if finish["cut"]:
         lines.append(
             f"The {finish['cut']:,} most uncertain of them were then measured ({finish['n_new']:,} beyond the "
@@ -276,6 +296,17 @@ def _once_more(certificate: Mapping[str, Any]) -> str:
     return f"{text}, {repeated['n']:,} of this look, of which {repeated['n_lost']:,} are lost"
 
 
+def _proof_by_portions(portions: Mapping[str, Any], look: Mapping[str, Any]) -> str:
+    """In which order an audit was measured, and what each judgement spent."""
+    judged = f"each was judged with those before it at {portions['delta']:.3g}, in all {look['delta']:g}"
+    if portions["delta"] == look["delta"]:
+        judged = "one test goes through them in the order of drawing"
+    return (
+        f"The audit was drawn as a whole, in {portions['declared']} portions of which {portions['measured']} were "
+        f"measured: {judged}."
+    )
+
+
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any], quantity: str) -> str:
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
     return (
@@ -294,13 +325,13 @@ def _proof_of_output(output: Mapping[str, Any], quantity: str) -> str:
     )
 
 
-def _proof(group: Mapping[str, Any], seed: int, look: Mapping[str, Any]) -> str:
+def _proof(group: Mapping[str, Any], seed: int, look: Mapping[str, Any], judged_at: float) -> str:
     n_errors = f"{group['n_errors']:g}"
     found = f"held {n_errors} errors" if n_errors.isdigit() else f"held errors that add up to {n_errors}"
     predicted = {"any": "compounds", "hit": "predicted hits", "other": "compounds predicted not to be hits"}
     return (
         f"Proof: an audit of {group['n']:,} of {group['n_inference']:,} {predicted[group['predicted']]}, drawn at "
         f"random (seed {seed}) and judged in round {look['round']} with the model frozen, {found}; "
-        f"{group['allowed']:g} may be left; exact test at {look['delta']:g}, "
+        f"{group['allowed']:g} may be left; exact test at {judged_at:g}, "
         f"look {look['number']}."
     )

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.look_rounds import unjudged
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.unjudged import unjudged
 from isd_ray.core.panels import unpack
 from isd_ray.data.layout import REJECTS_FILE
 from isd_ray.data.library import Library

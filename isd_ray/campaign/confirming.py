@@ -16,7 +16,7 @@ show is `isd_ray.campaign.confirmed`'s.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 
 from isd_ray.campaign.amend import amended_readouts, measured_readouts
 from isd_ray.campaign.events import Event
+from isd_ray.campaign.look_rounds import rounds_of_look
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.config import CampaignConfig
 from isd_ray.core.seeding import draw_seed, tie_keys
@@ -94,7 +95,7 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
         raise StoreError("no look was passed, so there is no certificate", store.address, "see its summary.json")
     if (why := store.withdrawn()) is not None:
         raise StoreError(f"the certificate is WITHDRAWN: {why}", store.address, "screen again")
-    predicted, measured = _rows_of(_batch_of(store, certificate), "hit"), measured_readouts(store)
+    predicted, measured = _rows_of(_rounds_of(store, certificate), "hit"), measured_readouts(store)
     if n_left := sum(row not in measured for row in predicted.tolist()):
         raise StoreError(
             f"{n_left:,} compounds that the look predicted to be hits have no readout: whether they would be confirmed "
@@ -107,35 +108,35 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
 
 def basis_of(store: CampaignStore, certificate: Mapping[str, Any], n_amendments: int) -> Basis:
     """What the claim rests on, by the first so many amendments."""
-    files, later = _batch_of(store, certificate), store.rounds()[certificate["look"]["round"] + 1 :]
-    assert files.committed is not None, "a look that passed was decided"
-    audit = _rows_of(files, "audit")
+    of_look, later = _rounds_of(store, certificate), store.rounds()[certificate["look"]["round"] + 1 :]
+    assert of_look[0].committed is not None, "a look that passed was decided"
+    audit = _rows_of(of_look, "audit")
     hit = store.manifest["classes"].index(certificate["claim"]["hit"])
     measured = measured_readouts(store, n_amendments)
     found = np.array(sorted(row for row, (label, _) in measured.items() if label == hit), np.int64)
     amended = np.array(sorted(amended_readouts(store, until=n_amendments)), np.int64)
-    since = np.array(sorted(amended_readouts(store, files.committed.get("n_amendments", 0), n_amendments)), np.int64)
+    since = np.array(
+        sorted(amended_readouts(store, of_look[0].committed.get("n_amendments", 0), n_amendments)), np.int64
+    )
     return Basis(
         audit,
         np.setdiff1d(np.intersect1d(found, audit), amended),
         np.setdiff1d(found, np.concatenate([audit, since])),
         frozenset(row for row in audit.tolist() if row not in measured or row in amended),
-        frozenset(row for after in later for row in _rows_of(after, "finish").tolist()),
+        frozenset(_rows_of(later, "finish").tolist()),
     )
 
 
-def _batch_of(store: CampaignStore, certificate: Mapping[str, Any]) -> RoundFiles:
-    """The batch of the look that passed, whole: where lost wells were tried once more, that of the first try."""
-    rounds = store.rounds()
-    files = rounds[certificate["look"]["round"]]
-    return files if files.repeats is None else rounds[files.repeats]
+def _rounds_of(store: CampaignStore, certificate: Mapping[str, Any]) -> list[RoundFiles]:
+    """The rounds of the look that passed."""
+    return rounds_of_look(store.rounds(), certificate["look"]["round"])
 
 
-def _rows_of(files: RoundFiles, role: str) -> Rows:
-    """Rows of a batch that were chosen for a reason, ascending."""
-    batch = files.read_batch()
-    rows: Rows = np.sort(batch.filter(pc.equal(batch["role"], role))["row"].to_numpy())
-    return rows
+def _rows_of(rounds: Sequence[RoundFiles], role: str) -> Rows:
+    """Rows of batches that were chosen for a reason, ascending."""
+    batches = [files.read_batch() for files in rounds]
+    rows = [batch.filter(pc.equal(batch["role"], role))["row"].to_numpy() for batch in batches]
+    return np.unique(np.concatenate(rows)) if rows else np.empty(0, np.int64)
 
 
 def asked(store: CampaignStore) -> Event | None:

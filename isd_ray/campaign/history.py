@@ -21,7 +21,7 @@ from isd_ray.core.race import RaceBatch
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.trigger import ScoredBatch
 from isd_ray.core.watch import CalibrationAlarm, ReliabilityBin, calibration_alarm, reliability
-from isd_ray.messages import ROLES, LabelArray, Rows
+from isd_ray.messages import ROLES, UNJUDGED, LabelArray, Rows
 
 CALIBRATION_RISK = 0.05
 """Probability of a false calibration alarm in a campaign."""
@@ -90,11 +90,11 @@ class History:
         Rows whose wells gave no readout stay where they are; of the reserve they are spent all the same.
         """
         rows, is_reserve, present = selection.scored.rows, selection.roles == _RESERVE, readouts.present
-        if self._goal.has_losses and len(selection.ranks) and np.isfinite(selection.ranks).all():
-            # What no well answers for, and what people chose, says nothing of the order by uncertainty.
-            learned = np.flatnonzero(present & (selection.roles != _WANTED))
+        # What no well answers for, and what people chose, says nothing of the order by uncertainty.
+        learned = np.flatnonzero(present & (selection.roles != _WANTED) & np.isfinite(selection.ranks))
+        if self._goal.has_losses and np.isfinite(selection.ranks).any():
             losses = self.losses(selection, readouts)
-            self._learn(selection.take(learned), losses[learned], readouts.labels[learned], details["group_sizes"])
+            self._learn(selection.take(learned), losses[learned], readouts.labels[learned], details)
         if (selection.roles == _INITIAL).any():
             self.n_drawn_from, self.n_beside = self.sets.n_inference, self.sets.n_target - self.sets.n_inference
         kept = present & ~is_reserve
@@ -126,7 +126,11 @@ class History:
         batches = [batch.readouts.values[batch.readouts.present & (batch.roles != _RESERVE)] for batch in self._batches]
         return np.concatenate(batches) if batches else np.empty(0)
 
-    def _learn(self, selection: Selection, losses: NDArray[np.float64], labels: LabelArray, sizes: list[int]) -> None:
+    def _learn(
+        self, selection: Selection, losses: NDArray[np.float64], labels: LabelArray, details: Mapping[str, Any]
+    ) -> None:
+        # A further portion of an audit is ranked by the predictions of its look.
+        sizes = details.get("look_sizes", details["group_sizes"])
         groups = self._goal.groups(selection.scored.prediction)
         outcomes = self._goal.outcomes(selection.scored.prediction, labels) if self._goal.outputs else None
         for group, batches in enumerate(self.scored):
@@ -134,7 +138,7 @@ class History:
             if inside.any():
                 batch = ScoredBatch(
                     n_inference=sizes[group],
-                    n_observed=self.sets.n_observed,
+                    n_observed=details.get("n_fitted", self.sets.n_observed),
                     uncertainty=selection.scored.uncertainty[inside],
                     rank=selection.ranks[inside],
                     loss=losses[inside],
@@ -228,8 +232,8 @@ class History:
     @property
     def spent_looks(self) -> list[dict[str, Any]]:
         """Records of looks that were not passed, or whose finish was not completed: they prove nothing."""
-        # Of a finish whose lost wells are measured once more the round after it says nothing yet.
-        judged = [record for record in self.records if record["decision"] != "repeat"]
+        # Of a finish whose lost wells are measured once more the round after it says nothing yet, nor does a portion.
+        judged = [record for record in self.records if record["decision"] not in UNJUDGED]
         after = [*judged[1:], {"decision": "finish"}]
         return [
             record

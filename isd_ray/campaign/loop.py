@@ -17,16 +17,17 @@ from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.steps.decide import decide
 from isd_ray.campaign.steps.deliver import deliver
 from isd_ray.campaign.steps.fit import fit, heed
+from isd_ray.campaign.steps.further import earlier_of, repeat_of, take_portion
 from isd_ray.campaign.steps.look import finish
 from isd_ray.campaign.steps.release import measure, release
-from isd_ray.campaign.steps.repeat import first_try, repeat_of
 from isd_ray.campaign.steps.score import score
 from isd_ray.campaign.store import CampaignStore, RoundFiles
-from isd_ray.campaign.work import RoundWork
+from isd_ray.campaign.work import Earlier, RoundWork
 from isd_ray.config import CampaignConfig
+from isd_ray.core.portions import next_portion
 from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
-from isd_ray.messages import Progress, StepTaken
+from isd_ray.messages import UNJUDGED, Progress, StepTaken
 
 
 class CampaignLoop:
@@ -58,6 +59,7 @@ class CampaignLoop:
             LoopState.FIT: self._fit,
             LoopState.SCORE: self._score,
             LoopState.FINISH: self._finish,
+            LoopState.PORTION: self._portion,
             LoopState.RELEASE: self._release,
             LoopState.MEASURE: self._measure,
             LoopState.DECIDE: self._decide,
@@ -135,6 +137,10 @@ class CampaignLoop:
         finish(self._screen)
         return LoopState.RELEASE
 
+    def _portion(self) -> LoopState:
+        take_portion(self._screen)
+        return LoopState.RELEASE
+
     def _release(self) -> LoopState:
         release(self._screen)
         return LoopState.MEASURE
@@ -158,8 +164,9 @@ class CampaignLoop:
         screen.store.write_table("rounds.parquet", screen.history.records, ROUND_SCHEMA)
         bins = [asdict(part) for part in screen.history.reliability()]
         screen.store.write_table("calibration.parquet", bins, RELIABILITY_SCHEMA)
-        if record["decision"] in ("finish", "repeat"):
+        if record["decision"] in ("finish", *UNJUDGED):
             work = screen.round
+            earlier = earlier_of(screen, record) if record["decision"] in UNJUDGED else None
             screen.round = RoundWork(
                 work.number + 1,
                 time.perf_counter(),
@@ -168,16 +175,25 @@ class CampaignLoop:
                 ranked_in=work.look_round,
                 details=metrics_of_finish(record, screen.sets.n_target),
             )
-            if record["decision"] == "finish":
+            if earlier is None:
                 return LoopState.FINISH
-            screen.round.first = first_try(work, record)
-            screen.round.look = work.look
-            screen.round.selection = repeat_of(screen.round.first)
-            screen.round.details["repeats"] = work.number
-            return LoopState.RELEASE
+            return self._further(work, earlier)
         if record["decision"] == "stop" and not stopped_before:
             return LoopState.DELIVER
         return self._next_round()
+
+    def _further(self, before: RoundWork, earlier: Earlier) -> LoopState:
+        """Go on with the look, or the finish, of the round before."""
+        work, kept = self._screen.round, ("audit_rest_sha256", "rest_sizes")
+        work.earlier, work.look = earlier, before.look
+        work.details |= {name: before.details[name] for name in kept if name in before.details}
+        if earlier.record["decision"] == "repeat":
+            work.selection = repeat_of(earlier)
+            work.details["repeats"] = before.number
+            return LoopState.RELEASE
+        work.look = next_portion(before.look)
+        work.details |= {"continues": before.number, "look_sizes": earlier.sizes, "n_fitted": earlier.n_fitted}
+        return LoopState.PORTION
 
     def _next_round(self) -> LoopState:
         screen = self._screen

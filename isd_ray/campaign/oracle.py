@@ -61,8 +61,12 @@ class Readouts:
         """These readouts, with newer ones at some places."""
         order = np.arange(len(self.labels))
         order[places] = len(self.labels) + np.arange(len(places))
-        both = [np.concatenate(pair) for pair in ((self.labels, newer.labels), (self.values, newer.values))]
-        return Readouts(both[0][order], both[1][order], pa.concat_tables([self.wells, newer.wells]).take(order))
+        return self.joined(newer).take(order)
+
+    def joined(self, others: Readouts) -> Readouts:
+        """These readouts, with others behind them."""
+        labels, values = (np.concatenate(pair) for pair in ((self.labels, others.labels), (self.values, others.values)))
+        return Readouts(labels, values, pa.concat_tables([self.wells, others.wells]))
 
     def to_table(self, rows: Rows) -> pa.Table:
         """As `READOUT_SCHEMA`, for the store; a panel has `labels` and `measured` in the place of `label`."""

@@ -55,6 +55,8 @@ def _step(store: CampaignStore, rounds: Sequence[RoundFiles]) -> tuple[int, Loop
     number = 0 if last is None else last.round + 1
     if decision == "finish":
         return number, LoopState.FINISH
+    if decision == "portion":
+        return number, LoopState.PORTION
     if decision == "repeat":
         return number, LoopState.RELEASE
     for attempt in store.round_dir(number).glob("attempt-*"):

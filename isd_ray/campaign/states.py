@@ -11,6 +11,7 @@ class LoopState(Enum):
     FIT = "fit"
     SCORE = "score"
     FINISH = "finish"
+    PORTION = "portion"
     RELEASE = "release"
     MEASURE = "measure"
     DECIDE = "decide"

@@ -100,8 +100,13 @@ class RoundFiles:
 
     @property
     def repeats(self) -> int | None:
-        """The round whose lost wells this one measures once more; None of other rounds."""
+        """The round whose lost wells this one measures once more, and nothing else; None of other rounds."""
         return self.released.get("repeats")
+
+    @property
+    def goes_on_from(self) -> int | None:
+        """The round before, where this one goes on with its look or finish; None of other rounds."""
+        return self.released.get("continues", self.repeats)
 
     def read_batch(self) -> pa.Table:
         """The frozen batch, its hash checked against the release."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import ROUND_SCHEMA
-from isd_ray.campaign.selection import Selection
+from isd_ray.campaign.selection import Selection, join
 from isd_ray.campaign.store import Attempt
 from isd_ray.core.looks import LookPlan
 from isd_ray.data.mirror import within
@@ -34,6 +34,11 @@ _FROM_RELEASE = (
     "forecasts_sha256",
     "leading",
     "repeats",
+    "continues",
+    "audit_rest_sha256",
+    "rest_sizes",
+    "look_sizes",
+    "n_fitted",
     "n_filling",
 )
 _KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
@@ -41,29 +46,50 @@ _KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
 
 
 @dataclass(frozen=True, slots=True)
-class FirstTry:
-    """The batch of a look, or of its finish, of which lost wells are released once more before it is judged.
+class Earlier:
+    """What the rounds before have measured of a look, or of its finish, that is not judged yet.
 
     Attributes
     ----------
     record:
-        Of its round, which decided nothing but that.
+        Of the last of them.
     selection, readouts:
-        The whole batch, and what came back.
+        All that was released, and what came back; of wells that were lost and measured once more, the second time.
+    repeated:
+        int64, ascending: rows that were released twice.
     n_amendments:
-        How many corrections were on record when it was released.
+        How many corrections were on record when the first of it was released.
+    n_fitted, sizes:
+        Rows that its model was fitted on, and sizes of the groups that its rows were ranked among.
     """
 
     record: Mapping[str, Any]
     selection: Selection
     readouts: Readouts
+    repeated: Rows
     n_amendments: int
+    n_fitted: int
+    sizes: list[int]
 
-    def with_repeated(self, rows: Rows, readouts: Readouts) -> Readouts:
-        """The readouts of the whole batch with those of `rows`, which were measured once more, in their places."""
-        order = np.argsort(self.selection.scored.rows)
-        places = order[np.searchsorted(self.selection.scored.rows, rows, sorter=order)]
-        return self.readouts.replaced(places, readouts)
+    def twice(self, rows: Rows) -> Rows:
+        """The rows that were released twice, once `rows` are as well; int64, ascending."""
+        return np.union1d(self.repeated, np.intersect1d(rows, self.selection.scored.rows))
+
+    def n_known(self, rows: Rows) -> int:
+        """How many rows were released before."""
+        return int(np.isin(rows, self.selection.scored.rows).sum())
+
+    def with_next(self, selection: Selection, readouts: Readouts) -> tuple[Selection, Readouts]:
+        """All of it with the next round: what was measured once more in its place, the rest behind, as it was drawn."""
+        known = self.selection.scored.rows
+        again = np.isin(selection.scored.rows, known)
+        order = np.argsort(known)
+        places = order[np.searchsorted(known, selection.scored.rows[again], sorter=order)]
+        replaced = self.readouts.replaced(places, readouts.take(np.flatnonzero(again)))
+        new = np.flatnonzero(~again)
+        if not len(new):
+            return self.selection, replaced
+        return join([self.selection, selection.take(new)]), replaced.joined(readouts.take(new))
 
 
 @dataclass(slots=True)
@@ -77,10 +103,10 @@ class RoundWork:
     frozen:
         Address of the frozen predictions that a look and its finish go by.
     ranked_in:
-        Of a finish and of wells that are measured once more: the round of their look, which orders the frozen
-        predictions.
-    first:
-        What came back before, where this round measures its lost wells once more.
+        Of a finish, of wells that are measured once more and of a further portion: the round of their look, which
+        orders the frozen predictions.
+    earlier:
+        What the rounds before have measured of the same look or finish, where it goes on in this one.
     saving:
         Writes of the models that are under way.
     wanted:
@@ -102,7 +128,7 @@ class RoundWork:
     readouts: Readouts | None = None
     frozen: str | None = None
     ranked_in: int | None = None
-    first: FirstTry | None = None
+    earlier: Earlier | None = None
     committee_hash: str | None = None
     details: dict[str, Any] = field(default_factory=dict)
 

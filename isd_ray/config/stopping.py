@@ -154,6 +154,9 @@ class StoppingConfig(Section):
     first_look_share: Fraction = 0.8
     """Share of delta that the first look of `certify` and `reserved` spends; each later one spends half of what is
     left, and the last as much as the one before it. 0.5 gives delta / 2^j."""
+    portions: int = Field(default=1, ge=1, le=10)
+    """`certify` and `pac`: measure an audit in so many portions, the first of two fifths, and judge after each. Where
+    the model is good the later ones stay unmeasured; each that is needed is a round more."""
     reserve_size: int | None = Field(default=None, ge=1)
     """`reserved`: compounds of the audit; default: enough to certify a model with half the allowed errors."""
     reserve_audit: bool = False
@@ -223,6 +226,8 @@ class StoppingConfig(Section):
                 raise ValueError("`repeatability` is for quantity = 'accuracy'; remove it")
         if self.panel is not None and (self.rule not in ("certify", "pac") or self.reserve_audit):
             raise ValueError("[stopping.panel] needs rule = 'certify' or 'pac', and no `reserve_audit`")
+        if self.portions > 1 and self.rule not in ("certify", "pac"):
+            raise ValueError(f"`portions` are for the rules certify and pac, not {self.rule!r}; remove it")
         if self.reserve_size is not None and self.rule != "reserved":
             raise ValueError("`reserve_size` is for rule = 'reserved'; remove it")
         if self.reserve_audit and self.rule in ("reserved", "pac"):

@@ -23,6 +23,7 @@ from isd_ray.core.audit_size import Needed, audit_size, likely_errors, needed_to
 from isd_ray.core.betting import betting_size, betting_test
 from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.looks import Finish, LookPlan, LookRule, LookVerdict, look_deltas, look_risk
+from isd_ray.core.portions import most_portions, planned_level
 from isd_ray.core.trigger import Forecast
 
 __all__ = [
@@ -122,19 +123,20 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
     if errors > state.allowed:
         return LookForecast(None, f"about {errors:.0f} errors are left, {state.allowed:g} are allowed", errors)
     delta = look_deltas(rule.delta, rule.max_looks, rule.first_share)[number - 1]
+    is_exact = state.loss_variance is None
+    planned_at = planned_level(delta, rule.portions, is_exact=is_exact)
     most = max(1, int(_LARGEST_SHARE * state.n_inference))
     if state.n_reserved is not None:
         size = _enough_reserved(state, errors, delta)
     else:
-        size = _size(state, state.n_inference, errors, delta, most)
+        size = _size(state, state.n_inference, errors, planned_at, most)
     if size is None:
         return LookForecast(None, f"about {errors:.0f} errors are left: an audit would be too large", errors)
     if state.n_reserved is None and size > _CHEAP_BATCHES * rule.batch_size:
         n_later = max(1, state.n_inference - rule.batch_size)
-        later = _size(state, n_later, max(0.0, errors - state.forecast.next_batch), delta, most)
+        later = _size(state, n_later, max(0.0, errors - state.forecast.next_batch), planned_at, most)
         if later is not None and size - later > _PATIENCE_BATCHES * rule.batch_size:
             return LookForecast(None, f"the next batch saves {size - later} rows of audit", errors, size)
-    is_exact = state.loss_variance is None
     finish: Finish = rule.finish if is_exact else "none"
     if finish == "cheap" and number == rule.max_looks:
         finish = "any"
@@ -148,6 +150,7 @@ def plan_look(rule: LookRule, state: LookState) -> LookForecast:
         reach=size + int(_FINISH_BATCHES * rule.batch_size),
         expected_loss=_expected_loss(state),
         credit=not is_exact,
+        portions=most_portions(size, rule.portions),
     )
     return LookForecast(plan, f"about {errors:.0f} errors are left, {state.allowed:g} are allowed", errors, size)
 

@@ -30,6 +30,8 @@ class LookRule:
         the audit and two batches, except at the last look. `any`: finish whatever it costs.
     first_share:
         Share of the risk that the first look spends.
+    portions:
+        In how many portions an audit is measured (`isd_ray.core.portions`).
     """
 
     delta: float
@@ -37,16 +39,19 @@ class LookRule:
     batch_size: int
     finish: Finish = "cheap"
     first_share: float = FIRST_SHARE
+    portions: int = 1
 
     @classmethod
-    def certify(cls, delta: float, max_looks: int, batch_size: int, first_share: float = FIRST_SHARE) -> LookRule:
+    def certify(
+        cls, delta: float, max_looks: int, batch_size: int, first_share: float = FIRST_SHARE, portions: int = 1
+    ) -> LookRule:
         """Several looks, each with a cheap finish; the last finishes at any cost."""
-        return cls(delta, max_looks, batch_size, "cheap", first_share)
+        return cls(delta, max_looks, batch_size, "cheap", first_share, portions)
 
     @classmethod
-    def pac(cls, delta: float, batch_size: int) -> LookRule:
+    def pac(cls, delta: float, batch_size: int, portions: int = 1) -> LookRule:
         """One look at the full risk, which finishes at any cost. Always valid; cheapest where the ranking is good."""
-        return cls(delta, 1, batch_size, "any")
+        return cls(delta, 1, batch_size, "any", portions=portions)
 
     @classmethod
     def reserved(cls, delta: float, max_looks: int, batch_size: int, first_share: float = FIRST_SHARE) -> LookRule:
@@ -96,6 +101,10 @@ class LookPlan:
     credit:
         Losses in [0, 1]: what the audit puts right is not held against it. False for looks that were declared by
         versions before.
+    portions, portion:
+        In how many portions the audit is measured (`isd_ray.core.portions`), and up to which of them it is judged.
+    risk:
+        Of a plan by which a portion is judged, the risk of the look; None where `delta` is that.
     """
 
     number: int
@@ -111,6 +120,9 @@ class LookPlan:
     n_measured: int = 0
     tolerance: int = 0
     credit: bool = False
+    portions: int = 1
+    portion: int = 1
+    risk: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +169,5 @@ def look_deltas(delta: float, max_looks: int, first_share: float = FIRST_SHARE) 
 
 def look_risk(look: Sequence[Mapping[str, Any]]) -> float:
     """Risk of a look on record, `LookPlan` by `LookPlan`: outputs split it, groups share it."""
-    return math.fsum(plan["delta"] for plan in look) if look[0].get("output") is not None else look[0]["delta"]
+    risks = [plan["delta"] if plan.get("risk") is None else plan["risk"] for plan in look]
+    return math.fsum(risks) if look[0].get("output") is not None else risks[0]

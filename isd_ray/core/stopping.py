@@ -17,6 +17,7 @@ from isd_ray.core.certify import LookState, last_look, plan_look
 from isd_ray.core.goals import HITS, ByOutput, Goal
 from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule, look_deltas
+from isd_ray.core.portions import in_portions
 from isd_ray.core.trigger import (
     Forecast,
     Histogram,
@@ -133,10 +134,11 @@ def random_bound(
 def look_rule(config: StoppingConfig, batch_size: int) -> LookRule:
     """The rule in force; `paper` and `none`, whose only look comes at the end of a budget, look as `certify` does."""
     if config.rule == "pac":
-        return LookRule.pac(config.delta, batch_size)
+        return LookRule.pac(config.delta, batch_size, config.portions)
     if config.rule == "reserved":
         return LookRule.reserved(config.delta, config.max_looks, batch_size, config.first_look_share)
-    return LookRule.certify(config.delta, config.max_looks, batch_size, config.first_look_share)
+    portions = config.portions if config.rule == "certify" else 1
+    return LookRule.certify(config.delta, config.max_looks, batch_size, config.first_look_share, portions)
 
 
 def reserved_rows(config: StoppingConfig, n_target: int) -> int:
@@ -233,7 +235,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     if cost > evidence.n_affordable:
         reason = f"a look of {cost} is beyond the budget of {evidence.n_affordable}"
         return LookOutlook((), reason, errors, needed)
-    return LookOutlook(plans, planned[0][1].reason, errors, needed)
+    return LookOutlook(in_portions(plans, rule.portions), planned[0][1].reason, errors, needed)
 
 
 def _forecast_outputs(

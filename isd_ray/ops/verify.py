@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.confirmed import check as check_confirmed
@@ -21,7 +22,7 @@ from isd_ray.ops.reconcile import hybrid_problems
 from isd_ray.ops.results import check_rounds, stored_summary
 
 T = TypeVar("T")
-_TABLES = ("readouts_sha256", "readings_sha256", "quality_sha256", "audits_sha256")
+_TABLES = ("readouts_sha256", "readings_sha256", "quality_sha256", "audits_sha256", "audit_rest_sha256")
 MIN_HEAD = 8
 """Fewest letters of a head."""
 _LASTING = {"certificate": "certificate.json", "withdraw": "withdrawn.json", "deliver": "delivered.json"}
@@ -199,6 +200,19 @@ def _check_plan(store: CampaignStore, files: RoundFiles) -> None:
         )
 
 
+def _check_portion(store: CampaignStore, files: RoundFiles, batch: pa.Table) -> None:
+    """That a further portion of an audit is the one that was put on record with the first."""
+    rest = store.read_readouts(files.released["audit_rest_sha256"])["row"]
+    [*before, portion] = [0, *files.released["rest_sizes"]][: files.released["look"][0]["portion"]]
+    expected = rest.slice(sum(before), portion)
+    if not pc.all(pc.is_in(expected, batch["row"])).as_py():
+        raise CorruptFileError(
+            f"round {files.round} has not asked for the portion of the audit that was drawn",
+            str(files.attempt.batch_file),
+            "restore it from a backup",
+        )
+
+
 def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) -> None:
     attempt, released = files.attempt, files.released
     batch = findings.check(files.read_batch)
@@ -213,6 +227,8 @@ def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) 
         findings.check(store.check, attempt.predictions_dir / name, sha256)
     findings.check(store.bring_committee, attempt)
     findings.check(load_committee, attempt.committee_dir, released["committee_hash"])
+    if batch is not None and "audit_rest_sha256" in released:
+        findings.check(_check_portion, store, files, batch)
     if files.committed is None or batch is None:
         return
     readouts = findings.check(store.read_readouts, files.committed["readouts_sha256"])

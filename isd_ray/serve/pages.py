@@ -11,9 +11,9 @@ from starlette.responses import HTMLResponse, Response
 
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.events import Event
+from isd_ray.campaign.look_rounds import unjudged
 from isd_ray.campaign.status import awaited_of
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.unjudged import unjudged
 from isd_ray.config.limits import MAX_UPLOAD_BYTES
 from isd_ray.errors import IsdError
 from isd_ray.ops.campaign import Campaign

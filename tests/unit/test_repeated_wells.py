@@ -9,8 +9,8 @@ import pytest
 
 from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.selection import Selection, unscored
-from isd_ray.campaign.steps.repeat import repeat_of
-from isd_ray.campaign.work import FirstTry
+from isd_ray.campaign.steps.further import repeat_of
+from isd_ray.campaign.work import Earlier
 from isd_ray.core import certify
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
@@ -168,10 +168,12 @@ def test_what_is_measured_once_more_takes_the_places_of_what_was_lost(is_panel):
 
     rows = np.array([9, 4, 7, 1])
     batch = Selection.of(unscored(rows), "audit")
-    first = FirstTry({"once_more": [1, 4]}, batch, readouts([1, np.nan, 0, np.nan]), 0)
-    again = repeat_of(first)
+    record, nothing = {"once_more": [1, 4]}, np.empty(0, np.int64)
+    earlier = Earlier(record, batch, readouts([1, np.nan, 0, np.nan]), nothing, 0, 0, [])
+    again = repeat_of(earlier)
     assert again.scored.rows.tolist() == [4, 1]
-    whole = first.with_repeated(again.scored.rows, readouts([0, np.nan]))
+    selection, whole = earlier.with_next(again, readouts([0, np.nan]))
+    assert selection.scored.rows.tolist() == rows.tolist()
     assert whole.present.tolist() == [True, True, True, False]
     assert np.array_equal(whole.labels, readouts([1, 0, 0, np.nan]).labels, equal_nan=True)
 

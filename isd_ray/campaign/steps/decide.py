@@ -16,17 +16,18 @@ from isd_ray.campaign.honesty import column_cautions, constant_cautions, leading
 from isd_ray.campaign.judged import audits_table, without_amended
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
 from isd_ray.campaign.screen import Screen
+from isd_ray.campaign.steps.further import before_judging, whole_batch
 from isd_ray.campaign.steps.look import is_last_look
-from isd_ray.campaign.steps.repeat import once_more, whole_batch
 from isd_ray.campaign.work import plan_of
 from isd_ray.core.panels import has_readout
+from isd_ray.core.portions import judged_plans
 from isd_ray.core.race import race_record
 from isd_ray.core.stopping import Audit
-from isd_ray.messages import ROLES, RoundEvidence, StopDecision
+from isd_ray.messages import ROLES, UNJUDGED, RoundEvidence, StopDecision
 
 _FINISH, _TOP, _AUDIT, _FILLING = map(ROLES.index, ("finish", "top", "audit", "filling"))
-_OF_LOOK = ("audit_seed", "n_events", "n_filling")
-"""What the record of a look says of its release, also where it is judged a round later."""
+_OF_LOOK = ("audit_seed", "n_events")
+"""What the record of a look says of its release, also where it is judged rounds later."""
 
 
 def decide(screen: Screen) -> dict[str, Any]:
@@ -55,15 +56,18 @@ def decide(screen: Screen) -> dict[str, Any]:
     cautions += leading_cautions(work.details, seen)
     cautions += column_cautions(screen.store, screen.library, seen, screen.history, screen.config.task, names)
     declared, audits = work.look, _audits(screen)
-    decision = once_more(screen, _judge(screen, audits), is_last=_is_last(screen))
-    if decision.action == "repeat":
-        # The look is judged, and on record, once its lost wells were measured again.
+    decision = before_judging(screen, _judge(screen, audits), is_at_end=_is_last(screen))
+    if is_open := decision.action in UNJUDGED:
+        # The look is judged, and on record, in a later round.
         work.look, audits = declared, ()
         work.details.pop("judged", None)
     elif audits:
         work.details["audits_sha256"] = screen.store.keep(audits_table(audits))
-    if work.first is not None:
-        work.details.update({name: work.first.record[name] for name in _OF_LOOK if name in work.first.record})
+    if work.earlier is not None:
+        before = work.earlier.record
+        work.details.update({name: before[name] for name in _OF_LOOK if name in before})
+        if n_filling := before.get("n_filling", 0) + work.details.get("n_filling", 0):
+            work.details["n_filling"] = n_filling
     if "group_sizes" in work.details:
         after = metrics_after(work.details, work.selection, present, losses, correct, screen.history, screen.goal)
         work.details.update(after)
@@ -78,7 +82,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         "score_seconds": 0.0,
         **work.details,
         **work.reference(screen.store.address),
-        **({"look": None} if decision.action == "repeat" else {}),
+        **({"look": None} if is_open else {}),
         **batch_record(work.selection, losses, correct, audits, screen.goal),
         **decision_record(decision, bound),
         **constant_record(screen.goal, constant, screen.classes),
@@ -90,7 +94,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         "spent": screen.budget.spent,
         "n_amendments": screen.n_amendments,
         "n_lost": int((~present).sum()),
-        "n_repeated": 0 if work.first is None else len(losses),
+        "n_repeated": 0 if work.earlier is None else work.earlier.n_known(work.selection.scored.rows),
         **({"warnings": cautions} if cautions else {}),
         "calibration_pvalue": calibration.pvalue,
         "calibration_alarm": calibration.raised,
@@ -127,13 +131,13 @@ def _judge(screen: Screen, audits: tuple[Audit, ...]) -> StopDecision:
         hits = [n_all - n_inside for n_all, n_inside in found]
         n_others = screen.sets.n_measured - int(has_readout(inside).sum()) - sum(hits)
         # A release of an earlier version does not say which corrections it knew: then none is trusted.
-        first = screen.round.first
-        known = screen.round.details.get("n_amendments", 0) if first is None else first.n_amendments
+        earlier = screen.round.earlier
+        known = screen.round.details.get("n_amendments", 0) if earlier is None else earlier.n_amendments
         since = amended_readouts(screen.store, known)
         doubtful = {row: readout for row, readout in since.items() if not screen.sets.is_left(np.array([row]))[0]}
         hits, n_others = without_amended(screen.goal, hits, n_others, doubtful, selection.scored.rows[is_inside])
         screen.round.details["judged"] = {"hits": hits, "n_others": n_others}
-        screen.round.look = screen.goal.settle(screen.round.look, hits, n_others)
+        screen.round.look = screen.goal.settle(judged_plans(screen.round.look), hits, n_others)
         # A finish would be the next round.
         wells = screen.budget.look(_is_last(screen), screen.round.number + 1)
         return screen.backend.decide_look(screen.round.look, audits, hits, wells)

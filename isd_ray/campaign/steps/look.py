@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import pairwise
 
 import numpy as np
 
+from isd_ray.campaign.batch import batch_table
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.selection import Ranks, Selection, join
 from isd_ray.config import AUDITED_RULES
@@ -13,13 +15,15 @@ from isd_ray.core.certify import LONGEST_SKIP
 from isd_ray.core.goals import HITS
 from isd_ray.core.growth import batches_worth
 from isd_ray.core.looks import LookPlan, look_risk
+from isd_ray.core.portions import in_portions, sizes
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import LookEvidence
 from isd_ray.core.topk import empty_rows, sample_of_group
 from isd_ray.errors import LabelError
-from isd_ray.messages import FinishRequest, Frozen, PredictRequest, ScoredRows, ScoreReport
+from isd_ray.messages import ROLES, FinishRequest, Frozen, PredictRequest, Rows, ScoredRows, ScoreReport
 from isd_ray.plates.layout import free_places
 
+_AUDIT = ROLES.index("audit")
 _ALL = 1.0 - 1e-9
 """Share of the risk that counts as all of it."""
 
@@ -49,10 +53,19 @@ def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int)
         n_unproved=screen.history.n_unproved if stopping.rule == "reserved" else 0,
     )
     outlook = screen.backend.forecast_look(evidence)
+    look = outlook.plans
+    if look and look[0].portions > 1:
+        look = in_portions(look, _rounds_for(screen, look[0].portions))
     screen.round.details["forecast_errors"] = outlook.errors
     screen.round.details["outlook"] = outlook.reason
     screen.round.details["needed"] = asdict(outlook.needed) if outlook.needed and not n_batch else None
-    return outlook.plans
+    return look
+
+
+def _rounds_for(screen: Screen, portions: int) -> int:
+    """How many rounds, this one included and so many at most, the limit on rounds leaves for the portions of a look."""
+    number = screen.round.number
+    return next((n for n in range(portions, 1, -1) if screen.budget.look(is_last=False, rounds=number + n - 1)), 1)
 
 
 def freeze_for_look(screen: Screen, look: tuple[LookPlan, ...], ranks: Ranks) -> Selection:
@@ -64,30 +77,52 @@ def freeze_for_look(screen: Screen, look: tuple[LookPlan, ...], ranks: Ranks) ->
     # Outputs of a panel share one audit.
     draws = () if is_reserved else tuple(dict.fromkeys((plan.group, plan.size) for plan in look))
     hits = Selection.of(frozen.group, "hit", ranks)
-    drawn = [_draw(screen, group, size, seed) for group, size in draws]
-    audits = [Selection.of(rows, "audit", ranks) for rows in drawn]
-    return join([hits, *audits, Selection.of(_filling(screen, look, [hits, *audits]), "filling", ranks)])
+    audits = [Selection.of(_draw(screen, group, size, seed), "audit", ranks) for group, size in draws]
+    now = join([hits, *(_portions(audit, look)[0] for audit in audits)])
+    if look[0].portions > 1:
+        _keep_rest(screen, [_portions(audit, look)[1:] for audit in audits])
+    return join([now, Selection.of(filling(screen, look, now, join([hits, *audits]).scored.rows), "filling", ranks)])
 
 
-def _filling(screen: Screen, look: tuple[LookPlan, ...], drawn: list[Selection]) -> ScoredRows:
+def _portions(audit: Selection, look: tuple[LookPlan, ...]) -> list[Selection]:
+    """An audit in portions, in the order of drawing."""
+    ends = (0, *sizes(len(audit.roles), look[0].portions))
+    return [audit.take(np.arange(start, stop)) for start, stop in pairwise(ends)]
+
+
+def _keep_rest(screen: Screen, rest: list[list[Selection]]) -> None:
+    """Put the later portions of all audits on record, before the first is released."""
+    later = [join(list(of_portion)) for of_portion in zip(*rest, strict=True)]
+    table = batch_table(join(later), screen.library, None)
+    screen.round.details["audit_rest_sha256"] = screen.store.keep(table)
+    screen.round.details["rest_sizes"] = [len(portion.roles) for portion in later]
+
+
+def filling(screen: Screen, look: tuple[LookPlan, ...], batch: Selection, released: Rows) -> ScoredRows:
     """Rows that a finish would take next, for wells of the audit's plates that would stay empty.
 
     Nobody sees from a plate, or from being in the batch, which of its compounds are audited, and a finish may need no
     second trip. At most as many as are audited, and only where the look may finish: elsewhere nothing would need them.
     They prove nothing: the test goes by the audit and the population that the look declared, in which they stay. Their
     number follows from the size of the audit, their order from the frozen predictions.
+
+    Parameters
+    ----------
+    batch:
+        What is released in this round.
+    released:
+        All that was, is, or may be released of the look: a later portion of its audit is none.
     """
-    plates, n_audited = screen.config.plates, sum(plan.size for plan in look)
-    can_finish = len(look) == 1 and look[0].finish != "none" and len(drawn) > 1
+    plates, n_audited = screen.config.plates, int((batch.roles == _AUDIT).sum())
+    can_finish = len(look) == 1 and look[0].finish != "none" and n_audited > 0
     if plates is None or not can_finish or not screen.store.manifest.get("fills_plates", False):
         return empty_rows()
-    rows = np.concatenate([part.scored.rows for part in drawn])
-    left = screen.budget.look(is_last_look(screen, look), screen.round.number) - len(rows)
-    n = max(0, min(free_places(plates, len(rows)), n_audited, left))
-    best = _most_uncertain(screen, look[0].group, n + n_audited, screen.round.number)
-    filling = best.take(np.flatnonzero(~np.isin(best.rows, rows))[:n])
-    screen.round.details["n_filling"] = len(filling.rows)
-    return filling
+    left = screen.budget.look(is_last_look(screen, look), screen.round.number) - len(batch.roles)
+    n = max(0, min(free_places(plates, len(batch.roles)), n_audited, left))
+    best = _most_uncertain(screen, look[0].group, n + len(released), screen.round.look_round)
+    found = best.take(np.flatnonzero(~np.isin(best.rows, released))[:n])
+    screen.round.details["n_filling"] = len(found.rows)
+    return found
 
 
 def is_last_look(screen: Screen, look: tuple[LookPlan, ...]) -> bool:

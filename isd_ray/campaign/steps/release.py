@@ -25,7 +25,7 @@ def release(screen: Screen) -> None:
     trained_on = selection.roles != _RESERVE
     screen.backend.write_features(selection.scored.rows[trained_on], screen.store.address_of(attempt.features_file))
     # A finish, and what is measured once more, goes by the model of its look: it has nothing to win.
-    is_judged = len(selection.roles) > 0 and screen.round.first is None and not (selection.roles == _FINISH).any()
+    is_judged = len(selection.roles) > 0 and screen.round.earlier is None and not (selection.roles == _FINISH).any()
     if committee is not None and len(committee.shares) > 1 and is_judged:
         rows, address = selection.scored.rows, screen.store.address_of(attempt.forecasts_file)
         screen.round.details["forecasts_sha256"] = screen.backend.write_forecasts(rows, committee, address)

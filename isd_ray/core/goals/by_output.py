@@ -17,6 +17,7 @@ from isd_ray.core.goals.base import OTHERS, OutputGoal
 from isd_ray.core.look_evidence import Audit, LookEvidence, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule
 from isd_ray.core.panels import LOST, MISSING, RIGHT, WRONG
+from isd_ray.core.portions import in_portions
 from isd_ray.core.trigger import Forecast, ScoredBatch
 from isd_ray.messages import LabelArray, StopDecision
 
@@ -134,7 +135,9 @@ class ByOutput(ABC):
         size = max(plan.size for plan in plans.values())
         binding = next(place for place, plan in plans.items() if plan.size == size)
         reason = f"{self.outputs[binding].name!r} asks for the largest audit"
-        return tuple(replace(plans[place], size=size) for place in range(len(self.outputs))), reason
+        return in_portions(
+            [replace(plans[place], size=size) for place in range(len(self.outputs))], rule.portions
+        ), reason
 
     def _hardest_first(self, outcomes: NDArray[np.int8]) -> list[int]:
         """Places by falling share of bad entries relative to the allowed one: the first is likely to say no."""

@@ -26,12 +26,12 @@ from tests.benchmarks.stopping.simulate import DELTA, MAX_LOOKS, RANDOM_SHARE
 CHUNK = 5
 
 
-def simulate(name, rule, runs, seed, trigger):
+def simulate(name, rule, runs, seed, *how):
     """Outcomes of some runs; every rule meets the same worlds."""
     scenario = SCENARIOS[name]()
     stream = zlib.crc32(name.encode())
     return [
-        scenario.run(rule, np.random.default_rng([seed, stream, run]), np.random.default_rng([seed, run, 1]), trigger)
+        scenario.run(rule, np.random.default_rng([seed, stream, run]), np.random.default_rng([seed, run, 1]), *how)
         for run in runs
     ]
 
@@ -73,6 +73,7 @@ def summarise(name, rule, outcomes, oracles, options, seconds):
         "gamma": scenario.target.gamma,
         "delta": DELTA,
         "max_looks": MAX_LOOKS,
+        "portions": options.portions,
         "random_share": 0.0 if rule.startswith("paper") else RANDOM_SHARE,
         "seed": options.seed,
         "runs": n,
@@ -86,6 +87,7 @@ def summarise(name, rule, outcomes, oracles, options, seconds):
         "accuracy_mean": float(np.mean([outcome.accuracy for outcome in outcomes])),
         "accuracy_min": float(np.min([outcome.accuracy for outcome in outcomes])),
         "looks_mean": 0.0 if rule.startswith("paper") else float(np.mean([outcome.looks for outcome in outcomes])),
+        "trips_mean": float(np.mean([outcome.trips for outcome in outcomes])),
         "seconds": seconds,
     }
 
@@ -97,6 +99,7 @@ def main(arguments=None):
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trigger", choices=["blend", "trend", "platt"], default="blend")
+    parser.add_argument("--portions", type=int, default=1, help="of each audit of certify and pac (stopping.portions)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
@@ -110,13 +113,15 @@ def main(arguments=None):
     for name in names:
         prepare(name)
     print(f"{'scenario':14s} {'rule':12s} {'runs':>5s} {'false':>5s} {'rate (95 % interval)':>23s} "
-          f"{'acquired':>9s} {'oracle':>7s} {'accuracy':>9s} {'looks':>6s} {'seconds':>8s}")  # fmt: skip
+          f"{'acquired':>9s} {'oracle':>7s} {'accuracy':>9s} {'looks':>6s} {'trips':>6s} {'seconds':>8s}")  # fmt: skip
     results = []
     with ProcessPoolExecutor(options.jobs) as pool:
 
         def outcomes_of(name, rule):
             chunks = [range(i, min(i + CHUNK, options.runs)) for i in range(0, options.runs, CHUNK)]
-            futures = [pool.submit(simulate, name, rule, c, options.seed, options.trigger) for c in chunks]
+            futures = [
+                pool.submit(simulate, name, rule, c, options.seed, options.trigger, options.portions) for c in chunks
+            ]
             return [outcome for future in futures for outcome in future.result()]
 
         for name in names:
@@ -131,7 +136,8 @@ def main(arguments=None):
                 interval = f"{line['rate']:.3f} ({line['rate_low']:.3f}, {line['rate_high']:.3f})"
                 print(f"{name:14s} {rule:12s} {line['runs']:5d} {line['false_stops']:5d} {interval:>23s} "
                       f"{line['acquired_mean']:9.3f} {line['oracle_mean']:7.3f} {line['accuracy_mean']:9.4f} "
-                      f"{line['looks_mean']:6.2f} {line['seconds']:8.1f}", flush=True)  # fmt: skip
+                      f"{line['looks_mean']:6.2f} {line['trips_mean']:6.1f} {line['seconds']:8.1f}",
+                      flush=True)  # fmt: skip
                 if options.json:
                     options.json.write_text(json.dumps(results, indent=1) + "\n")
 

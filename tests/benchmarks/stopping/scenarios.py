@@ -59,7 +59,7 @@ class Scenario:
     rules: tuple[str, ...] = RULES
     laboratory: Laboratory = PERFECT
 
-    def run(self, rule, world_rng, rng, trigger="blend") -> Outcome:
+    def run(self, rule, world_rng, rng, trigger="blend", portions=1) -> Outcome:
         """Simulate one campaign; `oracle` stops when the target is truly met."""
         world, target = self.world(world_rng), self.target
         if rule == "oracle":
@@ -67,8 +67,8 @@ class Scenario:
         if rule.startswith("paper"):
             return run_paper(world, target, self.batch, rng, cells=rule == "paper-cells")
         looks = {
-            "certify": LookRule.certify(DELTA, MAX_LOOKS, self.batch),
-            "pac": LookRule.pac(DELTA, self.batch),
+            "certify": LookRule.certify(DELTA, MAX_LOOKS, self.batch, portions=portions),
+            "pac": LookRule.pac(DELTA, self.batch, portions),
             "reserved": LookRule.reserved(DELTA, MAX_LOOKS, self.batch),
         }[rule]
         n_reserved = self.n_reserved() if rule == "reserved" else 0

@@ -12,6 +12,7 @@ from isd_ray.config import StoppingConfig
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.certify import LookState, judge_look, judge_losses, plan_look
 from isd_ray.core.goals.recall import recall_allowance
+from isd_ray.core.portions import judged_plans
 from isd_ray.core.stopping import decide
 from isd_ray.core.trigger import (
     N_BINS,
@@ -34,12 +35,13 @@ INITIAL_SHARE = 0.001
 
 @dataclass(frozen=True)
 class Outcome:
-    """One campaign: share acquired at the stop, true accuracy (or recall) there, and whether the stop was false."""
+    """One campaign: share acquired at the stop, true accuracy (or recall) there, whether the stop was false, trips."""
 
     acquired: float
     accuracy: float
     false_stop: bool
     looks: int
+    trips: int = 0
 
 
 class Target:
@@ -52,9 +54,9 @@ class Target:
     def allowed(self, measured_loss):
         return self.allowance if self.units > 1 else int(self.allowance)
 
-    def outcome(self, world, observed, looks):
+    def outcome(self, world, observed, looks, trips=0):
         loss = float(world.losses(np.flatnonzero(~observed)).sum())
-        return Outcome(observed.mean(), 1.0 - loss / self.n, loss > self.allowance * (1 + 1e-12), looks)
+        return Outcome(observed.mean(), 1.0 - loss / self.n, loss > self.allowance * (1 + 1e-12), looks, trips)
 
 
 class RecallTarget:
@@ -68,9 +70,10 @@ class RecallTarget:
     def allowed(self, measured_loss):
         return recall_allowance(round(measured_loss), self.gamma)
 
-    def outcome(self, world, observed, looks):
+    def outcome(self, world, observed, looks, trips=0):
         missed, found = int(world.hit[~observed].sum()), int(world.hit[observed].sum())
-        return Outcome(observed.mean(), found / (found + missed), missed > recall_allowance(found, self.gamma), looks)
+        is_false = missed > recall_allowance(found, self.gamma)
+        return Outcome(observed.mean(), found / (found + missed), is_false, looks, trips)
 
 
 class Campaign:
@@ -183,7 +186,7 @@ def run_paper(world, target, batch, rng, cells=False):
             n_top_correct=(1.0 - campaign.losses_at(positions)).sum() * units,
         )
         if decide(evidence, config).action == "stop":
-            return target.outcome(world, campaign.observed, number)
+            return target.outcome(world, campaign.observed, number, number + 1)
     raise AssertionError("a measured set always stops")
 
 
@@ -247,7 +250,7 @@ def run_looks(
     """Campaign under `certify`, `pac` or, with a reserve, `reserved`."""
     campaign = Campaign(world, target, batch, rng, trigger, n_reserved, laboratory.lost)
     n_random = math.floor(random_share * batch + 0.5)
-    failed, since = 0, 0
+    failed, since, trips = 0, 0, 1
     while not (campaign.observed | campaign.reserve).all():
         campaign.fit_and_score()
         must = campaign.must_measure()
@@ -263,6 +266,7 @@ def run_looks(
             loss_variance=campaign.loss_variance(),
         )
         plan = plan_look(rule, state).plan
+        trips += 1
         if plan is None:
             campaign.acquire(n_random)
             since += 1
@@ -271,24 +275,32 @@ def run_looks(
         ranks = rng.permutation(reserved) if n_reserved else rng.choice(n, plan.size, replace=False)
         losses = laboratory.shown(campaign.losses_at(must + ranks), rng)
         measured = campaign.has_readout(plan.size, laboratory.tries)
-        verdict = judged(plan, ranks, losses, measured, laboratory.amends, target.units)
+        for portion in range(1, plan.portions + 1):
+            [part] = judged_plans([replace(plan, portion=portion)])
+            shown = slice(part.size)
+            verdict = judged(part, ranks[shown], losses[shown], measured[shown], laboratory.amends, target.units)
+            if verdict.stop:
+                break
+        trips += portion - 1
+        ranks, losses, measured = ranks[: part.size], losses[: part.size], measured[: part.size]
         passed = verdict.stop
         if passed:
             finish = np.setdiff1d(np.arange(must + verdict.n_finish), must + ranks)
+            trips += len(finish) > must
             found = campaign.has_readout(len(finish), laboratory.tries)
             campaign.observe(campaign.rows[finish[found]])
             passed = int((~found[finish >= must]).sum()) <= laboratory.tolerance
         if passed:
             campaign.observe(campaign.rows[must + ranks[measured]])
-            return target.outcome(world, campaign.observed | campaign.reserve, plan.number)
+            return target.outcome(world, campaign.observed | campaign.reserve, plan.number, trips)
         if not n_reserved:
             campaign.learn(must + ranks[measured], np.ones(int(measured.sum()), np.bool_))
             campaign.observe(campaign.rows[must + ranks[measured]])
         failed, since = failed + 1, 0
         if n_reserved:
             campaign.acquire(n_random)
-            since += 1
-    return target.outcome(world, campaign.observed | campaign.reserve, failed)
+            since, trips = since + 1, trips + 1
+    return target.outcome(world, campaign.observed | campaign.reserve, failed, trips)
 
 
 def judged(plan, ranks, losses, measured, amends, units):

@@ -1,0 +1,141 @@
+"""Further rounds of a look, or of its finish, before it is judged: lost wells once more, and portions of an audit.
+
+*Wells that gave no readout* are released once more. Membership stays what was drawn: nothing is redrawn, and what is
+lost again counts as it did before there were two tries. Why the risk stays that of the look: the test is exact for the
+errors E that the audited rows hold, and a lost well counts as an error that nobody corrects. Let a look end a bad
+screen, after either try. The true number K of errors is then at least the allowed ones, one more and those that were
+found and put right, c + 1 + e', and the test has counted e >= E of them: as P(at most e | c + 1 + e') >= P(at most E |
+K), the latter is at most delta_j, too. That is one event of the draw for both tries, of probability delta_j at most.
+(With a finish the same holds of the errors behind the one safest cut, `isd_ray.core.certify.judge_look`.) So a look may
+end at the first try where it passes with all lost wells as errors. Not so a test by betting, whose bets follow from the
+losses before, nor a recall whose predicted hits were lost, with which its allowance grows: these are judged once, after
+the second try.
+
+Of a panel compounds are released once more of which no entry was read; entries lost beside others count as before.
+
+*Portions* (`isd_ray.core.portions`): the audit was drawn, and put on record, as a whole. The next portion goes with
+what was lost of those before, except where these have to be judged first, as above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isd_ray.campaign.batch import selection_of
+from isd_ray.campaign.oracle import Readouts
+from isd_ray.campaign.screen import Screen
+from isd_ray.campaign.selection import Selection, join
+from isd_ray.campaign.steps.look import filling
+from isd_ray.campaign.work import Earlier, RoundWork
+from isd_ray.messages import ROLES, Rows, StopDecision
+
+_REPEATED = tuple(map(ROLES.index, ("audit", "hit", "finish")))
+_HIT = ROLES.index("hit")
+
+
+def whole_batch(screen: Screen) -> tuple[Selection, Readouts]:
+    """All that was released of a look, or of its finish, up to this round, and what came back (`Earlier`)."""
+    work = screen.round
+    assert work.selection is not None, "DECIDE follows MEASURE"
+    assert work.readouts is not None, "DECIDE follows MEASURE"
+    if work.earlier is None:
+        return work.selection, work.readouts
+    return work.earlier.with_next(work.selection, work.readouts)
+
+
+def lost_places(selection: Selection, readouts: Readouts) -> NDArray[np.int64]:
+    """Where rows of an audit, its predicted hits or a finish have no readout."""
+    return np.flatnonzero(np.isin(selection.roles, _REPEATED) & ~readouts.present)
+
+
+def before_judging(screen: Screen, decision: StopDecision, *, is_at_end: bool) -> StopDecision:
+    """The decision on a measured look or finish, or that it goes on in a further round before.
+
+    Parameters
+    ----------
+    is_at_end:
+        Whether it is the look at the end of the budget, which may take the wells that were kept for it.
+    """
+    work = screen.round
+    selection, readouts = whole_batch(screen)
+    rows, must_be_first = _once_more(screen, decision, selection, readouts)
+    n_next = _n_next(work) if decision.action == "continue" and not must_be_first else 0
+    if not len(rows) and not n_next:
+        return decision
+    gone = f"{len(rows)} of {len(selection.roles)} compounds gave no readout"
+    left = screen.budget.look(is_at_end, work.number + 1)
+    if len(rows) + n_next > left:
+        what = f"{gone}, and" if len(rows) else f"the next portion has {n_next} compounds, and"
+        spent = f"{what} the budget of {left} does not allow to release them{' once more' if len(rows) else ''}"
+        return replace(decision, reason=f"{decision.reason}; {spent}")
+    work.details["once_more"] = rows.tolist()
+    if n_next:
+        again = f", {gone} and go with it once more" if len(rows) else ""
+        return StopDecision("portion", f"{decision.reason} yet; the next portion has {n_next}{again}")
+    return StopDecision("repeat", f"{gone} and are released once more, before it is judged")
+
+
+def _once_more(screen: Screen, decision: StopDecision, selection: Selection, readouts: Readouts) -> tuple[Rows, bool]:
+    """Lost rows to be released once more, and whether nothing is judged before they were."""
+    work, nothing = screen.round, np.empty(0, np.int64)
+    assert work.selection is not None, "DECIDE follows MEASURE"
+    if not screen.store.manifest.get("repeats_lost", False):
+        return nothing, False
+    lost = lost_places(selection, readouts)
+    hits_are_lost = bool((selection.roles[lost] == _HIT).any())
+    errs_on_the_safe_side = bool(work.look) and screen.goal.is_exact and not hits_are_lost
+    is_over = decision.action == "stop" and errs_on_the_safe_side
+    if not work.look:
+        is_over = len(lost) <= screen.config.stopping.finish_tolerance
+    # What people have said cannot be had is not asked for again.
+    done = screen.oracle.standing().excluded
+    if work.earlier is not None:
+        done = np.concatenate([done, work.earlier.twice(work.selection.scored.rows)])
+    rows = nothing if is_over else np.setdiff1d(selection.scored.rows[lost], done)
+    return rows, len(rows) > 0 and not errs_on_the_safe_side
+
+
+def _n_next(work: RoundWork) -> int:
+    """Audited rows of the next portion; 0 where none follows."""
+    if not work.look or work.look[0].portion == work.look[0].portions:
+        return 0
+    return int(work.details["rest_sizes"][work.look[0].portion - 1])
+
+
+def earlier_of(screen: Screen, record: Mapping[str, Any]) -> Earlier:
+    """What the round that was just committed, and those before, have measured of a look that goes on."""
+    work = screen.round
+    selection, readouts = whole_batch(screen)
+    assert work.selection is not None, "a committed round has a batch"
+    if work.earlier is not None:
+        repeated = work.earlier.twice(work.selection.scored.rows)
+        return replace(work.earlier, record=record, selection=selection, readouts=readouts, repeated=repeated)
+    n_fitted = screen.sets.n_observed - int(readouts.present.sum())
+    known, sizes = work.details.get("n_amendments", 0), work.details["group_sizes"]
+    return Earlier(record, selection, readouts, np.empty(0, np.int64), known, n_fitted, sizes)
+
+
+def repeat_of(earlier: Earlier) -> Selection:
+    """The rows that are released once more, as they were predicted.
+
+    Without ranks: so few rows say nothing of the order by uncertainty, and what the first try says is learned.
+    """
+    lost = earlier.selection.take(np.flatnonzero(np.isin(earlier.selection.scored.rows, earlier.record["once_more"])))
+    return Selection(lost.scored, lost.roles, np.full(len(lost.roles), np.nan))
+
+
+def take_portion(screen: Screen) -> None:
+    """The next portion of the audit, with what was lost of those before, and with what fills its plates."""
+    work = screen.round
+    assert work.earlier is not None, "a first portion comes before"
+    before, rest_sizes = work.look[0].portion - 2, work.details["rest_sizes"]
+    rest = selection_of(screen.store.read_readouts(work.details["audit_rest_sha256"]))
+    start = sum(rest_sizes[:before])
+    batch = join([repeat_of(work.earlier), rest.take(np.arange(start, start + rest_sizes[before]))])
+    released = np.concatenate([work.earlier.selection.scored.rows, rest.scored.rows])
+    work.selection = join([batch, Selection.of(filling(screen, work.look, batch, released), "filling")])
