@@ -12,7 +12,7 @@ from isd_ray.campaign.constant import constant_warning
 from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import History
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import Task
+from isd_ray.config import HistoryConfig, Task
 from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.correlation import Suspect, evenly, suspects
 from isd_ray.core.features import Dense, stack
@@ -21,6 +21,7 @@ from isd_ray.core.panels import MISSING, unpack_labels
 from isd_ray.core.race import CONSTANT, RaceBatch, Rival, lost_against
 from isd_ray.data.blocks.assays import HIT
 from isd_ray.data.blocks.description import BlockDescription
+from isd_ray.data.blocks.history import HISTORY_BLOCK
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched
@@ -102,6 +103,28 @@ def column_cautions(
     if (n_more := len(ordered) - N_NAMED) > 0:
         cautions.append({"about": "column:more", "words": f"{n_more:,} more input columns correlate with the readouts"})
     return cautions
+
+
+def age_cautions(history: HistoryConfig | None, seen: SeenBlocks, began: str | None) -> list[Caution]:
+    """Earlier assays among the models' input that are younger than the screen.
+
+    Parameters
+    ----------
+    began:
+        Day on which the screen began, ISO 8601; None where nobody said.
+    """
+    if history is None or began is None or HISTORY_BLOCK not in seen.names:
+        return []
+    assays = dict.fromkeys(name.removesuffix(HIT) for name in seen.columns(HISTORY_BLOCK))
+    days = {assay: day for assay in assays if (day := history.day_of(assay)) is not None and day > began}
+    return [
+        {
+            "about": f"younger:{assay}",
+            "words": f"the assay {assay!r} (block {HISTORY_BLOCK!r}) is of {day}, and the screen began on {began}: "
+            "nobody would have had its readouts; leave it out (`model.exclude`) and begin anew",
+        }
+        for assay, day in days.items()
+    ]
 
 
 def _follows(column: str, block: BlockDescription, suspect: Suspect, answer: str) -> str:

@@ -98,6 +98,14 @@ class Screen:
         """A seed of the round for rows that chance chooses (`isd_ray.core.seeding.draw_seed`)."""
         return draw_seed(self.config.seed, self.store.manifest.get("nonce"), purpose, self.round.number, *content)
 
+    @property
+    def began(self) -> str | None:
+        """Day on which the screen began, ISO 8601: in a laboratory that of its first event; None where nobody said."""
+        if not self.store.manifest.get("in_laboratory"):
+            return self.config.simulation.date
+        events = self.store.events()
+        return str(events[0]["time"])[:10] if events else None
+
     def constant_answer(self) -> ConstantAnswer | None:
         """What the claim is held against: what one answer for every compound, or random picking, would reach.
 

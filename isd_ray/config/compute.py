@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
-from isd_ray.config.section import Fraction, Section
+from isd_ray.config.section import Day, Fraction, Section
 
 _OF_RAY = ("CPU", "GPU", "memory", "object_store_memory")
 
@@ -91,6 +91,9 @@ class SimulationConfig(Section):
     """Also run random acquisition until it is as accurate as the hybrid screen, to tell what was saved."""
     baseline_fraction: Fraction = 0.1
     """Batch of the random baseline, as a share of the target set."""
+    date: Day | None = None
+    """Day on which the screen that is replayed began: earlier assays that are younger (`library.history.dates`) are
+    warned of. In a laboratory that is the day of the campaign."""
     lost_share: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the compounds asked for that give no readout, at random, as wells fail in a laboratory. Asked again, a
     compound may have one. Which are lost follows from the seed, the compound and the round."""

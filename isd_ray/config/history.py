@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from isd_ray.config.section import Section, Strings
+from isd_ray.config.section import Day, Section, Strings
 
 
 class HistoryConfig(Section):
@@ -32,6 +33,15 @@ class HistoryConfig(Section):
     """Long: the column of the readout."""
     exclude: Strings = ()
     """Assays to leave out, with wildcards."""
+    dates: dict[str, Day] = Field(default_factory=dict)
+    """Day on which an assay was measured, as { kinase_a = "2019-05-31" }, with wildcards: a screen warns of those that
+    are younger than itself, whose readouts nobody would have had (`simulation.date`)."""
+
+    def day_of(self, assay: str) -> str | None:
+        """The day of an assay, by its name, or by the first wildcard that matches; None if nobody gave one."""
+        if assay in self.dates:
+            return self.dates[assay]
+        return next((day for pattern, day in self.dates.items() if fnmatchcase(assay, pattern)), None)
 
     @field_validator("source")
     @classmethod

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from isd_ray.credentials import REMEDY, holds_credentials
 from isd_ray.errors import ConfigError
 
 Task = Literal["classification", "regression", "panel"]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+def _iso_day(value: Any) -> Any:
+    """A day as ISO 8601; TOML has days of its own."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    try:
+        return date.fromisoformat(value).isoformat() if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(f"{value!r} is no day; write it as 2024-05-31") from None
+
+
+Day = Annotated[str, BeforeValidator(_iso_day)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 
 

@@ -15,6 +15,8 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.correlation import MIN_ROWS, correlations, ranks, suspects
 from isd_ray.data.library import Library
+from isd_ray.errors import ConfigError
+from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.blocks import Facts
@@ -183,3 +185,47 @@ def test_only_the_family_that_counts_most_is_asked():
     assert caution["about"] == "leading:x:b"
     details["race"].append({"family": "linear", "share": 0.6})
     assert leading_cautions(details, seen) == []
+
+
+DATES = {"twi*": "2011-06-01", "old": "2003-01-31"}
+
+
+@pytest.mark.parametrize(("began", "younger"), [("2010-05-31", ["twin"]), ("2011-06-01", []), (None, [])])
+def test_an_assay_that_is_younger_than_the_screen_is_named(began, younger, make_config, compounds, tmp_path):
+    table, rng = pyarrow.csv.read_csv(compounds), np.random.default_rng(0)
+    assays = {name: pa.array(rng.normal(size=900)) for name in ("twin", "old", "undated")}
+    pyarrow.csv.write_csv(pa.table({"name": table["name"], **assays}), tmp_path / "h.csv")
+    history = {"source": str(tmp_path / "h.csv"), "columns": list(assays), "dates": DATES}
+    settings = {
+        "library": {"path": str(tmp_path / "library"), "history": history},
+        "model": {"families": ["linear"]},
+        "stopping": {"rule": "none", "max_rounds": 2},
+        "simulation": {"date": began} if began else {},
+    }
+    run = simulate(make_config(**settings), tmp_path / "run")
+    said = status_of(CampaignStore.open(run.path)).warnings
+    assert [words.split(", and")[0] for words in said] == [
+        f"the assay {name!r} (block 'history') is of 2011-06-01" for name in younger
+    ]
+
+
+def test_in_a_laboratory_the_screen_began_with_its_first_event(make_config, compounds, tmp_path):
+    table = pyarrow.csv.read_csv(compounds)
+    scores = pa.array(np.random.default_rng(0).normal(size=900))
+    pyarrow.csv.write_csv(pa.table({"name": table["name"], "late": scores}), tmp_path / "h.csv")
+    history = {"source": str(tmp_path / "h.csv"), "columns": ["late"], "dates": {"late": "2999-01-01"}}
+    settings = {
+        "library": {"path": str(tmp_path / "library"), "history": history},
+        "labels": {"classes": ["BBB+", "BBB-"]},
+        "model": {"families": ["linear"]},
+    }
+    campaign = Campaign.create(tmp_path / "run", make_config(**settings))
+    truth = dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True))
+    campaign.tell({name: truth[name] for name in campaign.ask().ids})
+    campaign.ask()
+    assert any("'late' (block 'history') is of 2999-01-01" in line for line in campaign.status().warnings)
+
+
+def test_a_day_that_is_none_is_refused(make_config):
+    with pytest.raises(ConfigError, match="is no day; write it as 2024-05-31"):
+        make_config(simulation={"date": "31.5.2024"})

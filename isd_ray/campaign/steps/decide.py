@@ -12,7 +12,14 @@ from isd_ray.campaign.constant import constant_record
 from isd_ray.campaign.evidence import audits_of, bound_by_random_rows, output_ranges
 from isd_ray.campaign.families import SeenBlocks
 from isd_ray.campaign.history import calibration_warning
-from isd_ray.campaign.honesty import column_cautions, constant_cautions, leading_cautions, news, race_cautions
+from isd_ray.campaign.honesty import (
+    age_cautions,
+    column_cautions,
+    constant_cautions,
+    leading_cautions,
+    news,
+    race_cautions,
+)
 from isd_ray.campaign.judged import audits_table, without_amended
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
 from isd_ray.campaign.screen import Screen
@@ -55,6 +62,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         cautions += constant_cautions(screen.goal, constant, screen.classes)
     cautions += leading_cautions(work.details, seen)
     cautions += column_cautions(screen.store, screen.library, seen, screen.history, screen.config.task, names)
+    cautions += age_cautions(screen.config.library.history, seen, screen.began)
     declared, audits = work.look, _audits(screen)
     decision = before_judging(screen, _judge(screen, audits), is_at_end=_is_last(screen))
     if is_open := decision.action in UNJUDGED:

@@ -160,8 +160,8 @@ def check_history(config: LibraryConfig, base_dir: Path) -> None:
 
 
 def _settings(config: HistoryConfig) -> dict[str, Any]:
-    """The configuration without the addresses of its files, which may move."""
-    return config.model_dump(mode="json", exclude={"source", "format"})
+    """The configuration without the addresses of its files, which may move, and without what changes no value."""
+    return config.model_dump(mode="json", exclude={"source", "format", "dates"})
 
 
 def _canonical(
