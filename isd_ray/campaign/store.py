@@ -379,9 +379,9 @@ class CampaignStore:
 
     def _log_release(self, released: Mapping[str, Any]) -> None:
         file = self.round_dir(released["round"]) / "batch.json"
-        # Of a batch of wells that were lost before, the round that lost them.
-        repeats = {"repeats": released["repeats"]} if "repeats" in released else {}
-        self._log_once("release", {"round": released["round"]}, file_sha256=sha256_file(file), **repeats)
+        # Of a batch of wells that were lost before, the round that lost them; and the later portions of its audit.
+        named = {name: released[name] for name in ("repeats", "audit_rest_sha256") if name in released}
+        self._log_once("release", {"round": released["round"]}, file_sha256=sha256_file(file), **named)
 
     def _log_decision(self, record: Mapping[str, Any]) -> None:
         file = self.round_dir(record["round"]) / "round.json"

@@ -227,7 +227,7 @@ def _verify_round(findings: _Findings, store: CampaignStore, files: RoundFiles) 
         findings.check(store.check, attempt.predictions_dir / name, sha256)
     findings.check(store.bring_committee, attempt)
     findings.check(load_committee, attempt.committee_dir, released["committee_hash"])
-    if batch is not None and "audit_rest_sha256" in released:
+    if batch is not None and "continues" in released:
         findings.check(_check_portion, store, files, batch)
     if files.committed is None or batch is None:
         return
