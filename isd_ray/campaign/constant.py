@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.goals import Goal
 
@@ -104,7 +105,7 @@ def _remedy(goal: Goal) -> str:
     return f"Ask for more (stopping.gamma), or, where hits are rare, for stopping.quantity = {others}"
 
 
-def constant_record(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[str]) -> dict[str, Any]:
+def constant_record(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[str]) -> RoundRecord:
     """For the record of a round, as all that shows the claim reads it; empty where there is no such answer."""
     if constant is None:
         return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.campaign.oracle import Readouts
+from isd_ray.campaign.round_files import RoundRecord, look_of
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.store import Attempt
 from isd_ray.core.goals import Goal, ScreenCounts
@@ -60,7 +60,7 @@ class History:
     def __init__(self, goal: Goal, n_rows: int) -> None:
         self._goal = goal
         self.sets = TargetSets(n_rows)
-        self.records: list[dict[str, Any]] = []
+        self.records: list[RoundRecord] = []
         self.feature_files: list[Path] = []
         self.race: list[RaceBatch] = []
         self.scored: tuple[list[ScoredBatch], ...] = tuple([] for _ in range(goal.n_groups))
@@ -82,7 +82,7 @@ class History:
         attempt: Attempt,
         selection: Selection,
         readouts: Readouts,
-        details: Mapping[str, Any],
+        details: RoundRecord,
         round_number: int,
     ) -> None:
         """Take in a measured batch: into the observation set, or, what is drawn as a reserve, beside it.
@@ -127,7 +127,7 @@ class History:
         return np.concatenate(batches) if batches else np.empty(0)
 
     def _learn(
-        self, selection: Selection, losses: NDArray[np.float64], labels: LabelArray, details: Mapping[str, Any]
+        self, selection: Selection, losses: NDArray[np.float64], labels: LabelArray, details: RoundRecord
     ) -> None:
         # A further portion of an audit is ranked by the predictions of its look.
         sizes = details.get("look_sizes", details["group_sizes"])
@@ -227,10 +227,10 @@ class History:
     @property
     def risk_spent(self) -> float:
         """Risk of the failed looks together."""
-        return sum(look_risk(record["look"]) for record in self.spent_looks)
+        return sum(look_risk(look_of(record)) for record in self.spent_looks)
 
     @property
-    def spent_looks(self) -> list[dict[str, Any]]:
+    def spent_looks(self) -> list[RoundRecord]:
         """Records of looks that were not passed, or whose finish was not completed: they prove nothing."""
         # Of a finish whose lost wells are measured once more the round after it says nothing yet, nor does a portion.
         judged = [record for record in self.records if record["decision"] not in UNJUDGED]

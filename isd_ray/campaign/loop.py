@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
 
 from isd_ray.campaign.amend import amendments
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import selection_of
 from isd_ray.campaign.oracle import Oracle, Readouts, with_amendments
-from isd_ray.campaign.record import RELIABILITY_SCHEMA, ROUND_SCHEMA, metrics_of_finish
+from isd_ray.campaign.record import RELIABILITY_SCHEMA, metrics_of_finish
+from isd_ray.campaign.round_files import ROUND_SCHEMA, RoundRecord, some_of
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.steps.decide import decide
@@ -157,7 +157,7 @@ class CampaignLoop:
     def _deliver(self) -> LoopState:
         return self._next_round() if deliver(self._screen) else LoopState.DELIVER
 
-    def _after_commit(self, record: dict[str, Any]) -> LoopState:
+    def _after_commit(self, record: RoundRecord) -> LoopState:
         screen = self._screen
         stopped_before = screen.history.stop_round is not None
         screen.history.records.append(record)
@@ -186,7 +186,7 @@ class CampaignLoop:
         """Go on with the look, or the finish, of the round before."""
         work, kept = self._screen.round, ("audit_rest_sha256", "rest_sizes")
         work.earlier, work.look = earlier, before.look
-        work.details |= {name: before.details[name] for name in kept if name in before.details}
+        work.details.update(some_of(before.details, kept))
         if earlier.record["decision"] == "repeat":
             work.selection = repeat_of(earlier)
             work.details["repeats"] = before.number
@@ -229,6 +229,6 @@ class CampaignLoop:
             screen.history.race.append(race)
         screen.history.observe(work.attempt, work.selection, told, work.details, work.number)
         work.readouts = told
-        self._state = self._after_commit(dict(files.committed))
+        self._state = self._after_commit(files.committed)
         if self._state is LoopState.DELIVER and screen.store.is_delivered():
             self._state = self._next_round()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isd_ray.campaign.constant import constant_summary
 from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts
+from isd_ray.campaign.round_files import RoundRecord, some_of
 from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
@@ -32,82 +33,6 @@ from isd_ray.core.stopping import Audit
 from isd_ray.core.trips import trips_until
 from isd_ray.messages import ROLES, Evaluation, ScoreReport, StopDecision
 
-ROUND_SCHEMA = pa.schema(
-    [
-        ("round", pa.int32()),
-        ("n_observed", pa.int64()),
-        ("n_inference", pa.int64()),
-        ("fraction_acquired", pa.float64()),
-        ("n_batch", pa.int64()),
-        ("n_random", pa.int64()),
-        ("n_random_errors", pa.float64()),
-        ("n_audit", pa.int64()),
-        ("n_errors_audit", pa.float64()),
-        ("n_finish", pa.int64()),
-        ("n_lost", pa.int64()),
-        ("n_repeated", pa.int64()),
-        ("n_acquired", pa.int64()),
-        ("spent", pa.float64()),
-        ("batch_accuracy", pa.float64()),
-        ("alpha", pa.float64()),
-        ("system_bound", pa.float64()),
-        ("interval_low", pa.float64()),
-        ("interval_high", pa.float64()),
-        ("constant_low", pa.float64()),
-        ("constant_high", pa.float64()),
-        ("decision", pa.string()),
-        ("reason", pa.string()),
-        ("forecast_errors", pa.float64()),
-        ("calibration_pvalue", pa.float64()),
-        ("calibration_alarm", pa.bool_()),
-        ("validation_loss", pa.float64()),
-        ("epochs", pa.float64()),
-        ("fit_seconds", pa.float64()),
-        ("score_seconds", pa.float64()),
-        ("round_seconds", pa.float64()),
-        ("inference_errors", pa.float64()),
-        ("inference_accuracy", pa.float64()),
-        ("system_accuracy", pa.float64()),
-        ("delivered_accuracy", pa.float64()),
-        ("system_value", pa.float64()),
-        ("delivered_value", pa.float64()),
-        ("goal_met", pa.bool_()),
-        ("test_accuracy", pa.float64()),
-        ("inference_mse", pa.float64()),
-        ("inference_mae", pa.float64()),
-        ("system_mse", pa.float64()),
-        ("test_mse", pa.float64()),
-        ("test_mae", pa.float64()),
-        ("race", pa.list_(pa.struct([("family", pa.string()), ("share", pa.float64()), ("loss", pa.float64())]))),
-    ]
-)
-"""Columns of ``rounds.parquet``.
-
-`n_observed`, `n_inference`, `fraction_acquired`, and all accuracies and errors but one, speak of the moment at which
-the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. The batch of the round comes on top:
-`n_acquired` counts it in, and so does `spent`, the money for all wells asked for (null without a limit on money);
-`alpha`, `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the
-true accuracy of the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that
-need known labels are null in a real screen; accuracies of a regression are null without a tolerance.
-
-`system_value` and `delivered_value` are the claimed quantity (accuracy, recall, …) at these two moments, `goal_met`
-whether the claim was true at the first. Errors of mae, mse and panels are sums of losses in [0, 1]; accuracies of a
-panel are means over the rows of their shares of right outputs.
-
-`calibration_pvalue` tests whether confident rows are wrong more often than unconfident ones; small is alarming.
-`system_bound` is the paper's bound under the rules `paper` and `none`; under the others it is the bound by the round's
-random rows alone, and `interval_low` and `interval_high` are its two-sided interval, of the claimed quantity before the
-batch. `forecast_errors` is the trigger's guess of the errors left, `n_finish` the cut of a finish,
-`n_lost` counts wells without a readout, `n_repeated` those of a round that were lost before, in a look or its finish:
-they are measured once more in a round of their own after one with the decision ``repeat``, and `n_lost` of them were
-lost again.
-
-The claimed quantity of the best single answer for every compound, without any model, lies between `constant_low` and
-`constant_high`; of a recall both are what random picking of as many compounds finds, with the batch.
-
-`race` holds, where several families of models run, how much each counted in the round, and its mean loss on the round's
-batch in nats, forecast before the readouts came; and the loss of the constant answer.
-"""
 RELIABILITY_SCHEMA = pa.schema(
     [
         ("low", pa.float64()),
@@ -125,9 +50,9 @@ Bound: TypeAlias = tuple[float | None, tuple[float, float] | None]
 _TOP, _RANDOM, _AUDIT = map(ROLES.index, ("top", "random", "audit"))
 
 
-def simulation_metrics(report: ScoreReport, history: History, config: CampaignConfig, goal: Goal) -> dict[str, Any]:
+def simulation_metrics(report: ScoreReport, history: History, config: CampaignConfig, goal: Goal) -> RoundRecord:
     """True accuracies and errors of the round's model; empty when labels are not known."""
-    metrics: dict[str, Any] = {}
+    metrics: RoundRecord = {}
     evaluation, test, n_target = report.evaluation, report.test, history.sets.n_target
     if evaluation is not None:
         if len(history.sets.reserve):
@@ -170,7 +95,7 @@ def batch_record(
     correct: NDArray[np.float64],
     audits: Sequence[Audit],
     goal: Goal,
-) -> dict[str, Any]:
+) -> RoundRecord:
     """Counts of a measured batch by role, and what the model had said of it before its labels were used.
 
     Parameters
@@ -219,7 +144,7 @@ def _count(total: float) -> float | int:
     return int(total) if total.is_integer() else total
 
 
-def decision_record(decision: StopDecision, bound: Bound) -> dict[str, Any]:
+def decision_record(decision: StopDecision, bound: Bound) -> RoundRecord:
     """What the bound actor decided, and what the random rows say."""
     at_most, interval = bound
     return {
@@ -235,8 +160,8 @@ def decision_record(decision: StopDecision, bound: Bound) -> dict[str, Any]:
 
 
 def outputs_after(
-    details: Mapping[str, Any], selection: Selection, readouts: Readouts, history: History, goal: Goal
-) -> dict[str, Any]:
+    details: RoundRecord, selection: Selection, readouts: Readouts, history: History, goal: Goal
+) -> RoundRecord:
     """In a simulation, what is wrong after the batch by output of a panel; empty without claims about them."""
     if "output_wrong" not in details or not isinstance(goal, ByOutput):
         return {}
@@ -253,14 +178,14 @@ def outputs_after(
 
 
 def metrics_after(
-    details: Mapping[str, Any],
+    details: RoundRecord,
     selection: Selection,
     present: NDArray[np.bool_],
     losses: NDArray[np.float64],
     correct: NDArray[np.float64],
     history: History,
     goal: Goal,
-) -> dict[str, Any]:
+) -> RoundRecord:
     """What is left after the batch, which the history holds already, and in a simulation its true errors.
 
     Parameters
@@ -274,7 +199,7 @@ def metrics_after(
     """
     groups, losses, correct = goal.groups(selection.scored.prediction)[present], losses[present], correct[present]
     left = np.array(details["group_sizes"]) - np.bincount(groups, minlength=goal.n_groups)
-    after: dict[str, Any] = {"left_sizes": left.tolist()}
+    after: RoundRecord = {"left_sizes": left.tolist()}
     if "inference_errors" in details:
         # Sums of fractional errors leave a rounding error behind.
         errors = max(0, _count(details["inference_errors"] - float((1.0 - correct).sum())))
@@ -289,10 +214,9 @@ def metrics_after(
     return after
 
 
-def metrics_of_finish(record: Mapping[str, Any], n_target: int) -> dict[str, Any]:
+def metrics_of_finish(record: RoundRecord, n_target: int) -> RoundRecord:
     """Where a finish or a repeat begins: the true accuracies of the look's model once its audit is measured."""
-    same = ("test_accuracy", "test_mse", "test_mae")
-    metrics = {name: record[name] for name in same if name in record}
+    metrics = some_of(record, ("test_accuracy", "test_mse", "test_mae"))
     metrics["group_sizes"] = record["left_sizes"]
     if "left_errors" in record:
         errors = record["left_errors"]

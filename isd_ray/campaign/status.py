@@ -11,6 +11,7 @@ from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.phase import Phase, phase_of
+from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.telling import Place
@@ -124,7 +125,7 @@ def status_of(store: CampaignStore) -> Status:
     closed = place.open_round in ledger.closed
     in_laboratory = bool(store.manifest["in_laboratory"])
     n_missing = 0 if closed or not in_laboratory else sum(missing.values())
-    last = next((files.committed for files in reversed(rounds) if files.committed), {})
+    last = next((files.committed for files in reversed(rounds) if files.committed), RoundRecord())
     certificate = store.certificate()
     state = _state(store, n_missing, bool(rounds), in_laboratory=in_laboratory)
     # A batch that is out, or a campaign that was never asked, waits for people; only `ask` computes.
@@ -132,7 +133,7 @@ def status_of(store: CampaignStore) -> Status:
     low, high = last.get("interval_low"), last.get("interval_high")
     goal = goal_for(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
     nothing = [None] * len(goal.outputs)
-    ranges, constants = (last.get(name) or nothing for name in ("output_ranges", "output_constants"))
+    ranges, constants = last.get("output_ranges") or nothing, last.get("output_constants") or nothing
     return Status(
         campaign_id=store.manifest["campaign_id"],
         goal=goal.words,

@@ -28,6 +28,7 @@ from isd_ray.campaign.files import (
     sweep,
 )
 from isd_ray.campaign.folder import Folder, folder_at
+from isd_ray.campaign.round_files import Release, RoundRecord, as_stored
 from isd_ray.config_file import set_paths
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import CorruptFileError, StoreError
@@ -94,8 +95,8 @@ class RoundFiles:
 
     round: int
     attempt: Attempt
-    released: Mapping[str, Any]
-    committed: Mapping[str, Any] | None
+    released: Release
+    committed: RoundRecord | None
     folder: Folder
 
     @property
@@ -251,7 +252,7 @@ class CampaignStore:
         attempt.committee_dir.mkdir(parents=True)
         return attempt
 
-    def release(self, attempt: Attempt, batch: pa.Table, details: Mapping[str, Any]) -> Mapping[str, Any]:
+    def release(self, attempt: Attempt, batch: pa.Table, details: Release) -> Release:
         """Freeze a batch: write it, then name it in ``batch.json``. Only after that may it be measured.
 
         Raises
@@ -261,7 +262,7 @@ class CampaignStore:
         """
         pq.write_table(batch, attempt.batch_file)
         self._folder.keep(attempt.path)
-        released = {
+        released: Release = {
             **details,
             "round": attempt.round,
             "attempt": attempt.path.name,
@@ -281,7 +282,7 @@ class CampaignStore:
         sha256 = hashlib.sha256(canonical_json(dict(files))).hexdigest()
         self._log_once("freeze", {"round": round_number, "predictions_sha256": sha256})
 
-    def commit(self, round_number: int, record: Mapping[str, Any]) -> None:
+    def commit(self, round_number: int, record: RoundRecord) -> None:
         """Commit a round: its metrics, timings and decision."""
         self._decide(self.round_dir(round_number) / "round.json", record)
         self._log_decision(record)
@@ -301,10 +302,10 @@ class CampaignStore:
     def _read_rounds(self) -> Iterator[RoundFiles]:
         round_number = 0
         while self._folder.holds(file := self.round_dir(round_number) / "batch.json"):
-            released = read_json(file)
+            released = as_stored(Release, read_json(file), file)
             attempt = Attempt(round_number, file.parent / released["attempt"])
             commit = file.parent / "round.json"
-            committed = read_json(commit) if self._folder.holds(commit) else None
+            committed = as_stored(RoundRecord, read_json(commit), commit) if self._folder.holds(commit) else None
             yield RoundFiles(round_number, attempt, released, committed, self._folder)
             round_number += 1
 
@@ -377,13 +378,17 @@ class CampaignStore:
             if (name := DECISIONS.get(event["kind"])) is not None:
                 yield self.round_dir(event["round"]) / name, event["file_sha256"]
 
-    def _log_release(self, released: Mapping[str, Any]) -> None:
+    def _log_release(self, released: Release) -> None:
         file = self.round_dir(released["round"]) / "batch.json"
         # Of a batch of wells that were lost before, the round that lost them; and the later portions of its audit.
-        named = {name: released[name] for name in ("repeats", "audit_rest_sha256") if name in released}
+        named: dict[str, Any] = {}
+        if "repeats" in released:
+            named["repeats"] = released["repeats"]
+        if "audit_rest_sha256" in released:
+            named["audit_rest_sha256"] = released["audit_rest_sha256"]
         self._log_once("release", {"round": released["round"]}, file_sha256=sha256_file(file), **named)
 
-    def _log_decision(self, record: Mapping[str, Any]) -> None:
+    def _log_decision(self, record: RoundRecord) -> None:
         file = self.round_dir(record["round"]) / "round.json"
         named = {name: record.get(name) for name in ("decision", "readouts_sha256")}
         if "audits_sha256" in record:  # of a look

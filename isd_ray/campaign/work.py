@@ -10,39 +10,12 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.oracle import Readouts
-from isd_ray.campaign.record import ROUND_SCHEMA
+from isd_ray.campaign.round_files import Release, RoundRecord, details_of
 from isd_ray.campaign.selection import Selection, join
 from isd_ray.campaign.store import Attempt
 from isd_ray.core.looks import LookPlan
 from isd_ray.data.mirror import within
 from isd_ray.messages import Committee, Rows
-
-_FROM_RELEASE = (
-    "predictions",
-    "n_amendments",
-    "audit_seed",
-    "reserve_seed",
-    "group_sizes",
-    "group_losses",
-    "output_wrong",
-    "output_entries",
-    "outlook",
-    "passed",
-    "needed",
-    "n_events",
-    "external_sha256",
-    "forecasts_sha256",
-    "leading",
-    "repeats",
-    "continues",
-    "audit_rest_sha256",
-    "rest_sizes",
-    "look_sizes",
-    "n_fitted",
-    "n_filling",
-)
-_KEPT = (*_FROM_RELEASE, *ROUND_SCHEMA.names)
-"""Details of a release that its commit repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +36,7 @@ class Earlier:
         Rows that its model was fitted on, and sizes of the groups that its rows were ranked among.
     """
 
-    record: Mapping[str, Any]
+    record: RoundRecord
     selection: Selection
     readouts: Readouts
     repeated: Rows
@@ -130,26 +103,26 @@ class RoundWork:
     ranked_in: int | None = None
     earlier: Earlier | None = None
     committee_hash: str | None = None
-    details: dict[str, Any] = field(default_factory=dict)
+    details: RoundRecord = field(default_factory=lambda: RoundRecord())
 
     @property
     def look_round(self) -> int:
         """The round whose seed orders equally uncertain rows of the frozen predictions."""
         return self.number if self.ranked_in is None else self.ranked_in
 
-    def reference(self, root: str) -> dict[str, Any]:
+    def reference(self, root: str) -> RoundRecord:
         """The look and the place of the frozen predictions, for JSON; as seen from the campaign's address."""
         return {
             "look": [asdict(plan) for plan in self.look] or None,
             "frozen": self.frozen.removeprefix(f"{root}/") if self.frozen else None,
         }
 
-    def take_over(self, released: Mapping[str, Any], root: str) -> None:
+    def take_over(self, released: Release, root: str) -> None:
         """Take back from a release what `reference` and the details had put there."""
         self.look = tuple(plan_of(stored) for stored in released["look"] or ())
         self.frozen = within(root, released["frozen"]) if released["frozen"] else None
         self.committee_hash = released["committee_hash"]
-        self.details = {name: released[name] for name in _KEPT if name in released}
+        self.details = details_of(released)
 
 
 def plan_of(stored: Mapping[str, Any]) -> LookPlan:

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.amend import amended_readouts
 from isd_ray.campaign.files import read_json
-from isd_ray.campaign.record import ROUND_SCHEMA, summarise
+from isd_ray.campaign.record import summarise
+from isd_ray.campaign.round_files import ROUND_SCHEMA
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import goal_for

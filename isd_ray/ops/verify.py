@@ -14,6 +14,7 @@ from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import check_hash, read_json
+from isd_ray.campaign.round_files import look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore, RoundFiles
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
@@ -203,7 +204,7 @@ def _check_plan(store: CampaignStore, files: RoundFiles) -> None:
 def _check_portion(store: CampaignStore, files: RoundFiles, batch: pa.Table) -> None:
     """That a further portion of an audit is the one that was put on record with the first."""
     rest = store.read_readouts(files.released["audit_rest_sha256"])["row"]
-    [*before, portion] = [0, *files.released["rest_sizes"]][: files.released["look"][0]["portion"]]
+    [*before, portion] = [0, *files.released["rest_sizes"]][: look_of(files.released)[0]["portion"]]
     expected = rest.slice(sum(before), portion)
     if not pc.all(pc.is_in(expected, batch["row"])).as_py():
         raise CorruptFileError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from isd_ray.campaign.honesty import (
 )
 from isd_ray.campaign.judged import audits_table, without_amended
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
+from isd_ray.campaign.round_files import RoundRecord, some_of
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.steps.further import before_judging, whole_batch
 from isd_ray.campaign.steps.look import is_last_look
@@ -37,7 +37,7 @@ _OF_LOOK = ("audit_seed", "n_events")
 """What the record of a look says of its release, also where it is judged rounds later."""
 
 
-def decide(screen: Screen) -> dict[str, Any]:
+def decide(screen: Screen) -> RoundRecord:
     """Take the batch into the observation set and commit the round; returns its record."""
     work = screen.round
     assert work.selection is not None, "DECIDE follows MEASURE"
@@ -73,7 +73,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         work.details["audits_sha256"] = screen.store.keep(audits_table(audits))
     if work.earlier is not None:
         before = work.earlier.record
-        work.details.update({name: before[name] for name in _OF_LOOK if name in before})
+        work.details.update(some_of(before, _OF_LOOK))
         if n_filling := before.get("n_filling", 0) + work.details.get("n_filling", 0):
             work.details["n_filling"] = n_filling
     if "group_sizes" in work.details:
@@ -85,7 +85,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         screen.warnings.append(f"round {work.number}: {calibration_warning(calibration)}")
     last = screen.history.records[-1] if screen.history.records else None
     screen.warnings += [f"round {work.number}: {words}" for words in news(cautions, last)]
-    record = {
+    record: RoundRecord = {
         "fit_seconds": 0.0,
         "score_seconds": 0.0,
         **work.details,

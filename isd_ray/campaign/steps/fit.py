@@ -52,9 +52,11 @@ def fit(screen: Screen) -> None:
     losses = [report.validation_loss for report in reports if np.isfinite(report.validation_loss)]
     epochs = [report.epochs for report in reports if report.epochs]
     screen.round.details.update(
-        validation_loss=float(np.mean(losses)) if losses else None,
-        epochs=float(np.mean(epochs)) if epochs else None,
-        fit_seconds=time.perf_counter() - screen.round.started,
+        {
+            "validation_loss": float(np.mean(losses)) if losses else None,
+            "epochs": float(np.mean(epochs)) if epochs else None,
+            "fit_seconds": time.perf_counter() - screen.round.started,
+        }
     )
 
 

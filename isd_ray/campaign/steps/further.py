@@ -19,15 +19,14 @@ what was lost of those before, except where these have to be judged first, as ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.batch import selection_of
 from isd_ray.campaign.oracle import Readouts
+from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.selection import Selection, join
 from isd_ray.campaign.steps.look import filling
@@ -107,7 +106,7 @@ def _n_next(work: RoundWork) -> int:
     return int(work.details["rest_sizes"][work.look[0].portion - 1])
 
 
-def earlier_of(screen: Screen, record: Mapping[str, Any]) -> Earlier:
+def earlier_of(screen: Screen, record: RoundRecord) -> Earlier:
     """What the round that was just committed, and those before, have measured of a look that goes on."""
     work = screen.round
     selection, readouts = whole_batch(screen)

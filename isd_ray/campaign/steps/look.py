@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from isd_ray.campaign.batch import batch_table
+from isd_ray.campaign.round_files import look_of
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.selection import Ranks, Selection, join
 from isd_ray.config import AUDITED_RULES
@@ -169,7 +170,7 @@ def freeze(screen: Screen, whole_group: int | None = None) -> Frozen:
 def finish(screen: Screen) -> None:
     """Take the most uncertain rows up to the cut that the look proved, without those audited already."""
     last = screen.history.records[-1]
-    best = _most_uncertain(screen, last["look"][0]["group"], last["n_finish"], screen.round.look_round)
+    best = _most_uncertain(screen, look_of(last)[0]["group"], last["n_finish"], screen.round.look_round)
     rows = best.take(~np.isin(best.rows, screen.history.measured()["rows"]))
     screen.round.selection = Selection.of(rows, "finish")
 

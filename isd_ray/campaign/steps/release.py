@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.batch import batch_table, plates_of
 from isd_ray.campaign.oracle import with_amendments
+from isd_ray.campaign.round_files import released_of
 from isd_ray.campaign.screen import Screen
 from isd_ray.data.layout import sha256_file
 from isd_ray.messages import ROLES
@@ -30,11 +31,8 @@ def release(screen: Screen) -> None:
         rows, address = selection.scored.rows, screen.store.address_of(attempt.forecasts_file)
         screen.round.details["forecasts_sha256"] = screen.backend.write_forecasts(rows, committee, address)
     screen.round.details["n_amendments"] = screen.n_amendments
-    released = {
-        **screen.round.details,
-        **screen.round.reference(screen.store.address),
-        "committee_hash": committee.hash if committee else None,
-    }
+    released = released_of({**screen.round.details, **screen.round.reference(screen.store.address)})
+    released["committee_hash"] = committee.hash if committee else None
     before = sum(files.released.get("n_plates", 0) for files in screen.store.rounds())
     plates = plates_of(selection, screen.library, screen.config, before)
     if plates is not None:
