@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
     from isd_ray.ops.confirm import Confirmation, confirm
+    from isd_ray.ops.follow import Notice, Webhook, follow
     from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.predict import LoadedModel, load_model
@@ -35,11 +36,14 @@ _HOMES = {
     "Job": "isd_ray.ops.jobs",
     "Library": "isd_ray.data.library",
     "LoadedModel": "isd_ray.ops.predict",
+    "Notice": "isd_ray.ops.follow",
     "SimulationResult": "isd_ray.ops.simulate",
+    "Webhook": "isd_ray.ops.follow",
     "attach": "isd_ray.ops.attach",
     "build_library": "isd_ray.ops.build",
     "compare": "isd_ray.ops.compare",
     "confirm": "isd_ray.ops.confirm",
+    "follow": "isd_ray.ops.follow",
     "job": "isd_ray.ops.jobs",
     "jobs": "isd_ray.ops.jobs",
     "load_model": "isd_ray.ops.predict",
@@ -61,11 +65,14 @@ __all__ = [
     "Job",
     "Library",
     "LoadedModel",
+    "Notice",
     "SimulationResult",
+    "Webhook",
     "attach",
     "build_library",
     "compare",
     "confirm",
+    "follow",
     "job",
     "jobs",
     "load_model",

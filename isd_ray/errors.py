@@ -78,5 +78,9 @@ class ClusterError(IsdError):
     """A Ray cluster that cannot be reached, refuses the token, is open to everybody, or has other versions."""
 
 
+class WebhookError(IsdError):
+    """An address does not take what is posted to it."""
+
+
 class JobError(IsdError):
     """A job on a cluster that is not there, is another one, or has failed for a reason that is not ours."""

@@ -13,6 +13,7 @@ from isd_ray.cli import (
     certificate,
     confirm,
     coordinators,
+    follow,
     jobs,
     library,
     phenomics,
@@ -44,6 +45,7 @@ for command in (
     *campaign.COMMANDS,
     *predict.COMMANDS,
     *confirm.COMMANDS,
+    *follow.COMMANDS,
     *jobs.COMMANDS,
     *serve.COMMANDS,
 ):
