@@ -13,6 +13,7 @@ from isd_ray.cli import (
     certificate,
     confirm,
     coordinators,
+    explain,
     follow,
     jobs,
     library,
@@ -46,6 +47,7 @@ for command in (
     *predict.COMMANDS,
     *confirm.COMMANDS,
     *follow.COMMANDS,
+    *explain.COMMANDS,
     *jobs.COMMANDS,
     *serve.COMMANDS,
 ):
