@@ -64,7 +64,7 @@ class Digest:
     labels:
         Lines by (source, class).
     found:
-        Measured lines by (round, class); None for those of no round.
+        Measured lines by (round, role, class); round None for those of no round.
     roles:
         Measured lines by role.
     uncertainty:
@@ -83,7 +83,7 @@ class Digest:
     values: dict[str, Histogram]
     sources: Counter[str] = field(default_factory=Counter)
     labels: Counter[tuple[str, str]] = field(default_factory=Counter)
-    found: Counter[tuple[int | None, str]] = field(default_factory=Counter)
+    found: Counter[tuple[int | None, str, str]] = field(default_factory=Counter)
     roles: Counter[str] = field(default_factory=Counter)
     outputs: tuple[str, ...] = ()
     output_counts: Counts = field(default_factory=lambda: np.zeros((3, 0), np.int64))
@@ -110,7 +110,7 @@ def digest_of(hybrid: Path, task: str) -> Digest:
         measured.append(observed["row"].to_numpy())
         digest.roles.update(_counts(observed, "role"))
         if task == "classification":
-            digest.found.update(_counts(observed, "round", "label"))
+            digest.found.update(_counts(observed, "round", "role", "label"))
             digest.labels.update(_counts(lines.filter(pc.is_valid(lines["label"])), "source", "label"))
         uncertainty = _numbers(predicted["uncertainty"])
         digest.uncertainty.add(uncertainty)

@@ -264,7 +264,8 @@ def test_the_digest_counts_what_the_hybrid_screen_holds(screen, record):
         for name in (CLASS, "no"):
             n = sum(line["source"] == source and line["label"] == name for line in lines)
             assert digest.labels[source, name] == n
-    assert digest.found[1, CLASS] == sum(line["round"] == 1 and line["label"] == CLASS for line in lines)
+    found = sum(n for (number, _, name), n in digest.found.items() if (number, name) == (1, CLASS))
+    assert found == sum(line["round"] == 1 and line["label"] == CLASS for line in lines)
     assert digest.roles["audit"] == sum(line["role"] == "audit" for line in lines)
     assert digest.uncertainty.counts.sum() == len(predicted)
     order = sorted(predicted, key=lambda line: (-line["uncertainty"], line["row"]))

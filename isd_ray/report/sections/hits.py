@@ -6,6 +6,7 @@ from isd_ray.data.hit_class import recognised
 from isd_ray.report.blocks import Section, Table, Text
 from isd_ray.report.digest import Digest
 from isd_ray.report.figures import Line, bars, lines
+from isd_ray.report.found import CONFIDENCE, sample_of
 from isd_ray.report.record import Record
 from isd_ray.report.sections.accuracy import MEASURED
 
@@ -26,14 +27,17 @@ def _classes(record: Record, digest: Digest) -> Section:
     classes, named = record.classes, record.config.stopping.positive
     hit = named or recognised(classes) or classes[record.goal.positive]
     found, predicted = ([digest.labels[source, name] for name in classes] for source in ("measured", "predicted"))
-    shares = [m / max(1, m + p) for m, p in zip(found, predicted, strict=True)]
-    columns = {"class": classes, "found (measured)": found, "predicted": predicted, "share found": shares}
+    columns = {"class": classes, "found (measured)": found, "predicted": predicted}
+    sample = sample_of(record)
+    if sample is not None:
+        shares = [sample.share_found(digest, name) for name in classes]
+        columns[f"share found ({CONFIDENCE:.0%} interval)"] = [f"{low:.0%} to {high:.0%}" for low, high in shares]
     table = Table.of("Compounds by class", columns)
     n_found, n_predicted = digest.labels["measured", hit], digest.labels["predicted", hit]
     total = n_found + n_predicted
     x, y, so_far = [0.0], [0.0], 0
     for row in record.rounds:
-        so_far += digest.found[row["round"], hit]
+        so_far += sum(n for (number, _, name), n in digest.found.items() if (number, name) == (row["round"], hit))
         x.append(100.0 * row["n_acquired"] / (row["n_observed"] + row["n_inference"]))
         y.append(float(so_far))
     figure = lines(
@@ -51,6 +55,10 @@ def _classes(record: Record, digest: Digest) -> Section:
         f"{n_found:,} compounds of class {hit} were found by measuring, {n_predicted:,} more are predicted to be. "
         "This screen measures what is uncertain; it is no search for hits, and may find them no faster than chance."
     )
+    if sample is not None:
+        words += (
+            f" How large a share of a class was found is told by {sample.basis}, a random sample, not by predictions."
+        )
     title = "Hits found and predicted" if named or recognised(classes) else "Classes found and predicted"
     return Section(title, "hits", (Text(words), table, figure))
 
