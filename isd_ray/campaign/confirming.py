@@ -27,7 +27,8 @@ import pyarrow.compute as pc
 from isd_ray.campaign.amend import amended_readouts, measured_readouts
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.look_rounds import rounds_of_look
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.round_files import RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.seeding import draw_seed, tie_keys
 from isd_ray.errors import StoreError

@@ -11,7 +11,8 @@ from typing import Any
 from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.families import SeenBlocks, check_blocks, models_of
 from isd_ray.campaign.look_rounds import unjudged
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.round_files import RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.data.library import Library
 from isd_ray.errors import LibraryChangedError, StoreError

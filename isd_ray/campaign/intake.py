@@ -26,7 +26,8 @@ from isd_ray.campaign.replicates import (
     readings_on_record,
     wait_for_wells,
 )
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.round_files import RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Refusal
 from isd_ray.config import CampaignConfig, PlateFormat
 from isd_ray.config.readouts import SHAPES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isd_ray.campaign.store import RoundFiles
+from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.messages import UNJUDGED
 
 

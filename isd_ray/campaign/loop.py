@@ -11,7 +11,7 @@ from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import selection_of
 from isd_ray.campaign.oracle import Oracle, Readouts, with_amendments
 from isd_ray.campaign.record import RELIABILITY_SCHEMA, metrics_of_finish
-from isd_ray.campaign.round_files import ROUND_SCHEMA, RoundRecord, some_of
+from isd_ray.campaign.round_files import ROUND_SCHEMA, RoundFiles, RoundRecord, some_of
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.steps.decide import decide
@@ -21,7 +21,7 @@ from isd_ray.campaign.steps.further import earlier_of, repeat_of, take_portion
 from isd_ray.campaign.steps.look import finish
 from isd_ray.campaign.steps.release import measure, release
 from isd_ray.campaign.steps.score import score
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.work import Earlier, RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.portions import next_portion

@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.states import LoopState
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.data.filesystem import is_uri
 
 

@@ -14,9 +14,10 @@ from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.history import RANDOM_ROLES, History
 from isd_ray.campaign.oracle import Oracle, Readouts
+from isd_ray.campaign.round_files import Attempt
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.stock import prices_of
-from isd_ray.campaign.store import Attempt, CampaignStore
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking

@@ -11,9 +11,9 @@ from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.phase import Phase, phase_of
-from isd_ray.campaign.round_files import RoundRecord
+from isd_ray.campaign.round_files import RoundFiles, RoundRecord
 from isd_ray.campaign.standing import standing_of
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import goal_for

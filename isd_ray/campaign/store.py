@@ -10,7 +10,6 @@ import copy
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from isd_ray.campaign.files import (
     sweep,
 )
 from isd_ray.campaign.folder import Folder, folder_at
-from isd_ray.campaign.round_files import Release, RoundRecord, as_stored
+from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
 from isd_ray.config_file import set_paths
 from isd_ray.data.layout import sha256_file
 from isd_ray.errors import CorruptFileError, StoreError
@@ -40,86 +39,6 @@ DECISIONS = {"release": "batch.json", "decision": "round.json"}
 """Files of a round by the kind of the event that names them, which comes after them."""
 _MAY_CHANGE = ("compute", "library", "logging")
 """Sections of the configuration that are not what the campaign is: its manifest has the hash of the library."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at a round: a folder that counts only once a ``batch.json`` names it."""
-
-    round: int
-    path: Path
-
-    def write_plan(self, plan: Mapping[str, Any]) -> None:
-        """Write ``plan.json``: what is going to be asked for, and why."""
-        (self.path / "plan.json").write_bytes(canonical_json(plan))
-
-    @property
-    def committee_dir(self) -> Path:
-        """Where the members' weights lie."""
-        return self.path / "committee"
-
-    @property
-    def features_file(self) -> Path:
-        """The features of the batch, for the trainers."""
-        return self.path / "features.arrow"
-
-    @property
-    def external_file(self) -> Path:
-        """The features of what was measured outside the plan until this round."""
-        return self.path / "external.arrow"
-
-    @property
-    def plates_file(self) -> Path:
-        """The wells of the batch and its controls."""
-        return self.path / "plates.parquet"
-
-    @property
-    def batch_file(self) -> Path:
-        """The frozen batch."""
-        return self.path / "batch.parquet"
-
-    @property
-    def forecasts_file(self) -> Path:
-        """What each family of models forecast of the batch."""
-        return self.path / "forecasts.parquet"
-
-    @property
-    def predictions_dir(self) -> Path:
-        """Frozen predictions of the inference set."""
-        return self.path / "predictions"
-
-
-@dataclass(frozen=True, slots=True)
-class RoundFiles:
-    """What the store holds of one round."""
-
-    round: int
-    attempt: Attempt
-    released: Release
-    committed: RoundRecord | None
-    folder: Folder
-
-    @property
-    def repeats(self) -> int | None:
-        """The round whose lost wells this one measures once more, and nothing else; None of other rounds."""
-        return self.released.get("repeats")
-
-    @property
-    def goes_on_from(self) -> int | None:
-        """The round before, where this one goes on with its look or finish; None of other rounds."""
-        return self.released.get("continues", self.repeats)
-
-    def read_batch(self) -> pa.Table:
-        """The frozen batch, its hash checked against the release."""
-        self.folder.holds(self.attempt.batch_file)
-        return read_checked(self.attempt.batch_file, self.released["batch_sha256"])
-
-    def read_plates(self) -> pa.Table | None:
-        """The plate map (`isd_ray.plates.assign.PLATE_MAP`), its hash checked; None without plates."""
-        if "plates_sha256" not in self.released:
-            return None
-        self.folder.holds(self.attempt.plates_file)
-        return read_checked(self.attempt.plates_file, self.released["plates_sha256"])
 
 
 class CampaignStore:

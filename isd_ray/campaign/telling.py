@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.campaign.laboratory import Ledger
-from isd_ray.campaign.store import RoundFiles
+from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.core.censored import mark_of
 from isd_ray.messages import Rows
 from isd_ray.plates.cells import was_not_dispensed

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.oracle import Readouts
-from isd_ray.campaign.round_files import Release, RoundRecord, details_of
+from isd_ray.campaign.round_files import Attempt, Release, RoundRecord, details_of
 from isd_ray.campaign.selection import Selection, join
-from isd_ray.campaign.store import Attempt
 from isd_ray.core.looks import LookPlan
 from isd_ray.data.mirror import within
 from isd_ray.messages import Committee, Rows

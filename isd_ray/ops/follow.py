@@ -22,8 +22,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.round_files import look_of
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.round_files import RoundFiles, look_of
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import ConfigError, InputFileError, WebhookError
 
 SECRET = "ISD_WEBHOOK_SECRET"

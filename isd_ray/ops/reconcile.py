@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import amended_readouts
 from isd_ray.campaign.laboratory import Laboratory, all_entries
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.round_files import RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.panels import has_readout
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import fetched, within

@@ -14,8 +14,8 @@ from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import check_hash, read_json
-from isd_ray.campaign.round_files import look_of
-from isd_ray.campaign.store import DECISIONS, CampaignStore, RoundFiles
+from isd_ray.campaign.round_files import RoundFiles, look_of
+from isd_ray.campaign.store import DECISIONS, CampaignStore
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, IsdError

@@ -13,7 +13,8 @@ from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.confirmed import confirmed_lines
 from isd_ray.campaign.constant import COMPARED
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.round_files import RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import RESMLP
 from isd_ray.core.race import CONSTANT, counting
 from isd_ray.data.library import Library

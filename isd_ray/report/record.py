@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.look_rounds import unjudged
-from isd_ray.campaign.store import CampaignStore, RoundFiles
+from isd_ray.campaign.round_files import RoundFiles
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal, goal_for
 from isd_ray.report.digest import Digest, digest_of
