@@ -28,7 +28,10 @@ def earlier(tmp_path):
     with tarfile.open(STORED) as archive:
         archive.extractall(tmp_path, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(tmp_path)
     for name in ("simulated", "laboratory"):
-        relocate(tmp_path / name, {"library.path": str(tmp_path / "library")})
+        relocate(
+            tmp_path / name,
+            {"library.path": str(tmp_path / "library"), "library.source": str(tmp_path / "compounds.csv")},
+        )
     return tmp_path
 
 
