@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from isd_ray.ops.security import GCS_METHOD, PROBE_TIMEOUT_S, TOKEN_REMEDY, bear
 AUTO = "auto"
 """The cluster of this machine: that of RAY_ADDRESS, else the one that was started here last."""
 _ALIVE = 0
+_FIRST_NODE_S, _POLL_S = 30.0, 0.2
+"""A GCS answers before its first node is there."""
 _FORM = "give compute.address as HOST:PORT of the cluster's GCS (port 6379 unless it was started on another)"
 _ELSEWHERE = (
     "give the command on a node of the cluster (`kubectl exec`, ssh), or submit it from here: "
@@ -72,11 +75,13 @@ def require_reachable(address: str) -> None:
         ) from error
     if importlib.util.find_spec("grpc") is None:
         return  # the smallest Ray, without [default], has none; then Ray itself says what is wrong
-    nodes = _nodes(address)
+    give_up = time.monotonic() + _FIRST_NODE_S
+    while not (nodes := _nodes(address)) and time.monotonic() < give_up:
+        time.sleep(_POLL_S)
     if not nodes.keys() & _raylets():
         shown = ", ".join(sorted(set(nodes.values()))[:3]) + (", …" if len(set(nodes.values())) > 3 else "")
         raise ResourceError(
-            f"this machine ({socket.gethostname()}) is no node of the cluster, whose nodes are {shown or 'all gone'}",
+            f"this machine ({socket.gethostname()}) is no node of the cluster, whose nodes are {shown or 'gone'}",
             address,
             _ELSEWHERE,
         )

@@ -78,6 +78,18 @@ def test_the_machine_must_be_a_node(listening, monkeypatch):
     require_reachable(listening)
 
 
+def test_the_first_node_of_a_cluster_is_waited_for(listening, monkeypatch):
+    answers = iter([{}, {}, {"bb": "10.0.0.2"}])
+    monkeypatch.setattr(reach, "_nodes", lambda address: next(answers))
+    monkeypatch.setattr(reach, "_raylets", lambda: {"bb"})
+    monkeypatch.setattr(reach, "_POLL_S", 0.0)
+    require_reachable(listening)
+    monkeypatch.setattr(reach, "_FIRST_NODE_S", 0.0)
+    monkeypatch.setattr(reach, "_nodes", lambda address: {})
+    with pytest.raises(ResourceError, match="whose nodes are gone"):
+        require_reachable(listening)
+
+
 def test_raylets_of_this_machine_are_found_by_their_ids():
     before = reach._raylets()
     with subprocess.Popen([sys.executable, "-c", "input()", "--node_id=0f0f"], stdin=subprocess.PIPE) as raylet:
