@@ -10,19 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    ActorDiedError,
-    ActorUnavailableError,
-    ObjectLostError,
-    OwnerDiedError,
-    RayTaskError,
-    WorkerCrashedError,
-)
+from ray.exceptions import RayTaskError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
+from isd_ray.actors.losses import LOSSES, cause_of, remedy_for, unwrap
 from isd_ray.actors.metrics import RESTARTS, record
 from isd_ray.core.placement import Demand, Node, what_is_missing
-from isd_ray.errors import ActorLostError, IsdError, ResourceError
+from isd_ray.errors import ActorLostError, ResourceError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -31,13 +25,11 @@ HEAD = "node:__internal_head__"
 ON_HEAD = {HEAD: 0.001}
 """What an actor asks for that belongs on the head, which outlives the others. An affinity to the node is not enough:
 Ray places actors that ask for nothing anywhere, whatever they prefer (2.60)."""
-LOSSES = (ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, WorkerCrashedError)
-"""What Ray raises when an actor, its node, or an object that it owned is gone; calls are idempotent and repeated."""
-
-
-def unwrap(error: RayTaskError) -> Exception:
-    """The error that the actor raised itself, when it is one of ours; else Ray's, with the remote traceback."""
-    return error.cause if isinstance(error.cause, IsdError) else error
+SMALLER = (
+    "have fewer or smaller processes on each: compute.scorers, compute.trainers; more CPUs for each (scorer_cpus, "
+    "trainer_cpus) spread them over more nodes"
+)
+"""How a group needs less of a node's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +222,14 @@ class ActorGroup:
             self._n_lost += 1
             if self._options.policy.decide(self._n_lost) is FailureDecision.GIVE_UP:
                 raise ActorLostError(
-                    f"{self._n_lost} {name} actors were lost during {method}; the last: {type(error).__name__}",
-                    remedy="check the memory of the nodes and the Ray logs, or raise compute.lost_actor_retries",
+                    f"{self._n_lost} {name} actors were lost during {method}; the last: {cause_of(error)}",
+                    remedy=remedy_for(error, SMALLER),
                 ) from error
         labels = {"campaign": self._options.campaign, "group": name, "reason": "preempted" if is_preempted else "lost"}
         record(RESTARTS, 1, labels)
-        _LOGGER.warning("a %s actor was lost and is replaced", name, extra={**labels, "call": method})
+        _LOGGER.warning(
+            "a %s actor was lost and is replaced: %s", name, cause_of(error), extra={**labels, "call": method}
+        )
         ray.kill(self._actors[slot])
         self._start(slot)
 

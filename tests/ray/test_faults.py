@@ -14,10 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, NodeDiedError, ObjectLostError, OutOfMemoryError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.actors.group import ActorGroup, GroupOptions
+from isd_ray.actors.losses import LOSSES
+from isd_ray.actors.named import NamedActor, NamedOptions
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.placement import Demand
 from isd_ray.errors import ActorLostError, LabelError, ResourceError
@@ -181,6 +183,58 @@ def test_an_actor_that_has_started_joins_before_answers_are_taken(ray_cluster, t
 def test_the_policy_replaces_within_its_budget():
     policy = FailurePolicy(2)
     assert [policy.decide(n) for n in (1, 2, 3)] == [*[FailureDecision.REPLACE] * 2, FailureDecision.GIVE_UP]
+
+
+def made(loss: type[Exception]) -> Exception:
+    """A loss, as Ray makes it."""
+    if issubclass(loss, ObjectLostError):
+        return loss("0" * 56, "somewhere", "somebody")
+    return loss("what Ray says") if issubclass(loss, NodeDiedError | OutOfMemoryError) else loss()
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_whatever_a_loss_is_called_the_actor_is_replaced_and_its_call_repeated(loss, group, monkeypatch):
+    get, lost = ray.get, []
+
+    def get_or_lose(reference):
+        if not lost:
+            lost.append(reference)
+            raise made(loss)
+        return get(reference)
+
+    monkeypatch.setattr("ray.get", get_or_lose)
+    assert group.map("square", [(x,) for x in (0, 1, 2)]) == [0, 1, 4]
+    assert len(lost) == 1
+
+
+def test_memory_that_keeps_running_out_is_named_with_what_helps(group, monkeypatch):
+    def get(reference):
+        raise OutOfMemoryError("90 lines of Ray's")
+
+    monkeypatch.setattr("ray.get", get)
+    with pytest.raises(ActorLostError, match="4 test actors were lost during square; the last: Ray ended it") as error:
+        group.map("square", [(4,)])
+    assert "memory of its node was running out" in str(error.value)
+    assert "compute.scorers" in str(error.value)
+    assert "90 lines" not in str(error.value)
+
+
+@pytest.mark.parametrize("loss", [OutOfMemoryError, NodeDiedError])
+def test_a_coordinator_that_is_lost_in_these_ways_is_called_again(loss, monkeypatch):
+    actor = NamedActor.__new__(NamedActor)
+    actor._options, n_started = NamedOptions("kinase", 1.0, FailurePolicy(2)), []
+    monkeypatch.setattr(actor, "ready", lambda: n_started.append(True))
+    answers = iter([made(loss), made(loss), 7, *[made(loss)] * 3])
+
+    def attempt():
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    assert actor._insist("ask", attempt) == 7
+    assert len(n_started) == 2
+    with pytest.raises(ActorLostError, match=r"the coordinator was lost 3 times during ask; the last: .*its node"):
+        actor._insist("ask", attempt)
 
 
 class Killer(Watcher):

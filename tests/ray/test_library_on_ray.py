@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import ray
+from ray.exceptions import OutOfMemoryError
 
 from isd_ray.actors import chemistry
 from isd_ray.actors.chemistry import prepare_on_ray
 from isd_ray.actors.failure import FailurePolicy
+from isd_ray.actors.losses import LOSSES
 from isd_ray.config import ComputeConfig, LibraryConfig
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.molecules import MoleculeOptions, prepare_chunk
 from isd_ray.errors import ActorLostError, ConfigError
 from isd_ray.ops import build as ops_build
+from tests.ray.test_faults import made
 
 
 def files(folder):
@@ -110,6 +114,36 @@ def test_tasks_that_keep_dying_end_the_build_and_name_their_records(ray_cluster,
     monkeypatch.setattr(chemistry, "prepare_chunk", always_dies)
     with pytest.raises(ActorLostError, match=r"records 0: 3 tasks of the library build were lost"):
         list(prepare_on_ray(pieces(1), FailurePolicy(2), 60.0))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_a_node_takes_its_chunks_with_it_and_nothing_else(loss, ray_cluster, monkeypatch):
+    """More chunks than may be lost of each: every one of them is answered by a loss at first."""
+    get, lost = ray.get, set()
+
+    def get_or_lose(reference):
+        if len(lost) < 6 and reference not in lost:
+            lost.add(reference)
+            raise made(loss)
+        return get(reference)
+
+    monkeypatch.setattr(chemistry, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("ray.get", get_or_lose)
+    found = [prepared.canonical[0] for _, prepared in prepare_on_ray(pieces(6), FailurePolicy(1), 60.0)]
+    assert len(lost) == 6
+    assert found == ["C" * (i + 2) for i in range(6)]
+
+
+def test_memory_that_ran_out_is_named_with_what_helps(ray_cluster, monkeypatch):
+    def get(reference):
+        raise OutOfMemoryError("90 lines of Ray's")
+
+    monkeypatch.setattr(chemistry, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("ray.get", get)
+    with pytest.raises(ActorLostError, match="for the memory of its node was running out") as error:
+        list(prepare_on_ray(pieces(1), FailurePolicy(2), 60.0))
+    assert "90 lines" not in str(error.value)
+    assert "more memory, or start Ray on them with fewer CPUs" in str(error.value)
 
 
 def test_our_own_errors_keep_their_type(ray_cluster, monkeypatch):
