@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ HEAD = "node:__internal_head__"
 ON_HEAD = {HEAD: 0.001}
 """What an actor asks for that belongs on the head, which outlives the others. An affinity to the node is not enough:
 Ray places actors that ask for nothing anywhere, whatever they prefer (2.60)."""
+STILL_WAITING_S = 30.0
+"""From one word about what is waited for to the next."""
 SMALLER = (
     "have fewer or smaller processes on each: compute.scorers, compute.trainers; more CPUs for each (scorer_cpus, "
     "trainer_cpus) spread them over more nodes"
@@ -96,8 +99,13 @@ class ActorGroup:
         self._actors[slot] = self._remote.remote(*self._arguments)
         self._starting[self._actors[slot].ready.remote()] = slot
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Wait until so many actors run that work may begin.
+
+        Parameters
+        ----------
+        meanwhile:
+            Called every `STILL_WAITING_S` until then; default: what is waited for is logged.
 
         Raises
         ------
@@ -107,16 +115,22 @@ class ActorGroup:
             If one cannot be made, or more are lost while they start than the policy allows.
         """
         options = self._options
-        begin, left = time.monotonic(), options.start_timeout_s
+        give_up = math.inf if options.start_timeout_s is None else time.monotonic() + options.start_timeout_s
         self._n_lost = 0
         # One by one: what keeps an actor from starting is said at once, whatever the others still wait for.
         while len(self._starting) > options.size - options.min_size:
-            if options.start_timeout_s is not None:
-                left = max(0.0, begin + options.start_timeout_s - time.monotonic())
-            started, _ = ray.wait(list(self._starting), timeout=left)
-            if not started:
+            left = max(0.0, give_up - time.monotonic())
+            started, _ = ray.wait(list(self._starting), timeout=min(left, STILL_WAITING_S))
+            if started:
+                self._take_in(started[0], "ready")
+            elif left <= STILL_WAITING_S:
                 raise self._unplaced()
-            self._take_in(started[0], "ready")
+            else:
+                (meanwhile or self._log_waiting)()
+
+    def _log_waiting(self) -> None:
+        labels = {"campaign": self._options.campaign, "group": self._options.name}
+        _LOGGER.warning("waiting for %s; %s", *self._absent(), extra=labels)
 
     def _take_in(self, ref: ray.ObjectRef, method: str) -> None:
         """Let an actor that has started work, or start another in the place of one that was lost on the way."""
@@ -211,7 +225,7 @@ class ActorGroup:
             raise self._unplaced()
         raise ActorLostError(
             f"no answer to {method} from {len(running)} {options.name} actors within {timeout} s; "
-            f"free resources {_short(ray.available_resources())}",
+            f"free now: {free_now()}",
             remedy="look for a hung node, or raise compute.call_timeout_s",
         )
 
@@ -234,18 +248,22 @@ class ActorGroup:
         self._start(slot)
 
     def _unplaced(self) -> ResourceError:
+        who, why = self._absent()
+        return ResourceError(
+            f"{who} did not start within {self._options.start_timeout_s} s; {why}",
+            remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are still to come",
+        )
+
+    def _absent(self) -> tuple[str, str]:
+        """Which actors have not started, and what Ray lacks for them."""
         options = self._options
         nodes = [
             Node(node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
             for node in ray.nodes()
             if node["Alive"]
         ]
-        return ResourceError(
-            f"{len(self._starting)} of {options.size} {options.name} actors did not start within "
-            f"{options.start_timeout_s} s; each asks for {options.demand.words}: "
-            f"{what_is_missing(options.demand, nodes)}; free now: {_short(ray.available_resources())}",
-            remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are still to come",
-        )
+        why = f"each asks for {options.demand.words}: {what_is_missing(options.demand, nodes)}; free now: {free_now()}"
+        return f"{len(self._starting)} of {options.size} {options.name} actors", why
 
     def close(self) -> None:
         """End the actors."""
@@ -254,6 +272,8 @@ class ActorGroup:
         self._actors, self._starting = [], {}
 
 
-def _short(resources: dict[str, float]) -> str:
-    named = {key: value for key, value in resources.items() if ":" not in key and "memory" not in key}
+def free_now() -> str:
+    """What of the cluster's resources nobody uses, in words."""
+    free = ray.available_resources().items()
+    named = {key: value for key, value in free if ":" not in key and "memory" not in key}
     return ", ".join(f"{value:g} {key}" for key, value in sorted(named.items())) or "nothing"

@@ -27,8 +27,8 @@ class ComputeConfig(Section):
     backend: Literal["ray", "local"] = "ray"
     """`ray`: trainers and scorers are actors; `local`: everything in this process, with the same results."""
     address: str | None = None
-    """Address of a running Ray cluster, which also builds the library; default: an embedded Ray of its own. Never
-    attached to by accident."""
+    """A running Ray cluster, which also builds the library: HOST:PORT of its GCS, or `auto` for that of RAY_ADDRESS or of
+    this machine, which must be one of its nodes. Default: an embedded Ray of its own; never attached to by accident."""
     allow_cluster_without_authentication: bool = False
     """Use a cluster that other machines can reach although it asks for no token: whoever reaches its ports runs code on
     it, as you, and reads and changes what you can."""

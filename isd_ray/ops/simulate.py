@@ -116,7 +116,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
     store = begin_or_resume(setup)
     store.write_text("config.toml", to_toml(setup.config))
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
-        for progress in run(setup):
+        for progress in run(setup, watcher.message):
             watcher.step(config.name, progress)
         summary = dict(finished.summary) if finished else summary_of(store)
         if not finished:
@@ -206,7 +206,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     )
     goal = summary["system_accuracy"]
     out = within(setup.out, BASELINE)
-    steps = run(setup.with_config(baseline, out))
+    steps = run(setup.with_config(baseline, out), watcher.message)
     for progress in steps:
         watcher.step(BASELINE, progress)
         round_ended = progress.state == LoopState.FIT.value

@@ -137,6 +137,21 @@ def test_an_actor_that_cannot_be_placed_is_named_with_what_it_asks_for(ray_clust
     huge.close()
 
 
+def test_who_waits_says_what_for_until_there_is_room(ray_cluster, monkeypatch, caplog):
+    monkeypatch.setattr("isd_ray.actors.group.STILL_WAITING_S", 0.1)
+    first, second = (ActorGroup(Worker, ("",), options(size=1, demand=Demand({"CPU": 12.0}))) for _ in range(2))
+    first.wait_until_ready()
+
+    def make_room() -> None:
+        second._log_waiting()
+        first.close()
+
+    with caplog.at_level("WARNING", "isd_ray"):
+        second.wait_until_ready(make_room)
+    second.close()
+    assert "waiting for 1 of 1 test actors; each asks for 12 CPU: what it asks for exists on" in caplog.text
+
+
 def test_an_error_at_the_start_keeps_its_type(ray_cluster):
     broken = ActorGroup(NeverStarts, ("",), options(size=1))
     with pytest.raises(LabelError, match="bad at the start"):
