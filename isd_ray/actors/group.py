@@ -76,17 +76,18 @@ class ActorGroup:
         Arguments of its constructor.
     options:
         Size, demands and patience.
+    place:
+        Where the actor of a slot belongs, as a scheduling strategy of Ray; None (of the result, too) for any node.
     """
 
-    def __init__(self, plain_class: type, arguments: tuple[Any, ...], options: GroupOptions) -> None:
-        amounts = dict(options.demand.resources)
-        self._remote = ray.remote(plain_class).options(
-            num_cpus=amounts.pop("CPU", 0.0),
-            num_gpus=amounts.pop("GPU", 0.0),
-            resources=amounts,
-            label_selector=dict(options.demand.labels) or None,
-            scheduling_strategy="SPREAD",
-        )
+    def __init__(
+        self,
+        plain_class: type,
+        arguments: tuple[Any, ...],
+        options: GroupOptions,
+        place: Callable[[GroupOptions, int], Any] | None = None,
+    ) -> None:
+        self._remote, self._place = ray.remote(plain_class), place
         self._arguments = arguments
         self._options = options
         self._actors: list[Any] = [None] * options.size
@@ -96,7 +97,17 @@ class ActorGroup:
             self._start(slot)
 
     def _start(self, slot: int) -> None:
-        self._actors[slot] = self._remote.remote(*self._arguments)
+        demand = self._options.demand
+        amounts = dict(demand.resources)
+        place = None if self._place is None else self._place(self._options, slot)
+        remote = self._remote.options(
+            num_cpus=amounts.pop("CPU", 0.0),
+            num_gpus=amounts.pop("GPU", 0.0),
+            resources=amounts,
+            label_selector=(dict(demand.labels) or None) if place is None else None,
+            scheduling_strategy=place or "SPREAD",
+        )
+        self._actors[slot] = remote.remote(*self._arguments)
         self._starting[self._actors[slot].ready.remote()] = slot
 
     def wait_until_ready(self, meanwhile: Callable[[], None] | None = None) -> None:
@@ -257,12 +268,8 @@ class ActorGroup:
     def _absent(self) -> tuple[str, str]:
         """Which actors have not started, and what Ray lacks for them."""
         options = self._options
-        nodes = [
-            Node(node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
-        why = f"each asks for {options.demand.words}: {what_is_missing(options.demand, nodes)}; free now: {free_now()}"
+        lacks = what_is_missing(options.demand, nodes_now())
+        why = f"each asks for {options.demand.words}: {lacks}; free now: {free_now()}"
         return f"{len(self._starting)} of {options.size} {options.name} actors", why
 
     def close(self) -> None:
@@ -272,8 +279,17 @@ class ActorGroup:
         self._actors, self._starting = [], {}
 
 
+def nodes_now() -> list[Node]:
+    """The living nodes, with all that may be placed on them."""
+    return [
+        Node(node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
 def free_now() -> str:
     """What of the cluster's resources nobody uses, in words."""
     free = ray.available_resources().items()
-    named = {key: value for key, value in free if ":" not in key and "memory" not in key}
+    named = {key: value for key, value in free if not any(part in key for part in (":", "memory", "_group_"))}
     return ", ".join(f"{value:g} {key}" for key, value in sorted(named.items())) or "nothing"

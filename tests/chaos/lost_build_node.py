@@ -1,4 +1,4 @@
-"""Chemistry on three nodes, one of which is lost with all that it was doing: `python -m tests.chaos.lost_build_node`."""
+"""Chemistry on two nodes, one of which is lost with all that it does: `python -m tests.chaos.lost_build_node`."""
 
 from __future__ import annotations
 

@@ -58,11 +58,13 @@ def free_ports(n: int) -> list[int]:
 
 
 @contextmanager
-def ray_head(**settings: str) -> Iterator[Head]:
+def ray_head(object_store_memory: int = 100 << 20, **settings: str) -> Iterator[Head]:
     """A head for the time of the block; ended by its process group, never by `ray stop`.
 
     Parameters
     ----------
+    object_store_memory:
+        In bytes.
     settings:
         Further variables of its environment.
     """
@@ -80,7 +82,7 @@ def ray_head(**settings: str) -> Iterator[Head]:
         "dashboard-agent-grpc-port": agent_grpc,
         "metrics-export-port": metrics,
         "num-cpus": 4,
-        "object-store-memory": 100 << 20,
+        "object-store-memory": object_store_memory,
     }
     head = Head(f"http://127.0.0.1:{dashboard}", gcs, client, metrics, token_file)
     # The package comes with the jobs, not from a path of this process; `python` is the one that runs the tests.

@@ -194,7 +194,7 @@ def collected(make_config, laboratory, tmp_path_factory) -> Iterator[Prometheus]
 
     binary("prometheus")
     with ExitStack() as there:
-        head = there.enter_context(ray_head(**REPORTS))
+        head = there.enter_context(ray_head(256 << 20, **REPORTS))
         node = f"127.0.0.1:{head.metrics_port}"
         disk = there.enter_context(full_disk(session_of(node)))
         collecting = there.enter_context(prometheus([node, disk], folder))

@@ -29,7 +29,7 @@ from tests.ray.dying import Dying
 from tests.ray.test_faults import options
 
 HOURS = 3600.0
-SHARE_FILLED = 0.93
+SHARE_FILLED = 0.92
 
 
 def as_read(configuration: str) -> CampaignConfig:
@@ -79,11 +79,11 @@ def troubles(alarm: str, failing: str) -> None:
 
     with suppress(LabelError):
         list(observed(as_read(failing), fail(), on_ray=True))
-    size = int(SHARE_FILLED * ray.cluster_resources()["object_store_memory"])
-    held = [ray.get(ray.put(np.zeros(size // 10, np.uint8))) for _ in range(10)]
     group = ActorGroup(Dying, (), options(size=1, campaign="restless", policy=FailurePolicy(6)))
     with suppress(ActorLostError):
         group.map("work", [()])
+    size = int(SHARE_FILLED * ray.cluster_resources()["object_store_memory"])
+    held = [ray.get(ray.put(np.zeros(size // 10, np.uint8))) for _ in range(10)]
     stay()
     del held
 
