@@ -8,11 +8,11 @@ from dataclasses import replace
 import ray
 
 from isd_ray.actors.backend import RayBackend
-from isd_ray.actors.group import ActorGroup, free_now
+from isd_ray.actors.group import ActorGroup
 from isd_ray.actors.logs import configure
 from isd_ray.actors.options import scorer_options, stable_options, trainer_options
+from isd_ray.actors.room import words_of
 from isd_ray.campaign.setup import CampaignSetup, open_loop
-from isd_ray.config import CampaignConfig
 from isd_ray.messages import Progress
 
 
@@ -60,8 +60,9 @@ def run_on_ray(setup: CampaignSetup, say: Callable[[str], None] | None = None) -
     # No timeouts here: whatever the coordinator waits for has its own, and it takes up no room.
     options = replace(stable_options(setup.config, "coordinator"), start_timeout_s=None, call_timeout_s=None)
     group = ActorGroup(Coordinator, (ray.put(setup),), options)
+    asking = (trainer_options(setup.config), scorer_options(setup.config))
     try:
-        group.wait_until_ready(None if say is None else lambda: say(_waited_for(setup.config)))
+        group.wait_until_ready(None if say is None else lambda: say(f"waiting for actors to start; {words_of(asking)}"))
         done = False
         while not done:
             [progress] = group.map("advance", [()])
@@ -70,9 +71,3 @@ def run_on_ray(setup: CampaignSetup, say: Callable[[str], None] | None = None) -
         group.map("close", [()])
     finally:
         group.close()
-
-
-def _waited_for(config: CampaignConfig) -> str:
-    groups = [group for group in (trainer_options(config), scorer_options(config)) if group.min_size]
-    asked = ", ".join(f"{group.min_size} {group.name} actors of {group.demand.words}" for group in groups)
-    return f"waiting for room: asked for are {asked}; free now: {free_now()}"

@@ -76,13 +76,15 @@ class Room:
                 self._refuse_impossible(missing, waited)
             elif waited >= busy_timeout_s:
                 raise ResourceError(
-                    f"others left no room within {busy_timeout_s:g} s; {self.words}",
+                    f"others left no room within {busy_timeout_s:g} s; {words_of(self._groups)}",
                     remedy="try again when they have ended, ask for less in [compute], add nodes, or raise "
                     "compute.room_timeout_s",
                 )
             if waited >= next_word:
                 next_word = waited + STILL_WAITING_S
-                _LOGGER.warning("waiting for room; %s", self.words, extra={"campaign": self._groups[0].campaign})
+                _LOGGER.warning(
+                    "waiting for room; %s", words_of(self._groups), extra={"campaign": self._groups[0].campaign}
+                )
 
     def _refuse_impossible(self, missing: dict[str, int], waited: float) -> None:
         for group in self._groups:
@@ -95,8 +97,8 @@ class Room:
                     remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are to come",
                 )
 
-    @property
-    def words(self) -> str:
-        """What is asked for, and what is free."""
-        asked = ", ".join(f"{group.min_size} {group.name} actors of {group.demand.words}" for group in self._groups)
-        return f"asked for are {asked}, all at once; free now: {free_now()}"
+
+def words_of(groups: Sequence[GroupOptions]) -> str:
+    """What groups ask for before work begins, and what is free."""
+    asked = ", ".join(f"{group.min_size} {group.name} actors of {group.demand.words}" for group in groups)
+    return f"asked for are {asked}, all at once; free now: {free_now()}"

@@ -43,10 +43,10 @@ def stay() -> None:
 
 
 class Pauses(Watcher):
-    """Stays in the middle of a screen, after its first round."""
+    """Stays in the middle of a screen, after the first round with a model."""
 
     def step(self, name, progress):
-        if progress.taken.name == "decide":
+        if progress.system_bound is not None:
             stay()
             sys.exit()
 
