@@ -18,7 +18,7 @@ import psutil
 
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ResourceError
-from isd_ray.ops.reach import AUTO, located, require_reachable, same_cluster
+from isd_ray.ops.reach import located, require_reachable, same_cluster, started_here
 from isd_ray.ops.security import refuse_open_gcs
 
 _LOGGER = logging.getLogger(__name__)
@@ -153,9 +153,9 @@ def _join(compute: ComputeConfig) -> None:
         if compute.address is not None:
             _require_named(compute, compute.address, ray.get_runtime_context().gcs_address)
     elif compute.address is not None:
-        if (named := located(compute.address)) is not None:
-            require_reachable(named)
-        _init(compute, address=named or AUTO, log_to_driver=False)
+        address = located(compute.address) or started_here()
+        require_reachable(address)
+        _init(compute, address=address, log_to_driver=False)
         try:
             _refuse_open(compute)
         except ClusterError:

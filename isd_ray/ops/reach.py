@@ -56,6 +56,25 @@ def located(address: str) -> str | None:
     return address
 
 
+def started_here() -> str:
+    """HOST:PORT of the GCS of the cluster that was started on this machine last, which may be gone by now.
+
+    Raises
+    ------
+    ResourceError
+        If there is none.
+    """
+    from ray._private.services import canonicalize_bootstrap_address  # Ray tells it in no other way
+
+    try:
+        found = canonicalize_bootstrap_address(AUTO)
+    except ConnectionError as error:
+        raise ResourceError(
+            "no Ray cluster runs on this machine", f"compute.address={AUTO!r}", f"start one, or {_FORM}"
+        ) from error
+    return str(found)
+
+
 def require_reachable(address: str) -> None:
     """Refuse a GCS (HOST:PORT) that does not answer this process, or whose cluster this machine is no node of.
 

@@ -57,6 +57,24 @@ def test_auto_is_what_ray_address_says_and_else_the_cluster_of_this_machine(monk
     assert located("auto") is None
 
 
+def test_a_cluster_of_this_machine_that_is_none_or_gone_is_an_error_in_words(monkeypatch):
+    def none(address):
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda **options: pytest.fail("Ray was asked"))
+    monkeypatch.setattr("ray._private.services.canonicalize_bootstrap_address", none)
+    with pytest.raises(ResourceError, match="no Ray cluster runs on this machine"):
+        connect.connect(ComputeConfig(address="auto"))
+    with socket.socket() as bound:  # where a head has been
+        bound.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{bound.getsockname()[1]}"
+        monkeypatch.setattr("ray._private.services.canonicalize_bootstrap_address", lambda address: gone)
+        with pytest.raises(ResourceError, match=f"{gone}: no Ray cluster is reached here"):
+            connect.connect(ComputeConfig(address="auto"))
+
+
 def test_where_nobody_listens_no_cluster_is_reached(listening, monkeypatch):
     with socket.socket() as bound:  # and does not listen
         bound.bind(("127.0.0.1", 0))
