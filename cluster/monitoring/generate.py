@@ -21,7 +21,9 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 """Okabe and Ito's, which colour-blind readers tell apart."""
 DATA = {"type": "prometheus", "uid": "${datasource}"}
 CHOSEN = '{campaign="$campaign"}'
-ON_ITS_NODES = f" and on (SessionName) {metrics.STATE.exported}{CHOSEN}"
+ON_ITS_NODES = f" and on (SessionName) last_over_time({metrics.STATE.exported}{CHOSEN}[5m])"
+NONE_YET = f" or on () (0 * max({metrics.STATE.exported}{CHOSEN}))"
+"""A counter is not there before its first count."""
 COLUMNS, HEIGHT = 3, 8
 GRID_WIDTH = 24
 
@@ -120,7 +122,7 @@ def panels() -> list[dict[str, Any]]:
             "Actors replaced",
             "short",
             f"{m.RESTARTS.description} Since the processes started.",
-            {"{{group}} {{reason}}": f"sum by (group, reason) ({of(m.RESTARTS)})"},
+            {"{{group}} {{reason}}": f"sum by (group, reason) ({of(m.RESTARTS)})" + NONE_YET},
             ["trainer", "scorer", "coordinator", "bound"],
         ),
         panel("Object store", "percentunit", "Share of each node's in use.", {"{{instance}}": store + ON_ITS_NODES}),

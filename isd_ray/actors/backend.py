@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isd_ray.actors.bound import BoundActor
 from isd_ray.actors.group import ActorGroup
 from isd_ray.actors.options import scorer_options, stable_options, trainer_options
+from isd_ray.actors.room import Room
 from isd_ray.actors.scorer import Scorer
 from isd_ray.actors.trainer import Trainer
 from isd_ray.campaign.backend import Truth
@@ -66,12 +67,18 @@ class RayBackend:
         self._parts = range(self._target.n_parts)
         self._truth = {name: ray.put(labels) for name, labels in truth.items()}
         self._committee: tuple[str, Any] = ("", None)
-        self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainer_options(spec.config))
-        self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorer_options(spec.config))
+        trainers, scorers = trainer_options(spec.config), scorer_options(spec.config)
+        self._room = Room((trainers, scorers), spec.config.compute.room_timeout_s)
+        self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainers, self._room.place)
+        self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorers, self._room.place)
         rule = (spec.config.stopping, goal_for(spec.config, spec.classes, spec.outputs))
         self._bound = ActorGroup(BoundActor, rule, stable_options(spec.config, "bound"))
-        for group in (self._bound, self._trainers, self._scorers):
-            group.wait_until_ready()
+        try:
+            for group in (self._bound, self._trainers, self._scorers):
+                group.wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
 
     def fit(self, requests: Sequence[FitRequest]) -> list[FitReport]:
         """See `Backend.fit`."""
@@ -155,9 +162,10 @@ class RayBackend:
         return decision
 
     def close(self) -> None:
-        """End the actors."""
+        """End the actors, and give their room back."""
         for group in (self._trainers, self._scorers, self._bound):
             group.close()
+        self._room.give_back()
 
     def _put_committee(self, committee: Committee | None) -> Any:
         """Put a committee into the object store once, whatever the number of calls that read it."""

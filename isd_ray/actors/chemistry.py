@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
@@ -9,13 +10,15 @@ import ray
 from ray.exceptions import RayTaskError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
-from isd_ray.actors.group import LOSSES, unwrap
+from isd_ray.actors.losses import LOSSES, cause_of, remedy_for, unwrap
 from isd_ray.data.ingest.molecules import ChunkT, Do, PreparedChunk, ResultT, WorkT, prepare_chunk
 from isd_ray.errors import ActorLostError
 
 AHEAD = 4
 """Chunks under way for each CPU of the cluster: enough to hide transfers, and a bound on what waits in memory."""
 TASK_CPUS = 1.0
+FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+"""Before a lost chunk is done again; doubled each time."""
 
 
 def prepare_on_ray(
@@ -26,8 +29,8 @@ def prepare_on_ray(
     Parameters
     ----------
     policy:
-        How many tasks may be lost with their worker or node before the build gives up; each is done again. Ray's own
-        retries are off, since one lost node may burn them all.
+        How often one chunk may be lost with its worker or node before the build gives up; each time it is done again. A
+        node takes all its chunks with it, so they are not counted together, and Ray's own retries are off.
     timeout_s:
         Longest wait for the next chunk.
 
@@ -47,10 +50,9 @@ def done_on_ray(
     """Do any work on structures on the connected cluster; parameters, order and errors as of `prepare_on_ray`."""
     task = ray.remote(do).options(num_cpus=TASK_CPUS, max_retries=0, scheduling_strategy="SPREAD")
     pending: deque[tuple[WorkT, ray.ObjectRef]] = deque()
-    n_lost = 0
 
     def next_result() -> tuple[WorkT, ResultT]:
-        nonlocal n_lost
+        n_lost = 0
         while True:
             chunk, reference = pending[0]
             ready, _ = ray.wait([reference], timeout=timeout_s)
@@ -69,11 +71,14 @@ def done_on_ray(
                 n_lost += 1
                 if policy.decide(n_lost) is FailureDecision.GIVE_UP:
                     raise ActorLostError(
-                        f"{n_lost} tasks of the library build were lost; the last: {type(error).__name__}",
+                        f"{n_lost} tasks of the library build were lost, all with these records; the last: "
+                        f"{cause_of(error)}",
                         chunk.label,
-                        "check the memory of the nodes and the Ray logs; if always these records are named, a "
-                        "structure near them crashes RDKit; raise compute.lost_actor_retries on spot nodes",
+                        remedy_for(error, "start Ray on them with fewer CPUs (--num-cpus)")
+                        + "; if always these records are named, a structure among them crashes RDKit",
                     ) from error
+                # Until Ray notices that a node is gone, after some 15 s, it may send there what it is given.
+                time.sleep(min(_LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (n_lost - 1)))
                 pending[0] = (chunk, task.remote(chunk.structures, chunk.options))
                 continue
             pending.popleft()

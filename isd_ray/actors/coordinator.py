@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 import ray
@@ -10,7 +10,8 @@ import ray
 from isd_ray.actors.backend import RayBackend
 from isd_ray.actors.group import ActorGroup
 from isd_ray.actors.logs import configure
-from isd_ray.actors.options import stable_options
+from isd_ray.actors.options import scorer_options, stable_options, trainer_options
+from isd_ray.actors.room import words_of
 from isd_ray.campaign.setup import CampaignSetup, open_loop
 from isd_ray.messages import Progress
 
@@ -39,10 +40,15 @@ class Coordinator:
         self._backend.close()
 
 
-def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
+def run_on_ray(setup: CampaignSetup, say: Callable[[str], None] | None = None) -> Generator[Progress, None, None]:
     """Run a campaign on the connected Ray, step by step, to its end or until readouts are missing.
 
     A coordinator that dies is replaced; the new one continues from the store, with the same result.
+
+    Parameters
+    ----------
+    say:
+        Told what is waited for while actors find no room, or start slowly; default: it is logged.
 
     Raises
     ------
@@ -54,8 +60,9 @@ def run_on_ray(setup: CampaignSetup) -> Generator[Progress, None, None]:
     # No timeouts here: whatever the coordinator waits for has its own, and it takes up no room.
     options = replace(stable_options(setup.config, "coordinator"), start_timeout_s=None, call_timeout_s=None)
     group = ActorGroup(Coordinator, (ray.put(setup),), options)
+    asking = (trainer_options(setup.config), scorer_options(setup.config))
     try:
-        group.wait_until_ready()
+        group.wait_until_ready(None if say is None else lambda: say(f"waiting for actors to start; {words_of(asking)}"))
         done = False
         while not done:
             [progress] = group.map("advance", [()])

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    ActorDiedError,
-    ActorUnavailableError,
-    ObjectLostError,
-    OwnerDiedError,
-    RayTaskError,
-    WorkerCrashedError,
-)
+from ray.exceptions import RayTaskError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
+from isd_ray.actors.losses import LOSSES, cause_of, remedy_for, unwrap
 from isd_ray.actors.metrics import RESTARTS, record
 from isd_ray.core.placement import Demand, Node, what_is_missing
-from isd_ray.errors import ActorLostError, IsdError, ResourceError
+from isd_ray.errors import ActorLostError, ResourceError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -31,13 +26,13 @@ HEAD = "node:__internal_head__"
 ON_HEAD = {HEAD: 0.001}
 """What an actor asks for that belongs on the head, which outlives the others. An affinity to the node is not enough:
 Ray places actors that ask for nothing anywhere, whatever they prefer (2.60)."""
-LOSSES = (ActorDiedError, ActorUnavailableError, ObjectLostError, OwnerDiedError, WorkerCrashedError)
-"""What Ray raises when an actor, its node, or an object that it owned is gone; calls are idempotent and repeated."""
-
-
-def unwrap(error: RayTaskError) -> Exception:
-    """The error that the actor raised itself, when it is one of ours; else Ray's, with the remote traceback."""
-    return error.cause if isinstance(error.cause, IsdError) else error
+STILL_WAITING_S = 30.0
+"""From one word about what is waited for to the next."""
+SMALLER = (
+    "have fewer or smaller processes on each: compute.scorers, compute.trainers; more CPUs for each (scorer_cpus, "
+    "trainer_cpus) spread them over more nodes"
+)
+"""How a group needs less of a node's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +76,18 @@ class ActorGroup:
         Arguments of its constructor.
     options:
         Size, demands and patience.
+    place:
+        Where the actor of a slot belongs, as a scheduling strategy of Ray; None (of the result, too) for any node.
     """
 
-    def __init__(self, plain_class: type, arguments: tuple[Any, ...], options: GroupOptions) -> None:
-        amounts = dict(options.demand.resources)
-        self._remote = ray.remote(plain_class).options(
-            num_cpus=amounts.pop("CPU", 0.0),
-            num_gpus=amounts.pop("GPU", 0.0),
-            resources=amounts,
-            label_selector=dict(options.demand.labels) or None,
-            scheduling_strategy="SPREAD",
-        )
+    def __init__(
+        self,
+        plain_class: type,
+        arguments: tuple[Any, ...],
+        options: GroupOptions,
+        place: Callable[[GroupOptions, int], Any] | None = None,
+    ) -> None:
+        self._remote, self._place = ray.remote(plain_class), place
         self._arguments = arguments
         self._options = options
         self._actors: list[Any] = [None] * options.size
@@ -101,11 +97,26 @@ class ActorGroup:
             self._start(slot)
 
     def _start(self, slot: int) -> None:
-        self._actors[slot] = self._remote.remote(*self._arguments)
+        demand = self._options.demand
+        amounts = dict(demand.resources)
+        place = None if self._place is None else self._place(self._options, slot)
+        remote = self._remote.options(
+            num_cpus=amounts.pop("CPU", 0.0),
+            num_gpus=amounts.pop("GPU", 0.0),
+            resources=amounts,
+            label_selector=(dict(demand.labels) or None) if place is None else None,
+            scheduling_strategy=place or "SPREAD",
+        )
+        self._actors[slot] = remote.remote(*self._arguments)
         self._starting[self._actors[slot].ready.remote()] = slot
 
-    def wait_until_ready(self) -> None:
+    def wait_until_ready(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Wait until so many actors run that work may begin.
+
+        Parameters
+        ----------
+        meanwhile:
+            Called every `STILL_WAITING_S` until then; default: what is waited for is logged.
 
         Raises
         ------
@@ -115,16 +126,22 @@ class ActorGroup:
             If one cannot be made, or more are lost while they start than the policy allows.
         """
         options = self._options
-        begin, left = time.monotonic(), options.start_timeout_s
+        give_up = math.inf if options.start_timeout_s is None else time.monotonic() + options.start_timeout_s
         self._n_lost = 0
         # One by one: what keeps an actor from starting is said at once, whatever the others still wait for.
         while len(self._starting) > options.size - options.min_size:
-            if options.start_timeout_s is not None:
-                left = max(0.0, begin + options.start_timeout_s - time.monotonic())
-            started, _ = ray.wait(list(self._starting), timeout=left)
-            if not started:
+            left = max(0.0, give_up - time.monotonic())
+            started, _ = ray.wait(list(self._starting), timeout=min(left, STILL_WAITING_S))
+            if started:
+                self._take_in(started[0], "ready")
+            elif left <= STILL_WAITING_S:
                 raise self._unplaced()
-            self._take_in(started[0], "ready")
+            else:
+                (meanwhile or self._log_waiting)()
+
+    def _log_waiting(self) -> None:
+        labels = {"campaign": self._options.campaign, "group": self._options.name}
+        _LOGGER.warning("waiting for %s; %s", *self._absent(), extra=labels)
 
     def _take_in(self, ref: ray.ObjectRef, method: str) -> None:
         """Let an actor that has started work, or start another in the place of one that was lost on the way."""
@@ -219,7 +236,7 @@ class ActorGroup:
             raise self._unplaced()
         raise ActorLostError(
             f"no answer to {method} from {len(running)} {options.name} actors within {timeout} s; "
-            f"free resources {_short(ray.available_resources())}",
+            f"free now: {free_now()}",
             remedy="look for a hung node, or raise compute.call_timeout_s",
         )
 
@@ -230,28 +247,30 @@ class ActorGroup:
             self._n_lost += 1
             if self._options.policy.decide(self._n_lost) is FailureDecision.GIVE_UP:
                 raise ActorLostError(
-                    f"{self._n_lost} {name} actors were lost during {method}; the last: {type(error).__name__}",
-                    remedy="check the memory of the nodes and the Ray logs, or raise compute.lost_actor_retries",
+                    f"{self._n_lost} {name} actors were lost during {method}; the last: {cause_of(error)}",
+                    remedy=remedy_for(error, SMALLER),
                 ) from error
         labels = {"campaign": self._options.campaign, "group": name, "reason": "preempted" if is_preempted else "lost"}
         record(RESTARTS, 1, labels)
-        _LOGGER.warning("a %s actor was lost and is replaced", name, extra={**labels, "call": method})
+        _LOGGER.warning(
+            "a %s actor was lost and is replaced: %s", name, cause_of(error), extra={**labels, "call": method}
+        )
         ray.kill(self._actors[slot])
         self._start(slot)
 
     def _unplaced(self) -> ResourceError:
-        options = self._options
-        nodes = [
-            Node(node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
+        who, why = self._absent()
         return ResourceError(
-            f"{len(self._starting)} of {options.size} {options.name} actors did not start within "
-            f"{options.start_timeout_s} s; each asks for {options.demand.words}: "
-            f"{what_is_missing(options.demand, nodes)}; free now: {_short(ray.available_resources())}",
+            f"{who} did not start within {self._options.start_timeout_s} s; {why}",
             remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are still to come",
         )
+
+    def _absent(self) -> tuple[str, str]:
+        """Which actors have not started, and what Ray lacks for them."""
+        options = self._options
+        lacks = what_is_missing(options.demand, nodes_now())
+        why = f"each asks for {options.demand.words}: {lacks}; free now: {free_now()}"
+        return f"{len(self._starting)} of {options.size} {options.name} actors", why
 
     def close(self) -> None:
         """End the actors."""
@@ -260,6 +279,17 @@ class ActorGroup:
         self._actors, self._starting = [], {}
 
 
-def _short(resources: dict[str, float]) -> str:
-    named = {key: value for key, value in resources.items() if ":" not in key and "memory" not in key}
+def nodes_now() -> list[Node]:
+    """The living nodes, with all that may be placed on them."""
+    return [
+        Node(node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def free_now() -> str:
+    """What of the cluster's resources nobody uses, in words."""
+    free = ray.available_resources().items()
+    named = {key: value for key, value in free if not any(part in key for part in (":", "memory", "_group_"))}
     return ", ".join(f"{value:g} {key}" for key, value in sorted(named.items())) or "nothing"

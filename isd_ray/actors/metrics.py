@@ -1,7 +1,8 @@
 """What a campaign on Ray exports as metrics: the one table of their names, and where they are set.
 
 Prometheus sees ``ray_<name>`` with Ray's own labels (`WorkerId`, `SessionName`, …) on top, as long as the process lives
-that set it. The port is open to whoever reaches it, so labels are names of ours only: no ids, structures or paths.
+that set it (`LastingGauges`), and some 20 s more. The port is open to whoever reaches it, so labels are names of ours
+only: no ids, structures or paths.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from ray.util.metrics import Counter, Gauge
 
+from isd_ray.actors.gauges import LastingGauges
 from isd_ray.campaign.states import RunState
 from isd_ray.config import CampaignConfig
 from isd_ray.messages import Progress
@@ -41,8 +43,8 @@ STATE = Metric(
     "isd_state",
     "gauge",
     "0 or 1",
-    "1 for the state the campaign is in: running, waiting (for readouts), ended, stopped (by its caller), failed. The "
-    "other gauges keep their last values when it does not run.",
+    "1 for the state the campaign is in: running, waiting (for readouts), ended, stopped (by its caller), failed. All "
+    "gauges keep their last values as long as the process lives that set them.",
     ("campaign", "state"),
 )
 PROGRESS_TIME = Metric("isd_progress_timestamp_seconds", "gauge", "unix time", "When the last step was done.")
@@ -96,9 +98,18 @@ Record: TypeAlias = Callable[[Metric, float, Mapping[str, str]], None]
 
 
 def record(metric: Metric, value: float, labels: Mapping[str, str]) -> None:
-    """Set a gauge, or add to a counter, in this process of Ray."""
-    instrument = _instrument(metric)
-    (instrument.set if metric.kind == "gauge" else instrument.inc)(value, dict(labels))
+    """Set a gauge from now on, or add to a counter, in this process of Ray."""
+    if metric.kind == "gauge":
+        _GAUGES.set(metric, value, labels)
+    else:
+        _instrument(metric).inc(value, dict(labels))
+
+
+def _put(metric: Metric, value: float, labels: Mapping[str, str]) -> None:
+    _instrument(metric).set(value, dict(labels))
+
+
+_GAUGES = LastingGauges(_put)
 
 
 @cache
@@ -122,16 +133,23 @@ class CampaignMetrics:
         self._record, self._labels = record, {"campaign": config.name}
         self._goal = None if config.stopping.rule == "none" else config.stopping.level
 
-    def enter(self, state: RunState) -> None:
-        """The campaign is in a state now."""
+    def enter(self, state: RunState, at: float | None = None) -> None:
+        """The campaign is in a state, since a unix time; default: now."""
         for other in RunState:
             self._set(STATE, other is state, state=other.value)
-        self._set(PROGRESS_TIME, time.time())
+        self._set(PROGRESS_TIME, time.time() if at is None else at)
 
     def step(self, progress: Progress) -> None:
         """A step was done."""
         taken = progress.taken
         self._set(PROGRESS_TIME, time.time())
+        self.show(progress)
+        self._set(PHASE_SECONDS, taken.seconds, phase=taken.name)
+        if taken.n_scored:
+            self._set(ROWS_PER_SECOND, taken.n_scored / taken.seconds)
+
+    def show(self, progress: Progress) -> None:
+        """Where the campaign stands, whatever was done last."""
         self._set(ROUND, progress.round)
         self._set(TARGET, progress.n_target)
         self._set(OBSERVED, progress.n_observed)
@@ -140,9 +158,6 @@ class CampaignMetrics:
         self._set(SYSTEM_BOUND, progress.system_bound)
         self._set(GAMMA, self._goal)
         self._set(CALIBRATION_ALARM, progress.calibration_alarm)
-        self._set(PHASE_SECONDS, taken.seconds, phase=taken.name)
-        if taken.n_scored:
-            self._set(ROWS_PER_SECOND, taken.n_scored / taken.seconds)
 
     def _set(self, metric: Metric, value: float | None, **labels: str) -> None:
         """Set a gauge; what is not known is not set."""

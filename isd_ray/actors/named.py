@@ -11,7 +11,8 @@ import ray
 from ray.exceptions import ActorDiedError, GetTimeoutError, RayError, RayTaskError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
-from isd_ray.actors.group import LOSSES, ON_HEAD, unwrap
+from isd_ray.actors.group import ON_HEAD
+from isd_ray.actors.losses import LOSSES, cause_of, remedy_for, unwrap
 from isd_ray.errors import ActorLostError, ResourceError
 
 NAMESPACE = "isd_ray"
@@ -170,9 +171,9 @@ class NamedActor:
             n_lost += 1
             if self._options.policy.decide(n_lost) is FailureDecision.GIVE_UP:
                 raise ActorLostError(
-                    f"the coordinator was lost {n_lost} times during {method}; the last: {type(lost).__name__}",
+                    f"the coordinator was lost {n_lost} times during {method}; the last: {cause_of(lost)}",
                     self._options.name,
-                    "check the memory of the nodes and the Ray logs; raise compute.lost_actor_retries on spot nodes",
+                    remedy_for(lost, "keep actors off the head, where it runs (compute.trainer_labels, scorer_labels)"),
                 ) from lost
             self.ready()
 

@@ -27,8 +27,9 @@ class ComputeConfig(Section):
     backend: Literal["ray", "local"] = "ray"
     """`ray`: trainers and scorers are actors; `local`: everything in this process, with the same results."""
     address: str | None = None
-    """Address of a running Ray cluster, which also builds the library; default: an embedded Ray of its own. Never
-    attached to by accident."""
+    """A running Ray cluster, which also builds the library: HOST:PORT of its GCS, or `auto`, that of RAY_ADDRESS or of
+    this machine; the machine must be one of its nodes. Default: an embedded Ray of its own; never attached to by
+    accident."""
     allow_cluster_without_authentication: bool = False
     """Use a cluster that other machines can reach although it asks for no token: whoever reaches its ports runs code on
     it, as you, and reads and changes what you can."""
@@ -71,7 +72,9 @@ class ComputeConfig(Section):
     """Memory of each scorer for copies of the library's parts, such as "4 GiB"; the others are memory-mapped, which is
     as fast where the library is on a local disk and fits into the page cache."""
     start_timeout_s: float = Field(default=300.0, gt=0.0)
-    """Longest wait for an actor to be placed and started."""
+    """Longest wait for an actor to start, and for nodes to come where the cluster has no room for all actors."""
+    room_timeout_s: float = Field(default=86400.0, gt=0.0)
+    """Longest wait for room that others use: trainers and scorers (`min_scorers` of them) are placed all at once."""
     call_timeout_s: float = Field(default=7200.0, gt=0.0)
     """Longest wait for one fit or one shard."""
     lost_actor_retries: int = Field(default=8, ge=0)

@@ -49,21 +49,22 @@ def attach(path: str | Path, address: str | None = None, watcher: Watcher | None
         The campaign's directory, a folder as the cluster sees it or a URI; this process need not see it.
     address:
         Of the cluster; default: the configured one, where this process sees the folder. A Ray that this process has
-        initialised is used as it is.
+        initialised is used as it is where no cluster is named, and must be the one that is.
     watcher:
         Told about the steps of an `ask`; default: in a notebook they are shown below the cell, elsewhere nowhere.
 
     Raises
     ------
     ResourceError
-        If the cluster cannot be reached, or another version of isd_ray runs there.
+        If the cluster cannot be reached, this process is connected to another one, or another version of isd_ray runs
+        there.
     StoreError
         If the cluster has no campaign in that folder, or another one than this process sees there.
     """
     name = _name(path)
     seen = _seen(name)
     compute = _compute(seen)
-    _connect(address or compute.address)
+    _connect(compute, address)
     from isd_ray.actors import named
     from isd_ray.actors.failure import FailurePolicy
 
@@ -92,7 +93,7 @@ def attach(path: str | Path, address: str | None = None, watcher: Watcher | None
 
 def coordinated(address: str | None = None) -> list[str]:
     """Folders of the campaigns that coordinators of a cluster serve now."""
-    _connect(address)
+    _connect(ComputeConfig(), address)
     from isd_ray.actors import named
 
     return named.names()
@@ -109,7 +110,7 @@ def stop(path: str | Path, address: str | None = None) -> bool:
         If the cluster does not confirm it.
     """
     name = _name(path)
-    _connect(address or _compute(_seen(name)).address)
+    _connect(_compute(_seen(name)), address)
     from isd_ray.actors import named
 
     return named.stop(name, _STOP_TIMEOUT_S)
@@ -133,8 +134,9 @@ def _compute(seen: Mapping[str, Any] | None) -> ComputeConfig:
     return ComputeConfig() if seen is None else CampaignConfig.from_stored(seen["config"]).compute
 
 
-def _connect(address: str | None) -> None:
-    connect(ComputeConfig(address=address))
+def _connect(compute: ComputeConfig, address: str | None) -> None:
+    """Connect to the cluster of an address, or else to the configured one."""
+    connect(compute if address is None else compute.model_copy(update={"address": address}))
 
 
 class AttachedCampaign:
@@ -182,7 +184,9 @@ class AttachedCampaign:
 
     def stop(self) -> None:
         """End the coordinator, its trainers and scorers; `attach` starts another one where this one stopped."""
-        stop(self.path)
+        from isd_ray.actors import named
+
+        named.stop(self.path, _STOP_TIMEOUT_S)
 
     def ask(self) -> Batch | None:
         """See `Campaign.ask`; the watcher hears of the steps while they are done there."""

@@ -5,14 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
+
+import psutil
 
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ResourceError
+from isd_ray.ops.reach import located, require_reachable, same_cluster, started_here
 from isd_ray.ops.security import refuse_open_gcs
 
 _LOGGER = logging.getLogger(__name__)
@@ -40,7 +46,8 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
 
     Without `compute.address` an embedded Ray is started, with enough logical CPUs for the configured actors (trainers
     and scorers take turns, so they may share cores), and shut down at the end. A Ray that this process has already
-    initialised is used as it is and left running. Never attaches to a cluster that was not named.
+    initialised is used as it is and left running, unless another cluster is named. Never attaches to a cluster that was
+    not named.
 
     Blocks in several threads share one Ray; a block waits for its turn, for `compute.start_timeout_s` at most, where
     the others leave no room for its actors or are connected elsewhere.
@@ -48,7 +55,8 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
     Raises
     ------
     ResourceError
-        If the cluster cannot be reached, a demanded GPU does not exist, or other threads do not make room in time.
+        If the cluster cannot be reached, this process is connected to another one, a demanded GPU does not exist, or
+        other threads do not make room in time.
     ClusterError
         If other machines reach the cluster without a token, unless `compute` allows it.
     """
@@ -66,8 +74,7 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
                     "ray.init to a Ray that has room for all",
                 )
         is_ours = bool(_SESSIONS) or not ray.is_initialized()
-        if not ray.is_initialized():
-            _init(compute)
+        _join(compute)
         if is_ours:
             _SESSIONS.append(session)
     try:
@@ -107,26 +114,26 @@ def _may_enter(session: _Session) -> bool:
 
 
 def connect(compute: ComputeConfig) -> None:
-    """Connect this process to the cluster at `compute.address`, to stay; a Ray that is initialised is used as it is.
+    """Connect this process to the cluster at `compute.address`, to stay; a Ray that is initialised must be that one.
+
+    Without an address a Ray that is initialised is used as it is.
 
     Raises
     ------
     ResourceError
-        If no cluster is named, or it cannot be reached.
+        If no cluster is named, it cannot be reached, or this process is connected to another one.
     ClusterError
         If other machines reach the cluster without a token, unless `compute` allows it.
     """
     ray = _import_ray()
     with _DOOR:
-        if ray.is_initialized():
-            return
-        if compute.address is None:
+        if compute.address is None and not ray.is_initialized():
             raise ResourceError(
                 "no cluster is named, and an embedded Ray would end with this process",
                 "compute.address",
                 "give the address of a cluster ('auto' on one of its machines), or connect with ray.init first",
             )
-        _init(compute)
+        _join(compute)
 
 
 def _import_ray() -> ModuleType:
@@ -138,40 +145,86 @@ def _import_ray() -> ModuleType:
     return ray
 
 
-def _init(compute: ComputeConfig) -> None:
+def _join(compute: ComputeConfig) -> None:
+    """Connect this process to the Ray that is meant: the one that it has initialised, a cluster, or one of its own."""
     import ray
 
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-    try:
+    if ray.is_initialized():
         if compute.address is not None:
-            ray.init(address=compute.address, log_to_driver=False, logging_level=logging.ERROR)
+            _require_named(compute, compute.address, ray.get_runtime_context().gcs_address)
+    elif compute.address is not None:
+        address = located(compute.address) or started_here()
+        require_reachable(address)
+        _init(compute, address=address, log_to_driver=False)
+        try:
             _refuse_open(compute)
-            return
+        except ClusterError:
+            ray.shutdown()
+            raise
+    else:
         cpus, _ = _demand(compute)
-        ray.init(
+        _init(
+            compute,
             address="local",
             num_cpus=max(os.cpu_count() or 1, math.ceil(cpus)),
             object_store_memory=int(compute.object_store_memory),
-            **quiet,
+            include_dashboard=False,
+            log_to_driver=False,
         )
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.AuthenticationError) as error:
+
+
+def _init(compute: ComputeConfig, **options: Any) -> None:
+    import ray
+
+    try:
+        ray.init(logging_level=logging.ERROR, **options)
+    # Ray says that its own processes did not start in time by a plain Exception.
+    except Exception as error:
+        ray.shutdown()
+        if compute.address is None:
+            raise ResourceError(
+                f"an embedded Ray did not start: {error} {_room()}",
+                remedy="make room and try again; start Ray by hand (`ray start --head`), and give compute.address = "
+                "'auto'; or compute.backend = 'local', which needs no Ray and has the same results",
+            ) from error
         raise ResourceError(
-            f"Ray cannot be started or reached: {error}",
+            f"Ray cannot be reached: {error}",
             f"compute.address={compute.address!r}",
             "check the address, that the cluster runs, and, where it asks for one, the token (RAY_AUTH_MODE=token, "
             "RAY_AUTH_TOKEN_PATH); without an address an embedded Ray is started",
         ) from error
 
 
+def _room() -> str:
+    """What this machine has for a Ray that starts."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    memory, folder = psutil.virtual_memory().available, tempfile.gettempdir()
+    disk = shutil.disk_usage(folder).free
+    return (
+        f"(load {load:.1f} on {cores} cores; free: {memory / 2**30:.1f} GiB memory, {disk / 2**30:.1f} GiB in {folder})"
+    )
+
+
+def _require_named(compute: ComputeConfig, address: str, connected: str) -> None:
+    """Refuse to work on another cluster than the one that is named, or on one that is open to everybody.
+
+    ``auto`` is whichever this process is connected to, unless RAY_ADDRESS says which.
+    """
+    named = located(address)
+    if named is not None and not same_cluster(named, connected):
+        raise ResourceError(
+            f"this process is connected to another Ray, at {connected}",
+            f"compute.address={address!r}",
+            "call ray.shutdown() first, use another process, or leave the address out to work where it is connected",
+        )
+    _refuse_open(compute)
+
+
 def _refuse_open(compute: ComputeConfig) -> None:
-    """Leave a cluster that other machines reach without a token, unless the configuration allows it."""
+    """Refuse a cluster that other machines reach without a token, unless the configuration allows it."""
     import ray
 
-    try:
-        refuse_open_gcs(ray.get_runtime_context().gcs_address, allowed=compute.allow_cluster_without_authentication)
-    except ClusterError:
-        ray.shutdown()
-        raise
+    refuse_open_gcs(ray.get_runtime_context().gcs_address, allowed=compute.allow_cluster_without_authentication)
 
 
 def _check_gpus(compute: ComputeConfig, available: float) -> None:

@@ -6,14 +6,19 @@ import logging
 import time
 from collections.abc import Generator
 from contextlib import closing
+from datetime import datetime
 from typing import Any
 
 from isd_ray.actors.logs import configure
+from isd_ray.campaign.standing import paid_evenly, standing_of
 from isd_ray.campaign.states import LoopState, RunState
+from isd_ray.campaign.status import status_of
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
+from isd_ray.core.conditions import affordable
 from isd_ray.data.ingest.progress import BuildProgress
-from isd_ray.messages import Progress
+from isd_ray.messages import Progress, StepTaken
 
 _LOGGER = logging.getLogger(__name__)
 _BUILD_EVENT_S = 60.0
@@ -57,6 +62,45 @@ def observed(
         enter(RunState.STOPPED)
         raise
     enter(state)
+
+
+def show_again(store: CampaignStore) -> None:
+    """Show a campaign of a laboratory by the metrics of this process, as it was shown when its last batch went out.
+
+    For a process that begins while nothing is done; it shows nothing of a campaign that has asked for nothing yet.
+    """
+    from isd_ray.actors.metrics import CampaignMetrics
+
+    since = [event["time"] for event in store.events() if event["kind"] in ("release", "deliver")]
+    if not since:
+        return
+    progress, metrics = where_it_stands(store), CampaignMetrics(CampaignConfig.from_stored(store.config))
+    state = RunState.ENDED if progress.done else RunState.WAITING
+    metrics.enter(state, datetime.fromisoformat(since[-1]).timestamp())
+    metrics.show(progress)
+
+
+def where_it_stands(store: CampaignStore) -> Progress:
+    """Where a campaign of a laboratory stands, by its store: what the last step said, which is not known here."""
+    config, status, standing = CampaignConfig.from_stored(store.config), status_of(store), standing_of(store)
+    rounds = store.rounds()
+    last = next((files.committed for files in reversed(rounds) if files.committed), {})
+    n_target = standing.n_target - status.counts["EXCLUDED"] - status.counts["ABANDONED"]
+    n_observed = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
+    paid = paid_evenly(config, n_target)
+    return Progress(
+        state=status.state,
+        round=status.round or 0,
+        n_target=n_target,
+        n_observed=n_observed,
+        n_inference=n_target - n_observed,
+        n_affordable=affordable(config.stopping, n_observed, len(rounds), n_target, paid),
+        done=status.state == "ended",
+        taken=StepTaken("", status.round or 0, 0.0, 0),
+        system_bound=last.get("system_bound"),
+        calibration_alarm=bool(last.get("calibration_alarm")),
+        waiting=status.state != "ended",
+    )
 
 
 def _log_step(campaign: str, progress: Progress) -> None:

@@ -123,7 +123,7 @@ def read_rounds(address: str | Path) -> list[dict[str, Any]]:
 
 
 def write_results(summary: Mapping[str, Any], store: CampaignStore) -> None:
-    """Write ``report.html``, the model card and, last, ``summary.json``: a run with a summary is complete."""
+    """Write ``report.html``, the model card and, last, ``summary.json``: a screen with a summary is complete."""
     store.write_text("report.html", render_report(store, summary))
     write_card(store, summary)
     store.write_text("summary.json", json.dumps(summary, indent=1) + "\n")

@@ -21,12 +21,18 @@ Run: TypeAlias = Callable[[CampaignSetup], Steps]
 """Runs a campaign, step by step, to its end or until readouts are missing."""
 
 
-def run(setup: CampaignSetup) -> Steps:
-    """Run a campaign on the configured backend, step by step, to its end or until readouts are missing."""
+def run(setup: CampaignSetup, say: Callable[[str], None] | None = None) -> Steps:
+    """Run a campaign on the configured backend, step by step, to its end or until readouts are missing.
+
+    Parameters
+    ----------
+    say:
+        Told what is waited for on Ray, before the first step; default: it is logged.
+    """
     if setup.config.compute.backend == "ray":
         from isd_ray.actors.coordinator import run_on_ray
 
-        yield from observed(setup.config, run_on_ray(setup), on_ray=True)
+        yield from observed(setup.config, run_on_ray(setup, say), on_ray=True)
     else:
         steps = _advance(setup, LocalBackend(setup.spec, setup.truth))
         yield from observed(setup.config, steps, on_ray=False)

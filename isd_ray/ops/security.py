@@ -22,8 +22,7 @@ PROBE_TIMEOUT_S = 10.0
 GCS_METHOD = "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
 CLIENT_METHOD = "/ray.rpc.RayletDriver/ClusterInfo"
 """Calls without side effects that a GCS and a Ray Client server answer."""
-_CLIENT_SCHEME = "ray"
-_TOKEN_REMEDY = (
+TOKEN_REMEDY = (
     "put the cluster's token into the variable RAY_AUTH_TOKEN or into the file that RAY_AUTH_TOKEN_PATH names "
     "(default ~/.ray/auth_token); `ray get-auth-token` shows it on the head, on KubeRay it is a secret"
 )
@@ -71,7 +70,7 @@ def http_door(address: str, ca_file: str | None = None) -> Door:
 
 
 def grpc_door(address: str, method: str) -> Door:
-    """How a gRPC server of Ray meets a caller without a token; TLS as the variables RAY_USE_TLS, RAY_TLS_… say.
+    """How a gRPC server of Ray meets a caller without a token.
 
     Raises
     ------
@@ -82,7 +81,7 @@ def grpc_door(address: str, method: str) -> Door:
         import grpc
     except ImportError as error:
         raise ClusterError("gRPC is not installed", address, "pip install 'isd_ray[cluster]'") from error
-    with _channel(address) as channel:
+    with grpc_channel(address) as channel:
         call = channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
         try:
             call(b"", timeout=PROBE_TIMEOUT_S)
@@ -107,17 +106,16 @@ def refuse_open_jobs_api(address: str, *, allowed: bool, ca_file: str | None = N
 
 
 def refuse_open_gcs(address: str, *, allowed: bool) -> None:
-    """Refuse a cluster whose GCS (or Ray Client server, ``ray://host:port``) other machines reach without a token.
+    """Refuse a cluster whose GCS other machines reach without a token.
 
     Raises
     ------
     ClusterError
         If it is such, unless `allowed`; or if gRPC is not installed.
     """
-    scheme, _, rest = address.rpartition("://")
-    if allowed or is_loopback(rest.rpartition(":")[0].strip("[]")):
+    if allowed or is_loopback(address.rpartition(":")[0].strip("[]")):
         return
-    if grpc_door(rest, CLIENT_METHOD if scheme == _CLIENT_SCHEME else GCS_METHOD) is Door.OPEN:
+    if grpc_door(address, GCS_METHOD) is Door.OPEN:
         raise ClusterError("the cluster answers without a token: whoever reaches it runs code", address, _OPEN_REMEDY)
 
 
@@ -149,9 +147,9 @@ def ray_version_of(address: str, ca_file: str | None = None) -> tuple[str, str |
             "and that a tunnel or port-forward is open",
         ) from error
     if answer.status_code == requests.codes.unauthorized:
-        raise ClusterError("the cluster asks for a token, and there is none here", address, _TOKEN_REMEDY)
+        raise ClusterError("the cluster asks for a token, and there is none here", address, TOKEN_REMEDY)
     if answer.status_code == requests.codes.forbidden:
-        raise ClusterError("the cluster refuses the token", address, _TOKEN_REMEDY)
+        raise ClusterError("the cluster refuses the token", address, TOKEN_REMEDY)
     try:
         return str(answer.json()["ray_version"]), answer.headers.get("Date")
     except (ValueError, KeyError, TypeError) as error:
@@ -160,12 +158,14 @@ def ray_version_of(address: str, ca_file: str | None = None) -> tuple[str, str |
         ) from error
 
 
-def _channel(address: str) -> Any:
+def grpc_channel(address: str) -> Any:
+    """A channel to a gRPC server of Ray, past proxies as Ray's own; TLS as the variables RAY_USE_TLS, RAY_TLS_… say."""
     import grpc
 
+    options = [("grpc.enable_http_proxy", 0)]
     if os.environ.get("RAY_USE_TLS", "0").lower() not in ("1", "true"):
-        return grpc.insecure_channel(address)
+        return grpc.insecure_channel(address, options)
     ca, key, cert = (
         Path(os.environ[name]).read_bytes() for name in ("RAY_TLS_CA_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_SERVER_CERT")
     )
-    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert))
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert), options)

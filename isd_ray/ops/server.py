@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,13 +14,16 @@ from uuid import uuid4
 from isd_ray.campaign.events import acting_for
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.errors import InputFileError, StoreError
+from isd_ray.errors import InputFileError, IsdError, StoreError
 from isd_ray.messages import Progress
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.observe import show_again
 
 if TYPE_CHECKING:
     from isd_ray.campaign.setup import CampaignSetup
     from isd_ray.ops.run import Steps, WarmRun
+
+_LOGGER = logging.getLogger(__name__)
 
 MAX_SENT_BYTES = 256 << 20
 """Largest file of readouts that is sent to the cluster."""
@@ -113,6 +117,11 @@ class CampaignServer:
         self._warm: WarmRun | None = None
         self._campaign: Campaign | None = None
         self._steps = StepsTaken()
+        # Ray starts a lost coordinator again, and nobody calls it until there are readouts: a waiting campaign is seen.
+        try:
+            show_again(CampaignStore.open(path))
+        except IsdError as error:
+            _LOGGER.warning("metrics show nothing of the campaign: %s", type(error).__name__)
 
     def ready(self) -> dict[str, Any]:
         """Who this is: version of isd_ray, id and configuration of the campaign, whether Ray had to start it again.

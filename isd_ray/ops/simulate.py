@@ -79,7 +79,8 @@ class SimulationResult:
 def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watcher | None = None) -> SimulationResult:
     """Run a campaign against known labels, from its library to its report.
 
-    A run that was cut off continues from where its directory says; of one that is finished the result is read.
+    A run that was cut off continues from where its directory says; of one that is finished the result is read. Its
+    results are written before random selection is compared with it, which may take longer than the screen itself.
 
     Parameters
     ----------
@@ -103,8 +104,11 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
             address_of(out),
             "choose another folder; `isd ask` goes on with the campaign",
         )
+    finished = None
     if (summary_file := fetched(within(out, "summary.json"), again=True)).is_file():
-        return _read_finished(config, out, json.loads(summary_file.read_bytes()))
+        finished = _read_finished(config, out, json.loads(summary_file.read_bytes()))
+        if not _owes_baseline(config, finished.summary):
+            return finished
     setup = prepare(config, out, watcher)
     for warning in check(config, Library.open(setup.spec.libraries["target"])):
         watcher.message(f"warning: {warning}")
@@ -112,14 +116,28 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
     store = begin_or_resume(setup)
     store.write_text("config.toml", to_toml(setup.config))
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
-        for progress in run(setup):
+        for progress in run(setup, watcher.message):
             watcher.step(config.name, progress)
-        summary = summary_of(store)
-        # Where no model ever predicted, random selection has nothing to be compared with.
-        if config.simulation.random_baseline and summary["system_accuracy"] is not None:
+        summary = dict(finished.summary) if finished else summary_of(store)
+        if not finished:
+            write_results(summary, store)
+        if _owes_baseline(config, summary):
+            watcher.message("the results are written; random selection is run beside them, for comparison")
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
-    write_results(summary, store)
+            write_results(summary, store)
     return SimulationResult(store.path, summary)
+
+
+def _owes_baseline(config: CampaignConfig, summary: Mapping[str, Any]) -> bool:
+    """Whether a comparison with random selection is asked for, and not there yet.
+
+    Where no model ever predicted, there is nothing to compare it with.
+    """
+    return (
+        config.simulation.random_baseline
+        and summary["system_accuracy"] is not None
+        and "random_baseline" not in summary
+    )
 
 
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:
@@ -188,7 +206,7 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     )
     goal = summary["system_accuracy"]
     out = within(setup.out, BASELINE)
-    steps = run(setup.with_config(baseline, out))
+    steps = run(setup.with_config(baseline, out), watcher.message)
     for progress in steps:
         watcher.step(BASELINE, progress)
         round_ended = progress.state == LoopState.FIT.value

@@ -34,3 +34,9 @@ def test_a_lost_node_changes_nothing(phase, make_config, undisturbed_screen, tmp
     done = subprocess.run(command, check=False, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()[-3000:]
     assert_same(out, undisturbed_screen)
+
+
+def test_a_node_lost_during_a_library_build_costs_its_chunks_only():
+    command = [sys.executable, "-m", "tests.chaos.lost_build_node"]
+    done = subprocess.run(command, check=False, capture_output=True, timeout=600)
+    assert done.returncode == 0, done.stderr.decode()[-3000:]

@@ -30,8 +30,8 @@ class Head:
     ----------
     address:
         URL of its dashboard.
-    gcs_port, client_port:
-        Where the GCS and the Ray Client server listen.
+    gcs_port, client_port, metrics_port:
+        Where the GCS and the Ray Client server listen, and where Prometheus collects.
     token_file:
         The token that it asks for.
     """
@@ -39,7 +39,13 @@ class Head:
     address: str
     gcs_port: int
     client_port: int
+    metrics_port: int
     token_file: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to be let in."""
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_file), "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def free_ports(n: int) -> list[int]:
@@ -52,8 +58,16 @@ def free_ports(n: int) -> list[int]:
 
 
 @contextmanager
-def ray_head() -> Iterator[Head]:
-    """A head for the time of the block; ended by its process group, never by `ray stop`."""
+def ray_head(object_store_memory: int = 100 << 20, **settings: str) -> Iterator[Head]:
+    """A head for the time of the block; ended by its process group, never by `ray stop`.
+
+    Parameters
+    ----------
+    object_store_memory:
+        In bytes.
+    settings:
+        Further variables of its environment.
+    """
     folder = Path(tempfile.mkdtemp(prefix="isd-"))  # short: Ray puts sockets in it, whose paths end at 107 letters
     token_file = folder / "token"
     token_file.write_text(secrets.token_hex(32))
@@ -68,9 +82,9 @@ def ray_head() -> Iterator[Head]:
         "dashboard-agent-grpc-port": agent_grpc,
         "metrics-export-port": metrics,
         "num-cpus": 4,
-        "object-store-memory": 100 << 20,
+        "object-store-memory": object_store_memory,
     }
-    mine = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file), "RAY_USAGE_STATS_ENABLED": "0"}
+    head = Head(f"http://127.0.0.1:{dashboard}", gcs, client, metrics, token_file)
     # The package comes with the jobs, not from a path of this process; `python` is the one that runs the tests.
     inherited = {name: text for name, text in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -78,13 +92,12 @@ def ray_head() -> Iterator[Head]:
         process = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
             + [f"--{name}={value}" for name, value in options.items()],
-            env={**inherited, **mine, "PATH": path},
+            env={**inherited, **head.environment, **settings, "PATH": path},
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        head = Head(f"http://127.0.0.1:{dashboard}", gcs, client, token_file)
         _wait_for(head, process, folder / "head.log")
         yield head
     finally:

@@ -14,10 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.actors.group import ActorGroup, GroupOptions
+from isd_ray.actors.losses import LOSSES
+from isd_ray.actors.named import NamedActor, NamedOptions
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.placement import Demand
 from isd_ray.errors import ActorLostError, LabelError, ResourceError
@@ -135,6 +137,21 @@ def test_an_actor_that_cannot_be_placed_is_named_with_what_it_asks_for(ray_clust
     huge.close()
 
 
+def test_who_waits_says_what_for_until_there_is_room(ray_cluster, monkeypatch, caplog):
+    monkeypatch.setattr("isd_ray.actors.group.STILL_WAITING_S", 0.1)
+    first, second = (ActorGroup(Worker, ("",), options(size=1, demand=Demand({"CPU": 12.0}))) for _ in range(2))
+    first.wait_until_ready()
+
+    def make_room() -> None:
+        second._log_waiting()
+        first.close()
+
+    with caplog.at_level("WARNING", "isd_ray"):
+        second.wait_until_ready(make_room)
+    second.close()
+    assert "waiting for 1 of 1 test actors; each asks for 12 CPU: what it asks for exists on" in caplog.text
+
+
 def test_an_error_at_the_start_keeps_its_type(ray_cluster):
     broken = ActorGroup(NeverStarts, ("",), options(size=1))
     with pytest.raises(LabelError, match="bad at the start"):
@@ -181,6 +198,51 @@ def test_an_actor_that_has_started_joins_before_answers_are_taken(ray_cluster, t
 def test_the_policy_replaces_within_its_budget():
     policy = FailurePolicy(2)
     assert [policy.decide(n) for n in (1, 2, 3)] == [*[FailureDecision.REPLACE] * 2, FailureDecision.GIVE_UP]
+
+
+def test_whatever_a_loss_is_called_the_actor_is_replaced_and_its_call_repeated(group, monkeypatch):
+    get, coming = ray.get, []
+
+    def get_or_lose(reference):
+        if coming:
+            raise coming.pop()
+        return get(reference)
+
+    monkeypatch.setattr("ray.get", get_or_lose)
+    for loss in LOSSES:
+        coming.append(loss.__new__(loss))
+        assert group.map("square", [(x,) for x in (0, 1, 2)]) == [0, 1, 4]
+        assert not coming
+
+
+def test_memory_that_keeps_running_out_is_named_with_what_helps(group, monkeypatch):
+    def get(reference):
+        raise OutOfMemoryError("90 lines of Ray's")
+
+    monkeypatch.setattr("ray.get", get)
+    with pytest.raises(ActorLostError, match="4 test actors were lost during square; the last: Ray ended it") as error:
+        group.map("square", [(4,)])
+    assert "memory of its node was running out" in str(error.value)
+    assert "compute.scorers" in str(error.value)
+    assert "90 lines" not in str(error.value)
+
+
+@pytest.mark.parametrize("loss", [OutOfMemoryError, NodeDiedError])
+def test_a_coordinator_that_is_lost_in_these_ways_is_called_again(loss, monkeypatch):
+    actor = NamedActor.__new__(NamedActor)
+    actor._options, n_started = NamedOptions("kinase", 1.0, FailurePolicy(2)), []
+    monkeypatch.setattr(actor, "ready", lambda: n_started.append(True))
+    answers = iter([*[loss("lost")] * 2, 7, *[loss("lost")] * 3])
+
+    def attempt():
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    assert actor._insist("ask", attempt) == 7
+    assert len(n_started) == 2
+    with pytest.raises(ActorLostError, match=r"the coordinator was lost 3 times during ask; the last: .*its node"):
+        actor._insist("ask", attempt)
 
 
 class Killer(Watcher):

@@ -6,15 +6,19 @@ within a budget; only a bounded number of chunks is under way.
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import ray
+from ray.exceptions import OutOfMemoryError
 
 from isd_ray.actors import chemistry
 from isd_ray.actors.chemistry import prepare_on_ray
 from isd_ray.actors.failure import FailurePolicy
+from isd_ray.actors.losses import LOSSES
 from isd_ray.config import ComputeConfig, LibraryConfig
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.molecules import MoleculeOptions, prepare_chunk
@@ -110,6 +114,36 @@ def test_tasks_that_keep_dying_end_the_build_and_name_their_records(ray_cluster,
     monkeypatch.setattr(chemistry, "prepare_chunk", always_dies)
     with pytest.raises(ActorLostError, match=r"records 0: 3 tasks of the library build were lost"):
         list(prepare_on_ray(pieces(1), FailurePolicy(2), 60.0))
+
+
+def test_a_node_takes_its_chunks_with_it_and_nothing_else(ray_cluster, monkeypatch):
+    """More chunks than may be lost of each: every one of them is answered by a loss at first."""
+    get, losses, asked = ray.get, itertools.cycle(LOSSES), itertools.count()
+
+    def get_or_lose(reference):
+        if next(asked) % 2 == 0:
+            loss = next(losses)
+            raise loss.__new__(loss)
+        return get(reference)
+
+    monkeypatch.setattr(chemistry, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("ray.get", get_or_lose)
+    n = len(LOSSES) + 1
+    found = [prepared.canonical[0] for _, prepared in prepare_on_ray(pieces(n), FailurePolicy(1), 60.0)]
+    assert next(asked) == 2 * n
+    assert found == ["C" * (i + 2) for i in range(n)]
+
+
+def test_memory_that_ran_out_is_named_with_what_helps(ray_cluster, monkeypatch):
+    def get(reference):
+        raise OutOfMemoryError("90 lines of Ray's")
+
+    monkeypatch.setattr(chemistry, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("ray.get", get)
+    with pytest.raises(ActorLostError, match="for the memory of its node was running out") as error:
+        list(prepare_on_ray(pieces(1), FailurePolicy(2), 60.0))
+    assert "90 lines" not in str(error.value)
+    assert "more memory, or start Ray on them with fewer CPUs" in str(error.value)
 
 
 def test_our_own_errors_keep_their_type(ray_cluster, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pyarrow.csv
 import pytest
@@ -14,12 +15,15 @@ from typer.testing import CliRunner
 from isd_ray.actors import logs
 from isd_ray.actors.metrics import METRICS, CampaignMetrics
 from isd_ray.campaign.states import RunState
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
 from isd_ray.config import LoggingConfig
 from isd_ray.config_file import to_toml
 from isd_ray.errors import LabelError
 from isd_ray.messages import Progress, StepTaken
-from isd_ray.ops.observe import observed
+from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.observe import observed, where_it_stands
+from tests.chaos.laboratory import CONFIG, Technician, create
 
 SECRET = "C0001 is no number: CCO in s3://bucket/kinase"
 
@@ -156,6 +160,26 @@ def test_metrics_say_where_the_campaign_stands(make_config):
         "isd_scored_rows_per_second": 1200,
     }
     assert recorder.values["isd_phase_seconds", "small", "score"] == 0.5
+
+
+class LastStep(Watcher):
+    def step(self, name, progress):
+        self.progress = progress
+
+
+@pytest.mark.parametrize("n_rounds", [1, 3])
+def test_who_begins_while_a_batch_waits_shows_what_the_last_step_showed(make_config, compounds, tmp_path, n_rounds):
+    table, heard = pyarrow.csv.read_csv(compounds), LastStep()
+    technician = Technician(dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True)))
+    create(tmp_path / "run", make_config(**CONFIG, name="again"))
+    for _ in range(n_rounds - 1):
+        technician.work(Campaign.open(tmp_path / "run"))
+    campaign = Campaign.open(tmp_path / "run", heard)
+    campaign.ask()
+    found, shown = where_it_stands(campaign.store), heard.progress
+    assert replace(found, state=shown.state, taken=shown.taken, decision=shown.decision, constant=shown.constant) == (
+        replace(shown, warnings=())
+    )
 
 
 @pytest.mark.parametrize("state", list(RunState))

@@ -1,0 +1,104 @@
+"""Room for all actors of a campaign at once, or for none: campaigns that each hold a part of it would wait for ever."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from isd_ray.actors.group import STILL_WAITING_S, GroupOptions, free_now, nodes_now
+from isd_ray.core.placement import unplaced, what_is_missing
+from isd_ray.errors import ResourceError
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Room:
+    """What the actors that must run before work begins ask for, reserved as one; actors that come later find their own.
+
+    It is held while a lost actor is replaced, follows to other nodes where one is lost, and ends with the process that
+    took it.
+
+    Parameters
+    ----------
+    groups:
+        The groups; those whose actors ask for nothing need no room.
+    busy_timeout_s:
+        Longest wait where the cluster would have room, but others use it. Where it has none for all of them,
+        `GroupOptions.start_timeout_s` is how long nodes may take to come.
+
+    Raises
+    ------
+    ResourceError
+        If there is no room in time: who asks for what, what nodes lack, and what is free.
+    """
+
+    def __init__(self, groups: Sequence[GroupOptions], busy_timeout_s: float) -> None:
+        self._groups = [group for group in groups if any(group.demand.resources.values())]
+        each = [group for group in self._groups for _ in range(group.min_size)]
+        self._first = {group.name: each.index(group) for group in self._groups}
+        self._reserved = (
+            placement_group(
+                [{name: amount for name, amount in group.demand.resources.items() if amount} for group in each],
+                strategy="SPREAD",
+                bundle_label_selector=[dict(group.demand.labels) for group in each],
+            )
+            if each
+            else None
+        )
+        try:
+            self._wait(busy_timeout_s)
+        except BaseException:
+            self.give_back()
+            raise
+
+    def place(self, group: GroupOptions, slot: int) -> PlacementGroupSchedulingStrategy | None:
+        """Where an actor of a group belongs; None if nothing is reserved for it."""
+        if self._reserved is None or group.name not in self._first or slot >= group.min_size:
+            return None
+        return PlacementGroupSchedulingStrategy(self._reserved, self._first[group.name] + slot)
+
+    def give_back(self) -> None:
+        """Others may have it; actors that run in it are ended."""
+        if self._reserved is not None:
+            remove_placement_group(self._reserved)
+        self._reserved = None
+
+    def _wait(self, busy_timeout_s: float) -> None:
+        began, next_word = time.monotonic(), STILL_WAITING_S
+        while self._reserved is not None and not self._reserved.wait(1):
+            waited = time.monotonic() - began
+            missing = unplaced({group.name: (group.min_size, group.demand) for group in self._groups}, nodes_now())
+            if missing:
+                self._refuse_impossible(missing, waited)
+            elif waited >= busy_timeout_s:
+                raise ResourceError(
+                    f"others left no room within {busy_timeout_s:g} s; {words_of(self._groups)}",
+                    remedy="try again when they have ended, ask for less in [compute], add nodes, or raise "
+                    "compute.room_timeout_s",
+                )
+            if waited >= next_word:
+                next_word = waited + STILL_WAITING_S
+                _LOGGER.warning(
+                    "waiting for room; %s", words_of(self._groups), extra={"campaign": self._groups[0].campaign}
+                )
+
+    def _refuse_impossible(self, missing: dict[str, int], waited: float) -> None:
+        for group in self._groups:
+            limit = group.start_timeout_s
+            if group.name in missing and limit is not None and waited >= limit:
+                lacks = what_is_missing(group.demand, nodes_now())
+                raise ResourceError(
+                    f"{missing[group.name]} of {group.min_size} {group.name} actors did not start within {limit} s; "
+                    f"each asks for {group.demand.words}: {lacks}; free now: {free_now()}",
+                    remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are to come",
+                )
+
+
+def words_of(groups: Sequence[GroupOptions]) -> str:
+    """What groups ask for before work begins, and what is free."""
+    asked = ", ".join(f"{group.min_size} {group.name} actors of {group.demand.words}" for group in groups)
+    return f"asked for are {asked}, all at once; free now: {free_now()}"

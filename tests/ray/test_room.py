@@ -1,0 +1,91 @@
+"""Room is had whole or not at all, and who waits for it holds nothing."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import ray
+
+from isd_ray.actors import room as rooms
+from isd_ray.actors.group import ActorGroup
+from isd_ray.actors.room import Room
+from isd_ray.core.placement import Demand
+from isd_ray.errors import ResourceError
+from tests.ray.test_faults import Worker, options
+
+WAIT_S = 120.0
+CPUS = 16.0
+TRAINERS, SCORERS = (options(name=name, size=2, demand=Demand({"CPU": 3.0})) for name in ("trainer", "scorer"))
+"""12 of 16 CPUs: two of them at once, one actor each in turn, would hold 15 and wait for ever."""
+
+
+def free() -> float:
+    return ray.available_resources().get("CPU", 0.0)
+
+
+def waits_for(n_cpus: float) -> bool:
+    """Whether so many are free before long: what was given back is told to all with some delay."""
+    done = threading.Event()
+    for _ in range(int(10 * WAIT_S)):
+        if free() == n_cpus:
+            return True
+        done.wait(0.1)
+    return False
+
+
+def test_who_waits_for_room_holds_nothing_and_gets_all_of_it_in_the_end(ray_cluster, monkeypatch, caplog):
+    monkeypatch.setattr(rooms, "STILL_WAITING_S", 0.5)
+    first = Room((TRAINERS, SCORERS), WAIT_S)
+    taken: list[Room] = []
+    with caplog.at_level("WARNING", "isd_ray"):
+        second = threading.Thread(target=lambda: taken.append(Room((TRAINERS, SCORERS), WAIT_S)))
+        second.start()
+        while "waiting for room" not in caplog.text:
+            second.join(0.1)
+        assert waits_for(CPUS - 12.0)
+        assert not taken
+        first.give_back()
+        second.join(WAIT_S)
+    taken[0].give_back()
+    assert (
+        "asked for are 2 trainer actors of 3 CPU, 2 scorer actors of 3 CPU, all at once; free now: 4 CPU" in caplog.text
+    )
+    assert waits_for(CPUS)
+
+
+def test_actors_run_in_it_lost_ones_too_and_later_ones_beside_it(ray_cluster, tmp_path):
+    scorers = options(name="scorer", size=3, min_size=2, demand=Demand({"CPU": 4.0}))
+    room = Room((scorers,), WAIT_S)
+    group = ActorGroup(Worker, (str(tmp_path / "marker"),), scorers, room.place)
+    group.wait_until_ready()
+    assert group.map("square", [(x,) for x in range(6)]) == [0, 1, 4, 9, 16, 25]  # one dies on the way
+    assert (tmp_path / "marker").exists()
+    ray.get(list(group._starting), timeout=WAIT_S)
+    assert waits_for(CPUS - 12.0)
+    group.close()
+    assert waits_for(CPUS - 8.0)
+    room.give_back()
+    assert waits_for(CPUS)
+
+
+def test_room_that_others_use_and_room_that_is_nowhere_have_limits_of_their_own(ray_cluster):
+    taken = Room((TRAINERS, SCORERS), WAIT_S)
+    patient = options(name="trainer", size=2, demand=Demand({"CPU": 3.0}), start_timeout_s=WAIT_S)
+    with pytest.raises(ResourceError, match="others left no room within 1 s; asked for are ") as busy:
+        Room((patient, SCORERS), 1.0)
+    assert "compute.room_timeout_s" in str(busy.value)
+    taken.give_back()
+    huge = options(name="trainer", size=2, demand=Demand({"CPU": 3.0, "isd_trainer": 1.0}), start_timeout_s=1.0)
+    with pytest.raises(
+        ResourceError, match=r"2 of 2 trainer actors did not start within 1\.0 s; each asks for 3 CPU, 1 "
+    ):
+        Room((huge, SCORERS), WAIT_S)
+    assert waits_for(CPUS)
+
+
+def test_actors_that_ask_for_nothing_need_no_room(ray_cluster):
+    nothing = options(name="trainer", demand=Demand({"CPU": 0.0}))
+    room = Room((nothing,), 0.0)
+    assert room.place(nothing, 0) is None
+    room.give_back()
