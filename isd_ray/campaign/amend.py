@@ -16,7 +16,7 @@ from isd_ray.campaign.judged import passes_still
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.oracle import Readout, with_entries
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import HIT_QUANTITIES, CampaignConfig
+from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal, goal_for
 from isd_ray.core.panels import has_readout, overlay
 from isd_ray.data.hybrid import amend_hybrid_part
@@ -239,7 +239,7 @@ def certified_rows(store: CampaignStore) -> Rows:
     """
     config = CampaignConfig.from_stored(store.config)
     rounds = [files for files in store.rounds() if files.committed is not None]
-    if config.stopping.quantity in HIT_QUANTITIES:
+    if config.goal_class.knows_hits:
         known = Laboratory(store).standing(_certified_look(store)["n_events"]).rows
         return np.concatenate([known, *(files.read_batch()["row"].to_numpy() for files in rounds)])
     is_reserved, look = config.stopping.rule == "reserved", _certified_look(store)

@@ -28,11 +28,8 @@ from isd_ray.config.stopping import (
     AUDITED_RULES,
     DEFAULT_RANDOM_SHARE,
     EARLIER_DEFAULTS,
-    HIT_QUANTITIES,
-    LOSS_QUANTITIES,
     Condition,
     PanelStoppingConfig,
-    Quantity,
     StoppingConfig,
 )
 
@@ -42,8 +39,6 @@ __all__ = [
     "DEFAULT_RANDOM_SHARE",
     "EARLIER_DEFAULTS",
     "FEATURE_PRESETS",
-    "HIT_QUANTITIES",
-    "LOSS_QUANTITIES",
     "MODEL_PRESETS",
     "RESMLP",
     "AcquisitionConfig",
@@ -72,7 +67,6 @@ __all__ = [
     "PhenomicsConfig",
     "PlateFormat",
     "PlatesConfig",
-    "Quantity",
     "ReadoutsConfig",
     "ReferenceEnergyConfig",
     "Section",

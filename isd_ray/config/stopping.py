@@ -8,14 +8,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
+from isd_ray.config.claims import claim_named
 from isd_ray.config.section import Fraction, Section
 
 AUDITED_RULES = ("certify", "pac", "reserved")
 """Rules whose stop rests on a random audit."""
-Quantity = Literal["accuracy", "recall", "precision", "balanced_accuracy", "mae", "mse"]
-HIT_QUANTITIES = ("recall", "precision", "balanced_accuracy")
-LOSS_QUANTITIES = ("mae", "mse")
-PANEL_QUANTITIES = ("accuracy", "recall")
 EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
 """Of `[stopping]`, in campaigns of versions before."""
 DEFAULT_RANDOM_SHARE = 0.1
@@ -107,11 +104,11 @@ class StoppingConfig(Section):
     """`certify`: looks at random audits, a guarantee. `pac`: one look at the full risk, a guarantee. `reserved`: looks
     at an audit that is measured before the first model and never trained on, a guarantee. `paper`: Eq. 5 and 6, a
     heuristic. `none`: run until `max_fraction` is acquired."""
-    quantity: Quantity = "accuracy"
-    """What is claimed of the whole screen. Of classes: accuracy, or, where one class is a hit, recall of hits,
-    precision of the delivered hits, or balanced accuracy. Of values: accuracy (share within `tolerance`), mae or mse
-    (at most `max_loss`). Of panels: accuracy (mean over the compounds of the share of right outputs), or recall of the
-    hits of all outputs."""
+    quantity: str = "accuracy"
+    """What is claimed of the whole screen. Of classes: `accuracy`, or, where one class is a hit, `recall` of hits,
+    `precision` of the delivered hits, or `balanced_accuracy`. Of values: `accuracy` (share within `tolerance`), `mae`
+    or `mse` (at most `max_loss`). Of panels: `accuracy` (mean over the compounds of the share of right outputs), or
+    `recall` of the hits of all outputs. Installed packages may add others."""
     gamma: Fraction = 0.95
     """Accuracy to exceed; recall, precision, balanced accuracy or accuracy of a panel to reach."""
     panel: PanelStoppingConfig | None = None
@@ -207,14 +204,15 @@ class StoppingConfig(Section):
 
     @model_validator(mode="after")
     def _quantity_has_its_keys(self) -> StoppingConfig:
-        is_loss = self.quantity in LOSS_QUANTITIES
+        claim = claim_named(self.quantity)
+        is_loss = claim.is_error
         if {self.max_loss is not None, self.loss_clip is not None} != {is_loss}:
             raise ValueError("`max_loss` and `loss_clip` go with quantity = 'mae' or 'mse'; give both or neither")
         if is_loss and self.max_loss is not None and self.loss_clip is not None:
-            largest = self.loss_clip**2 if self.quantity == "mse" else self.loss_clip
+            largest = min(goal.largest(self.loss_clip) for goal in claim.goals.values())
             if self.max_loss >= largest:
                 raise ValueError(f"max_loss={self.max_loss:g} is not below the largest loss, {largest:g}; lower it")
-        if self.quantity != "accuracy":
+        if not claim.is_share_right:
             if self.rule in ("paper", "reserved"):
                 raise ValueError(f"rule={self.rule!r} is for quantity = 'accuracy'; use 'certify' or 'pac'")
             if self.reserve_audit:

@@ -31,8 +31,6 @@ from isd_ray.core.goals import Accuracy, Goal, MeanLoss, OutputAccuracies, Panel
 from isd_ray.core.panels import MISSING, has_readout, unpack_labels
 from isd_ray.messages import LabelArray
 
-COIN = 0.5
-"""Balanced accuracy of any answer that does not depend on the compound."""
 _ROUNDING = 1e-9
 """Relative slack of a tolerance: labels on a grid lie exactly so far from a value, and rounding puts them beyond."""
 
@@ -106,12 +104,15 @@ def constant_answer(
     Returns
     -------
     ConstantAnswer or None
-        None for a recall (`random_picking`), where right and wrong are not defined, and without a readout.
+        None for a recall (`random_picking`), for a claim that does not say what an answer reaches, where right and
+        wrong are not defined, and without a readout.
     """
     if goal.takes_hits or not goal.has_losses:
         return None
-    if goal.quantity == "balanced_accuracy":
-        return ConstantAnswer(None, COIN, COIN)
+    if goal.constant is not None:
+        return ConstantAnswer(None, goal.constant, goal.constant)
+    if not goal.constant_by_loss:
+        return None
     present = has_readout(labels)
     if not present.any():
         return None

@@ -118,7 +118,7 @@ def compare(
         for agent, by_seed in results.items()
     }
     _write_rounds(results, root / "comparison.parquet")
-    claims_accuracy = config.stopping.rule != "none" and config.stopping.quantity == "accuracy"
+    claims_accuracy = config.stopping.rule != "none" and config.claim.is_share_right
     gamma = config.stopping.gamma if claims_accuracy else None
     summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
     n_target = max(result.summary["n_target"] for by_seed in results.values() for result in by_seed.values())

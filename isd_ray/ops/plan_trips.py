@@ -9,7 +9,7 @@ from pathlib import Path
 
 from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import HIT_QUANTITIES, LOSS_QUANTITIES, CampaignConfig
+from isd_ray.config import CampaignConfig
 from isd_ray.core.conditions import affordable, rule_counts
 from isd_ray.core.goals import ScreenCounts, goal_for
 from isd_ray.core.replay import MOST_TRIPS, LearningCurve, Terms, TripsOption, TripsPlan, replay
@@ -130,7 +130,7 @@ def _refuse(config: CampaignConfig, most_trips: int, *, guesses: bool) -> None:
             "--rounds",
             f"use another stopping.rule, or {remedy}",
         )
-    if stopping.quantity in HIT_QUANTITIES or stopping.panel is not None:
+    if config.goal_class.knows_hits or stopping.panel is not None:
         claim = "each output of a panel" if stopping.panel is not None else stopping.quantity
         raise ConfigError(f"trips are not planned for claims about {claim}", "--rounds", remedy)
     if guesses and (config.task != "classification"):
@@ -159,7 +159,7 @@ def _curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
     known = [
         (row["fraction_acquired"], row["inference_errors"] / row["n_inference"])
         for row in rounds
-        if row["inference_errors"] is not None and config.stopping.quantity not in LOSS_QUANTITIES
+        if row["inference_errors"] is not None and not config.goal_class.is_error
     ] or [
         (before["fraction_acquired"], row["forecast_errors"] / row["n_inference"])
         for before, row in pairwise(rounds)

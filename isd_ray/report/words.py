@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED, range_words
-from isd_ray.core.goals import QUANTITY_NAMES, Accuracy, PanelAccuracy
+from isd_ray.config.claims import claim_named
+from isd_ray.core.goals import Accuracy, PanelAccuracy
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.report.numbers import counted, duration
 from isd_ray.report.steps import PHASES, UNLESS
@@ -118,7 +119,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if summary["needed"] is not None:
         lines.append(("A certificate would have needed", _needed(summary["needed"])))
     if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
-        name = summary.get("quantity_name") or QUANTITY_NAMES[summary["quantity"]]
+        name = summary.get("quantity_name") or claim_named(summary["quantity"]).goals[summary["task"]].noun
         lines.append((f"{capital(name)}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
         name = accuracy_name(summary["task"])
