@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from isd_ray.config.claims import Claim, claim_named
+from isd_ray.config.claims import BUILT_IN_CLAIMS, Claim, claim_named
 from isd_ray.config.compute import ComputeConfig, SimulationConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
@@ -171,11 +171,13 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _claim_is_of_the_task(self) -> CampaignConfig:
-        quantity, tasks = self.stopping.quantity, list(self.claim.goals)
-        if self.task not in tasks:
+        quantity, goals = self.stopping.quantity, self.claim.goals
+        if self.task not in goals:
+            others = [name for name in BUILT_IN_CLAIMS if self.task in claim_named(name).goals]
+            is_of_hits = self.task == "regression" and any(goal.knows_hits for goal in goals.values())
             raise ValueError(
-                f"stopping.quantity={quantity!r} is a claim for task={' or '.join(map(repr, tasks))}, not for "
-                f"{self.task!r}; claim something else"
+                f"stopping.quantity={quantity!r} is a claim for task={' or '.join(map(repr, goals))}, not for "
+                f"{self.task!r}; claim {' or '.join(others)}{', or label values by a threshold' * is_of_hits}"
             )
         if self.stopping.panel is not None and self.task == "panel" and self.claim.by_output is None:
             raise ValueError(f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel]")

@@ -34,7 +34,7 @@ class Claim:
         Its class (`isd_ray.core.goals.base.Goal`) for each task that it is of.
     by_output:
         Of a panel with a claim about each output: the class for these. Of our own claims only, as the suite that
-        claims have to pass (`isd_ray.core.goals.enumeration`) does not know them.
+        claims have to pass (`isd_ray.core.enumeration`) does not know them.
     """
 
     goals: Mapping[Task, type[Any]]

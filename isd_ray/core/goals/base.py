@@ -17,7 +17,7 @@ from isd_ray.core.panels import has_readout
 from isd_ray.messages import LabelArray
 
 UNVERIFIED = "unverified claim"
-"""What is said of a claim whose class did not pass the suite (`isd_ray.core.goals.enumeration`)."""
+"""What is said of a claim whose class did not pass the suite (`isd_ray.core.enumeration`)."""
 SQUARED = 2
 """Power of a squared error."""
 OTHERS, HITS = 0, 1
