@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from isd_ray.campaign.claimed import goal_of
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.judged import passes_still
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.oracle import Readout, with_entries
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import Goal, goal_for
+from isd_ray.core.goals import Goal
 from isd_ray.core.panels import has_readout, overlay
 from isd_ray.data.hybrid import amend_hybrid_part
 from isd_ray.data.packed import label_columns, labels_from
@@ -216,9 +217,7 @@ def upheld_words(store: CampaignStore) -> str | None:
 
 
 def _goal(store: CampaignStore) -> Goal:
-    config, manifest = CampaignConfig.from_stored(store.config), store.manifest
-    in_laboratory = bool(manifest.get("in_laboratory"))
-    return goal_for(config, tuple(manifest["classes"]), tuple(manifest["outputs"]), in_laboratory=in_laboratory)
+    return goal_of(CampaignConfig.from_stored(store.config), store)
 
 
 def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> dict[int, Readout]:

@@ -14,7 +14,7 @@ from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import UNVERIFIED, Goal
 from isd_ray.core.goals.by_output import ByOutput, n_bad, n_there, n_wrong
 from isd_ray.core.metrics import (
     accuracy,
@@ -350,7 +350,8 @@ def summarise(
     if complete:
         claim, claimed = "measured completely", 0.0 if goal.is_error else 1.0
     elif certified:
-        claim, claimed = "certified by a random audit", goal.level
+        claimed = goal.level
+        claim = f"certified by a random audit{f', {UNVERIFIED}' * goal.unverified}"
     elif by_paper:
         claim, claimed = "heuristic bound of the paper", stop["system_bound"]
     else:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.claimed import CLAIM, checked_claim, note_claim
 from isd_ray.campaign.families import block_hashes, check_blocks
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.laboratory import Laboratory
@@ -271,6 +272,8 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "cuts": list(setup.rule.cuts),
             "software": _software(),
         }
+        if (checked := checked_claim(setup.config)) is not None:
+            manifest[CLAIM] = checked
         store = CampaignStore.create(setup.out, manifest)
         note_stock(setup.config, library, store)
         return store
@@ -301,6 +304,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "choose another folder, or restore the configuration (campaign.json holds it) to continue",
         )
     note_software(store)
+    note_claim(store, setup.config)
     note_stock(setup.config, library, store)
     return store
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isd_ray.campaign.amend import measured_readouts
+from isd_ray.campaign.claimed import goal_of
 from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.phase import Phase, phase_of
@@ -15,7 +16,6 @@ from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import goal_for
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
 from isd_ray.core.trips import n_trips
@@ -130,7 +130,7 @@ def status_of(store: CampaignStore) -> Status:
     # A batch that is out, or a campaign that was never asked, waits for people; only `ask` computes.
     waits = in_laboratory and (not rounds or place.open_round is not None)
     low, high = last.get("interval_low"), last.get("interval_high")
-    goal = goal_for(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
+    goal = goal_of(config, store)
     nothing = [None] * len(goal.outputs)
     ranges, constants = (last.get(name) or nothing for name in ("output_ranges", "output_constants"))
     return Status(

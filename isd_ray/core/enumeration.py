@@ -212,13 +212,14 @@ def problems_of(claim: Claim) -> list[str]:
 
     What the claim's own code raises is a problem as well.
     """
-    found = []
-    for check in CHECKS:
-        try:
-            found += itertools.islice(check(claim), 1)
-        except Exception as error:  # whatever the claim's code does
-            found.append(f"{check.__name__}: {type(error).__name__}: {error}")
-    return found
+    return [problem for check in CHECKS for problem in _first(check, claim)]
+
+
+def _first(check: Callable[[Claim], Iterator[str]], claim: Claim) -> list[str]:
+    try:
+        return list(itertools.islice(check(claim), 1))
+    except Exception as error:  # whatever the claim's code does
+        return [f"{check.__name__}: {type(error).__name__}: {error}"]
 
 
 def _goals(claim: Claim) -> Iterator[tuple[Task, Goal]]:
@@ -348,6 +349,6 @@ def _audits_of(look: _Look) -> tuple[Audit, ...]:
 def _words(look: _Look, worst: float) -> str:
     sizes: Sequence[str] = [f"{plan.size} of {plan.n_inference}" for plan in look.plans]
     return (
-        f"{look.goal.words}: an audit of {' and '.join(sizes)} predictions, {len(look.screen.known)} compounds measured "
-        f"before, stops falsely with probability {worst:.4f}, and may with {DELTA:g}"
+        f"{look.goal.words}: an audit of {' and '.join(sizes)} predictions, with {len(look.screen.known)} compounds "
+        f"measured before, stops falsely with probability {worst:.4f}, and may with {DELTA:g}"
     )

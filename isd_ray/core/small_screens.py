@@ -163,7 +163,7 @@ _STRATA: dict[Task, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], .
         ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_NONE, False)), 3)),
     ),
 }
-"""Screens of each task by their strata: a prediction, what its rows may be and whether their wells are lost, how many."""
+"""Screens of each task by their strata: a prediction, what its rows may be and whether wells are lost, how many."""
 _MEASURED: dict[Task, tuple[tuple[Any, ...], ...]] = {
     "classification": ((), (0, 0, 0, 1), (0, 0, 1, 1, 1, 1, 1, 1)),
     "regression": ((), (0.0, 3.0, 1.0)),

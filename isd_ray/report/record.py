@@ -10,11 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.claimed import goal_of
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.unjudged import unjudged
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import Goal, goal_for
+from isd_ray.core.goals import Goal
 from isd_ray.report.digest import Digest, digest_of
 
 BASELINE = "random-baseline"
@@ -64,7 +65,7 @@ class Record:
         return cls(
             store=store,
             config=config,
-            goal=goal_for(config, classes, tuple(store.manifest["outputs"])),
+            goal=goal_of(config, store),
             classes=classes,
             summary=summary,
             rounds=_rows(store, "rounds.parquet"),

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.config.claims import claim_named
-from isd_ray.core.goals import Accuracy, PanelAccuracy
+from isd_ray.core.goals import UNVERIFIED, Accuracy, PanelAccuracy
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.report.numbers import counted, duration
 from isd_ray.report.steps import PHASES, UNLESS
@@ -237,7 +237,8 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         low, high = status.interval
         lines.append(("By its random compounds alone", f"between {low:.4g} and {high:.4g}; no stop rests on it"))
     if status.certificate is not None:
-        standing = f"WITHDRAWN: {status.withdrawn}" if status.withdrawn else status.certificate
+        unverified = f", {UNVERIFIED}" if UNVERIFIED in status.goal else ""
+        standing = f"WITHDRAWN: {status.withdrawn}" if status.withdrawn else f"{status.certificate}{unverified}"
         lines.append(("Certificate", standing))
     if status.confirmed is not None:
         lines.append(("Confirmed hits", status.confirmed))

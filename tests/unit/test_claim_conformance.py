@@ -119,7 +119,7 @@ class Raises(Precision):
 
 
 @dataclass(frozen=True, slots=True)
-class LostCostsNothing(MeanAbsoluteError):
+class NothingIsKept(MeanAbsoluteError):  # noqa: N818 (no exception)
     def kept(self, labels):
         return np.zeros(len(labels))
 
@@ -127,7 +127,7 @@ class LostCostsNothing(MeanAbsoluteError):
 BROKEN = {
     "false_stops": (
         *(OneErrorMore, TwiceTheRisk, LostIsFound, CountsOnPredictedHits, OtherGroup, CarelessFinish),
-        LostCostsNothing,
+        NothingIsKept,
     ),
     "helping_rows": (LostIsRight,),
     "wrong_values": (OtherValue, EasilyMet),
