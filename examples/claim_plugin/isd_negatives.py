@@ -4,8 +4,8 @@ Before a look n predicted others are left, K of them hits, and h others are meas
 The claim, a negative predictive value of P, allows for (1 - P) D wrong ones, rounded down to a. An audit of m of the n
 finds e hits. The r of them that a readout has put right (all but lost wells) leave the delivered others: of D - r then
 K - r are wrong, and at least a - s may be, with s = (1 - P) r rounded up. So where the claim is false, K > a - s + r.
-The p-value of the exact test, "at most e of m where K of n are bad", falls in K: if that of a - s + r + 1 is at most the
-risk of the look, so is that of K, which has probability at most that risk.
+The p-value of the exact test, "at most e of m where K of n are bad", falls in K: if that of a - s + r + 1 is at most
+the risk of the look, so is that of K, which has probability at most that risk.
 """
 
 import math

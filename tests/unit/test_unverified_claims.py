@@ -21,6 +21,7 @@ from isd_ray.core.goals import UNVERIFIED, goal_for
 from isd_ray.errors import ConfigError
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.certificate import Certificate
+from isd_ray.report.model_card import CARD_FILES
 from isd_ray.report.words import status_lines, summary_lines
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "claim_plugin" / "isd_negatives.py"
@@ -28,10 +29,9 @@ QUANTITY = "negative_predictive_value"
 RIGHT = EXAMPLE.read_text(encoding="utf-8")
 BROKEN = RIGHT.replace("found - audit.n_uncorrected", "found")
 """Takes a lost well for one that has put its prediction right; where no well is lost nobody sees it."""
-HIDING = BROKEN.replace(
-    "    @property\n    def fixed_answer",
-    "    @property\n    def words(self):\n        return f'at least {self.level:g}'\n\n    @property\n    def fixed_answer",
-)
+WORDS = "    @property\n    def words(self):\n        return f'at least {self.level:g}'\n\n"
+ANSWER = "    @property\n    def fixed_answer"
+HIDING = BROKEN.replace(ANSWER, WORDS + ANSWER)
 STOPPING = {"rule": "certify", "gamma": 0.7, "quantity": QUANTITY, "positive": "BBB-"}
 
 
@@ -96,7 +96,7 @@ def shown(folder: Path) -> dict[str, str]:
         "status": "\n".join(answer for _, answer in status_lines(status_of(store))),
         "summary": (folder / "summary.json").read_text(),
         "report": (folder / "report.html").read_text(),
-        "card": (folder / "model-card.md").read_text(),
+        "card": (folder / CARD_FILES[0]).read_text(),
     }
 
 
