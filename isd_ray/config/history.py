@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import field_validator, model_validator
 
+from isd_ray.config.formats import AUTO, HistoryFormat
 from isd_ray.config.section import Section, Strings
 
 
@@ -18,7 +17,7 @@ class HistoryConfig(Section):
 
     source: str | Strings | None = None
     """File or files with the readouts; default: the library's own source."""
-    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    format: HistoryFormat = AUTO
     """Of the files, as `library.format`."""
     id_column: str | None = None
     """Column of compound ids; default: the library's."""

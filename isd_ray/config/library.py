@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from isd_ray.config.formats import AUTO, LibraryFormat
 from isd_ray.config.history import HistoryConfig
 from isd_ray.config.section import Section, Strings
 
@@ -156,9 +157,9 @@ class LibraryConfig(Section):
     source: str | Strings | None = None
     """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
     `package:NAME/FILE` is a file of an installed package."""
-    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
-    """Of the sources; `auto` goes by the endings of their names. In `csv` and `tsv` the header shows whether
-    commas, tabs or semicolons separate the fields."""
+    format: LibraryFormat = AUTO
+    """Of the sources: `csv`, `tsv`, `smi`, `sdf`, `parquet`, or one that a package adds; `auto` goes by the endings of
+    their names. In `csv` and `tsv` the header shows whether commas, tabs or semicolons separate the fields."""
     smiles_column: str | None = "smiles"
     """"" where there are no structures: images, or embeddings alone."""
     id_column: str | None = None

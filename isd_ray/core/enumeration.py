@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ DELTA = 0.25
 """Risk of the looks."""
 _ROUNDING = 1e-9
 _LARGEST_AUDIT, _LARGEST_ORDERED_AUDIT = 6, 5
-_FINISH_ROWS, _FINISH_AUDIT = 8, 4
+_FINISH_ROWS, _FINISH_AUDIT = 7, 3
 _EXPECTED = (0.1, 0.05)
 """Mean and variance of a loss as forecast, which set the first bets only."""
 _PLENTY = 10**6
@@ -50,6 +50,8 @@ class _Look:
         Rows of the groups that are not audited.
     taken:
         Those of them that the look has measured.
+    known:
+        What `is_false` has found already.
     """
 
     goal: Goal
@@ -58,6 +60,7 @@ class _Look:
     hits: tuple[int, ...]
     background: State
     taken: State
+    known: dict[tuple[State, State], bool] = field(default_factory=dict)
 
     def audit(self, kinds: NDArray[np.int64], ranks: NDArray[np.int64] | None = None) -> Audit:
         """The audit of rows of these kinds, in the order of drawing."""
@@ -68,7 +71,10 @@ class _Look:
 
     def is_false(self, state: State, measured: State) -> bool:
         """Whether the claim is false of the screen once so many rows of each kind are measured."""
-        return is_false(self.goal, self.goal.true_value(*self.screen.delivered(state, measured)))
+        if (state, measured) not in self.known:
+            value = self.goal.true_value(*self.screen.delivered(state, measured))
+            self.known[state, measured] = is_false(self.goal, value)
+        return self.known[state, measured]
 
 
 def is_false(goal: Goal, value: float) -> bool:
@@ -271,7 +277,7 @@ def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = N
 def _size(goal: Goal, n: int) -> int:
     """Rows of an audit of n: half of them; of losses that are no errors or none nearly all, as few show nothing."""
     if goal.is_exact:
-        return min(_LARGEST_AUDIT // len(goal.audited), n)
+        return min(_LARGEST_AUDIT // len(goal.audited), (n + 1) // 2)
     return min(_LARGEST_ORDERED_AUDIT, n)
 
 

@@ -155,7 +155,7 @@ _STRATA: dict[Task, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], .
         (_OTHERS,),
         (_PREDICTED_HITS,),
         # Two classes of others, so that a wrong class is not always a missed hit.
-        ((0, ((0, False), (1, False), (2, False)), 8), (1, ((1, False), (0, False)), 4)),
+        ((0, ((0, False), (1, False), (2, False)), 6), (1, ((1, False), (0, False)), 3)),
     ),
     "regression": (((0.0, ((0.0, False), (1.5, False), (5.0, False), (5.0, True)), 7),),),
     "panel": (

@@ -137,7 +137,7 @@ def test_of_a_claim_that_passes_nothing_of_the_kind_is_said(config, tmp_path):
 def test_all_code_that_a_campaign_went_by_has_to_pass(install, config, tmp_path, first, second):
     install(first, "0.1")
     with pytest.raises(KeyboardInterrupt):
-        simulate(config, tmp_path / "run", Heard((2, "FIT")))
+        simulate(config, tmp_path / "run", Heard((1, "fit")))
     install(second, "0.2")
     simulate(config, tmp_path / "run")
     assert claims_of(tmp_path / "run") == [("0.1", first == BROKEN), ("0.2", second == BROKEN)]
