@@ -2,6 +2,7 @@
 
 from isd_ray.config.campaign import CampaignConfig
 from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.features import Descriptor
 from isd_ray.config.history import HistoryConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
@@ -9,8 +10,6 @@ from isd_ray.config.library import (
     FEATURE_PRESETS,
     Context,
     DenseFeatures,
-    Descriptor,
-    DescriptorSet,
     FeatureSpec,
     Fingerprint,
     LibraryConfig,
@@ -50,7 +49,6 @@ __all__ = [
     "ControlWells",
     "DenseFeatures",
     "Descriptor",
-    "DescriptorSet",
     "FamilyConfig",
     "FeatureSpec",
     "Fingerprint",
