@@ -171,6 +171,22 @@ def helping_rows(claim: Claim) -> Iterator[str]:
                         yield f"{goal.words}: a well of the audit that is lost makes a look pass"
 
 
+def helping_amendments(claim: Claim) -> Iterator[str]:
+    """Looks that pass because rows measured before are amended: these count neither as hits nor as others any more."""
+    for task, goal in _goals(claim):
+        for screen in screens_of(task) if goal.knows_hits else ():
+            for look in _looks(goal, screen, "none"):
+                before = dict(_stop_shares(look))
+                n_others = len(screen.measuring(look.taken).known) - sum(look.hits)
+                for what, fewer_hits, fewer_others in (("hit", 1, 0), ("other", 0, 1)):
+                    hits, others = tuple(n - fewer_hits for n in look.hits), n_others - fewer_others
+                    if min(*hits, others) < 0:
+                        continue
+                    without = replace(look, plans=goal.settle(look.plans, hits, others), hits=hits)
+                    if any(share > before[drawn] + _ROUNDING for drawn, share in _stop_shares(without)):
+                        yield f"{goal.words}: an amendment of a measured {what} makes a look pass"
+
+
 def never_certified(claim: Claim) -> Iterator[str]:
     """Goals that no look shows, although every prediction is right and every one was audited."""
     for task, goal in _goals(claim):
@@ -209,6 +225,7 @@ CHECKS: tuple[Callable[[Claim], Iterator[str]], ...] = (
     wrong_values,
     never_certified,
     helping_rows,
+    helping_amendments,
     false_stops,
 )
 

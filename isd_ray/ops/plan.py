@@ -11,8 +11,10 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.claimed import checked_claim
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.config import AUDITED_RULES, RESMLP, CampaignConfig
+from isd_ray.core.goals import UNVERIFIED
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
 from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, rule_beforehand
@@ -142,7 +144,9 @@ def _claim(
     if rule.classes:
         config = with_hit(config, rule.classes, out)
     elif config.task != "regression":
-        return f"{config.goal_class.noun} {config.stopping.level:g}", UNKNOWN, ()
+        checked = checked_claim(config)
+        unverified = f" ({UNVERIFIED})" if checked is not None and checked["problems"] else ""
+        return f"{config.goal_class.noun}{unverified} {config.stopping.level:g}", UNKNOWN, ()
     goal, constant = constant_of(config, rule, None if labels is None else labels.labels)
     warning = constant_warning(goal, constant, rule.classes)
     return goal.words, beforehand(goal, constant, rule.classes), () if warning is None else (warning,)

@@ -63,6 +63,10 @@ class ClaimConformance:
         """See `isd_ray.core.enumeration.helping_rows`."""
         self.finds_nothing(enumeration.helping_rows)
 
+    def test_no_amendment_makes_a_look_pass(self) -> None:
+        """See `isd_ray.core.enumeration.helping_amendments`."""
+        self.finds_nothing(enumeration.helping_amendments)
+
     def test_false_stops_are_as_rare_as_their_risk(self) -> None:
         """See `isd_ray.core.enumeration.false_stops`."""
         self.finds_nothing(enumeration.false_stops)

@@ -58,6 +58,15 @@ class LostIsRight(Precision):
         return judge_precision(plan, (audit.losses > 0.5) & audit.measured, hits[0], self.level)
 
 
+class FewerHitsAreBetter(Precision):
+    """Allows for less than it might, and the less the more hits there are: who amends a hit wins by it."""
+
+    def judge(self, plan, audit, hits):
+        found, allowed = int(audit.losses.sum()), int(plan.allowed) - hits[0]
+        pvalue = hypergeometric_pvalue(found, plan.n_inference, max(allowed, 0) + 1, plan.size)
+        return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
+
+
 class CountsOnPredictedHits(Recall):
     """Measures no predicted hit, and believes that all of them are hits."""
 
@@ -130,6 +139,7 @@ BROKEN = {
         NothingIsKept,
     ),
     "helping_rows": (LostIsRight,),
+    "helping_amendments": (FewerHitsAreBetter,),
     "wrong_values": (OtherValue, EasilyMet),
     "never_certified": (NeverShown,),
     "hidden_words": (Hidden, Nameless),
