@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from isd_ray.campaign.claimed import goal_of
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.judged import passes_still
 from isd_ray.campaign.laboratory import Laboratory
@@ -217,7 +217,7 @@ def upheld_words(store: CampaignStore) -> str | None:
 
 
 def _goal(store: CampaignStore) -> Goal:
-    return goal_of(CampaignConfig.from_stored(store.config), store)
+    return stored_goal(CampaignConfig.from_stored(store.config), store)
 
 
 def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> dict[int, Readout]:
@@ -241,7 +241,7 @@ def certified_rows(store: CampaignStore) -> Rows:
     if config.goal_class.knows_hits:
         known = Laboratory(store).standing(_certified_look(store)["n_events"]).rows
         return np.concatenate([known, *(files.read_batch()["row"].to_numpy() for files in rounds)])
-    is_reserved, look = config.stopping.rule == "reserved", _certified_look(store)
+    is_reserved, look = config.stopping.in_force.is_reserved, _certified_look(store)
     if "audits_sha256" in look and not is_reserved:
         audited: Rows = store.read_readouts(look["audits_sha256"])["row"].to_numpy()
         return audited

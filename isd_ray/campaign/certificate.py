@@ -67,7 +67,7 @@ def make_certificate(
     if look is None or look["round"] in spent:
         return None
     stopping = config.stopping
-    is_reserved = stopping.rule == "reserved"
+    is_reserved = stopping.in_force.is_reserved
     assumptions = [READOUTS, RESERVED_AUDIT if is_reserved else FRESH_AUDIT]
     truth = None
     if stopping.repeatability is not None:

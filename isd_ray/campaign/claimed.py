@@ -65,7 +65,7 @@ def note_claim(store: CampaignStore, config: CampaignConfig) -> None:
         store.append_event(CLAIM, {"checked": found})
 
 
-def goal_of(config: CampaignConfig, store: CampaignStore) -> Goal:
+def stored_goal(config: CampaignConfig, store: CampaignStore) -> Goal:
     """The claim of a campaign that has begun."""
     manifest = store.manifest
     classes, outputs = tuple(manifest["classes"]), tuple(manifest.get("outputs", ()))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from isd_ray.campaign.claimed import goal_of
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.delivered import DeliveredModel
 from isd_ray.campaign.known import Known
 from isd_ray.campaign.neighbours import measured_neighbours, unbatched
@@ -197,7 +197,7 @@ class OutsidePredictor:
     def _bins(self) -> list[_Bin]:
         """What the campaign knows of how often its last models were wrong; nothing of an earlier round's model."""
         model = self._model
-        goal = goal_of(model.config, model.store)
+        goal = stored_goal(model.config, model.store)
         file = model.store.latest("calibration.parquet")
         if not model.is_last or goal.is_error or not goal.has_losses or not file.is_file():
             return []

@@ -346,7 +346,7 @@ def summarise(
     """
     stop = next(row for row in rounds if row["decision"] == "stop")
     complete = stop["n_acquired"] == n_target
-    by_paper = config.stopping.rule == "paper" and (stop["system_bound"] or 0.0) > config.stopping.gamma
+    by_paper = config.stopping.in_force.is_heuristic and (stop["system_bound"] or 0.0) > config.stopping.gamma
     if complete:
         claim, claimed = "measured completely", 0.0 if goal.is_error else 1.0
     elif certified:

@@ -11,7 +11,7 @@ import numpy as np
 from isd_ray.campaign.amend import amended_readouts, amendments
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.budget import Budget
-from isd_ray.campaign.claimed import goal_of
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.history import RANDOM_ROLES, History
 from isd_ray.campaign.oracle import Oracle, Readouts
@@ -71,7 +71,7 @@ class Screen:
         self.backend = backend
         self.classes = classes
         self.outputs = tuple(store.manifest.get("outputs", ()))
-        self.goal = goal_of(config, store)
+        self.goal = stored_goal(config, store)
         self.warnings: list[str] = []
         self._saver = ThreadPoolExecutor(1)
         self.begin()

@@ -140,7 +140,7 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
             "stopping.max_fraction, stopping.max_compounds, stopping.max_cost",
             "allow at least one batch beside the audit",
         )
-    if stopping.rule == "paper" and (earliest := earliest_stop(config, n_target)) >= LATE_STOP:
+    if stopping.in_force.is_heuristic and (earliest := earliest_stop(config, n_target)) >= LATE_STOP:
         growing = "" if config.acquisition.growth == 1.0 else f" that grow {config.acquisition.growth:g} times a round"
         warnings.append(
             f"with batches of {n_batch}{growing} the paper's rule cannot stop before {earliest:.0%} of the "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isd_ray.campaign.amend import measured_readouts
-from isd_ray.campaign.claimed import goal_of
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.phase import Phase, phase_of
@@ -130,7 +130,7 @@ def status_of(store: CampaignStore) -> Status:
     # A batch that is out, or a campaign that was never asked, waits for people; only `ask` computes.
     waits = in_laboratory and (not rounds or place.open_round is not None)
     low, high = last.get("interval_low"), last.get("interval_high")
-    goal = goal_of(config, store)
+    goal = stored_goal(config, store)
     nothing = [None] * len(goal.outputs)
     ranges, constants = (last.get(name) or nothing for name in ("output_ranges", "output_constants"))
     return Status(

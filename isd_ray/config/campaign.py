@@ -27,7 +27,6 @@ from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Section, Task
 from isd_ray.config.stopping import (
-    AUDITED_RULES,
     DEFAULT_RANDOM_SHARE,
     EARLIER_DEFAULTS,
     StoppingConfig,
@@ -142,7 +141,7 @@ class CampaignConfig(Section):
     def random_share(self) -> float:
         """The random share in force."""
         if self.acquisition.random_share is None:
-            return DEFAULT_RANDOM_SHARE if self.stopping.rule in AUDITED_RULES else 0.0
+            return DEFAULT_RANDOM_SHARE if self.stopping.in_force.is_audited else 0.0
         return self.acquisition.random_share
 
     @property
@@ -217,8 +216,7 @@ class CampaignConfig(Section):
             stopping = self.stopping
             if stopping.repeatability is not None:
                 raise ValueError("stopping.repeatability is of classes; remove it, or label values by a threshold")
-            judges = stopping.rule != "none" or stopping.reserve_audit
-            if judges and stopping.tolerance is None and stopping.max_loss is None:
+            if stopping.claims and stopping.tolerance is None and stopping.max_loss is None:
                 raise ValueError(
                     f"stopping.rule={stopping.rule!r} on a regression needs stopping.tolerance (unit of the label), or "
                     "quantity = 'mae' or 'mse'"
@@ -233,7 +231,7 @@ class CampaignConfig(Section):
             raise ValueError("[hits] calls classes plate by plate; it needs [plates] and task = 'classification'")
         if self.hits is not None and self.labels.transform != "none":
             raise ValueError("[hits] and labels.transform both make classes; use one of them")
-        if self.acquisition.pick != "best" and self.stopping.rule in ("paper", "reserved"):
+        if self.acquisition.pick != "best" and self.stopping.in_force.counts_right:
             raise ValueError(
                 f"acquisition.pick={self.acquisition.pick!r}: stopping.rule={self.stopping.rule!r} counts on the "
                 "best-scored rows; use pick = 'best', or the rule 'certify' or 'pac'"

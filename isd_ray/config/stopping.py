@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from isd_ray.config.claims import claim_named
+from isd_ray.config.rules import RULES, Rule
 from isd_ray.config.section import Fraction, Section
 
-AUDITED_RULES = ("certify", "pac", "reserved")
-"""Rules whose stop rests on a random audit."""
 EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
 """Of `[stopping]`, in campaigns of versions before."""
 DEFAULT_RANDOM_SHARE = 0.1
@@ -170,9 +169,14 @@ class StoppingConfig(Section):
         return self.gamma if self.max_loss is None else self.max_loss
 
     @property
+    def in_force(self) -> Rule:
+        """What the rule is."""
+        return RULES[self.rule]
+
+    @property
     def claims(self) -> bool:
         """Whether anything is claimed of the screen at its end."""
-        return self.rule != "none" or self.reserve_audit
+        return self.in_force.judges or self.reserve_audit
 
     @property
     def condition(self) -> Condition:
@@ -193,7 +197,7 @@ class StoppingConfig(Section):
         if self.any_of and self.all_of:
             raise ValueError("`any_of` and `all_of` exclude each other here; put one into the other")
         leaves = self.condition.leaves()
-        if self.rule != "none" and not any(leaf.rule for leaf in leaves):
+        if self.in_force.judges and not any(leaf.rule for leaf in leaves):
             raise ValueError(f"rule={self.rule!r} is in no condition; add {{ rule = true }}, or set rule = 'none'")
         has_price = self.cost_per_compound is not None or self.cost_column is not None
         if any(leaf.cost is not None for leaf in leaves) != has_price:
@@ -213,15 +217,15 @@ class StoppingConfig(Section):
             if self.max_loss >= largest:
                 raise ValueError(f"max_loss={self.max_loss:g} is not below the largest loss, {largest:g}; lower it")
         if not claim.is_share_right:
-            if self.rule in ("paper", "reserved"):
+            if self.in_force.counts_right:
                 raise ValueError(f"rule={self.rule!r} is for quantity = 'accuracy'; use 'certify' or 'pac'")
             if self.reserve_audit:
                 raise ValueError("`reserve_audit` is for quantity = 'accuracy'; remove it")
             if self.repeatability is not None:
                 raise ValueError("`repeatability` is for quantity = 'accuracy'; remove it")
-        if self.panel is not None and (self.rule not in ("certify", "pac") or self.reserve_audit):
+        if self.panel is not None and (not self.in_force.draws_audits or self.reserve_audit):
             raise ValueError("[stopping.panel] needs rule = 'certify' or 'pac', and no `reserve_audit`")
-        if self.reserve_size is not None and self.rule != "reserved":
+        if self.reserve_size is not None and not self.in_force.is_reserved:
             raise ValueError("`reserve_size` is for rule = 'reserved'; remove it")
         if self.reserve_audit and self.rule in ("reserved", "pac"):
             raise ValueError(f"`reserve_audit` is for the rules certify, paper and none, not {self.rule!r}; remove it")

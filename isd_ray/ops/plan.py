@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.claimed import checked_claim
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
-from isd_ray.config import AUDITED_RULES, RESMLP, CampaignConfig
+from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.core.goals import UNVERIFIED
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
@@ -83,7 +83,7 @@ def plan_campaign(
         gpu_speedup=gpu_speedup,
         growth=config.acquisition.growth,
         # A reserve is measured with the first batch.
-        n_audits=int(config.stopping.rule in AUDITED_RULES and config.stopping.rule != "reserved"),
+        n_audits=int(config.stopping.in_force.draws_audits),
     )
     forecast = outlay(demand, rates)
     fits = f"; every fit of a network runs all {model.epochs} epochs" if demand.members else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
+from isd_ray.config.rules import RULES
 from isd_ray.core.conditions import affordable, rule_counts
 from isd_ray.core.goals import ScreenCounts, goal_for
 from isd_ray.core.replay import MOST_TRIPS, LearningCurve, Terms, TripsOption, TripsPlan, replay
@@ -35,7 +36,7 @@ SIZES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 FEWEST_TRIPS = 3
 """A first batch, one that a model has chosen, and the audit."""
 FEWEST_POINTS = 2
-PLANNED_RULES = ("certify", "pac")
+PLANNED_RULES = tuple(name for name, rule in RULES.items() if rule.draws_audits)
 MANY_TRIPS = 100
 """Options that take more trips, where no more are allowed, are not looked into."""
 UNLIKE = 2.0
@@ -124,7 +125,7 @@ def _refuse(config: CampaignConfig, most_trips: int, *, guesses: bool) -> None:
             "--rounds",
             f"allow {FEWEST_TRIPS} at least",
         )
-    if stopping.rule not in PLANNED_RULES:
+    if not stopping.in_force.draws_audits:
         raise ConfigError(
             f"trips are planned for the rules {' and '.join(PLANNED_RULES)}, not for {stopping.rule!r}",
             "--rounds",

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.amend import amended_readouts
-from isd_ray.campaign.claimed import goal_of
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.files import read_json
 from isd_ray.campaign.record import ROUND_SCHEMA, summarise
 from isd_ray.campaign.store import CampaignStore
@@ -25,7 +25,7 @@ from isd_ray.report.model_card import CARD_FILES, card_text, model_card
 def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
     config = CampaignConfig.from_stored(store.config)
-    goal = goal_of(config, store)
+    goal = stored_goal(config, store)
     records = [files.committed or {} for files in store.rounds()]
     rounds = rounds_of(store).to_pylist()
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.claimed import goal_of
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.store import CampaignStore, RoundFiles
 from isd_ray.campaign.unjudged import unjudged
@@ -65,7 +65,7 @@ class Record:
         return cls(
             store=store,
             config=config,
-            goal=goal_of(config, store),
+            goal=stored_goal(config, store),
             classes=classes,
             summary=summary,
             rounds=_rows(store, "rounds.parquet"),
@@ -95,7 +95,7 @@ class Record:
     @property
     def goal_line(self) -> tuple[float, str] | None:
         """The level that the claim is held against, and what it is; None where nothing is claimed."""
-        if self.config.stopping.rule == "none":
+        if not self.config.stopping.in_force.judges:
             return None
         symbol = "" if self.goal.is_error else "γ = "
         name = "lowest goal of an output," if self.goal.outputs else "goal"

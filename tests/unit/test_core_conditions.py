@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from isd_ray.config import Condition, StoppingConfig
+from isd_ray.config import AUDITED_RULES, Condition, StoppingConfig
+from isd_ray.config.rules import RULES
 from isd_ray.core.conditions import Reached, affordable, bought, holds, limits_reached, no_prices, rule_counts, words_of
 from isd_ray.core.stopping import decide
 from isd_ray.errors import ConfigError
@@ -219,3 +221,9 @@ def test_what_is_shown_as_the_goal_is_what_is_claimed(make_config, regression):
     assert goal_of(make_config(**{**regression, "stopping": mean_error})) == 4.0
     assert goal_of(make_config(stopping={"rule": "certify", "quantity": "recall", "gamma": 0.8})) == 0.8
     assert goal_of(make_config(stopping={"rule": "none"})) is None
+
+
+def test_the_rules_that_a_configuration_takes_are_those_that_there_are():
+    assert get_args(StoppingConfig.model_fields["rule"].annotation) == tuple(RULES)
+    assert AUDITED_RULES == ("certify", "pac", "reserved")
+    assert [name for name, rule in RULES.items() if rule.counts_right] == ["reserved", "paper"]

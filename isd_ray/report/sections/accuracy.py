@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from isd_ray.campaign.constant import COMPARED
-from isd_ray.config import AUDITED_RULES
 from isd_ray.core.goals.base import SQUARED
 from isd_ray.report.blocks import Section, Text
 from isd_ray.report.figures import Line, lines
@@ -17,7 +16,7 @@ MEASURED = "measured so far (% of the target set)"
 def accuracy(record: Record) -> Section | None:
     """The claimed quantity, its bound and the goal."""
     goal, claimed = record.goal, record.goal.is_share_right
-    audited = record.config.stopping.rule in AUDITED_RULES
+    audited = record.config.stopping.in_force.is_audited
     bound = "bound, this round" if audited else "bound of the paper (Eq. 6)"
     drawn = [
         Line("whole screen, true", *series(record.rounds, "system_accuracy" if claimed else "system_value")),

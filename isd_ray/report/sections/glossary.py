@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from isd_ray.config import AUDITED_RULES
 from isd_ray.report.blocks import Facts, Section
 from isd_ray.report.record import Record
 
@@ -59,8 +58,8 @@ _PAPER = (
 
 def glossary(record: Record) -> Section:
     """Explanations of the words that belong to the rule in force."""
-    rule = record.config.stopping.rule
-    more = _AUDITED if rule in AUDITED_RULES else _PAPER if rule == "paper" else ()
+    rule = record.config.stopping.in_force
+    more = _AUDITED if rule.is_audited else _PAPER if rule.is_heuristic else ()
     return Section(
         "Words used here",
         "words",
