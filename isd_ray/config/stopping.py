@@ -225,7 +225,7 @@ class StoppingConfig(Section):
                 raise ValueError("`repeatability` is for quantity = 'accuracy'; remove it")
         if self.panel is not None and (not self.in_force.draws_audits or self.reserve_audit):
             raise ValueError("[stopping.panel] needs rule = 'certify' or 'pac', and no `reserve_audit`")
-        if self.reserve_size is not None and not self.in_force.is_reserved:
+        if self.reserve_size is not None and self.rule != "reserved":
             raise ValueError("`reserve_size` is for rule = 'reserved'; remove it")
         if self.reserve_audit and self.rule in ("reserved", "pac"):
             raise ValueError(f"`reserve_audit` is for the rules certify, paper and none, not {self.rule!r}; remove it")

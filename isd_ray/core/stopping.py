@@ -132,10 +132,9 @@ def random_bound(
 
 def look_rule(config: StoppingConfig, batch_size: int) -> LookRule:
     """The rule in force; `paper` and `none`, whose only look comes at the end of a budget, look as `certify` does."""
-    rule = config.in_force
-    if rule.draws_audits and not rule.has_many_looks:
+    if config.rule == "pac":
         return LookRule.pac(config.delta, batch_size)
-    if rule.is_reserved:
+    if config.rule == "reserved":
         return LookRule.reserved(config.delta, config.max_looks, batch_size, config.first_look_share)
     return LookRule.certify(config.delta, config.max_looks, batch_size, config.first_look_share)
 
