@@ -157,12 +157,17 @@ def wrong_values(claim: Claim) -> Iterator[str]:
                         yield f"{goal.words}: `value` gets better as the losses of group {group} grow"
 
 
-def helping_rows(claim: Claim) -> Iterator[str]:
-    """Looks that a lost well turns from failed into passed: then who loses wells wins by it."""
+def odd_audits(claim: Claim) -> Iterator[str]:
+    """Audits that pass because a well of them is lost, or, where a row is right or wrong, by the order of drawing.
+
+    Who loses wells would win by it; and of the orders of errors that count as a whole only two are tried.
+    """
     for task, goal in _goals(claim):
         for screen in screens_of(task):
             for look in _looks(goal, screen, "none"):
                 shares = dict(_stop_shares(look))
+                if goal.is_exact and any(0.0 < share < 1.0 for share in shares.values()):
+                    yield f"{goal.words}: the order in which an audit was drawn decides"
                 for (drawn, share), (worse, of_worse) in itertools.permutations(shares.items(), 2):
                     change = np.subtract(worse, drawn)
                     [better], [bad] = np.flatnonzero(change < 0)[:1], np.flatnonzero(change > 0)[:1]
@@ -224,7 +229,7 @@ CHECKS: tuple[Callable[[Claim], Iterator[str]], ...] = (
     hidden_words,
     wrong_values,
     never_certified,
-    helping_rows,
+    odd_audits,
     helping_amendments,
     false_stops,
 )
@@ -258,7 +263,7 @@ def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = N
     for background in screen.states(~audited, pure=True):
         of_hits = (groups == HITS) & goal.takes_hits
         if np.any(screen.lost & of_hits & np.greater(background, 0)):
-            continue  # lost hits are misses of no audit: a campaign counts them as left, and the claim as others
+            continue  # a look that measures its predicted hits is tried with all of them measured
         taken = tuple(np.where(of_hits, background, 0).tolist())
         measured = screen.measuring(taken)
         hits = goal.count_hits(measured.known)

@@ -59,9 +59,9 @@ class ClaimConformance:
         """See `isd_ray.core.enumeration.never_certified`."""
         self.finds_nothing(enumeration.never_certified)
 
-    def test_no_lost_well_makes_a_look_pass(self) -> None:
-        """See `isd_ray.core.enumeration.helping_rows`."""
-        self.finds_nothing(enumeration.helping_rows)
+    def test_neither_a_lost_well_nor_the_order_of_drawing_makes_a_look_pass(self) -> None:
+        """See `isd_ray.core.enumeration.odd_audits`."""
+        self.finds_nothing(enumeration.odd_audits)
 
     def test_no_amendment_makes_a_look_pass(self) -> None:
         """See `isd_ray.core.enumeration.helping_amendments`."""

@@ -58,6 +58,17 @@ class LostIsRight(Precision):
         return judge_precision(plan, (audit.losses > 0.5) & audit.measured, hits[0], self.level)
 
 
+class FirstHalf(Precision):
+    """Looks at half of the audit only."""
+
+    def judge(self, plan, audit, hits):
+        half = plan.size // 2
+        seen = audit.losses[:half] > 0.5
+        allowed = int(plan.allowed)
+        pvalue = hypergeometric_pvalue(int(seen.sum()), plan.n_inference, allowed + 1, half)
+        return LookVerdict(pvalue <= plan.delta, 0, float(audit.losses.sum()), pvalue)
+
+
 class FewerHitsAreBetter(Precision):
     """Allows for less than it might, and the less the more hits there are: who amends a hit wins by it."""
 
@@ -138,7 +149,7 @@ BROKEN = {
         *(OneErrorMore, TwiceTheRisk, LostIsFound, CountsOnPredictedHits, OtherGroup, CarelessFinish),
         NothingIsKept,
     ),
-    "helping_rows": (LostIsRight,),
+    "odd_audits": (LostIsRight, FirstHalf),
     "helping_amendments": (FewerHitsAreBetter,),
     "wrong_values": (OtherValue, EasilyMet),
     "never_certified": (NeverShown,),
