@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config.claims import Claim
+from isd_ray.core.best_constant import Answer, middle_of_window
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.certify import judge_look
 from isd_ray.core.goals.base import OTHERS, Asked, Goal
@@ -95,6 +96,10 @@ class WithinTolerance(ShareRight):
     def asked(cls, asked: Asked) -> WithinTolerance:
         """With the tolerance."""
         return cls(asked.level, asked.tolerance)
+
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The middle of the window that holds most labels."""
+        return middle_of_window(np.sort(labels), self.tolerance or 0.0)
 
     @property
     def has_losses(self) -> bool:

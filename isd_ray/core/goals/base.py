@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.core.best_constant import Answer
 from isd_ray.core.certify import judge_losses
 from isd_ray.core.look_evidence import Audit, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookVerdict
@@ -146,6 +147,11 @@ class Goal(ABC):
         return float(clip**cls.power)
 
     @property
+    def unit(self) -> float:
+        """Of an error: what a loss of 1 stands for, in the unit of the level."""
+        return 1.0
+
+    @property
     def name(self) -> str:
         """The claimed quantity in words."""
         return self.named()
@@ -184,6 +190,21 @@ class Goal(ABC):
     def fixed_answer(self) -> int | None:
         """The class index that one answer for every compound has to be; None where the best one is meant."""
         return None
+
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The one answer of smallest total loss over some labels, exactly but for rounding.
+
+        As it stands of classes: `fixed_answer`, or the commonest one. Claims about values and panels have their own.
+
+        Parameters
+        ----------
+        labels:
+            float64 (n,) without NaN, or packed labels of a panel; at least one row.
+        n_classes:
+            Of a panel its outputs.
+        """
+        commonest = int(np.bincount(labels.astype(np.int64), minlength=n_classes).argmax())
+        return commonest if self.fixed_answer is None else self.fixed_answer
 
     @property
     def n_groups(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config.claims import Claim
+from isd_ray.core.best_constant import Answer, least_distance, least_squares
 from isd_ray.core.goals.base import SQUARED, Asked, Goal
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.messages import LabelArray
@@ -81,6 +82,10 @@ class MeanAbsoluteError(MeanLoss):
     quantity: ClassVar[str] = "mae"
     noun: ClassVar[str] = "mean absolute error"
 
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The value of least mean distance."""
+        return least_distance(np.sort(labels), self.clip)
+
 
 @dataclass(frozen=True, slots=True)
 class MeanSquaredError(MeanLoss):
@@ -89,6 +94,10 @@ class MeanSquaredError(MeanLoss):
     quantity: ClassVar[str] = "mse"
     noun: ClassVar[str] = "mean squared error"
     power: ClassVar[int] = SQUARED
+
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The value of least mean squared distance."""
+        return least_squares(np.sort(labels), self.clip)
 
     def scaled(self, error: NDArray[np.float64]) -> NDArray[np.float64]:
         """Losses of absolute errors, without the limit."""

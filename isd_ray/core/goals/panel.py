@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core import panels
+from isd_ray.core.best_constant import Answer, commoner_bits
 from isd_ray.core.goals.base import OTHERS, Asked, Goal
 from isd_ray.core.goals.mean_loss import mean_loss_allowance
 from isd_ray.core.look_evidence import ScreenCounts
@@ -36,6 +37,10 @@ class PanelAccuracy(Goal):
     def asked(cls, asked: Asked) -> Goal:
         """With the outputs that are expected."""
         return cls(asked.level, asked.n_expected)
+
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The commoner answer of each output."""
+        return commoner_bits(labels, n_classes, self.n_expected)
 
     def as_prediction(self, labels: LabelArray) -> LabelArray:
         """The half of the labels that says which outputs are 1."""
