@@ -48,6 +48,12 @@ def checked_claim(config: CampaignConfig) -> dict[str, Any] | None:
     }
 
 
+def would_be_unverified(config: CampaignConfig) -> bool:
+    """Whether the claim of a campaign would be called unverified if it began now."""
+    checked = checked_claim(config)
+    return checked is not None and bool(checked["problems"])
+
+
 def claims_on_record(store: CampaignStore) -> list[Mapping[str, Any]]:
     """All outcomes, the first one first; none of our own claims, nor of campaigns that earlier versions began."""
     began = store.manifest.get(CLAIM)

@@ -15,6 +15,7 @@ COMPARED = "For comparison"
 UNKNOWN = "what one answer for every compound would reach is said once the first batch is measured"
 """Before the start, where no label is known."""
 UNSAID = "what one answer for every compound would reach of it, this claim does not say"
+"""Before the start, of a claim that is held against nothing."""
 
 
 def range_words(low: float, high: float) -> str:

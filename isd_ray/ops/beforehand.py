@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isd_ray.campaign.claimed import checked_claim, claim_lines, is_unverified
+from isd_ray.campaign.claimed import checked_claim, claim_lines, would_be_unverified
 from isd_ray.campaign.constant import beforehand, constant_warning
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
@@ -25,8 +25,7 @@ def constant_of(
     labels:
         Of the target set, as `isd_ray.data.labels.Labels` has them; None where a laboratory will tell them.
     """
-    checks = [found for found in [checked_claim(config)] if found is not None]
-    in_laboratory, unverified = labels is None, is_unverified(checks)
+    in_laboratory, unverified = labels is None, would_be_unverified(config)
     goal = goal_for(config, rule.classes, rule.outputs, in_laboratory=in_laboratory, unverified=unverified)
     known, n_classes = np.empty(0) if labels is None else as_readouts(labels), len(rule.outputs or rule.classes)
     return goal, constant_answer(goal, known, n_classes, len(known), config.stopping.delta)

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.claimed import checked_claim
+from isd_ray.campaign.claimed import would_be_unverified
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.core.goals import UNVERIFIED
@@ -144,8 +144,7 @@ def _claim(
     if rule.classes:
         config = with_hit(config, rule.classes, out)
     elif config.task != "regression":
-        checked = checked_claim(config)
-        unverified = f" ({UNVERIFIED})" if checked is not None and checked["problems"] else ""
+        unverified = f" ({UNVERIFIED})" if would_be_unverified(config) else ""
         return f"{config.goal_class.noun}{unverified} {config.stopping.level:g}", UNKNOWN, ()
     goal, constant = constant_of(config, rule, None if labels is None else labels.labels)
     warning = constant_warning(goal, constant, rule.classes)
