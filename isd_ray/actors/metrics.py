@@ -131,7 +131,7 @@ class CampaignMetrics:
 
     def __init__(self, config: CampaignConfig, record: Record = record) -> None:
         self._record, self._labels = record, {"campaign": config.name}
-        self._goal = None if config.stopping.rule == "none" else config.stopping.level
+        self._goal = config.stopping.level if config.stopping.in_force.judges else None
 
     def enter(self, state: RunState, at: float | None = None) -> None:
         """The campaign is in a state, since a unix time; default: now."""

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.judged import passes_still
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.oracle import Readout, with_entries
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import HIT_QUANTITIES, CampaignConfig
-from isd_ray.core.goals import Goal, goal_for
+from isd_ray.config import CampaignConfig
+from isd_ray.core.goals import Goal
 from isd_ray.core.panels import has_readout, overlay
 from isd_ray.data.hybrid import amend_hybrid_part
 from isd_ray.data.packed import label_columns, labels_from
@@ -216,9 +217,7 @@ def upheld_words(store: CampaignStore) -> str | None:
 
 
 def _goal(store: CampaignStore) -> Goal:
-    config, manifest = CampaignConfig.from_stored(store.config), store.manifest
-    in_laboratory = bool(manifest.get("in_laboratory"))
-    return goal_for(config, tuple(manifest["classes"]), tuple(manifest["outputs"]), in_laboratory=in_laboratory)
+    return stored_goal(CampaignConfig.from_stored(store.config), store)
 
 
 def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> dict[int, Readout]:
@@ -239,10 +238,10 @@ def certified_rows(store: CampaignStore) -> Rows:
     """
     config = CampaignConfig.from_stored(store.config)
     rounds = [files for files in store.rounds() if files.committed is not None]
-    if config.stopping.quantity in HIT_QUANTITIES:
+    if config.goal_class.knows_hits:
         known = Laboratory(store).standing(_certified_look(store)["n_events"]).rows
         return np.concatenate([known, *(files.read_batch()["row"].to_numpy() for files in rounds)])
-    is_reserved, look = config.stopping.rule == "reserved", _certified_look(store)
+    is_reserved, look = config.stopping.in_force.is_reserved, _certified_look(store)
     if "audits_sha256" in look and not is_reserved:
         audited: Rows = store.read_readouts(look["audits_sha256"])["row"].to_numpy()
         return audited

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from isd_ray.campaign.claimed import claim_lines
 from isd_ray.campaign.constant import COMPARED, constant_words
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import canonical_json
@@ -46,6 +47,7 @@ def make_certificate(
     committee: Committee | None,
     corrections: Sequence[Event] = (),
     constant: ConstantAnswer | None = None,
+    checks: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any] | None:
     """The certificate of a campaign that has just stopped; None if no look was passed.
 
@@ -57,6 +59,8 @@ def make_certificate(
         The amendments on record (`isd_ray.campaign.amend.amendments`); those that the look knew are listed.
     constant:
         What one answer for every compound, or random picking, would reach.
+    checks:
+        What the suite said of a claim that a package defines (`isd_ray.campaign.claimed.claims_on_record`).
     """
     look = next((record for record in reversed(history.records) if record["look"]), None)
     spent = {record["round"] for record in history.spent_looks}
@@ -64,7 +68,7 @@ def make_certificate(
         return None
     of_look = _records_of(history, look)
     stopping = config.stopping
-    is_reserved = stopping.rule == "reserved"
+    is_reserved = stopping.in_force.is_reserved
     assumptions = [READOUTS, RESERVED_AUDIT if is_reserved else FRESH_AUDIT]
     truth = None
     if stopping.repeatability is not None:
@@ -88,6 +92,7 @@ def make_certificate(
             "truth": truth,
             "constant": None if constant is None else constant_words(goal, constant, manifest["classes"]),
             "constant_range": None if constant is None else [constant.low, constant.high],
+            **({"checks": list(checks)} if checks else {}),
         },
         "delta": stopping.delta,
         "assumptions": assumptions,
@@ -202,6 +207,7 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         f"{confidence} the {claim['words']} in this hybrid screen: of {certificate['n_target']:,} compounds "
         f"{certificate['n_measured']:,} are measured and {n_predicted:,} predicted.",
     ]
+    lines += claim_lines(claim.get("checks", ()), certificate["delta"])
     if certificate["n_excluded"]:
         lines.append(
             f"{certificate['n_excluded']:,} other compounds of the library were excluded, as they could not be had: "

@@ -38,7 +38,6 @@ ASKED, TOLD = "confirm-ask", "confirm-tell"
 """Kinds of events."""
 AUDIT_HIT, HIT = "audit hit", "hit"
 """As what a compound of the list was drawn."""
-_RULES = ("certify", "pac")
 _LIST = pa.schema([("row", pa.int64()), ("drawn_as", pa.string())])
 _SECOND = pa.schema([("row", pa.int64()), ("confirmed", pa.bool_())])
 
@@ -82,7 +81,7 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
             store.address,
             "screen the output as a label of its own",
         )
-    if stopping.quantity != "recall" or stopping.rule not in _RULES:
+    if stopping.quantity != "recall" or not stopping.in_force.draws_audits:
         raise StoreError(
             f"this screen aims at {stopping.quantity} by the rule {stopping.rule!r}: what its audit says of hits is no "
             "claim about the confirmed ones",

@@ -15,6 +15,8 @@ COMPARED = "For comparison"
 """What stands before the words, as a heading or at the beginning of a line."""
 UNKNOWN = "what one answer for every compound would reach is said once the first batch is measured"
 """Before the start, where no label is known."""
+UNSAID = "what one answer for every compound would reach of it, this claim does not say"
+"""Before the start, of a claim that is held against nothing."""
 
 
 def range_words(low: float, high: float) -> str:
@@ -45,10 +47,8 @@ def constant_words(goal: Goal, constant: ConstantAnswer, classes: Sequence[str])
     else:
         name = goal.name
     sample = "" if constant.n is None else f", by the {constant.n:,} compounds of the first batch"
-    words = f"{_answer(goal, constant, classes)} for every compound, without any model, has {name} {reached}{sample}"
-    if goal.quantity == "precision":
-        words += "; a screen that delivers no hits but those it has measured has 1, so look at how many it finds"
-    return words
+    answer = _answer(goal, constant, classes)
+    return f"{answer} for every compound, without any model, has {name} {reached}{sample}{goal.constant_remark}"
 
 
 def _answer(goal: Goal, constant: ConstantAnswer, classes: Sequence[str]) -> str:
@@ -87,22 +87,7 @@ def constant_warning(goal: Goal, constant: ConstantAnswer | None, classes: Seque
     if goal.takes_hits:
         by, has = "as many compounds picked at random", "hold"
     worthless = f"a claim of {goal.level:g} may be worth nothing"
-    return f"{worthless}: {by}, without any model, {has} {reached}. {_remedy(goal)}"
-
-
-def _remedy(goal: Goal) -> str:
-    if goal.takes_hits:
-        return "Ask for more (stopping.gamma), or for a model that finds hits sooner"
-    if goal.is_error:
-        return "Ask for a smaller error (stopping.max_loss)"
-    if goal.is_regression:
-        return "Ask for more (stopping.gamma), or for values that are closer (stopping.tolerance)"
-    if goal.is_panel:
-        return "Ask for more (stopping.gamma), or claim each output on its own ([stopping.panel])"
-    if goal.quantity == "balanced_accuracy":
-        return "Ask for more (stopping.gamma)"
-    others = "'recall'" if goal.quantity == "precision" else "'recall' or 'balanced_accuracy'"
-    return f"Ask for more (stopping.gamma), or, where hits are rare, for stopping.quantity = {others}"
+    return f"{worthless}: {by}, without any model, {has} {reached}. {goal.remedy}"
 
 
 def constant_record(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[str]) -> RoundRecord:
@@ -132,5 +117,5 @@ def beforehand(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[st
             f"measured: {goal.level:g} once {goal.level:.0%} are"
         )
     if constant is None:
-        return UNKNOWN
+        return UNKNOWN if goal.constant_by_loss else UNSAID
     return constant_words(goal, constant, classes)

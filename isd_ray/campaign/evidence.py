@@ -82,7 +82,7 @@ def audits_of(
     scored, labels = selection.scored, readouts.labels
     is_audit, present = selection.roles == _AUDIT, readouts.present
     losses = history.losses(selection, readouts)
-    if config.stopping.rule == "reserved":
+    if config.stopping.in_force.is_reserved:
         scored = backend.look_up(work.frozen, history.sets.reserve)
         # By a random key, as in `bound_by_random_rows`.
         scored = scored.take(np.argsort(tie_keys(derive_seed(config.seed, "order", work.number), scored.rows)))

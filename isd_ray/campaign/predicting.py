@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.delivered import DeliveredModel
 from isd_ray.campaign.known import Known
 from isd_ray.campaign.neighbours import measured_neighbours, unbatched
 from isd_ray.core.features import OnBits
-from isd_ray.core.goals import goal_for
 from isd_ray.core.predictions import mean_over_members, predict
 from isd_ray.data.ingest.contexts import ContextEncoder
 from isd_ray.data.ingest.records import Source
@@ -197,7 +197,7 @@ class OutsidePredictor:
     def _bins(self) -> list[_Bin]:
         """What the campaign knows of how often its last models were wrong; nothing of an earlier round's model."""
         model = self._model
-        goal = goal_for(model.config, model.classes, model.outputs)
+        goal = stored_goal(model.config, model.store)
         file = model.store.latest("calibration.parquet")
         if not model.is_last or goal.is_error or not goal.has_losses or not file.is_file():
             return []

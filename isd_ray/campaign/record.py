@@ -15,7 +15,7 @@ from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import RoundRecord, some_of
 from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import UNVERIFIED, Goal
 from isd_ray.core.goals.by_output import ByOutput, n_bad, n_there, n_wrong
 from isd_ray.core.metrics import (
     accuracy,
@@ -270,11 +270,12 @@ def summarise(
     """
     stop = next(row for row in rounds if row["decision"] == "stop")
     complete = stop["n_acquired"] == n_target
-    by_paper = config.stopping.rule == "paper" and (stop["system_bound"] or 0.0) > config.stopping.gamma
+    by_paper = config.stopping.in_force.is_heuristic and (stop["system_bound"] or 0.0) > config.stopping.gamma
     if complete:
         claim, claimed = "measured completely", 0.0 if goal.is_error else 1.0
     elif certified:
-        claim, claimed = "certified by a random audit", goal.level
+        claimed = goal.level
+        claim = f"certified by a random audit{f', {UNVERIFIED}' * goal.unverified}"
     elif by_paper:
         claim, claimed = "heuristic bound of the paper", stop["system_bound"]
     else:

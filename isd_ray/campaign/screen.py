@@ -11,6 +11,7 @@ import numpy as np
 from isd_ray.campaign.amend import amended_readouts, amendments
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.budget import Budget
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.history import RANDOM_ROLES, History
 from isd_ray.campaign.oracle import Oracle, Readouts
@@ -21,7 +22,6 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking
-from isd_ray.core.goals import goal_for
 from isd_ray.core.race import RaceBatch, race_batch
 from isd_ray.core.seeding import derive_seed, draw_seed, tie_keys
 from isd_ray.core.sets import TargetSets
@@ -71,8 +71,8 @@ class Screen:
         self.oracle = oracle
         self.backend = backend
         self.classes = classes
-        self.outputs, in_laboratory = tuple(store.manifest.get("outputs", ())), store.manifest.get("in_laboratory")
-        self.goal = goal_for(config, classes, self.outputs, in_laboratory=bool(in_laboratory))
+        self.outputs = tuple(store.manifest.get("outputs", ()))
+        self.goal = stored_goal(config, store)
         self.warnings: list[str] = []
         self._saver = ThreadPoolExecutor(1)
         self.begin()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.claimed import CLAIM, checked_claim, note_claim
 from isd_ray.campaign.families import block_hashes, check_blocks
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.laboratory import Laboratory
@@ -139,7 +140,7 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
             "stopping.max_fraction, stopping.max_compounds, stopping.max_cost",
             "allow at least one batch beside the audit",
         )
-    if stopping.rule == "paper" and (earliest := earliest_stop(config, n_target)) >= LATE_STOP:
+    if stopping.in_force.is_heuristic and (earliest := earliest_stop(config, n_target)) >= LATE_STOP:
         growing = "" if config.acquisition.growth == 1.0 else f" that grow {config.acquisition.growth:g} times a round"
         warnings.append(
             f"with batches of {n_batch}{growing} the paper's rule cannot stop before {earliest:.0%} of the "
@@ -271,6 +272,8 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "cuts": list(setup.rule.cuts),
             "software": _software(),
         }
+        if (checked := checked_claim(setup.config)) is not None:
+            manifest[CLAIM] = checked
         store = CampaignStore.create(setup.out, manifest)
         note_stock(setup.config, library, store)
         return store
@@ -301,6 +304,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "choose another folder, or restore the configuration (campaign.json holds it) to continue",
         )
     note_software(store)
+    note_claim(store, setup.config)
     note_stock(setup.config, library, store)
     return store
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isd_ray.campaign.amend import measured_readouts
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.phase import Phase, phase_of
@@ -16,7 +17,6 @@ from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import goal_for
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
 from isd_ray.core.trips import n_trips
@@ -131,7 +131,7 @@ def status_of(store: CampaignStore) -> Status:
     # A batch that is out, or a campaign that was never asked, waits for people; only `ask` computes.
     waits = in_laboratory and (not rounds or place.open_round is not None)
     low, high = last.get("interval_low"), last.get("interval_high")
-    goal = goal_for(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
+    goal = stored_goal(config, store)
     nothing = [None] * len(goal.outputs)
     ranges, constants = last.get("output_ranges") or nothing, last.get("output_constants") or nothing
     return Status(

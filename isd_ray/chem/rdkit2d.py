@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
+from isd_ray.chem.descriptor_sets import DescriptorSet
 from isd_ray.chem.smiles import silenced
 
 _PROPERTIES = (
@@ -77,3 +78,6 @@ def _describe(mol: Chem.Mol, row: NDArray[np.float64]) -> None:
 @lru_cache(maxsize=1)
 def _properties() -> rdMolDescriptors.Properties:
     return rdMolDescriptors.Properties(list(_PROPERTIES))
+
+
+DESCRIPTOR_SET = DescriptorSet(RDKIT2D, RDKIT2D_VERSION, rdkit2d)

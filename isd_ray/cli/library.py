@@ -70,7 +70,7 @@ def library_info(
 @app.command("add-block")
 def library_add_block(
     path: Annotated[Path, typer.Argument(help="Folder of the library.")],
-    descriptors: Annotated[str | None, typer.Argument(help="Descriptors to compute: rdkit2d.")] = None,
+    descriptors: Annotated[str | None, typer.Argument(help="Set of descriptors to compute, as rdkit2d.")] = None,
     table: Annotated[str | None, typer.Option(help="Table with columns of numbers or vectors to join by id.")] = None,
     history: Annotated[list[str] | None, typer.Option(help="Files with earlier readouts of the compounds.")] = None,
     columns: Annotated[
@@ -94,12 +94,10 @@ def library_add_block(
     from isd_ray.ops.blocks import add_descriptors, add_history, add_table, found_words
 
     if sum(one is not None for one in (descriptors, table, history or None)) != 1:
-        raise typer.BadParameter("give one of them: rdkit2d, --table FILE or --history FILE")
+        raise typer.BadParameter("give one of them: a set of descriptors, --table FILE or --history FILE")
     library, compute = Library.open(path), ComputeConfig(address=address)
     if descriptors is not None:
-        if descriptors != "rdkit2d":
-            raise typer.BadParameter(f"there are no descriptors {descriptors!r}; there is rdkit2d")
-        library = watched(lambda watcher: add_descriptors(library, "rdkit2d", compute, watcher.building), "library")
+        library = watched(lambda watcher: add_descriptors(library, descriptors, compute, watcher.building), "library")
     elif table is not None:
         if not columns:
             raise typer.BadParameter("name columns of the table: --columns 'emb_*'")

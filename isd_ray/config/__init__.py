@@ -2,6 +2,7 @@
 
 from isd_ray.config.campaign import CampaignConfig
 from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.features import Descriptor
 from isd_ray.config.history import HistoryConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
@@ -9,8 +10,6 @@ from isd_ray.config.library import (
     FEATURE_PRESETS,
     Context,
     DenseFeatures,
-    Descriptor,
-    DescriptorSet,
     FeatureSpec,
     Fingerprint,
     LibraryConfig,
@@ -23,16 +22,13 @@ from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.reference_energy import ReferenceEnergyConfig
+from isd_ray.config.rules import AUDITED_RULES
 from isd_ray.config.section import Fraction, Section, Strings, Task
 from isd_ray.config.stopping import (
-    AUDITED_RULES,
     DEFAULT_RANDOM_SHARE,
     EARLIER_DEFAULTS,
-    HIT_QUANTITIES,
-    LOSS_QUANTITIES,
     Condition,
     PanelStoppingConfig,
-    Quantity,
     StoppingConfig,
 )
 
@@ -42,8 +38,6 @@ __all__ = [
     "DEFAULT_RANDOM_SHARE",
     "EARLIER_DEFAULTS",
     "FEATURE_PRESETS",
-    "HIT_QUANTITIES",
-    "LOSS_QUANTITIES",
     "MODEL_PRESETS",
     "RESMLP",
     "AcquisitionConfig",
@@ -55,7 +49,6 @@ __all__ = [
     "ControlWells",
     "DenseFeatures",
     "Descriptor",
-    "DescriptorSet",
     "FamilyConfig",
     "FeatureSpec",
     "Fingerprint",
@@ -72,7 +65,6 @@ __all__ = [
     "PhenomicsConfig",
     "PlateFormat",
     "PlatesConfig",
-    "Quantity",
     "ReadoutsConfig",
     "ReferenceEnergyConfig",
     "Section",

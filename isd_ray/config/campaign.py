@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from isd_ray.config.claims import BUILT_IN_CLAIMS, Claim, claim_named
 from isd_ray.config.compute import ComputeConfig, SimulationConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
@@ -26,12 +27,8 @@ from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Section, Task
 from isd_ray.config.stopping import (
-    AUDITED_RULES,
     DEFAULT_RANDOM_SHARE,
     EARLIER_DEFAULTS,
-    HIT_QUANTITIES,
-    LOSS_QUANTITIES,
-    PANEL_QUANTITIES,
     StoppingConfig,
 )
 from isd_ray.credentials import cleaned
@@ -52,7 +49,7 @@ class CampaignConfig(Section):
     test: HeldOutConfig = HeldOutConfig()
     model: ModelConfig = ModelConfig()
     acquisition: AcquisitionConfig
-    stopping: StoppingConfig = StoppingConfig()
+    stopping: StoppingConfig = Field(default_factory=StoppingConfig)
     compute: ComputeConfig = ComputeConfig()
     simulation: SimulationConfig = SimulationConfig()
     logging: LoggingConfig = LoggingConfig()
@@ -125,15 +122,26 @@ class CampaignConfig(Section):
         """The acquisition function in force."""
         if self.acquisition.function is not None:
             return self.acquisition.function
-        if self.task == "regression":
-            return "variance"
-        return "hit_probability" if self.stopping.quantity == "recall" else "least_confidence"
+        usual = "variance" if self.task == "regression" else "least_confidence"
+        return str(self.goal_class.acquisition or usual)
+
+    @property
+    def claim(self) -> Claim:
+        """What is claimed."""
+        return claim_named(self.stopping.quantity)
+
+    @property
+    def goal_class(self) -> type[Any]:
+        """The class of the claim (`isd_ray.core.goals.base.Goal`)."""
+        kind = self.claim.goals[self.task] if self.stopping.panel is None else self.claim.by_output
+        assert kind is not None, "the configuration was checked"
+        return kind
 
     @property
     def random_share(self) -> float:
         """The random share in force."""
         if self.acquisition.random_share is None:
-            return DEFAULT_RANDOM_SHARE if self.stopping.rule in AUDITED_RULES else 0.0
+            return DEFAULT_RANDOM_SHARE if self.stopping.in_force.is_audited else 0.0
         return self.acquisition.random_share
 
     @property
@@ -161,6 +169,20 @@ class CampaignConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _claim_is_of_the_task(self) -> CampaignConfig:
+        quantity, goals = self.stopping.quantity, self.claim.goals
+        if self.task not in goals:
+            others = [name for name in BUILT_IN_CLAIMS if self.task in claim_named(name).goals]
+            is_of_hits = self.task == "regression" and any(goal.knows_hits for goal in goals.values())
+            raise ValueError(
+                f"stopping.quantity={quantity!r} is a claim for task={' or '.join(map(repr, goals))}, not for "
+                f"{self.task!r}; claim {' or '.join(others)}{', or label values by a threshold' * is_of_hits}"
+            )
+        if self.stopping.panel is not None and self.task == "panel" and self.claim.by_output is None:
+            raise ValueError(f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel]")
+        return self
+
+    @model_validator(mode="after")
     def _labels_fit_the_task(self) -> CampaignConfig:
         labels, is_panel = self.labels, self.task == "panel"
         if (labels.column is None) != is_panel or bool(labels.columns) != is_panel:
@@ -178,13 +200,8 @@ class CampaignConfig(Section):
             return self
         if len(labels.classes) not in (0, 2):
             raise ValueError(f"outputs of a panel have two classes; labels.classes={list(labels.classes)}: give two")
-        stopping = self.stopping
-        is_of_one = stopping.quantity in HIT_QUANTITIES and stopping.quantity not in PANEL_QUANTITIES
-        if is_of_one or stopping.repeatability is not None:
-            raise ValueError(
-                "a panel claims quantity = 'accuracy', the share of right outputs, or 'recall', of the hits of its "
-                f"outputs; quantity={stopping.quantity!r} and repeatability are of a single label: remove them"
-            )
+        if self.stopping.repeatability is not None:
+            raise ValueError("stopping.repeatability is of a single label, and a panel has many; remove it")
         if self.replicates > 1:
             raise ValueError("plates.replicates: entries of a panel come from one well each; remove it, tell medians")
         return self
@@ -197,10 +214,9 @@ class CampaignConfig(Section):
                     "labels.transform and labels.classes make classes; remove them or use task='classification'"
                 )
             stopping = self.stopping
-            if stopping.quantity in HIT_QUANTITIES or stopping.repeatability is not None:
-                raise ValueError("hits, their recall and repeatability are of classes; label values by a threshold")
-            judges = stopping.rule != "none" or stopping.reserve_audit
-            if judges and stopping.tolerance is None and stopping.max_loss is None:
+            if stopping.repeatability is not None:
+                raise ValueError("stopping.repeatability is of classes; remove it, or label values by a threshold")
+            if stopping.claims and stopping.tolerance is None and stopping.max_loss is None:
                 raise ValueError(
                     f"stopping.rule={stopping.rule!r} on a regression needs stopping.tolerance (unit of the label), or "
                     "quantity = 'mae' or 'mse'"
@@ -209,18 +225,18 @@ class CampaignConfig(Section):
                 raise ValueError(
                     "simulation.random_baseline on a regression needs stopping.tolerance; give both or none"
                 )
-        elif self.stopping.tolerance is not None or self.stopping.quantity in LOSS_QUANTITIES:
-            raise ValueError("stopping.tolerance, mae and mse are for task='regression'; remove them")
+        elif self.stopping.tolerance is not None:
+            raise ValueError("stopping.tolerance is for task='regression'; remove it")
         if self.hits is not None and (self.plates is None or self.task != "classification"):
             raise ValueError("[hits] calls classes plate by plate; it needs [plates] and task = 'classification'")
         if self.hits is not None and self.labels.transform != "none":
             raise ValueError("[hits] and labels.transform both make classes; use one of them")
-        if self.acquisition.pick != "best" and self.stopping.rule in ("paper", "reserved"):
+        if self.acquisition.pick != "best" and self.stopping.in_force.counts_right:
             raise ValueError(
                 f"acquisition.pick={self.acquisition.pick!r}: stopping.rule={self.stopping.rule!r} counts on the "
                 "best-scored rows; use pick = 'best', or the rule 'certify' or 'pac'"
             )
-        if self.simulation.random_baseline and self.stopping.quantity != "accuracy":
+        if self.simulation.random_baseline and not self.claim.is_share_right:
             raise ValueError("simulation.random_baseline compares accuracies; remove it, or use quantity = 'accuracy'")
         if self.validation.source == "external" and not (self.validation.file or self.library.split):
             raise ValueError("validation.source='external' needs validation.file or [library.split]")

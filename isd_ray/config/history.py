@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from isd_ray.config.formats import AUTO, HistoryFormat
 from isd_ray.config.section import Day, Section, Strings
 
 
@@ -19,7 +19,7 @@ class HistoryConfig(Section):
 
     source: str | Strings | None = None
     """File or files with the readouts; default: the library's own source."""
-    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    format: HistoryFormat = AUTO
     """Of the files, as `library.format`."""
     id_column: str | None = None
     """Column of compound ids; default: the library's."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from isd_ray.config.formats import AUTO, LabelsFormat
 from isd_ray.config.section import Fraction, Section, Strings
 
 
@@ -19,7 +20,7 @@ class LabelsConfig(Section):
     an exclamation mark, as in ["NR-*", "!NR-ER"]."""
     source: str | None = None
     """File with the labels; default: the library's source."""
-    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
+    format: LabelsFormat = AUTO
     """Of `source`; `auto` goes by the ending of its name."""
     id_column: str | None = None
     """Default: the library's `id_column`."""

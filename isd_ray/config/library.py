@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from isd_ray.config.features import DESCRIPTORS, Descriptor, check_descriptors
+from isd_ray.config.formats import AUTO, LibraryFormat
 from isd_ray.config.history import HistoryConfig
 from isd_ray.config.section import Section, Strings
-
-Descriptor = Literal["n_heavy_atoms", "sa_score", "pains", "brenk", "nih"]
-"""Numbers that a build can compute of every molecule, as columns."""
-DescriptorSet = Literal["rdkit2d"]
-"""Sets of them that are a block of features."""
 
 
 class Fingerprint(Section):
@@ -156,9 +153,9 @@ class LibraryConfig(Section):
     source: str | Strings | None = None
     """File or files to build from, with wildcards or as URI (s3://, gs:// …). `${VAR}` is expanded;
     `package:NAME/FILE` is a file of an installed package."""
-    format: Literal["auto", "csv", "tsv", "smi", "sdf", "parquet"] = "auto"
-    """Of the sources; `auto` goes by the endings of their names. In `csv` and `tsv` the header shows whether
-    commas, tabs or semicolons separate the fields."""
+    format: LibraryFormat = AUTO
+    """Of the sources: `csv`, `tsv`, `smi`, `sdf`, `parquet`, or one that a package adds; `auto` goes by the endings of
+    their names. In `csv` and `tsv` the header shows whether commas, tabs or semicolons separate the fields."""
     smiles_column: str | None = "smiles"
     """"" where there are no structures: images, or embeddings alone."""
     id_column: str | None = None
@@ -168,11 +165,12 @@ class LibraryConfig(Section):
     context_columns: Strings = ()
     """Columns that make a row a pair of a compound and a context, as its cell line: text whose every distinct value is
     one more on-bit. Duplicates are then equal pairs; the columns are kept, and records without a value are rejected."""
-    descriptors: Annotated[tuple[Descriptor | DescriptorSet, ...], Field(strict=False)] = ()
+    descriptors: Strings = ()
     """What to compute of each molecule. Columns, to order or choose by: `n_heavy_atoms`, and `sa_score`, its synthetic
     accessibility from 1 (easy) to 10. `pains`, `brenk` and `nih` count the alerts that match of RDKit's catalogs of
     frequent hitters and unwanted groups; they filter nothing (`pains` takes longer than the rest: 2 ms a molecule). A
-    block of features beside the main ones: `rdkit2d`, 118 two-dimensional descriptors at about 1 ms a compound."""
+    block of features beside the main ones: `rdkit2d`, 118 two-dimensional descriptors at about 1 ms a compound, or a
+    set that a package adds."""
     dense_columns: Strings = ()
     """Columns of numbers or vectors of the source, with wildcards (`["emb_*"]`), that make a block of features beside
     the main ones; values may be missing."""
@@ -207,6 +205,13 @@ class LibraryConfig(Section):
     """Processes that build, where no Ray cluster does it; default: all cores."""
     split: SplitConfig | None = None
     """How it is divided into target, validation and test set; without this table all of it is the target set."""
+
+    @field_validator("descriptors")
+    @classmethod
+    def _descriptors_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            check_descriptors(name)
+        return names
 
     @field_validator("smiles_column")
     @classmethod
@@ -243,12 +248,12 @@ class LibraryConfig(Section):
     @property
     def descriptor_columns(self) -> tuple[Descriptor, ...]:
         """The descriptors that are columns."""
-        return tuple(name for name in self.descriptors if name != "rdkit2d")
+        return tuple(cast(Descriptor, name) for name in self.descriptors if name in DESCRIPTORS)
 
     @property
-    def descriptor_sets(self) -> tuple[DescriptorSet, ...]:
+    def descriptor_sets(self) -> tuple[str, ...]:
         """The descriptors that are blocks of features."""
-        return ("rdkit2d",) if "rdkit2d" in self.descriptors else ()
+        return tuple(dict.fromkeys(name for name in self.descriptors if name not in DESCRIPTORS))
 
     def asks_for(self, features: FeatureSpec) -> bool:
         """Whether these are the features meant; contexts count by column, and by value where values are fixed."""

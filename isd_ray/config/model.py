@@ -52,7 +52,7 @@ def family_class(name: str) -> Any:
     ConfigError
         If there is none of that name.
     """
-    return plugins.load(MODELS, BUILT_IN_FAMILIES, name, "family of models", "model.families")
+    return plugins.load(MODELS, BUILT_IN_FAMILIES, name, "family of models", "model.families", type)
 
 
 def family_sections() -> dict[str, type[FamilyConfig]]:

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from isd_ray import plugins
 from isd_ray.config.section import Section, Strings
 
 SHAPES = ("tidy", "cellhts2", "matrix")
 """Shapes of files of no make of readers."""
+PLATE_READERS = "isd_ray.plate_readers"
+"""Entry points of makes of plate readers (`isd_ray.plates.readers.export.PlateReader`)."""
+BUILT_IN_READERS = {
+    "envision": "isd_ray.plates.readers.envision:READER",
+    "mars": "isd_ray.plates.readers.mars:READER",
+    "softmax": "isd_ray.plates.readers.softmax:READER",
+    "gen5": "isd_ray.plates.readers.gen5:READER",
+    "tecan": "isd_ray.plates.readers.tecan:READER",
+    "skanit": "isd_ray.plates.readers.skanit:READER",
+}
+
+
+def check_shape(name: str) -> None:
+    """Refuse a shape that is none, and no plate reader.
+
+    Raises
+    ------
+    ConfigError
+        With the name that was probably meant.
+    """
+    plugins.check(PLATE_READERS, BUILT_IN_READERS, name, "shape", "readouts.shape", *SHAPES)
 
 
 class ReadoutsConfig(Section):
@@ -51,3 +73,9 @@ class ReadoutsConfig(Section):
     """Tidy: column that tells several readings of one well apart."""
     timestamp: str = Field(default="timestamp", min_length=1)
     """Tidy: column of times (ISO 8601); of several readings of one well the latest counts."""
+
+    @field_validator("shape")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        check_shape(name)
+        return name

@@ -8,14 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
+from isd_ray.config.claims import claim_named
+from isd_ray.config.rules import RULES, Rule
 from isd_ray.config.section import Fraction, Section
 
-AUDITED_RULES = ("certify", "pac", "reserved")
-"""Rules whose stop rests on a random audit."""
-Quantity = Literal["accuracy", "recall", "precision", "balanced_accuracy", "mae", "mse"]
-HIT_QUANTITIES = ("recall", "precision", "balanced_accuracy")
-LOSS_QUANTITIES = ("mae", "mse")
-PANEL_QUANTITIES = ("accuracy", "recall")
 EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
 """Of `[stopping]`, in campaigns of versions before."""
 DEFAULT_RANDOM_SHARE = 0.1
@@ -107,11 +103,11 @@ class StoppingConfig(Section):
     """`certify`: looks at random audits, a guarantee. `pac`: one look at the full risk, a guarantee. `reserved`: looks
     at an audit that is measured before the first model and never trained on, a guarantee. `paper`: Eq. 5 and 6, a
     heuristic. `none`: run until `max_fraction` is acquired."""
-    quantity: Quantity = "accuracy"
-    """What is claimed of the whole screen. Of classes: accuracy, or, where one class is a hit, recall of hits,
-    precision of the delivered hits, or balanced accuracy. Of values: accuracy (share within `tolerance`), mae or mse
-    (at most `max_loss`). Of panels: accuracy (mean over the compounds of the share of right outputs), or recall of the
-    hits of all outputs."""
+    quantity: str = "accuracy"
+    """What is claimed of the whole screen. Of classes: `accuracy`, or, where one class is a hit, `recall` of hits,
+    `precision` of the delivered hits, or `balanced_accuracy`. Of values: `accuracy` (share within `tolerance`), `mae`
+    or `mse` (at most `max_loss`). Of panels: `accuracy` (mean over the compounds of the share of right outputs), or
+    `recall` of the hits of all outputs. Installed packages may add others."""
     gamma: Fraction = 0.95
     """Accuracy to exceed; recall, precision, balanced accuracy or accuracy of a panel to reach."""
     panel: PanelStoppingConfig | None = None
@@ -176,9 +172,14 @@ class StoppingConfig(Section):
         return self.gamma if self.max_loss is None else self.max_loss
 
     @property
+    def in_force(self) -> Rule:
+        """What the rule is."""
+        return RULES[self.rule]
+
+    @property
     def claims(self) -> bool:
         """Whether anything is claimed of the screen at its end."""
-        return self.rule != "none" or self.reserve_audit
+        return self.in_force.judges or self.reserve_audit
 
     @property
     def condition(self) -> Condition:
@@ -199,7 +200,7 @@ class StoppingConfig(Section):
         if self.any_of and self.all_of:
             raise ValueError("`any_of` and `all_of` exclude each other here; put one into the other")
         leaves = self.condition.leaves()
-        if self.rule != "none" and not any(leaf.rule for leaf in leaves):
+        if self.in_force.judges and not any(leaf.rule for leaf in leaves):
             raise ValueError(f"rule={self.rule!r} is in no condition; add {{ rule = true }}, or set rule = 'none'")
         has_price = self.cost_per_compound is not None or self.cost_column is not None
         if any(leaf.cost is not None for leaf in leaves) != has_price:
@@ -210,21 +211,22 @@ class StoppingConfig(Section):
 
     @model_validator(mode="after")
     def _quantity_has_its_keys(self) -> StoppingConfig:
-        is_loss = self.quantity in LOSS_QUANTITIES
+        claim = claim_named(self.quantity)
+        is_loss = claim.is_error
         if {self.max_loss is not None, self.loss_clip is not None} != {is_loss}:
             raise ValueError("`max_loss` and `loss_clip` go with quantity = 'mae' or 'mse'; give both or neither")
         if is_loss and self.max_loss is not None and self.loss_clip is not None:
-            largest = self.loss_clip**2 if self.quantity == "mse" else self.loss_clip
+            largest = min(goal.largest(self.loss_clip) for goal in claim.goals.values())
             if self.max_loss >= largest:
                 raise ValueError(f"max_loss={self.max_loss:g} is not below the largest loss, {largest:g}; lower it")
-        if self.quantity != "accuracy":
-            if self.rule in ("paper", "reserved"):
+        if not claim.is_share_right:
+            if self.in_force.counts_right:
                 raise ValueError(f"rule={self.rule!r} is for quantity = 'accuracy'; use 'certify' or 'pac'")
             if self.reserve_audit:
                 raise ValueError("`reserve_audit` is for quantity = 'accuracy'; remove it")
             if self.repeatability is not None:
                 raise ValueError("`repeatability` is for quantity = 'accuracy'; remove it")
-        if self.panel is not None and (self.rule not in ("certify", "pac") or self.reserve_audit):
+        if self.panel is not None and (not self.in_force.draws_audits or self.reserve_audit):
             raise ValueError("[stopping.panel] needs rule = 'certify' or 'pac', and no `reserve_audit`")
         if self.portions > 1 and self.rule not in ("certify", "pac"):
             raise ValueError(f"`portions` are for the rules certify and pac, not {self.rule!r}; remove it")

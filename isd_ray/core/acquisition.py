@@ -205,14 +205,8 @@ def find_acquisition(name: str) -> AcquisitionFunction:
     ConfigError
         If there is none, or the entry point does not yield an `AcquisitionFunction`.
     """
-    function = plugins.load(ENTRY_POINTS, BUILT_IN, name, "acquisition function", "acquisition.function")
-    if not isinstance(function, AcquisitionFunction):
-        raise ConfigError(
-            f"the entry point {name!r} is a {type(function).__name__}",
-            "acquisition.function",
-            "let it name an isd_ray.core.acquisition.AcquisitionFunction",
-        )
-    return function
+    what, where = "acquisition function", "acquisition.function"
+    return plugins.load(ENTRY_POINTS, BUILT_IN, name, what, where, AcquisitionFunction)
 
 
 def acquisition_for(config: CampaignConfig) -> AcquisitionFunction:

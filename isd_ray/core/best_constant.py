@@ -1,4 +1,4 @@
-"""The one answer that suits labels best by the loss of a claim: a class, a value, or a bit for each output."""
+"""The one answer that suits labels best: of values and panels by what counts as a loss (`Goal.best_answer`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core import panels
-from isd_ray.core.goals import Goal, MeanLoss, MeanSquaredError, PanelAccuracy, WithinTolerance
 from isd_ray.messages import LabelArray
 
 Answer: TypeAlias = int | float | NDArray[np.uint8]
@@ -17,38 +16,7 @@ _ROWS = 1 << 16
 """Rows of a panel that are unpacked at once."""
 
 
-def best_answer(goal: Goal, labels: LabelArray, n_classes: int) -> Answer:
-    """The answer of smallest total loss over some labels, exactly but for rounding.
-
-    Parameters
-    ----------
-    labels:
-        float64 (n,) without NaN, or packed labels of a panel; at least one row.
-    n_classes:
-        Of a panel its outputs.
-    """
-    if isinstance(goal, PanelAccuracy):
-        return _bits(labels, n_classes, goal.n_expected)
-    if isinstance(goal, WithinTolerance):
-        return _middle_of_window(np.sort(labels), goal.tolerance or 0.0)
-    if isinstance(goal, MeanLoss):
-        least = _least_squares if isinstance(goal, MeanSquaredError) else _least_distance
-        return least(np.sort(labels), goal.clip)
-    if goal.quantity == "precision":
-        # The screen has to deliver hits: to call nothing a hit is no answer to this claim.
-        return goal.positive
-    return int(np.bincount(labels.astype(np.int64), minlength=n_classes).argmax())
-
-
-def losses_of(goal: Goal, answer: Answer, labels: LabelArray) -> NDArray[np.float64]:
-    """Loss of one answer on each row, float64 (n,); 1 where there is no label."""
-    if isinstance(answer, np.ndarray):
-        pieces = [labels[first : first + _ROWS] for first in range(0, len(labels), _ROWS)]
-        return np.concatenate([goal.losses(np.broadcast_to(answer, (len(p), len(answer))), p) for p in pieces])
-    return goal.losses(np.full(len(labels), float(answer)), labels)
-
-
-def _middle_of_window(ordered: NDArray[np.float64], tolerance: float) -> float:
+def middle_of_window(ordered: NDArray[np.float64], tolerance: float) -> float:
     """Middle of the labels in the window of width twice the tolerance that holds most of them.
 
     The best window may begin at a label: moved right until it does, it loses none.
@@ -58,7 +26,7 @@ def _middle_of_window(ordered: NDArray[np.float64], tolerance: float) -> float:
     return float(ordered[first] + ordered[last[first]]) / 2
 
 
-def _least_distance(ordered: NDArray[np.float64], clip: float) -> float:
+def least_distance(ordered: NDArray[np.float64], clip: float) -> float:
     """Value of least mean distance, distances cut at `clip`: one of the labels.
 
     Between labels, and where a label's distance reaches the cut, the total is linear or bends down, so that it is
@@ -73,7 +41,7 @@ def _least_distance(ordered: NDArray[np.float64], clip: float) -> float:
     return float(ordered[(below + above + clip * (n - (high - low))).argmin()])
 
 
-def _least_squares(ordered: NDArray[np.float64], clip: float) -> float:
+def least_squares(ordered: NDArray[np.float64], clip: float) -> float:
     """Value of least mean squared distance, distances cut at `clip`: the mean of the labels that it is near to.
 
     Which labels those are changes only where a label's distance reaches the cut. For each such set, the sum of squares
@@ -92,7 +60,7 @@ def _least_squares(ordered: NDArray[np.float64], clip: float) -> float:
     return float(ordered[0] + first[best] / n[best])
 
 
-def _bits(labels: LabelArray, n_outputs: int, n_expected: int | None) -> NDArray[np.uint8]:
+def commoner_bits(labels: LabelArray, n_outputs: int, n_expected: int | None) -> NDArray[np.uint8]:
     """The commoner answer of each output: a row's loss is a sum over its outputs, so each has its best on its own.
 
     Entries weigh what they weigh in the loss of their compounds.

@@ -24,17 +24,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.core.best_constant import Answer, best_answer, losses_of
+from isd_ray.core.best_constant import Answer
 from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import kl_lower_bound, plausible_range
-from isd_ray.core.goals import Accuracy, Goal, MeanLoss, OutputAccuracies, PanelAccuracy, WithinTolerance
+from isd_ray.core.goals import Accuracy, Goal, OutputAccuracies, PanelAccuracy, WithinTolerance
 from isd_ray.core.panels import MISSING, has_readout, unpack_labels
 from isd_ray.messages import LabelArray
 
-COIN = 0.5
-"""Balanced accuracy of any answer that does not depend on the compound."""
 _ROUNDING = 1e-9
 """Relative slack of a tolerance: labels on a grid lie exactly so far from a value, and rounding puts them beyond."""
+
+
+_ROWS = 1 << 16
+"""Rows of a panel whose losses are taken at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,15 @@ def constant_answer(
     Returns
     -------
     ConstantAnswer or None
-        None for a recall (`random_picking`), where right and wrong are not defined, and without a readout.
+        None for a recall (`random_picking`), for a claim that does not say what an answer reaches, where right and
+        wrong are not defined, and without a readout.
     """
     if goal.takes_hits or not goal.has_losses:
         return None
-    if goal.quantity == "balanced_accuracy":
-        return ConstantAnswer(None, COIN, COIN)
+    if goal.constant is not None:
+        return ConstantAnswer(None, goal.constant, goal.constant)
+    if not goal.constant_by_loss:
+        return None
     present = has_readout(labels)
     if not present.any():
         return None
@@ -119,7 +124,7 @@ def constant_answer(
         return _of_outputs(goal, labels, n_drawn, delta, n_others)
     if isinstance(goal, WithinTolerance) and goal.tolerance is not None:
         goal = replace(goal, tolerance=goal.tolerance * (1.0 + _ROUNDING))
-    n, answer = n_drawn + n_others, best_answer(goal, labels[present], n_classes)
+    n, answer = n_drawn + n_others, goal.best_answer(labels[present], n_classes)
     if len(labels) == n and not _lost(goal, labels).any():
         total = float(losses_of(goal, answer, labels).sum())
         return _between(goal, answer, (total, total), n, None)
@@ -144,7 +149,7 @@ def _at_most(goal: Goal, labels: LabelArray, n_classes: int, n_drawn: int, delta
     present = has_readout(first)
     if not present.any():
         return float(n_drawn)
-    answer = best_answer(goal, first[present], n_classes)
+    answer = goal.best_answer(first[present], n_classes)
     known, losses = float(losses_of(goal, answer, first).sum()), losses_of(goal, answer, second)
     if goal.is_exact:
         return known + plausible_range(int(losses.sum()), n_rest, len(second), delta)[1]
@@ -161,7 +166,7 @@ def _lost(goal: Goal, labels: LabelArray) -> NDArray[np.float64]:
 def _between(goal: Goal, answer: Answer, total: tuple[float, float], n: int, n_sample: int | None) -> ConstantAnswer:
     """From the least and greatest total loss of n rows to the claimed quantity."""
     said, (fewest, most) = None if isinstance(answer, np.ndarray) else answer, total
-    if isinstance(goal, MeanLoss):
+    if goal.is_error:
         return ConstantAnswer(said, fewest / n * goal.unit, most / n * goal.unit, n_sample)
     return ConstantAnswer(said, (n - most) / n, (n - fewest) / n, n_sample)
 
@@ -185,3 +190,11 @@ def _of_outputs(
         found.append(ConstantAnswer(None, 0.0, 1.0, len(labels)) if one is None else one)
     low, high = min(one.low for one in found), max(one.high for one in found)
     return replace(found[0], answer=None, low=low, high=high, outputs=tuple(found))
+
+
+def losses_of(goal: Goal, answer: Answer, labels: LabelArray) -> NDArray[np.float64]:
+    """Loss of one answer on each row, float64 (n,); 1 where there is no label."""
+    if isinstance(answer, np.ndarray):
+        pieces = [labels[first : first + _ROWS] for first in range(0, len(labels), _ROWS)]
+        return np.concatenate([goal.losses(np.broadcast_to(answer, (len(p), len(answer))), p) for p in pieces])
+    return goal.losses(np.full(len(labels), float(answer)), labels)

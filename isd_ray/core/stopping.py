@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import AUDITED_RULES, StoppingConfig
+from isd_ray.config import StoppingConfig
 from isd_ray.core.audit_size import Needed, needed_to_certify, reserve_size
 from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import allowed_errors, kl_lower_bound, largest_plausible, plausible_range
@@ -149,7 +149,7 @@ def reserved_rows(config: StoppingConfig, n_target: int) -> int:
     ValueError
         If no reserve could certify.
     """
-    if config.rule != "reserved":
+    if not config.in_force.is_reserved:
         return 0
     if config.reserve_size is not None:
         return min(config.reserve_size, n_target)
@@ -167,7 +167,7 @@ def kept_wells(config: StoppingConfig, n_target: int) -> int:
     if not config.reserve_audit:
         return 0
     # The least risk that can be left when the budget ends.
-    delta = _deltas(config)[-1] if config.rule == "certify" else config.delta
+    delta = _deltas(config)[-1] if config.in_force.has_many_looks else config.delta
     return reserve_size(n_target, allowed_errors(n_target, config.gamma), delta)
 
 
@@ -212,7 +212,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
             outlook = LookOutlook((plan,), "the last look, at the end of the budget", errors)
         return outlook
     needed = _needed(states, evidence, goal, config)
-    if config.rule not in AUDITED_RULES:
+    if not config.in_force.is_audited:
         return LookOutlook((), "no look is planned by this rule", errors, needed)
     if risk_left <= _NO_RISK * config.delta:
         return LookOutlook((), "all the risk is spent", errors, needed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isd_ray.config import HIT_QUANTITIES, CampaignConfig
+from isd_ray.config import CampaignConfig
 from isd_ray.core.acquisition import find_acquisition
 from isd_ray.errors import ConfigError
 
@@ -36,7 +36,7 @@ def needs_hit(config: CampaignConfig) -> bool:
     """Whether a class has to be a hit: for the claim, or for the order in which compounds are acquired."""
     if config.task != "classification":
         return False
-    return config.stopping.quantity in HIT_QUANTITIES or find_acquisition(config.acquisition_name).needs_hit
+    return config.goal_class.knows_hits or find_acquisition(config.acquisition_name).needs_hit
 
 
 def hit_class(config: CampaignConfig, classes: tuple[str, ...]) -> str | None:
@@ -58,7 +58,7 @@ def hit_class(config: CampaignConfig, classes: tuple[str, ...]) -> str | None:
     # Hit calling makes the second class of its hits, whatever it is called.
     found = classes[1] if config.hits is not None else recognised(classes)
     if found is None:
-        why = config.stopping.quantity if config.stopping.quantity in HIT_QUANTITIES else config.acquisition_name
+        why = config.stopping.quantity if config.goal_class.knows_hits else config.acquisition_name
         raise ConfigError(
             f"{why!r} is about hits, and which of the classes {shown} is a hit is not said",
             "stopping.positive",

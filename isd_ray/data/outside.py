@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from isd_ray.chem.rdkit2d import RDKIT2D_VERSION, rdkit2d
+from isd_ray.chem.descriptor_sets import descriptor_set
 from isd_ray.config import DenseFeatures, OnBitFeatures
 from isd_ray.core.features import Block, Dense, FeatureBlocks, OnBits, Texts
 from isd_ray.data.blocks.assays import Assay
@@ -38,7 +38,7 @@ class OutsideOptions:
     """What to make of structures: as a build does, and the sets of descriptors that are blocks."""
 
     molecules: MoleculeOptions
-    describes: bool
+    describes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +184,13 @@ class Preparation:
             self.missing[block.name] = lost
 
     def _check_descriptors(self, block: BlockDescription) -> None:
-        if block.definition.get("version") != RDKIT2D_VERSION:
+        version = descriptor_set(block.definition["descriptors"]).version
+        if block.definition.get("version") != version:
             raise LibraryError(
-                f"block {block.name!r} holds descriptors of version {block.definition.get('version')}, this isd_ray "
-                f"computes version {RDKIT2D_VERSION}",
+                f"block {block.name!r} holds descriptors of version {block.definition.get('version')}, and what is "
+                f"installed computes version {version}",
                 str(self.library.path),
-                "predict with the version of isd_ray that built it",
+                "predict with the version of isd_ray, or of the package, that built it",
             )
 
     def _pieces(self) -> Iterable[_Piece]:
@@ -203,7 +204,7 @@ class Preparation:
                 drop_single_atoms=options["drop_single_atoms"],
                 hash_by=None,
             ),
-            describes=any(block.source == "descriptors" for block in self._added()),
+            describes=tuple(b.definition["descriptors"] for b in self._added() if b.source == "descriptors"),
         )
         columns = [self._structure, self.id_column]
         columns += [features.column] if isinstance(features, DenseFeatures) else features.context_columns
@@ -226,7 +227,9 @@ class Preparation:
         ids: list[str | None] = ids_as_text(records.table[self.id_column]).to_pylist()
         return ids
 
-    def _finish(self, piece: _Piece, prepared: PreparedChunk, descriptors: NDArray[np.float64] | None) -> OutsideRows:
+    def _finish(
+        self, piece: _Piece, prepared: PreparedChunk, descriptors: Mapping[str, NDArray[np.float64]]
+    ) -> OutsideRows:
         table, features, n = piece.records.table, self.library.spec, len(piece.records)
         reasons: dict[int, str] = dict(prepared.reasons) if self._structure else {}
         dense: Dense | None = None
@@ -265,9 +268,9 @@ class Preparation:
             values[name] = np.full((n, self.library.block_width(name)), np.nan)
             values[name][kept] = assay_values(assays, earlier.of(keys), len(kept))
         for block in self._added():
-            raw = descriptors if block.source == "descriptors" else values[block.name]
-            assert raw is not None, "asked for"
-            made[block.name] = _stored(block, raw[among if block.source == "descriptors" else kept])
+            is_computed = block.source == "descriptors"
+            raw = descriptors[block.definition["descriptors"]] if is_computed else values[block.name]
+            made[block.name] = _stored(block, raw[among if is_computed else kept])
         made[TEXTS] = Texts(np.array(smiles, object))
         names = dict.fromkeys((main, *self.blocks))
         return OutsideRows(
@@ -277,13 +280,11 @@ class Preparation:
 
 def prepare_outside(
     structures: list[str | None], options: OutsideOptions
-) -> tuple[PreparedChunk, NDArray[np.float64] | None]:
-    """Prepare structures, and compute the descriptors (m, 118) of those that passed if they are asked for."""
+) -> tuple[PreparedChunk, dict[str, NDArray[np.float64]]]:
+    """Prepare structures, and compute the sets of descriptors, (m, columns) each, of those that passed."""
     prepared = prepare_chunk(structures, options.molecules)
-    if not options.describes:
-        return prepared, None
-    values = rdkit2d(list(prepared.canonical))
-    return prepared, np.where(np.isinf(values), np.nan, values)
+    found = {name: descriptor_set(name).of(list(prepared.canonical)) for name in options.describes}
+    return prepared, {name: np.where(np.isinf(values), np.nan, values) for name, values in found.items()}
 
 
 def fingerprints_of(library: Library, smiles: Sequence[str]) -> tuple[OnBits, NDArray[np.int64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from isd_ray.campaign.claimed import checked_claim, claim_lines, would_be_unverified
 from isd_ray.campaign.constant import beforehand, constant_warning
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
@@ -24,7 +25,8 @@ def constant_of(
     labels:
         Of the target set, as `isd_ray.data.labels.Labels` has them; None where a laboratory will tell them.
     """
-    goal = goal_for(config, rule.classes, rule.outputs, in_laboratory=labels is None)
+    in_laboratory, unverified = labels is None, would_be_unverified(config)
+    goal = goal_for(config, rule.classes, rule.outputs, in_laboratory=in_laboratory, unverified=unverified)
     known, n_classes = np.empty(0) if labels is None else as_readouts(labels), len(rule.outputs or rule.classes)
     return goal, constant_answer(goal, known, n_classes, len(known), config.stopping.delta)
 
@@ -38,5 +40,8 @@ def say_beforehand(setup: CampaignSetup, watcher: Watcher) -> None:
     if config.stopping.positive is not None and not goal.hit:
         watcher.message(f"hits are the compounds of class {config.stopping.positive!r}")
     watcher.message(f"the goal: {goal.words}; for comparison: {beforehand(goal, constant, classes)}")
+    if (checked := checked_claim(config)) is not None:
+        for line in claim_lines([checked], config.stopping.delta):
+            watcher.message(line)
     if (warning := constant_warning(goal, constant, classes)) is not None:
         watcher.message(f"warning: {warning}")

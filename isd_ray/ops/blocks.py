@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import ComputeConfig, DescriptorSet, HistoryConfig, LibraryConfig
+from isd_ray.config import ComputeConfig, HistoryConfig, LibraryConfig
 from isd_ray.data.blocks.add import BlockMaker, add_block
 from isd_ray.data.blocks.columns import COLUMNS_BLOCK, SourceColumns, columns_definition
 from isd_ray.data.blocks.description import BlockDescription
@@ -23,7 +23,7 @@ from isd_ray.data.ingest.build import n_cores
 from isd_ray.data.ingest.molecules import Do, PreparedChunk, ResultT, WorkT, done, prepare_chunk
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.data.library import Library
-from isd_ray.errors import LibraryError
+from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.ops.connect import ray_session
 
 Say = Callable[[str], None]
@@ -90,9 +90,7 @@ def check_blocks(config: LibraryConfig) -> None:
     check_history(config, Path.cwd())
 
 
-def add_descriptors(
-    library: Library, name: DescriptorSet, compute: ComputeConfig, progress: OnProgress | None = None
-) -> Library:
+def add_descriptors(library: Library, name: str, compute: ComputeConfig, progress: OnProgress | None = None) -> Library:
     """Put the block of a set of descriptors into a library (raises as `add_block`)."""
     with ExitStack() as stack:
         return add_block(library, _descriptors(name, None, compute, stack, progress))
@@ -130,6 +128,12 @@ def found_words(block: BlockDescription) -> Iterator[str]:
 
 def _asked(config: LibraryConfig) -> dict[str, dict[str, Any]]:
     """Definitions of the blocks of a configuration, by name, in the order in which they are added."""
+    if taken := sorted({COLUMNS_BLOCK, HISTORY_BLOCK}.intersection(config.descriptor_sets)):
+        raise ConfigError(
+            f"the set of descriptors {taken[0]!r} has the name of another block",
+            "library.descriptors",
+            "ask the package that adds it for another name",
+        )
     asked: dict[str, dict[str, Any]] = {name: descriptors_definition(name) for name in config.descriptor_sets}
     if config.dense_columns:
         asked[COLUMNS_BLOCK] = columns_definition(config)
@@ -151,11 +155,11 @@ def _maker(
         return SourceColumns(config, Path.cwd())
     if name == HISTORY_BLOCK and config.history is not None:
         return _history(library, config.history, config, config.workers, compute, stack, like)
-    return _descriptors("rdkit2d", config.workers, compute, stack, progress)
+    return _descriptors(name, config.workers, compute, stack, progress)
 
 
 def _descriptors(
-    name: DescriptorSet, workers: int | None, compute: ComputeConfig, stack: ExitStack, progress: OnProgress | None
+    name: str, workers: int | None, compute: ComputeConfig, stack: ExitStack, progress: OnProgress | None
 ) -> Descriptors:
     def run(chunks: Iterable[MoleculeRows]) -> Iterator[tuple[MoleculeRows, NDArray[np.float64]]]:
         return _done(describe, chunks, workers, compute, stack)

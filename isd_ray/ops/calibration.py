@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from isd_ray.campaign.families import SeenBlocks, block_hashes, models_of
-from isd_ray.chem.rdkit2d import RDKIT2D
+from isd_ray.chem.descriptor_sets import descriptor_set
 from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, Fingerprint
 from isd_ray.config.model import family_class
 from isd_ray.core.features import Block, Dense, FeatureBlocks, Features, OnBits, Stack
@@ -99,8 +99,9 @@ def _family_rates(
         shapes = [BlockShape("main", config.library.features.kind, config.library.features.width)]
         blocks: dict[str, Block] = {"main": features}
         for descriptors in config.library.descriptor_sets:
-            values = generator.standard_normal((len(features), len(RDKIT2D))).astype(np.float16)
-            shapes.append(BlockShape(descriptors, "dense", len(RDKIT2D), standardised=True))
+            width = len(descriptor_set(descriptors).names)
+            values = generator.standard_normal((len(features), width)).astype(np.float16)
+            shapes.append(BlockShape(descriptors, "dense", width, standardised=True))
             blocks[descriptors] = Dense(values)
         together = FeatureBlocks(blocks)
         problem = Problem(config.task, n_outputs, tuple(shapes))

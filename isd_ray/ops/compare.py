@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, paragraphs, rows
-from isd_ray.config import AUDITED_RULES, CampaignConfig
+from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config
 from isd_ray.core.trips import trips_until
 from isd_ray.data.output_files import refuse_file_as_folder
@@ -70,7 +70,7 @@ def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | N
         "library": {"path": config.library.path or str(root / "library")},
         "simulation": {"random_baseline": False},
     }
-    audited = config.stopping.rule in AUDITED_RULES
+    audited = config.stopping.in_force.is_audited
     if agent == "random":
         # Drawn uniformly, all its rows are evidence for the forecast of an audited rule.
         settings["acquisition"] = {"function": "random", "random_share": 1.0 if audited else 0.0, "column": None}
@@ -118,7 +118,7 @@ def compare(
         for agent, by_seed in results.items()
     }
     _write_rounds(results, root / "comparison.parquet")
-    claims_accuracy = config.stopping.rule != "none" and config.stopping.quantity == "accuracy"
+    claims_accuracy = config.stopping.in_force.judges and config.claim.is_share_right
     gamma = config.stopping.gamma if claims_accuracy else None
     summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
     n_target = max(result.summary["n_target"] for by_seed in results.values() for result in by_seed.values())

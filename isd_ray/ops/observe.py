@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from isd_ray.actors.logs import configure
+from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.standing import paid_evenly, standing_of
 from isd_ray.campaign.states import LoopState, RunState
 from isd_ray.campaign.status import status_of
@@ -84,7 +85,7 @@ def where_it_stands(store: CampaignStore) -> Progress:
     """Where a campaign of a laboratory stands, by its store: what the last step said, which is not known here."""
     config, status, standing = CampaignConfig.from_stored(store.config), status_of(store), standing_of(store)
     rounds = store.rounds()
-    last = next((files.committed for files in reversed(rounds) if files.committed), {})
+    last = next((files.committed for files in reversed(rounds) if files.committed), RoundRecord())
     n_target = standing.n_target - status.counts["EXCLUDED"] - status.counts["ABANDONED"]
     n_observed = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
     paid = paid_evenly(config, n_target)

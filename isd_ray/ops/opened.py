@@ -121,7 +121,7 @@ class Opened:
         The reserve is measured, so no choice of unmeasured compounds can contain it: what is left of it would hold too
         many of their kind, and be no uniform sample any more (`isd_ray.core.looks.LookRule.reserved`).
         """
-        if self.config.stopping.rule == "reserved" and self.store.rounds():
+        if self.config.stopping.in_force.is_reserved and self.store.rounds():
             raise StoreError(
                 "the reserve is drawn: compounds that people choose, exclude or measure outside the plan from now on "
                 "would bias it",

@@ -11,9 +11,10 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.claimed import would_be_unverified
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
-from isd_ray.config import AUDITED_RULES, RESMLP, CampaignConfig
-from isd_ray.core.goals import QUANTITY_NAMES
+from isd_ray.config import RESMLP, CampaignConfig
+from isd_ray.core.goals import UNVERIFIED
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
 from isd_ray.data.ingest.sources import SourceFile, resolve_sources
 from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, rule_beforehand
@@ -82,7 +83,7 @@ def plan_campaign(
         gpu_speedup=gpu_speedup,
         growth=config.acquisition.growth,
         # A reserve is measured with the first batch.
-        n_audits=int(config.stopping.rule in AUDITED_RULES and config.stopping.rule != "reserved"),
+        n_audits=int(config.stopping.in_force.draws_audits),
     )
     forecast = outlay(demand, rates)
     fits = f"; every fit of a network runs all {model.epochs} epochs" if demand.members else ""
@@ -143,7 +144,8 @@ def _claim(
     if rule.classes:
         config = with_hit(config, rule.classes, out)
     elif config.task != "regression":
-        return f"{QUANTITY_NAMES[config.stopping.quantity]} {config.stopping.level:g}", UNKNOWN, ()
+        unverified = f" ({UNVERIFIED})" if would_be_unverified(config) else ""
+        return f"{config.goal_class.noun}{unverified} {config.stopping.level:g}", UNKNOWN, ()
     goal, constant = constant_of(config, rule, None if labels is None else labels.labels)
     warning = constant_warning(goal, constant, rule.classes)
     return goal.words, beforehand(goal, constant, rule.classes), () if warning is None else (warning,)

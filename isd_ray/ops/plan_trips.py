@@ -9,7 +9,8 @@ from pathlib import Path
 
 from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import HIT_QUANTITIES, LOSS_QUANTITIES, CampaignConfig
+from isd_ray.config import CampaignConfig
+from isd_ray.config.rules import RULES
 from isd_ray.core.conditions import affordable, rule_counts
 from isd_ray.core.goals import ScreenCounts, goal_for
 from isd_ray.core.replay import MOST_TRIPS, LearningCurve, Terms, TripsOption, TripsPlan, replay
@@ -35,7 +36,7 @@ SIZES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 FEWEST_TRIPS = 3
 """A first batch, one that a model has chosen, and the audit."""
 FEWEST_POINTS = 2
-PLANNED_RULES = ("certify", "pac")
+PLANNED_RULES = tuple(name for name, rule in RULES.items() if rule.draws_audits)
 MANY_TRIPS = 100
 """Options that take more trips, where no more are allowed, are not looked into."""
 UNLIKE = 2.0
@@ -124,13 +125,13 @@ def _refuse(config: CampaignConfig, most_trips: int, *, guesses: bool) -> None:
             "--rounds",
             f"allow {FEWEST_TRIPS} at least",
         )
-    if stopping.rule not in PLANNED_RULES:
+    if not stopping.in_force.draws_audits:
         raise ConfigError(
             f"trips are planned for the rules {' and '.join(PLANNED_RULES)}, not for {stopping.rule!r}",
             "--rounds",
             f"use another stopping.rule, or {remedy}",
         )
-    if stopping.quantity in HIT_QUANTITIES or stopping.panel is not None:
+    if config.goal_class.knows_hits or stopping.panel is not None:
         claim = "each output of a panel" if stopping.panel is not None else stopping.quantity
         raise ConfigError(f"trips are not planned for claims about {claim}", "--rounds", remedy)
     if guesses and (config.task != "classification"):
@@ -159,7 +160,7 @@ def _curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
     known = [
         (row["fraction_acquired"], row["inference_errors"] / row["n_inference"])
         for row in rounds
-        if row["inference_errors"] is not None and config.stopping.quantity not in LOSS_QUANTITIES
+        if row["inference_errors"] is not None and not config.goal_class.is_error
     ] or [
         (before["fraction_acquired"], row["forecast_errors"] / row["n_inference"])
         for before, row in pairwise(rounds)

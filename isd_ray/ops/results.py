@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.amend import amended_readouts
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.files import read_json
 from isd_ray.campaign.record import summarise
 from isd_ray.campaign.round_files import ROUND_SCHEMA
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import goal_for
 from isd_ray.data.mirror import fetched, within
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.report.html import render_report
@@ -26,7 +26,7 @@ from isd_ray.report.model_card import CARD_FILES, card_text, model_card
 def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
     config = CampaignConfig.from_stored(store.config)
-    goal = goal_for(config, tuple(store.manifest["classes"]), tuple(store.manifest["outputs"]))
+    goal = stored_goal(config, store)
     records = [files.committed or {} for files in store.rounds()]
     rounds = rounds_of(store).to_pylist()
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]

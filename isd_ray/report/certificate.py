@@ -8,8 +8,10 @@ from typing import Any
 
 from isd_ray.campaign.amend import upheld_words
 from isd_ray.campaign.certificate import certificate_lines
+from isd_ray.campaign.claimed import is_unverified
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, paragraphs
+from isd_ray.core.goals import UNVERIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class Certificate:
         return "\n".join(self.lines)
 
     def __repr__(self) -> str:
-        return f"Certificate({self.id!r}{'' if self.stands else ', WITHDRAWN'})"
+        unverified = f", {UNVERIFIED}" if is_unverified(self.content["claim"].get("checks", ())) else ""
+        return f"Certificate({self.id!r}{'' if self.stands else ', WITHDRAWN'}{unverified})"
 
     def _repr_html_(self) -> str:
         return card("Certificate" if self.stands else "Certificate, WITHDRAWN", paragraphs(self.lines))

@@ -10,12 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.look_rounds import unjudged
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals import Goal, goal_for
+from isd_ray.core.goals import Goal
 from isd_ray.report.digest import Digest, digest_of
 
 BASELINE = "random-baseline"
@@ -65,7 +66,7 @@ class Record:
         return cls(
             store=store,
             config=config,
-            goal=goal_for(config, classes, tuple(store.manifest["outputs"])),
+            goal=stored_goal(config, store),
             classes=classes,
             summary=summary,
             rounds=_rows(store, "rounds.parquet"),
@@ -95,7 +96,7 @@ class Record:
     @property
     def goal_line(self) -> tuple[float, str] | None:
         """The level that the claim is held against, and what it is; None where nothing is claimed."""
-        if self.config.stopping.rule == "none":
+        if not self.config.stopping.in_force.judges:
             return None
         symbol = "" if self.goal.is_error else "γ = "
         name = "lowest goal of an output," if self.goal.outputs else "goal"

@@ -36,7 +36,7 @@ _SURE_TO_END = (LoopState.FINISH.value, LoopState.DELIVER.value, LoopState.DONE.
 
 def goal_of(config: CampaignConfig) -> float | None:
     """The level that progress is shown against; None without a stopping rule."""
-    return None if config.stopping.rule == "none" else config.stopping.level
+    return config.stopping.level if config.stopping.in_force.judges else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED, range_words
-from isd_ray.core.goals import QUANTITY_NAMES, Accuracy, PanelAccuracy
+from isd_ray.config.claims import claim_named
+from isd_ray.core.goals import UNVERIFIED, Accuracy, PanelAccuracy
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.report.numbers import counted, duration
 from isd_ray.report.steps import PHASES, UNLESS
@@ -118,7 +119,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if summary["needed"] is not None:
         lines.append(("A certificate would have needed", _needed(summary["needed"])))
     if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
-        name = summary.get("quantity_name") or QUANTITY_NAMES[summary["quantity"]]
+        name = summary.get("quantity_name") or claim_named(summary["quantity"]).goals[summary["task"]].noun
         lines.append((f"{capital(name)}, true (the labels are known)", f"{summary['system_value']:.4g}"))
     if summary["system_accuracy"] is not None:
         name = accuracy_name(summary["task"])
@@ -236,7 +237,8 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         low, high = status.interval
         lines.append(("By its random compounds alone", f"between {low:.4g} and {high:.4g}; no stop rests on it"))
     if status.certificate is not None:
-        standing = f"WITHDRAWN: {status.withdrawn}" if status.withdrawn else status.certificate
+        unverified = f", {UNVERIFIED}" if UNVERIFIED in status.goal else ""
+        standing = f"WITHDRAWN: {status.withdrawn}" if status.withdrawn else f"{status.certificate}{unverified}"
         lines.append(("Certificate", standing))
     if status.confirmed is not None:
         lines.append(("Confirmed hits", status.confirmed))

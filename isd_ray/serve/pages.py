@@ -158,7 +158,7 @@ def _batch(campaign: Campaign, page: int, plates_page: int) -> dict[str, Any]:
         "pages": _pages(lines, page, COMPOUNDS_A_PAGE),
         "outputs": tuple(campaign.store.manifest["outputs"]),
         "readouts": config.readouts,
-        "takes_external": config.stopping.rule != "reserved",
+        "takes_external": not config.stopping.in_force.is_reserved,
         "max_bytes": MAX_UPLOAD_BYTES,
     }
 

@@ -90,6 +90,9 @@ class Samples:
     def make_model_plugin(self) -> None:
         install_plugin(self.folder, "model_plugin")
 
+    def make_claim_plugin(self) -> None:
+        install_plugin(self.folder, "claim_plugin")
+
     def make_examples(self) -> None:
         """The quickstart, with fewer compounds."""
         columns = {"NO.": "name", "SMILES": "smiles", "BBB+/BBB-": "bbb"}

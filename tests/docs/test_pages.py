@@ -54,7 +54,8 @@ def test_what_a_page_tells_to_type_runs(page, compounds, tmp_path, monkeypatch, 
             for name in piece.names:
                 samples.make(name)
         elif piece.is_run and piece.language == "python":
-            exec(compile("\n" * piece.line + piece.text, str(page), "exec"), names)  # noqa: S102 - it is ours
+            code = compile("\n" * piece.line + piece.text, str(page), "exec", dont_inherit=True)
+            exec(code, names)  # noqa: S102 - it is ours
         elif piece.is_run and piece.language == "bash":
             for command in commands(piece.text):
                 _run(shlex.split(command, comments=True), f"{page.name}:{piece.line}")

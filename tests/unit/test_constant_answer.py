@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isd_ray.core.best_constant import best_answer, losses_of
-from isd_ray.core.constant import constant_answer, random_picking
+from isd_ray.core.constant import constant_answer, losses_of, random_picking
 from isd_ray.core.goals import (
     Accuracy,
     BalancedAccuracy,
@@ -71,7 +70,7 @@ def values(seed: int, n: int = 40) -> np.ndarray:
 def test_no_other_value_has_a_smaller_mean_loss(goal, seed):
     labels = values(seed)
     least = min(losses_of(goal, float(value), labels).mean() for value in np.arange(-6.0, 11.0, 0.01))
-    assert losses_of(goal, best_answer(goal, labels, 0), labels).mean() <= least + 1e-12
+    assert losses_of(goal, goal.best_answer(labels, 0), labels).mean() <= least + 1e-12
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from isd_ray.config import Condition, StoppingConfig
+from isd_ray.config import AUDITED_RULES, Condition, StoppingConfig
+from isd_ray.config.rules import RULES
 from isd_ray.core.conditions import Reached, affordable, bought, holds, limits_reached, no_prices, rule_counts, words_of
 from isd_ray.core.stopping import decide
 from isd_ray.errors import ConfigError
@@ -159,7 +161,8 @@ REFUSED = [
     ({"reserve_size": 50}, "`reserve_size` is for rule = 'reserved'; remove it"),
     ({"rule": "reserved", "reserve_audit": True}, "for the rules certify, paper and none, not 'reserved'"),
     ({"rule": "pac", "reserve_audit": True}, "for the rules certify, paper and none, not 'pac'"),
-    ({"quantity": "recal"}, "Input should be"),
+    ({"quantity": "recal"}, r"there is no claim 'recal'\n.*did you mean 'recall'"),
+    ({"quantity": "mcc"}, r"there is no claim 'mcc'\n.*accuracy, recall, .*install the package"),
 ]
 
 
@@ -190,7 +193,7 @@ def test_a_regression_is_told_what_it_can_claim(keys, message, make_config):
     [{"tolerance": 1.0}, {"quantity": "mae", "max_loss": 1.0, "loss_clip": 3.0}],
 )
 def test_classes_have_no_tolerance_and_no_mean_error(keys, make_config):
-    with pytest.raises(ConfigError, match="are for task='regression'; remove them"):
+    with pytest.raises(ConfigError, match="for task='regression'"):
         make_config(stopping={"rule": "certify", **keys})
 
 
@@ -218,3 +221,9 @@ def test_what_is_shown_as_the_goal_is_what_is_claimed(make_config, regression):
     assert goal_of(make_config(**{**regression, "stopping": mean_error})) == 4.0
     assert goal_of(make_config(stopping={"rule": "certify", "quantity": "recall", "gamma": 0.8})) == 0.8
     assert goal_of(make_config(stopping={"rule": "none"})) is None
+
+
+def test_the_rules_that_a_configuration_takes_are_those_that_there_are():
+    assert get_args(StoppingConfig.model_fields["rule"].annotation) == tuple(RULES)
+    assert AUDITED_RULES == ("certify", "pac", "reserved")
+    assert [name for name, rule in RULES.items() if rule.counts_right] == ["reserved", "paper"]

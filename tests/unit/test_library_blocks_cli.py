@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from isd_ray.cli import app
 from isd_ray.data.library import Library
-from isd_ray.errors import IsdError
+from isd_ray.errors import ConfigError, IsdError
 from tests.unit.blocks_helpers import N, build
 
 
@@ -75,10 +75,14 @@ def test_a_build_takes_descriptors(lib):
     [
         ((), "give one of them"),
         (("rdkit2d", "--table", "x.csv"), "give one of them"),
-        (("rdkit3d",), "there is rdkit2d"),
         (("--table", "x.csv"), "name columns of the table"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(lib, arguments, words):
     result = isd("add-block", lib, *arguments, expect=2)
     assert words in result.output
+
+
+def test_a_set_of_descriptors_that_there_is_not_is_refused_with_the_near_miss(lib):
+    with pytest.raises(ConfigError, match="did you mean 'rdkit2d'"):
+        isd("add-block", lib, "rdkit3d")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_infinite_values_count_as_missing_and_are_told(tmp_path, monkeypatch):
         values[:, 0] = np.inf
         return values
 
-    monkeypatch.setattr(descriptors, "rdkit2d", infinite)
+    monkeypatch.setattr(descriptors, "descriptor_set", lambda name: replace(chem.DESCRIPTOR_SET, compute=infinite))
     library, told = build(tmp_path), Told()
     config = LibraryConfig.model_validate({"path": str(library.path), "descriptors": ["rdkit2d"], **SETTINGS})
     library = open_or_build(config, ComputeConfig(), library.path, told)
@@ -156,7 +157,7 @@ def test_a_library_that_lacks_the_block_is_given_it_once(library, tmp_path):
 
 
 def test_a_block_of_another_definition_is_refused(library, tmp_path, monkeypatch):
-    monkeypatch.setattr(descriptors, "RDKIT2D_VERSION", 2)
+    monkeypatch.setattr(descriptors, "descriptor_set", lambda name: replace(chem.DESCRIPTOR_SET, version=2))
     with pytest.raises(LibraryError, match=r"block 'rdkit2d' was made otherwise[\s\S]*version[\s\S]*remove-block"):
         open_or_build(config_of(tmp_path, descriptors=["rdkit2d"]), ComputeConfig(), library.path, Told())
     assert Library.open(library.path).block_names == ("fingerprints", "rdkit2d")

@@ -6,6 +6,7 @@ import numpy as np
 
 from isd_ray.campaign.amend import amendments, settle_amendments
 from isd_ray.campaign.certificate import make_certificate
+from isd_ray.campaign.claimed import claims_on_record
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.steps.look import freeze
 from isd_ray.messages import HybridRequest
@@ -25,6 +26,7 @@ def deliver(screen: Screen) -> bool:
         screen.round.committee,
         amendments(screen.store),
         screen.constant_answer(),
+        claims_on_record(screen.store),
     )
     if certificate is not None:
         screen.store.certify(certificate)

@@ -1,11 +1,16 @@
-"""Claims about a screen: one file for each quantity, and the claim that a configuration asks for."""
+"""Claims about a screen: one file for each quantity, and the claim that a configuration asks for.
+
+Their names are `isd_ray.config.claims`'.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core.goals.accuracy import Accuracy, WithinTolerance
 from isd_ray.core.goals.balanced_accuracy import BalancedAccuracy
-from isd_ray.core.goals.base import HITS, OTHERS, Goal, OutputGoal
+from isd_ray.core.goals.base import HITS, OTHERS, UNVERIFIED, Asked, Goal, OutputGoal
 from isd_ray.core.goals.by_output import ByOutput
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.goals.mean_loss import MeanAbsoluteError, MeanLoss, MeanSquaredError
@@ -16,15 +21,18 @@ from isd_ray.core.goals.panel_recall import PanelRecall
 from isd_ray.core.goals.precision import Precision
 from isd_ray.core.goals.recall import Recall
 from isd_ray.core.look_evidence import ScreenCounts
+from isd_ray.errors import ConfigError
 
 __all__ = [
     "HITS",
     "OTHERS",
-    "QUANTITY_NAMES",
+    "UNVERIFIED",
     "Accuracy",
+    "Asked",
     "BalancedAccuracy",
     "ByOutput",
     "Goal",
+    "HitGoal",
     "MeanAbsoluteError",
     "MeanLoss",
     "MeanSquaredError",
@@ -40,12 +48,6 @@ __all__ = [
     "goal_for",
 ]
 
-_OF_HITS: dict[str, type[HitGoal]] = {goal.quantity: goal for goal in (Recall, Precision, BalancedAccuracy)}
-_OF_VALUES: dict[str, type[MeanLoss]] = {goal.quantity: goal for goal in (MeanAbsoluteError, MeanSquaredError)}
-_QUANTITIES: tuple[type[Goal], ...] = (Accuracy, *_OF_HITS.values(), *_OF_VALUES.values())
-QUANTITY_NAMES: dict[str, str] = {goal.quantity: goal.noun for goal in _QUANTITIES}
-"""What may be claimed, in words."""
-
 
 def goal_for(
     config: CampaignConfig,
@@ -53,26 +55,43 @@ def goal_for(
     outputs: tuple[str, ...] = (),
     *,
     in_laboratory: bool = False,
+    unverified: bool = False,
 ) -> Goal:
-    """The claim of a campaign whose classes, and outputs of a panel, have these names."""
+    """The claim of a campaign whose classes, and outputs of a panel, have these names.
+
+    Parameters
+    ----------
+    unverified:
+        Its class did not pass the suite for claims, or the version that the campaign began with did not.
+
+    Raises
+    ------
+    ConfigError
+        If the words of an unverified claim do not say that it is one.
+    """
     stopping = config.stopping
-    if config.task == "panel":
-        n_expected = len(outputs) if in_laboratory and outputs else None
-        claims = _of_outputs(stopping, outputs)
-        level = min((claim.gamma for claim in claims), default=stopping.level)
-        if stopping.quantity == "recall":
-            of_all = PanelRecall(level, len(outputs), n_expected)
-            return of_all if stopping.panel is None else OutputRecalls(level, len(outputs), n_expected, claims)
-        of_mean = PanelAccuracy(level, n_expected)
-        return of_mean if stopping.panel is None else OutputAccuracies(level, n_expected, claims)
-    if config.task == "regression":
-        if stopping.loss_clip is not None:
-            return _OF_VALUES[stopping.quantity](stopping.level, stopping.loss_clip, stopping.tolerance)
-        return WithinTolerance(stopping.level, stopping.tolerance)
-    positive = len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive)
-    if stopping.quantity in _OF_HITS:
-        return _OF_HITS[stopping.quantity](stopping.level, positive, stopping.positive or "")
-    return Accuracy(stopping.level, positive)
+    claims = _of_outputs(stopping, outputs)
+    asked = Asked(
+        level=min((claim.gamma for claim in claims), default=stopping.level),
+        positive=len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive),
+        hit=stopping.positive or "",
+        tolerance=stopping.tolerance,
+        clip=stopping.loss_clip,
+        n_outputs=len(outputs),
+        n_expected=len(outputs) if in_laboratory and outputs else None,
+        claims=claims,
+    )
+    goal: Goal = config.goal_class.asked(asked)
+    if not unverified:
+        return goal
+    goal = replace(goal, unverified=True)
+    if UNVERIFIED not in goal.words or UNVERIFIED not in goal.name:
+        raise ConfigError(
+            f"the claim {goal.quantity!r} did not pass the suite for claims, and its words, {goal.words!r}, hide it",
+            "stopping.quantity",
+            "let `words` be made with `name`, and `name` with `named`, as isd_ray.core.goals.base.Goal has them",
+        )
+    return goal
 
 
 def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...]) -> tuple[OutputGoal, ...]:

@@ -9,9 +9,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.config.claims import Claim
+from isd_ray.core.best_constant import Answer, middle_of_window
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.certify import judge_look
-from isd_ray.core.goals.base import OTHERS, Goal
+from isd_ray.core.goals.base import OTHERS, Asked, Goal
+from isd_ray.core.goals.output_accuracies import OutputAccuracies
+from isd_ray.core.goals.panel import PanelAccuracy
 from isd_ray.core.look_evidence import Audit, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookVerdict
 from isd_ray.messages import LabelArray
@@ -23,6 +27,8 @@ class ShareRight(Goal):
 
     quantity: ClassVar[str] = "accuracy"
     sign: ClassVar[str] = ">"
+    is_share_right: ClassVar[bool] = True
+    constant_by_loss: ClassVar[bool] = True
 
     @property
     def words(self) -> str:
@@ -41,6 +47,10 @@ class ShareRight(Goal):
         """The share of right rows."""
         return 1.0 - sum(losses) / counts.n_target
 
+    def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
+        """The share of right rows."""
+        return float(self.correct(delivered, truth).mean())
+
     def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
         """By the number of errors, which is exact."""
         return losses[OTHERS] <= allowed_errors(counts.n_target, self.level)
@@ -55,8 +65,17 @@ class Accuracy(ShareRight):
     """The share of rows whose class is right."""
 
     noun: ClassVar[str] = "accuracy"
+    remedy: ClassVar[str] = (
+        "Ask for more (stopping.gamma), or, where hits are rare, for stopping.quantity = 'recall' or "
+        "'balanced_accuracy'"
+    )
     positive: int = 1
     """Class index of a hit: for acquisition and reports, the claim does not depend on it."""
+
+    @classmethod
+    def asked(cls, asked: Asked) -> Accuracy:
+        """With the class of hits."""
+        return cls(asked.level, asked.positive)
 
     def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """1 where the class is equal."""
@@ -69,8 +88,18 @@ class WithinTolerance(ShareRight):
 
     noun: ClassVar[str] = "share within the tolerance"
     is_regression: ClassVar[bool] = True
+    remedy: ClassVar[str] = "Ask for more (stopping.gamma), or for values that are closer (stopping.tolerance)"
 
     tolerance: float | None = None
+
+    @classmethod
+    def asked(cls, asked: Asked) -> WithinTolerance:
+        """With the tolerance."""
+        return cls(asked.level, asked.tolerance)
+
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The middle of the window that holds most labels."""
+        return middle_of_window(np.sort(labels), self.tolerance or 0.0)
 
     @property
     def has_losses(self) -> bool:
@@ -86,3 +115,8 @@ class WithinTolerance(ShareRight):
     def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """1 beyond the tolerance."""
         return np.zeros(len(labels)) if self.tolerance is None else 1.0 - self.correct(prediction, labels)
+
+
+CLAIM = Claim(
+    {"classification": Accuracy, "regression": WithinTolerance, "panel": PanelAccuracy}, by_output=OutputAccuracies
+)

@@ -10,11 +10,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.config.claims import Claim
 from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.goals.base import HITS, OTHERS
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.look_evidence import Audit, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookVerdict
+from isd_ray.messages import LabelArray
 
 _SCALES = 200
 """Steps of the search for the allowances."""
@@ -30,11 +32,12 @@ class BalancedAccuracy(HitGoal):
     noun: ClassVar[str] = "balanced accuracy"
     may_finish: ClassVar[bool] = False
     audited: ClassVar[tuple[int, ...]] = (OTHERS, HITS)
+    constant: ClassVar[float | None] = 0.5
 
     @property
     def name(self) -> str:
         """The claimed quantity in words, with the class of hits."""
-        return f"{self.noun} (hits: class {self.hit!r})" if self.hit else self.noun
+        return self.named(f"hits: class {self.hit!r}" if self.hit else "")
 
     def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
         """Shared out between the groups by what is expected of them."""
@@ -47,6 +50,15 @@ class BalancedAccuracy(HitGoal):
         left, wrong = (counts.left[HITS], counts.left[OTHERS]), (int(losses[HITS]), int(losses[OTHERS]))
         return float(balanced_accuracy_floor(counts.n_hits, counts.n_others, left, wrong))
 
+    def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
+        """The mean of the shares of hits, and of others, that are delivered as such; a share of none is 1."""
+        shares = [
+            float((delivered[of] == self.positive).mean() if is_hit else (delivered[of] != self.positive).mean())
+            for is_hit, of in ((True, truth == self.positive), (False, truth != self.positive))
+            if of.any()
+        ]
+        return (sum(shares) + 2 - len(shares)) / 2
+
     def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
         """As declared; they prove nothing any more if readouts were corrected since so that they do not suffice."""
         found = {plan.group: (plan.n_inference, int(plan.allowed)) for plan in plans}
@@ -58,6 +70,9 @@ class BalancedAccuracy(HitGoal):
     def judge(self, plan: LookPlan, audit: Audit, hits: Sequence[int]) -> LookVerdict:
         """See `judge_population`."""
         return judge_population(plan, audit.losses > 0.5)
+
+
+CLAIM = Claim({"classification": BalancedAccuracy})
 
 
 def judge_population(plan: LookPlan, errors: NDArray[np.bool_]) -> LookVerdict:

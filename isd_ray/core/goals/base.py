@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.core.best_constant import Answer
 from isd_ray.core.certify import judge_losses
 from isd_ray.core.look_evidence import Audit, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookVerdict
 from isd_ray.core.panels import has_readout
 from isd_ray.messages import LabelArray
 
+UNVERIFIED = "unverified claim"
+"""What is said of a claim whose class did not pass the suite (`isd_ray.core.enumeration`)."""
+SQUARED = 2
+"""Power of a squared error."""
 OTHERS, HITS = 0, 1
 """Groups of rows by what is predicted of them. Goals that know no hits have one group, 0."""
 
@@ -36,6 +41,34 @@ class OutputGoal:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a configuration asks of a screen.
+
+    Attributes
+    ----------
+    level:
+        What the quantity is held against.
+    positive, hit:
+        Class index of a hit, and its name; empty where nobody has named it.
+    tolerance, clip:
+        Of values: the error that counts as none, and the one that larger ones count as (unit of the label).
+    n_outputs, n_expected:
+        Of a panel: its outputs, and how many of them every compound should have a readout of (`PanelAccuracy`).
+    claims:
+        Of a panel with a claim about each output.
+    """
+
+    level: float
+    positive: int = 1
+    hit: str = ""
+    tolerance: float | None = None
+    clip: float | None = None
+    n_outputs: int = 0
+    n_expected: int | None = None
+    claims: tuple[OutputGoal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Goal(ABC):
     """The claim of a campaign; each quantity is a class of its own.
 
@@ -43,6 +76,8 @@ class Goal(ABC):
     ----------
     level:
         What the quantity is held against.
+    unverified:
+        Its class did not pass the suite for claims: `name`, and so all that is said of it, says so.
     quantity, noun:
         As in the configuration, and in words.
     sign:
@@ -53,6 +88,8 @@ class Goal(ABC):
         A loss is 0 or 1.
     is_error:
         The quantity is an error, which is good when small, and not a share.
+    is_share_right:
+        It is the share of right rows, which the rules `paper` and `reserved` count; of our own claims only.
     knows_hits:
         Rows are told apart by a predicted hit.
     takes_hits:
@@ -61,6 +98,16 @@ class Goal(ABC):
         The proof of a look allows a finish.
     audited:
         Groups that an audit is drawn from.
+    power:
+        Of an error: that of the unit of the label which the level is in.
+    acquisition:
+        The acquisition function that finds what the claim is about soonest; None for that of the task.
+    constant:
+        What any one answer for every compound reaches; None where that depends on the answer.
+    constant_by_loss:
+        It is one less, or of an error, the mean loss of the answer: the best one, or `fixed_answer`.
+    constant_remark, remedy:
+        What else is said of such an answer, and what to ask for where the claim may be worth no more.
     positive:
         Class index of a hit.
     outputs:
@@ -74,17 +121,45 @@ class Goal(ABC):
     is_panel: ClassVar[bool] = False
     is_exact: ClassVar[bool] = True
     is_error: ClassVar[bool] = False
+    is_share_right: ClassVar[bool] = False
     knows_hits: ClassVar[bool] = False
     takes_hits: ClassVar[bool] = False
     may_finish: ClassVar[bool] = True
     audited: ClassVar[tuple[int, ...]] = (OTHERS,)
+    power: ClassVar[int] = 1
+    acquisition: ClassVar[str | None] = None
+    constant: ClassVar[float | None] = None
+    constant_by_loss: ClassVar[bool] = False
+    constant_remark: ClassVar[str] = ""
+    remedy: ClassVar[str] = "Ask for more (stopping.gamma)"
 
     level: float
+    unverified: bool = field(default=False, kw_only=True, repr=False)
+
+    @classmethod
+    def asked(cls, asked: Asked) -> Goal:
+        """The goal of a configuration; classes with more fields than the level take what they need."""
+        return cls(asked.level)
+
+    @classmethod
+    def largest(cls, clip: float) -> float:
+        """The largest error that counts, in the unit of the level, where larger ones count as `clip`."""
+        return float(clip**cls.power)
+
+    @property
+    def unit(self) -> float:
+        """Of an error: what a loss of 1 stands for, in the unit of the level."""
+        return 1.0
 
     @property
     def name(self) -> str:
         """The claimed quantity in words."""
-        return self.noun
+        return self.named()
+
+    def named(self, *remarks: str) -> str:
+        """The noun with remarks in brackets, that the claim is unverified among them."""
+        said = [*filter(None, remarks), *([UNVERIFIED] if self.unverified else ())]
+        return f"{self.noun} ({', '.join(said)})" if said else self.noun
 
     @property
     def words(self) -> str:
@@ -110,6 +185,26 @@ class Goal(ABC):
     def has_losses(self) -> bool:
         """Whether there is a loss at all: a regression without tolerance or bound on its error has none."""
         return True
+
+    @property
+    def fixed_answer(self) -> int | None:
+        """The class index that one answer for every compound has to be; None where the best one is meant."""
+        return None
+
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The one answer of smallest total loss over some labels, exactly but for rounding.
+
+        As it stands of classes: `fixed_answer`, or the commonest one. Claims about values and panels have their own.
+
+        Parameters
+        ----------
+        labels:
+            float64 (n,) without NaN, or packed labels of a panel; at least one row.
+        n_classes:
+            Of a panel its outputs.
+        """
+        commonest = int(np.bincount(labels.astype(np.int64), minlength=n_classes).argmax())
+        return commonest if self.fixed_answer is None else self.fixed_answer
 
     @property
     def n_groups(self) -> int:
@@ -165,6 +260,18 @@ class Goal(ABC):
         """The claimed quantity of a screen whose predictions left have these losses, by group.
 
         It gets worse, or stays, as any of the losses grows: at upper bounds of the losses it is a bound itself.
+        """
+
+    @abstractmethod
+    def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
+        """The claimed quantity of a whole screen, from its definition alone: the suite holds the rest against it.
+
+        Parameters
+        ----------
+        delivered:
+            What the screen says of every compound, measured or predicted.
+        truth:
+            What measuring every compound would have given; as `delivered`, of a panel with every entry measured.
         """
 
     def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.core.goals.base import Goal
+from isd_ray.core.goals.base import Asked, Goal
 from isd_ray.messages import LabelArray
 
 
@@ -23,10 +23,15 @@ class HitGoal(Goal):
     hit: str = ""
     """Name of the class of hits, for words; empty where nobody has named it."""
 
+    @classmethod
+    def asked(cls, asked: Asked) -> Goal:
+        """With the class of hits and its name."""
+        return cls(asked.level, asked.positive, asked.hit)
+
     @property
     def name(self) -> str:
         """The claimed quantity in words, with the class of hits."""
-        return f"{self.noun} (class {self.hit!r})" if self.hit else self.noun
+        return self.named(f"class {self.hit!r}" if self.hit else "")
 
     def groups(self, prediction: LabelArray) -> NDArray[np.int64]:
         """Predicted hits, and the others."""

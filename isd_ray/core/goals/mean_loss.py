@@ -8,7 +8,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.core.goals.base import Goal
+from isd_ray.config.claims import Claim
+from isd_ray.core.best_constant import Answer, least_distance, least_squares
+from isd_ray.core.goals.base import SQUARED, Asked, Goal
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.messages import LabelArray
 
@@ -21,6 +23,8 @@ class MeanLoss(Goal):
     is_regression: ClassVar[bool] = True
     is_exact: ClassVar[bool] = False
     is_error: ClassVar[bool] = True
+    constant_by_loss: ClassVar[bool] = True
+    remedy: ClassVar[str] = "Ask for a smaller error (stopping.max_loss)"
 
     clip: float = 1.0
     """The error at which the loss is 1 (unit of the label)."""
@@ -32,10 +36,16 @@ class MeanLoss(Goal):
         """The claim in words."""
         return f"{self.name} is at most {self.level:g} (errors above {self.clip:g} counted as {self.clip:g})"
 
+    @classmethod
+    def asked(cls, asked: Asked) -> Goal:
+        """With the limit and the tolerance."""
+        assert asked.clip is not None, "the configuration asks for it"
+        return cls(asked.level, asked.clip, asked.tolerance)
+
     @property
     def unit(self) -> float:
         """Error that a loss of 1 stands for."""
-        return self.clip
+        return self.largest(self.clip)
 
     def scaled(self, error: NDArray[np.float64]) -> NDArray[np.float64]:
         """Losses of absolute errors, without the limit."""
@@ -60,6 +70,10 @@ class MeanLoss(Goal):
         """The mean error, in the unit of the level."""
         return sum(losses) / counts.n_target * self.unit
 
+    def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
+        """The mean error, in the unit of the level."""
+        return float((np.minimum(np.abs(delivered - truth), self.clip) ** self.power).mean())
+
 
 @dataclass(frozen=True, slots=True)
 class MeanAbsoluteError(MeanLoss):
@@ -68,6 +82,10 @@ class MeanAbsoluteError(MeanLoss):
     quantity: ClassVar[str] = "mae"
     noun: ClassVar[str] = "mean absolute error"
 
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The value of least mean distance."""
+        return least_distance(np.sort(labels), self.clip)
+
 
 @dataclass(frozen=True, slots=True)
 class MeanSquaredError(MeanLoss):
@@ -75,15 +93,18 @@ class MeanSquaredError(MeanLoss):
 
     quantity: ClassVar[str] = "mse"
     noun: ClassVar[str] = "mean squared error"
+    power: ClassVar[int] = SQUARED
 
-    @property
-    def unit(self) -> float:
-        """Squared error that a loss of 1 stands for."""
-        return self.clip**2
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The value of least mean squared distance."""
+        return least_squares(np.sort(labels), self.clip)
 
     def scaled(self, error: NDArray[np.float64]) -> NDArray[np.float64]:
         """Losses of absolute errors, without the limit."""
         return np.square(error) / self.unit
+
+
+MAE, MSE = Claim({"regression": MeanAbsoluteError}), Claim({"regression": MeanSquaredError})
 
 
 def mean_loss_allowance(n_target: int, largest_mean: float, unit: float) -> float:

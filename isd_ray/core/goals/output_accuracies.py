@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from isd_ray.core import panels
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue, plausible_range
-from isd_ray.core.goals.base import OTHERS, OutputGoal
+from isd_ray.core.goals.base import OTHERS, Asked, Goal, OutputGoal
 from isd_ray.core.goals.by_output import ByOutput, Column, n_bad, n_there, n_wrong, range_words
 from isd_ray.core.goals.panel import PanelAccuracy
 from isd_ray.core.look_evidence import ScreenCounts
@@ -51,6 +51,11 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
     """The accuracy of each output of a panel is above a level of its own; `level` is the lowest of them."""
 
     claims: tuple[OutputGoal, ...] = ()
+
+    @classmethod
+    def asked(cls, asked: Asked) -> Goal:
+        """With the claims."""
+        return cls(asked.level, asked.n_expected, asked.claims)
 
     @property
     def words(self) -> str:

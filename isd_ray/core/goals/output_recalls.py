@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.config.claims import Claim
 from isd_ray.core import panels
 from isd_ray.core.bounds import hypergeometric_pvalue, largest_plausible, plausible_range
-from isd_ray.core.goals.base import HITS, OTHERS, OutputGoal
+from isd_ray.core.goals.base import HITS, OTHERS, Asked, Goal, OutputGoal
 from isd_ray.core.goals.by_output import ByOutput, Column, n_bad, n_wrong, range_words
 from isd_ray.core.goals.panel_recall import PanelRecall
-from isd_ray.core.goals.recall import recall_allowance, recall_floor
+from isd_ray.core.goals.recall import Recall, recall_allowance, recall_floor
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.core.looks import LookPlan
 from isd_ray.messages import LabelArray
@@ -34,6 +35,11 @@ class OutputRecalls(ByOutput, PanelRecall):
     """The recall of each output of a panel reaches a level of its own; `level` is the lowest of them."""
 
     claims: tuple[OutputGoal, ...] = ()
+
+    @classmethod
+    def asked(cls, asked: Asked) -> Goal:
+        """With the claims."""
+        return cls(asked.level, asked.n_outputs, asked.n_expected, asked.claims)
 
     @property
     def words(self) -> str:
@@ -96,3 +102,6 @@ class OutputRecalls(ByOutput, PanelRecall):
     def _ones(self, labels: LabelArray) -> NDArray[np.bool_]:
         ones: NDArray[np.bool_] = panels.unpack_labels(labels, len(self.claims)) == 1
         return ones
+
+
+CLAIM = Claim({"classification": Recall, "panel": PanelRecall}, by_output=OutputRecalls)

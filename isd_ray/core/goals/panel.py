@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core import panels
-from isd_ray.core.goals.base import OTHERS, Goal
+from isd_ray.core.best_constant import Answer, commoner_bits
+from isd_ray.core.goals.base import OTHERS, Asked, Goal
 from isd_ray.core.goals.mean_loss import mean_loss_allowance
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.messages import LabelArray
@@ -24,10 +25,22 @@ class PanelAccuracy(Goal):
     noun: ClassVar[str] = "share of right outputs by compound"
     is_panel: ClassVar[bool] = True
     is_exact: ClassVar[bool] = False
+    is_share_right: ClassVar[bool] = True
+    constant_by_loss: ClassVar[bool] = True
+    remedy: ClassVar[str] = "Ask for more (stopping.gamma), or claim each output on its own ([stopping.panel])"
 
     n_expected: int | None = None
     """Outputs that every compound should have a readout of, so that one without counts as wrong: all of them in a
     laboratory, where it is a lost well. None where compounds that were not tested have none."""
+
+    @classmethod
+    def asked(cls, asked: Asked) -> Goal:
+        """With the outputs that are expected."""
+        return cls(asked.level, asked.n_expected)
+
+    def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
+        """The commoner answer of each output."""
+        return commoner_bits(labels, n_classes, self.n_expected)
 
     def as_prediction(self, labels: LabelArray) -> LabelArray:
         """The half of the labels that says which outputs are 1."""
@@ -52,6 +65,10 @@ class PanelAccuracy(Goal):
     def value(self, counts: ScreenCounts, losses: tuple[float, ...]) -> float:
         """The mean share of right outputs."""
         return 1.0 - sum(losses) / counts.n_target
+
+    def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
+        """The mean over the compounds of the share of right outputs."""
+        return float(1.0 - panels.losses(delivered[:, 0], truth).mean())
 
     def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
         """By the total loss."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core import panels
-from isd_ray.core.goals.base import HITS, OTHERS, Goal
-from isd_ray.core.goals.recall import recall_allowance, recall_floor
+from isd_ray.core.goals.base import HITS, OTHERS, Asked, Goal
+from isd_ray.core.goals.recall import Recall, recall_allowance, recall_floor
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.core.looks import LookPlan
 from isd_ray.messages import LabelArray
@@ -42,9 +42,16 @@ class PanelRecall(Goal):
     is_exact: ClassVar[bool] = False
     knows_hits: ClassVar[bool] = True
     takes_hits: ClassVar[bool] = True
+    acquisition: ClassVar[str | None] = Recall.acquisition
+    remedy: ClassVar[str] = Recall.remedy
 
     n_outputs: int = 1
     n_expected: int | None = None
+
+    @classmethod
+    def asked(cls, asked: Asked) -> Goal:
+        """With the outputs."""
+        return cls(asked.level, asked.n_outputs, asked.n_expected)
 
     @property
     def positive(self) -> int:
@@ -93,6 +100,12 @@ class PanelRecall(Goal):
         """The recall over all outputs."""
         found = counts.n_hits + self.n_outputs * (counts.left[HITS] - losses[HITS])
         return recall_floor(found, self.n_outputs * losses[OTHERS])
+
+    def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
+        """The share of hits, each a compound and an output, that are delivered as such; 1 without any."""
+        n_hits = int(panels.count_ones(truth).sum())
+        n_found = int(panels.count_ones(np.stack([delivered[:, 0] & truth[:, 0], truth[:, 1]], axis=1)).sum())
+        return n_found / n_hits if n_hits else 1.0
 
     def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
         """By the numbers of hits, which are exact."""

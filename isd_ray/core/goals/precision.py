@@ -11,11 +11,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.config.claims import Claim
 from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.goals.base import HITS
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.look_evidence import Audit, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookVerdict
+from isd_ray.messages import LabelArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,16 @@ class Precision(HitGoal):
     noun: ClassVar[str] = "precision of hits"
     may_finish: ClassVar[bool] = False
     audited: ClassVar[tuple[int, ...]] = (HITS,)
+    constant_by_loss: ClassVar[bool] = True
+    constant_remark: ClassVar[str] = (
+        "; a screen that delivers no hits but those it has measured has 1, so look at how many it finds"
+    )
+    remedy: ClassVar[str] = "Ask for more (stopping.gamma), or, where hits are rare, for stopping.quantity = 'recall'"
+
+    @property
+    def fixed_answer(self) -> int:
+        """A hit: the screen has to deliver some, and to call nothing a hit is no answer to this claim."""
+        return self.positive
 
     def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
         """False hits among the predicted ones."""
@@ -35,9 +47,17 @@ class Precision(HitGoal):
         """The precision of the delivered hits."""
         return precision_floor(counts.n_hits, counts.left[HITS], losses[HITS])
 
+    def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
+        """The share of the delivered hits that are hits; 1 without any."""
+        found = truth[delivered == self.positive] == self.positive
+        return float(found.mean()) if len(found) else 1.0
+
     def judge(self, plan: LookPlan, audit: Audit, hits: Sequence[int]) -> LookVerdict:
         """See `judge_precision`."""
         return judge_precision(plan, audit.losses > 0.5, hits[0], self.level, audit.n_uncorrected)
+
+
+CLAIM = Claim({"classification": Precision})
 
 
 def precision_allowance(n_hits: int, n_predicted: int, precision: float) -> int:

@@ -17,6 +17,7 @@ from isd_ray.core.goals.base import HITS, OTHERS
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.look_evidence import Audit, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookVerdict
+from isd_ray.messages import LabelArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Recall(HitGoal):
     quantity: ClassVar[str] = "recall"
     noun: ClassVar[str] = "recall of hits"
     takes_hits: ClassVar[bool] = True
+    acquisition: ClassVar[str | None] = "hit_probability"
+    remedy: ClassVar[str] = "Ask for more (stopping.gamma), or for a model that finds hits sooner"
 
     def allowances(self, counts: ScreenCounts, expected: tuple[float, ...]) -> tuple[float, ...] | None:
         """Counts on the predicted hits, less those expected to be wrong; where all are measured `left` holds none."""
@@ -35,6 +38,11 @@ class Recall(HitGoal):
     def value(self, counts: ScreenCounts, losses: tuple[float, ...]) -> float:
         """The recall of hits."""
         return recall_floor(counts.n_hits + counts.left[HITS] - losses[HITS], losses[OTHERS])
+
+    def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
+        """The share of hits that are delivered as such; 1 without any."""
+        found = delivered[truth == self.positive] == self.positive
+        return float(found.mean()) if len(found) else 1.0
 
     def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
         """With the hits that the look has measured, where the plan had a forecast of them.

@@ -10,9 +10,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.chem.rdkit2d import RDKIT2D, RDKIT2D_VERSION, rdkit2d
+from isd_ray.chem.descriptor_sets import descriptor_set
 from isd_ray.chem.smiles import rdkit_version
-from isd_ray.config import DescriptorSet
 from isd_ray.data.blocks.description import BlockSource
 from isd_ray.data.blocks.spool import Spool
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, done
@@ -37,7 +36,7 @@ class MoleculeRows:
     """
 
     structures: list[str | None]
-    options: DescriptorSet
+    options: str
     label: str
     part: int
     first: int
@@ -48,9 +47,9 @@ Describe: TypeAlias = Callable[[Iterable[MoleculeRows]], Iterator[tuple[Molecule
 """Computes descriptors, wherever and however many at a time, and gives them back in their order."""
 
 
-def describe(structures: list[str | None], name: DescriptorSet) -> NDArray[np.float64]:
-    """The descriptors of a set (n, width), of which there is one so far."""
-    return rdkit2d(structures)
+def describe(structures: list[str | None], name: str) -> NDArray[np.float64]:
+    """The descriptors of a set (n, width)."""
+    return descriptor_set(name).of(structures)
 
 
 class Descriptors:
@@ -66,15 +65,15 @@ class Descriptors:
 
     source: ClassVar[BlockSource] = "descriptors"
     takes_logs: ClassVar[bool] = True
-    columns: ClassVar[tuple[str, ...]] = RDKIT2D
 
     def __init__(
         self,
-        name: DescriptorSet,
+        name: str,
         run: Describe | None = None,
         progress: Callable[[BuildProgress], None] | None = None,
     ) -> None:
         self.name = name
+        self.columns = descriptor_set(name).names
         self.definition = descriptors_definition(name)
         self.rdkit = rdkit_version()
         self._run = run or (lambda chunks: done(describe, chunks, 1))
@@ -127,6 +126,6 @@ class Descriptors:
                     yield MoleculeRows(texts, self.name, label, part, first - start, stop - end)
 
 
-def descriptors_definition(name: DescriptorSet) -> dict[str, Any]:
+def descriptors_definition(name: str) -> dict[str, Any]:
     """What makes two blocks of descriptors the same, before either is computed."""
-    return {"descriptors": name, "version": RDKIT2D_VERSION}
+    return {"descriptors": name, "version": descriptor_set(name).version}

@@ -30,7 +30,7 @@ from isd_ray.config.limits import (
 )
 from isd_ray.data.ingest.columns import is_text, is_texts
 from isd_ray.data.ingest.files import SourceFile
-from isd_ray.data.ingest.records import Records, Source
+from isd_ray.data.ingest.records import Format, Records, Source
 from isd_ray.data.ingest.tables import BLANK, Row, table_rows
 from isd_ray.delimited import HEAD_BYTES, UTF8_MARK, UTF16_MARKS, Header, header_of, refuse_binary
 from isd_ray.errors import InputFileError
@@ -454,3 +454,9 @@ class ParquetSource(Source):
                 str(self.file),
                 "check where the file comes from; if it is right, write it again with smaller row groups",
             )
+
+
+CSV = Format(lambda file, columns: CsvSource(file, ",", columns), (".csv",))
+TSV = Format(lambda file, columns: CsvSource(file, "\t", columns), (".tsv", ".tab"))
+SMI = Format(lambda file, columns: SmiSource(file), (".smi", ".smiles"))
+PARQUET = Format(lambda file, columns: ParquetSource(file), (".parquet", ".pq"))

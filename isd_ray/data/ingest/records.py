@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -91,6 +91,23 @@ class Source(ABC):
             str(self.file),
             closest(name, names) or f"set {role} to one of them",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of source files.
+
+    Attributes
+    ----------
+    open:
+        From a file, and the columns that will be asked for as far as they are known, to its source; raises
+        InputFileError if the head of the file is not of the format.
+    endings:
+        Of the names of such files, in lower case, as ``.csv``; of compressed ones the ending before.
+    """
+
+    open: Callable[[SourceFile, Sequence[str]], Source]
+    endings: tuple[str, ...]
 
 
 def closest(name: str, names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from isd_ray.config.limits import MAX_CELL_BYTES, MAX_RECORD_BYTES
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.readers import READ_ROWS, UTF8_MARK, opened, readable, text_records
-from isd_ray.data.ingest.records import Records, Source
+from isd_ray.data.ingest.records import Format, Records, Source
 from isd_ray.errors import InputFileError
 
 MOL_BLOCK_COLUMN = "_MolBlock"
@@ -236,3 +236,6 @@ def _text(parsed: _Parsed, name: str) -> tuple[str | None, str]:
         if name == MOL_BLOCK_COLUMN:  # an atom has no other characters; titles and comments may
             return value.decode("latin-1"), ""
         return None, f"{what} is not UTF-8 text"
+
+
+SDF = Format(lambda file, columns: SdfSource(file), (".sdf", ".sd"))

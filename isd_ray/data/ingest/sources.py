@@ -5,37 +5,29 @@ from __future__ import annotations
 import difflib
 import glob
 import importlib.util
+import itertools
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from functools import cache
 from pathlib import Path
 
 from pyarrow import fs as pafs
 
+from isd_ray import plugins
+from isd_ray.config.formats import AUTO, BUILT_IN_SOURCES, SOURCES
 from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
 from isd_ray.data.ingest.files import SourceFile
-from isd_ray.data.ingest.readers import SMI_HEADERS, CsvSource, ParquetSource, SmiSource, opened, readable
-from isd_ray.data.ingest.records import Source
-from isd_ray.data.ingest.sdf import SdfSource
+from isd_ray.data.ingest.readers import SMI_HEADERS, CsvSource, opened, readable
+from isd_ray.data.ingest.records import Format, Source
 from isd_ray.errors import InputFileError
 
 PACKAGE_PREFIX = "package:"
 _PACKAGE_REMEDIES = {"B3DB": "pip install 'isd_ray[demo]'"}
 _VARIABLE_REMEDIES = {"ISD_DATA": "point it at the folder with the data sets: export ISD_DATA=/path/to/data"}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".smi": "smi",
-    ".smiles": "smi",
-    ".cxsmiles": "cxsmiles",
-    ".txt": "txt",
-    ".sdf": "sdf",
-    ".sd": "sdf",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
+_BY_CONTENT = (".cxsmiles", ".txt")
+"""Endings of files that are tables with tabs and a header, or lines of a SMILES and an id."""
 
 
 def resolve_source(path: str, base_dir: Path, key: str = "") -> SourceFile:
@@ -154,25 +146,54 @@ def _package_file(path: str) -> Path:
     return Path(folders[0]) / name
 
 
-def detect_format(file: SourceFile) -> str:
-    """Format by file name (`.gz` and the like aside).
+def source_formats() -> dict[str, Format]:
+    """All formats by name.
+
+    Raises
+    ------
+    ConfigError
+        If what a package adds cannot be loaded, or is no format.
+    """
+    return {name: source_format(name) for name in plugins.names(SOURCES, BUILT_IN_SOURCES)}
+
+
+@cache
+def source_format(name: str) -> Format:
+    """The format of that name (raises as `source_formats`, and if there is none)."""
+    return plugins.load(SOURCES, BUILT_IN_SOURCES, name, "format", "library.format", Format)
+
+
+def _format_of(file: SourceFile, named: Sequence[str]) -> Format:
+    """The format by the file's name (`.gz` and the like aside), and where that says little by its content.
 
     Raises
     ------
     InputFileError
         If the ending is not known, or the file is no text either.
     """
-    found = _SUFFIXES.get(file.format_suffix)
-    if found is None:
-        with readable(file, "check that it is complete"), opened(file):
-            pass  # that it is an Excel file says more than that its ending is not known
+    ending = file.format_suffix
+    if ending in _BY_CONTENT:
+        table = CsvSource(file, "\t", named)
+        if len(table.column_names) > 1 and _has_header(table, named):
+            return source_format("tsv")
+        if ending != ".txt":
+            return source_format("smi")
         raise _unknown(file)
-    return found
+    ours = map(source_format, BUILT_IN_SOURCES)
+    for found in itertools.chain(ours, source_formats().values()):
+        if ending in found.endings:
+            return found
+    with readable(file, "check that it is complete"), opened(file):
+        pass  # that it is an Excel file says more than that its ending is not known
+    raise _unknown(file)
 
 
 def _unknown(file: SourceFile) -> InputFileError:
+    names = plugins.names(SOURCES, BUILT_IN_SOURCES)
     return InputFileError(
-        f"format not known from the name {file.name!r}", str(file), "set format to csv, tsv, smi, sdf or parquet"
+        f"format not known from the name {file.name!r}",
+        str(file),
+        f"set format to {', '.join(names[:-1])} or {names[-1]}",
     )
 
 
@@ -182,13 +203,13 @@ def _has_header(table: CsvSource, named: Collection[str]) -> bool:
     return bool(found & (SMI_HEADERS | {name.casefold() for name in named}))
 
 
-def open_source(file: SourceFile, file_format: str = "auto", columns: Collection[str | None] = ()) -> Source:
+def open_source(file: SourceFile, file_format: str = AUTO, columns: Collection[str | None] = ()) -> Source:
     """The source of a resolved file.
 
     Parameters
     ----------
     file_format:
-        One of `LibraryConfig.format`.
+        The name of a format, or `auto`.
     columns:
         Those that will be asked for, as far as they are known: they show what separates the fields of a text.
 
@@ -196,21 +217,9 @@ def open_source(file: SourceFile, file_format: str = "auto", columns: Collection
     ------
     InputFileError
         If the format is unknown, or the head of the file is not of that format.
+    ConfigError
+        As `source_format`.
     """
     named = [column for column in columns if column]
-    kind = detect_format(file) if file_format == "auto" else file_format
-    if kind in ("cxsmiles", "txt"):
-        # Enamine's are tables with tabs and a header; others are lines of a SMILES and an id.
-        table = CsvSource(file, "\t", named)
-        kind = "tsv" if len(table.column_names) > 1 and _has_header(table, named) else "smi"
-        if kind == "smi" and file.format_suffix == ".txt":
-            raise _unknown(file)
-    if kind == "csv":
-        return CsvSource(file, ",", named)
-    if kind == "tsv":
-        return CsvSource(file, "\t", named)
-    if kind == "smi":
-        return SmiSource(file)
-    if kind == "sdf":
-        return SdfSource(file)
-    return ParquetSource(file)
+    found = _format_of(file, named) if file_format == AUTO else source_format(file_format)
+    return found.open(file, named)

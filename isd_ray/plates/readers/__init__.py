@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from isd_ray.config import PlateFormat, ReadoutsConfig
-from isd_ray.config.readouts import SHAPES
-from isd_ray.errors import ConfigError, InputFileError
+from isd_ray.config.readouts import check_shape
+from isd_ray.errors import InputFileError
 from isd_ray.plates.cells import NO_VALUE
 from isd_ray.plates.collect import Collector, ReadoutFile
 from isd_ray.plates.readers.cellhts2 import read_cellhts2
@@ -68,6 +68,8 @@ def read_readouts(
 
     Raises
     ------
+    ConfigError
+        If there is no such shape.
     InputFileError
         If the file is missing or empty, lacks a column, or holds nothing that can be used.
     """
@@ -87,12 +89,7 @@ def read_readouts(
     )
     is_parquet = path.suffix == ".parquet"
     text = None if is_parquet else read_text(path)
-    if config.shape not in SHAPES and config.shape not in plate_readers():
-        raise ConfigError(
-            f"there is no shape {config.shape!r}",
-            "readouts.shape",
-            f"choose one of {', '.join((*SHAPES, *plate_readers()))}",
-        )
+    check_shape(config.shape)
     if text is not None and is_exported and is_transfer_report(text):
         n_made = read_transfers(text, collector, plate)
         return collector.finish(str(path), n_made)

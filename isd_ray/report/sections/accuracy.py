@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isd_ray.campaign.constant import COMPARED
-from isd_ray.config import AUDITED_RULES
+from isd_ray.core.goals.base import SQUARED
 from isd_ray.report.blocks import Section, Text
 from isd_ray.report.figures import Line, lines
 from isd_ray.report.record import Record, series
@@ -15,8 +15,8 @@ MEASURED = "measured so far (% of the target set)"
 
 def accuracy(record: Record) -> Section | None:
     """The claimed quantity, its bound and the goal."""
-    goal, claimed = record.goal, record.goal.quantity == "accuracy"
-    audited = record.config.stopping.rule in AUDITED_RULES
+    goal, claimed = record.goal, record.goal.is_share_right
+    audited = record.config.stopping.in_force.is_audited
     bound = "bound, this round" if audited else "bound of the paper (Eq. 6)"
     drawn = [
         Line("whole screen, true", *series(record.rounds, "system_accuracy" if claimed else "system_value")),
@@ -65,7 +65,7 @@ def _axis(record: Record) -> str:
     goal = record.goal
     if goal.is_error:
         unit = f"unit of {record.readout}"
-        return f"{goal.name} ({unit}{' squared' if goal.quantity == 'mse' else ''})"
+        return f"{goal.name} ({unit}{' squared' if goal.power == SQUARED else ''})"
     return f"{goal.name} (share, 0 to 1)"
 
 
@@ -74,7 +74,7 @@ def batch_accuracy(record: Record) -> Section | None:
     x, y = series(record.rounds, "batch_accuracy", "n_acquired")
     if not x:
         return None
-    name = record.goal.name if record.goal.quantity == "accuracy" else "accuracy"
+    name = record.goal.name if record.goal.is_share_right else "accuracy"
     figure = lines(
         "batch-accuracy",
         [
@@ -83,7 +83,7 @@ def batch_accuracy(record: Record) -> Section | None:
         ],
         x=MEASURED,
         y=f"{name} (share, 0 to 1)",
-        level=record.goal_line if record.goal.quantity == "accuracy" else None,
+        level=record.goal_line if record.goal.is_share_right else None,
         alt=f"{capital(name)} of each batch, predicted before it was measured, against the share measured",
         caption="Each point is a batch; its predictions were frozen before any of its readouts was known.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from isd_ray.config import AUDITED_RULES
 from isd_ray.report.blocks import Facts, Section
 from isd_ray.report.glossary import term
 from isd_ray.report.record import Record
@@ -23,14 +22,14 @@ _WORDS = (
 )
 _OF_TASK = {"regression": ("Tolerance", "MSE, MAE"), "panel": ("Panel, output",)}
 _GOAL = ("γ (gamma), goal, level", "δ (delta), risk")
-_OF_RULE = {
-    **dict.fromkeys(AUDITED_RULES, (*_GOAL, "Look", "Audit, check sample", "Finish", "Certificate")),
-    "paper": (*_GOAL, "α (alpha)"),
-}
+_OF_LOOKS = ("Look", "Audit, check sample", "Finish", "Certificate")
+_OF_PAPER = ("α (alpha)",)
 
 
 def glossary(record: Record) -> Section:
     """Explanations of the words that belong to the rule in force."""
-    names = (*_WORDS, *_OF_TASK.get(record.config.task, ()), *_OF_RULE.get(record.config.stopping.rule, ()))
+    rule = record.config.stopping.in_force
+    of_rule = (*_GOAL, *_OF_LOOKS) if rule.is_audited else (*_GOAL, *_OF_PAPER) if rule.is_heuristic else ()
+    names = (*_WORDS, *_OF_TASK.get(record.config.task, ()), *of_rule)
     shown = tuple((name, term(name).meaning) for name in names)
     return Section("Words used here", "words", (Facts(shown, "Words and their meaning"),))

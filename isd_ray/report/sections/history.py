@@ -38,6 +38,7 @@ EVENTS = {
     "deliver": "hybrid screen delivered",
     "relocate": "library or other files have moved",
     "software": "other software from here on",
+    "claim": "the claim tried once more, as its code is another",
     "hybrid": "files of the hybrid screen noted",
 }
 TRIPS = "trips"

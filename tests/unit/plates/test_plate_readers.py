@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import isd_ray
 from isd_ray.config import ReadoutsConfig
+from isd_ray.config.readouts import BUILT_IN_READERS
 from isd_ray.errors import ConfigError, InputFileError
 from isd_ray.plates.readers import read_readouts
-from isd_ray.plates.readers.registry import BUILT_IN, GROUP, plate_readers, reader_of
+from isd_ray.plates.readers.registry import plate_readers, reader_of
 from tests.unit.plates import exports_helpers as made
 
 FORMATS = (96, 384, 1536)
@@ -160,16 +159,21 @@ def test_remarks_above_a_table_are_passed_over(read):
     }
 
 
-def test_built_in_readers_are_registered_as_those_of_packages_are():
-    text = (Path(isd_ray.__file__).parents[1] / "pyproject.toml").read_text()
-    section = text.split(f'[project.entry-points."{GROUP}"]')[1].split("\n[")[0]
-    assert dict(re.findall(r'(\w+) = "([^"]+)"', section)) == dict(BUILT_IN)
-    assert {name: reader.name for name, reader in plate_readers().items()} == {name: name for name in plate_readers()}
+def test_readers_are_known_by_the_name_that_they_are_registered_under():
+    assert {name: reader.name for name, reader in plate_readers().items()} == {name: name for name in BUILT_IN_READERS}
 
 
-def test_a_shape_that_there_is_not_is_refused_with_those_there_are(read):
-    with pytest.raises(ConfigError, match=r"no shape 'lumistar'.*\n.*tidy, cellhts2, matrix, envision"):
-        read(["plate,well,signal", "P1,A1,3"], shape="lumistar")
+@pytest.mark.parametrize(
+    ("shape", "remedy"), [("lumistar", "tidy, cellhts2, matrix, envision"), ("sofmax", "did you mean 'softmax'")]
+)
+def test_a_shape_that_there_is_not_is_refused_with_those_there_are(read, tmp_path, shape, remedy):
+    with pytest.raises(ConfigError, match=rf"no shape '{shape}'.*\n.*{remedy}"):
+        ReadoutsConfig(shape=shape)
+    file = tmp_path / "readouts.csv"
+    file.write_text("plate,well,value\nP1,A1,3\n")
+    told = ReadoutsConfig().model_copy(update={"shape": shape})  # as `isd tell --shape` has it
+    with pytest.raises(ConfigError, match=remedy):
+        read_readouts(file, told, 96)
 
 
 def faulty(line, fault, sep):
