@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.predict import LoadedModel, load_model
+    from isd_ray.ops.propose import Proposal, propose
     from isd_ray.ops.simulate import SimulationResult, simulate
     from isd_ray.report.certificate import Certificate
 
@@ -35,6 +36,7 @@ _HOMES = {
     "Job": "isd_ray.ops.jobs",
     "Library": "isd_ray.data.library",
     "LoadedModel": "isd_ray.ops.predict",
+    "Proposal": "isd_ray.ops.propose",
     "SimulationResult": "isd_ray.ops.simulate",
     "attach": "isd_ray.ops.attach",
     "build_library": "isd_ray.ops.build",
@@ -44,6 +46,7 @@ _HOMES = {
     "jobs": "isd_ray.ops.jobs",
     "load_model": "isd_ray.ops.predict",
     "measured_on_ray": "isd_ray.ops.measuring",
+    "propose": "isd_ray.ops.propose",
     "simulate": "isd_ray.ops.simulate",
     "submit": "isd_ray.ops.jobs",
 }
@@ -61,6 +64,7 @@ __all__ = [
     "Job",
     "Library",
     "LoadedModel",
+    "Proposal",
     "SimulationResult",
     "attach",
     "build_library",
@@ -70,6 +74,7 @@ __all__ = [
     "jobs",
     "load_model",
     "measured_on_ray",
+    "propose",
     "simulate",
     "submit",
 ]

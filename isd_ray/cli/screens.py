@@ -14,19 +14,45 @@ from isd_ray.cli.common import AsJson, ConfigFile, Out, Set, out_console, print_
 
 def init(
     file: Annotated[Path, typer.Argument(help="File to write.")] = Path("campaign.toml"),
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="File of compounds to look at: task, label and goal are proposed by it."),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="With --from: the column with the label; repeated, outputs of a panel.")
+    ] = None,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="With --from: nothing is measured yet.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="With --from: write every key with its meaning.")] = False,
 ) -> None:
-    """Write a commented campaign file with every key and its default."""
+    """Write a campaign file: one that fits a file of compounds, or a commented one with every key and its default."""
     from isd_ray.config_file import template
+
+    if source is None:
+        if label or unlabelled or every:
+            raise typer.BadParameter("--label, --unlabelled and --all go with --from FILE")
+        _write_new(file, template())
+        out_console.print(f"wrote {file}; now name your compounds and labels in it", highlight=False, soft_wrap=True)
+        return
+    from isd_ray.ops.proposal_file import next_command, proposal_lines, proposal_text
+    from isd_ray.ops.propose import propose
+
+    proposal = propose(source, label or (), unlabelled=unlabelled)
+    _write_new(file, proposal_text(proposal, file, every=every))
+    for line in proposal_lines(proposal):
+        out_console.print(line, highlight=False, soft_wrap=True)
+    out_console.print(f"wrote {file}; now: {next_command(proposal, file)}", highlight=False, soft_wrap=True)
+
+
+def _write_new(file: Path, text: str) -> None:
     from isd_ray.data.output_files import written
     from isd_ray.errors import StoreError
 
     with written(file):
         try:
             with file.open("x", encoding="utf-8") as sink:
-                sink.write(template())
+                sink.write(text)
         except FileExistsError as error:
             raise StoreError("the file exists already", str(file), "choose another name, or remove it") from error
-    out_console.print(f"wrote {file}; now name your compounds and labels in it", highlight=False)
 
 
 def simulate(config: ConfigFile, out: Out, overrides: Set = None, as_json: AsJson = False) -> None:
