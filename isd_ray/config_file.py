@@ -31,6 +31,8 @@ _PATH_KEYS = (
     ("library", "source"),
     ("library", "history", "source"),
     ("labels", "source"),
+    ("labels", "known"),
+    ("simulation", "known"),
     ("model", "output_embeddings"),
     ("validation", "file"),
     ("test", "file"),

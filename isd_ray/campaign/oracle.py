@@ -146,29 +146,44 @@ class LookupOracle:
     ----------
     excluded:
         Rows that are not in stock, ascending.
+    known:
+        Rows whose labels are known before the start.
     lost_share, seed:
         Probability that a row gives no readout in a round, and what decides which do not.
     """
 
-    def __init__(self, labels: Labels, excluded: Rows = _NO_ROWS, *, lost_share: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        excluded: Rows = _NO_ROWS,
+        known: Rows = _NO_ROWS,
+        *,
+        lost_share: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         self._labels = labels
         self._lost_share, self._seed = lost_share, seed
-        self._standing = replace(NOTHING, excluded=excluded)
+        # What is known is measured, whether there is more of it or not.
+        readouts = NOTHING.readouts if not len(known) else self._readouts(known)
+        self._standing = replace(NOTHING, excluded=np.setdiff1d(excluded, known), rows=known, readouts=readouts)
 
     def measure(self, round_number: int, rows: Rows) -> Readouts:
         """Readouts of `rows`, in that order; in a round the same whenever, and beside which others, they are asked."""
+        readouts = self._readouts(rows)
+        keys = tie_keys(derive_seed(self._seed, "lost", round_number), rows)
+        is_lost = keys < self._lost_share * 2.0**64
+        values = np.where(is_lost, np.nan, readouts.values)
+        return Readouts(without_readout(readouts.labels, is_lost), values, readouts.wells)
+
+    def _readouts(self, rows: Rows) -> Readouts:
         wells = unplated(len(rows))
         if censored := self._labels.censored:
             as_it_came = pa.array([censored.get(row) for row in rows.tolist()], pa.string())
             wells = wells.set_column(wells.column_names.index("qc"), "qc", as_it_came)
-        labels, values = as_readouts(self._labels.labels[rows]), self._labels.values[rows]
-        keys = tie_keys(derive_seed(self._seed, "lost", round_number), rows)
-        is_lost = keys < self._lost_share * 2.0**64
-        values = np.where(is_lost, np.nan, values)
-        return Readouts(without_readout(labels, is_lost), values, wells)
+        return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], wells)
 
     def standing(self, n_events: int | None = None) -> Standing:
-        """What is out of stock, and nothing else."""
+        """What is out of stock and what is known, and nothing else."""
         return self._standing
 
     def known(self) -> LabelArray:

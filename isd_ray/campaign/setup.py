@@ -8,7 +8,7 @@ import platform
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.before import require_known
 from isd_ray.campaign.families import block_hashes, check_blocks
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.laboratory import Laboratory
@@ -32,7 +33,7 @@ from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
-from isd_ray.messages import LabelArray, WorkerSpec
+from isd_ray.messages import LabelArray, Rows, WorkerSpec
 from isd_ray.plates.layout import batch_size, initial_size
 
 LATE_STOP = 0.5
@@ -59,6 +60,8 @@ class CampaignSetup:
         Labels of the target set; None where a laboratory will tell them.
     test_labels:
         Labels of the test library in its row order, or None.
+    known:
+        Of a simulation: rows whose labels are known before it starts, ascending.
     """
 
     config: CampaignConfig
@@ -67,6 +70,7 @@ class CampaignSetup:
     rule: LabelRule
     labels: Labels | None
     test_labels: LabelArray | None
+    known: Rows = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def labels_hash(self) -> str:
@@ -74,6 +78,7 @@ class CampaignSetup:
         digest = hashlib.sha256("\n".join((*self.rule.classes, *self.spec.outputs)).encode())
         if self.labels is not None:
             digest.update(self.labels.labels.tobytes())
+        digest.update(self.known.tobytes())
         if self.spec.validation_labels is not None:
             digest.update(self.spec.validation_labels.tobytes())
         if self.spec.output_embeddings is not None:
@@ -371,5 +376,8 @@ def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
     oracle: Oracle = laboratory
     if setup.labels is not None:
         lost_share, seed = setup.config.simulation.lost_share, setup.config.seed
-        oracle = LookupOracle(setup.labels, laboratory.standing().excluded, lost_share=lost_share, seed=seed)
+        excluded = laboratory.standing().excluded
+        oracle = LookupOracle(setup.labels, excluded, setup.known, lost_share=lost_share, seed=seed)
+    else:
+        require_known(store)
     return CampaignLoop(setup.config, store, library, oracle, backend, setup.rule.classes)

@@ -75,6 +75,7 @@ class Campaign:
         IsdError
             If the configuration, the library or the machine do not allow it.
         """
+        from isd_ray.campaign.before import tell_known
         from isd_ray.campaign.setup import begin_or_resume, check, refuse_other_place
         from isd_ray.ops.beforehand import say_beforehand
         from isd_ray.ops.prepare import prepare
@@ -87,6 +88,8 @@ class Campaign:
         say_beforehand(setup, watcher)
         store = begin_or_resume(setup)
         refuse_other_place(store, setup)
+        if (words := tell_known(store, setup.config, setup.rule)) is not None:
+            watcher.message(words)
         store.write_text("config.toml", to_toml(setup.config))
         return cls(store, watcher)
 

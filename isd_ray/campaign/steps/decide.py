@@ -87,6 +87,7 @@ def decide(screen: Screen) -> dict[str, Any]:
         "n_inference": screen.sets.n_target - n_before,
         "fraction_acquired": n_before / screen.sets.n_target,
         "n_acquired": screen.sets.n_measured,
+        **({"n_known": screen.history.n_known} if screen.history.n_known else {}),
         "spent": screen.budget.spent,
         "n_amendments": screen.n_amendments,
         "n_lost": int((~present).sum()),
