@@ -153,6 +153,14 @@ def tell_known(store: CampaignStore, config: CampaignConfig, rule: LabelRule) ->
     return f"{len(rows):,} compounds were measured before; no limit counts them"
 
 
+def note_known(store: CampaignStore, config: CampaignConfig, rows: Rows, readouts: Readouts) -> None:
+    """Put what a simulation starts from on record, once, as a laboratory's readouts of before are."""
+    if len(rows) and _told(store) is None:
+        name = Path(str(config.simulation.known or config.labels.known)).name
+        details = {"file": name, "round": None, "n": len(rows), "external": True, "known": True}
+        Note("tell", details, {"readouts_sha256": readouts.to_table(rows)}).write(store)
+
+
 def _told(store: CampaignStore) -> dict[str, Any] | None:
     return next((dict(event) for event in store.events() if event["kind"] == "tell" and event.get("known")), None)
 

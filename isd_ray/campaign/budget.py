@@ -35,6 +35,11 @@ class Budget:
         The campaign, and its history, which changes under it.
     prices:
         float64 (n_rows,): of each row of the library, in all its wells; None without a limit on money.
+
+    Attributes
+    ----------
+    is_stopped:
+        A person has stopped the screen: no batch is acquired any more, and no look taken but a last one.
     """
 
     def __init__(self, config: CampaignConfig, history: History, prices: NDArray[np.float64] | None) -> None:
@@ -44,6 +49,7 @@ class Budget:
         self._prices = prices
         self._by_price = None if prices is None else np.argsort(-prices, kind="stable")
         self._initial_size = initial_size(config)
+        self.is_stopped = False
 
     def usual(self, rounds: int) -> int:
         """Compounds of a batch after so many rounds while the budget lasts: the unit in which an audit is weighed."""
@@ -70,6 +76,8 @@ class Budget:
 
     def draw(self, rounds: int) -> int:
         """Rows of a batch that is drawn at random, after so many rounds; of the first one without its reserve."""
+        if self.is_stopped:
+            return 0
         wanted, kept = self.usual(rounds), self._kept
         if rounds == 0 and not self.starts_known:
             wanted, kept = self._initial_size, kept + self.n_reserve
@@ -99,7 +107,9 @@ class Budget:
 
         The last look takes those kept for it, in rounds beyond the others.
         """
-        return self.left(0) if is_last else max(0, self.left(rounds) - self._kept)
+        if is_last:
+            return self.left(0)
+        return 0 if self.is_stopped else max(0, self.left(rounds) - self._kept)
 
     def rule_counts(self, rounds: int) -> bool:
         """Whether a yes of the stopping rule would end the screen after so many rounds."""

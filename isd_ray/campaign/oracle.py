@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -96,6 +96,14 @@ def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, Readou
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """That a person has stopped the screen, why, and whether one last look is to be taken."""
+
+    reason: str
+    last_look: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What people have decided, and measured of their own accord, when a round begins.
 
@@ -109,6 +117,8 @@ class Standing:
         int64, ascending: rows to be measured whatever the model says.
     rows, readouts:
         Every row with a readout, ascending, int64 (n,), and the readouts.
+    stopped:
+        Of the whole screen; None where nobody has stopped it.
     """
 
     n_events: int
@@ -116,6 +126,7 @@ class Standing:
     wanted: Rows
     rows: Rows
     readouts: Readouts
+    stopped: Stopped | None = None
 
 
 _NO_ROWS = np.empty(0, np.int64)
@@ -140,7 +151,7 @@ class Oracle(Protocol):
 
 
 class LookupOracle:
-    """A simulation's oracle: every label is known beforehand, and nobody interferes.
+    """A simulation's oracle: every label is known beforehand, and nobody interferes but by stopping it.
 
     Parameters
     ----------
@@ -148,6 +159,8 @@ class LookupOracle:
         Rows that are not in stock, ascending.
     known:
         Rows whose labels are known before the start.
+    stops:
+        By the first so many events of the log, or all: how many they are up to a stop, and the stop; 0 without one.
     lost_share, seed:
         Probability that a row gives no readout in a round, and what decides which do not.
     """
@@ -158,9 +171,11 @@ class LookupOracle:
         excluded: Rows = _NO_ROWS,
         known: Rows = _NO_ROWS,
         *,
+        stops: Callable[[int | None], tuple[int, Stopped | None]] = lambda n_events: (0, None),
         lost_share: float = 0.0,
         seed: int = 0,
     ) -> None:
+        self._stops = stops
         self._labels = labels
         self._lost_share, self._seed = lost_share, seed
         # What is known is measured, whether there is more of it or not.
@@ -183,8 +198,9 @@ class LookupOracle:
         return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], wells)
 
     def standing(self, n_events: int | None = None) -> Standing:
-        """What is out of stock and what is known, and nothing else."""
-        return self._standing
+        """What is out of stock, what is known, and whether a person has stopped the screen."""
+        n_read, stopped = self._stops(n_events)
+        return replace(self._standing, n_events=n_read, stopped=stopped)
 
     def known(self) -> LabelArray:
         """The labels of all rows but those that are out of stock, as readouts."""

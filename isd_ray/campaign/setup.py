@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.backend import Backend
-from isd_ray.campaign.before import require_known
+from isd_ray.campaign.before import note_known, require_known
 from isd_ray.campaign.families import block_hashes, check_blocks
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.laboratory import Laboratory
@@ -377,7 +377,9 @@ def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
     if setup.labels is not None:
         lost_share, seed = setup.config.simulation.lost_share, setup.config.seed
         excluded = laboratory.standing().excluded
-        oracle = LookupOracle(setup.labels, excluded, setup.known, lost_share=lost_share, seed=seed)
+        stops = laboratory.stops
+        oracle = LookupOracle(setup.labels, excluded, setup.known, stops=stops, lost_share=lost_share, seed=seed)
+        note_known(store, setup.config, setup.known, oracle.standing().readouts)
     else:
         require_known(store)
     return CampaignLoop(setup.config, store, library, oracle, backend, setup.rule.classes)

@@ -199,6 +199,25 @@ def close(path: Folder, reason: Reason, address: Address = None) -> None:
     out_console.print(f"{words}; now: isd ask {path}", highlight=False, soft_wrap=True)
 
 
+def stop(
+    path: Folder,
+    reason: Reason,
+    last_look: Annotated[
+        bool, typer.Option("--last-look", help="Take one last look first: with rule certify, and accuracy.")
+    ] = False,
+) -> None:
+    """Stop a screen by hand, on record: it is delivered without a certificate, or judged by a last look."""
+    from isd_ray.ops.campaign import Campaign
+
+    campaign = Campaign.open(path)
+    n_missing = campaign.stop(reason, last_look=last_look)
+    lost = f"; the batch that is out is closed without {counted(n_missing, 'readout')}" if n_missing else ""
+    verb = "ask" if campaign.status().state != "running" else "resume"
+    what = "asks for a last look" if last_look else "delivers it, NOT CERTIFIED"
+    words = f"stopped{lost}; now: isd {verb} {path}, which {what}"
+    out_console.print(words, highlight=False, soft_wrap=True)
+
+
 def status(
     path: Folder,
     address: Address = None,
@@ -416,6 +435,7 @@ COMMANDS = (
     exclude,
     include,
     close,
+    stop,
     status,
     history,
     export,

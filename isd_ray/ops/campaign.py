@@ -318,6 +318,27 @@ class Campaign:
         self._opened.refuse_simulation()
         return self._saying.close(reason)
 
+    def stop(self, reason: str, *, last_look: bool = False) -> int:
+        """Stop the screen by hand, on record: no batch is asked for any more. Cannot be undone.
+
+        A batch that is out is closed without the readouts that are missing; returns how many those are. Then `ask` (of
+        a simulation `isd resume`) delivers the screen, NOT CERTIFIED, or asks for a last look and judges it.
+
+        Parameters
+        ----------
+        last_look:
+            Take one last look before, at all the risk that is left, as `stopping.reserve_audit` does at the end of a
+            budget: for the rule `certify` and accuracy. If it passes, the screen is certified.
+
+        Raises
+        ------
+        StoreError
+            If the screen has ended or is stopped, nothing is measured, or a last look is not to be had.
+        LabelError
+            If no reason is given.
+        """
+        return self._saying.stop(reason, last_look=last_look)
+
     def amend(self, file: str | Path, reason: str) -> int:
         """Correct readouts by a file with ids and labels; returns how many changed (`isd_ray.ops.amend`)."""
         return amend_from_file(self.store.address, Path(file), reason).n_changed

@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from isd_ray.campaign.status import status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import InputFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
@@ -139,6 +140,9 @@ def test_no_audit_draws_what_is_known_and_the_claim_is_of_the_whole(make_config,
     assert certificate["n_target"] == len(hybrid)
     assert certificate["n_external"] == N_KNOWN
     assert found.summary["certified"]
+    store = CampaignStore.open(found.path)
+    assert verify(store).problems == ()
+    assert status_of(store).counts["EXTERNAL"] == N_KNOWN
 
 
 def test_an_audit_is_drawn_from_the_whole_of_what_is_not_known(make_config, known, tmp_path):

@@ -152,6 +152,7 @@ def _judge(screen: Screen, audits: tuple[Audit, ...]) -> StopDecision:
         n_finish=int((selection.roles == _FINISH).sum()),
         n_finish_lost=int(((selection.roles == _FINISH) & ~readouts.present).sum()),
         rule_counts=screen.budget.rule_counts(screen.round.number + 1),
+        stopped=None if screen.stopped is None else screen.stopped.reason,
         spent_on=() if len(selection.roles) else screen.budget.spent_on(screen.round.number),
     )
     return screen.backend.decide(evidence)

@@ -62,6 +62,7 @@ def heed(screen: Screen, standing: Standing) -> None:
     """Take in what people have said: rows that cannot be had, or must; readouts from outside the plan."""
     screen.round.details["n_events"] = standing.n_events
     screen.round.wanted = standing.wanted
+    screen.stop(standing.stopped)
     screen.sets.exclude(standing.excluded)
     external = screen.sets.is_left(standing.rows)
     if external.any():
