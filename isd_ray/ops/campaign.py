@@ -29,6 +29,7 @@ from isd_ray.report.notebook import default_watcher
 from isd_ray.report.words import status_lines
 
 if TYPE_CHECKING:
+    from isd_ray.ops.interim import Interim
     from isd_ray.ops.run import Run
 
 __all__ = ["Campaign", "Told"]
@@ -363,6 +364,12 @@ class Campaign:
         self.store.check_hybrid()
         self.store.certificate()
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long, raw=raw)
+
+    def export_interim(self, file: str | Path, *, hits: bool = False, long: bool = False, raw: bool = False) -> Interim:
+        """Write what is measured and predicted as of now, NOT CERTIFIED (`isd_ray.ops.interim.export_interim`)."""
+        from isd_ray.ops.interim import export_interim
+
+        return export_interim(self.store, Path(file), hits=hits, long=long, raw=raw)
 
     def report(self, file: str | Path) -> None:
         """Write the report of the screen as it stands to an HTML file; of one that goes on, the page says so."""
