@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from isd_ray.config import CampaignConfig
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
+    from isd_ray.ops.advise import advise
     from isd_ray.ops.attach import AttachedCampaign, attach
     from isd_ray.ops.build import build_library
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
     from isd_ray.ops.confirm import Confirmation, confirm
+    from isd_ray.ops.goal_costs import Advice
     from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.predict import LoadedModel, load_model
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from isd_ray.report.certificate import Certificate
 
 _HOMES = {
+    "Advice": "isd_ray.ops.goal_costs",
     "AttachedCampaign": "isd_ray.ops.attach",
     "Campaign": "isd_ray.ops.campaign",
     "CampaignConfig": "isd_ray.config",
@@ -38,6 +41,7 @@ _HOMES = {
     "LoadedModel": "isd_ray.ops.predict",
     "Proposal": "isd_ray.ops.propose",
     "SimulationResult": "isd_ray.ops.simulate",
+    "advise": "isd_ray.ops.advise",
     "attach": "isd_ray.ops.attach",
     "build_library": "isd_ray.ops.build",
     "compare": "isd_ray.ops.compare",
@@ -54,6 +58,7 @@ _HOMES = {
 _UNKNOWN_VERSION = "0+unknown"
 
 __all__ = [
+    "Advice",
     "AttachedCampaign",
     "Campaign",
     "CampaignConfig",
@@ -66,6 +71,7 @@ __all__ = [
     "LoadedModel",
     "Proposal",
     "SimulationResult",
+    "advise",
     "attach",
     "build_library",
     "compare",

@@ -161,4 +161,39 @@ def plan(
     out_console.print(plan_table(made, campaign.name))
 
 
-COMMANDS = (init, simulate, compare, plan)
+def advise(
+    source: Annotated[
+        Path, typer.Argument(help="Campaign file of a past screen; or folder of a screen, also under way.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the simulations; default runs/NAME-advice.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Of a past screen: simulations of each goal.")] = 3,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each goal would cost in wells and trips, and where nothing can be saved."""
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.config import CampaignConfig
+    from isd_ray.ops.advise import advise as find
+    from isd_ray.ops.goal_costs import advice_lines
+
+    if CampaignStore.exists(source):
+        made = find(source)
+    else:
+        config = CampaignConfig.from_toml(source, overrides or ())
+        made = watched(lambda watcher: find(config, seeds=seeds, out=out, watcher=watcher), config.name, config)
+    if as_json:
+        print_json(asdict(made))
+        return
+    table = Table(caption=f"Ranges: {made.interval}.", caption_justify="left")
+    for heading in ("goal", "wells", "trips", ""):
+        table.add_column(heading, justify="left" if heading in ("goal", "") else "right")
+    for line in advice_lines(made):
+        table.add_row(*line)
+    out_console.print(table)
+    for note in made.notes:
+        out_console.print(note, highlight=False, soft_wrap=True)
+
+
+COMMANDS = (init, simulate, compare, plan, advise)
