@@ -160,7 +160,10 @@ def _doubts(choice: LabelChoice, repeats: Repeats, n: int) -> Iterator[str]:
         )
     labels = [one.column for one in choice.chosen]
     if len(labels) == 1 and 2 * labels[0].n_missing > n:
-        yield f"{labels[0].n_missing:,} of {n:,} have no readout of {labels[0].name!r}: the replay is of the others"
+        yield (
+            f"{labels[0].n_missing:,} of {n:,} have no readout of {labels[0].name!r}: the replay is of the others. To "
+            "screen the rest, take the label's classes, no `required`, and labels.known = this file, and `isd create`"
+        )
 
 
 def _rest(n: int) -> list[ProposedKey]:
