@@ -13,19 +13,23 @@ if TYPE_CHECKING:
     from isd_ray.config import CampaignConfig
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
+    from isd_ray.ops.advise import advise
     from isd_ray.ops.attach import AttachedCampaign, attach
     from isd_ray.ops.build import build_library
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
     from isd_ray.ops.confirm import Confirmation, confirm
     from isd_ray.ops.follow import Notice, Webhook, follow
+    from isd_ray.ops.goal_costs import Advice
     from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.predict import LoadedModel, load_model
+    from isd_ray.ops.propose import Proposal, propose
     from isd_ray.ops.simulate import SimulationResult, simulate
     from isd_ray.report.certificate import Certificate
 
 _HOMES = {
+    "Advice": "isd_ray.ops.goal_costs",
     "AttachedCampaign": "isd_ray.ops.attach",
     "Campaign": "isd_ray.ops.campaign",
     "CampaignConfig": "isd_ray.config",
@@ -37,8 +41,10 @@ _HOMES = {
     "Library": "isd_ray.data.library",
     "LoadedModel": "isd_ray.ops.predict",
     "Notice": "isd_ray.ops.follow",
+    "Proposal": "isd_ray.ops.propose",
     "SimulationResult": "isd_ray.ops.simulate",
     "Webhook": "isd_ray.ops.follow",
+    "advise": "isd_ray.ops.advise",
     "attach": "isd_ray.ops.attach",
     "build_library": "isd_ray.ops.build",
     "compare": "isd_ray.ops.compare",
@@ -48,6 +54,7 @@ _HOMES = {
     "jobs": "isd_ray.ops.jobs",
     "load_model": "isd_ray.ops.predict",
     "measured_on_ray": "isd_ray.ops.measuring",
+    "propose": "isd_ray.ops.propose",
     "simulate": "isd_ray.ops.simulate",
     "submit": "isd_ray.ops.jobs",
 }
@@ -55,6 +62,7 @@ _HOMES = {
 _UNKNOWN_VERSION = "0+unknown"
 
 __all__ = [
+    "Advice",
     "AttachedCampaign",
     "Campaign",
     "CampaignConfig",
@@ -66,8 +74,10 @@ __all__ = [
     "Library",
     "LoadedModel",
     "Notice",
+    "Proposal",
     "SimulationResult",
     "Webhook",
+    "advise",
     "attach",
     "build_library",
     "compare",
@@ -77,6 +87,7 @@ __all__ = [
     "jobs",
     "load_model",
     "measured_on_ray",
+    "propose",
     "simulate",
     "submit",
 ]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from isd_ray.config import CampaignConfig, Section
 from isd_ray.config.limits import MAX_CONFIG_BYTES
@@ -30,6 +31,8 @@ _PATH_KEYS = (
     ("library", "source"),
     ("library", "history", "source"),
     ("labels", "source"),
+    ("labels", "known"),
+    ("simulation", "known"),
     ("model", "output_embeddings"),
     ("validation", "file"),
     ("test", "file"),
@@ -264,16 +267,22 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     return changed
 
 
-_EXAMPLES = {
-    ("library", "source"): '"compounds.csv"',
-    ("labels", "column"): '"label"',
-    ("acquisition", "batch_size"): "384",
+_EXAMPLES: Mapping[tuple[str, ...], Any] = {
+    ("library", "source"): "compounds.csv",
+    ("labels", "column"): "label",
+    ("acquisition", "batch_size"): 384,
 }
 """What the template fills in where there is no default, or where a file without it would be of no use."""
 
 
-def template() -> str:
-    """A commented campaign file with every key, its meaning and its default."""
+def template(values: Mapping[tuple[str, ...], Any] = _EXAMPLES) -> str:
+    """A commented campaign file with every key, its meaning and its default.
+
+    Parameters
+    ----------
+    values:
+        What is filled in, by the path of the key.
+    """
     lines = [
         "# A campaign of isd_ray. Lines that begin with '#' show the default; remove the '#' to change it.",
         "# Run it with: isd simulate THIS_FILE --out runs/first",
@@ -285,14 +294,19 @@ def template() -> str:
         if section is not None:
             sections.append((name, section, field.default is None))
         else:
-            lines += _field_lines((name,), field.default, field.is_required(), field.description)
+            lines += _field_lines((name,), field, values)
     for name, section, is_absent in sections:
         # A table that is there changes the campaign even if it is empty.
         heading = f"# [{name}]" if is_absent else f"[{name}]"
-        lines += ["", *_comment(str(section.__doc__)), heading, *_section_lines((name,), section)]
+        lines += ["", *_comment(str(section.__doc__)), heading, *_section_lines((name,), section, values)]
     for name, section in family_sections().items():
         # Commented out as a whole: a table that is there says nothing of which families are used.
-        lines += ["", *_comment(str(section.__doc__)), f"# [model.{name}]", *_section_lines(("model", name), section)]
+        lines += [
+            "",
+            *_comment(str(section.__doc__)),
+            f"# [model.{name}]",
+            *_section_lines(("model", name), section, values),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -304,23 +318,30 @@ def _section_of(annotation: Any) -> type[Section] | None:
     return None
 
 
-def _section_lines(path: tuple[str, ...], section: type[Section]) -> Iterator[str]:
+def _section_lines(
+    path: tuple[str, ...], section: type[Section], values: Mapping[tuple[str, ...], Any]
+) -> Iterator[str]:
     for key, field in section.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        yield from _field_lines((*path, key), default, field.is_required(), field.description)
+        yield from _field_lines((*path, key), field, values)
 
 
-def _field_lines(path: tuple[str, ...], default: Any, required: bool, description: str | None) -> list[str]:
-    lines = _comment(description) if description else []
-    if path in _EXAMPLES:
-        return [*lines, f"{path[-1]} = {_EXAMPLES[path]}"]
-    if required:
+def _field_lines(path: tuple[str, ...], field: FieldInfo, values: Mapping[tuple[str, ...], Any]) -> list[str]:
+    lines = _comment(field.description) if field.description else []
+    if path in values:
+        return [*lines, toml_line(path[-1], values[path])]
+    if field.is_required():
         return []
+    default = field.get_default(call_default_factory=True)
     if default is None or isinstance(default, Section):
         return [*lines, f"# {path[-1]} ="]
     if default == {}:
         return [*lines, f"# {path[-1]} = {{}}"]  # what tomli_w makes of it is a table of its own
-    return [*lines, "# " + tomli_w.dumps({path[-1]: default}).strip().replace("\n", " ")]
+    return [*lines, "# " + toml_line(path[-1], default)]
+
+
+def toml_line(key: str, value: Any) -> str:
+    """A key and its value on one line of TOML."""
+    return tomli_w.dumps({key: value}).strip().replace("\n    ", " ").replace("\n", " ")
 
 
 def _comment(text: str) -> list[str]:

@@ -347,6 +347,8 @@ class RoundEvidence:
         Whether a yes of the rule ends the screen (`isd_ray.core.conditions`).
     spent_on:
         In words, the limits by which nothing more may be acquired.
+    stopped:
+        Why a person has stopped the screen; None where nobody has.
     """
 
     round: int
@@ -360,6 +362,7 @@ class RoundEvidence:
     n_finish_lost: int = 0
     rule_counts: bool = True
     spent_on: tuple[str, ...] = ()
+    stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

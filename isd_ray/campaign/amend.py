@@ -240,7 +240,9 @@ def certified_rows(store: CampaignStore) -> Rows:
     rounds = [files for files in store.rounds() if files.committed is not None]
     if config.goal_class.knows_hits:
         known = Laboratory(store).standing(_certified_look(store)["n_events"]).rows
-        return np.concatenate([known, *(files.read_batch()["row"].to_numpy() for files in rounds)])
+        starts = [event for event in store.events() if event.get("known")]  # of simulations as well
+        before = [store.read_readouts(event["readouts_sha256"])["row"].to_numpy() for event in starts]
+        return np.concatenate([known, *before, *(files.read_batch()["row"].to_numpy() for files in rounds)])
     is_reserved, look = config.stopping.in_force.is_reserved, _certified_look(store)
     if "audits_sha256" in look and not is_reserved:
         audited: Rows = store.read_readouts(look["audits_sha256"])["row"].to_numpy()

@@ -23,7 +23,7 @@ from isd_ray.plates.layout import batch_size, initial_size
 
 
 class Budget:
-    """What a campaign's limits leave, by what its history holds already.
+    """What a campaign's limits leave, by what its history holds already beside what it started from.
 
     Rows are drawn at random whatever they cost, so their number is one that could be paid were they the dearest ones
     left: money is never exceeded, and no draw depends on a price. Only the best-scored rows, which prove nothing, end
@@ -35,6 +35,11 @@ class Budget:
         The campaign, and its history, which changes under it.
     prices:
         float64 (n_rows,): of each row of the library, in all its wells; None without a limit on money.
+
+    Attributes
+    ----------
+    is_stopped:
+        A person has stopped the screen: no batch is acquired any more, and no look taken but a last one.
     """
 
     def __init__(self, config: CampaignConfig, history: History, prices: NDArray[np.float64] | None) -> None:
@@ -44,10 +49,16 @@ class Budget:
         self._prices = prices
         self._by_price = None if prices is None else np.argsort(-prices, kind="stable")
         self._initial_size = initial_size(config)
+        self.is_stopped = False
 
     def usual(self, rounds: int) -> int:
         """Compounds of a batch after so many rounds while the budget lasts: the unit in which an audit is weighed."""
         return batch_size(self._config, rounds, self._sets.n_inference)
+
+    @property
+    def starts_known(self) -> bool:
+        """Whether enough is known before the first batch for a model to choose it; never beside a reserve."""
+        return self.n_reserve == 0 and self._history.n_known >= max(1, self._initial_size)
 
     @property
     def n_reserve(self) -> int:
@@ -65,8 +76,10 @@ class Budget:
 
     def draw(self, rounds: int) -> int:
         """Rows of a batch that is drawn at random, after so many rounds; of the first one without its reserve."""
+        if self.is_stopped:
+            return 0
         wanted, kept = self.usual(rounds), self._kept
-        if rounds == 0:
+        if rounds == 0 and not self.starts_known:
             wanted, kept = self._initial_size, kept + self.n_reserve
         return max(0, min(wanted, self.left(rounds) - kept, self._sets.n_inference))
 
@@ -94,17 +107,19 @@ class Budget:
 
         The last look takes those kept for it, in rounds beyond the others.
         """
-        return self.left(0) if is_last else max(0, self.left(rounds) - self._kept)
+        if is_last:
+            return self.left(0)
+        return 0 if self.is_stopped else max(0, self.left(rounds) - self._kept)
 
     def rule_counts(self, rounds: int) -> bool:
         """Whether a yes of the stopping rule would end the screen after so many rounds."""
         sets, paid = self._sets, self._paid(self._dearest())
-        return rule_counts(self._config.stopping, sets.n_measured, rounds, sets.n_target, paid)
+        return rule_counts(self._config.stopping, self._n_counted, rounds, sets.n_target, paid)
 
     def spent_on(self, rounds: int) -> tuple[str, ...]:
         """In words, the limits that leave nothing to acquire after so many rounds, beside the wells that are kept."""
         stopping, paid = self._config.stopping, self._paid(self._dearest())
-        reached = Reached(self._sets.n_measured + self._kept, rounds)
+        reached = Reached(self._n_counted + self._kept, rounds)
         return tuple(map(words_of, limits_reached(stopping.condition, reached, self._sets.n_target, paid)))
 
     @property
@@ -112,11 +127,17 @@ class Budget:
         return kept_wells(self._config.stopping, self._sets.n_target)
 
     def _affordable(self, rounds: int, paid: Bought) -> int:
-        return affordable(self._config.stopping, self._sets.n_measured, rounds, self._sets.n_target, paid)
+        n = affordable(self._config.stopping, self._n_counted, rounds, self._sets.n_target, paid)
+        return min(n, self._sets.n_inference) if self._history.n_known else n
+
+    @property
+    def _n_counted(self) -> int:
+        """Measured rows but those that were known before the screen, which nobody asked for."""
+        return self._sets.n_measured - self._history.n_known
 
     def _paid(self, prices: NDArray[np.float64]) -> Bought:
         """What money buys in this order of prices."""
-        return no_prices if self._prices is None else bought(prices, self.spent or 0.0, self._sets.n_measured)
+        return no_prices if self._prices is None else bought(prices, self.spent or 0.0, self._n_counted)
 
     def _dearest(self, without: Rows | None = None) -> NDArray[np.float64]:
         """Prices of the inference set, the highest first."""

@@ -27,7 +27,9 @@ CALIBRATION_RISK = 0.05
 RELIABILITY_ROUNDS = 5
 """Rounds whose rows the table of reliability shows: those of models like the present one."""
 RANDOM_ROLES = [ROLES.index("random"), ROLES.index("audit")]
-_INITIAL, _RESERVE, _WANTED, _EXTERNAL = map(ROLES.index, ("initial", "reserve", "wanted", "external"))
+_INITIAL, _RANDOM, _RESERVE, _WANTED, _EXTERNAL = map(
+    ROLES.index, ("initial", "random", "reserve", "wanted", "external")
+)
 _SPENT = ("finish", "continue")
 """Decisions of a passed look and of the round after it, when its finish could not be completed."""
 
@@ -53,7 +55,9 @@ class History:
     Attributes
     ----------
     n_drawn_from, n_beside:
-        Rows that the first batch was drawn from, and the others of the target set, which had been measured before.
+        Rows that the first random rows were drawn from, and the others of the target set, measured before.
+    n_known:
+        Rows whose readouts started the screen: no limit counts them.
     """
 
     def __init__(self, goal: Goal, n_rows: int) -> None:
@@ -67,6 +71,7 @@ class History:
         self._places: list[Rows] = []
         self._n_in_files = 0
         self.n_drawn_from, self.n_beside = 0, 0
+        self.n_known = 0
 
     def correct(self, selection: Selection, readouts: Readouts) -> NDArray[np.float64]:
         """How far the model had predicted the rows of a batch right before their labels were used, float64 (n,)."""
@@ -94,7 +99,7 @@ class History:
         if self._goal.has_losses and np.isfinite(selection.ranks).any():
             losses = self.losses(selection, readouts)
             self._learn(selection.take(learned), losses[learned], readouts.labels[learned], details)
-        if (selection.roles == _INITIAL).any():
+        if not self.n_drawn_from and _drawn_first(selection.roles).any():
             self.n_drawn_from, self.n_beside = self.sets.n_inference, self.sets.n_target - self.sets.n_inference
         kept = present & ~is_reserve
         self.sets.observe(rows[kept], readouts.labels[kept])
@@ -103,8 +108,17 @@ class History:
         self._add_features(attempt.features_file, present[~is_reserve])
         self._batches.append(_Batch(round_number, rows, selection.roles, readouts))
 
-    def observe_external(self, attempt: Attempt, rows: Rows, readouts: Readouts, round_number: int) -> None:
-        """Take readouts from outside the plan into the observation set; they are no evidence of anything."""
+    def observe_external(
+        self, attempt: Attempt, rows: Rows, readouts: Readouts, round_number: int, *, starts: bool = False
+    ) -> None:
+        """Take readouts from outside the plan into the observation set; they are no evidence of anything.
+
+        Parameters
+        ----------
+        starts:
+            They were known before the screen and start it.
+        """
+        self.n_known += len(rows) if starts else 0
         self.sets.observe(rows, readouts.labels)
         self._add_features(attempt.external_file, np.ones(len(rows), np.bool_))
         self._batches.append(_Batch(round_number, rows, np.full(len(rows), _EXTERNAL, np.int8), readouts))
@@ -172,9 +186,12 @@ class History:
 
     @property
     def initial(self) -> tuple[Rows, LabelArray]:
-        """Rows of the first batch, a uniform sample, and their readouts, missing where a well gave none."""
+        """Rows that chance drew first, and their readouts, missing where a well gave none.
+
+        They are the first batch, or, where a screen starts from what is known, the random rows of its first.
+        """
         for batch in self._batches:
-            if (drawn := batch.roles == _INITIAL).any():
+            if (drawn := _drawn_first(batch.roles)).any():
                 return batch.rows[drawn], batch.readouts.labels[drawn]
         return np.empty(0, np.int64), np.empty(0)
 
@@ -233,7 +250,7 @@ class History:
         """Records of looks that were not passed, or whose finish was not completed: they prove nothing."""
         # Of a finish whose lost wells are measured once more the round after it says nothing yet, nor does a portion.
         judged = [record for record in self.records if record["decision"] not in UNJUDGED]
-        after = [*judged[1:], {"decision": "finish"}]
+        after = [*judged, {"decision": "finish"}][1:]
         return [
             record
             for record, following in zip(judged, after, strict=True)
@@ -282,6 +299,12 @@ class History:
         spent = [batch.rows[(batch.roles == _RESERVE) & ~batch.readouts.present] for batch in self._batches]
         rows = np.unique(np.concatenate([self.sets.excluded, *spent]))
         return rows, np.isin(rows, tried)
+
+
+def _drawn_first(roles: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Which rows of a batch are a uniform sample of what was left before it, if it is the first such batch."""
+    is_initial: NDArray[np.bool_] = roles == _INITIAL
+    return is_initial if is_initial.any() else roles == _RANDOM
 
 
 def calibration_warning(alarm: CalibrationAlarm) -> str:

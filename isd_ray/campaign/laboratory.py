@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.oracle import READOUT_SCHEMA, WELL_SCHEMA, Readouts, Standing
+from isd_ray.campaign.oracle import READOUT_SCHEMA, WELL_SCHEMA, Readouts, Standing, Stopped
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.panels import n_bytes
 from isd_ray.data.packed import labels_from
@@ -50,6 +50,8 @@ class Ledger:
         Of a panel, by round: which entries of rows gave no readout.
     closed:
         Why a round ends although readouts are missing.
+    stopped:
+        That a person has stopped the screen.
     excluded, wanted:
         Why rows must not, or must, be measured.
     readings:
@@ -66,6 +68,7 @@ class Ledger:
     failed: dict[int, dict[int, str]] = field(default_factory=dict)
     lost: dict[int, dict[int, int]] = field(default_factory=dict)
     closed: dict[int, str] = field(default_factory=dict)
+    stopped: Stopped | None = None
     excluded: dict[int, str] = field(default_factory=dict)
     wanted: dict[int, str] = field(default_factory=dict)
     readings: list[str] = field(default_factory=list)
@@ -77,6 +80,8 @@ class Ledger:
         kind = event["kind"]
         if kind == "close":
             self.closed[event["round"]] = event["reason"]
+        if kind == "stop":
+            self.stopped = _stopped(event)
         if table is None or kind not in SAYINGS:
             return
         rows = table["row"].to_pylist()
@@ -188,13 +193,25 @@ class Laboratory:
             wanted=np.array(sorted(ledger.wanted.keys() - ledger.told.keys()), np.int64),
             rows=told["row"].to_numpy(),
             readouts=Readouts.of(told),
+            stopped=ledger.stopped,
         )
+
+    def stops(self, n_events: int | None = None) -> tuple[int, Stopped | None]:
+        """As `LookupOracle` takes it, for a simulation."""
+        for number, event in enumerate(self._store.events()[:n_events], 1):
+            if event["kind"] == "stop":
+                return number, _stopped(event)
+        return 0, None
 
     def known(self) -> None:
         """Nothing is known before it is measured."""
 
     def _table(self, event: Event) -> pa.Table | None:
         return self._store.read_readouts(event["readouts_sha256"]) if event["kind"] in SAYINGS else None
+
+
+def _stopped(event: Event) -> Stopped:
+    return Stopped(event["reason"], event["last_look"])
 
 
 def _masks(column: pa.ChunkedArray) -> list[int]:

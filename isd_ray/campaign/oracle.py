@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -100,6 +100,14 @@ def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, Readou
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """That a person has stopped the screen, why, and whether one last look is to be taken."""
+
+    reason: str
+    last_look: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What people have decided, and measured of their own accord, when a round begins.
 
@@ -113,6 +121,8 @@ class Standing:
         int64, ascending: rows to be measured whatever the model says.
     rows, readouts:
         Every row with a readout, ascending, int64 (n,), and the readouts.
+    stopped:
+        Of the whole screen; None where nobody has stopped it.
     """
 
     n_events: int
@@ -120,6 +130,7 @@ class Standing:
     wanted: Rows
     rows: Rows
     readouts: Readouts
+    stopped: Stopped | None = None
 
 
 _NO_ROWS = np.empty(0, np.int64)
@@ -144,36 +155,56 @@ class Oracle(Protocol):
 
 
 class LookupOracle:
-    """A simulation's oracle: every label is known beforehand, and nobody interferes.
+    """A simulation's oracle: every label is known beforehand, and nobody interferes but by stopping it.
 
     Parameters
     ----------
     excluded:
         Rows that are not in stock, ascending.
+    known:
+        Rows whose labels are known before the start.
+    stops:
+        By the first so many events of the log, or all: how many they are up to a stop, and the stop; 0 without one.
     lost_share, seed:
         Probability that a row gives no readout in a round, and what decides which do not.
     """
 
-    def __init__(self, labels: Labels, excluded: Rows = _NO_ROWS, *, lost_share: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        excluded: Rows = _NO_ROWS,
+        known: Rows = _NO_ROWS,
+        *,
+        stops: Callable[[int | None], tuple[int, Stopped | None]] = lambda n_events: (0, None),
+        lost_share: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self._stops = stops
         self._labels = labels
         self._lost_share, self._seed = lost_share, seed
-        self._standing = replace(NOTHING, excluded=excluded)
+        # What is known is measured, whether there is more of it or not.
+        readouts = NOTHING.readouts if not len(known) else self._readouts(known)
+        self._standing = replace(NOTHING, excluded=np.setdiff1d(excluded, known), rows=known, readouts=readouts)
 
     def measure(self, round_number: int, rows: Rows) -> Readouts:
         """Readouts of `rows`, in that order; in a round the same whenever, and beside which others, they are asked."""
+        readouts = self._readouts(rows)
+        keys = tie_keys(derive_seed(self._seed, "lost", round_number), rows)
+        is_lost = keys < self._lost_share * 2.0**64
+        values = np.where(is_lost, np.nan, readouts.values)
+        return Readouts(without_readout(readouts.labels, is_lost), values, readouts.wells)
+
+    def _readouts(self, rows: Rows) -> Readouts:
         wells = unplated(len(rows))
         if censored := self._labels.censored:
             as_it_came = pa.array([censored.get(row) for row in rows.tolist()], pa.string())
             wells = wells.set_column(wells.column_names.index("qc"), "qc", as_it_came)
-        labels, values = as_readouts(self._labels.labels[rows]), self._labels.values[rows]
-        keys = tie_keys(derive_seed(self._seed, "lost", round_number), rows)
-        is_lost = keys < self._lost_share * 2.0**64
-        values = np.where(is_lost, np.nan, values)
-        return Readouts(without_readout(labels, is_lost), values, wells)
+        return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], wells)
 
     def standing(self, n_events: int | None = None) -> Standing:
-        """What is out of stock, and nothing else."""
-        return self._standing
+        """What is out of stock, what is known, and whether a person has stopped the screen."""
+        n_read, stopped = self._stops(n_events)
+        return replace(self._standing, n_events=n_read, stopped=stopped)
 
     def known(self) -> LabelArray:
         """The labels of all rows but those that are out of stock, as readouts."""

@@ -190,6 +190,8 @@ class RoundRecord(Details, total=False):
         What the claim is held against, in words, and in few.
     warnings:
         `isd_ray.campaign.honesty.Caution`.
+    n_known:
+        Readouts of before that started the screen, which no limit counts.
     """
 
     readouts_sha256: str
@@ -210,6 +212,7 @@ class RoundRecord(Details, total=False):
     constant: str
     constant_brief: str
     warnings: list[dict[str, Any]]
+    n_known: int
 
 
 ROUND_SCHEMA = pa.schema(

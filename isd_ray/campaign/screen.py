@@ -14,7 +14,7 @@ from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.history import RANDOM_ROLES, History
-from isd_ray.campaign.oracle import Oracle, Readouts
+from isd_ray.campaign.oracle import Oracle, Readouts, Stopped
 from isd_ray.campaign.round_files import Attempt
 from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.stock import prices_of
@@ -52,6 +52,8 @@ class Screen:
         Corrected readouts, and how many corrections were made until the history was begun.
     round:
         Work between two commits.
+    stopped:
+        That a person has stopped it.
     warnings:
         For people, since they were told last.
     """
@@ -85,6 +87,17 @@ class Screen:
         self.amended = amended_readouts(self.store)
         self.round = RoundWork(0, time.perf_counter())
         self._constant: ConstantAnswer | None = None
+        self.stopped: Stopped | None = None
+
+    def stop(self, stopped: Stopped | None) -> None:
+        """Acquire no more if a person has stopped the screen; what is under way ends as it would."""
+        self.stopped = stopped
+        self.budget.is_stopped = stopped is not None
+
+    @property
+    def ends_by_look(self) -> bool:
+        """Whether one last look is taken at the end, when the budget is spent or a person has stopped the screen."""
+        return self.config.stopping.reserve_audit or (self.stopped is not None and self.stopped.last_look)
 
     @property
     def sets(self) -> TargetSets:

@@ -8,7 +8,7 @@ import platform
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.before import note_known, require_known
 from isd_ray.campaign.claimed import CLAIM, checked_claim, note_claim
 from isd_ray.campaign.families import block_hashes, check_blocks
 from isd_ray.campaign.files import canonical_json
@@ -33,7 +34,7 @@ from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
 from isd_ray.data.mirror import address_of
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
-from isd_ray.messages import LabelArray, WorkerSpec
+from isd_ray.messages import LabelArray, Rows, WorkerSpec
 from isd_ray.plates.layout import batch_size, initial_size
 
 LATE_STOP = 0.5
@@ -60,6 +61,8 @@ class CampaignSetup:
         Labels of the target set; None where a laboratory will tell them.
     test_labels:
         Labels of the test library in its row order, or None.
+    known:
+        Of a simulation: rows whose labels are known before it starts, ascending.
     """
 
     config: CampaignConfig
@@ -68,6 +71,7 @@ class CampaignSetup:
     rule: LabelRule
     labels: Labels | None
     test_labels: LabelArray | None
+    known: Rows = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def labels_hash(self) -> str:
@@ -75,6 +79,7 @@ class CampaignSetup:
         digest = hashlib.sha256("\n".join((*self.rule.classes, *self.spec.outputs)).encode())
         if self.labels is not None:
             digest.update(self.labels.labels.tobytes())
+        digest.update(self.known.tobytes())
         if self.spec.validation_labels is not None:
             digest.update(self.spec.validation_labels.tobytes())
         if self.spec.output_embeddings is not None:
@@ -375,5 +380,10 @@ def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
     oracle: Oracle = laboratory
     if setup.labels is not None:
         lost_share, seed = setup.config.simulation.lost_share, setup.config.seed
-        oracle = LookupOracle(setup.labels, laboratory.standing().excluded, lost_share=lost_share, seed=seed)
+        excluded = laboratory.standing().excluded
+        stops = laboratory.stops
+        oracle = LookupOracle(setup.labels, excluded, setup.known, stops=stops, lost_share=lost_share, seed=seed)
+        note_known(store, setup.config, setup.known, oracle.standing().readouts)
+    else:
+        require_known(store)
     return CampaignLoop(setup.config, store, library, oracle, backend, setup.rule.classes)

@@ -48,10 +48,11 @@ def standing_of(store: CampaignStore) -> Standing:
     config = CampaignConfig.from_stored(store.config)
     last, recent = records[-1], records[-_PACE_ROUNDS:]
     n_acquired = int(last["n_acquired"])
+    n_counted = n_acquired - int(last.get("n_known", 0))
     left = (
         0
         if store.is_delivered()
-        else affordable(config.stopping, n_acquired, len(records), n_target, paid_evenly(config, n_target))
+        else affordable(config.stopping, n_counted, len(records), n_target, paid_evenly(config, n_target))
     )
     pace = sum(record["round_seconds"] for record in recent) / max(1, sum(record["n_batch"] for record in recent))
     return Standing(

@@ -139,7 +139,9 @@ def status_of(store: CampaignStore) -> Status:
         goal=goal.words,
         rule=config.stopping.rule,
         state=state,
-        next={
+        next=_of_stopped(in_laboratory=in_laboratory)
+        if ledger.stopped is not None and state in ("ready", "running")
+        else {
             "ended": "nothing: the hybrid screen is delivered",
             "waiting": f"tell {n_missing:,} readouts of round {place.open_round}{_once_more(rounds)}; "
             "or say what failed, or close it",
@@ -179,6 +181,11 @@ def status_of(store: CampaignStore) -> Status:
         confirmed=standing_words(store),
         head=store.head(),
     )
+
+
+def _of_stopped(*, in_laboratory: bool) -> str:
+    """What to do with a screen that a person has stopped."""
+    return f"it is stopped; `isd {'ask' if in_laboratory else 'resume'}` delivers it, or takes its last look"
 
 
 def _once_more(rounds: Sequence[RoundFiles]) -> str:

@@ -199,6 +199,25 @@ def close(path: Folder, reason: Reason, address: Address = None) -> None:
     out_console.print(f"{words}; now: isd ask {path}", highlight=False, soft_wrap=True)
 
 
+def stop(
+    path: Folder,
+    reason: Reason,
+    last_look: Annotated[
+        bool, typer.Option("--last-look", help="Take one last look first: with rule certify, and accuracy.")
+    ] = False,
+) -> None:
+    """Stop a screen by hand, on record: it is delivered without a certificate, or judged by a last look."""
+    from isd_ray.ops.campaign import Campaign
+
+    campaign = Campaign.open(path)
+    n_missing = campaign.stop(reason, last_look=last_look)
+    lost = f"; the batch that is out is closed without {counted(n_missing, 'readout')}" if n_missing else ""
+    verb = "ask" if campaign.status().state != "running" else "resume"
+    what = "asks for a last look" if last_look else "delivers it, NOT CERTIFIED"
+    words = f"stopped{lost}; now: isd {verb} {path}, which {what}"
+    out_console.print(words, highlight=False, soft_wrap=True)
+
+
 def status(
     path: Folder,
     address: Address = None,
@@ -274,10 +293,28 @@ def export(
     path: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .parquet, .csv or .sdf.")],
     long: Annotated[bool, typer.Option("--long", help="Of a panel: a line for each compound and output.")] = False,
+    interim: Annotated[
+        bool, typer.Option("--interim", help="Of a screen under way: as of now, every line marked NOT CERTIFIED.")
+    ] = False,
+    hits: Annotated[
+        bool, typer.Option("--hits", help="With --interim: hits alone, measured ones and then the surest predicted.")
+    ] = False,
     raw: Raw = False,
     address: Address = None,
 ) -> None:
     """Write the hybrid screen to one file."""
+    if hits and not interim:
+        raise typer.BadParameter("--hits goes with --interim")
+    if interim:
+        from isd_ray.ops.campaign import Campaign
+
+        if address is not None:
+            raise typer.BadParameter("--interim reads the folder of the campaign", param_hint="--address")
+        made = Campaign.open(path).export_interim(out, hits=hits, long=long, raw=raw)
+        lines = [f"wrote {counted(made.n_lines, 'line')} to {out}, and what they are to {made.notice}", *made.words]
+        for line in lines:
+            out_console.print(line, highlight=False, soft_wrap=True)
+        return
     exported = _open(path, address).export(out, long=long, raw=raw)
     empty = f", {exported.n_empty:,} of them without a structure that RDKit reads" if exported.n_empty else ""
     out_console.print(f"wrote {counted(exported.n_lines, 'line')} to {out}{empty}", highlight=False, soft_wrap=True)
@@ -416,6 +453,7 @@ COMMANDS = (
     exclude,
     include,
     close,
+    stop,
     status,
     history,
     export,

@@ -20,11 +20,15 @@ def certificate_show(
     """Say what a campaign's certificate guarantees, by what proof and under which assumptions."""
     from isd_ray.campaign.certificate import certificate_lines
     from isd_ray.campaign.confirmed import confirmed_lines
+    from isd_ray.campaign.files import read_json
+    from isd_ray.campaign.steps.deliver import NOT_CERTIFIED_FILE
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.errors import StoreError
 
     store = CampaignStore.open(path)
     certificate = store.certificate()
+    if certificate is None and (file := store.latest(NOT_CERTIFIED_FILE)).is_file():
+        raise StoreError(read_json(file)["words"], str(path), "see its summary.json")
     if certificate is None:
         raise StoreError("NOT CERTIFIED: this campaign has no certificate", str(path), "see its summary.json")
     if (why := store.withdrawn()) is not None:

@@ -14,19 +14,45 @@ from isd_ray.cli.common import AsJson, ConfigFile, Out, Set, out_console, print_
 
 def init(
     file: Annotated[Path, typer.Argument(help="File to write.")] = Path("campaign.toml"),
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="File of compounds to look at: task, label and goal are proposed by it."),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="With --from: the column with the label; repeated, outputs of a panel.")
+    ] = None,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="With --from: nothing is measured yet.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="With --from: write every key with its meaning.")] = False,
 ) -> None:
-    """Write a commented campaign file with every key and its default."""
+    """Write a campaign file: one that fits a file of compounds, or a commented one with every key and its default."""
     from isd_ray.config_file import template
+
+    if source is None:
+        if label or unlabelled or every:
+            raise typer.BadParameter("--label, --unlabelled and --all go with --from FILE")
+        _write_new(file, template())
+        out_console.print(f"wrote {file}; now name your compounds and labels in it", highlight=False, soft_wrap=True)
+        return
+    from isd_ray.ops.proposal_file import next_command, proposal_lines, proposal_text
+    from isd_ray.ops.propose import propose
+
+    proposal = propose(source, label or (), unlabelled=unlabelled)
+    _write_new(file, proposal_text(proposal, file, every=every))
+    for line in proposal_lines(proposal):
+        out_console.print(line, highlight=False, soft_wrap=True)
+    out_console.print(f"wrote {file}; now: {next_command(proposal, file)}", highlight=False, soft_wrap=True)
+
+
+def _write_new(file: Path, text: str) -> None:
     from isd_ray.data.output_files import written
     from isd_ray.errors import StoreError
 
     with written(file):
         try:
             with file.open("x", encoding="utf-8") as sink:
-                sink.write(template())
+                sink.write(text)
         except FileExistsError as error:
             raise StoreError("the file exists already", str(file), "choose another name, or remove it") from error
-    out_console.print(f"wrote {file}; now name your compounds and labels in it", highlight=False)
 
 
 def simulate(config: ConfigFile, out: Out, overrides: Set = None, as_json: AsJson = False) -> None:
@@ -135,4 +161,39 @@ def plan(
     out_console.print(plan_table(made, campaign.name))
 
 
-COMMANDS = (init, simulate, compare, plan)
+def advise(
+    source: Annotated[
+        Path, typer.Argument(help="Campaign file of a past screen; or folder of a screen, also under way.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the simulations; default runs/NAME-advice.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Of a past screen: simulations of each goal.")] = 3,
+    overrides: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each goal would cost in wells and trips, and where nothing can be saved."""
+    from isd_ray.campaign.store import CampaignStore
+    from isd_ray.config import CampaignConfig
+    from isd_ray.ops.advise import advise as find
+    from isd_ray.ops.goal_costs import advice_lines
+
+    if CampaignStore.exists(source):
+        made = find(source)
+    else:
+        config = CampaignConfig.from_toml(source, overrides or ())
+        made = watched(lambda watcher: find(config, seeds=seeds, out=out, watcher=watcher), config.name, config)
+    if as_json:
+        print_json(asdict(made))
+        return
+    table = Table(caption=f"Ranges: {made.interval}.", caption_justify="left")
+    for heading in ("goal", "wells", "trips", ""):
+        table.add_column(heading, justify="left" if heading in ("goal", "") else "right")
+    for line in advice_lines(made):
+        table.add_row(*line)
+    out_console.print(table)
+    for note in made.notes:
+        out_console.print(note, highlight=False, soft_wrap=True)
+
+
+COMMANDS = (init, simulate, compare, plan, advise)

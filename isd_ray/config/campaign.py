@@ -150,6 +150,11 @@ class CampaignConfig(Section):
         return self.task != "regression" or self.stopping.tolerance is not None
 
     @property
+    def starts_known(self) -> bool:
+        """Whether readouts of before start the screen, which no limit then counts."""
+        return self.labels.known is not None or self.simulation.known is not None
+
+    @property
     def replicates(self) -> int:
         """Wells of each compound."""
         return self.plates.replicates if self.plates else 1

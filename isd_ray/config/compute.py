@@ -97,6 +97,9 @@ class SimulationConfig(Section):
     date: Day | None = None
     """Day on which the screen that is replayed began: earlier assays that are younger (`library.history.dates`) are
     warned of. In a laboratory that is the day of the campaign."""
+    known: str | None = None
+    """File with the ids of compounds whose labels are known before the start (`labels.known`, which it goes before):
+    a table with the id column, or a `.txt` with one id a line."""
     lost_share: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the compounds asked for that give no readout, at random, as wells fail in a laboratory. Asked again, a
     compound may have one. Which are lost follows from the seed, the compound and the round."""

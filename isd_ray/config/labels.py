@@ -24,6 +24,10 @@ class LabelsConfig(Section):
     """Of `source`; `auto` goes by the ending of its name."""
     id_column: str | None = None
     """Default: the library's `id_column`."""
+    known: str | None = None
+    """File of readouts of before, by id, with the label columns; of hits that are called plate by plate with classes.
+    They start the screen: they are measured, no limit counts them, and with as many as a first batch has, of two
+    classes, no batch is drawn at random (but for a reserve). In a simulation its ids say whose labels are known."""
     transform: Literal["none", "median", "threshold"] = "none"
     """`median` and `threshold` turn a number into class 1 when it is above the cut, else 0; of a panel each output on
     its own."""

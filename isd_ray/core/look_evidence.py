@@ -67,6 +67,8 @@ class LookEvidence:
         `reserved` only: rows that no reserved row answers for any more, as their wells failed; each counts as an error.
     first_batch:
         The batch of round 0, where batches grow; None where all are of one size.
+    last_look:
+        A person has stopped the screen and asks for one last look, as `stopping.reserve_audit` does of a budget's end.
     """
 
     counts: ScreenCounts
@@ -84,6 +86,7 @@ class LookEvidence:
     n_reserved: int | None = None
     n_unproved: int = 0
     first_batch: int | None = None
+    last_look: bool = False
 
 
 @dataclass(frozen=True, slots=True)

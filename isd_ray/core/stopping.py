@@ -89,6 +89,8 @@ def decide(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
         decision = replace(look_based_rule(evidence, config), alpha=decision.alpha, system_bound=decision.system_bound)
     if decision.action == "stop" and not evidence.rule_counts and evidence.n_inference:
         decision = replace(decision, action="continue", reason=f"{decision.reason}, but another condition is not met")
+    if decision.action == "continue" and evidence.n_batch == 0 and evidence.stopped is not None:
+        return replace(decision, action="stop", reason=f"stopped by a person: {evidence.stopped}")
     if decision.action == "continue" and evidence.n_batch == 0:
         limits = " and".join(f" of {limit}" for limit in evidence.spent_on)
         reason = f"{evidence.n_observed} of {evidence.n_target} compounds are acquired, the budget{limits} is spent"
@@ -176,7 +178,13 @@ def _deltas(config: StoppingConfig) -> tuple[float, ...]:
 
 
 def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) -> LookOutlook:
-    """Whether this is the round to look; spends no risk and proves nothing."""
+    """Whether this is the round to look; spends no risk and proves nothing.
+
+    A person may ask for a last look whenever, and for whatever reason: its risk is what is left of delta, and its audit
+    is drawn afterwards, so that all looks together pass falsely with probability delta at most.
+    """
+    if evidence.last_look:
+        config = config.model_copy(update={"reserve_audit": True})
     rule = look_rule(config, evidence.batch_size)
     forecasts = tuple(
         _forecast(evidence.scored[group], evidence, config, goal, group) for group in range(goal.n_groups)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +37,9 @@ class Exported:
     n_empty: int = 0
 
 
-def export_hybrid(hybrid: Path, out: Path, *, long: bool = False, raw: bool = False) -> Exported:
+def export_hybrid(
+    hybrid: Path, out: Path, *, long: bool = False, raw: bool = False, marks: Mapping[str, str] | None = None
+) -> Exported:
     """Stream a hybrid screen to one file, by its ending Parquet, CSV or SDF.
 
     Parameters
@@ -46,6 +48,8 @@ def export_hybrid(hybrid: Path, out: Path, *, long: bool = False, raw: bool = Fa
         Of a panel: a line for each compound and output.
     raw:
         Texts of a CSV file that spreadsheets take for formulas stay as they are (`isd_ray.formulas`).
+    marks:
+        Columns that every line has behind the others, with the one value of each.
 
     Raises
     ------
@@ -69,6 +73,8 @@ def export_hybrid(hybrid: Path, out: Path, *, long: bool = False, raw: bool = Fa
     if long and out.suffix == ".sdf":
         raise InputFileError("a long table has no structures", str(out), "choose the ending .csv or .parquet")
     tables = long_tables(files) if long else _tables(files)
+    if marks:
+        tables = (_marked(table, marks) for table in tables)
     with replacing(out) as partial:
         if out.suffix == ".sdf":
             return Exported(*write_sdf(partial, (line for table in tables for line in table.to_pylist())))
@@ -81,6 +87,12 @@ def _tables(files: Iterable[Path]) -> Iterator[pa.Table]:
     for path in files:
         for batch in pq.ParquetFile(path).iter_batches(_LINES):
             yield pa.table(batch)
+
+
+def _marked(table: pa.Table, marks: Mapping[str, str]) -> pa.Table:
+    for name, text in marks.items():
+        table = table.append_column(name, pa.array([text] * table.num_rows, pa.string()))
+    return table
 
 
 def _write(tables: Iterator[pa.Table], path: Path, kind: type[pq.ParquetWriter] | type[pa.csv.CSVWriter]) -> int:

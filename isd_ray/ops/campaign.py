@@ -29,6 +29,7 @@ from isd_ray.report.notebook import default_watcher
 from isd_ray.report.words import status_lines
 
 if TYPE_CHECKING:
+    from isd_ray.ops.interim import Interim
     from isd_ray.ops.run import Run
 
 __all__ = ["Campaign", "Told"]
@@ -75,6 +76,7 @@ class Campaign:
         IsdError
             If the configuration, the library or the machine do not allow it.
         """
+        from isd_ray.campaign.before import tell_known
         from isd_ray.campaign.setup import begin_or_resume, check, refuse_other_place
         from isd_ray.ops.beforehand import say_beforehand
         from isd_ray.ops.prepare import prepare
@@ -87,6 +89,8 @@ class Campaign:
         say_beforehand(setup, watcher)
         store = begin_or_resume(setup)
         refuse_other_place(store, setup)
+        if (words := tell_known(store, setup.config, setup.rule)) is not None:
+            watcher.message(words)
         store.write_text("config.toml", to_toml(setup.config))
         return cls(store, watcher)
 
@@ -315,6 +319,27 @@ class Campaign:
         self._opened.refuse_simulation()
         return self._saying.close(reason)
 
+    def stop(self, reason: str, *, last_look: bool = False) -> int:
+        """Stop the screen by hand, on record: no batch is asked for any more. Cannot be undone.
+
+        A batch that is out is closed without the readouts that are missing; returns how many those are. Then `ask` (of
+        a simulation `isd resume`) delivers the screen, NOT CERTIFIED, or asks for a last look and judges it.
+
+        Parameters
+        ----------
+        last_look:
+            Take one last look before, at all the risk that is left, as `stopping.reserve_audit` does at the end of a
+            budget: for the rule `certify` and accuracy. If it passes, the screen is certified.
+
+        Raises
+        ------
+        StoreError
+            If the screen has ended or is stopped, nothing is measured, or a last look is not to be had.
+        LabelError
+            If no reason is given.
+        """
+        return self._saying.stop(reason, last_look=last_look)
+
     def amend(self, file: str | Path, reason: str) -> int:
         """Correct readouts by a file with ids and labels; returns how many changed (`isd_ray.ops.amend`)."""
         return amend_from_file(self.store.address, Path(file), reason).n_changed
@@ -339,6 +364,12 @@ class Campaign:
         self.store.check_hybrid()
         self.store.certificate()
         return export_hybrid(self.store.hybrid_dir, Path(file), long=long, raw=raw)
+
+    def export_interim(self, file: str | Path, *, hits: bool = False, long: bool = False, raw: bool = False) -> Interim:
+        """Write what is measured and predicted as of now, NOT CERTIFIED (`isd_ray.ops.interim.export_interim`)."""
+        from isd_ray.ops.interim import export_interim
+
+        return export_interim(self.store, Path(file), hits=hits, long=long, raw=raw)
 
     def report(self, file: str | Path) -> None:
         """Write the report of the screen as it stands to an HTML file; of one that goes on, the page says so."""

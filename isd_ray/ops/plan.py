@@ -16,7 +16,8 @@ from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.core.goals import UNVERIFIED
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
-from isd_ray.data.ingest.sources import SourceFile, resolve_sources
+from isd_ray.data.ingest.readers import opened
+from isd_ray.data.ingest.sources import SourceFile, format_of, open_source, resolve_sources, source_format
 from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, rule_beforehand
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError
@@ -179,17 +180,23 @@ def _count(config: CampaignConfig, library: Library | None) -> int:
 
 
 def _records(file: SourceFile) -> int:
-    """Records of a source: exact for Parquet, the lines of plain text files."""
-    with file.filesystem.open_input_file(file.path) as content:
-        if file.path.endswith(".parquet"):
+    """Records of a source: exact for Parquet and SDF, the lines of other texts, decompressed."""
+    found, n = format_of(file, ()), 0
+    if found is source_format("parquet"):
+        with file.filesystem.open_input_file(file.path) as content:
             return int(pq.read_metadata(content).num_rows)
-        if file.path.endswith((".csv", ".tsv", ".smi", ".txt")):
-            return sum(chunk.count(b"\n") for chunk in iter(lambda: content.read(1 << 24), b""))
-    raise ConfigError(
-        f"how many compounds {file.path} holds is not known before the library is built",
-        "library.source",
-        "give --rows, or build the library first",
-    )
+    if found is source_format("sdf"):
+        n = sum(len(records) for records in open_source(file).read(()))
+    else:
+        with opened(file) as (stream, _):
+            n = sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 24), b""))
+    if not n:
+        raise ConfigError(
+            f"how many compounds {file.path} holds is not known before the library is built",
+            "library.source",
+            "give --rows, or build the library first",
+        )
+    return n
 
 
 def _problems(config: CampaignConfig, demand: Demand, forecast: Outlay) -> list[str]:

@@ -57,11 +57,11 @@ def plan_trips(config: CampaignConfig, n_target: int, most_trips: int, like: Seq
         If nothing can be said of the claim or rule, or a past screen says nothing of this one.
     """
     _refuse(config, most_trips, guesses=not like)
-    known = [_curve_of(config, run) for run in like]
+    known = [curve_of(config, run) for run in like]
     curves = [curve.times(factor) for curve in known or [GUESS] for factor in (AROUND if known else GUESSED)]
     # Without the limit on rounds that may stand in the file: how many there may be is the question here.
     free = config.model_copy(update={"stopping": config.stopping.model_copy(update={"max_rounds": None})})
-    terms = _terms(free, n_target)
+    terms = terms_of(free, n_target)
 
     def replayed(option: CampaignConfig, give_up: int) -> TripsOption:
         n_initial, batch = initial_size(option), partial(batch_size, option)
@@ -102,13 +102,23 @@ def _options(config: CampaignConfig, n_target: int) -> Iterator[CampaignConfig]:
                 yield option
 
 
-def _terms(config: CampaignConfig, n_target: int) -> Terms:
-    stopping, goal, paid = config.stopping, goal_for(config, ()), paid_evenly(config, n_target)
-    allowed = goal.allowances(ScreenCounts(n_target, 0, 0, (n_target,)), (0.0,))
-    assert allowed is not None, "of the claims that are let through, each allows for some loss"
+def terms_of(config: CampaignConfig, n_target: int, allowed: float | None = None) -> Terms:
+    """What a replay of a configuration goes by.
+
+    Parameters
+    ----------
+    allowed:
+        Largest loss that may be left; default: by the claim, which must be about no hits.
+    """
+    stopping, paid = config.stopping, paid_evenly(config, n_target)
+    goal = goal_for(config, (stopping.positive or "0", "1"))
+    if allowed is None:
+        allowances = goal.allowances(ScreenCounts(n_target, 0, 0, (n_target,)), (0.0,))
+        assert allowances is not None, "of the claims that are let through, each allows for some loss"
+        [allowed] = allowances
     return Terms(
         n_target=n_target,
-        allowed=allowed[0],
+        allowed=allowed,
         is_exact=goal.is_exact,
         rule=lambda size: look_rule(stopping, size),
         n_affordable=lambda n, rounds: affordable(stopping, n, rounds, n_target, paid),
@@ -142,7 +152,7 @@ def _refuse(config: CampaignConfig, most_trips: int, *, guesses: bool) -> None:
         )
 
 
-def _curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
+def curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
     """The errors of a past screen, round by round: true ones where its labels are known, else as it forecast them.
 
     A forecast rests on batches that the models of the round before had predicted, so it speaks of these (`replay`).

@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from isd_ray.campaign.before import known_rows
 from isd_ray.campaign.setup import CampaignSetup, as_begun, blocks_for
 from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
@@ -105,7 +106,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         output_embeddings=output_embeddings(config, labels.rule.outputs),
         blocks=blocks_for(config, target, out),
     )
-    return CampaignSetup(config, out, spec, labels.rule, labels, test)
+    return CampaignSetup(config, out, spec, labels.rule, labels, test, known_rows(config, target))
 
 
 def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laboratory: bool) -> LabelRule | None:

@@ -38,6 +38,8 @@ def summary_of(store: CampaignStore) -> dict[str, Any]:
     certified = store.certificate() is not None and store.withdrawn() is None
     needed = records[-1].get("needed")
     summary = summarise(config, goal, rounds, n_target, store.manifest, certified, needed, at_stop)
+    if n_known := records[-1].get("n_known"):
+        summary["n_known"] = n_known
     # Readouts that came after the last round are delivered too.
     return summary | {name: store.delivered()[name] for name in ("n_late", "n_predicted")}
 

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from isd_ray.campaign.entries import lost_entries, n_entries
 from isd_ray.campaign.notes import note_lost_entries, note_lost_rows, note_rows
 from isd_ray.campaign.telling import Place, lost_rows
+from isd_ray.core.stopping import kept_wells
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows
 from isd_ray.ops.opened import Opened, need
 from isd_ray.ops.telling import Telling
+
+_NOW_DELIVER = "`isd ask` (of a simulation `isd resume`) delivers it"
 
 
 class Saying:
@@ -98,6 +101,42 @@ class Saying:
             self._opened.store.append_event("close", details)
         return n_missing
 
+    def stop(self, reason: str, *, last_look: bool) -> int:
+        """See `Campaign.stop`."""
+        opened = self._opened
+        opened.refuse_after_end("a stop")
+        need(reason)
+        if (before := opened.ledger().stopped) is not None:
+            raise StoreError(f"the screen is stopped already: {before.reason}", opened.store.address, _NOW_DELIVER)
+        if not opened.ledger().told and not any(files.committed for files in opened.store.rounds()):
+            raise StoreError(
+                "nothing is measured, so nothing can be predicted and delivered",
+                opened.store.address,
+                "tell some readouts first, or leave the campaign as it is",
+            )
+        if last_look:
+            _refuse_last_look(opened)
+        # Before the stop: of a call that was cut off between the two the same call goes on.
+        n_lost = self.close(reason) if opened.store.manifest["in_laboratory"] and opened.n_missing() else 0
+        opened.store.append_event("stop", {"reason": reason, "last_look": last_look})
+        return n_lost
+
     def _fail_rows(self, lost: dict[int, str], place: Place) -> None:
         for note in note_lost_rows(lost, place.open_round):
             note.write(self._opened.store)
+
+
+def _refuse_last_look(opened: Opened) -> None:
+    """Refuse a last look where its machinery, that of `stopping.reserve_audit`, has no proof or no size."""
+    stopping, where = opened.config.stopping, opened.store.address
+    if stopping.rule != "certify" or stopping.quantity != "accuracy" or stopping.panel is not None:
+        claim = "each output" if stopping.panel is not None else stopping.quantity
+        raise StoreError(
+            f"a last look is for stopping.rule = 'certify' and accuracy, not for {stopping.rule!r} and {claim}",
+            where,
+            "stop without one: the screen is then delivered NOT CERTIFIED",
+        )
+    try:
+        kept_wells(stopping.model_copy(update={"reserve_audit": True}), int(opened.store.manifest["n_target"]))
+    except ValueError as error:
+        raise StoreError(f"{error}: the library is too small for a last look", where, "stop without one") from error

@@ -112,6 +112,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append((COMPARED, summary["constant"]))
     if "n_trips" in summary:
         lines.insert(2, (TRIPS, f"{summary['n_trips']:,}"))
+    if summary.get("n_known"):
+        lines.insert(2, ("Known before the screen (measured)", f"{summary['n_known']:,}"))
     if summary.get("n_late"):
         lines.insert(2, ("Told after the last round (measured)", f"{summary['n_late']:,}"))
     if summary.get("spent") is not None:

@@ -90,8 +90,8 @@ def test_what_cannot_fit_is_named(make_config, tmp_path):
 
 
 def test_an_unknown_number_of_compounds_is_asked_for(make_config, tmp_path):
-    source = tmp_path / "compounds.sdf"
-    source.write_text("$$$$\n")
+    source = tmp_path / "compounds.csv"
+    source.write_text("smiles")
     config = make_config(library={"source": str(source), "path": None})
     with pytest.raises(ConfigError, match="give --rows"):
         plan_campaign(config, out=tmp_path)

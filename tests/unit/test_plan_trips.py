@@ -186,11 +186,11 @@ def test_a_past_screen_is_foretold_by_its_own_curve(past):
 
 
 def test_a_curve_is_read_of_true_errors_or_else_of_forecasts_which_speak_of_the_round_before(past, make_config):
-    from isd_ray.ops.plan_trips import _curve_of
+    from isd_ray.ops.plan_trips import curve_of
 
     config, result = past
     rounds = result.rounds.to_pylist()
-    curve = _curve_of(config, result.path)
+    curve = curve_of(config, result.path)
     known = [row for row in rounds if row["inference_errors"] is not None]
     assert curve.shares == tuple(row["fraction_acquired"] for row in known)
     assert curve.rates == tuple(row["inference_errors"] / row["n_inference"] for row in known)
@@ -202,7 +202,7 @@ def test_in_a_laboratory_a_curve_follows_from_forecasts(past, tmp_path, monkeypa
     config, result = past
     rounds = [{**row, "inference_errors": None} for row in result.rounds.to_pylist()]
     monkeypatch.setattr(module, "rounds_of", lambda store: result.rounds.from_pylist(rounds, result.rounds.schema))
-    curve = module._curve_of(config, result.path)
+    curve = module.curve_of(config, result.path)
     places = [number for number, row in enumerate(rounds) if row["forecast_errors"] is not None]
     assert curve.shares == tuple(rounds[number - 1]["fraction_acquired"] for number in places)
     assert curve.rates == tuple(rounds[number]["forecast_errors"] / rounds[number]["n_inference"] for number in places)

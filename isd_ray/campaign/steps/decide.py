@@ -99,6 +99,7 @@ def decide(screen: Screen) -> RoundRecord:
         "n_inference": screen.sets.n_target - n_before,
         "fraction_acquired": n_before / screen.sets.n_target,
         "n_acquired": screen.sets.n_measured,
+        **({"n_known": screen.history.n_known} if screen.history.n_known else {}),
         "spent": screen.budget.spent,
         "n_amendments": screen.n_amendments,
         "n_lost": int((~present).sum()),
@@ -163,6 +164,7 @@ def _judge(screen: Screen, audits: tuple[Audit, ...]) -> StopDecision:
         n_finish=int((selection.roles == _FINISH).sum()),
         n_finish_lost=int(((selection.roles == _FINISH) & ~readouts.present).sum()),
         rule_counts=screen.budget.rule_counts(screen.round.number + 1),
+        stopped=None if screen.stopped is None else screen.stopped.reason,
         spent_on=() if len(selection.roles) else screen.budget.spent_on(screen.round.number),
     )
     return screen.backend.decide(evidence)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from isd_ray.campaign.amend import amendments, settle_amendments
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.claimed import claims_on_record
+from isd_ray.campaign.oracle import Stopped
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.steps.look import freeze
 from isd_ray.messages import HybridRequest
+
+NOT_CERTIFIED_FILE = "not_certified.json"
 
 
 def deliver(screen: Screen) -> bool:
@@ -30,6 +35,8 @@ def deliver(screen: Screen) -> bool:
     )
     if certificate is not None:
         screen.store.certify(certificate)
+    elif screen.stopped is not None:
+        _note_stopped(screen, screen.stopped)
     n_told = _take_late(screen)
     absent, abandoned = screen.history.absent()
     request = HybridRequest(
@@ -60,6 +67,19 @@ def deliver(screen: Screen) -> bool:
         }
     )
     return True
+
+
+def _note_stopped(screen: Screen, stopped: Stopped) -> None:
+    """Say in the place of a certificate that there is none, and why."""
+    said = {
+        "campaign_id": screen.store.manifest["campaign_id"],
+        "certified": False,
+        "words": f"NOT CERTIFIED: stopped by a person: {stopped.reason}. Nothing is guaranteed of predicted compounds.",
+        "reason": stopped.reason,
+        "last_look": stopped.last_look,
+        "round": screen.history.stop_round,
+    }
+    screen.store.write_text(NOT_CERTIFIED_FILE, json.dumps(said, indent=1) + "\n")
 
 
 def _take_late(screen: Screen) -> int:

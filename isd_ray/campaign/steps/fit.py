@@ -64,6 +64,7 @@ def heed(screen: Screen, standing: Standing) -> None:
     """Take in what people have said: rows that cannot be had, or must; readouts from outside the plan."""
     screen.round.details["n_events"] = standing.n_events
     screen.round.wanted = standing.wanted
+    screen.stop(standing.stopped)
     screen.sets.exclude(standing.excluded)
     external = screen.sets.is_left(standing.rows)
     if external.any():
@@ -73,12 +74,13 @@ def heed(screen: Screen, standing: Standing) -> None:
         else:
             screen.backend.write_features(rows, screen.store.address_of(attempt.external_file))
             screen.round.details["external_sha256"] = screen.store.hash_of(attempt.external_file)
-        screen.history.observe_external(attempt, rows, standing.readouts.take(external), screen.round.number)
+        readouts, starts = standing.readouts.take(external), screen.config.starts_known and screen.round.number == 0
+        screen.history.observe_external(attempt, rows, readouts, screen.round.number, starts=starts)
 
 
 def _can_fit(screen: Screen) -> bool:
-    # The first batch is random whatever is known from elsewhere: a reserve is drawn with it.
-    if screen.round.number == 0 or screen.sets.n_observed == 0:
+    # The first batch is random unless the screen starts from what is known; a reserve is drawn with it.
+    if screen.sets.n_observed == 0 or (screen.round.number == 0 and not screen.budget.starts_known):
         return False
     if screen.config.task == "classification" and len(np.unique(screen.sets.labels)) == 1:
         screen.warnings.append(

@@ -32,7 +32,7 @@ _ALL = 1.0 - 1e-9
 def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int) -> tuple[LookPlan, ...]:
     """The look of this round, with the audit of each group; empty if this is not the round for one."""
     stopping = screen.config.stopping
-    looks = stopping.rule in AUDITED_RULES or stopping.reserve_audit
+    looks = stopping.rule in AUDITED_RULES or screen.ends_by_look
     if not looks or screen.history.stop_round is not None or not screen.sets.n_inference:
         return ()
     left, growth = tuple(screen.round.details["group_sizes"]), screen.config.acquisition.growth
@@ -43,7 +43,7 @@ def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int)
         first_batch=None if growth == 1.0 else screen.budget.usual(0),
         n_batch=n_batch,
         n_random=n_random,
-        n_affordable=screen.budget.look(stopping.reserve_audit and n_batch == 0, screen.round.number),
+        n_affordable=screen.budget.look(screen.ends_by_look and n_batch == 0, screen.round.number),
         rule_counts=screen.budget.rule_counts(screen.round.number),
         histogram=report.histogram,
         scored=tuple(tuple(batches) for batches in screen.history.scored),
@@ -52,6 +52,7 @@ def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int)
         batches_since_look=batches_worth(screen.history.batches_since_look, growth, LONGEST_SKIP),
         n_reserved=len(screen.sets.reserve) if stopping.rule == "reserved" else None,
         n_unproved=screen.history.n_unproved if stopping.rule == "reserved" else 0,
+        last_look=screen.stopped is not None and screen.stopped.last_look,
     )
     outlook = screen.backend.forecast_look(evidence)
     look = outlook.plans
@@ -130,7 +131,7 @@ def is_last_look(screen: Screen, look: tuple[LookPlan, ...]) -> bool:
     """Whether a look is the one at the end of the budget: it alone spends all the risk that is left."""
     stopping = screen.config.stopping
     risk = look_risk([asdict(plan) for plan in look])
-    return stopping.reserve_audit and screen.history.risk_spent + risk > _ALL * stopping.delta
+    return screen.ends_by_look and screen.history.risk_spent + risk > _ALL * stopping.delta
 
 
 def _draw(screen: Screen, group: int, size: int, seed: int) -> ScoredRows:

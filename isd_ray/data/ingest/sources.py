@@ -163,7 +163,7 @@ def source_format(name: str) -> Format:
     return plugins.load(SOURCES, BUILT_IN_SOURCES, name, "format", "library.format", Format)
 
 
-def _format_of(file: SourceFile, named: Sequence[str]) -> Format:
+def format_of(file: SourceFile, named: Sequence[str]) -> Format:
     """The format by the file's name (`.gz` and the like aside), and where that says little by its content.
 
     Raises
@@ -221,5 +221,5 @@ def open_source(file: SourceFile, file_format: str = AUTO, columns: Collection[s
         As `source_format`.
     """
     named = [column for column in columns if column]
-    found = _format_of(file, named) if file_format == AUTO else source_format(file_format)
+    found = format_of(file, named) if file_format == AUTO else source_format(file_format)
     return found.open(file, named)

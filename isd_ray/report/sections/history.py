@@ -27,6 +27,7 @@ EVENTS = {
     "tell": "readouts taken in",
     "fail": "compounds without a readout",
     "close": "round ended without missing readouts",
+    "stop": "stopped by a person",
     "exclude": "compounds taken out of the target set",
     "include": "compounds asked for by people",
     "amend": "readouts corrected",

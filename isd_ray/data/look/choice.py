@@ -1,0 +1,85 @@
+"""Which of the columns that may be the label is it: the one that most speaks for, several of a kind, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from isd_ray.data.look.columns import ColumnLook
+from isd_ray.data.look.roles import Candidate, candidate
+from isd_ray.errors import InputFileError
+
+_NEAR = 1
+"""Candidates whose scores differ by no more are told apart by the user only."""
+_BINARY = ("0", "1")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChoice:
+    """The label, or the outputs of a panel.
+
+    Attributes
+    ----------
+    chosen:
+        One column, several of a panel, or none where nothing is measured.
+    left:
+        Of every other column that is no structure and no id, why it is none.
+    """
+
+    chosen: tuple[Candidate, ...]
+    left: Mapping[str, str]
+
+
+def choose_label(
+    columns: Sequence[ColumnLook], taken: Collection[str], named: Sequence[str], *, unlabelled: bool, file: str
+) -> LabelChoice:
+    """The columns of the label.
+
+    Parameters
+    ----------
+    taken:
+        Columns of structures and ids.
+    named:
+        What the user names; several are a panel.
+    unlabelled:
+        The user says that none is measured.
+
+    Raises
+    ------
+    InputFileError
+        If a named column is not there or cannot be a label, or several may be it and none is named.
+    """
+    looks = {column.name: column for column in columns if column.name not in taken or column.name in named}
+    found = {name: candidate(column, is_named=name in named) for name, column in looks.items()}
+    for name in named:
+        if name not in found:
+            raise InputFileError(
+                f"there is no column {name!r}; there are {', '.join(map(repr, looks))}", file, "name one by --label"
+            )
+        if isinstance(why := found[name], str):
+            raise InputFileError(f"column {name!r} cannot be the label: {why}", file, "name another by --label")
+    candidates = [one for one in found.values() if isinstance(one, Candidate)]
+    reasons = {name: one for name, one in found.items() if isinstance(one, str)}
+    if unlabelled:
+        chosen: list[Candidate] = []
+    elif named:
+        chosen = [one for one in candidates if one.column.name in named]
+        if len(chosen) > 1 and not all(one.classes == _BINARY for one in chosen):
+            words = ", ".join(one.words for one in chosen)
+            raise InputFileError(f"outputs of a panel are 0 or 1, and these are not all: {words}", file, "name one")
+    else:
+        chosen = _best(candidates, file)
+    others = {one.column.name: "another column is likelier" for one in candidates if one not in chosen}
+    return LabelChoice(tuple(chosen), reasons | others)
+
+
+def _best(candidates: Sequence[Candidate], file: str) -> list[Candidate]:
+    top = max((one.score for one in candidates), default=0)
+    near = [one for one in candidates if one.score >= top - _NEAR]
+    if len(near) > 1 and not all(one.classes == _BINARY for one in near):
+        raise InputFileError(
+            f"{len(near)} columns may be the label: {', '.join(one.words for one in near)}",
+            file,
+            "name it by --label COLUMN; if nothing is measured yet, say --unlabelled",
+        )
+    return near

@@ -1,0 +1,157 @@
+"""Which column is the structure, which the id, and which may be the label."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from isd_ray.chem.smiles import prepare, silenced
+from isd_ray.data.hit_class import recognised
+from isd_ray.data.ingest.readers import SMI_HEADERS
+from isd_ray.data.ingest.records import Records, Source
+from isd_ray.data.look.columns import MOST_VALUES, ColumnLook, first_texts
+
+PARSED_SHARE = 0.8
+"""Share of the first values that are molecules, of a column of structures."""
+FEWEST_ATOMS = 2
+"""Mean of heavy atoms of a column of structures: letters alone, as `C` and `N`, are molecules, too."""
+MOST_CLASSES = 20
+"""More distinct words than these are names or remarks, and no classes."""
+MOST_CODES = 10
+"""More distinct whole numbers than these are counts or measurements, and no classes."""
+MOST_REPLICATES = 8
+"""Records of one compound, on average, of a column of ids."""
+_TWO = 2
+_ID = re.compile(r"(^|_)(id|ids|cid|sid|no|nr|name|names|compound|molecule|zinc|chembl|cas|barcode|key)($|_)")
+_LABEL = re.compile(
+    r"(^|_)(label|labels|active|activity|outcome|class|hit|hits|target|y|readout|response|result|value|inhibition|"
+    r"toxicity|toxic|p?(ic|ec|ac|ld|gi|cc)_?50|p?k[id]|score|z)($|_)"
+)
+_CONCENTRATION = re.compile(r"(^|_)((ic|ec|ac|gi|cc)_?50|k[id])($|_)")
+_ABOUT = re.compile(
+    r"(^|_)(mw|mol|weight|logp|logd|clogp|alogp|tpsa|psa|n|num|count|atoms|heavy|rings?|hba|hbd|charge|formula|inchi|"
+    r"inchikey|inchi_key|plate|well|row|col|column|batch|date|time|year|split|fold|price|cost|stock|amount|purity|"
+    r"volume|conc|concentration|source|vendor|supplier|reference|references|comment|comments|group|series|cluster|"
+    r"scaffold|index|rank|unit|units|url|iupac|library|replicate|threshold|relation|sample|is_test|is_val|repo_split)"
+    r"($|_)"
+)
+_INCHI = "InChI="
+
+
+def plain(name: str) -> str:
+    """A name of a column in lower case, its words joined by underscores: ``IC50 (nM)`` is ``ic50_nm``."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name)
+    return re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")
+
+
+def structure_column(source: Source, first: Records) -> str | None:
+    """The column of SMILES, by its name and by what it holds; None where the format has a place, or there is none."""
+    if source.structure != "smiles":
+        return None
+    names = [name for name in dict.fromkeys(source.column_names) if source.column_names.count(name) == 1]
+    names.sort(key=lambda name: not (SMI_HEADERS | {"smile"}) & {plain(name), *plain(name).split("_")})
+    return next((name for name in names if _are_molecules(first_texts(first, name))), None)
+
+
+def _are_molecules(texts: Sequence[str]) -> bool:
+    if not texts or sum(text.startswith(_INCHI) for text in texts):
+        return False
+    with silenced():
+        made = [prepare(text, standardise=False, drop_single_atoms=False) for text in texts]
+    atoms = [one.mol.GetNumHeavyAtoms() for one in made if not isinstance(one, str)]
+    return len(atoms) >= PARSED_SHARE * len(texts) and sum(atoms) >= FEWEST_ATOMS * len(atoms)
+
+
+def id_candidates(columns: Sequence[ColumnLook]) -> list[str]:
+    """Columns that are called like ids and have a value everywhere, the likeliest first."""
+    found = [
+        column
+        for column in columns
+        if _ID.search(plain(column.name))
+        and column.kind in ("numbers", "text")
+        and not column.n_missing
+        # What repeats itself more often than replicates do is the name of something else.
+        and (not column.counts or len(column.counts) * MOST_REPLICATES >= column.n)
+        and not column.examples[0].startswith(_INCHI)
+        and (column.kind == "text" or column.is_whole)
+    ]
+    return [column.name for column in sorted(found, key=_id_rank)]
+
+
+def _id_rank(column: ColumnLook) -> int:
+    words = plain(column.name).split("_")
+    return 0 if "id" in words or "ids" in words else 1 if words[-1:] != ["no"] else 2
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A column that may be the label.
+
+    Attributes
+    ----------
+    classes:
+        Its distinct values where they are classes, else empty: then it holds numbers.
+    score:
+        How much speaks for it.
+    """
+
+    column: ColumnLook
+    classes: tuple[str, ...]
+    score: int
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether it says yes or no: 0 and 1, inactive and active."""
+        return recognised(self.classes) is not None
+
+    @property
+    def is_concentration(self) -> bool:
+        """Whether it is a potency as a concentration, where less is better."""
+        return not self.classes and bool(_CONCENTRATION.search(plain(self.column.name)))
+
+    @property
+    def words(self) -> str:
+        """The column in a few words."""
+        what = f"{len(self.classes)} classes" if self.classes else "numbers"
+        return f"{self.column.name!r} ({what}, {self.column.n_filled:,} filled)"
+
+
+def candidate(column: ColumnLook, *, is_named: bool = False) -> Candidate | str:
+    """What speaks for a column as the label, or why it cannot be one; one that the user names needs no good name."""
+    name = plain(column.name)
+    if column.kind == "empty":
+        return "it is empty"
+    if column.kind == "vectors":
+        return "it holds vectors or images"
+    if len(column.counts) == 1:
+        return f"every value is {next(iter(column.counts))!r}, so there is nothing to predict"
+    if column.examples[0].startswith(_INCHI):
+        return "it holds structures"
+    n = len(column.counts) or MOST_VALUES + 1
+    repeats = n <= column.n_filled // _TWO
+    if column.kind == "numbers":
+        classes = tuple(sorted(column.counts, key=float)) if _are_codes(column, n) and repeats else ()
+    elif column.words:
+        return f"most values are numbers, but not all: {', '.join(map(repr, column.words))}"
+    elif n > MOST_CLASSES or not repeats:
+        more = f"more than {MOST_VALUES:,}" if n > MOST_VALUES else f"{n:,}"
+        return f"its words are names or remarks: {more} different ones"
+    else:
+        classes = tuple(sorted(column.counts))
+    score = 4 * bool(_LABEL.search(name)) + 3 * (recognised(classes) is not None or _signs(classes))
+    score += 2 * (len(classes) == _TWO) + (not classes and bool(column.n_bounds)) - 6 * bool(_ABOUT.search(name))
+    if score < 0 and not is_named:
+        return "by its name it describes the compound or where it lay, and is no readout"
+    return Candidate(column, classes, score)
+
+
+def _are_codes(column: ColumnLook, n: int) -> bool:
+    return column.is_whole and not column.n_bounds and n <= MOST_CODES
+
+
+def _signs(classes: tuple[str, ...]) -> bool:
+    """Two classes that differ by a sign at the end, as BBB+ and BBB-."""
+    return (
+        len(classes) == _TWO and {text[-1:] for text in classes} == {"+", "-"} and len({c[:-1] for c in classes}) == 1
+    )

@@ -1,0 +1,176 @@
+"""A campaign proposed by its file: structure, ids, label and goal with reasons, and what the file does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isd_ray.config import CampaignConfig
+from isd_ray.data.ingest.records import Source
+from isd_ray.data.ingest.sources import open_source, resolve_source
+from isd_ray.data.layout import RESERVED_COLUMNS
+from isd_ray.data.look.choice import LabelChoice, choose_label
+from isd_ray.data.look.columns import first_records, look_at_columns
+from isd_ray.data.look.repeats import Repeats, find_repeats
+from isd_ray.data.look.roles import id_candidates, structure_column
+from isd_ray.errors import InputFileError
+from isd_ray.ops.goal_keys import ProposedKey, config_of, goal_keys, proposed
+
+_BATCHES = (24, 48, 96, 192, 384, 768, 1536)
+_BATCHES_OF_A_SCREEN = 40
+"""A batch is at most this part of the library, so that a model learns many times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What `propose` found.
+
+    Attributes
+    ----------
+    file:
+        As it was named.
+    n_compounds:
+        Records with a structure.
+    keys:
+        Those of the campaign file that matter.
+    left:
+        Of each column that was not taken, why.
+    unknown:
+        What the file does not say and was guessed, or has to be looked at, in sentences.
+    is_measured:
+        Whether there is a label to simulate with; else a laboratory measures.
+    """
+
+    file: str
+    n_compounds: int
+    keys: tuple[ProposedKey, ...]
+    left: Mapping[str, str]
+    unknown: tuple[str, ...]
+    is_measured: bool
+
+    def value(self, name: str) -> Any:
+        """The value of a key, named as ``stopping.gamma``; None where the default is proposed."""
+        return next((key.value for key in self.keys if ".".join(key.path) == name), None)
+
+    def why(self, name: str) -> str:
+        """The reason for the value of a key; empty where the default is proposed."""
+        return next((key.why for key in self.keys if ".".join(key.path) == name), "")
+
+    def config(self) -> CampaignConfig:
+        """The proposed campaign; relative paths start from the working directory."""
+        return config_of(self.keys)
+
+
+def propose(file: str | Path, label: str | Sequence[str] = (), *, unlabelled: bool = False) -> Proposal:
+    """Propose a campaign for a file of compounds.
+
+    Parameters
+    ----------
+    file:
+        CSV, TSV, SMI, SDF or Parquet, compressed or not; a path or URI.
+    label:
+        The column with the label, or those of a panel; default: found by names and values.
+    unlabelled:
+        Nothing is measured yet, whatever the columns look like.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read or has no structures, several columns may be the label and none is named, or the
+        named one cannot be it.
+    LabelError
+        If the labels cannot be used.
+    """
+    text, named = str(file), (label,) if isinstance(label, str) else tuple(label)
+    source = open_source(resolve_source(text, Path.cwd()), columns=named)
+    first = first_records(source, tuple(dict.fromkeys(source.column_names)))
+    if first is None:
+        raise InputFileError("there are no records", text, "check that its export was finished")
+    smiles = structure_column(source, first)
+    if smiles is None and source.structure == "smiles":
+        raise InputFileError(
+            f"none of its columns holds structures: {', '.join(map(repr, source.column_names))}",
+            text,
+            "add a column of SMILES; for images or embeddings alone write the file by hand (`isd init`)",
+        )
+    columns = look_at_columns(source, smiles)
+    n = columns[0].n if columns else _count(source)
+    candidates = id_candidates([column for column in columns if column.name != smiles])
+    taken = [*candidates, *([] if smiles is None else [smiles])]
+    choice = choose_label(columns, taken, named, unlabelled=unlabelled, file=text)
+    labels = [one.column.name for one in choice.chosen]
+    repeats = find_repeats(source, smiles, [name for name in candidates if name not in labels], labels)
+    keys = [*_library_keys(text, smiles, repeats, choice), *_id_keys(repeats)]
+    unknown = list(_doubts(choice, repeats, n))
+    more, n_labelled, of_goal = goal_keys(keys, choice)
+    unknown += more
+    keys += [*of_goal, *_rest(n_labelled or n)]
+    left = {**choice.left, **{name: "ids are taken from elsewhere" for name in candidates if name != repeats.id_column}}
+    left |= repeats.refused
+    made = Proposal(text, n, tuple(keys), left, tuple(unknown), bool(choice.chosen))
+    made.config()  # refuses what cannot be
+    return made
+
+
+def _count(source: Source) -> int:
+    return sum(len(records) - len(records.problems) for records in source.read(()))
+
+
+def _library_keys(file: str, smiles: str | None, repeats: Repeats, choice: LabelChoice) -> Iterator[ProposedKey]:
+    yield proposed("library.source", file, "the file that was looked at")
+    if smiles not in (None, "smiles"):
+        yield proposed("library.smiles_column", smiles, "its values are molecules")
+    missing = [one.column for one in choice.chosen if one.column.n_missing]
+    kept = [name for name in (repeats.kept_id,) if name is not None and name not in RESERVED_COLUMNS]
+    if len(choice.chosen) == 1 and missing:
+        name = missing[0].name
+        why = f"{missing[0].n_missing:,} compounds without a label are left out: a replay needs all of them"
+        if name in RESERVED_COLUMNS:
+            raise InputFileError(
+                f"{missing[0].n_missing:,} compounds have no label in column {name!r}, whose name a library has itself",
+                file,
+                "rename the column",
+            )
+        yield proposed("library.columns", [*kept, name], "kept beside the structures")
+        yield proposed("library.required", [name], why)
+    elif kept:
+        yield proposed("library.columns", kept, "kept beside the structures")
+
+
+def _id_keys(repeats: Repeats) -> Iterator[ProposedKey]:
+    if repeats.id_column is not None:
+        yield proposed("library.id_column", repeats.id_column, "called like an id, with a value for each compound")
+
+
+def _doubts(choice: LabelChoice, repeats: Repeats, n: int) -> Iterator[str]:
+    if repeats.id_column is None:
+        yield "ids: numbers of records are taken, and files of readouts have to name compounds by them"
+    if repeats.n_same:
+        yield (
+            f"{repeats.n_same:,} of {n:,} records are of a structure that stands there before: each is one compound, "
+            "with the label of its first record"
+        )
+    if repeats.n_contradicting:
+        yield (
+            f"{repeats.n_contradicting:,} compounds were read more than once with different results: the first counts. "
+            "Better give medians, or the answer of most, one line a compound; if a record is a pair of a compound and "
+            "something else, as a cell line, name that in library.context_columns"
+        )
+    labels = [one.column for one in choice.chosen]
+    if len(labels) == 1 and 2 * labels[0].n_missing > n:
+        yield (
+            f"{labels[0].n_missing:,} of {n:,} have no readout of {labels[0].name!r}: the replay is of the others. To "
+            "screen the rest, take the label's classes, no `required`, and labels.known = this file, and `isd create`"
+        )
+
+
+def _rest(n: int) -> list[ProposedKey]:
+    size = max(size for size in _BATCHES if size == _BATCHES[0] or size * _BATCHES_OF_A_SCREEN <= n)
+    why = "compounds of a round; or n_plates with [plates]"
+    return [
+        proposed("acquisition.batch_size", size, why),
+        proposed("stopping.rule", "certify", "ends by a random audit, with a guarantee"),
+        proposed("stopping.delta", 0.05, "risk that the claim is not true"),
+    ]

@@ -1,0 +1,106 @@
+"""What each goal would cost: by simulations of a past screen, or by the first rounds of one under way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from isd_ray.cli import app
+from isd_ray.core.replay import LearningCurve
+from isd_ray.errors import ConfigError
+from isd_ray.ops import advise as module
+from isd_ray.ops.advise import advise
+from isd_ray.ops.advise_rounds import carried_on
+from isd_ray.ops.goal_costs import GoalCost
+from isd_ray.ops.simulate import simulate
+from tests.unit.test_stop_by_hand import FAST, CutOff, CutOffError, under_way
+
+__all__ = ["under_way"]
+
+
+def test_a_curve_goes_on_as_a_power_and_never_upwards():
+    falling = LearningCurve("a", (0.1, 0.2), (0.4, 0.2))
+    assert carried_on(falling).rate(0.4) == pytest.approx(0.1, rel=0.02)
+    assert falling.rate(0.4) == 0.2
+    assert carried_on(LearningCurve("b", (0.1, 0.2), (0.2, 0.4))).rate(0.8) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("wells", "n_ended", "verdict"),
+    [
+        ((300, 500), 10, "50% to 70% are saved"),
+        ((900, 950), 10, "next to nothing is saved: 90% or more"),
+        ((300, 500), 6, "uncertain: from 70% saved to nothing"),
+        ((300, 900), 10, "uncertain: from 70% saved to nothing"),
+        (None, 0, "nothing is saved: all is measured"),
+    ],
+)
+def test_a_verdict_says_what_is_saved(wells, n_ended, verdict):
+    cost = GoalCost("accuracy", 0.9, wells, None, 1000, 10, n_ended)
+    assert cost.verdict.startswith(verdict)
+
+
+def test_a_past_screen_is_simulated_for_each_goal_and_seed(make_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        module, "LEVELS", {"accuracy": (0.7,), "recall": (0.6,), "precision": (), "balanced_accuracy": ()}
+    )
+    config = make_config(**FAST, stopping={"rule": "certify", "gamma": 0.75, "positive": "BBB-", "max_compounds": 100})
+    made = advise(config, seeds=2, out=tmp_path)
+    assert [(goal.quantity, goal.level) for goal in made.goals] == [
+        ("accuracy", 0.7),
+        ("accuracy", 0.75),
+        ("recall", 0.6),
+    ]
+    first = [json.loads((tmp_path / f"accuracy-0.7-seed-{seed}" / "summary.json").read_text()) for seed in range(2)]
+    found = sorted(summary["n_acquired"] for summary in first)
+    assert made.goals[0].wells == (found[0], found[1])
+    assert all(summary["certified"] for summary in first)
+    assert "2 simulations of this very screen" in made.interval
+    assert advise(config, seeds=2, out=tmp_path) == made  # nothing is simulated again
+
+
+def test_without_a_class_of_hits_goals_about_them_are_left_out_and_that_is_said(make_config):
+    config = make_config(**FAST, stopping={"rule": "certify", "gamma": 0.7})
+    positive, notes = module._hit(config)
+    assert positive is None
+    assert "no goals about hits" in notes[0]
+    assert {quantity for quantity, _ in module._goals(config, positive)} == {"accuracy"}
+
+
+def test_the_first_rounds_bound_what_the_whole_screen_takes(make_config, under_way, tmp_path):
+    config = make_config(**FAST, stopping={"rule": "certify", "gamma": 0.9})
+    with pytest.raises(CutOffError):
+        simulate(config, tmp_path / "run", CutOff(4))
+    made = advise(tmp_path / "run")
+    own = next(goal for goal in made.goals if goal.level == 0.9)
+    whole = simulate(config, tmp_path / "run").summary
+    assert own.wells is not None
+    assert own.wells[0] <= whole["n_acquired"] <= (own.wells[1] if own.n_ended == own.n_tried else 900)
+    least = [goal.wells[0] if goal.wells else 900 for goal in made.goals]
+    assert least == sorted(least)
+    assert "no probability" in made.interval
+
+
+def test_the_first_rounds_of_a_recall_speak_of_recalls(make_config, tmp_path):
+    stopping = {"rule": "certify", "quantity": "recall", "positive": "BBB-", "gamma": 0.9}
+    with pytest.raises(CutOffError):
+        simulate(make_config(**FAST, stopping=stopping), tmp_path / "run", CutOff(5))
+    made = advise(tmp_path / "run")
+    assert {goal.quantity for goal in made.goals} == {"recall"}
+    assert [goal.level for goal in made.goals] == [0.8, 0.9, 0.95]
+    shown = CliRunner().invoke(app, ["advise", str(tmp_path / "run")], catch_exceptions=False)
+    assert "recall" in shown.output
+    assert "saved" in shown.output
+
+
+def test_too_few_rounds_and_other_claims_are_refused(make_config, tmp_path):
+    with pytest.raises(CutOffError):
+        simulate(make_config(**FAST, stopping={"rule": "certify", "gamma": 0.9}), tmp_path / "new", CutOff(1))
+    with pytest.raises(ConfigError, match="too few of its rounds"):
+        advise(tmp_path / "new")
+    with pytest.raises(CutOffError):
+        simulate(make_config(**FAST, stopping={"rule": "none"}), tmp_path / "none", CutOff(1))
+    with pytest.raises(ConfigError, match="accuracy and recall"):
+        advise(tmp_path / "none")

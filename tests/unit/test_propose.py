@@ -1,0 +1,283 @@
+"""`isd init --from`: unlike files, and the campaign that an expert would propose for each, with its reason."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+from rdkit import Chem
+from typer.testing import CliRunner
+
+from isd_ray.cli import app
+from isd_ray.config_file import load_config
+from isd_ray.data.library import Library
+from isd_ray.errors import InputFileError
+from isd_ray.ops.build import build_library
+from isd_ray.ops.plan import plan_campaign
+from isd_ray.ops.prepare import known_labels
+from isd_ray.ops.propose import propose
+
+N = 300
+
+
+@pytest.fixture(scope="module")
+def smiles(compounds):
+    every = pa.csv.read_csv(compounds)["smiles"].to_pylist()
+    distinct = list({Chem.CanonSmiles(text): text for text in every}.values())
+    return distinct[:N]
+
+
+def write(path, columns, delimiter=","):
+    lines = [delimiter.join(columns), *(delimiter.join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    text = "\n".join([*lines, ""])
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+def hits(n, share, names=(0, 1)):
+    drawn = [names[number < share * n] for number in range(n)]
+    random.Random(0).shuffle(drawn)
+    return drawn
+
+
+def ids(n):
+    return [f"X-{number:04d}" for number in range(n)]
+
+
+def accepted(proposal, tmp_path):
+    """The library as the written file builds it, and its labels, as a simulation would take them."""
+    from isd_ray.ops.proposal_file import proposal_text
+
+    file = tmp_path / "written.toml"
+    file.write_text(proposal_text(proposal, file))
+    config = load_config(file, ["library.features=ecfp4", "library.workers=1"])
+    assert config == load_config(file, []).model_copy(update={"library": config.library})
+    library = build_library(config.library, tmp_path / "library")
+    return library, known_labels(config, library) if proposal.is_measured else None
+
+
+def test_rare_hits_ask_for_their_recall(smiles, tmp_path):
+    file = write(
+        tmp_path / "hits.csv", {"compound_id": ids(N), "smiles": smiles, "active": hits(N, 0.03), "MW": range(N)}
+    )
+    made = propose(file)
+    assert made.value("library.id_column") == "compound_id"
+    assert made.value("labels.column") == "active"
+    assert (made.value("stopping.quantity"), made.value("stopping.positive")) == ("recall", "1")
+    assert "3.0% of the compounds (9) are hits: an accuracy of 0.97 is what 'none is a hit'" in made.why(
+        "stopping.quantity"
+    )
+    assert "describes the compound" in made.left["MW"]
+    assert any("9 hits" in words for words in made.unknown)
+    library, labels = accepted(made, tmp_path)
+    assert (library.n_rows, int(labels.labels.sum())) == (N, 9)
+
+
+def test_balanced_words_ask_for_accuracy(smiles, tmp_path):
+    file = write(tmp_path / "words.tsv", {"Smiles": smiles, "Outcome": hits(N, 0.4, ("inactive", "active"))}, "\t")
+    made = propose(file)
+    assert made.value("library.smiles_column") == "Smiles"
+    assert made.value("library.id_column") is None
+    assert any("numbers of records" in words for words in made.unknown)
+    assert (made.value("stopping.quantity"), made.value("stopping.gamma")) == ("accuracy", 0.9)
+    assert "right in 60.0%" in made.why("stopping.quantity")
+    assert accepted(made, tmp_path)[1].classes == ("active", "inactive")
+
+
+def test_three_classes_with_a_rare_active_one_ask_for_its_recall(smiles, tmp_path):
+    outcome = (["Inactive"] * 28 + ["Inconclusive", "Active"]) * 10
+    made = propose(write(tmp_path / "three.csv", {"CID": range(N), "SMILES": smiles, "Activity Outcome": outcome}))
+    assert made.value("library.id_column") == "CID"
+    assert (made.value("stopping.quantity"), made.value("stopping.positive")) == ("recall", "Active")
+    assert len(accepted(made, tmp_path)[1].classes) == 3
+
+
+def test_three_common_classes_ask_for_accuracy(smiles, tmp_path):
+    made = propose(write(tmp_path / "three.csv", {"smiles": smiles, "class": ["low", "middle", "high"] * 100}))
+    assert (made.value("stopping.quantity"), made.value("stopping.gamma")) == ("accuracy", 0.9)
+    assert made.value("stopping.positive") is None
+    accepted(made, tmp_path)
+
+
+def test_a_potency_with_bounds_becomes_classes_of_which_the_low_one_is_active(smiles, tmp_path):
+    potency = [">10000" if number % 2 else str(50 * number) for number in range(N)]
+    made = propose(write(tmp_path / "ic50.csv", {"name": ids(N), "smiles": smiles, "IC50 (nM)": potency}))
+    assert (made.value("labels.transform"), made.value("labels.threshold")) == ("threshold", 1000.0)
+    assert made.value("labels.classes") == ["active", "inactive"]
+    assert "1 µM" in made.why("labels.threshold")
+    assert made.value("stopping.quantity") == "recall"
+    _, labels = accepted(made, tmp_path)
+    active = sum(not text.startswith(">") and float(text) <= 1000 for text in potency)
+    assert int((labels.labels == 0).sum()) == active
+
+
+def test_bounds_that_the_cut_leaves_in_doubt_are_said(smiles, tmp_path):
+    potency = [">0.5" if number == 0 else str(0.02 * number) for number in range(N)]
+    made = propose(write(tmp_path / "ec50.csv", {"smiles": smiles, "EC50_uM": potency}))
+    assert made.value("labels.censored") == "bound"
+    assert "leaves 1 bounds in doubt" in made.why("labels.censored")
+    accepted(made, tmp_path)
+
+
+def test_plain_numbers_are_right_within_a_tolerance(smiles, tmp_path):
+    made = propose(write(tmp_path / "numbers.csv", {"smiles": smiles, "response": [0.1 * (n % 97) for n in range(N)]}))
+    assert made.value("task") == "regression"
+    assert made.value("stopping.tolerance") == pytest.approx(2.0, rel=0.51)
+    assert "GUESS" in made.why("stopping.tolerance")
+    assert any("repeats" in words for words in made.unknown)
+    accepted(made, tmp_path)
+
+
+def test_log_potencies_are_right_within_half_a_log(smiles, tmp_path):
+    made = propose(write(tmp_path / "p.csv", {"smiles": smiles, "pIC50": [4 + 0.013 * n for n in range(N)]}))
+    assert (made.value("stopping.tolerance"), made.value("stopping.gamma")) == (0.5, 0.9)
+    assert "half a log unit" in made.why("stopping.tolerance")
+
+
+def test_many_columns_of_zero_and_one_are_a_panel(smiles, tmp_path):
+    columns = {f"assay {k}": random.Random(k).choices(["", 0, 0, 1], k=N) for k in range(3)}
+    columns["assay 0"] = [0, 1] * (N // 2)
+    made = propose(write(tmp_path / "panel.csv", {"smiles": smiles, **columns}))
+    assert made.value("task") == "panel"
+    assert made.value("labels.columns") == ["assay 0", "assay 1", "assay 2"]
+    assert made.value("stopping.quantity") == "accuracy"
+    rare = {f"assay {k}": hits(N, 0.02) for k in range(3)}
+    assert propose(write(tmp_path / "rare.csv", {"smiles": smiles, **rare})).value("stopping.quantity") == "recall"
+
+
+def test_a_panel_with_empty_compounds_is_refused_with_the_way_out(smiles, tmp_path):
+    columns = {f"y{k}": ["", *([0, 1] * N)[: N - 1]] for k in range(2)}
+    with pytest.raises(InputFileError, match=r"1 compounds have no readout in any of the 2 outputs"):
+        propose(write(tmp_path / "panel.csv", {"smiles": smiles, **columns}))
+
+
+def test_an_sdf_with_a_title_and_an_outcome_of_pubchem(smiles, tmp_path):
+    outcome, records = hits(N, 0.05, (1, 2)), []
+    for number, text in enumerate(smiles):
+        block = Chem.MolToMolBlock(Chem.MolFromSmiles(text))
+        records.append(f"{block}> <Compound ID>\nM{number}\n\n> <PUBCHEM_OUTCOME>\n{outcome[number]}\n\n$$$$\n")
+    file = tmp_path / "vendor.sdf"
+    file.write_text("".join(records))
+    made = propose(file)
+    assert made.value("library.id_column") == "Compound ID"
+    assert (made.value("stopping.quantity"), made.value("stopping.positive")) == ("recall", "2")
+    assert accepted(made, tmp_path)[0].n_rows == N
+
+
+def test_a_compressed_table_with_semicolons_and_labels_missing(smiles, tmp_path):
+    label = ["" if number % 10 == 0 else ("no", "yes")[number % 3 == 0] for number in range(N)]
+    file = write(tmp_path / "plates.csv.gz", {"cpd id": ids(N), "smiles": smiles, "hit": label, "well": ids(N)}, ";")
+    made = propose(file)
+    assert (made.value("labels.column"), made.value("library.required")) == ("hit", ["hit"])
+    assert "30 compounds without a label" in made.why("library.required")
+    assert accepted(made, tmp_path)[0].n_rows == N - 30
+
+
+def test_a_library_without_labels_is_to_be_measured(smiles, tmp_path):
+    file = write(tmp_path / "stock.csv", {"id": ids(N), "smiles": smiles, "stock_mg": range(N), "vendor": ["A"] * N})
+    made = propose(file)
+    assert not made.is_measured
+    assert (made.value("stopping.quantity"), made.value("labels.classes")) == ("recall", ["inactive", "active"])
+    assert set(made.left) == {"stock_mg", "vendor"}
+    assert any("what the laboratory calls its readout" in words for words in made.unknown)
+
+
+def test_one_class_is_nothing_to_predict(smiles, tmp_path):
+    file = write(tmp_path / "one.csv", {"id": ids(N), "smiles": smiles, "active": [0] * N})
+    assert not propose(file).is_measured
+    assert "every value is '0'" in propose(file).left["active"]
+    with pytest.raises(InputFileError, match="every value is '0', so there is nothing to predict"):
+        propose(file, "active")
+
+
+def test_replicates_that_differ_are_counted_and_take_no_id(smiles, tmp_path):
+    twice = [text for text in smiles[:150] for _ in range(2)]
+    label = [0, 1] * 20 + [0, 0, 1, 1] * 65
+    file = write(
+        tmp_path / "twice.csv", {"sample name": [i for i in ids(150) for _ in range(2)], "smiles": twice, "y": label}
+    )
+    made = propose(file)
+    assert made.value("library.id_column") is None
+    assert "stand there with different labels" in made.left["sample name"]
+    assert any("20 compounds were read more than once" in words for words in made.unknown)
+    assert accepted(made, tmp_path)[0].n_rows == 150
+
+
+def test_ids_of_several_structures_are_no_ids(smiles, tmp_path):
+    file = write(tmp_path / "again.csv", {"id": [*ids(N - 1), "X-0000"], "smiles": smiles, "hit": hits(N, 0.3)})
+    made = propose(file)
+    assert made.value("library.id_column") is None
+    assert "1 of its values stand there twice, for different structures" in made.left["id"]
+    accepted(made, tmp_path)
+
+
+def test_numeric_codes_without_a_meaning_take_the_rarer_class_and_say_so(smiles, tmp_path):
+    made = propose(write(tmp_path / "codes.csv", {"smiles": smiles, "flagged": hits(N, 0.04, (7, 3))}))
+    assert (made.value("stopping.quantity"), made.value("stopping.positive")) == ("recall", "3")
+    assert any("which class is a hit" in words for words in made.unknown)
+    accepted(made, tmp_path)
+
+
+def test_several_columns_that_may_be_the_label_are_named_for_the_user_to_choose(smiles, tmp_path):
+    numbers = {"gap": [0.01 * n for n in range(N)], "dipole": [0.02 * n for n in range(N)]}
+    file = write(tmp_path / "two.csv", {"smiles": smiles, **numbers})
+    with pytest.raises(InputFileError, match=r"2 columns may be the label: 'gap' \(numbers, 300 filled\), 'dipole'"):
+        propose(file)
+    assert propose(file, "dipole").value("labels.column") == "dipole"
+    assert not propose(file, unlabelled=True).is_measured
+
+
+def test_a_table_without_structures_is_refused_with_its_columns(tmp_path):
+    file = write(tmp_path / "bare.csv", {"name": ids(30), "hit": hits(30, 0.3)})
+    with pytest.raises(InputFileError, match="none of its columns holds structures: 'name', 'hit'"):
+        propose(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "goal"),
+    [
+        ("moleculenet_tox21", (), ("recall", 0.8)),
+        ("enamine50k_4unn_docking", (), ("accuracy", 0.9)),
+        ("qm9", "gap", ("accuracy", 0.9)),
+    ],
+)
+def test_real_files(isd_data, name, label, goal):
+    made = propose(isd_data / f"{name}.parquet", label)
+    assert (made.value("stopping.quantity"), made.value("stopping.gamma")) == goal
+
+
+def test_the_command_writes_the_file_and_names_a_command_that_works(smiles, tmp_path, monkeypatch):
+    write(tmp_path / "past.csv", {"id": ids(N), "smiles": smiles, "hit": hits(N, 0.3)})
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["init", "new.toml", "--from", "past.csv"], catch_exceptions=False)
+    command = re.search(r"now: isd (simulate new\.toml --out runs/new)", shown.output)
+    assert command is not None, shown.output
+    text = Path("new.toml").read_text()
+    assert 'source = "past.csv"' in text
+    assert len([line for line in text.splitlines() if " = " in line and not line.startswith("#")]) <= 15
+    settings = ["model.families=['linear']", "compute.backend=local", "library.features=ecfp4", "library.workers=1"]
+    ran = CliRunner().invoke(app, [*command[1].split(), *(f"--set={one}" for one in settings)], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    assert Library.open("runs/new/library").n_rows == N
+
+
+def test_the_file_of_a_library_to_be_measured_is_created_and_planned(smiles, tmp_path, monkeypatch):
+    write(tmp_path / "stock.csv.gz", {"id": ids(N), "smiles": smiles})
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["init", "--from", "stock.csv.gz", "--all"], catch_exceptions=False)
+    assert "now: isd create campaign.toml --out runs/campaign" in shown.output
+    config = load_config(tmp_path / "campaign.toml")
+    assert config == propose("stock.csv.gz").config().model_copy(update={"library": config.library})
+    assert plan_campaign(config).demand.n_rows == N + 1  # the lines of the file
+    settings = ["--set=library.features=ecfp4", "--set=library.workers=1"]
+    ran = CliRunner().invoke(app, ["create", "campaign.toml", "--out", "runs/campaign", *settings])
+    assert ran.exit_code == 0, ran.output
+
+
+def test_options_of_a_proposal_need_a_file(tmp_path):
+    assert CliRunner().invoke(app, ["init", str(tmp_path / "x.toml"), "--all"]).exit_code == 2
