@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
     from isd_ray.ops.advise import advise
-    from isd_ray.ops.attach import AttachedCampaign, attach
     from isd_ray.ops.build import build_library
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
     from isd_ray.ops.confirm import Confirmation, confirm
     from isd_ray.ops.follow import Notice, Webhook, follow
     from isd_ray.ops.goal_costs import Advice
-    from isd_ray.ops.jobs import Job, job, jobs, submit
     from isd_ray.ops.measuring import measured_on_ray
     from isd_ray.ops.predict import LoadedModel, load_model
     from isd_ray.ops.propose import Proposal, propose
     from isd_ray.ops.simulate import SimulationResult, simulate
+    from isd_ray.remote.attach import AttachedCampaign, attach
+    from isd_ray.remote.jobs import Job, job, jobs, submit
     from isd_ray.report.certificate import Certificate
 
 _HOMES = {
     "Advice": "isd_ray.ops.goal_costs",
-    "AttachedCampaign": "isd_ray.ops.attach",
+    "AttachedCampaign": "isd_ray.remote.attach",
     "Campaign": "isd_ray.ops.campaign",
     "CampaignConfig": "isd_ray.config",
     "Certificate": "isd_ray.report.certificate",
     "Comparison": "isd_ray.ops.compare",
     "Confirmation": "isd_ray.ops.confirm",
     "IsdError": "isd_ray.errors",
-    "Job": "isd_ray.ops.jobs",
+    "Job": "isd_ray.remote.jobs",
     "Library": "isd_ray.data.library",
     "LoadedModel": "isd_ray.ops.predict",
     "Notice": "isd_ray.ops.follow",
@@ -45,18 +45,18 @@ _HOMES = {
     "SimulationResult": "isd_ray.ops.simulate",
     "Webhook": "isd_ray.ops.follow",
     "advise": "isd_ray.ops.advise",
-    "attach": "isd_ray.ops.attach",
+    "attach": "isd_ray.remote.attach",
     "build_library": "isd_ray.ops.build",
     "compare": "isd_ray.ops.compare",
     "confirm": "isd_ray.ops.confirm",
     "follow": "isd_ray.ops.follow",
-    "job": "isd_ray.ops.jobs",
-    "jobs": "isd_ray.ops.jobs",
+    "job": "isd_ray.remote.jobs",
+    "jobs": "isd_ray.remote.jobs",
     "load_model": "isd_ray.ops.predict",
     "measured_on_ray": "isd_ray.ops.measuring",
     "propose": "isd_ray.ops.propose",
     "simulate": "isd_ray.ops.simulate",
-    "submit": "isd_ray.ops.jobs",
+    "submit": "isd_ray.remote.jobs",
 }
 
 _UNKNOWN_VERSION = "0+unknown"

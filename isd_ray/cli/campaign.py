@@ -24,8 +24,8 @@ from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
-    from isd_ray.ops.attach import AttachedCampaign
     from isd_ray.ops.campaign import Campaign, Told
+    from isd_ray.remote.attach import AttachedCampaign
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
 IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]
@@ -407,8 +407,8 @@ def resume(path: Folder) -> None:
 
 
 def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | AttachedCampaign:
-    from isd_ray.ops.attach import attach
     from isd_ray.ops.campaign import Campaign
+    from isd_ray.remote.attach import attach
 
     return Campaign.open(path, watcher) if address is None else attach(path, address, watcher)
 

@@ -20,7 +20,7 @@ def list_coordinators(
     as_json: AsJson = False,
 ) -> None:
     """List the campaigns that the coordinators of a cluster serve now."""
-    from isd_ray.ops.attach import coordinated
+    from isd_ray.remote.attach import coordinated
 
     folders = coordinated(address)
     if as_json:
@@ -38,7 +38,7 @@ def stop_coordinator(
     ] = None,
 ) -> None:
     """End the coordinator of a campaign and the actors that it keeps; the campaign loses nothing."""
-    from isd_ray.ops.attach import stop
+    from isd_ray.remote.attach import stop
 
     words = "stopped" if stop(path, address) else "had no coordinator"
     out_console.print(f"{path}: {words}", highlight=False, soft_wrap=True)

@@ -13,8 +13,8 @@ from rich.text import Text
 from isd_ray.cli.common import AsJson, ConfigFile, Set, live_console, out_console, print_json
 
 if TYPE_CHECKING:
-    from isd_ray.ops.doctor import Check
-    from isd_ray.ops.jobs import Job
+    from isd_ray.remote.doctor import Check
+    from isd_ray.remote.jobs import Job
 
 app = typer.Typer(help="Run screens as jobs of a Ray cluster.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def submit(
 ) -> None:
     """Run a screen against known labels on a cluster; the same command comes back to it."""
     from isd_ray.config import CampaignConfig
-    from isd_ray.ops.jobs import submit as submit_job
+    from isd_ray.remote.jobs import submit as submit_job
 
     settings = CampaignConfig.from_toml(config, overrides or ())
     job = submit_job(settings, address=address, out=out, name=name, ca_file=ca_file)
@@ -56,7 +56,7 @@ def submit(
 @app.command("list")
 def list_jobs(address: Address, ca_file: CaFile = None, as_json: AsJson = False) -> None:
     """List the screens of a cluster."""
-    from isd_ray.ops.jobs import jobs, progress_line
+    from isd_ray.remote.jobs import jobs, progress_line
 
     found = [job.status() for job in jobs(address, ca_file=ca_file)]
     if as_json:
@@ -130,7 +130,7 @@ def doctor(
 ) -> None:
     """Examine a cluster: who may use it, versions, resources, storage, clocks. Exit code 1 if something is wrong."""
     from isd_ray.config import CampaignConfig
-    from isd_ray.ops.doctor import Verdict, examine
+    from isd_ray.remote.doctor import Verdict, examine
 
     settings = CampaignConfig.from_toml(config) if config else None
     checks = []
@@ -146,13 +146,13 @@ def doctor(
 
 
 def _find(name: str, address: str, ca_file: str | None) -> Job:
-    from isd_ray.ops.jobs import job
+    from isd_ray.remote.jobs import job
 
     return job(name, address, ca_file=ca_file)
 
 
 def _print_status(job: Job, as_json: bool) -> None:
-    from isd_ray.ops.jobs import progress_line
+    from isd_ray.remote.jobs import progress_line
 
     found = job.status()
     if as_json:

@@ -11,14 +11,13 @@ from isd_ray.errors import LabelError
 from isd_ray.ops.connect import ray_session
 
 if TYPE_CHECKING:
-    from isd_ray.ops.attach import AttachedCampaign
-    from isd_ray.ops.campaign import Campaign
+    from isd_ray.ops.verbs import Verbs
 
 Compound: TypeAlias = Mapping[str, str | None]
 Measure: TypeAlias = Callable[[Sequence[Compound]], Mapping[str, Any]]
 
 
-def measure_to_end(campaign: Campaign | AttachedCampaign, measure: Callable[[Batch], Any]) -> Mapping[str, Any]:
+def measure_to_end(campaign: Verbs, measure: Callable[[Batch], Any]) -> Mapping[str, Any]:
     """Run a campaign to its end with a function that measures; returns its summary.
 
     Raises

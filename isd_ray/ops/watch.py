@@ -10,9 +10,8 @@ from pathlib import Path
 from isd_ray.data.layout import sha256_file
 from isd_ray.data.output_files import refuse_file_as_folder, written
 from isd_ray.errors import IsdError
-from isd_ray.ops.attach import AttachedCampaign
-from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.telling import Told
+from isd_ray.ops.verbs import Verbs
 
 TOLD, REFUSED = "told", "refused"
 """Folders in the inbox that files are moved to."""
@@ -36,7 +35,7 @@ class Dropped:
 
 
 def watch(
-    campaign: Campaign | AttachedCampaign, inbox: Path, outbox: Path, *, every_s: float = 5.0, until_empty: bool = False
+    campaign: Verbs, inbox: Path, outbox: Path, *, every_s: float = 5.0, until_empty: bool = False
 ) -> Iterator[Dropped]:
     """Ask, hand out, and tell what is dropped, to the end of the screen.
 
@@ -71,7 +70,7 @@ def watch(
 class _Looks:
     """Which files are new, or have grown, and are no longer written."""
 
-    def __init__(self, campaign: Campaign | AttachedCampaign, inbox: Path) -> None:
+    def __init__(self, campaign: Verbs, inbox: Path) -> None:
         self._campaign = campaign
         self._inbox = inbox
         self._before: dict[Path, tuple[int, int]] = {}
@@ -97,7 +96,7 @@ def _state(file: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _hand_out(campaign: Campaign | AttachedCampaign, outbox: Path) -> bool:
+def _hand_out(campaign: Verbs, outbox: Path) -> bool:
     batch = campaign.ask()
     if batch is None:
         return False
@@ -106,7 +105,7 @@ def _hand_out(campaign: Campaign | AttachedCampaign, outbox: Path) -> bool:
     return True
 
 
-def _take_in(campaign: Campaign | AttachedCampaign, file: Path) -> Dropped:
+def _take_in(campaign: Verbs, file: Path) -> Dropped:
     try:
         found = Dropped(file.name, campaign.tell(file))
     except IsdError as error:

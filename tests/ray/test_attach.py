@@ -26,10 +26,10 @@ from nbclient import NotebookClient
 
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.errors import ActorLostError, InputFileError, LabelError, ResourceError, StoreError
-from isd_ray.ops import attach as attaching
-from isd_ray.ops import server
-from isd_ray.ops.attach import AttachedCampaign, attach, coordinated
 from isd_ray.ops.campaign import Campaign
+from isd_ray.remote import attach as attaching
+from isd_ray.remote import server
+from isd_ray.remote.attach import AttachedCampaign, attach, coordinated
 from tests.chaos.laboratory import CONFIG, Technician, assert_same, create, outcome
 
 WAIT_S = 300.0

@@ -18,8 +18,8 @@ import isd_ray as isd
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config_file import to_toml
 from isd_ray.errors import ClusterError, InputFileError, JobError, ResourceError, StoreError
-from isd_ray.ops.doctor import Verdict, examine
-from isd_ray.ops.jobs_client import JobsClient
+from isd_ray.remote.doctor import Verdict, examine
+from isd_ray.remote.jobs_client import JobsClient
 from tests.ray.head import ray_head
 
 WAIT_S = 240.0
@@ -47,7 +47,7 @@ def head():
 
 @pytest.fixture(autouse=True)
 def token(head, monkeypatch):
-    monkeypatch.setattr("isd_ray.ops.jobs.WATCH_S", 0.5)
+    monkeypatch.setattr("isd_ray.remote.jobs.WATCH_S", 0.5)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(head.token_file))
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     return head.token_file.read_text()

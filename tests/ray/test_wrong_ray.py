@@ -15,9 +15,9 @@ import ray
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ResourceError
 from isd_ray.ops import reach
-from isd_ray.ops.attach import attach, coordinated, stop
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.reach import require_reachable
+from isd_ray.remote.attach import attach, coordinated, stop
 from tests.chaos.laboratory import CONFIG, create
 from tests.ray.head import Head, ray_head
 

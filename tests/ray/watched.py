@@ -22,9 +22,9 @@ from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config
 from isd_ray.errors import ActorLostError, LabelError
 from isd_ray.messages import Progress, StepTaken
-from isd_ray.ops.attach import attach
 from isd_ray.ops.observe import observed
 from isd_ray.ops.simulate import simulate
+from isd_ray.remote.attach import attach
 from tests.ray.dying import Dying
 from tests.ray.test_faults import options
 

@@ -12,9 +12,9 @@ import isd_ray as isd
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config_file import load_config, to_toml
 from isd_ray.errors import ConfigError, InputFileError, LabelError
-from isd_ray.ops.attach import AttachedCampaign
 from isd_ray.ops.campaign import Campaign
-from isd_ray.ops.server import CampaignServer
+from isd_ray.remote.attach import AttachedCampaign
+from isd_ray.remote.server import CampaignServer
 
 LABORATORY = {
     "labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]},

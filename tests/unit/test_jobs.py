@@ -15,11 +15,12 @@ from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ConfigError, InputFileError, IsdError
-from isd_ray.ops import connect, jobs_client, security
-from isd_ray.ops.doctor import Verdict, examine
-from isd_ray.ops.joblog import MARK, error_line, error_of, last_of, marked, words_of
+from isd_ray.ops import connect, security
 from isd_ray.ops.security import Door, bearer, is_loopback, refuse_open_gcs
 from isd_ray.ops.simulate import simulate
+from isd_ray.remote import jobs_client
+from isd_ray.remote.doctor import Verdict, examine
+from isd_ray.remote.joblog import MARK, error_line, error_of, last_of, marked, words_of
 
 TOKEN = "a-token-that-nobody-may-see"
 
@@ -49,7 +50,7 @@ def dashboard(monkeypatch):
 def on_a_network(monkeypatch):
     """What is on this machine looks as if it were on another one."""
     monkeypatch.setattr(security, "is_loopback", lambda host: False)
-    monkeypatch.setattr("isd_ray.ops.doctor.is_loopback", lambda host: False)
+    monkeypatch.setattr("isd_ray.remote.doctor.is_loopback", lambda host: False)
 
 
 def test_a_jobs_api_that_asks_for_no_token_is_refused_unless_the_configuration_says_otherwise(

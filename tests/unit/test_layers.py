@@ -17,6 +17,7 @@ LAYERS = [
     {"cli"},
     {"serve"},
     {"testing"},
+    {"remote"},
     {"ops"},
     {"report"},
     {"actors"},
@@ -37,7 +38,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HOMES = {
-    "ray": {"actors", "ops"},
+    "ray": {"actors", "ops", "remote"},
     "torch": {"models"},
     "rdkit": {"chem"},
     "plotly": {"report"},

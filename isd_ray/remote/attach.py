@@ -23,8 +23,8 @@ from isd_ray.errors import ResourceError, StoreError
 from isd_ray.ops.connect import connect
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.opened import listed
-from isd_ray.ops.server import CampaignServer, SentFile, VerbCall
 from isd_ray.ops.telling import Told, as_file, naming
+from isd_ray.remote.server import CampaignServer, SentFile, VerbCall
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import default_watcher

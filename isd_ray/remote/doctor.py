@@ -17,9 +17,6 @@ from isd_ray.actors.options import scorer_demand, trainer_demand
 from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.core.placement import Node, unplaced, what_is_missing
 from isd_ray.errors import ClusterError, IsdError
-from isd_ray.ops import joblog
-from isd_ray.ops.driver import command
-from isd_ray.ops.jobs_client import ENDED, JobsClient, dashboard_url, ray_range
 from isd_ray.ops.security import (
     CLIENT_METHOD,
     GCS_METHOD,
@@ -30,6 +27,9 @@ from isd_ray.ops.security import (
     is_loopback,
     ray_version_of,
 )
+from isd_ray.remote import joblog
+from isd_ray.remote.driver import command
+from isd_ray.remote.jobs_client import ENDED, JobsClient, dashboard_url, ray_range
 from isd_ray.report.numbers import counted
 
 LARGEST_SKEW_S = 5.0
@@ -174,7 +174,7 @@ def _paths(config: CampaignConfig | None) -> list[str]:
 
 
 def _survey(client: JobsClient, arguments: Sequence[str]) -> tuple[Door, list[dict[str, Any]]]:
-    """How the GCS meets callers, and what the nodes say (`isd_ray.ops.survey.NodeView`), by a job that is forgotten."""
+    """How the GCS meets callers, and what nodes say (`isd_ray.remote.survey.NodeView`), by a job that is forgotten."""
     name = f"isd-doctor-{uuid.uuid4().hex[:8]}"
     client.submit(name, command("survey", *arguments), {}, {})
     deadline = time.monotonic() + SURVEY_TIMEOUT_S

@@ -1,6 +1,6 @@
 """What a job runs on the cluster: a screen, or a survey for `isd doctor`.
 
-Started by `isd_ray.ops.jobs` in a folder with the configuration; what it prints is read as `isd_ray.ops.joblog` says.
+Started by `isd_ray.remote.jobs` in a folder with the configuration; `isd_ray.remote.joblog` reads what it prints.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.config_file import load_config
 from isd_ray.errors import ClusterError, IsdError
 from isd_ray.messages import Progress
-from isd_ray.ops.joblog import error_line, marked
+from isd_ray.remote.joblog import error_line, marked
 from isd_ray.report.progress import LiveProgress
 from isd_ray.report.steps import goal_of
 
@@ -28,9 +28,9 @@ CONFIG_FILE = "campaign.toml"
 
 def command(verb: str, *arguments: str) -> str:
     """The shell command of a job; `verb` is ``screen`` or ``survey``."""
-    from isd_ray.ops.survey import installed
+    from isd_ray.remote.survey import installed
 
-    return shlex.join(["python", "-m", "isd_ray.ops.driver", installed("isd_ray"), verb, *arguments])
+    return shlex.join(["python", "-m", "isd_ray.remote.driver", installed("isd_ray"), verb, *arguments])
 
 
 class LoggedProgress(LiveProgress):
@@ -56,7 +56,7 @@ def screen(out: str) -> None:
     """Run the screen of the configuration beside, or go on with it; one that is finished stays as it is."""
     from isd_ray.ops.connect import ray_session
     from isd_ray.ops.simulate import simulate
-    from isd_ray.ops.survey import require_seen, survey
+    from isd_ray.remote.survey import require_seen, survey
 
     config = load_config(CONFIG_FILE)
     on_ray = config.compute.backend == "ray"
@@ -76,7 +76,7 @@ def look_around(out: str, *paths: str) -> None:
 
     from isd_ray.ops.connect import ray_session
     from isd_ray.ops.security import GCS_METHOD, grpc_door
-    from isd_ray.ops.survey import survey
+    from isd_ray.remote.survey import survey
 
     # Whether the cluster is open to everybody is what the doctor finds out himself.
     with ray_session(ComputeConfig(address="auto", allow_cluster_without_authentication=True)):
@@ -101,7 +101,7 @@ def main() -> None:
 
 def _require_version(expected: str) -> None:
     """Refuse a cluster whose packages are those of another isd_ray: our code is sent along, what it needs is not."""
-    from isd_ray.ops.survey import installed
+    from isd_ray.remote.survey import installed
 
     if (found := installed("isd_ray")) != expected:
         raise ClusterError(

@@ -25,9 +25,9 @@ from isd_ray.config_file import anchor_paths, as_config, differences, parse_conf
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import ConfigError, IsdError, JobError, ResourceError
-from isd_ray.ops import joblog
-from isd_ray.ops.driver import CONFIG_FILE, command
-from isd_ray.ops.jobs_client import ENDED, JobsClient, Submission
+from isd_ray.remote import joblog
+from isd_ray.remote.driver import CONFIG_FILE, command
+from isd_ray.remote.jobs_client import ENDED, JobsClient, Submission
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import CellDisplay, in_notebook
 from isd_ray.report.numbers import duration
