@@ -228,7 +228,7 @@ class StoppingConfig(Section):
                 raise ValueError("`repeatability` is for quantity = 'accuracy'; remove it")
         if self.panel is not None and (not self.in_force.draws_audits or self.reserve_audit):
             raise ValueError("[stopping.panel] needs rule = 'certify' or 'pac', and no `reserve_audit`")
-        if self.portions > 1 and self.rule not in ("certify", "pac"):
+        if self.portions > 1 and not self.in_force.draws_audits:
             raise ValueError(f"`portions` are for the rules certify and pac, not {self.rule!r}; remove it")
         if self.reserve_size is not None and self.rule != "reserved":
             raise ValueError("`reserve_size` is for rule = 'reserved'; remove it")

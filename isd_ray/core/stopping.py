@@ -139,7 +139,7 @@ def look_rule(config: StoppingConfig, batch_size: int) -> LookRule:
         return LookRule.pac(config.delta, batch_size, config.portions)
     if config.rule == "reserved":
         return LookRule.reserved(config.delta, config.max_looks, batch_size, config.first_look_share)
-    portions = config.portions if config.rule == "certify" else 1
+    portions = config.portions if config.in_force.draws_audits else 1
     return LookRule.certify(config.delta, config.max_looks, batch_size, config.first_look_share, portions)
 
 
