@@ -281,3 +281,11 @@ def test_the_file_of_a_library_to_be_measured_is_created_and_planned(smiles, tmp
 
 def test_options_of_a_proposal_need_a_file(tmp_path):
     assert CliRunner().invoke(app, ["init", str(tmp_path / "x.toml"), "--all"]).exit_code == 2
+
+
+def test_a_column_called_smiles_is_the_structure_though_a_half_of_it_is_broken(smiles, tmp_path):
+    broken = [text if number % 2 else f"{text})" for number, text in enumerate(smiles)]
+    columns = {"id": ids(len(smiles)), "SMILES": broken, "active": hits(len(smiles), 0.3)}
+    proposal = propose(write(tmp_path / "half.csv", columns))
+    assert proposal.value("library.smiles_column") in (None, "SMILES")
+    assert 0 < accepted(proposal, tmp_path)[0].n_rows <= len(smiles) // 2

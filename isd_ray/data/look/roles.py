@@ -12,8 +12,9 @@ from isd_ray.data.ingest.readers import SMI_HEADERS
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.look.columns import MOST_VALUES, ColumnLook, first_texts
 
-PARSED_SHARE = 0.8
-"""Share of the first values that are molecules, of a column of structures."""
+PARSED_SHARE, PARSED_SHARE_IF_NAMED = 0.8, 0.3
+"""Share of the first values that are molecules, of a column of structures; and of one that is called as such, whose
+others the build refuses one by one."""
 FEWEST_ATOMS = 2
 """Mean of heavy atoms of a column of structures: letters alone, as `C` and `N`, are molecules, too."""
 MOST_CLASSES = 20
@@ -50,17 +51,22 @@ def structure_column(source: Source, first: Records) -> str | None:
     if source.structure != "smiles":
         return None
     names = [name for name in dict.fromkeys(source.column_names) if source.column_names.count(name) == 1]
-    names.sort(key=lambda name: not (SMI_HEADERS | {"smile"}) & {plain(name), *plain(name).split("_")})
-    return next((name for name in names if _are_molecules(first_texts(first, name))), None)
+    shares = {name: PARSED_SHARE_IF_NAMED if _is_called_smiles(name) else PARSED_SHARE for name in names}
+    names.sort(key=shares.__getitem__)
+    return next((name for name in names if _are_molecules(first_texts(first, name), shares[name])), None)
 
 
-def _are_molecules(texts: Sequence[str]) -> bool:
+def _is_called_smiles(name: str) -> bool:
+    return bool((SMI_HEADERS | {"smile"}) & {plain(name), *plain(name).split("_")})
+
+
+def _are_molecules(texts: Sequence[str], share: float) -> bool:
     if not texts or sum(text.startswith(_INCHI) for text in texts):
         return False
     with silenced():
         made = [prepare(text, standardise=False, drop_single_atoms=False) for text in texts]
     atoms = [one.mol.GetNumHeavyAtoms() for one in made if not isinstance(one, str)]
-    return len(atoms) >= PARSED_SHARE * len(texts) and sum(atoms) >= FEWEST_ATOMS * len(atoms)
+    return len(atoms) >= share * len(texts) and sum(atoms) >= FEWEST_ATOMS * len(atoms)
 
 
 def id_candidates(columns: Sequence[ColumnLook]) -> list[str]:
