@@ -57,7 +57,8 @@ class GoalCost:
             return f"next to nothing is saved: {low:.0%} or more are measured"
         if self.n_ended < self.n_tried or high >= NOT_WORTH:
             return f"uncertain: from {1 - low:.0%} saved to nothing"
-        return f"{1 - high:.0%} to {1 - low:.0%} are saved"
+        ends = [f"{1 - share:.0%}" for share in (high, low)]
+        return f"{' to '.join(dict.fromkeys(ends))} saved"
 
 
 @dataclass(frozen=True, slots=True)

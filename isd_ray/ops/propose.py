@@ -14,7 +14,7 @@ from isd_ray.data.layout import RESERVED_COLUMNS
 from isd_ray.data.look.choice import LabelChoice, choose_label
 from isd_ray.data.look.columns import first_records, look_at_columns
 from isd_ray.data.look.repeats import Repeats, find_repeats
-from isd_ray.data.look.roles import id_candidates, structure_column
+from isd_ray.data.look.roles import id_candidates, structure_column, unreadable
 from isd_ray.errors import InputFileError
 from isd_ray.ops.goal_keys import ProposedKey, config_of, goal_keys, proposed
 
@@ -105,6 +105,11 @@ def propose(file: str | Path, label: str | Sequence[str] = (), *, unlabelled: bo
     keys = [*_library_keys(text, smiles, repeats, choice), *_id_keys(repeats)]
     unknown = list(_doubts(choice, repeats, n))
     more, n_labelled, of_goal = goal_keys(keys, choice)
+    if smiles is not None and (broken := unreadable(first, smiles))[0]:
+        unknown.append(
+            f"{broken[0]:,} of the first {broken[1]:,} structures cannot be read: the build refuses such ones, and "
+            "lists them with their lines in rejects.parquet"
+        )
     unknown += more
     keys += [*of_goal, *_rest(n_labelled or n)]
     left = {**choice.left, **{name: "ids are taken from elsewhere" for name in candidates if name != repeats.id_column}}

@@ -46,7 +46,7 @@ def explained(asked: str) -> Term | None:
     word = asked.strip().casefold()
     for candidate in (word, word.removesuffix("s")):
         for known in terms():
-            if candidate in known.words:
+            if candidate in known.words or any(name.startswith(f"{candidate} ") for name in known.words):
                 return known
     close = difflib.get_close_matches(word, [word for known in terms() for word in known.words], 1, 0.8)
     return explained(close[0]) if close else None

@@ -30,7 +30,7 @@ def test_a_curve_goes_on_as_a_power_and_never_upwards():
 @pytest.mark.parametrize(
     ("wells", "n_ended", "verdict"),
     [
-        ((300, 500), 10, "50% to 70% are saved"),
+        ((300, 500), 10, "50% to 70% saved"),
         ((900, 950), 10, "next to nothing is saved: 90% or more"),
         ((300, 500), 6, "uncertain: from 70% saved to nothing"),
         ((300, 900), 10, "uncertain: from 70% saved to nothing"),

@@ -27,6 +27,7 @@ def test_every_term_has_a_meaning_and_no_word_two():
         ("δ", "δ (delta), risk"),
         ("hybird screen", "Hybrid screen"),
         ("trip to the laboratory", "Trip to the laboratory"),
+        ("trips", "Trip to the laboratory"),
         ("Z′", "Z′, SSMD"),
     ],
 )

@@ -288,4 +288,5 @@ def test_a_column_called_smiles_is_the_structure_though_a_half_of_it_is_broken(s
     columns = {"id": ids(len(smiles)), "SMILES": broken, "active": hits(len(smiles), 0.3)}
     proposal = propose(write(tmp_path / "half.csv", columns))
     assert proposal.value("library.smiles_column") in (None, "SMILES")
+    assert any("structures cannot be read" in words for words in proposal.unknown)
     assert 0 < accepted(proposal, tmp_path)[0].n_rows <= len(smiles) // 2

@@ -63,10 +63,21 @@ def _is_called_smiles(name: str) -> bool:
 def _are_molecules(texts: Sequence[str], share: float) -> bool:
     if not texts or sum(text.startswith(_INCHI) for text in texts):
         return False
+    atoms = _atoms(texts)
+    return len(atoms) >= share * len(texts) and sum(atoms) >= FEWEST_ATOMS * len(atoms)
+
+
+def _atoms(texts: Sequence[str]) -> list[int]:
+    """Heavy atoms of those texts that are molecules."""
     with silenced():
         made = [prepare(text, standardise=False, drop_single_atoms=False) for text in texts]
-    atoms = [one.mol.GetNumHeavyAtoms() for one in made if not isinstance(one, str)]
-    return len(atoms) >= share * len(texts) and sum(atoms) >= FEWEST_ATOMS * len(atoms)
+    return [one.mol.GetNumHeavyAtoms() for one in made if not isinstance(one, str)]
+
+
+def unreadable(first: Records, column: str) -> tuple[int, int]:
+    """Of the first structures how many are no molecules, and how many there are."""
+    texts = first_texts(first, column)
+    return len(texts) - len(_atoms(texts)), len(texts)
 
 
 def id_candidates(columns: Sequence[ColumnLook]) -> list[str]:
