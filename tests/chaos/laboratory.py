@@ -21,7 +21,7 @@ CONFIG = {
     "labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]},
     "model": {"families": ["linear", "resmlp"], "hidden_size": 8, "epochs": 2, "members": 1},
     "acquisition": {"batch_size": 60},
-    "stopping": {"rule": "certify", "gamma": 0.7, "portions": 2},
+    "stopping": {"rule": "certify", "gamma": 0.7},
 }
 SCREEN = {
     "model": {"families": ["boosted", "linear", "resmlp"], "boosted": {"trees": 5}, "hidden_size": 16, "epochs": 3},

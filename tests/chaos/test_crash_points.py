@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
 from tests.chaos.crashes import Disk, Killed, writing_to
-from tests.chaos.laboratory import create, ledger, outcome
+from tests.chaos.laboratory import CONFIG, create, ledger, outcome
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,24 @@ class Command:
 @pytest.fixture(scope="module")
 def commands(laboratory_config, technician, tmp_path_factory) -> list[Command]:
     """Every command of a campaign, from its first batch to its end."""
-    root = tmp_path_factory.mktemp("snapshots")
+    return commands_of(laboratory_config, technician, tmp_path_factory.mktemp("snapshots"))
+
+
+@pytest.fixture(scope="module")
+def in_portions(make_config, technician, tmp_path_factory) -> list[Command]:
+    """Those of a campaign whose audits are measured in portions that decide on one, and release the next."""
+    config = make_config(**{**CONFIG, "stopping": {**CONFIG["stopping"], "portions": 2}})
+    every = commands_of(config, technician, tmp_path_factory.mktemp("portions"))
+    return [command for before, command in pairwise(every) if said_of(command, "portion") > said_of(before, "portion")]
+
+
+def said_of(command: Command, decision: str) -> int:
+    return sum(f'"decision": "{decision}"' in record for _, record in command.decided["rounds"])
+
+
+def commands_of(config, technician, root: Path) -> list[Command]:
     path = root / "run"
-    create(path, laboratory_config)
+    create(path, config)
     done: list[Command] = []
 
     def give(command: Callable[[Campaign], object]) -> object:
@@ -67,12 +83,11 @@ def assert_as_undisturbed(path: Path, command: Command) -> None:
     assert verify(CampaignStore.open(path)).problems == ()
 
 
-@pytest.mark.parametrize("torn", [False, True], ids=["killed", "torn"])
-def test_every_crash_point_is_survived(torn, commands, tmp_path, capsys):
+def survived_points(commands, folder: Path, *, torn: bool) -> int:
     survived = 0
     for command in commands:
         for point in range(command.n_writes):
-            path = shutil.copytree(command.before, tmp_path / "run")
+            path = shutil.copytree(command.before, folder / "run")
             disk = Disk(point, torn)
             with writing_to(disk), pytest.raises(Killed):
                 command.give(Campaign.open(path))
@@ -82,10 +97,21 @@ def test_every_crash_point_is_survived(torn, commands, tmp_path, capsys):
                 assert_as_undisturbed(path, command)
                 survived += 1
             shutil.rmtree(path)
+    return survived
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["killed", "torn"])
+def test_every_crash_point_between_two_portions_of_an_audit_is_survived(torn, in_portions, tmp_path):
+    assert in_portions
+    assert survived_points(in_portions, tmp_path, torn=torn) >= (2 if torn else 10)
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["killed", "torn"])
+def test_every_crash_point_is_survived(torn, commands, tmp_path, capsys):
+    survived = survived_points(commands, tmp_path, torn=torn)
     n_rounds = len(commands[-1].decided["rounds"])
     with capsys.disabled():
         print(f"\n{survived} crash points of {len(commands)} commands in {n_rounds} rounds survived", end=" ")
     assert n_rounds >= 3
-    for further in ("repeat", "portion"):
-        assert any(f'"decision": "{further}"' in record for _, record in commands[-1].decided["rounds"])
+    assert said_of(commands[-1], "repeat")
     assert survived >= (20 if torn else 100)
