@@ -45,6 +45,7 @@ NODES: dict[str, dict[str, Any]] = {
     "joins": {"num_cpus": 1, "resources": {"isd_scorer": 2}, "labels": SCREENING},
 }
 COMPUTE = {
+    "allow_cluster_without_authentication": True,
     "backend": "ray",
     "trainers": 2,
     "trainer_cpus": 0.0,
