@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,10 +114,15 @@ def export_interim(
             _keep_hits(hybrid, config.stopping.positive)
         exported = export_hybrid(hybrid, out, long=long, raw=raw, marks=MARKS)
     words = tuple(_words(store, goal, model.files.round, counts))
+    return Interim(exported.n_lines, exported.n_empty, model.files.round, words, write_notice(out, words))
+
+
+def write_notice(out: Path, words: Sequence[str]) -> Path:
+    """Write what the lines of an interim file are beside it; returns where."""
     notice = out.with_name(out.name + NOTICE_ENDING)
     with replacing(notice) as partial:
         partial.write_text("\n".join([*words, ""]), encoding="utf-8")
-    return Interim(exported.n_lines, exported.n_empty, model.files.round, words, notice)
+    return notice
 
 
 def _not_predicted(store: CampaignStore, measured: Mapping[int, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ from isd_ray.report.words import status_lines
 
 if TYPE_CHECKING:
     from isd_ray.actors.named import NamedActor
+    from isd_ray.ops.interim import Interim
 
 _STOP_TIMEOUT_S = 30.0
 
@@ -40,7 +42,7 @@ def attach(path: str | Path, address: str | None = None, watcher: Watcher | None
     """Open a campaign on a Ray cluster, where one coordinator does its verbs and keeps its workers between rounds.
 
     The coordinator is started if there is none, and the same one answers whoever serves the same folder, until it is
-    stopped (`AttachedCampaign.stop`). The first `ask` starts its trainers and scorers. Warm or not, the answers are the
+    stopped (`AttachedCampaign.stop_coordinator`). The first `ask` starts its trainers and scorers. Warm or not, the answers are the
     same; a process of it that dies is started again and goes on from the folder.
 
     Parameters
@@ -182,7 +184,7 @@ class AttachedCampaign:
         restarted: bool = self._actor.ready()["was_restarted"]
         return restarted
 
-    def stop(self) -> None:
+    def stop_coordinator(self) -> None:
         """End the coordinator, its trainers and scorers; `attach` starts another one where this one stopped."""
         from isd_ray.actors import named
 
@@ -282,6 +284,10 @@ class AttachedCampaign:
         """See `Campaign.close`."""
         return int(self._change("close", reason))
 
+    def stop(self, reason: str, *, last_look: bool = False) -> int:
+        """See `Campaign.stop`; the coordinator stays, and `ask` delivers the screen."""
+        return int(self._change("stop", reason, last_look=last_look))
+
     def amend(self, file: str | Path, reason: str) -> int:
         """See `Campaign.amend`; a file that is not here is looked for on the cluster."""
         return int(self._change("amend", _to_send(Path(file)), reason))
@@ -315,6 +321,13 @@ class AttachedCampaign:
         """See `Campaign.export`; the file is written here."""
         exported: Exported = self._fetch(Path(file), "export", long=long, raw=raw)
         return exported
+
+    def export_interim(self, file: str | Path, *, hits: bool = False, long: bool = False, raw: bool = False) -> Interim:
+        """See `Campaign.export_interim`; file and notice are written here."""
+        from isd_ray.ops.interim import write_notice
+
+        found: Interim = self._fetch(Path(file), "export_interim", hits=hits, long=long, raw=raw)
+        return replace(found, notice=write_notice(Path(file), found.words))
 
     def report(self, file: str | Path) -> None:
         """See `Campaign.report`; the file is written here."""

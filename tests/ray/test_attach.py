@@ -134,7 +134,7 @@ def campaign(folder, asked_elsewhere):
     """The same coordinator's."""
     campaign = attach(folder)
     yield campaign
-    campaign.stop()
+    campaign.stop_coordinator()
 
 
 def test_a_warm_campaign_is_that_of_cold_asks(config, cold, technician, ray_cluster, tmp_path):
@@ -156,7 +156,7 @@ def test_a_warm_campaign_is_that_of_cold_asks(config, cold, technician, ray_clus
     assert campaign.export(tmp_path / "here.parquet") == Campaign.open(cold).export(tmp_path / "there.parquet")
     assert pq.read_table(tmp_path / "here.parquet").equals(pq.read_table(tmp_path / "there.parquet"))
     wait_until(lambda: not processes(*WORKERS).keys() - before)
-    campaign.stop()
+    campaign.stop_coordinator()
 
 
 def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
@@ -187,7 +187,7 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
         pass
     assert_same(tmp_path / "warm", outcome(cold))
 
-    campaign.stop()
+    campaign.stop_coordinator()
     wait_until(lambda: not processes(*WORKERS, "CampaignServer").keys() - before)
     with pytest.raises(ActorLostError, match="was stopped"):
         campaign.status()
@@ -206,7 +206,7 @@ def test_a_notebook_shows_the_steps_below_the_cell(config, technician, ray_clust
     address = ray.get_runtime_context().gcs_address
     cell = nbformat.v4.new_code_cell(NOTEBOOK.format(folder=str(tmp_path / "run"), address=address).strip())
     NotebookClient(nbformat.v4.new_notebook(cells=[cell]), timeout=WAIT_S, kernel_name="python3").execute()
-    attach(tmp_path / "run").stop()
+    attach(tmp_path / "run").stop_coordinator()
     shown = [output for output in cell.outputs if output.output_type == "display_data"]
     assert len(shown) == 1
     assert "waiting for readouts" in shown[0]["data"]["text/html"]
@@ -249,7 +249,7 @@ def test_other_versions_and_campaigns_are_refused(campaign, config, make_config,
     with pytest.raises(StoreError, match=r"campaign other-\w+ lies here, not small-"):
         replaced.ask()
     assert attach(path).status().campaign_id.startswith("other-")
-    replaced.stop()
+    replaced.stop_coordinator()
 
 
 def test_a_cluster_must_be_named(monkeypatch, folder):

@@ -86,7 +86,7 @@ def test_the_recall_of_each_output_is_certified(make_config, rare, tmp_path):
 @pytest.mark.parametrize(
     ("stopping", "message"),
     [
-        ({"quantity": "precision"}, "of a single label"),
+        ({"quantity": "precision"}, "not for 'panel'"),
         ({"positive": "1"}, "names a class, and task='panel' has none"),
         ({"rule": "reserved"}, "is for quantity = 'accuracy'"),
     ],

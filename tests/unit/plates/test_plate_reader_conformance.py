@@ -154,6 +154,6 @@ def test_an_export_is_read_by_the_reader_of_a_package_by_its_content_or_name(ins
 
 
 def test_what_is_no_plate_reader_is_refused(installed):
-    installed(print)
+    installed(len)
     with pytest.raises(ConfigError, match="plate reader 'lumen' is a builtin_function_or_method, no PlateReader"):
         plate_readers()
