@@ -42,8 +42,8 @@ def attach(path: str | Path, address: str | None = None, watcher: Watcher | None
     """Open a campaign on a Ray cluster, where one coordinator does its verbs and keeps its workers between rounds.
 
     The coordinator is started if there is none, and the same one answers whoever serves the same folder, until it is
-    stopped (`AttachedCampaign.stop_coordinator`). The first `ask` starts its trainers and scorers. Warm or not, the answers are the
-    same; a process of it that dies is started again and goes on from the folder.
+    stopped (`AttachedCampaign.stop_coordinator`). The first `ask` starts its trainers and scorers. Warm or not, the
+    answers are the same; a process of it that dies is started again and goes on from the folder.
 
     Parameters
     ----------
