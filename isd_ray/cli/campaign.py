@@ -156,7 +156,7 @@ def fail(
     ] = None,
     address: Address = None,
 ) -> None:
-    """Note that compounds of the batch gave no readout; in an audit they count as errors."""
+    """Note that compounds of the batch gave no readout; those of an audit are asked for once more."""
     named, assays = _ids(ids, file), assay or ()
     n_new = _open(path, address).fail(named, reason, abandon=abandon, assays=assays)
     n_known = len(set(named)) * (len(set(assays)) or 1) - n_new
