@@ -21,6 +21,8 @@ from isd_ray.ops.verify import verify
 from tests.chaos.crashes import Disk, Killed, writing_to
 from tests.chaos.laboratory import CONFIG, create, ledger, outcome
 
+pytestmark = pytest.mark.timeout(1800)  # hundreds of commands, each in a folder of its own
+
 
 @dataclass(frozen=True)
 class Command:
