@@ -59,16 +59,18 @@ class RayBackend:
         The campaign's configuration and libraries.
     truth:
         Known labels in a simulation; empty otherwise.
+    owner:
+        Address of the campaign (`isd_ray.actors.room.Room`).
     """
 
-    def __init__(self, spec: WorkerSpec, truth: Truth) -> None:
+    def __init__(self, spec: WorkerSpec, truth: Truth, owner: str = "") -> None:
         self._spec = spec
         self._target = Library.open(spec.libraries["target"])
         self._parts = range(self._target.n_parts)
         self._truth = {name: ray.put(labels) for name, labels in truth.items()}
         self._committee: tuple[str, Any] = ("", None)
         trainers, scorers = trainer_options(spec.config), scorer_options(spec.config)
-        self._room = Room((trainers, scorers), spec.config.compute.room_timeout_s)
+        self._room = Room((trainers, scorers), spec.config.compute.room_timeout_s, owner)
         self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainers, self._room.place)
         self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorers, self._room.place)
         rule = (spec.config.stopping, goal_for(spec.config, spec.classes, spec.outputs))

@@ -28,7 +28,7 @@ class Coordinator:
     def ready(self) -> None:
         """Start the other actors and read the store."""
         configure(self._setup.config.logging)
-        self._backend = RayBackend(self._setup.spec, self._setup.truth)
+        self._backend = RayBackend(self._setup.spec, self._setup.truth, str(self._setup.out))
         self._loop = open_loop(self._setup, self._backend)
 
     def advance(self) -> Progress:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import get_placement_group, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from isd_ray.actors.group import STILL_WAITING_S, GroupOptions, free_now, nodes_now
@@ -14,6 +16,8 @@ from isd_ray.core.placement import unplaced, what_is_missing
 from isd_ray.errors import ResourceError
 
 _LOGGER = logging.getLogger(__name__)
+_POLLS, _POLL_S = 100, 0.1
+"""Until a room that is given back is gone: ten seconds."""
 
 
 class Room:
@@ -29,6 +33,10 @@ class Room:
     busy_timeout_s:
         Longest wait where the cluster would have room, but others use it. Where it has none for all of them,
         `GroupOptions.start_timeout_s` is how long nodes may take to come.
+    owner:
+        Whose room it is, as the address of a campaign, of which one process takes room at a time: what an earlier one
+        had and could not give back, as it was killed, is given back first. Ray keeps what an actor has reserved until
+        the driver ends, too. Empty where there can be no such process.
 
     Raises
     ------
@@ -36,7 +44,10 @@ class Room:
         If there is no room in time: who asks for what, what nodes lack, and what is free.
     """
 
-    def __init__(self, groups: Sequence[GroupOptions], busy_timeout_s: float) -> None:
+    def __init__(self, groups: Sequence[GroupOptions], busy_timeout_s: float, owner: str = "") -> None:
+        name = f"isd-room-{hashlib.sha256(owner.encode()).hexdigest()[:16]}" if owner else ""
+        if name:
+            _give_back(name)
         self._groups = [group for group in groups if any(group.demand.resources.values())]
         each = [group for group in self._groups for _ in range(group.min_size)]
         self._first = {group.name: each.index(group) for group in self._groups}
@@ -45,6 +56,7 @@ class Room:
                 [{name: amount for name, amount in group.demand.resources.items() if amount} for group in each],
                 strategy="SPREAD",
                 bundle_label_selector=[dict(group.demand.labels) for group in each],
+                name=name,
             )
             if each
             else None
@@ -96,6 +108,14 @@ class Room:
                     f"each asks for {group.demand.words}: {lacks}; free now: {free_now()}",
                     remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are to come",
                 )
+
+
+def _give_back(name: str) -> None:
+    """Give back the room of that name, if there is any."""
+    with suppress(ValueError):  # there is none, or none any more
+        for _ in range(_POLLS):
+            remove_placement_group(get_placement_group(name))
+            time.sleep(_POLL_S)
 
 
 def words_of(groups: Sequence[GroupOptions]) -> str:

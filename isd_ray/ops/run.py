@@ -83,7 +83,7 @@ def _start(setup: CampaignSetup) -> RayBackend:
     from isd_ray.actors.backend import RayBackend
 
     _verify_library(setup)
-    return RayBackend(setup.spec, setup.truth)
+    return RayBackend(setup.spec, setup.truth, str(setup.out))
 
 
 def _verify_library(setup: CampaignSetup) -> None:

@@ -89,3 +89,23 @@ def test_actors_that_ask_for_nothing_need_no_room(ray_cluster):
     room = Room((nothing,), 0.0)
     assert room.place(nothing, 0) is None
     room.give_back()
+
+
+class Taker:
+    """Takes room, as a coordinator does, and is killed before it can give it back."""
+
+    def __init__(self, owner: str) -> None:
+        self._room = Room((TRAINERS, SCORERS), WAIT_S, owner)
+
+    def ready(self) -> bool:
+        return True
+
+
+def test_what_a_killed_process_had_is_given_back_by_the_next_of_its_campaign(ray_cluster):
+    """Ray keeps it until the driver ends: 12 of 16 CPUs, so that the next one could have none."""
+    killed = ray.remote(Taker).options(num_cpus=0).remote("runs/kinase")
+    assert ray.get(killed.ready.remote())
+    ray.kill(killed)
+    room = Room((TRAINERS, SCORERS), 20.0, "runs/kinase")
+    room.give_back()
+    assert waits_for(CPUS)
