@@ -87,8 +87,9 @@ def content_of(store: CampaignStore, event: Event, n_amendments: int) -> dict[st
     certificate = store.certificate()
     assert certificate is not None, "a list is drawn behind a certificate"
     counts = counts_of(store, event, n_amendments)
-    # Each look has a part of the risk, and the one that passed was chosen by its readouts: it has no more than its own.
-    risk = certificate["look"]["delta"]
+    # Each look has a part of the risk, and each portion of an audit a part of that; which of them passed was chosen by
+    # their readouts: it has no more than its own.
+    risk = certificate["audit"].get("portions", certificate["look"])["delta"]
     told = [other for other in store.events() if other["kind"] == TOLD]
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -97,7 +98,7 @@ def content_of(store: CampaignStore, event: Event, n_amendments: int) -> dict[st
         "hit": certificate["claim"]["hit"],
         **asdict(confirmed_recall(counts.audit, counts.hits, risk, counts.n_finish)),
         "delta": certificate["delta"],
-        "look": certificate["look"],
+        "look": {**certificate["look"], "delta": risk},
         "audit": {**asdict(counts.audit), "hits": len(asked_rows(store, event, AUDIT_HIT))},
         "hits": {**asdict(counts.hits), "finish": counts.n_finish, "seed": event["seed"]},
         "n_amendments": n_amendments,

@@ -220,6 +220,7 @@ ROUND_SCHEMA = pa.schema(
 )
 """Columns of ``rounds.parquet``."""
 _OF_WORK = get_type_hints(Details).keys() - {"look", "frozen"}
+_KEYS = {kind: frozenset(get_type_hints(kind)) for kind in (Release, RoundRecord)}
 Stored = TypeVar("Stored", Release, RoundRecord)
 
 
@@ -331,7 +332,7 @@ def as_stored(kind: type[Stored], data: Mapping[str, Any], file: Path) -> Stored
     CorruptFileError
         If it has a key that its kind has not.
     """
-    if unknown := sorted(data.keys() - get_type_hints(kind).keys()):
+    if unknown := sorted(data.keys() - _KEYS[kind]):
         raise CorruptFileError(
             f"holds {', '.join(map(repr, unknown))}, which this isd_ray does not know",
             str(file),

@@ -21,7 +21,8 @@ delta_K + delta_C (Bonferroni), as the quotient grows with C and falls with the 
 
 **Several looks.** The audit is that of the look that passed, so it was chosen by its readouts. If look j is given
 delta_j, whether it passes or not, then some look has a false bound with probability at most the sum of all delta_j: the
-bound of the look that passed is at delta_j, and the sum is the risk (as for the stop itself).
+bound of the look that passed is at delta_j, and the sum is the risk (as for the stop itself). So it is with an audit
+that is measured in P portions: the one that passed has delta_j / P (`isd_ray.core.portions`).
 
 Assumed is that each compound's second readout is a fixed property of it, as the first is, that the hits are settled
 before the sample of them is drawn, and that no compound is measured a second time for another reason and then counted.

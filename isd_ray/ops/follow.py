@@ -2,7 +2,8 @@
 
 The log is what is followed, not a process: whoever follows may start late, stop and go on, and slows nothing down. An
 entry that was told and not noted, as the follower was killed in between, is told once more with the same number.
-Nothing that is told names a compound, nor why one was chosen or what is predicted of it.
+Nothing that is told names a compound, nor why one was chosen or what is predicted of it; the reasons that people gave
+are told as they wrote them.
 """
 
 from __future__ import annotations
@@ -137,8 +138,8 @@ def follow(
     store = CampaignStore.open(path)
     number = _noted(noted) if since is None else since
     while True:
-        # Read before the log: what an ended screen logs last is then told.
-        has_ended = store.is_delivered()
+        # Asked before the log is read, of the entry that an ended screen logs last: it is told as well.
+        has_ended = bool(store.noted_hybrid())
         for notice in notices(store, number):
             tell(notice)
             number = notice.sequence + 1

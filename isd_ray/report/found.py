@@ -40,9 +40,10 @@ class Sample:
     beside: str | None = None
 
     def share_found(self, digest: Digest, name: str) -> tuple[float, float]:
-        """Exact interval of the share of a class that is measured; 1 to 1 where there is none of it.
+        """Interval of the share of a class that is measured, exact for this sample; 1 to 1 where there is none of it.
 
-        A compound of the sample without a readout may be of the class, or not.
+        A compound of the sample without a readout may be of the class, or not. For reading: which audit was the last
+        one, and how much of it was measured, follows from what audits show.
         """
         of_class = {key: n for key, n in digest.found.items() if key[2] == name}
         measured = sum(

@@ -20,6 +20,7 @@ from isd_ray.campaign.confirming import asked, asked_rows, basis_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
 from isd_ray.core.bounds import largest_plausible
+from isd_ray.core.confirmed import confirmed_recall
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.errors import InputFileError, LabelError, StoreError
 from isd_ray.ops import confirm as verbs
@@ -369,3 +370,21 @@ def test_a_simulation_takes_second_readouts_from_a_table_by_the_command(run, fin
 )
 def test_options_that_mean_nothing_together_are_refused(run, options):
     assert CliRunner().invoke(app, ["confirm", str(run), *options]).exit_code == 2
+
+
+def test_behind_an_audit_in_portions_the_bounds_have_the_risk_of_the_portion_that_passed(make_config, tmp_path, truth):
+    """How much of it was measured was chosen by its readouts: at the risk of the look the claim would say more."""
+    settings = {**RECALL, "stopping": {**RECALL["stopping"], "portions": 3}}
+    path = simulate(make_config(**settings), tmp_path / "run").path
+    content = told(path, tmp_path, truth)
+    store = CampaignStore.open(path)
+    certificate = store.certificate()
+    portion = certificate["audit"]["portions"]["delta"]
+    assert portion == content["look"]["delta"] == pytest.approx(certificate["look"]["delta"] / 3)
+    counts = counts_of(store, asked(store), content["n_amendments"])
+    shown, too_much = (
+        confirmed_recall(counts.audit, counts.hits, risk, counts.n_finish).bound
+        for risk in (portion, certificate["look"]["delta"])
+    )
+    assert content["bound"] == shown < too_much
+    assert verify(store).problems == ()
