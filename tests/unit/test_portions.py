@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from isd_ray.campaign.batch import selection_of
+from isd_ray.campaign.history import History
+from isd_ray.campaign.oracle import Readouts, unplated
+from isd_ray.campaign.round_files import Attempt
+from isd_ray.campaign.selection import Selection
+from isd_ray.campaign.steps import further
 from isd_ray.config import StoppingConfig
 from isd_ray.core import certify
+from isd_ray.core.goals import Accuracy
 from isd_ray.errors import ConfigError
+from isd_ray.messages import ROLES, ScoredRows
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
@@ -207,3 +217,26 @@ def test_rules_without_a_drawn_audit_have_no_portions(rule):
 def test_portions_are_refused_in_words(make_config):
     with pytest.raises(ConfigError, match=r"stopping\.portions"):
         make_config(stopping={"rule": "certify", "portions": 11})
+
+
+def test_a_portion_that_is_not_the_drawn_one_is_found_by_verify(make_config, tmp_path, monkeypatch):
+    def backwards(table):
+        return selection_of(table.take(np.arange(len(table))[::-1]))
+
+    monkeypatch.setattr(further, "selection_of", backwards)
+    config = make_config(stopping={**IN_THREE, "gamma": 0.85}, simulation={"lost_share": 0.3})
+    store = result_store(simulate(config, tmp_path / "run"))
+    assert any(files.goes_on_from is not None for files in store.rounds())
+    assert any("has not asked for the portion of the audit that was drawn" in words for words in verify(store).problems)
+
+
+def test_what_a_further_portion_shows_is_learnt_as_of_the_model_of_its_look():
+    """Its rows were ranked among those of the look, by a model that had seen none of the portions before."""
+    history = History(Accuracy(0.9), 100)
+    scored = ScoredRows(*(np.array([3, 4], np.int64), *[np.zeros(2, np.float32)] * 2, np.zeros(2), np.full(2, 0.5)))
+    again = Selection(scored, np.full(2, ROLES.index("audit"), np.int8), np.array([7.0, np.nan]))
+    readouts = Readouts(np.array([1.0, 0.0]), np.full(2, np.nan), unplated(2))
+    details = {"group_sizes": [60], "look_sizes": [80], "n_fitted": 20}
+    history.observe(Attempt(0, Path("attempt")), again, readouts, details, 0)
+    [[batch]] = history.scored
+    assert (batch.n_inference, batch.n_observed, batch.rank.tolist(), batch.loss.tolist()) == (80, 20, [7.0], [1.0])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.core.bounds import plausible_range
 from isd_ray.ops.results import summary_of
 from isd_ray.ops.simulate import simulate
-from isd_ray.report.found import sample_of
+from isd_ray.report.digest import Digest, Histogram
+from isd_ray.report.found import Sample, sample_of
 from isd_ray.report.record import Record
 from isd_ray.report.sections.hits import hits
 
@@ -67,3 +69,18 @@ def test_a_model_that_sees_no_hit_does_not_pretend_to_have_found_all(make_config
     assert low < true_shares(record, labels)["BBB-"] < high < 0.6
     [_, table, _] = hits(record).blocks
     assert any("95% interval" in name for name in table.headings)
+
+
+def test_what_was_measured_outside_the_population_counts_beside_what_the_sample_says():
+    """30 hits before the audit, 20 predicted ones with it, and 4 of 10 audited compounds of 50."""
+    digest = Digest(Histogram(0.0, 1.0), {})
+    digest.found.update(
+        {(0, "initial", "hit"): 30, (1, "hit", "hit"): 20, (1, "audit", "hit"): 4, (2, "top", "hit"): 6}
+    )
+    digest.found.update({(1, "audit", "other"): 5})
+    digest.labels["measured", "hit"] = 54
+    low, high = Sample("the audit", 50, 10, (1,), "audit", 1, "hit").share_found(digest, "hit")
+    least, _ = plausible_range(4, 50, 10, 0.05)
+    _, most = plausible_range(5, 50, 10, 0.05)  # one of the audit is lost, and may be a hit
+    assert (low, high) == (54 / (50 + most), 54 / (50 + least))
+    assert 0.5 < low < high < 1.0
