@@ -90,7 +90,7 @@ class Screen:
         self.stopped: Stopped | None = None
 
     def stop(self, stopped: Stopped | None) -> None:
-        """Acquire no more if a person has stopped the screen; what is under way ends as it would."""
+        """Acquire no more if a person has stopped the screen."""
         self.stopped = stopped
         self.budget.is_stopped = stopped is not None
 
@@ -98,6 +98,12 @@ class Screen:
     def ends_by_look(self) -> bool:
         """Whether one last look is taken at the end, when the budget is spent or a person has stopped the screen."""
         return self.config.stopping.reserve_audit or (self.stopped is not None and self.stopped.last_look)
+
+    @property
+    def asks_no_more(self) -> bool:
+        """Whether a person has stopped the screen without a last look by now, as while the batch of a look is out."""
+        stopped = self.oracle.standing().stopped
+        return stopped is not None and not stopped.last_look
 
     @property
     def sets(self) -> TargetSets:

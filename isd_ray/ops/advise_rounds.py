@@ -14,6 +14,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import HITS
 from isd_ray.core.replay import LearningCurve, Replayed, replay
+from isd_ray.core.trips import n_trips
 from isd_ray.errors import ConfigError
 from isd_ray.ops.goal_costs import LEVELS, Advice, GoalCost, range_of
 from isd_ray.ops.plan_trips import AROUND, FEWEST_POINTS, curve_of, terms_of
@@ -48,7 +49,7 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
             "give the campaign file of a past screen, which is simulated",
         )
     n_target = int(store.manifest["n_target"])
-    n_measured = len(measured_readouts(store))
+    n_measured, n_made = len(measured_readouts(store)), n_trips(files.released for files in store.rounds())
     is_recall = stopping.quantity == "recall"
     curve = _missed_curve(store) if is_recall else curve_of(config, store.address)
     curves = [known.times(factor) for known in (curve, carried_on(curve)) for factor in AROUND]
@@ -62,7 +63,7 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
             terms = terms_of(asked, n_target, None if n_hits is None else (1.0 - level) * n_hits)
             found = [replay(one, terms, initial_size(config), partial(batch_size, config)) for one in curves]
             ends += [end and replace(end, n_wells=min(n_target, end.n_wells + n_in_vain)) for end in found]
-        costs.append(_cost(stopping.quantity, level, ends, n_target, n_measured))
+        costs.append(_cost(stopping.quantity, level, ends, n_target, n_measured, n_made))
     interval = (
         f"over {len(curves) * len(cases)} replays of the rule on the rounds so far: models that learn no more, and "
         f"models that go on as until now, with {AROUND[0]:g} to {AROUND[-1]:g} times as many errors"
@@ -73,14 +74,16 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
     return Advice(tuple(costs), interval, tuple(notes))
 
 
-def _cost(quantity: str, level: float, ends: Sequence[Replayed | None], n_target: int, n_measured: int) -> GoalCost:
+def _cost(
+    quantity: str, level: float, ends: Sequence[Replayed | None], n_target: int, n_measured: int, n_made: int
+) -> GoalCost:
     ended = [end for end in ends if end is not None and end.n_audit]
     return GoalCost(
         quantity,
         level,
-        # What is measured already cannot be taken back.
+        # What is measured already, in trips that were made, cannot be taken back.
         wells=range_of([max(end.n_wells, n_measured) for end in ended]),
-        trips=range_of([end.n_trips for end in ended]),
+        trips=range_of([max(end.n_trips, n_made) for end in ended]),
         n_target=n_target,
         n_tried=len(ends),
         n_ended=len(ended),

@@ -323,7 +323,9 @@ class Campaign:
         """Stop the screen by hand, on record: no batch is asked for any more. Cannot be undone.
 
         A batch that is out is closed without the readouts that are missing; returns how many those are. Then `ask` (of
-        a simulation `isd resume`) delivers the screen, NOT CERTIFIED, or asks for a last look and judges it.
+        a simulation `isd resume`) delivers the screen, NOT CERTIFIED, or asks for a last look and judges it. A look
+        that is out is judged by what is measured of it, and certifies if it passes without further compounds; before a
+        last look it goes on to its end, with all its portions, lost wells and finish.
 
         Parameters
         ----------

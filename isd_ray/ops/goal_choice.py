@@ -151,9 +151,8 @@ def potency_cut(candidate: Candidate, low: NDArray[np.float64], high: NDArray[np
         cut = one_digit(float(np.quantile(middle, 1 - _GUESSED_SHARE)))
         why = f"a GUESS: about {_GUESSED_SHARE:.0%} are above it; bounds, as '>10', decide a class and no number"
         return Choice(_cut_values(cut, why), (f"the cut of {candidate.column.name!r} (labels.threshold)",))
-    unit = next((part for part in name.split("_")[1:] if part in _UNITS), None)
-    for micromolar in (1.0, 10.0, 0.1) if unit else ():
-        cut = micromolar * _UNITS[unit]  # type: ignore[index]
+    unit = next((_UNITS[part] for part in name.split("_")[1:] if part in _UNITS), None)
+    for micromolar, cut in [] if unit is None else [(cut, cut * unit) for cut in (1.0, 10.0, 0.1)]:
         share = float((high <= cut).sum()) / n
         if _POTENT[0] <= share <= _POTENT[1]:
             why = f"{micromolar:g} µM in the unit of the column: {share:.1%} are at most that; bounds decide a class"

@@ -189,11 +189,11 @@ def _when_and_why(store: CampaignStore, rows: NDArray[np.int64]) -> tuple[NDArra
         batch = files.read_batch()
         for row, role in zip(batch["row"].to_pylist(), batch["role"].to_pylist(), strict=True):
             when[row], why[row] = files.round, role
-    names = list(ROLES)
+    names: list[str] = [*ROLES]
     of_rows = rows.tolist()
     return (
         np.array([when[row] for row in of_rows], np.int32),
-        np.array([names.index(why[row]) for row in of_rows], np.int8),  # type: ignore[arg-type]  # of ROLES
+        np.array([names.index(why[row]) for row in of_rows], np.int8),
     )
 
 

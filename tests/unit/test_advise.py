@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from isd_ray.cli import app
-from isd_ray.core.replay import LearningCurve
+from isd_ray.core.replay import LearningCurve, Replayed
 from isd_ray.errors import ConfigError
 from isd_ray.ops import advise as module
 from isd_ray.ops.advise import advise
-from isd_ray.ops.advise_rounds import carried_on
+from isd_ray.ops.advise_rounds import _cost, carried_on
 from isd_ray.ops.goal_costs import GoalCost
 from isd_ray.ops.simulate import simulate
 from tests.unit.test_stop_by_hand import FAST, CutOff, CutOffError, under_way
@@ -40,6 +40,11 @@ def test_a_curve_goes_on_as_a_power_and_never_upwards():
 def test_a_verdict_says_what_is_saved(wells, n_ended, verdict):
     cost = GoalCost("accuracy", 0.9, wells, None, 1000, 10, n_ended)
     assert cost.verdict.startswith(verdict)
+
+
+def test_what_is_measured_cannot_be_taken_back_and_what_ended_without_an_audit_does_not_count():
+    made = _cost("recall", 0.8, [Replayed(3, 100, 10), Replayed(9, 500, 40), Replayed(9, 900, 0), None], 900, 300, 5)
+    assert (made.wells, made.trips, made.n_ended, made.n_tried) == ((300, 500), (5, 9), 2, 4)
 
 
 def test_a_past_screen_is_simulated_for_each_goal_and_seed(make_config, tmp_path, monkeypatch):
@@ -85,9 +90,13 @@ def test_the_first_rounds_bound_what_the_whole_screen_takes(make_config, under_w
 
 def test_the_first_rounds_of_a_recall_speak_of_recalls(make_config, tmp_path):
     stopping = {"rule": "certify", "quantity": "recall", "positive": "BBB-", "gamma": 0.9}
+    config = make_config(**FAST, stopping=stopping)
     with pytest.raises(CutOffError):
-        simulate(make_config(**FAST, stopping=stopping), tmp_path / "run", CutOff(5))
+        simulate(config, tmp_path / "run", CutOff(5))
     made = advise(tmp_path / "run")
+    least = [goal.wells[0] if goal.wells else 900 for goal in made.goals]
+    assert least == sorted(least)
+    assert made.goals[0].trips[0] >= 5
     assert {goal.quantity for goal in made.goals} == {"recall"}
     assert [goal.level for goal in made.goals] == [0.8, 0.9, 0.95]
     shown = CliRunner().invoke(app, ["advise", str(tmp_path / "run")], catch_exceptions=False)

@@ -78,6 +78,13 @@ def test_rare_hits_ask_for_their_recall(smiles, tmp_path):
     assert (library.n_rows, int(labels.labels.sum())) == (N, 9)
 
 
+def test_hits_that_are_nearly_everything_ask_for_a_mean_of_both_classes(smiles, tmp_path):
+    made = propose(write(tmp_path / "common.csv", {"smiles": smiles, "hit": hits(N, 0.95)}))
+    assert (made.value("stopping.quantity"), made.value("stopping.positive")) == ("balanced_accuracy", "1")
+    assert "'1' for every compound is right in 95.0%" in made.why("stopping.quantity")
+    accepted(made, tmp_path)
+
+
 def test_balanced_words_ask_for_accuracy(smiles, tmp_path):
     file = write(tmp_path / "words.tsv", {"Smiles": smiles, "Outcome": hits(N, 0.4, ("inactive", "active"))}, "\t")
     made = propose(file)
@@ -114,6 +121,13 @@ def test_a_potency_with_bounds_becomes_classes_of_which_the_low_one_is_active(sm
     _, labels = accepted(made, tmp_path)
     active = sum(not text.startswith(">") and float(text) <= 1000 for text in potency)
     assert int((labels.labels == 0).sum()) == active
+
+
+def test_bounds_that_may_lie_above_a_cut_make_no_compound_potent(smiles, tmp_path):
+    potency = [">0.5" if number % 4 else "5" for number in range(N - 30)] + ["0.8"] * 30
+    made = propose(write(tmp_path / "ic50.csv", {"smiles": smiles, "IC50_uM": potency}))
+    assert made.value("labels.threshold") == 1.0
+    assert "10.0% are at most that" in made.why("labels.threshold")
 
 
 def test_bounds_that_the_cut_leaves_in_doubt_are_said(smiles, tmp_path):

@@ -16,6 +16,7 @@ from isd_ray.ops.resume import resume
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 from tests.chaos.crashes import Disk, Killed, writing_to
+from tests.unit.test_amended_audits import at_a_look
 from tests.unit.test_laboratory import truth
 
 __all__ = ["truth"]
@@ -106,6 +107,94 @@ def test_a_last_look_that_fails_leaves_the_screen_without_a_certificate(under_wa
     Campaign.open(path).stop("time is up", last_look=True)
     summary = resume(path)
     assert (summary["certified"], summary["stop_reason"]) == (False, "stopped by a person: time is up")
+
+
+@pytest.fixture
+def looking(make_config, truth, tmp_path):
+    """A campaign with an audit out, and what the model says of it by id."""
+
+    def begin(**stopping):
+        config = make_config(**LABORATORY, stopping={"rule": "certify", "gamma": 0.75, **stopping})
+        campaign = Campaign.create(tmp_path / "look", config)
+        predicted = at_a_look(campaign, truth)
+        return campaign, {name: predicted.get(name, truth[name]) for name in campaign.batch().ids}
+
+    return begin
+
+
+def opposite(labels):
+    return {name: "BBB+" if label == "BBB-" else "BBB-" for name, label in labels.items()}
+
+
+def test_after_a_stop_no_further_portion_of_an_audit_is_asked_for(looking):
+    campaign, predicted = looking(portions=3)
+    campaign.tell(opposite(predicted))
+    campaign.stop("enough")
+    assert campaign.ask() is None
+    look, end = [files.committed for files in campaign.store.rounds()[-2:]]
+    assert (look["decision"], look["look"][0]["portion"]) == ("continue", 1)
+    assert look["reason"].endswith("a person has stopped the screen, nothing more is released")
+    assert end["reason"] == "stopped by a person: enough"
+    assert not campaign.summary()["certified"]
+    assert verify(campaign.store).problems == ()
+
+
+@pytest.mark.parametrize("portions", [1, 3])
+def test_after_a_stop_lost_wells_of_an_audit_are_not_asked_for_once_more_and_are_errors(looking, portions):
+    campaign, predicted = looking(portions=portions)
+    kept = sorted(predicted)[4:]
+    campaign.tell(opposite({name: predicted[name] for name in kept}))
+    assert campaign.stop("enough") == 4
+    assert campaign.ask() is None
+    [audit] = campaign.store.rounds()[-2].committed["audits"]
+    assert (audit["n_lost"], audit["n_errors"]) == (4, len(predicted))
+    assert verify(campaign.store).problems == ()
+
+
+def test_an_audit_that_is_told_before_a_stop_certifies_if_it_passes(looking):
+    campaign, predicted = looking()
+    campaign.tell(predicted)
+    campaign.stop("enough")
+    assert campaign.ask() is None
+    assert campaign.summary()["certified"]
+    assert not (campaign.path / "not_certified.json").exists()
+
+
+def test_no_finish_is_asked_for_after_a_stop(looking):
+    campaign, predicted = looking(gamma=0.8)
+    few = dict(list(predicted.items())[:3])
+    campaign.tell(predicted | opposite(few))
+    campaign.stop("enough")
+    assert campaign.ask() is None
+    assert "is beyond the budget of 0" in campaign.store.rounds()[-2].committed["reason"]
+    assert not campaign.summary()["certified"]
+
+
+def test_recall_is_not_judged_where_a_stop_keeps_lost_hits_from_being_measured_once_more(looking):
+    campaign, predicted = looking(quantity="recall", positive="BBB-", gamma=0.3)
+    hits = [line["id"] for line in campaign.store.rounds()[-1].read_batch().to_pylist() if line["role"] == "hit"]
+    predicted |= dict.fromkeys(hits, "BBB-")
+    campaign.tell({name: label for name, label in predicted.items() if name != hits[0]})
+    assert campaign.stop("enough") == 1
+    assert campaign.ask() is None
+    look = campaign.store.rounds()[-2].committed
+    assert look["decision"] == "continue"
+    assert look["reason"].startswith(f"1 of {len(predicted)} compounds gave no readout, and without them")
+
+
+def test_before_a_last_look_the_one_under_way_goes_on_to_its_end(looking):
+    campaign, predicted = looking(portions=3)
+    campaign.tell(opposite(predicted))
+    campaign.stop("enough", last_look=True)
+    looks = []
+    while len(looks) < 3:
+        campaign.ask()
+        out = campaign.store.rounds()[-1]
+        looks += out.released["look"]
+        lines = out.read_batch().to_pylist()
+        campaign.tell({line["id"]: "BBB-" if line["prediction"] == 0 else "BBB+" for line in lines})
+    assert [(look["number"], look["portion"], look["portions"]) for look in looks] == [(1, 2, 3), (1, 3, 3), (2, 1, 1)]
+    assert looks[1]["delta"] + looks[2]["delta"] == pytest.approx(0.05)
 
 
 def test_what_cannot_be_is_refused_and_nothing_is_noted(make_config, laboratory, tmp_path):

@@ -148,7 +148,7 @@ def _judge(screen: Screen, audits: tuple[Audit, ...]) -> StopDecision:
         screen.round.details["judged"] = {"hits": hits, "n_others": n_others}
         screen.round.look = screen.goal.settle(judged_plans(screen.round.look), hits, n_others)
         # A finish would be the next round.
-        wells = screen.budget.look(_is_last(screen), screen.round.number + 1)
+        wells = 0 if screen.asks_no_more else screen.budget.look(_is_last(screen), screen.round.number + 1)
         return screen.backend.decide_look(screen.round.look, audits, hits, wells)
     # Where right and wrong are not defined, or no model had spoken, no row is evidence.
     top = selection.scored.is_predicted & screen.config.counts_errors & (selection.roles == _TOP)

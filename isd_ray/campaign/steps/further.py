@@ -15,6 +15,8 @@ Of a panel compounds are released once more of which no entry was read; entries 
 
 *Portions* (`isd_ray.core.portions`): the audit was drawn, and put on record, as a whole. The next portion goes with
 what was lost of those before, except where these have to be judged first, as above.
+
+Where a person has stopped the screen without a last look, nothing more is released: the look ends by what is measured.
 """
 
 from __future__ import annotations
@@ -67,6 +69,11 @@ def before_judging(screen: Screen, decision: StopDecision, *, is_at_end: bool) -
     if not len(rows) and not n_next:
         return decision
     gone = f"{len(rows)} of {len(selection.roles)} compounds gave no readout"
+    if screen.asks_no_more:
+        if must_be_first and decision.action != "continue":
+            # Who has seen the readouts may not choose after which try such a look is judged.
+            decision = StopDecision("continue", f"{gone}, and without them it is not judged")
+        return replace(decision, reason=f"{decision.reason}; a person has stopped the screen, nothing more is released")
     left = screen.budget.look(is_at_end, work.number + 1)
     if len(rows) + n_next > left:
         what = f"{gone}, and" if len(rows) else f"the next portion has {n_next} compounds, and"
