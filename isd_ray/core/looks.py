@@ -171,3 +171,8 @@ def look_risk(look: Sequence[Mapping[str, Any]]) -> float:
     """Risk of a look on record, `LookPlan` by `LookPlan`: outputs split it, groups share it."""
     risks = [plan["delta"] if plan.get("risk") is None else plan["risk"] for plan in look]
     return math.fsum(risks) if look[0].get("output") is not None else risks[0]
+
+
+def is_all_spent(risk: float, delta: float) -> bool:
+    """Whether looks have spent all of delta together, but for a rounding error."""
+    return risk > delta * (1.0 - 1e-9)

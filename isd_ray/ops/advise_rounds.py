@@ -71,6 +71,10 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
         "was thought of, with no probability"
     )
     notes = [f"{n_measured:,} of {n_target:,} are measured; the claim of this campaign stays {stopping.gamma:g}"]
+    if any(event.get("known") for event in store.events()):
+        notes.append("compounds that were known before count as wells here, and a random first batch is replayed: less")
+    if stopping.portions > 1:
+        notes.append("audits are reckoned whole; measured in portions they may cost less, in more trips")
     return Advice(tuple(costs), interval, tuple(notes))
 
 

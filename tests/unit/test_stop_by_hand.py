@@ -107,6 +107,21 @@ def test_a_last_look_that_fails_leaves_the_screen_without_a_certificate(under_wa
     Campaign.open(path).stop("time is up", last_look=True)
     summary = resume(path)
     assert (summary["certified"], summary["stop_reason"]) == (False, "stopped by a person: time is up")
+    words = json.loads((path / "not_certified.json").read_text())["words"]
+    assert "The last look that was asked for did not pass." in words
+
+
+def test_a_last_look_that_no_model_allows_is_said_not_to_have_been_taken(make_config, truth, tmp_path):
+    labels = {"labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]}}
+    campaign = Campaign.create(tmp_path / "lab", make_config(**{**LABORATORY, **labels}, stopping={"rule": "certify"}))
+    one_class = [name for name in campaign.ask().ids if truth[name] == "BBB+"]
+    campaign.tell(dict.fromkeys(one_class, "BBB+"))
+    campaign.stop("enough", last_look=True)
+    while (batch := campaign.ask()) is not None:
+        campaign.tell({name: truth[name] for name in batch.ids})
+    words = json.loads((campaign.path / "not_certified.json").read_text())["words"]
+    assert not any(files.committed["look"] for files in campaign.store.rounds())
+    assert "The last look that was asked for could not be taken, as no model had predictions to judge." in words
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from isd_ray.campaign.claimed import claims_on_record
 from isd_ray.campaign.oracle import Stopped
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.steps.look import freeze
+from isd_ray.core.looks import is_all_spent
 from isd_ray.messages import HybridRequest
 
 NOT_CERTIFIED_FILE = "not_certified.json"
@@ -71,10 +72,16 @@ def deliver(screen: Screen) -> bool:
 
 def _note_stopped(screen: Screen, stopped: Stopped) -> None:
     """Say in the place of a certificate that there is none, and why."""
+    of_look = ""
+    if stopped.last_look:
+        was_taken = is_all_spent(screen.history.risk_spent, screen.config.stopping.delta)
+        outcome = "did not pass" if was_taken else "could not be taken, as no model had predictions to judge"
+        of_look = f" The last look that was asked for {outcome}."
     said = {
         "campaign_id": screen.store.manifest["campaign_id"],
         "certified": False,
-        "words": f"NOT CERTIFIED: stopped by a person: {stopped.reason}. Nothing is guaranteed of predicted compounds.",
+        "words": f"NOT CERTIFIED: stopped by a person: {stopped.reason}.{of_look} Nothing is guaranteed of predicted "
+        "compounds.",
         "reason": stopped.reason,
         "last_look": stopped.last_look,
         "round": screen.history.stop_round,

@@ -15,7 +15,7 @@ from isd_ray.config import AUDITED_RULES
 from isd_ray.core.certify import LONGEST_SKIP
 from isd_ray.core.goals import HITS
 from isd_ray.core.growth import batches_worth
-from isd_ray.core.looks import LookPlan, look_risk
+from isd_ray.core.looks import LookPlan, is_all_spent, look_risk
 from isd_ray.core.portions import in_portions, sizes
 from isd_ray.core.seeding import derive_seed
 from isd_ray.core.stopping import LookEvidence
@@ -25,8 +25,6 @@ from isd_ray.messages import ROLES, FinishRequest, Frozen, PredictRequest, Rows,
 from isd_ray.plates.layout import free_places
 
 _AUDIT = ROLES.index("audit")
-_ALL = 1.0 - 1e-9
-"""Share of the risk that counts as all of it."""
 
 
 def plan_looks(screen: Screen, report: ScoreReport, n_batch: int, n_random: int) -> tuple[LookPlan, ...]:
@@ -131,7 +129,7 @@ def is_last_look(screen: Screen, look: tuple[LookPlan, ...]) -> bool:
     """Whether a look is the one at the end of the budget: it alone spends all the risk that is left."""
     stopping = screen.config.stopping
     risk = look_risk([asdict(plan) for plan in look])
-    return screen.ends_by_look and screen.history.risk_spent + risk > _ALL * stopping.delta
+    return screen.ends_by_look and is_all_spent(screen.history.risk_spent + risk, stopping.delta)
 
 
 def _draw(screen: Screen, group: int, size: int, seed: int) -> ScoredRows:
