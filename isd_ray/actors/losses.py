@@ -13,10 +13,9 @@ LOSSES = (
     exceptions.NodeDiedError,
     exceptions.ObjectLostError,
     exceptions.OutOfMemoryError,
-    exceptions.OwnerDiedError,
     exceptions.WorkerCrashedError,
 )
-"""All of them."""
+"""All of them, with their subclasses: an owner that died is an object that is lost."""
 
 
 def unwrap(error: exceptions.RayTaskError) -> Exception:
