@@ -17,8 +17,6 @@ from isd_ray.core.placement import unplaced, what_is_missing
 from isd_ray.errors import ResourceError
 
 _LOGGER = logging.getLogger(__name__)
-_POLLS, _POLL_S = 100, 0.1
-"""Until a room that is given back is gone: ten seconds."""
 
 
 class Room:
@@ -114,10 +112,8 @@ def give_back(owner: str) -> None:
 
     Ray keeps what an actor has reserved until its driver ends, too.
     """
-    with suppress(ValueError):  # there is none, or none any more
-        for _ in range(_POLLS):
-            remove_placement_group(get_placement_group(_name(owner)))
-            time.sleep(_POLL_S)
+    with suppress(ValueError):  # there is none
+        remove_placement_group(get_placement_group(_name(owner)))  # its name is free at once
 
 
 def _name(owner: str) -> str:
