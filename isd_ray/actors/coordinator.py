@@ -11,7 +11,7 @@ from isd_ray.actors.backend import RayBackend
 from isd_ray.actors.group import ActorGroup
 from isd_ray.actors.logs import configure
 from isd_ray.actors.options import scorer_options, stable_options, trainer_options
-from isd_ray.actors.room import words_of
+from isd_ray.actors.room import give_back, words_of
 from isd_ray.campaign.setup import CampaignSetup, open_loop
 from isd_ray.messages import Progress
 
@@ -71,3 +71,4 @@ def run_on_ray(setup: CampaignSetup, say: Callable[[str], None] | None = None) -
         group.map("close", [()])
     finally:
         group.close()
+        give_back(str(setup.out))  # where the coordinator was killed by an error, or is not wanted any more

@@ -24,8 +24,9 @@ def ray_process() -> str | None:
 class LastingGauges(Generic[MetricT]):
     """The values of this process's gauges, set again every few seconds by a thread, until its Ray is shut down.
 
-    The thread begins with the first value. It ends, and the values are forgotten, once Ray is shut down or initialised
-    anew, so that nothing of one cluster is shown on another; it keeps no process from ending.
+    The thread begins with the first value, and ends once Ray is shut down or initialised anew; the first value of
+    another Ray takes the place of all, so that nothing of one cluster is shown on another. It keeps no process from
+    ending.
 
     Parameters
     ----------
@@ -61,10 +62,7 @@ class LastingGauges(Generic[MetricT]):
         while True:
             time.sleep(self._refresh_s)
             with self._lock:
-                if self._of != process:
-                    return  # another thread keeps those of the Ray that came after
                 if self._process() != process:
-                    self._values, self._of = {}, None
-                    return
+                    return  # those of a Ray that comes after are kept by another thread
                 for metric, value, labels in self._values.values():
                     self._put(metric, value, labels)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+import ray
 from ray.util.placement_group import get_placement_group, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -16,8 +17,6 @@ from isd_ray.core.placement import unplaced, what_is_missing
 from isd_ray.errors import ResourceError
 
 _LOGGER = logging.getLogger(__name__)
-_POLLS, _POLL_S = 100, 0.1
-"""Until a room that is given back is gone: ten seconds."""
 
 
 class Room:
@@ -34,9 +33,8 @@ class Room:
         Longest wait where the cluster would have room, but others use it. Where it has none for all of them,
         `GroupOptions.start_timeout_s` is how long nodes may take to come.
     owner:
-        Whose room it is, as the address of a campaign, of which one process takes room at a time: what an earlier one
-        had and could not give back, as it was killed, is given back first. Ray keeps what an actor has reserved until
-        the driver ends, too. Empty where there can be no such process.
+        Whose room it is, as the address of a campaign, of which a driver has one process at a time that takes room:
+        what an earlier one had is given back first (`give_back`). Empty where there can be no such process.
 
     Raises
     ------
@@ -45,9 +43,8 @@ class Room:
     """
 
     def __init__(self, groups: Sequence[GroupOptions], busy_timeout_s: float, owner: str = "") -> None:
-        name = f"isd-room-{hashlib.sha256(owner.encode()).hexdigest()[:16]}" if owner else ""
-        if name:
-            _give_back(name)
+        if owner:
+            give_back(owner)
         self._groups = [group for group in groups if any(group.demand.resources.values())]
         each = [group for group in self._groups for _ in range(group.min_size)]
         self._first = {group.name: each.index(group) for group in self._groups}
@@ -56,7 +53,7 @@ class Room:
                 [{name: amount for name, amount in group.demand.resources.items() if amount} for group in each],
                 strategy="SPREAD",
                 bundle_label_selector=[dict(group.demand.labels) for group in each],
-                name=name,
+                name=_name(owner) if owner else "",
             )
             if each
             else None
@@ -110,12 +107,19 @@ class Room:
                 )
 
 
-def _give_back(name: str) -> None:
-    """Give back the room of that name, if there is any."""
-    with suppress(ValueError):  # there is none, or none any more
-        for _ in range(_POLLS):
-            remove_placement_group(get_placement_group(name))
-            time.sleep(_POLL_S)
+def give_back(owner: str) -> None:
+    """Give back the room of an owner, if there is any: that of a process which was killed before it could.
+
+    Ray keeps what an actor has reserved until its driver ends, too.
+    """
+    with suppress(ValueError):  # there is none
+        remove_placement_group(get_placement_group(_name(owner)))  # its name is free at once
+
+
+def _name(owner: str) -> str:
+    """What its room is called; no other driver's is, whatever it works at and in which namespace."""
+    driver = ray.get_runtime_context().get_job_id()
+    return f"isd-room-{hashlib.sha256(f'{driver} {owner}'.encode()).hexdigest()[:16]}"
 
 
 def words_of(groups: Sequence[GroupOptions]) -> str:

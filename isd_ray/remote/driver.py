@@ -40,7 +40,8 @@ class LoggedProgress(LiveProgress):
         super().__init__(Console(force_terminal=False), goal_of(config))
         self._name, self._out, self._round = config.name, out, 0
 
-    def step(self, name: str, progress: Progress) -> None:  # noqa: D102
+    def step(self, name: str, progress: Progress) -> None:
+        """A line for people, and behind the last of a round one for programs."""
         super().step(name, progress)
         if name == self._name and progress.round > self._round:
             self._round = progress.round

@@ -94,7 +94,8 @@ class StepsTaken(Watcher):
         self._key, self._taken = "", []  # no moment at which the key of one has the steps of the other
         self._key = key
 
-    def step(self, name: str, progress: Progress) -> None:  # noqa: D102
+    def step(self, name: str, progress: Progress) -> None:
+        """One more step of the call."""
         self._taken.append(progress)
 
     def after(self, key: str, n_seen: int) -> tuple[int, list[Progress]]:

@@ -14,17 +14,33 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
-from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectFetchTimedOutError,
+    ObjectLostError,
+    ObjectReconstructionFailedError,
+    OutOfMemoryError,
+    OwnerDiedError,
+    WorkerCrashedError,
+)
 
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.actors.group import ActorGroup, GroupOptions
-from isd_ray.actors.losses import LOSSES
 from isd_ray.actors.named import NamedActor, NamedOptions
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.placement import Demand
 from isd_ray.errors import ActorLostError, LabelError, ResourceError
 from isd_ray.ops.simulate import simulate
 
+LOST = (
+    *(ActorDiedError, ActorUnavailableError, WorkerCrashedError),
+    *(LocalRayletDiedError, NodeDiedError, OutOfMemoryError),
+    *(ObjectFetchTimedOutError, ObjectLostError, ObjectReconstructionFailedError, OwnerDiedError),
+)
+"""What Ray says of a process, a node or an object that is gone."""
 TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 
 
@@ -209,7 +225,7 @@ def test_whatever_a_loss_is_called_the_actor_is_replaced_and_its_call_repeated(g
         return get(reference)
 
     monkeypatch.setattr("ray.get", get_or_lose)
-    for loss in LOSSES:
+    for loss in LOST:
         coming.append(loss.__new__(loss))
         assert group.map("square", [(x,) for x in (0, 1, 2)]) == [0, 1, 4]
         assert not coming

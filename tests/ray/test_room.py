@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -10,8 +12,10 @@ import ray
 from isd_ray.actors import room as rooms
 from isd_ray.actors.group import ActorGroup
 from isd_ray.actors.room import Room
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.placement import Demand
 from isd_ray.errors import ResourceError
+from isd_ray.ops.simulate import simulate
 from tests.ray.test_faults import Worker, options
 
 WAIT_S = 120.0
@@ -106,6 +110,40 @@ def test_what_a_killed_process_had_is_given_back_by_the_next_of_its_campaign(ray
     killed = ray.remote(Taker).options(num_cpus=0).remote("runs/kinase")
     assert ray.get(killed.ready.remote())
     ray.kill(killed)
+    with pytest.raises(ResourceError, match="others left no room"):
+        Room((TRAINERS, SCORERS), 1.0, "runs/herg")
     room = Room((TRAINERS, SCORERS), 20.0, "runs/kinase")
     room.give_back()
+    assert waits_for(CPUS)
+
+
+def test_what_another_driver_has_is_its_own_whatever_its_campaign_is_called(ray_cluster):
+    context = ray.get_runtime_context()
+    code = f"""
+import ray
+from tests.ray.test_room import Room, SCORERS, TRAINERS, WAIT_S
+ray.init({context.gcs_address!r}, namespace={context.namespace!r}, log_to_driver=False)
+room = Room((TRAINERS, SCORERS), WAIT_S, "runs/kinase")
+print("taken", flush=True)
+input()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as other:
+        assert "taken\n" in other.stdout
+        with pytest.raises(ResourceError, match="others left no room"):
+            Room((TRAINERS, SCORERS), 1.0, "runs/kinase")
+        other.communicate("\n")
+    assert waits_for(CPUS)
+
+
+class Leaves(Watcher):
+    """Ends a screen at its first step, as whoever interrupts it does."""
+
+    def step(self, name, progress):
+        raise KeyboardInterrupt
+
+
+def test_a_screen_that_is_left_in_the_middle_gives_its_room_back(make_config, ray_cluster, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        simulate(make_config(compute={"backend": "ray"}), tmp_path / "run", Leaves())
     assert waits_for(CPUS)

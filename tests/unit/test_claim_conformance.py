@@ -12,8 +12,8 @@ from isd_ray.config.claims import BUILT_IN_CLAIMS, Claim, claim_named
 from isd_ray.core import enumeration
 from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.enumeration import problems_of
-from isd_ray.core.goals import OTHERS, MeanAbsoluteError, Precision, Recall
-from isd_ray.core.goals.precision import judge_precision
+from isd_ray.core.goals import HITS, OTHERS, MeanAbsoluteError, Precision, Recall
+from isd_ray.core.goals.precision import judge_precision, precision_allowance
 from isd_ray.core.looks import LookVerdict
 from isd_ray.testing.claims import ClaimConformance
 
@@ -78,6 +78,19 @@ class FewerHitsAreBetter(Precision):
         return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
 
 
+class FewerOthersAreBetter(Precision):
+    """Allows for the less the more of the measured are no hits: who amends one of them wins by it."""
+
+    def settle(self, plans, hits, n_others):
+        allowed = [precision_allowance(hits[0], plan.n_inference, self.level) - n_others for plan in plans]
+        return tuple(replace(plan, allowed=max(0, n)) for plan, n in zip(plans, allowed, strict=True))
+
+    def judge(self, plan, audit, hits):
+        found = int(audit.losses.sum())
+        pvalue = hypergeometric_pvalue(found, plan.n_inference, int(plan.allowed) + 1, plan.size)
+        return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
+
+
 class CountsOnPredictedHits(Recall):
     """Measures no predicted hit, and believes that all of them are hits."""
 
@@ -85,6 +98,19 @@ class CountsOnPredictedHits(Recall):
 
     def settle(self, plans, hits, n_others):
         return tuple(plans)
+
+    def judge(self, plan, audit, hits):
+        found = int(audit.losses.sum())
+        pvalue = hypergeometric_pvalue(found, plan.n_inference, int(plan.allowed) + 1, plan.size)
+        return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
+
+
+class BelievesItsForecast(Precision):
+    """Allows for the errors that it has forecast."""
+
+    def allowances(self, counts, expected):
+        [allowed] = super().allowances(counts, expected)
+        return (min(allowed + expected[HITS], counts.left[HITS] - 1),)
 
     def judge(self, plan, audit, hits):
         found = int(audit.losses.sum())
@@ -109,6 +135,16 @@ class CarelessFinish(Recall):
 class OtherValue(Precision):
     def value(self, counts, losses):
         return 1.0 - sum(losses) / counts.n_target
+
+
+class MoreErrorsAreBetter(Precision):
+    """The share of false hits, by its value as by its definition: no bound on errors shows that it is large."""
+
+    def value(self, counts, losses):
+        return 1.0 - super().value(counts, losses)
+
+    def true_value(self, delivered, truth):
+        return 1.0 - super().true_value(delivered, truth)
 
 
 class EasilyMet(Recall):
@@ -146,12 +182,12 @@ class NothingIsKept(MeanAbsoluteError):  # noqa: N818 (no exception)
 
 BROKEN = {
     "false_stops": (
-        *(OneErrorMore, TwiceTheRisk, LostIsFound, CountsOnPredictedHits, OtherGroup, CarelessFinish),
-        NothingIsKept,
+        *(OneErrorMore, TwiceTheRisk, LostIsFound, CountsOnPredictedHits),
+        *(BelievesItsForecast, OtherGroup, CarelessFinish, NothingIsKept),
     ),
     "odd_audits": (LostIsRight, FirstHalf),
-    "helping_amendments": (FewerHitsAreBetter,),
-    "wrong_values": (OtherValue, EasilyMet),
+    "helping_amendments": (FewerHitsAreBetter, FewerOthersAreBetter),
+    "wrong_values": (OtherValue, MoreErrorsAreBetter, EasilyMet),
     "never_certified": (NeverShown,),
     "hidden_words": (Hidden, Nameless),
 }

@@ -55,14 +55,18 @@ def test_the_last_value_of_each_is_set_again_and_again(ray, gauges):
     while ray.next(1) != [("round b", 7.0)]:
         pass
     assert set(ray.next(2 * N)) == {("round a", 2.0), ("round b", 7.0)}
-    assert len(ray.keepers) == 1
+    [keeper] = ray.keepers
+    assert keeper.daemon, "it keeps the process from ending"
 
 
 def test_values_of_a_ray_that_is_gone_are_not_those_of_the_next(ray, gauges):
     gauges.set("round", 1.0, {"campaign": "a"})
     ray.next(N)
+    [keeper] = ray.keepers
     ray.process = "second"
     gauges.set("round", 7.0, {"campaign": "b"})
+    keeper.join(WAIT_S)
+    assert not keeper.is_alive()
     while ray.next(1) != [("round b", 7.0)]:
         pass
     assert set(ray.next(N)) == {("round b", 7.0)}

@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from ray.core.generated.gcs_service_pb2 import GetAllNodeInfoReply
 
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ResourceError
@@ -53,6 +54,8 @@ def test_auto_is_what_ray_address_says_and_else_the_cluster_of_this_machine(monk
     monkeypatch.setenv("RAY_ADDRESS", HEAD)
     assert located("auto") == HEAD
     assert located("10.0.0.1:1") == "10.0.0.1:1"
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert located("auto") is None
     monkeypatch.delenv("RAY_ADDRESS")
     assert located("auto") is None
 
@@ -94,6 +97,22 @@ def test_the_machine_must_be_a_node(listening, monkeypatch):
         require_reachable(listening)
     monkeypatch.setattr(reach, "_raylets", lambda: {"cc", "bb"})
     require_reachable(listening)
+
+
+def test_an_address_of_ipv6_stands_in_brackets(monkeypatch):
+    def refuse(place, timeout):
+        raise OSError(f"asked for {place}")
+
+    monkeypatch.setattr(reach.socket, "create_connection", refuse)
+    with pytest.raises(ResourceError, match=r"asked for \('::1', 6379\)"):
+        require_reachable("[::1]:6379")
+
+
+def test_nodes_that_are_gone_are_none_of_the_cluster():
+    answer = GetAllNodeInfoReply()
+    for state, (node, address) in enumerate([(b"\xaa", "10.0.0.1"), (b"\xbb", "10.0.0.2")]):
+        answer.node_info_list.add(node_id=node, node_manager_address=address, state=state)
+    assert reach._living(answer.SerializeToString()) == {"aa": "10.0.0.1"}
 
 
 def test_the_first_node_of_a_cluster_is_waited_for(listening, monkeypatch):

@@ -165,10 +165,12 @@ class CsvSource(Source):
             return header_of(text, self._columns, self._delimiter)
 
     @property
-    def column_names(self) -> list[str]:  # noqa: D102
+    def column_names(self) -> list[str]:
+        """See `Source.column_names`."""
         return self._header.names
 
-    def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
+    def read(self, columns: Sequence[str]) -> Iterator[Records]:
+        """See `Source.read`."""
         header = self._header
         names = header.names
         wanted = [names.index(column) for column in columns]
@@ -254,13 +256,16 @@ class SmiSource(Source):
     """
 
     @property
-    def column_names(self) -> list[str]:  # noqa: D102
+    def column_names(self) -> list[str]:
+        """See `Source.column_names`."""
         return list(_SMI_COLUMNS)
 
-    def structure_column(self, smiles_column: str | None) -> str | None:  # noqa: D102
+    def structure_column(self, smiles_column: str | None) -> str | None:
+        """See `Source.structure_column`."""
         return smiles_column and "smiles"
 
-    def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
+    def read(self, columns: Sequence[str]) -> Iterator[Records]:
+        """See `Source.read`."""
         first = 1
         values: dict[str, list[str | None]] = {"smiles": [], "id": []}
         lines: list[int] = []
@@ -342,10 +347,12 @@ class ParquetSource(Source):
             return pq.read_schema(raw)
 
     @property
-    def column_names(self) -> list[str]:  # noqa: D102
+    def column_names(self) -> list[str]:
+        """See `Source.column_names`."""
         return list(self._schema.names)
 
-    def column_type(self, name: str) -> pa.DataType:  # noqa: D102
+    def column_type(self, name: str) -> pa.DataType:
+        """See `Source.column_type`."""
         return self._schema.field(name).type
 
     @property
@@ -353,7 +360,8 @@ class ParquetSource(Source):
         """What the writer noted beside the columns."""
         return self._schema.metadata or {}
 
-    def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
+    def read(self, columns: Sequence[str]) -> Iterator[Records]:
+        """See `Source.read`."""
         first = 1
         with (
             readable(self.file, "check that the file is complete"),

@@ -67,13 +67,16 @@ class SdfSource(Source):
         return list(names)
 
     @property
-    def column_names(self) -> list[str]:  # noqa: D102
+    def column_names(self) -> list[str]:
+        """See `Source.column_names`."""
         return self._items
 
-    def structure_column(self, smiles_column: str | None) -> str | None:  # noqa: D102
+    def structure_column(self, smiles_column: str | None) -> str | None:
+        """See `Source.structure_column`."""
         return smiles_column and MOL_BLOCK_COLUMN
 
-    def read(self, columns: Sequence[str]) -> Iterator[Records]:  # noqa: D102
+    def read(self, columns: Sequence[str]) -> Iterator[Records]:
+        """See `Source.read`."""
         first = 1
         values: dict[str, list[str | None]] = {name: [] for name in columns}
         lines: list[int] = []
