@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from isd_ray.ops.propose import Proposal, propose
     from isd_ray.ops.simulate import SimulationResult, simulate
     from isd_ray.remote.attach import AttachedCampaign, attach
-    from isd_ray.remote.jobs import Job, job, jobs, submit
+    from isd_ray.remote.jobs import Job, job, jobs
+    from isd_ray.remote.submit import resubmit, submit, submit_command
     from isd_ray.report.certificate import Certificate
 
 _HOMES = {
@@ -55,8 +56,10 @@ _HOMES = {
     "load_model": "isd_ray.ops.predict",
     "measured_on_ray": "isd_ray.ops.measuring",
     "propose": "isd_ray.ops.propose",
+    "resubmit": "isd_ray.remote.submit",
     "simulate": "isd_ray.ops.simulate",
-    "submit": "isd_ray.remote.jobs",
+    "submit": "isd_ray.remote.submit",
+    "submit_command": "isd_ray.remote.submit",
 }
 
 _UNKNOWN_VERSION = "0+unknown"
@@ -88,8 +91,10 @@ __all__ = [
     "load_model",
     "measured_on_ray",
     "propose",
+    "resubmit",
     "simulate",
     "submit",
+    "submit_command",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from isd_ray.cli import (
 )
 from isd_ray.cli.common import live_console
 from isd_ray.errors import IsdError
+from isd_ray.remote.joblog import IN_JOB, error_line
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
@@ -80,4 +82,6 @@ def main() -> None:
     except IsdError as error:
         live_console.print(type(error).__name__, style="bold red", highlight=False)
         live_console.print(str(error), highlight=False, soft_wrap=True)
+        if IN_JOB in os.environ:
+            print(error_line(error), flush=True)
         sys.exit(1)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isd_ray.remote.doctor import Check
     from isd_ray.remote.jobs import Job
 
-app = typer.Typer(help="Run screens as jobs of a Ray cluster.", no_args_is_help=True)
+app = typer.Typer(help="Run screens and other commands as jobs of a Ray cluster.", no_args_is_help=True)
 
 Address = Annotated[
     str,
@@ -26,6 +26,10 @@ Address = Annotated[
 ]
 CaFile = Annotated[str | None, typer.Option("--ca-file", help="Certificates that an https address is checked against.")]
 Name = Annotated[str, typer.Argument(help="Name of the job.")]
+Retries = Annotated[int, typer.Option(min=0, help="Further attempts, if the driver is killed or the cluster fails it.")]
+AllowOpen = Annotated[
+    bool, typer.Option("--allow-open", help="The cluster may ask for no token: whoever reaches it runs code there.")
+]
 _OPTIONAL_CONFIG = typer.Option(
     "--config", "-c", help="Campaign file: can its trainers and scorers be placed, is its library seen?"
 )
@@ -37,25 +41,81 @@ def submit(
     out: Annotated[str, typer.Option("--out", "-o", help="Folder or URI for the results, as the cluster sees it.")],
     address: Address,
     name: Annotated[str | None, typer.Option(help="Name of the job; default: that of the campaign.")] = None,
+    retries: Retries = 0,
     ca_file: CaFile = None,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a screen against known labels on a cluster; the same command comes back to it."""
     from isd_ray.config import CampaignConfig
-    from isd_ray.remote.jobs import submit as submit_job
+    from isd_ray.remote.submit import submit as submit_job
 
     settings = CampaignConfig.from_toml(config, overrides or ())
-    job = submit_job(settings, address=address, out=out, name=name, ca_file=ca_file)
-    if as_json:
-        _print_status(job, as_json)
-        return
-    out_console.print(f"job {job.name}; follow it with: isd jobs logs {job.name} --follow", highlight=False)
+    _print_submitted(
+        submit_job(settings, address=address, out=out, name=name, retries=retries, ca_file=ca_file), as_json
+    )
+
+
+@app.command("run")
+def run(
+    name: Name,
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND...", help="What follows `isd`; paths as the cluster sees them.")
+    ],
+    address: Address,
+    keep_in: Annotated[
+        str | None, typer.Option(help="Folder or URI of the cluster that keeps job.json, for `isd jobs resubmit`.")
+    ] = None,
+    retries: Retries = 0,
+    allow_open: AllowOpen = False,
+    ca_file: CaFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run any command of isd on a cluster, as: isd jobs run lib -- library build /shared/x.sdf --out /shared/lib."""
+    from isd_ray.remote.submit import submit_command
+
+    _print_submitted(
+        submit_command(
+            command,
+            name=name,
+            address=address,
+            keep_in=keep_in,
+            retries=retries,
+            allow_open=allow_open,
+            ca_file=ca_file,
+        ),
+        as_json,
+    )
+
+
+@app.command("resubmit")
+def resubmit(
+    folders: Annotated[list[str], typer.Argument(help="Folders of results, which this machine reaches.")],
+    address: Address,
+    allow_open: AllowOpen = False,
+    ca_file: CaFile = None,
+) -> None:
+    """Submit jobs again that a cluster has forgotten, by the job.json that each has left in its folder."""
+    from isd_ray.errors import IsdError
+    from isd_ray.remote.submit import resubmit as resubmit_job
+
+    refused = False
+    for folder in folders:
+        try:
+            job = resubmit_job(folder, address=address, allow_open=allow_open, ca_file=ca_file)
+        except IsdError as error:
+            refused = True
+            live_console.print(str(error), highlight=False, soft_wrap=True)
+            continue
+        words = "has succeeded, nothing is done" if job is None else f"job {job.name} is {job.status().state}"
+        out_console.print(f"{folder}: {words}", highlight=False, soft_wrap=True)
+    if refused:
+        raise typer.Exit(1)
 
 
 @app.command("list")
 def list_jobs(address: Address, ca_file: CaFile = None, as_json: AsJson = False) -> None:
-    """List the screens of a cluster."""
+    """List the jobs of a cluster that isd submitted."""
     from isd_ray.remote.jobs import jobs, progress_line
 
     found = [job.status() for job in jobs(address, ca_file=ca_file)]
@@ -143,6 +203,13 @@ def doctor(
         print_json({"is_sound": is_sound, "checks": [asdict(check) for check in checks]})
     if not is_sound:
         raise typer.Exit(1)
+
+
+def _print_submitted(job: Job, as_json: bool) -> None:
+    if as_json:
+        _print_status(job, as_json)
+        return
+    out_console.print(f"job {job.name}; follow it with: isd jobs logs {job.name} --follow", highlight=False)
 
 
 def _find(name: str, address: str, ca_file: str | None) -> Job:

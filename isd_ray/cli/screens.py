@@ -74,10 +74,11 @@ def simulate(config: ConfigFile, out: Out, overrides: Set = None, as_json: AsJso
 def compare(
     config: ConfigFile,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for the results; default runs/<config>-compare.")
+        str | None, typer.Option("--out", "-o", help="Folder or URI for the results; default runs/<config>-compare.")
     ] = None,
     agents: Annotated[str, typer.Option(help="Which agents, separated by commas.")] = "active,random,in-order",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds for each agent.")] = 1,
+    parallel: Annotated[int, typer.Option(min=1, help="So many screens at the same time; on Ray only.")] = 1,
     order_column: Annotated[
         str | None, typer.Option(help="Library column of the in-order agent; default file order.")
     ] = None,
@@ -89,10 +90,10 @@ def compare(
     from isd_ray.ops.compare import compare as run_comparison
 
     campaign = CampaignConfig.from_toml(config, overrides or ())
-    folder = out or Path("runs") / f"{config.stem}-compare"
+    folder = out or f"runs/{config.stem}-compare"
     names = [name.strip() for name in agents.split(",")]
     result = watched(
-        lambda watcher: run_comparison(campaign, folder, names, seeds, order_column, watcher),
+        lambda watcher: run_comparison(campaign, folder, names, seeds, order_column, watcher, parallel),
         campaign.name,
         campaign,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,14 @@ from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config
 from isd_ray.core.trips import trips_until
+from isd_ray.data.filesystem import is_uri
+from isd_ray.data.ingest.progress import BuildProgress
+from isd_ray.data.mirror import address_of, fetched, local_path, sent, within
 from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.errors import ConfigError
+from isd_ray.messages import Progress
 from isd_ray.ops.connect import ray_session
+from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import (
     SimulationResult,
     accuracy_curve,
@@ -41,7 +47,7 @@ GOALS = (0.90, 0.95, 0.98, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A finished comparison: its folder and the content of its ``summary.json``."""
+    """A finished comparison: its folder, of a URI the copy here, and the content of its ``summary.json``."""
 
     path: Path
     summary: Mapping[str, Any]
@@ -55,7 +61,7 @@ class Comparison:
         return card(f"Comparison {self.summary['name']}", table, notes)
 
 
-def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | None, root: Path) -> CampaignConfig:
+def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | None, root: str) -> CampaignConfig:
     """The configuration of one agent and seed.
 
     Raises
@@ -67,7 +73,7 @@ def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | N
         raise ConfigError(f"there is no agent {agent!r}", "--agents", f"choose among {', '.join(AGENTS)}")
     settings: dict[str, Any] = {
         "seed": seed,
-        "library": {"path": config.library.path or str(root / "library")},
+        "library": {"path": config.library.path or within(root, "library")},
         "simulation": {"random_baseline": False},
     }
     audited = config.stopping.in_force.is_audited
@@ -87,6 +93,7 @@ def compare(
     n_seeds: int = 1,
     order_column: str | None = None,
     watcher: Watcher | None = None,
+    n_parallel: int = 1,
 ) -> Comparison:
     """Run every agent with every seed into ``out/<agent>/<seed>/`` and put the results side by side.
 
@@ -94,37 +101,92 @@ def compare(
 
     Variants that are finished already are not run again, so a comparison that was cut off continues.
 
+    Parameters
+    ----------
+    out:
+        A path or a URI of an object store.
+    n_parallel:
+        So many variants run at the same time, each with its own trainers and scorers; on Ray only. What the cluster has
+        no room for waits (`compute.room_timeout_s`).
+
     Raises
     ------
+    ConfigError
+        If more than one is to run at a time without Ray, or there is no such agent.
     IsdError
         As `simulate`.
     StoreError
         If a finished variant was run with another configuration.
     OutputFileError
-        If a file lies in the way of `out`, or it is a URI.
+        If a file lies in the way of `out`.
     """
-    config, root = as_config(config), Path(out)
-    refuse_file_as_folder(root)
+    config, address = as_config(config), address_of(out)
+    root = address if is_uri(address) else str(Path(address))
+    on_ray = config.compute.backend == "ray"
+    if n_parallel > 1 and not on_ray:
+        raise ConfigError("variants run at the same time on Ray only", "--parallel", 'set compute.backend = "ray"')
+    if not is_uri(address):
+        refuse_file_as_folder(Path(root))
     watcher = watcher or default_watcher(config)
     seeds = range(config.seed, config.seed + n_seeds)
     variants = {(agent, seed): variant(config, agent, seed, order_column, root) for agent in agents for seed in seeds}
-    results: dict[str, dict[int, SimulationResult]] = {agent: {} for agent in agents}
-    with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
-        for (agent, seed), settings in variants.items():
-            watcher.message(f"{agent}, seed {seed}")
-            results[agent][seed] = simulate(settings, root / agent / str(seed), watcher)
+
+    def run(agent: str, seed: int) -> SimulationResult:
+        watcher.message(f"{agent}, seed {seed}")
+        named = watcher if n_parallel == 1 else _Named(watcher, f"{agent}, seed {seed}")
+        return simulate(variants[agent, seed], within(root, f"{agent}/{seed}"), named)
+
+    with ray_session(config.compute) if on_ray else nullcontext(), ThreadPoolExecutor(n_parallel) as pool:
+        if n_parallel > 1:
+            _build_once(variants, root, watcher)
+        found = dict(zip(variants, pool.map(lambda each: run(*each), variants), strict=True))
+    results = {agent: {seed: found[agent, seed] for seed in seeds} for agent in agents}
     rounds = {
         agent: {seed: result.rounds.to_pylist() for seed, result in by_seed.items()}
         for agent, by_seed in results.items()
     }
-    _write_rounds(results, root / "comparison.parquet")
+    with sent(within(root, "comparison.parquet")) as path:
+        _write_rounds(results, path)
     claims_accuracy = config.stopping.in_force.judges and config.claim.is_share_right
     gamma = config.stopping.gamma if claims_accuracy else None
     summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
     n_target = max(result.summary["n_target"] for by_seed in results.values() for result in by_seed.values())
-    replace_text(root / "report.html", render_comparison(summary, rounds, gamma, n_target))
-    replace_text(root / "summary.json", json.dumps(summary, indent=1) + "\n")
-    return Comparison(root, summary)
+    texts = {
+        "report.html": render_comparison(summary, rounds, gamma, n_target),
+        "summary.json": json.dumps(summary, indent=1) + "\n",
+    }
+    for name, text in texts.items():
+        with sent(within(root, name)) as path:
+            replace_text(path, text)
+    return Comparison(local_path(root), summary)
+
+
+class _Named(Watcher):
+    """Tells the steps of one variant from those of others that run at the same time."""
+
+    def __init__(self, watcher: Watcher, name: str) -> None:
+        self._watcher, self._name = watcher, name
+
+    def message(self, text: str) -> None:
+        """A line of text."""
+        self._watcher.message(f"{self._name}: {text}")
+
+    def building(self, progress: BuildProgress) -> None:
+        """The library grows."""
+        self._watcher.building(progress)
+
+    def step(self, name: str, progress: Progress) -> None:
+        """A step of the variant."""
+        self._watcher.step(self._name, progress)
+
+
+def _build_once(variants: Mapping[tuple[str, int], CampaignConfig], root: str, watcher: Watcher) -> None:
+    """Build the library that all variants share before they begin."""
+    for (agent, seed), settings in variants.items():
+        folder = within(root, f"{agent}/{seed}")
+        if not fetched(within(folder, "summary.json"), again=True).is_file():
+            prepare(settings, folder, watcher)
+            return
 
 
 def _write_rounds(results: Mapping[str, Mapping[int, SimulationResult]], path: Path) -> None:

@@ -1,6 +1,6 @@
-"""What a job runs on the cluster: a screen, or a survey for `isd doctor`.
+"""What a job runs on the cluster: a screen, a command, or a survey for `isd doctor`.
 
-Started by `isd_ray.remote.jobs` in a folder with the configuration; `isd_ray.remote.joblog` reads what it prints.
+Started by `isd_ray.remote.submit` in a folder with the configuration; `isd_ray.remote.joblog` reads what it prints.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ CONFIG_FILE = "campaign.toml"
 
 
 def command(verb: str, *arguments: str) -> str:
-    """The shell command of a job; `verb` is ``screen`` or ``survey``."""
+    """The shell command of a job; `verb` is ``job`` or ``survey``."""
+    return shlex.join(["python", *_arguments(verb, *arguments)])
+
+
+def _arguments(verb: str, *arguments: str) -> list[str]:
     from isd_ray.remote.survey import installed
 
-    return shlex.join(["python", "-m", "isd_ray.remote.driver", installed("isd_ray"), verb, *arguments])
+    return ["-m", "isd_ray.remote.driver", installed("isd_ray"), verb, *arguments]
 
 
 class LoggedProgress(LiveProgress):
@@ -68,6 +72,13 @@ def screen(out: str) -> None:
     log_standing(out)
 
 
+def job(name: str, out: str = "") -> None:
+    """Run the job that is described beside; its name and folder are for those who look at the processes of a head."""
+    from isd_ray.remote.attempts import run_job
+
+    sys.exit(run_job([sys.executable, *_arguments("screen", out)]))
+
+
 def look_around(out: str, *paths: str) -> None:
     """Print, for programs, how the GCS meets callers, and what the nodes see of some paths.
 
@@ -90,7 +101,7 @@ def look_around(out: str, *paths: str) -> None:
 def main() -> None:
     """Run a job; a deliberate error is one message, once for people and once for programs."""
     expected, verb, *arguments = sys.argv[1:]
-    verbs: dict[str, Callable[..., None]] = {"screen": screen, "survey": look_around}
+    verbs: dict[str, Callable[..., None]] = {"job": job, "screen": screen, "survey": look_around}
     try:
         _require_version(expected)
         verbs[verb](*arguments)

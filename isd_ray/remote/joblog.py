@@ -13,6 +13,8 @@ from isd_ray.errors import IsdError
 
 MARK = "isd_ray> "
 """Begins a line for programs: a JSON object with one key, its kind."""
+IN_JOB = "ISD_RAY_IN_JOB"
+"""Variable of the environment of what runs in a job: its errors are printed for programs, too."""
 Kind: TypeAlias = Literal["standing", "error", "access", "nodes"]
 
 

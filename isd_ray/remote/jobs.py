@@ -1,19 +1,17 @@
-"""Screens as jobs of a Ray cluster, by its Jobs API: submit, come back to, follow, stop, fetch.
+"""Jobs of a Ray cluster, by its Jobs API: come back to, follow, stop, fetch. `isd_ray.remote.submit` makes them.
 
-A job has the campaign's name, so that it is found from another notebook; all that is needed to come back is kept with
-it on the cluster. Ray never runs a job twice: a screen that failed or was stopped is submitted again as another attempt
-of the same name, and goes on from its folder.
+The job of a screen has the campaign's name, so that it is found from another notebook; all that is needed to come back
+is kept with it on the cluster. Ray never runs a job twice: what failed or was stopped is submitted again as another
+attempt of the same name.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from isd_ray.campaign.setup import as_begun
@@ -21,12 +19,10 @@ from isd_ray.campaign.standing import Standing, standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, pairs
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import anchor_paths, as_config, differences, parse_config, to_toml
-from isd_ray.data.filesystem import is_uri
-from isd_ray.data.mirror import address_of, fetched, within
-from isd_ray.errors import ConfigError, IsdError, JobError, ResourceError
+from isd_ray.config_file import differences, parse_config
+from isd_ray.data.mirror import fetched, within
+from isd_ray.errors import IsdError, JobError, ResourceError
 from isd_ray.remote import joblog
-from isd_ray.remote.driver import CONFIG_FILE, command
 from isd_ray.remote.jobs_client import ENDED, JobsClient, Submission
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import CellDisplay, in_notebook
@@ -41,9 +37,6 @@ FOLLOW_S = 1.0
 """Time from one look at a log that is followed to the next."""
 WATCH_S = 5.0
 """Time from one look at the state of a job that is waited for to the next."""
-_AGAIN = ("failed", "stopped")
-"""States after which the same submission makes another attempt."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TAIL = 20
 """Lines of the log that an unexpected failure quotes."""
 
@@ -85,7 +78,7 @@ class JobStatus:
 
 
 class Job:
-    """A screen on a cluster. Made by `submit` and `job`; holds nothing that the cluster does not hold."""
+    """A screen or a command on a cluster. Made by `submit`, `submit_command` and `job`; the cluster holds all of it."""
 
     def __init__(self, client: JobsClient, submission: Submission) -> None:
         self._client, self._submission = client, submission
@@ -103,12 +96,17 @@ class Job:
 
     @property
     def out(self) -> str:
-        """The campaign's folder, as the cluster sees it."""
+        """The folder with a record of the job, as the cluster sees it: the campaign's; of a command it may be empty."""
         return self._submission.out
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of a command: what follows `isd`; empty for a screen."""
+        return self._submission.arguments
 
     @cached_property
     def config(self) -> CampaignConfig:
-        """The configuration that the job runs."""
+        """The configuration of a screen."""
         return parse_config(self._submission.config)
 
     def status(self) -> JobStatus:
@@ -182,12 +180,14 @@ class Job:
         Raises
         ------
         JobError
-            If the job is not over, or failed (also as the `IsdError` that ended it).
+            If it is no screen, is not over, or failed (also as the `IsdError` that ended it).
         ResourceError
             If this machine does not reach the campaign's folder.
         """
         from isd_ray.ops.simulate import simulate  # torch: to ask for a status needs none
 
+        if self.arguments:
+            raise JobError("a command has files, and no result", self.name, f"see: isd {' '.join(self.arguments)}")
         status = self.status()
         if not status.ended:
             raise JobError(f"it is {status.state}", self.name, "wait for its end: job.wait()")
@@ -202,79 +202,25 @@ class Job:
 
     def _store(self) -> CampaignStore | None:
         """The campaign's store, where this machine reaches it and it is not another one under the same path."""
+        if self.arguments:
+            return None
         try:
             store = CampaignStore.open(self.out)
         except IsdError:
             return None
         begun = CampaignConfig.from_stored(store.config).model_dump(mode="json")
-        return store if not _changes(begun, as_begun(self.config, store).model_dump(mode="json")) else None
+        return store if not changes(begun, as_begun(self.config, store).model_dump(mode="json")) else None
 
     def _require_success(self, status: JobStatus) -> None:
         if status.state == "succeeded":
             return
         if status.state == "stopped":
-            raise JobError("it was stopped", self.name, "submit it again: it goes on from its folder")
+            raise JobError("it was stopped", self.name, "submit it again: it goes on")
         log = self._client.log_of(self._submission.id)
         if (error := joblog.error_of(log)) is not None:
             raise error
         tail = "\n".join(joblog.words_of(log).splitlines()[-_TAIL:])
         raise JobError(f"it failed: {status.message}\n{tail}", self.name, "mend that and submit it again")
-
-
-def submit(
-    config: CampaignConfig | str | Path,
-    *,
-    address: str,
-    out: str | Path,
-    name: str | None = None,
-    ca_file: str | None = None,
-) -> Job:
-    """Run a screen whose labels are known as a job of a cluster.
-
-    This package and the configuration are sent along; the data are not. Paths of the configuration and `out` must mean
-    the same on all nodes of the cluster; relative ones start from the working folder here. The driver runs on the head.
-    A submission that is there already, from here or from elsewhere, is come back to; one that failed or was stopped
-    goes on from its folder.
-
-    Parameters
-    ----------
-    config:
-        The campaign, or the path of its file; its `compute.address` is that of the job.
-    address:
-        URL of the dashboard, ``http://HEAD:8265``. A token is taken from where Ray looks for one.
-    out:
-        The campaign's folder as the cluster sees it.
-    name:
-        Of the job; default: the campaign's.
-    ca_file:
-        Certificates that the TLS of `address` is checked against; default: those of the system.
-
-    Raises
-    ------
-    ClusterError
-        If no cluster answers, the token is missing or wrong, the cluster is open to everybody, or it has other
-        versions.
-    ConfigError
-        If the configuration cannot run as a job.
-    JobError
-        If another campaign has that name there.
-    """
-    config = as_config(config)
-    name = name or config.name
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name of a job", "name", "use letters, digits, dots, dashes and underscores")
-    settings, folder = _for_cluster(config), address_of(out) if is_uri(address_of(out)) else str(Path(out).absolute())
-    client = JobsClient.open(
-        address, allow_open=config.compute.allow_cluster_without_authentication, require_version=True, ca_file=ca_file
-    )
-    there = client.submissions(name)
-    if not there or client.state_of(there[-1].id)[0] in _AGAIN:
-        wanted = Submission.new(name, len(there) + 1, folder, settings.model_dump(mode="json"))
-        _require_same(there, wanted)
-        client.submit(wanted.id, command("screen", folder), {CONFIG_FILE: to_toml(settings)}, wanted.metadata)
-        there = client.submissions(name)
-    _require_same(there, Submission.new(name, 1, folder, settings.model_dump(mode="json")))
-    return Job(client, there[-1])
 
 
 def job(name: str, address: str, *, ca_file: str | None = None) -> Job:
@@ -298,7 +244,7 @@ def job(name: str, address: str, *, ca_file: str | None = None) -> Job:
 
 
 def jobs(address: str, *, ca_file: str | None = None) -> list[Job]:
-    """The screens of a cluster, each with its last attempt, oldest first.
+    """The screens and commands of a cluster, each with its last attempt, oldest first.
 
     Raises
     ------
@@ -348,41 +294,13 @@ def job_lines(status: JobStatus) -> list[tuple[str, str]]:
         lines.append(("Last decision", status.decision))
     if status.seconds_left and not status.ended:
         lines.append(("Time left", f"about {duration(status.seconds_left)} at the pace of the last rounds, {UNLESS}"))
-    return [*lines, ("Folder", status.out)]
+    return [*lines, ("Folder", status.out)] if status.out else lines
 
 
-def _for_cluster(config: CampaignConfig) -> CampaignConfig:
-    """The configuration as a job runs it: on the Ray of its cluster, with absolute paths."""
-    if config.compute.address not in (None, "auto"):
-        raise ConfigError(
-            f"a job runs on the cluster that it is submitted to, not on {config.compute.address!r}",
-            "compute.address",
-            "remove it",
-        )
-    data = config.model_dump(mode="json")
-    anchor_paths(data, Path.cwd())
-    if config.compute.backend == "ray":
-        data["compute"]["address"] = "auto"
-    return parse_config(data)
-
-
-def _with(status: JobStatus, source: Literal["store", "log"], standing: Standing) -> JobStatus:
-    return JobStatus(status.name, status.state, status.message, status.out, source, **asdict(standing))
-
-
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Keys in which two campaigns differ; where and with what they are computed makes no other campaign."""
     return [key for key in differences(before, now) if not key.startswith("compute.")]
 
 
-def _require_same(there: list[Submission], wanted: Submission) -> None:
-    for submission in there[-1:]:
-        changed = _changes(submission.config, wanted.config)
-        if submission.out != wanted.out:
-            changed.append(f"out ({submission.out})")
-        if changed:
-            raise JobError(
-                f"another campaign was submitted under this name; it differs in {', '.join(changed)}",
-                wanted.name,
-                "give a name of its own (name=…), or come back to that one with isd_ray.job",
-            )
+def _with(status: JobStatus, source: Literal["store", "log"], standing: Standing) -> JobStatus:
+    return JobStatus(status.name, status.state, status.message, status.out, source, **asdict(standing))

@@ -29,12 +29,12 @@ _REDIRECTS = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 _CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 ENDED = ("succeeded", "failed", "stopped")
 """States of a job that is over."""
-_NAME, _ATTEMPT, _OUT, _CONFIG = "isd_name", "isd_attempt", "isd_out", "isd_config"
+_NAME, _ATTEMPT, _OUT, _CONFIG, _ARGUMENTS = "isd_name", "isd_attempt", "isd_out", "isd_config", "isd_arguments"
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An attempt at a screen, as the cluster keeps it.
+    """An attempt at a screen or at a command, as the cluster keeps it.
 
     Attributes
     ----------
@@ -42,8 +42,12 @@ class Submission:
         Ray's submission id.
     attempt:
         From 1.
-    out, config:
-        The campaign's folder and its resolved configuration.
+    out:
+        The folder that keeps a record of the job: the campaign's; of a command empty where none was named.
+    config:
+        The resolved configuration of a screen; empty for a command.
+    arguments:
+        Of a command: what follows `isd`; empty for a screen.
     """
 
     id: str
@@ -51,19 +55,23 @@ class Submission:
     attempt: int
     out: str
     config: Mapping[str, Any]
+    arguments: tuple[str, ...] = ()
 
     @classmethod
-    def new(cls, name: str, attempt: int, out: str, config: Mapping[str, Any]) -> Submission:
+    def new(
+        cls, name: str, attempt: int, out: str, config: Mapping[str, Any], arguments: tuple[str, ...] = ()
+    ) -> Submission:
         """A submission with the id that its name and number give."""
-        return cls(name if attempt == 1 else f"{name}--{attempt}", name, attempt, out, config)
+        return cls(name if attempt == 1 else f"{name}--{attempt}", name, attempt, out, config, arguments)
 
     @classmethod
     def read(cls, submission_id: str, metadata: Mapping[str, str]) -> Submission | None:
         """The submission of a job of the cluster; None if it is none of ours."""
         try:
-            config = json.loads(metadata[_CONFIG])
-            return cls(submission_id, metadata[_NAME], int(metadata[_ATTEMPT]), metadata[_OUT], config)
-        except (KeyError, ValueError):
+            config, arguments = json.loads(metadata[_CONFIG]), json.loads(metadata.get(_ARGUMENTS, "[]"))
+            name, attempt, out = metadata[_NAME], int(metadata[_ATTEMPT]), metadata[_OUT]
+            return cls(submission_id, name, attempt, out, config, tuple(map(str, arguments)))
+        except (KeyError, ValueError, TypeError):
             return None
 
     @property
@@ -74,6 +82,7 @@ class Submission:
             _ATTEMPT: str(self.attempt),
             _OUT: self.out,
             _CONFIG: json.dumps(self.config, sort_keys=True),
+            _ARGUMENTS: json.dumps(self.arguments),
         }
 
 

@@ -15,9 +15,10 @@ from moto.server import ThreadedMotoServer
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import AcquisitionConfig
 from isd_ray.config_file import to_toml
-from isd_ray.data.mirror import create_object, local_path
+from isd_ray.data.mirror import create_object, local_path, read_object
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.compare import compare
 from isd_ray.ops.results import report_of
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
@@ -224,3 +225,15 @@ def test_ledger_on_another_machine(bucket, new_machine, laboratory_config, techn
     new_machine()
     assert ledger(f"{bucket}/y") == said
     assert len(said["told"]) == 10
+
+
+def test_a_comparison_on_an_object_store_is_that_of_a_folder(bucket, new_machine, make_config, tmp_path):
+    small = {"model": {"hidden_size": 8, "epochs": 2, "members": 1}, "stopping": {"rule": "none", "max_rounds": 2}}
+    config, agents = make_config(**small), ("active", "random")
+    near = compare(config, tmp_path / "near", agents)
+    far = compare(config, f"{bucket}/far", agents)
+    assert far.summary == near.summary
+    new_machine()
+    assert compare(config, f"{bucket}/far", agents).summary == near.summary  # read, not run again
+    for name in ("summary.json", "report.html", "comparison.parquet"):
+        assert read_object(f"{bucket}/far/{name}"), name

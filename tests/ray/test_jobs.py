@@ -115,7 +115,7 @@ def test_the_same_submission_is_come_back_to_and_another_is_refused(followed, he
     again = isd.submit(make_config(**ON_RAY), address=head.address, out=followed)
     assert [job.name for job in isd.jobs(head.address)].count(again.name) == 1
     assert len(JobsClient.open(head.address).submissions(again.name)) == 1
-    with pytest.raises(JobError, match=r"another campaign .* differs in seed, out"):
+    with pytest.raises(JobError, match=r"another job .* differs in seed, out"):
         isd.submit(make_config(**ON_RAY, seed=7), address=head.address, out=f"{followed}-2")
 
 
@@ -142,6 +142,32 @@ def test_an_error_on_the_cluster_is_raised_here_and_mended_by_submitting_again(h
     with pytest.raises(JobError, match="it was stopped"):
         again.wait(progress=False, timeout_s=WAIT_S)
     assert not again.stop()
+
+
+def test_a_command_is_a_job_and_a_head_that_has_forgotten_it_is_given_it_again(
+    head, make_config, compounds, tmp_path, monkeypatch
+):
+    file, out = tmp_path / "campaign.toml", tmp_path / "compared"
+    source = {"library": {"source": str(tmp_path / "late.csv"), "path": str(tmp_path / "lib")}}
+    file.write_text(to_toml(make_config(**{**SMALL, **source})))
+    arguments = ("compare", str(file), "--out", str(out), "--agents", "active,random")
+    said = {"name": "side-by-side", "address": head.address, "keep_in": out}
+    job = isd.submit_command(arguments, **said)
+    with pytest.raises(InputFileError, match=r"late\.csv: no such file"):
+        job.wait(progress=False, timeout_s=WAIT_S)
+    with pytest.raises(JobError, match=r"differs in the command \(isd compare campaign\.toml"):
+        isd.submit_command(("plan", str(file)), **said)
+    (tmp_path / "late.csv").write_bytes(compounds.read_bytes())
+    with ray_head() as other:  # knows nothing of the job
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(other.token_file))
+        again = isd.resubmit(out, address=other.address)
+        assert again.wait(progress=False, timeout_s=WAIT_S).state == "succeeded"
+        assert again.name == "side-by-side"
+        assert again.arguments[0] == "compare"
+        with pytest.raises(JobError, match="a command has files, and no result"):
+            again.result()
+    assert (out / "summary.json").is_file()
+    assert isd.resubmit(out, address=head.address) is None
 
 
 def test_the_doctor_finds_the_head_sound_and_says_what_is_not(head, make_config, tmp_path):

@@ -14,7 +14,7 @@ import isd_ray
 
 ROOT = Path(isd_ray.__file__).parent
 LAYERS = [
-    {"cli"},
+    {"cli", "__main__"},
     {"serve"},
     {"testing"},
     {"remote"},

@@ -19,7 +19,6 @@ from isd_ray.data.library import Library
 from isd_ray.data.output_files import replacing, written
 from isd_ray.errors import OutputFileError
 from isd_ray.ops.campaign import Campaign
-from isd_ray.ops.compare import compare
 from isd_ray.ops.simulate import simulate
 
 
@@ -207,8 +206,6 @@ def test_a_uri_is_refused_and_makes_no_folder(screen, campaign, make_config, tmp
     ):
         assert "s3://b/o.csv: is a URI" in refused(*words, "--out", "s3://b/o.csv")
     assert "s3://b/o.csv: is a URI" in refused("init", "s3://b/o.csv")
-    with pytest.raises(OutputFileError, match="is a URI"):
-        compare(make_config(), "s3://b/o")
     batch = campaign.ask()
     for write_to in (batch.to_csv, batch.to_parquet, batch.write, campaign.dispatch):
         with pytest.raises(OutputFileError, match=said):

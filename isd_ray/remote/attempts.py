@@ -1,0 +1,160 @@
+"""What a job is, and how the cluster does it: one attempt after the other, with a record beside the results.
+
+Ray runs a job once, and a head that starts anew has forgotten all jobs. So a job brings a description of itself along
+(`JOB_FILE`); the process that Ray starts keeps it in the folder of the results, where `isd_ray.remote.submit.resubmit`
+finds it, and runs the work in a process of its own, again and again if that may help.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from isd_ray.data.mirror import fetched, sent, within
+from isd_ray.errors import (
+    ActorLostError,
+    ClusterError,
+    CorruptFileError,
+    IsdError,
+    JobError,
+    ResourceError,
+    StoreError,
+)
+from isd_ray.remote.joblog import IN_JOB, error_of
+
+JOB_FILE = "job.json"
+"""The description of a job, in its working folder and in that of its results."""
+PAUSE_S = 10.0
+"""From the end of one attempt to the next: what a cluster needs to see that a node is gone."""
+_PASSING = (ActorLostError, ClusterError, ResourceError, StoreError)
+"""Deliberate errors after which the same work may succeed; others are of what it was told to do."""
+_ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class JobDescription:
+    """All that is needed to submit a job once more.
+
+    Attributes
+    ----------
+    name, out, arguments, config:
+        As of `isd_ray.remote.jobs_client.Submission`.
+    retries:
+        Further attempts at work that died.
+    files:
+        Texts of its working folder, by name.
+    ended:
+        What became of it: ``succeeded`` or ``failed``; empty as long as it is not over.
+    """
+
+    name: str
+    out: str
+    arguments: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    retries: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    ended: str = ""
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def read(cls, text: str, where: str) -> JobDescription:
+        """From JSON.
+
+        Raises
+        ------
+        CorruptFileError
+            If it is none.
+        """
+        try:
+            data = json.loads(text)
+            return cls(**{**data, "arguments": tuple(data["arguments"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptFileError(
+                f"is no description of a job ({error})", where, "submit the job again with the command that began it"
+            ) from error
+
+    @classmethod
+    def kept_in(cls, folder: str) -> JobDescription:
+        """The one that a job has kept in the folder of its results.
+
+        Raises
+        ------
+        JobError
+            If there is none that this machine reaches.
+        CorruptFileError
+            As of `read`.
+        """
+        address = within(folder, JOB_FILE)
+        file = fetched(address, again=True)
+        if not file.is_file():
+            raise JobError(
+                f"there is no {JOB_FILE}: no job has begun there, or this machine does not reach the folder",
+                folder,
+                "name a folder of results, or submit the job again with the command that began it",
+            )
+        return cls.read(file.read_text(encoding="utf-8"), address)
+
+    def keep(self) -> None:
+        """Keep it in the folder of the results, over what was kept there before."""
+        if self.out:
+            with sent(within(self.out, JOB_FILE)) as path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = path.with_name(f".{path.name}.{os.getpid():08x}")
+                temporary.write_text(self.text(), encoding="utf-8")
+                temporary.replace(path)
+
+
+def run_job(work: list[str]) -> int:
+    """Run a screen, or the command that a job is about, in a process of its own, as often as its description allows.
+
+    Parameters
+    ----------
+    work:
+        Command line of a screen; a command has its own.
+
+    Returns
+    -------
+    int
+        Exit code of the last attempt.
+    """
+    job = JobDescription.read(Path(JOB_FILE).read_text(encoding="utf-8"), JOB_FILE)
+    command = [sys.executable, "-m", "isd_ray", *job.arguments] if job.arguments else work
+    job.keep()
+    code = 0
+    for attempt in range(1, job.retries + 2):
+        code, error = _run(command)
+        if code == 0 or attempt > job.retries or not _may_help(code, error):
+            break
+        words = f"ended with exit code {code}" if error is None else f"{type(error).__name__}: {error.args[0]}"
+        print(f"attempt {attempt} of {job.retries + 1}: {words}; the next begins in {PAUSE_S:g} s", flush=True)
+        time.sleep(PAUSE_S)
+    if code not in _ASKED_TO_END:
+        replace(job, ended="failed" if code else "succeeded").keep()
+    return code if code >= 0 else 128 - code
+
+
+def _run(command: list[str]) -> tuple[int, IsdError | None]:
+    """Run it once, its output passed on line by line; the exit code, and the deliberate error that it ended with."""
+    error = None
+    environment = {**os.environ, IN_JOB: "1", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, errors="replace") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            error = error_of(line) or error
+    return process.returncode, error
+
+
+def _may_help(code: int, error: IsdError | None) -> bool:
+    """Whether another attempt may end otherwise."""
+    return code not in _ASKED_TO_END and (error is None or isinstance(error, _PASSING))

@@ -1,0 +1,127 @@
+"""What a job does on the cluster, without one: attempts, when another may help, and the record beside the results."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+
+import pytest
+
+from isd_ray.errors import CorruptFileError, JobError
+from isd_ray.remote import attempts
+from isd_ray.remote.attempts import JOB_FILE, JobDescription, run_job
+from isd_ray.remote.joblog import error_line
+from isd_ray.remote.submit import resubmit, submit_command
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """A job with two retries, whose n-th attempt does the n-th line of Python; returns code, attempts and record."""
+    (tmp_path / "working").mkdir()
+    monkeypatch.chdir(tmp_path / "working")
+    monkeypatch.setattr(attempts, "PAUSE_S", 0.0)
+
+    def begin(*lines):
+        described = JobDescription("kinase", str(tmp_path / "run"), retries=2)
+        (tmp_path / "working" / JOB_FILE).write_text(described.text())
+        (tmp_path / "lines.json").write_text(json.dumps(lines))
+        code = f"""
+import json, os, signal, sys
+from pathlib import Path
+told = Path({str(tmp_path / "lines.json")!r})
+line, *rest = json.loads(told.read_text())
+told.write_text(json.dumps(rest))
+exec(line)
+"""
+        ended = run_job([sys.executable, "-c", code])
+        return (
+            ended,
+            len(lines) - len(json.loads((tmp_path / "lines.json").read_text())),
+            JobDescription.kept_in(str(tmp_path / "run")),
+        )
+
+    return begin
+
+
+KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
+FINE = "print('fine')"
+
+
+def said(error):
+    return f"print({error!r}); sys.exit(1)"
+
+
+def test_work_that_is_killed_is_done_again(job, capfd):
+    code, n_attempts, record = job(KILLED, "raise MemoryError", FINE)
+    assert (code, n_attempts, record.ended) == (0, 3, "succeeded")
+    out = capfd.readouterr().out
+    assert "attempt 1 of 3: ended with exit code -9; the next begins in" in out
+    assert out.endswith("fine\n")
+
+
+def test_no_more_attempts_are_made_than_allowed(job):
+    code, n_attempts, record = job(KILLED, KILLED, KILLED, FINE)
+    assert (code, n_attempts, record.ended) == (128 + signal.SIGKILL, 3, "failed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_attempts"),
+    [("ActorLostError", 2), ("StoreError", 2), ("ResourceError", 2), ("ConfigError", 1), ("InputFileError", 1)],
+)
+def test_a_deliberate_error_is_met_again_only_where_it_may_pass(job, kind, n_attempts, capfd):
+    from isd_ray import errors
+
+    error = error_line(getattr(errors, kind)("too few", "x.csv", "add some"))
+    code, n_done, record = job(said(error), FINE, FINE)
+    assert (code, n_done) == ((0, 2) if n_attempts == 2 else (1, 1))
+    assert record.ended == ("succeeded" if n_attempts == 2 else "failed")
+    assert error in capfd.readouterr().out
+
+
+def test_work_that_is_asked_to_end_is_not_begun_again_and_can_be_submitted_again(job):
+    code, n_attempts, record = job("os.kill(os.getpid(), signal.SIGTERM)", FINE)
+    assert (code, n_attempts, record.ended) == (128 + signal.SIGTERM, 1, "")
+
+
+def test_the_record_is_there_while_the_work_goes_on(job, tmp_path):
+    folder = str(tmp_path / "run")
+    line = f"from isd_ray.remote.attempts import JobDescription as J; print(J.kept_in({folder!r})); sys.exit(0)"
+    assert job(line)[0] == 0
+
+
+def test_a_folder_without_a_record_or_with_a_damaged_one_is_refused(tmp_path):
+    with pytest.raises(JobError, match=r"there is no job\.json: no job has begun there"):
+        resubmit(tmp_path, address="http://127.0.0.1:1")
+    for text in ("{", "[]", "{}", '{"name": "x", "out": "", "arguments": [], "colour": 1}'):
+        (tmp_path / JOB_FILE).write_text(text)
+        with pytest.raises(CorruptFileError, match="is no description of a job"):
+            resubmit(tmp_path, address="http://127.0.0.1:1")
+
+
+def test_a_job_that_succeeded_is_not_submitted_again(tmp_path):
+    JobDescription("kinase", str(tmp_path), ended="succeeded").keep()
+    assert resubmit(tmp_path, address="http://127.0.0.1:1") is None
+
+
+@pytest.mark.parametrize("arguments", [(), ("--version",), ("jobs", "list"), ("serve", "runs")])
+def test_commands_that_are_none_for_a_job_are_refused(arguments):
+    with pytest.raises(Exception, match="is no command for a job"):
+        submit_command(arguments, name="x", address="http://127.0.0.1:1")
+
+
+def test_credentials_go_into_no_job():
+    with pytest.raises(Exception, match="holds credentials") as refused:
+        submit_command(("library", "build", "s3://me:secret@bucket/x.sdf"), name="x", address="http://127.0.0.1:1")
+    assert "secret" not in str(refused.value)
+
+
+def test_two_campaign_files_of_one_name_are_refused(make_config, tmp_path):
+    from isd_ray.config_file import to_toml
+
+    files = [tmp_path / name / "campaign.toml" for name in ("a", "b")]
+    for seed, file in enumerate(files):
+        file.parent.mkdir()
+        file.write_text(to_toml(make_config(seed=seed)))
+    with pytest.raises(Exception, match=r"two files are called 'campaign\.toml'"):
+        submit_command(("plan", *map(str, files)), name="x", address="http://127.0.0.1:1")
