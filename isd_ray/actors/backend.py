@@ -70,7 +70,8 @@ class RayBackend:
         self._truth = {name: ray.put(labels) for name, labels in truth.items()}
         self._committee: tuple[str, Any] = ("", None)
         trainers, scorers = trainer_options(spec.config), scorer_options(spec.config)
-        self._room = Room((trainers, scorers), spec.config.compute.room_timeout_s, owner)
+        compute = spec.config.compute
+        self._room = Room((trainers, scorers), compute.room_timeout_s, owner, compute.priority)
         self._trainers = ActorGroup(Trainer, (ray.put(spec),), trainers, self._room.place)
         self._scorers = ActorGroup(Scorer, (ray.put(spec),), scorers, self._room.place)
         rule = (spec.config.stopping, goal_for(spec.config, spec.classes, spec.outputs))

@@ -7,12 +7,14 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from uuid import uuid4
 
 import ray
-from ray.util.placement_group import get_placement_group, placement_group, remove_placement_group
+from ray.util.placement_group import PlacementGroup, get_placement_group, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from isd_ray.actors.group import STILL_WAITING_S, GroupOptions, free_now, nodes_now
+from isd_ray.actors.turns import Ticket, ahead_of, rooms_of
 from isd_ray.core.placement import unplaced, what_is_missing
 from isd_ray.errors import ResourceError
 
@@ -22,8 +24,9 @@ _LOGGER = logging.getLogger(__name__)
 class Room:
     """What the actors that must run before work begins ask for, reserved as one; actors that come later find their own.
 
-    It is held while a lost actor is replaced, follows to other nodes where one is lost, and ends with the process that
-    took it.
+    Who waits for room takes its turn: a room that could be had is left to those that wait for it and come first
+    (`isd_ray.actors.turns`). It is held while a lost actor is replaced, follows to other nodes where one is lost, and
+    ends with the process that took it.
 
     Parameters
     ----------
@@ -35,6 +38,8 @@ class Room:
     owner:
         Whose room it is, as the address of a campaign, of which a driver has one process at a time that takes room:
         what an earlier one had is given back first (`give_back`). Empty where there can be no such process.
+    priority:
+        Those with a higher one come first, among equals the one that has waited longest.
 
     Raises
     ------
@@ -42,24 +47,19 @@ class Room:
         If there is no room in time: who asks for what, what nodes lack, and what is free.
     """
 
-    def __init__(self, groups: Sequence[GroupOptions], busy_timeout_s: float, owner: str = "") -> None:
+    def __init__(
+        self, groups: Sequence[GroupOptions], busy_timeout_s: float, owner: str = "", priority: int = 0
+    ) -> None:
         if owner:
             give_back(owner)
+        self._ticket = Ticket(_key(owner) if owner else uuid4().hex, priority, time.time_ns())
         self._groups = [group for group in groups if any(group.demand.resources.values())]
-        each = [group for group in self._groups for _ in range(group.min_size)]
-        self._first = {group.name: each.index(group) for group in self._groups}
-        self._reserved = (
-            placement_group(
-                [{name: amount for name, amount in group.demand.resources.items() if amount} for group in each],
-                strategy="SPREAD",
-                bundle_label_selector=[dict(group.demand.labels) for group in each],
-                name=_name(owner) if owner else "",
-            )
-            if each
-            else None
-        )
+        self._each = [group for group in self._groups for _ in range(group.min_size)]
+        self._first = {group.name: self._each.index(group) for group in self._groups}
+        self._reserved: PlacementGroup | None = None
         try:
-            self._wait(busy_timeout_s)
+            if self._each:
+                self._wait(busy_timeout_s)
         except BaseException:
             self.give_back()
             raise
@@ -78,7 +78,7 @@ class Room:
 
     def _wait(self, busy_timeout_s: float) -> None:
         began, next_word = time.monotonic(), STILL_WAITING_S
-        while self._reserved is not None and not self._reserved.wait(1):
+        while not self._taken():
             waited = time.monotonic() - began
             missing = unplaced({group.name: (group.min_size, group.demand) for group in self._groups}, nodes_now())
             if missing:
@@ -87,13 +87,44 @@ class Room:
                 raise ResourceError(
                     f"others left no room within {busy_timeout_s:g} s; {words_of(self._groups)}",
                     remedy="try again when they have ended, ask for less in [compute], add nodes, or raise "
-                    "compute.room_timeout_s",
+                    "compute.room_timeout_s or compute.priority",
                 )
             if waited >= next_word:
                 next_word = waited + STILL_WAITING_S
+                ahead = len(ahead_of(self._ticket, self._asked()))
                 _LOGGER.warning(
-                    "waiting for room; %s", words_of(self._groups), extra={"campaign": self._groups[0].campaign}
+                    "waiting for room, %d before this; %s",
+                    ahead,
+                    words_of(self._groups),
+                    extra={"campaign": self._groups[0].campaign},
                 )
+
+    def _taken(self) -> bool:
+        """Try for a second; what is reserved while others come first is given back to them."""
+        if self._reserved is None:
+            if ahead_of(self._ticket, self._asked()):
+                time.sleep(1.0)
+                return False
+            self._reserved = placement_group(
+                [{name: amount for name, amount in group.demand.resources.items() if amount} for group in self._each],
+                strategy="SPREAD",
+                bundle_label_selector=[dict(group.demand.labels) for group in self._each],
+                name=self._ticket.name,
+            )
+        if not self._reserved.wait(1):
+            return False
+        if ahead_of(self._ticket, self._asked()):
+            self.give_back()
+            return False
+        return True
+
+    def _asked(self) -> dict[str, float]:
+        """All of it by resource."""
+        asked: dict[str, float] = {}
+        for group in self._each:
+            for name, amount in group.demand.resources.items():
+                asked[name] = asked.get(name, 0.0) + amount
+        return asked
 
     def _refuse_impossible(self, missing: dict[str, int], waited: float) -> None:
         for group in self._groups:
@@ -112,14 +143,15 @@ def give_back(owner: str) -> None:
 
     Ray keeps what an actor has reserved until its driver ends, too.
     """
-    with suppress(ValueError):  # there is none
-        remove_placement_group(get_placement_group(_name(owner)))  # its name is free at once
+    for name in rooms_of(_key(owner)):
+        with suppress(ValueError):  # it is gone meanwhile
+            remove_placement_group(get_placement_group(name))
 
 
-def _name(owner: str) -> str:
-    """What its room is called; no other driver's is, whatever it works at and in which namespace."""
+def _key(owner: str) -> str:
+    """Of an owner in this driver; no other driver's is the same, whatever it works at and in which namespace."""
     driver = ray.get_runtime_context().get_job_id()
-    return f"isd-room-{hashlib.sha256(f'{driver} {owner}'.encode()).hexdigest()[:16]}"
+    return hashlib.sha256(f"{driver} {owner}".encode()).hexdigest()[:16]
 
 
 def words_of(groups: Sequence[GroupOptions]) -> str:

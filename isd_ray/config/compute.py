@@ -75,6 +75,9 @@ class ComputeConfig(Section):
     """Longest wait for an actor to start, and for nodes to come where the cluster has no room for all actors."""
     room_timeout_s: float = Field(default=86400.0, gt=0.0)
     """Longest wait for room that others use: trainers and scorers (`min_scorers` of them) are placed all at once."""
+    priority: int = 0
+    """Of campaigns that wait for room on a cluster, those with a higher one come first, among equals the oldest; what
+    runs already is not ended."""
     call_timeout_s: float = Field(default=7200.0, gt=0.0)
     """Longest wait for one fit or one shard."""
     lost_actor_retries: int = Field(default=8, ge=0)

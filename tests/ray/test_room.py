@@ -12,6 +12,7 @@ import ray
 from isd_ray.actors import room as rooms
 from isd_ray.actors.group import ActorGroup
 from isd_ray.actors.room import Room
+from isd_ray.actors.turns import ahead_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.placement import Demand
 from isd_ray.errors import ResourceError
@@ -70,6 +71,53 @@ def test_actors_run_in_it_lost_ones_too_and_later_ones_beside_it(ray_cluster, tm
     group.close()
     assert waits_for(CPUS - 8.0)
     room.give_back()
+    assert waits_for(CPUS)
+
+
+def test_who_comes_first_is_who_has_the_higher_priority_and_then_who_has_waited_longest(ray_cluster, monkeypatch):
+    asking, order = set(), []
+
+    def note(mine, asked):
+        asking.add(mine)
+        return ahead_of(mine, asked)
+
+    def wait(name, priority):
+        room = Room((TRAINERS, SCORERS), WAIT_S, name, priority)
+        order.append(name)
+        used.wait(3.0)  # the others line up meanwhile
+        room.give_back()
+
+    monkeypatch.setattr(rooms, "ahead_of", note)
+    used, taken = threading.Event(), Room((TRAINERS, SCORERS), WAIT_S)
+    waiting = []
+    for name, priority in [("low", -1), ("first", 0), ("second", 0), ("urgent", 5)]:
+        waiting.append(threading.Thread(target=wait, args=(name, priority)))
+        waiting[-1].start()
+        while len(asking) <= len(waiting):  # the one that has it asked as well
+            waiting[-1].join(0.1)
+    taken.give_back()
+    for thread in waiting:
+        thread.join(WAIT_S)
+    assert order == ["urgent", "first", "second", "low"]
+    assert waits_for(CPUS)
+
+
+def test_who_waits_for_something_else_or_for_what_is_nowhere_keeps_nobody_waiting(ray_cluster):
+    huge = options(name="trainer", size=1, demand=Demand({"CPU": 3.0, "isd_trainer": 1.0}), start_timeout_s=5.0)
+    failed = []
+
+    def wait():
+        with pytest.raises(ResourceError, match="did not start within 5"):
+            Room((huge,), WAIT_S, "huge", priority=9)
+        failed.append(True)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    room = Room((TRAINERS, SCORERS), WAIT_S)
+    assert not failed
+    room.give_back()
+    waiting.join(WAIT_S)
+    assert failed
     assert waits_for(CPUS)
 
 
