@@ -12,8 +12,9 @@ import typer
 from isd_ray.actors.options import scorer_demand, trainer_demand
 from isd_ray.cli import app
 from isd_ray.config import CampaignConfig
+from isd_ray.config.compute import ComputeConfig
 from isd_ray.config_file import parse_config, tomllib
-from isd_ray.core.placement import Node, unplaced
+from isd_ray.core.placement import Demand, Node, unplaced
 from isd_ray.data.mirror import SCHEMES
 from isd_ray.errors import ConfigError
 from tests.manifests.kustomize import Object
@@ -115,15 +116,21 @@ def _nodes(cluster: Object) -> tuple[list[Node], list[Node]]:
     return tuple([node for node in nodes if bool(node.resources.get("GPU")) is has] for has in (True, False))
 
 
+def demands(compute: ComputeConfig) -> dict[str, tuple[int, Demand]]:
+    """How many trainers and scorers there are, and what each asks for."""
+    return {
+        "trainers": (compute.trainers, trainer_demand(compute)),
+        "scorers": (compute.scorers, scorer_demand(compute)),
+    }
+
+
 def actors_can_be_placed(objects: list[Object]) -> Iterator[str]:
     """All trainers and scorers fit the largest cluster, those that need no GPU on nodes without one.
 
     Actors that do not fit pend silently.
     """
     for campaign in _campaigns(objects):
-        compute = campaign.compute
-        trainers, scorers = (compute.trainers, trainer_demand(compute)), (compute.scorers, scorer_demand(compute))
-        wanted = {"trainers": trainers, "scorers": scorers}
+        wanted = demands(campaign.compute)
         for cluster in clusters(objects):
             for has, nodes in zip((True, False), _nodes(cluster), strict=True):
                 left = unplaced({name: w for name, w in wanted.items() if bool(w[1].resources["GPU"]) is has}, nodes)
