@@ -52,8 +52,8 @@ def _campaigns(objects: list[Object]) -> list[CampaignConfig]:
     return [parse_config(tomllib.loads(text)) for text in texts]
 
 
-def _mount_of(pod: Pod, path: str) -> Object | None:
-    """The volume that a path of the first container lies on."""
+def mount_of(pod: Pod, path: str) -> Object | None:
+    """The volume that a path of the main container lies on."""
     for parent in (PurePosixPath(path), *PurePosixPath(path).parents):
         if found := pod.volume_at(str(parent)):
             return found
@@ -74,15 +74,14 @@ def campaign_parses(objects: list[Object]) -> Iterator[str]:
         yield "there is no campaign"
 
 
-def _is_kept(pod: Pod, address: str) -> bool:
+def is_kept(pod: Pod, address: str) -> bool:
     """Whether a folder outlives a pod: on the claim, or in a store that the pod reaches, with room for copies."""
     scheme = _URI.match(address)
     if scheme is None:
-        return "persistentVolumeClaim" in (_mount_of(pod, address) or {})
-    container = pod.containers[0]
-    variables = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
-    has_cache = "emptyDir" in (_mount_of(pod, variables.get("ISD_CACHE", "?")) or {})
-    return scheme[1] in SCHEMES and bool(container.get("envFrom")) and has_cache
+        return "persistentVolumeClaim" in (mount_of(pod, address) or {})
+    variables = {variable["name"]: variable.get("value") for variable in pod.main.get("env", [])}
+    has_cache = "emptyDir" in (mount_of(pod, variables.get("ISD_CACHE", "?")) or {})
+    return scheme[1] in SCHEMES and bool(pod.main.get("envFrom")) and has_cache
 
 
 def entrypoints_are_commands(objects: list[Object]) -> Iterator[str]:
@@ -96,17 +95,17 @@ def entrypoints_are_commands(objects: list[Object]) -> Iterator[str]:
             continue
         config = PurePosixPath(str(given.get("config", f"/etc/isd/{CAMPAIGN_FILE}")))
         for pod in ray_nodes:
-            if config.name != CAMPAIGN_FILE or "configMap" not in (_mount_of(pod, str(config)) or {}):
+            if config.name != CAMPAIGN_FILE or "configMap" not in (mount_of(pod, str(config)) or {}):
                 yield f"{pod.name}: {config} is not mounted"
             folders = [str(given[name]) for name in ("out", "path") if name in given]
-            yield from (f"{pod.name}: {folder} is lost" for folder in folders if not _is_kept(pod, folder))
+            yield from (f"{pod.name}: {folder} is lost" for folder in folders if not is_kept(pod, folder))
 
 
 def libraries_are_shared(objects: list[Object]) -> Iterator[str]:
     """All nodes see the library."""
     for campaign in _campaigns(objects):
         path = str(campaign.library.path)
-        yield from (f"{pod.name}: {path}" for pod in pods(objects) if pod.is_ray_node and not _is_kept(pod, path))
+        yield from (f"{pod.name}: {path}" for pod in pods(objects) if pod.is_ray_node and not is_kept(pod, path))
 
 
 def _nodes(cluster: Object) -> tuple[list[Node], list[Node]]:

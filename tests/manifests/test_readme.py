@@ -36,9 +36,14 @@ def test_commands_of_isd_exist():
 def test_secrets_are_those_that_manifests_refer_to():
     [cluster] = of_kind(json.loads(base_as_written()), "RayCluster")
     overlay = (KUBERAY / "overlays" / "object-storage" / "kustomization.yaml").read_text(encoding="utf-8")
-    token, store = re.findall(r"create secret generic ([\w-]+)", CODE)
+    token, page, store = dict.fromkeys(re.findall(r"create secret generic ([\w-]+)", CODE))
     assert token == cluster["spec"]["authOptions"]["secretName"]
     assert f"secretRef: {{name: {store}}}" in overlay
+    written = (KUBERAY / "overlays" / "serve" / "page.yaml").read_text(encoding="utf-8")
+    [certificate] = re.findall(r"create secret tls ([\w-]+)", CODE)
+    assert f"secretName: {page}" in written
+    assert f"secretName: {certificate}" in written
+    assert "--from-literal=token=" in CODE  # the file that the page reads
     assert "--from-literal=auth_token=" in CODE  # the key that the operator reads
 
 
