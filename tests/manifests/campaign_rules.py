@@ -48,8 +48,8 @@ def parse_command(words: Sequence[str]) -> dict[str, object]:
 
 
 def _campaigns(objects: list[Object]) -> list[CampaignConfig]:
-    texts = [thing["data"][CAMPAIGN_FILE] for thing in of_kind(objects, "ConfigMap")]
-    return [parse_config(tomllib.loads(text)) for text in texts]
+    texts = [thing["data"].get(CAMPAIGN_FILE) for thing in of_kind(objects, "ConfigMap")]
+    return [parse_config(tomllib.loads(text)) for text in texts if text]
 
 
 def mount_of(pod: Pod, path: str) -> Object | None:
@@ -64,7 +64,7 @@ def campaign_parses(objects: list[Object]) -> Iterator[str]:
     """The campaign in the ConfigMap is one, and computes on the cluster that its job runs in."""
     try:
         campaigns = _campaigns(objects)
-    except (ConfigError, tomllib.TOMLDecodeError, KeyError) as error:
+    except (ConfigError, tomllib.TOMLDecodeError) as error:
         yield str(error)
         return
     for campaign in campaigns:
