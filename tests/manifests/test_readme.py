@@ -13,6 +13,8 @@ from tests.manifests.specs import of_kind
 from tests.manifests.test_image import DOCKERFILE, defaults
 
 README = (ROOT / "cluster" / "README.md").read_text(encoding="utf-8")
+PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+"""Build arguments that docker knows without an ARG."""
 CODE = "\n".join(re.findall(r"```\w*\n(.*?)```", README, re.DOTALL) + re.findall(r"`([^`\n]+)`", README))
 
 
@@ -48,5 +50,7 @@ def test_secrets_are_those_that_manifests_refer_to():
 
 
 def test_images_are_built_with_arguments_that_exist_and_the_tags_of_the_manifests():
-    assert set(re.findall(r"--build-arg (\w+)", CODE)) <= defaults(DOCKERFILE.read_text(encoding="utf-8")).keys()
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    assert set(re.findall(r"--build-arg (\w+)", CODE)) <= defaults(text).keys() | PROXIES
+    assert set(re.findall(r"--secret id=(\w+)", CODE)) == set(re.findall(r"type=secret,id=(\w+)", text))
     assert set(re.findall(r"isd-ray:(\S+)-(?:cpu|cuda)", CODE)) == {PROJECT["version"]}
