@@ -10,6 +10,7 @@ import pytest
 
 from tests.manifests.chart import CHART, installed, linted
 from tests.manifests.kustomize import KUBERAY, Object, composed
+from tests.manifests.network_rules import INTERNET, Peer, reaches
 from tests.manifests.pod_rules import gpus_are_asked_for
 from tests.manifests.project import PROJECT
 from tests.manifests.rules import RULES, broken
@@ -120,6 +121,40 @@ def test_campaigns_outlive_a_release_that_is_uninstalled():
         if "persistentVolumeClaim" in volume
     ]
     assert set(claims) == {"ours"}
+
+
+def test_stores_and_proxies_are_reached_at_their_ports_and_no_others():
+    minio = Peer("a store in this cluster", "minio", {"app": "minio"})
+    inside = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "minio"}}}]
+    store = STORE | {"objectStore": STORE["objectStore"] | {"peers": inside}, **VALUES["proxy"]}
+
+    def open_ports(values: dict[str, Any], target: Peer) -> set[int]:
+        objects = installed(values)
+        [pod] = [pod for pod in pods(objects) if pod.name == "scorer"]
+        scorer = Peer(pod.name, pod.namespace, pod.labels)
+        policies = of_kind(objects, "NetworkPolicy")
+        return {port for port in (80, 443, 3128, 9000) if reaches(policies, scorer, target, port)}
+
+    assert open_ports({}, INTERNET) == set()
+    assert open_ports(STORE, INTERNET) == {443, 9000}
+    assert open_ports(STORE, minio) == set()
+    assert open_ports(store, minio) == {443, 3128, 9000}
+    assert open_ports(VALUES["proxy"], INTERNET) == {3128}
+
+
+def test_whoever_reaches_outside_knows_the_proxy_and_the_authorities():
+    outside = [
+        pod for pod in pods(installed(VALUES["proxy"] | {"serve": {"enabled": True}})) if pod.name != "submitter"
+    ]
+    assert {pod.name for pod in outside} == {"head", "trainer", "scorer", "serve"}
+    for pod in outside:
+        variables = {variable["name"]: variable["value"] for variable in pod.main["env"]}
+        assert variables["HTTPS_PROXY"] == variables["HTTP_PROXY"] == "http://proxy.example.com:3128"
+        assert {".svc", ".cluster.local", "localhost"} <= set(variables["NO_PROXY"].split(","))
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            folder, _, file = variables[name].rpartition("/")
+            volume = pod.volume_at(folder)["configMap"]
+            assert (volume["name"], volume["items"]) == ("company", [{"key": "ca.crt", "path": file}])
 
 
 def test_network_policies_may_be_left_to_others():
