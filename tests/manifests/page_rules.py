@@ -39,6 +39,11 @@ def _command(pod: Pod) -> dict[str, Any]:
         return {}
 
 
+def _ports(pod: Pod) -> dict[str, int]:
+    """Ports of the page by their names."""
+    return {port["name"]: port["containerPort"] for port in pod.main.get("ports", [])}
+
+
 def pages_are_served(objects: list[Object]) -> Iterator[str]:
     """`isd serve` with options that exist, to others than its own pod, over campaigns that are kept."""
     for pod in _pages(objects):
@@ -60,8 +65,7 @@ def pages_are_served(objects: list[Object]) -> Iterator[str]:
 def pages_are_reached(objects: list[Object]) -> Iterator[str]:
     """The Ingress asks for the page's name, and leads by the Service to the port that it listens at."""
     for pod in _pages(objects):
-        given = _command(pod)
-        ports = {port["name"]: port["containerPort"] for port in pod.main.get("ports", [])}
+        given, ports = _command(pod), _ports(pod)
         services = [
             thing for thing in of_kind(objects, "Service") if behind(objects, thing["metadata"]["name"]) == [pod]
         ]
@@ -102,12 +106,11 @@ def _answer(path: str, host: str, names: Sequence[str]) -> int:
 def pages_answer_probes(objects: list[Object]) -> Iterator[str]:
     """Kubernetes learns by requests that the page refuses nobody, at its port, without the token."""
     for pod in _pages(objects):
-        named = {port["name"]: port["containerPort"] for port in pod.main.get("ports", [])}
+        given, named = _command(pod), _ports(pod)
         for name in PROBES:
             request = pod.main.get(name, {}).get("httpGet", {})
             headers = {header["name"]: header["value"] for header in request.get("httpHeaders", [])}
             host = headers.get("Host", POD_ADDRESS)
-            given = _command(pod)
             if named.get(request.get("port"), request.get("port")) != given.get("port"):
                 yield f"{name}: {request}"
             elif _answer(request["path"], host, tuple(given["name"] or ())) != 200:
