@@ -1,4 +1,7 @@
-"""Writes dashboard.json, and rules.yaml as a resource of the Prometheus operator; run it when one of them changes."""
+"""Writes dashboard.json, rules.yaml as a resource of the Prometheus operator, and the files of the Helm chart.
+
+Run it when one of them changes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from isd_ray.campaign.states import LoopState, RunState
 HERE = Path(__file__).parent
 RULES = HERE / "rules.yaml"
 DASHBOARD = HERE / "dashboard.json"
-RESOURCE = HERE.parent / "kuberay" / "overlays" / "monitoring" / "prometheus-rule.yaml"
+KUBERAY = HERE.parent / "kuberay"
+RESOURCE = KUBERAY / "overlays" / "monitoring" / "prometheus-rule.yaml"
+OF_CHART = HERE.parent / "helm" / "isd-ray" / "files"
+"""Helm reads no file outside of a chart."""
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
 """Okabe and Ito's, which colour-blind readers tell apart."""
@@ -173,6 +179,10 @@ def files() -> dict[Path, str]:
     return {
         DASHBOARD: json.dumps(dashboard(), indent=1) + "\n",
         RESOURCE: written + yaml.safe_dump(resource(), sort_keys=False, width=120),
+        **{
+            OF_CHART / file.name: file.read_text(encoding="utf-8")
+            for file in (RULES, KUBERAY / "base" / "campaign.toml")
+        },
     }
 
 

@@ -12,8 +12,9 @@ import typer
 from isd_ray.actors.options import scorer_demand, trainer_demand
 from isd_ray.cli import app
 from isd_ray.config import CampaignConfig
+from isd_ray.config.compute import ComputeConfig
 from isd_ray.config_file import parse_config, tomllib
-from isd_ray.core.placement import Node, unplaced
+from isd_ray.core.placement import Demand, Node, unplaced
 from isd_ray.data.mirror import SCHEMES
 from isd_ray.errors import ConfigError
 from tests.manifests.kustomize import Object
@@ -47,12 +48,12 @@ def parse_command(words: Sequence[str]) -> dict[str, object]:
 
 
 def _campaigns(objects: list[Object]) -> list[CampaignConfig]:
-    texts = [thing["data"][CAMPAIGN_FILE] for thing in of_kind(objects, "ConfigMap")]
-    return [parse_config(tomllib.loads(text)) for text in texts]
+    texts = [thing["data"].get(CAMPAIGN_FILE) for thing in of_kind(objects, "ConfigMap")]
+    return [parse_config(tomllib.loads(text)) for text in texts if text]
 
 
-def _mount_of(pod: Pod, path: str) -> Object | None:
-    """The volume that a path of the first container lies on."""
+def mount_of(pod: Pod, path: str) -> Object | None:
+    """The volume that a path of the main container lies on."""
     for parent in (PurePosixPath(path), *PurePosixPath(path).parents):
         if found := pod.volume_at(str(parent)):
             return found
@@ -63,7 +64,7 @@ def campaign_parses(objects: list[Object]) -> Iterator[str]:
     """The campaign in the ConfigMap is one, and computes on the cluster that its job runs in."""
     try:
         campaigns = _campaigns(objects)
-    except (ConfigError, tomllib.TOMLDecodeError, KeyError) as error:
+    except (ConfigError, tomllib.TOMLDecodeError) as error:
         yield str(error)
         return
     for campaign in campaigns:
@@ -73,15 +74,14 @@ def campaign_parses(objects: list[Object]) -> Iterator[str]:
         yield "there is no campaign"
 
 
-def _is_kept(pod: Pod, address: str) -> bool:
+def is_kept(pod: Pod, address: str) -> bool:
     """Whether a folder outlives a pod: on the claim, or in a store that the pod reaches, with room for copies."""
     scheme = _URI.match(address)
     if scheme is None:
-        return "persistentVolumeClaim" in (_mount_of(pod, address) or {})
-    container = pod.containers[0]
-    variables = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
-    has_cache = "emptyDir" in (_mount_of(pod, variables.get("ISD_CACHE", "?")) or {})
-    return scheme[1] in SCHEMES and bool(container.get("envFrom")) and has_cache
+        return "persistentVolumeClaim" in (mount_of(pod, address) or {})
+    variables = {variable["name"]: variable.get("value") for variable in pod.main.get("env", [])}
+    has_cache = "emptyDir" in (mount_of(pod, variables.get("ISD_CACHE", "?")) or {})
+    return scheme[1] in SCHEMES and bool(pod.main.get("envFrom")) and has_cache
 
 
 def entrypoints_are_commands(objects: list[Object]) -> Iterator[str]:
@@ -95,17 +95,17 @@ def entrypoints_are_commands(objects: list[Object]) -> Iterator[str]:
             continue
         config = PurePosixPath(str(given.get("config", f"/etc/isd/{CAMPAIGN_FILE}")))
         for pod in ray_nodes:
-            if config.name != CAMPAIGN_FILE or "configMap" not in (_mount_of(pod, str(config)) or {}):
+            if config.name != CAMPAIGN_FILE or "configMap" not in (mount_of(pod, str(config)) or {}):
                 yield f"{pod.name}: {config} is not mounted"
             folders = [str(given[name]) for name in ("out", "path") if name in given]
-            yield from (f"{pod.name}: {folder} is lost" for folder in folders if not _is_kept(pod, folder))
+            yield from (f"{pod.name}: {folder} is lost" for folder in folders if not is_kept(pod, folder))
 
 
 def libraries_are_shared(objects: list[Object]) -> Iterator[str]:
     """All nodes see the library."""
     for campaign in _campaigns(objects):
         path = str(campaign.library.path)
-        yield from (f"{pod.name}: {path}" for pod in pods(objects) if pod.is_ray_node and not _is_kept(pod, path))
+        yield from (f"{pod.name}: {path}" for pod in pods(objects) if pod.is_ray_node and not is_kept(pod, path))
 
 
 def _nodes(cluster: Object) -> tuple[list[Node], list[Node]]:
@@ -115,15 +115,21 @@ def _nodes(cluster: Object) -> tuple[list[Node], list[Node]]:
     return tuple([node for node in nodes if bool(node.resources.get("GPU")) is has] for has in (True, False))
 
 
+def demands(compute: ComputeConfig) -> dict[str, tuple[int, Demand]]:
+    """How many trainers and scorers there are, and what each asks for."""
+    return {
+        "trainers": (compute.trainers, trainer_demand(compute)),
+        "scorers": (compute.scorers, scorer_demand(compute)),
+    }
+
+
 def actors_can_be_placed(objects: list[Object]) -> Iterator[str]:
     """All trainers and scorers fit the largest cluster, those that need no GPU on nodes without one.
 
     Actors that do not fit pend silently.
     """
     for campaign in _campaigns(objects):
-        compute = campaign.compute
-        trainers, scorers = (compute.trainers, trainer_demand(compute)), (compute.scorers, scorer_demand(compute))
-        wanted = {"trainers": trainers, "scorers": scorers}
+        wanted = demands(campaign.compute)
         for cluster in clusters(objects):
             for has, nodes in zip((True, False), _nodes(cluster), strict=True):
                 left = unplaced({name: w for name, w in wanted.items() if bool(w[1].resources["GPU"]) is has}, nodes)

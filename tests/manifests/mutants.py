@@ -51,7 +51,7 @@ POD, FIRST = "template/spec", "template/spec/containers/0"
 SUBMITTER = "spec/submitterPodTemplate"
 PART_OF, COMPONENT = "app.kubernetes.io~1part-of", "app.kubernetes.io~1component"
 NODES, TO_HEAD, METRICS = "NetworkPolicy/isd-ray-nodes", "NetworkPolicy/isd-ray-head", "NetworkPolicy/isd-ray-metrics"
-STORE = "NetworkPolicy/isd-ray-object-store"
+STORE, PAGES = "NetworkPolicy/isd-ray-object-store", "NetworkPolicy/isd-ray-serve"
 CAMPAIGN = "data/campaign.toml"
 _QUICKSTART = """
 name = "q"
@@ -188,6 +188,7 @@ def _of_the_rest_of_the_base() -> list[Mutant]:
         (NODES, "spec/egress/0/to/0/podSelector/matchExpressions/0/values", ["head"], "what_must_work_is_open"),
         (NODES, "spec/egress/-", {}, "everything_else_is_shut"),
         (NODES, "spec/egress/1/ports/0/protocol", "TCP", "what_must_work_is_open"),
+        (NODES, "spec/egress/1/to/1", GONE, "what_must_work_is_open"),
         (NODES, "spec/podSelector/matchLabels", {"app": "ray"}, "every_policy_has_pods"),
         (NODES, "spec/podSelecter", {}, "schema"),
         (TO_HEAD, "spec/ingress/0/from", GONE, "everything_else_is_shut"),
@@ -288,8 +289,71 @@ def _of_jobs() -> list[Mutant]:
         ("production", "PodMonitor/isd-ray", "spec/selector/matchExpressions", GONE, "metrics_are_collected"),
         ("production", "PrometheusRule/isd-ray", "spec/groups/0/rules/0/expr", "ray_isd_runds > 1", "alerts_can_fire"),
         ("production", "PrometheusRule/isd-ray", "metadata/namespace", "default", "alerts_can_fire"),
+        ("production", "PrometheusRule/isd-ray", "metadata/labels/release", GONE, "metrics_are_collected"),
+        ("production", "PodMonitor/isd-ray", "metadata/labels/release", GONE, "metrics_are_collected"),
     ]
     return [Mutant(*row) for row in rows]
 
 
-MUTANTS = [*_of_cluster(), *_of_the_rest_of_the_base(), *_of_jobs()]
+def _of_pages() -> list[Mutant]:
+    pod = "spec/template/spec"
+    serve = f"{pod}/containers/0"
+    probed = {"path": "/login", "port": "page"}
+    rows: list[tuple[str, str, Any, str]] = [
+        ("Deployment/isd-serve", "spec/replica", 1, "schema"),
+        ("Deployment/isd-serve", "spec/replicas", 2, "pages_have_room"),
+        ("Deployment/isd-serve", "spec/strategy", GONE, "pages_have_room"),
+        ("Deployment/isd-serve", f"{pod}/volumes/1/emptyDir/sizeLimit", "1Gi", "pages_have_room"),
+        ("Deployment/isd-serve", f"{serve}/resources/limits/memory", "4Gi", "pages_have_room"),
+        ("Deployment/isd-serve", f"{serve}/command", ["isd", "server"], "pages_are_served"),
+        ("Deployment/isd-serve", f"{serve}/args/3", "--hosts=0.0.0.0", "pages_are_served"),
+        ("Deployment/isd-serve", f"{serve}/args/3", "--host=127.0.0.1", "pages_are_served"),
+        ("Deployment/isd-serve", f"{serve}/args/5", "--read-only", "pages_are_served"),
+        ("Deployment/isd-serve", f"{serve}/args/0", "/campaigns", "pages_are_served"),
+        ("Deployment/isd-serve", f"{pod}/initContainers", GONE, "pages_are_served"),
+        ("Deployment/isd-serve", f"{serve}/args/2", "other.example.com", "pages_are_reached"),
+        ("Deployment/isd-serve", f"{serve}/args/4", "--port=8766", "pages_are_reached"),
+        ("Deployment/isd-serve", f"{serve}/livenessProbe/httpGet", probed, "pages_answer_probes"),
+        ("Deployment/isd-serve", f"{serve}/livenessProbe", GONE, "pages_answer_probes"),
+        ("Deployment/isd-serve", f"{serve}/readinessProbe/httpGet/path", "/healthz", "pages_answer_probes"),
+        ("Deployment/isd-serve", f"{serve}/startupProbe/httpGet/port", 80, "pages_answer_probes"),
+        ("Deployment/isd-serve", f"{serve}/args/6", "--token-file=/isd/token", "pages_take_their_token_from_a_secret"),
+        ("Deployment/isd-serve", f"{pod}/volumes/2/secret/defaultMode", 420, "pages_take_their_token_from_a_secret"),
+        ("Deployment/isd-serve", f"{serve}/env", [{"name": "ISD_SERVE_TOKEN", "value": "x"}], "secrets_are_references"),
+        ("Deployment/isd-serve", f"{serve}/securityContext", GONE, "containers_are_confined"),
+        ("Deployment/isd-serve", f"{pod}/securityContext/runAsUser", 0, "pods_are_not_root"),
+        ("Deployment/isd-serve", f"{pod}/automountServiceAccountToken", True, "only_the_head_speaks_to_kubernetes"),
+        ("Deployment/isd-serve", f"{serve}/image", "isd-ray:latest", "images_are_pinned"),
+        ("Service/isd-serve", "spec/type", "NodePort", "services_stay_inside"),
+        ("Service/isd-serve", "spec/selector", {"ray.io/node-type": "head"}, "services_stay_inside"),
+        ("Service/isd-serve", "spec/ports/0/targetPort", 80, "pages_are_reached"),
+        ("Ingress/isd-serve", "spec/tls", GONE, "services_stay_inside"),
+        ("Ingress/isd-serve", "spec/tls/0/hosts", ["other.example.com"], "services_stay_inside"),
+        (
+            "Ingress/isd-serve",
+            "spec/rules/0/http/paths/0/backend/service/name",
+            "isd-head-svc",
+            "services_stay_inside",
+        ),
+        ("Ingress/isd-serve", "metadata/annotations", GONE, "pages_are_reached"),
+        (PAGES, "spec/ingress/0/from", GONE, "everything_else_is_shut"),
+        (PAGES, "spec/ingress/0/ports/0/port", 80, "what_must_work_is_open"),
+        (PAGES, "spec/podSelector/matchLabels/app.kubernetes.io~1component", "head", "what_must_work_is_open"),
+        (NODES, "spec/ingress/0/from/0/podSelector/matchExpressions", GONE, "everything_else_is_shut"),
+    ]
+    return [Mutant("nightly+serve", *row) for row in rows]
+
+
+def _of_openshift() -> list[Mutant]:
+    ours = f"spec/rayClusterSpec/{HEAD.removeprefix('spec/')}/{POD}/securityContext"
+    rows: list[tuple[str, str, Any, str]] = [
+        (JOB, f"{ours}/runAsUser", 1000, "pods_are_not_root"),
+        (JOB, f"{ours}/fsGroup", 1000, "pods_are_not_root"),
+        (JOB, f"{ours}/runAsNonRoot", GONE, "pods_are_not_root"),
+        (JOB, f"{SUBMITTER}/spec/securityContext/runAsGroup", 1000, "pods_are_not_root"),
+        (NODES, "spec/egress/1/ports/0/port", 53, "what_must_work_is_open"),
+    ]
+    return [Mutant("screen+openshift", *row) for row in rows]
+
+
+MUTANTS = [*_of_cluster(), *_of_the_rest_of_the_base(), *_of_jobs(), *_of_pages(), *_of_openshift()]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.manifests.kustomize import Object
 from tests.manifests.pod_rules import PORTS
-from tests.manifests.specs import of_kind, pods
+from tests.manifests.specs import PAGE, is_openshift, of_kind, pods
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 ANY_WORKER_PORT = 34_567
@@ -28,6 +28,9 @@ class Peer:
 OPERATOR = Peer("operator", "kuberay-system", {"app.kubernetes.io/component": "kuberay-operator"})
 PROMETHEUS = Peer("prometheus", "monitoring", {"app.kubernetes.io/name": "prometheus"})
 DNS = Peer("dns", "kube-system", {"k8s-app": "kube-dns"})
+NODE_LOCAL_DNS = Peer("NodeLocal DNSCache", address="169.254.20.10")
+OPENSHIFT_DNS = Peer("dns of OpenShift", "openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"})
+PAGE_PORT = 8765
 INTERNET = Peer("internet", address="203.0.113.7")
 METADATA = Peer("metadata service", address="169.254.169.254")
 
@@ -95,16 +98,29 @@ def reaches(policies: list[Object], source: Peer, target: Peer, port: int, proto
     return out and (target.address is not None or _permits(policies, target, source, port, protocol, "Ingress"))
 
 
-def _peers(objects: list[Object]) -> tuple[list[Peer], list[Peer]]:
-    """Ray nodes, and submitters."""
+def _peers(objects: list[Object]) -> tuple[list[Peer], list[Peer], list[Peer]]:
+    """Ray nodes, submitters, and web pages."""
     every = [(Peer(pod.name, pod.namespace, pod.labels), pod.is_ray_node) for pod in pods(objects)]
-    return [peer for peer, is_node in every if is_node], [peer for peer, is_node in every if not is_node]
+    others = [peer for peer, is_node in every if not is_node]
+    pages = [peer for peer in others if peer.name == PAGE]
+    return [peer for peer, is_node in every if is_node], [peer for peer in others if peer not in pages], pages
+
+
+def _controller(objects: list[Object]) -> Peer:
+    """The ingress controller."""
+    namespace = "openshift-ingress" if is_openshift(objects) else "ingress-nginx"
+    return Peer("ingress controller", namespace, {"app.kubernetes.io/component": "controller"})
+
+
+def _names(objects: list[Object]) -> list[tuple[Peer, int]]:
+    """Where names are asked for: the pod and the port that a NetworkPolicy sees, behind the Service."""
+    return [(OPENSHIFT_DNS, 5353)] if is_openshift(objects) else [(DNS, 53), (NODE_LOCAL_DNS, 53)]
 
 
 def what_must_work_is_open(objects: list[Object]) -> Iterator[str]:
-    """Ray nodes among themselves, clients and the operator at the head, metrics, names, the Kubernetes API."""
+    """Ray nodes among themselves, clients and the operator at the head, metrics, names, Kubernetes, the page."""
     policies = of_kind(objects, "NetworkPolicy")
-    nodes, submitters = _peers(objects)
+    nodes, submitters, pages = _peers(objects)
     client = Peer("client", nodes[0].namespace, {"isd-ray-client": "true"})
     [head] = [node for node in nodes if node.name == "head"]
     wanted = [(one, other, ANY_WORKER_PORT, "TCP") for one in nodes for other in nodes]
@@ -112,7 +128,9 @@ def what_must_work_is_open(objects: list[Object]) -> Iterator[str]:
     wanted += [(submitter, head, PORTS["dashboard"], "TCP") for submitter in submitters]
     wanted += [(OPERATOR, head, PORTS["dashboard"], "TCP")]
     wanted += [(PROMETHEUS, node, PORTS["metrics"], "TCP") for node in nodes]
-    wanted += [(node, DNS, 53, protocol) for node in (*nodes, *submitters) for protocol in ("UDP", "TCP")]
+    ours = (*nodes, *submitters, *pages)
+    wanted += [(peer, dns, port, how) for peer in ours for dns, port in _names(objects) for how in ("UDP", "TCP")]
+    wanted += [(_controller(objects), page, PAGE_PORT, "TCP") for page in pages]
     wanted += [(head, INTERNET, 6443, "TCP"), (head, INTERNET, 443, "TCP")]
     for source, target, port, protocol in wanted:
         if not reaches(policies, source, target, port, protocol):
@@ -122,7 +140,7 @@ def what_must_work_is_open(objects: list[Object]) -> Iterator[str]:
 def everything_else_is_shut(objects: list[Object]) -> Iterator[str]:
     """Strangers, clients at workers, other namespaces and other ports; no way out but to what is named."""
     policies = of_kind(objects, "NetworkPolicy")
-    nodes, submitters = _peers(objects)
+    nodes, submitters, pages = _peers(objects)
     namespace = nodes[0].namespace
     stranger = Peer("stranger", namespace, {"app": "notebook"})
     client = Peer("client", namespace, {"isd-ray-client": "true"})
@@ -134,7 +152,11 @@ def everything_else_is_shut(objects: list[Object]) -> Iterator[str]:
     unwanted += [(client, nodes[0], ANY_WORKER_PORT), (OPERATOR, nodes[0], PORTS["client"])]
     unwanted += [(PROMETHEUS, node, PORTS["dashboard"]) for node in nodes]
     unwanted += [(stranger, submitter, ANY_WORKER_PORT) for submitter in submitters]
-    unwanted += [(node, METADATA, 80) for node in (*nodes, *submitters)]
+    unwanted += [(node, METADATA, 80) for node in (*nodes, *submitters, *pages)]
+    unwanted += [(peer, page, PAGE_PORT) for page in pages for peer in (stranger, elsewhere, client, OPERATOR, *nodes)]
+    unwanted += [(page, node, port) for page in pages for node in nodes for port in ports]
+    unwanted += [(_controller(objects), node, port) for node in nodes for port in (*ports, PAGE_PORT)]
+    unwanted += [(page, INTERNET, port) for page in pages for port in (22, 80)]
     unwanted += [(node, METADATA, 443) for node in nodes if node.name != "head"]
     unwanted += [(node, INTERNET, port) for node in nodes for port in (22, 80)]
     unwanted += [(node, Peer("someone", "default", {"app": "x"}), port) for node in nodes for port in (80, 6379)]
@@ -144,12 +166,12 @@ def everything_else_is_shut(objects: list[Object]) -> Iterator[str]:
 
 
 def object_stores_are_reached_where_configured(objects: list[Object]) -> Iterator[str]:
-    """Nodes with credentials for an object store reach it by HTTPS; without them they reach nothing outside."""
+    """Pods with credentials for an object store reach it by HTTPS; without them they reach nothing outside."""
     policies = of_kind(objects, "NetworkPolicy")
     for pod in pods(objects):
-        if pod.is_ray_node and pod.name != "head":
+        if (pod.is_ray_node and pod.name != "head") or pod.name == PAGE:
             peer = Peer(pod.name, pod.namespace, pod.labels)
-            if reaches(policies, peer, INTERNET, 443) != bool(pod.containers[0].get("envFrom")):
+            if reaches(policies, peer, INTERNET, 443) != bool(pod.main.get("envFrom")):
                 yield f"{pod.name}: credentials and way out do not go together"
 
 
@@ -162,7 +184,10 @@ def every_policy_has_pods(objects: list[Object]) -> Iterator[str]:
 
 
 def metrics_are_collected(objects: list[Object]) -> Iterator[str]:
-    """A PodMonitor selects every Ray node, nothing else, by a port that its pods name."""
+    """A PodMonitor selects every Ray node, nothing else, by a port that its pods name, and Prometheus heeds it."""
+    for thing in (*of_kind(objects, "PodMonitor"), *of_kind(objects, "PrometheusRule")):
+        if "release" not in thing["metadata"].get("labels", {}):
+            yield f"{thing['kind']}: kube-prometheus-stack heeds its own release only"
     for monitor in of_kind(objects, "PodMonitor"):
         spec = monitor["spec"]
         for pod in pods(objects):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.manifests.kustomize import Object
 from tests.manifests.project import PROJECT
-from tests.manifests.specs import clusters, groups, of_kind, pods, quantity
+from tests.manifests.specs import PAGE, behind, clusters, groups, is_openshift, of_kind, pods, quantity
 
 GPU = "nvidia.com/gpu"
 PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 8080}
@@ -16,10 +16,17 @@ _LARGEST_SHM_SHARE = 0.5
 
 
 def pods_are_not_root(objects: list[Object]) -> Iterator[str]:
-    """No pod, and no container, runs as root or with the host's namespaces or files."""
+    """No pod, and no container, runs as root or with the host's namespaces or files.
+
+    OpenShift numbers users itself, and refuses pods that ask for a number or a group of their own.
+    """
     for pod in pods(objects):
         security = pod.spec.get("securityContext", {})
-        if security.get("runAsNonRoot") is not True or not security.get("runAsUser"):
+        if security.get("runAsNonRoot") is not True:
+            yield f"{pod.name}: may run as root"
+        if is_openshift(objects) and {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups"} & security.keys():
+            yield f"{pod.name}: OpenShift refuses its number"
+        if not is_openshift(objects) and not security.get("runAsUser"):
             yield f"{pod.name}: may run as root"
         if security.get("seccompProfile", {}).get("type") != "RuntimeDefault":
             yield f"{pod.name}: no seccomp profile"
@@ -181,7 +188,7 @@ def ports_are_rays(objects: list[Object]) -> Iterator[str]:
 
 
 def services_stay_inside(objects: list[Object]) -> Iterator[str]:
-    """Nothing is published outside the cluster: no NodePort, no load balancer, no ingress."""
+    """Nothing but the laboratory's page is published outside the cluster, and that by an Ingress with TLS alone."""
     for cluster in clusters(objects):
         head = cluster["headGroupSpec"]
         own = head.get("headService", {}).get("spec", {}).get("type", "ClusterIP")
@@ -189,7 +196,8 @@ def services_stay_inside(objects: list[Object]) -> Iterator[str]:
             yield f"head: serviceType={head.get('serviceType')}"
     for thing in objects:
         published = thing["kind"] == "Service" and thing["spec"].get("type", "ClusterIP") != "ClusterIP"
-        if published or thing["kind"] in ("Ingress", "HTTPRoute", "Route"):
+        published |= thing["kind"] == "Ingress" and not _shows_a_page_alone(thing, objects)
+        if published or thing["kind"] in ("HTTPRoute", "Route"):
             yield f"{thing['kind']} {thing['metadata']['name']}"
 
 
@@ -203,6 +211,18 @@ def namespace_is_restricted(objects: list[Object]) -> Iterator[str]:
     for thing in objects:
         if thing["kind"] != "Namespace" and thing["metadata"].get("namespace") not in allowed:
             yield f"{thing['kind']} {thing['metadata']['name']} is elsewhere"
+
+
+def _shows_a_page_alone(ingress: Object, objects: list[Object]) -> bool:
+    """Whether every host of an Ingress has a certificate, and every path of it leads to the laboratory's page."""
+    spec = ingress["spec"]
+    hosts = [rule.get("host") for rule in spec.get("rules", [])]
+    secured = [host for entry in spec.get("tls", []) if entry.get("secretName") for host in entry["hosts"]]
+    names = [path["backend"]["service"]["name"] for rule in spec.get("rules", []) for path in rule["http"]["paths"]]
+    led_to = [{pod.name for pod in behind(objects, name)} for name in names]
+    return (
+        bool(hosts) and set(hosts) <= set(secured) and "defaultBackend" not in spec and led_to == [{PAGE}] * len(names)
+    )
 
 
 RULES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.manifests import campaign_rules, network_rules, operator_rules, pod_rules, promql
+from tests.manifests import campaign_rules, network_rules, operator_rules, page_rules, pod_rules, promql
 from tests.manifests.kustomize import Object, schema
 
 Rule = Callable[[list[Object]], Iterator[str]]
@@ -14,6 +14,7 @@ RULES: tuple[Rule, ...] = (
     *pod_rules.RULES,
     *network_rules.RULES,
     *campaign_rules.RULES,
+    *page_rules.RULES,
     *promql.RULES,
 )
 

@@ -14,6 +14,8 @@ _UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2
 _QUANTITY = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(_UNITS)})")
 OPERATOR_LABELS = {"ray.io/is-ray-node": "yes", "ray.io/cluster": "generated"}
 """Labels that KubeRay adds to the pods of a cluster, besides ray.io/node-type and ray.io/group."""
+PAGE = "serve"
+"""The pod of the laboratory's web page."""
 
 
 def quantity(text: Any) -> float:
@@ -56,13 +58,18 @@ class Pod:
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
 
     @property
+    def main(self) -> Object:
+        """The container that stays."""
+        return self.spec["containers"][0]
+
+    @property
     def volumes(self) -> dict[str, Object]:
         """Volumes by name."""
         return {volume["name"]: volume for volume in self.spec.get("volumes", [])}
 
     def volume_at(self, path: str) -> Object | None:
-        """The volume that the first container mounts at a path."""
-        mounts = {mount["mountPath"]: mount["name"] for mount in self.containers[0].get("volumeMounts", [])}
+        """The volume that the main container mounts at a path."""
+        mounts = {mount["mountPath"]: mount["name"] for mount in self.main.get("volumeMounts", [])}
         return self.volumes.get(mounts.get(path, ""))
 
 
@@ -105,3 +112,17 @@ def pods(objects: list[Object]) -> Iterator[Pod]:
                 template = job["submitterPodTemplate"]
                 labels = template.get("metadata", {}).get("labels", {})
                 yield Pod("submitter", namespace, labels, template["spec"], False)
+    for thing in of_kind(objects, "Deployment"):
+        template = thing["spec"]["template"]
+        yield Pod(PAGE, thing["metadata"]["namespace"], template["metadata"]["labels"], template["spec"], False)
+
+
+def behind(objects: list[Object], service: str) -> list[Pod]:
+    """The pods that a Service of the bundle leads to."""
+    found = [thing["spec"]["selector"] for thing in of_kind(objects, "Service") if thing["metadata"]["name"] == service]
+    return [pod for pod in pods(objects) for labels in found if labels.items() <= pod.labels.items()]
+
+
+def is_openshift(objects: list[Object]) -> bool:
+    """Whether names are asked for where OpenShift's name servers are."""
+    return any("openshift-dns" in str(policy["spec"]) for policy in of_kind(objects, "NetworkPolicy"))

@@ -83,9 +83,33 @@ def base_is_pinned(text: str) -> bool:
 
 
 def extras_exist(text: str) -> bool:
-    """What is installed beside the library are extras of the project: Ray's dashboard and Jobs API, object stores."""
+    """What is installed beside the library are extras of the project: Jobs API, object stores, the page."""
     extras = set(defaults(text)["EXTRAS"].split(","))
-    return extras <= PROJECT["optional-dependencies"].keys() and {"cloud", "cluster"} <= extras
+    return extras <= PROJECT["optional-dependencies"].keys() and {"cloud", "cluster", "serve"} <= extras
+
+
+def fetches_from_where_the_builder_says(text: str) -> bool:
+    """Whatever fetches sees the builder's index or mirror, behind the builder's authorities; nothing of them stays."""
+    runs = values(text, "RUN")
+    mounts = {"pip install": "id=pip,target=/etc/pip.conf", "pip wheel": "id=pip,", "apt-get": "id=apt,"}
+    fetching = [
+        (line, mount) for line in runs for word, mount in mounts.items() if word in line and "from=wheel" not in line
+    ]
+    trusted = "update-ca-certificates" in runs[0] and "type=secret,id=ca" in runs[0]
+    return trusted and all(f"--mount=type=secret,{mount}" in line for line, mount in fetching) and len(fetching) == 4
+
+
+def proxies_stay_outside(text: str) -> bool:
+    """Docker knows the arguments of proxies and keeps them out of images, unless a file declares them itself."""
+    return not re.search(r"_proxy\b", " ".join(values(text, "ARG") + values(text, "ENV")), re.IGNORECASE)
+
+
+def runs_as_any_number(text: str) -> bool:
+    """A user without a name and a home, on a read-only root, finds both: what is written goes below /tmp."""
+    last = text[text.rindex("\nFROM ") :]
+    variables = dict(one.split("=", 1) for rest in values(last, "ENV") for one in rest.split())
+    below = [variables.get(name, "") for name in ("HOME", "XDG_CACHE_HOME", "CUDA_CACHE_PATH")]
+    return bool(variables.get("USER")) and all(path.startswith("/tmp") for path in (*below, *values(last, "WORKDIR")))
 
 
 CHECKS = (
@@ -96,6 +120,9 @@ CHECKS = (
     installs_what_is_pinned,
     base_is_pinned,
     extras_exist,
+    fetches_from_where_the_builder_says,
+    proxies_stay_outside,
+    runs_as_any_number,
 )
 MUTANTS = [
     ("COPY --from=dependencies", "COPY --from=dependency", stages_resolve),
@@ -113,6 +140,24 @@ MUTANTS = [
     ("cluster,demo", "cluster,demos", extras_exist),
     ("cloud,cluster", "cluster", extras_exist),
     ("cluster,demo", "demo", extras_exist),
+    ("demo,serve", "demo", extras_exist),
+    (
+        "RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip wheel",
+        "RUN pip wheel",
+        fetches_from_where_the_builder_says,
+    ),
+    ("id=pip,target=/etc/pip.conf", "id=pip", fetches_from_where_the_builder_says),
+    (
+        "--mount=type=secret,id=apt,target=/etc/apt/sources.list.d/debian.sources ",
+        "",
+        fetches_from_where_the_builder_says,
+    ),
+    ("    && update-ca-certificates", "", fetches_from_where_the_builder_says),
+    ("ARG VARIANT=cpu", "ARG HTTPS_PROXY", proxies_stay_outside),
+    ("HOME=/tmp", "http_proxy=x", proxies_stay_outside),
+    ("HOME=/tmp", "HOME=/home/isd", runs_as_any_number),
+    ("USER=isd", "WHO=isd", runs_as_any_number),
+    ("WORKDIR /tmp", "WORKDIR /home/isd", runs_as_any_number),
 ]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
+import yaml
 
 from tests.manifests.kustomize import KUBERAY, base_as_written, composed, read, rendered, schema
 from tests.manifests.rules import RULES, broken
-from tests.manifests.specs import clusters, jobs, of_kind
+from tests.manifests.specs import clusters, jobs, of_kind, pods
 
 READY = ("cluster", "screen", "nightly", "production")
 COMPOSED = [
@@ -18,6 +20,11 @@ COMPOSED = [
     ("screen", ["object-storage", "monitoring"]),
     ("screen", ["volcano"]),
     ("nightly", ["monitoring"]),
+    (None, ["gpu-nodes", "nfs"]),
+    ("screen", ["openshift", "pull-secret"]),
+    ("nightly", ["serve"]),
+    ("nightly", ["serve", "openshift", "pull-secret"]),
+    ("screen", ["serve", "object-storage", "nfs"]),
 ]
 
 
@@ -29,7 +36,9 @@ def test_the_base_obeys_every_rule_as_it_is_written():
 def test_the_base_and_the_jobs_obey_the_schemas_as_they_are_written():
     assert list(schema(json.loads(base_as_written()))) == []
     files = [KUBERAY / "kinds" / name for name in ("screen/rayjob.yaml", "nightly/raycronjob.yaml")]
-    assert list(schema(read(*files, KUBERAY / "kinds" / "submitter" / "pod-template.yaml"))) == []
+    pages = KUBERAY / "overlays" / "serve"
+    files += [KUBERAY / "base" / "submitter.yaml", pages / "page.yaml", pages / "network-policy.yaml"]
+    assert list(schema(read(*files))) == []
 
 
 @pytest.mark.parametrize("folder", READY)
@@ -76,3 +85,24 @@ def test_a_registry_is_named_in_one_place_for_all_images():
     templates += [group["template"] for group in job["rayClusterSpec"]["workerGroupSpecs"]]
     images = [template["spec"]["containers"][0]["image"] for template in templates]
     assert {image.rpartition(":")[0] for image in images} == {"registry.example.com/screening/isd-ray"}
+
+
+def test_a_pull_secret_and_an_owner_of_the_export_reach_every_pod(tmp_path):
+    every = list(pods(composed(tmp_path, "nightly", ["serve", "pull-secret", "nfs"])))
+    assert {pod.name for pod in every} == {"head", "trainer", "scorer", "submitter", "serve"}
+    assert all(pod.spec["imagePullSecrets"] == [{"name": "isd-ray-registry"}] for pod in every)
+    assert {pod.spec["securityContext"]["runAsUser"] for pod in every} == {20001}
+
+
+def test_a_page_that_is_named_in_the_ingress_answers_to_that_name(tmp_path):
+    shutil.copytree(KUBERAY, tmp_path / "kuberay")
+    file = tmp_path / "kuberay" / "overlays" / "serve" / "page.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("host: isd.example.com", "host: screens.example.org"), encoding="utf-8")
+    (tmp_path / "kuberay" / "mine").mkdir()
+    described = {"resources": ["../base"], "components": ["../overlays/serve"]}
+    (tmp_path / "kuberay" / "mine" / "kustomization.yaml").write_text(yaml.safe_dump(described), encoding="utf-8")
+    objects = json.loads(rendered(tmp_path / "kuberay" / "mine"))
+    assert broken(objects) == {}
+    [ingress] = of_kind(objects, "Ingress")
+    assert ingress["spec"]["tls"][0]["hosts"] == ["screens.example.org"]

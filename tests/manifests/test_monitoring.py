@@ -83,7 +83,7 @@ def test_what_is_generated_is_what_is_committed():
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     written: dict[Path, str] = generate.files()
-    assert len(written) == 2
+    assert len(written) == 4
     assert [file for file, text in written.items() if file.read_text(encoding="utf-8") != text] == []
 
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from tests.manifests.kustomize import KUBERAY, Object, base_as_written, rendered
+from tests.manifests.kustomize import KUBERAY, Object, base_as_written, composed, rendered
 from tests.manifests.mutants import MUTANTS, Mutant
 from tests.manifests.rules import RULES
 
 BY_NAME = {rule.__name__: rule for rule in RULES}
 
 
+@functools.cache
+def as_text(name: str) -> str:
+    """The base, a folder that is ready to be applied, or a kind with overlays: `kind+overlay+overlay`."""
+    kind, *overlays = name.split("+")
+    if overlays:
+        with tempfile.TemporaryDirectory() as folder:
+            return json.dumps(composed(Path(folder), kind, overlays))
+    return base_as_written() if name == "base" else rendered(KUBERAY / name)
+
+
 def bundle(name: str) -> list[Object]:
-    return json.loads(base_as_written() if name == "base" else rendered(KUBERAY / name))
+    return json.loads(as_text(name))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)

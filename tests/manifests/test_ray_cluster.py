@@ -6,6 +6,7 @@ import copy
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,13 +16,18 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.manifests.campaign_rules import parse_command
-from tests.manifests.kustomize import ROOT
+from isd_ray.config import CampaignConfig
+from isd_ray.core.placement import Node, unplaced
+from tests.manifests.campaign_rules import demands, parse_command
+from tests.manifests.kustomize import KUBERAY, ROOT
 from tests.manifests.project import PROJECT
 
 FOLDER = ROOT / "cluster" / "ray-cluster"
 FILES = sorted(file.name for file in FOLDER.glob("*.yaml"))
 TOKEN_FILE = "~/.ray/auth_token"
+CAMPAIGNS = [KUBERAY / "base" / "campaign.toml", KUBERAY / "production" / "campaign.toml"]
+MACHINE = {"CPU": 32.0, "GPU": 1.0}
+"""A machine of one's own in these tests: what Ray finds by itself."""
 
 
 def read(name: str) -> dict[str, Any]:
@@ -84,8 +90,33 @@ def workers_are_made_when_needed(cluster: dict[str, Any]) -> Iterator[str]:
         yield "actors may be placed on the head"
 
 
+def offered(command: str) -> dict[str, float]:
+    """The logical resources that a `ray start` names on such a machine."""
+    stand_ins = f"nproc() {{ echo {MACHINE['CPU']:g}; }}; nvidia-smi() {{ echo GPU 0; }}; "
+    said = command.replace("~/isd/bin/ray start", "printf '%s\\n'")
+    done = subprocess.run(["bash", "-c", stand_ins + said], capture_output=True, text=True, check=True)
+    return json.loads("".join(re.findall(r"^--resources=(.*)$", done.stdout, re.MULTILINE)) or "{}")
+
+
+def nodes_of(cluster: dict[str, Any]) -> list[Node]:
+    """The workers of the largest cluster."""
+    if types := cluster.get("available_node_types"):
+        workers = {name: node for name, node in types.items() if name != cluster["head_node_type"]}
+        return [Node(name, node["resources"], {}) for name, node in workers.items() for _ in range(node["max_workers"])]
+    resources = MACHINE | offered(cluster["worker_start_ray_commands"][-1])
+    return [Node(address, resources, {}) for address in cluster["provider"]["worker_ips"]]
+
+
+def shipped_campaigns_find_room(cluster: dict[str, Any]) -> Iterator[str]:
+    """Trainers and scorers of the campaigns that are shipped find the resources that they ask for."""
+    for file in CAMPAIGNS:
+        for name, n in unplaced(demands(CampaignConfig.from_toml(file).compute), nodes_of(cluster)).items():
+            yield f"{file.parent.name}: {n} {name} find no node"
+
+
 RULES = (
     schema,
+    shipped_campaigns_find_room,
     nodes_ask_for_the_token,
     only_ssh_is_open,
     what_is_installed_is_pinned,
@@ -105,6 +136,9 @@ MUTANTS = [
     ("on-premises.yaml", ("head_start_ray_commands",), ["ray start --dashboard-host=0.0.0.0"], only_ssh_is_open),
     ("aws.yaml", ("setup_commands",), ["pip install 'isd-ray[cluster]'"], what_is_installed_is_pinned),
     ("aws.yaml", ("rsync_exclude",), [], what_is_installed_is_pinned),
+    ("aws.yaml", ("available_node_types", "scorer", "resources"), {"CPU": 16}, shipped_campaigns_find_room),
+    ("aws.yaml", ("available_node_types", "trainer", "max_workers"), 1, shipped_campaigns_find_room),
+    ("on-premises.yaml", ("worker_start_ray_commands",), ["~/isd/bin/ray start"], shipped_campaigns_find_room),
     ("aws.yaml", ("available_node_types", "trainer", "min_workers"), 1, workers_are_made_when_needed),
     ("aws.yaml", ("available_node_types", "head", "resources"), {"CPU": 4}, workers_are_made_when_needed),
 ]
@@ -132,5 +166,10 @@ def test_the_commands_that_a_file_tells_to_type_exist(name):
     commands = re.findall(r"isd/bin/(isd [^']*)'", text)
     assert commands
     for command in commands:
-        assert parse_command(shlex.split(command))
+        given = parse_command(shlex.split(command))
+        mounted = read(name)["file_mounts"]["~/isd-ray"]
+        file = ROOT / mounted / str(given["config"]).removeprefix("isd-ray/")
+        config = CampaignConfig.from_toml(file)
+        assert config.compute.address == "auto"
+        assert {str(path).split("/")[1] for path in (given["out"], config.library.path)} == {"isd"}
     assert set(re.findall(r"ray (?:up|exec|down) (\S+)", text)) == {f"cluster/ray-cluster/{name}"}

@@ -13,6 +13,8 @@ from tests.manifests.specs import of_kind
 from tests.manifests.test_image import DOCKERFILE, defaults
 
 README = (ROOT / "cluster" / "README.md").read_text(encoding="utf-8")
+PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+"""Build arguments that docker knows without an ARG."""
 CODE = "\n".join(re.findall(r"```\w*\n(.*?)```", README, re.DOTALL) + re.findall(r"`([^`\n]+)`", README))
 
 
@@ -36,12 +38,19 @@ def test_commands_of_isd_exist():
 def test_secrets_are_those_that_manifests_refer_to():
     [cluster] = of_kind(json.loads(base_as_written()), "RayCluster")
     overlay = (KUBERAY / "overlays" / "object-storage" / "kustomization.yaml").read_text(encoding="utf-8")
-    token, store = re.findall(r"create secret generic ([\w-]+)", CODE)
+    token, page, store = dict.fromkeys(re.findall(r"create secret generic ([\w-]+)", CODE))
     assert token == cluster["spec"]["authOptions"]["secretName"]
     assert f"secretRef: {{name: {store}}}" in overlay
+    written = (KUBERAY / "overlays" / "serve" / "page.yaml").read_text(encoding="utf-8")
+    [certificate] = re.findall(r"create secret tls ([\w-]+)", CODE)
+    assert f"secretName: {page}" in written
+    assert f"secretName: {certificate}" in written
+    assert "--from-literal=token=" in CODE  # the file that the page reads
     assert "--from-literal=auth_token=" in CODE  # the key that the operator reads
 
 
 def test_images_are_built_with_arguments_that_exist_and_the_tags_of_the_manifests():
-    assert set(re.findall(r"--build-arg (\w+)", CODE)) <= defaults(DOCKERFILE.read_text(encoding="utf-8")).keys()
+    text = DOCKERFILE.read_text(encoding="utf-8")
+    assert set(re.findall(r"--build-arg (\w+)", CODE)) <= defaults(text).keys() | PROXIES
+    assert set(re.findall(r"--secret id=(\w+)", CODE)) == set(re.findall(r"type=secret,id=(\w+)", text))
     assert set(re.findall(r"isd-ray:(\S+)-(?:cpu|cuda)", CODE)) == {PROJECT["version"]}

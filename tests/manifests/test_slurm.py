@@ -5,6 +5,7 @@ Slurm, Ray and `isd` are stand-ins that note how they were called.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.manifests.campaign_rules import parse_command
-from tests.manifests.kustomize import ROOT
+from isd_ray.config import CampaignConfig
+from isd_ray.core.placement import Node, unplaced
+from tests.manifests.campaign_rules import demands, parse_command
+from tests.manifests.kustomize import KUBERAY, ROOT
 from tests.manifests.project import tool
 
 SCRIPT = ROOT / "cluster" / "slurm" / "screen.sbatch"
@@ -23,7 +26,7 @@ NODES = ("node1", "node2", "node3")
 STAND_INS = {
     "scontrol": f"printf '%s\\n' {' '.join(NODES)}",
     # As Slurm does, a signal to the step ends what it runs.
-    "srun": 'echo "srun $*" >> "$LOG"; while [[ $1 == --* ]]; do shift; done; exec "$@"',
+    "srun": 'echo "srun ${*@Q}" >> "$LOG"; while [[ $1 == --* ]]; do shift; done; exec "$@"',
     "hostname": "echo 192.0.2.1 192.0.2.2",
     "ray": 'if [[ $1 == start ]]; then echo "$$ $RAY_AUTH_MODE $RAY_AUTH_TOKEN" >> "$RAYS"; exec sleep 600; fi; exit 0',
     "isd": 'echo "isd $*" >> "$LOG"; until (( $(wc -l < "$RAYS") >= WANTED )); do :; done; $DURING; exit "$STATUS"',
@@ -86,6 +89,20 @@ def test_one_head_and_workers_on_the_other_nodes(job, tmp_path):
     assert len(starts) == len(NODES)
     assert [node for node, words in by_node.items() if "--head" in words] == ["node1"]
     assert all("--address=192.0.2.1:24711" in by_node[node] for node in NODES[1:])
+
+
+def test_nodes_offer_what_campaigns_ask_for(job, tmp_path):
+    assert job().wait(timeout=60) == 0
+    starts = [words for words in steps(tmp_path) if "start" in words]
+    offered = [json.loads(word.partition("=")[2]) for words in starts for word in words if "--resources=" in word]
+    cpus = {"CPU": 8.0}
+    assert len(offered) == len(NODES)
+    for file in (KUBERAY / "base" / "campaign.toml", KUBERAY / "production" / "campaign.toml"):
+        wanted = demands(CampaignConfig.from_toml(file).compute)
+        names = {name for _, demand in wanted.values() for name, amount in demand.resources.items() if amount}
+        assert names <= {"CPU", "GPU", *offered[0]}
+    wanted = demands(CampaignConfig.from_toml(KUBERAY / "base" / "campaign.toml").compute)
+    assert not unplaced(wanted, [Node(name, cpus | given) for name, given in zip(NODES, offered, strict=True)])
 
 
 def test_the_screen_runs_on_that_cluster_by_a_command_that_exists(job, tmp_path):
