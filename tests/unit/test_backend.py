@@ -11,6 +11,7 @@ from isd_ray.campaign.setup import begin_or_resume, open_loop
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.campaign.workers import LocalWorkers
 from isd_ray.data.layout import sha256_file
+from isd_ray.errors import IsdError
 from isd_ray.ops.prepare import prepare
 
 OF_THE_RUN = {"fit_seconds", "score_seconds", "round_seconds", "frozen"}
@@ -81,6 +82,6 @@ def test_a_screen_shared_by_many_scorers_is_that_of_one(make_config, tmp_path):
 def test_workers_are_ended_where_a_backend_cannot_be_made(make_config, tmp_path):
     setup = prepare(make_config(), tmp_path / "run", Watcher())
     workers = ManyWorkers(setup.spec, 1, 1)
-    with pytest.raises(Exception, match="nowhere"):
+    with pytest.raises(IsdError, match="nowhere"):
         Backend(replace(setup.spec, libraries={"target": str(tmp_path / "nowhere")}), {}, workers)
     assert workers.is_closed
