@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import ray
 
-from isd_ray.actors.backend import RayBackend
 from isd_ray.actors.group import ActorGroup
 from isd_ray.actors.logs import configure
 from isd_ray.actors.options import scorer_options, stable_options, trainer_options
 from isd_ray.actors.room import give_back, words_of
+from isd_ray.actors.workers import RayWorkers
+from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.setup import CampaignSetup, open_loop
 from isd_ray.messages import Progress
 
 
 class Coordinator:
-    """Runs the campaign's loop over a `RayBackend`. Holds nothing that the store does not hold.
+    """Runs the campaign's loop over workers on Ray. Holds nothing that the store does not hold.
 
     The work of starting is in `ready`, not in the constructor: Ray drops the type of what a constructor raises.
     """
@@ -27,9 +28,10 @@ class Coordinator:
 
     def ready(self) -> None:
         """Start the other actors and read the store."""
-        configure(self._setup.config.logging)
-        self._backend = RayBackend(self._setup.spec, self._setup.truth, str(self._setup.out))
-        self._loop = open_loop(self._setup, self._backend)
+        setup = self._setup
+        configure(setup.config.logging)
+        self._backend = Backend(setup.spec, setup.truth, RayWorkers(setup.spec, str(setup.out)))
+        self._loop = open_loop(setup, self._backend)
 
     def advance(self) -> Progress:
         """One step of the loop."""

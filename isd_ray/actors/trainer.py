@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from isd_ray.campaign.fitting import MemberTrainer
-from isd_ray.messages import FitReport, FitRequest, WorkerSpec
+from isd_ray.messages import WorkerSpec
 from isd_ray.models.device import configure_threads, resolve_placement
 
 
-class Trainer:
+class Trainer(MemberTrainer):
     """A `MemberTrainer` in a process of its own. Without a GPU of its own it is pinned to the CPU.
 
     The work of starting is in `ready`, not in the constructor: Ray drops the type of what a constructor raises.
@@ -21,8 +21,4 @@ class Trainer:
         compute = self._spec.config.compute
         configure_threads(compute.threads)
         placement = resolve_placement("cuda" if compute.trainer_gpus else "cpu", compute.precision, compute.threads)
-        self._trainer = MemberTrainer(self._spec, placement)
-
-    def fit(self, request: FitRequest) -> FitReport:
-        """Fit one member."""
-        return self._trainer.fit(request)
+        super().__init__(self._spec, placement)

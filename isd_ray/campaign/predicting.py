@@ -234,7 +234,7 @@ class Predicted:
 
 
 @dataclass(slots=True)
-class Tally:
+class LineTally:
     """Counts the lines of tables as they pass."""
 
     n_lines: int = 0

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +16,7 @@ from isd_ray.core.goals import goal_for
 from isd_ray.core.metrics import evaluate, merge_evaluations
 from isd_ray.core.predictions import predict
 from isd_ray.core.seeding import derive_seed, tie_keys
-from isd_ray.core.topk import concatenate_rows, top_k
+from isd_ray.core.topk import RunningTopK, concatenate_rows, top_k
 from isd_ray.core.trigger import N_BINS, uncertainty_bins
 from isd_ray.data.features_file import write_features
 from isd_ray.data.forecasts import write_forecasts
@@ -38,7 +35,6 @@ from isd_ray.messages import (
     RankRequest,
     Rows,
     ScoredRows,
-    ScoreReport,
     ScoreRequest,
     Shard,
     ShardScores,
@@ -46,68 +42,6 @@ from isd_ray.messages import (
 )
 from isd_ray.models.device import Placement, release_memory
 from isd_ray.models.mixture import Mixture
-
-_MERGE_AT = 8
-"""Candidate lists are merged when they hold this many times k rows: bounded memory, few sorts."""
-
-
-def plan_shards(name: Literal["target", "test"], blocks: range, n_shards: int) -> list[Shard]:
-    """Cut a run of a library's blocks into at most `n_shards` shards of nearly equal length."""
-    edges = np.linspace(blocks.start, blocks.stop, min(n_shards, len(blocks)) + 1).round().astype(int).tolist()
-    return [Shard(name, first, stop) for first, stop in pairwise(edges)]
-
-
-def blocks_of_scorers(library: Library, n_scorers: int) -> list[range]:
-    """Runs of blocks, one for each scorer: whole parts of the library where there are enough of them.
-
-    Parts are frozen where they were scored, and are dealt out as here: part p to scorer p * n_scorers // n_parts.
-    """
-    n_parts = library.n_parts
-    if n_parts < n_scorers:
-        return [
-            range(shard.first_block, shard.stop_block)
-            for shard in plan_shards("target", range(library.n_blocks), n_scorers)
-        ]
-    firsts = [-(-scorer * n_parts // n_scorers) for scorer in range(n_scorers + 1)]
-    return [
-        range(library.part_blocks(first).start, library.part_blocks(stop - 1).stop) for first, stop in pairwise(firsts)
-    ]
-
-
-def merge_scores(parts: Iterable[ShardScores], k: int, tie_seed: int) -> ScoreReport:
-    """The shards' answers as one, taken in as they come; equal for every number and order of `parts`.
-
-    Holds a few times k rows, however many parts there are.
-    """
-    top: list[ScoredRows] = []
-    by_place: dict[int, tuple[ScoredRows, Evaluation | None]] = {}
-    histogram, n_scored = np.zeros((), np.int64), 0
-    for part in parts:
-        n_scored += part.n_scored
-        histogram = histogram + part.histogram
-        # A copy: a view would keep the whole answer in the object store.
-        by_place[part.shard.first_block] = concatenate_rows([part.watched]), part.evaluation
-        top.append(part.top)
-        if sum(len(rows.rows) for rows in top) > _MERGE_AT * k:
-            top = [top_k(concatenate_rows(top), k, tie_seed)]
-    ordered = [by_place[place] for place in sorted(by_place)]
-    evaluations = [evaluation for _, evaluation in ordered if evaluation is not None]
-    return ScoreReport(
-        n_scored=n_scored,
-        top=top_k(concatenate_rows(top), k, tie_seed),
-        watched=concatenate_rows([watched for watched, _ in ordered]),
-        histogram=histogram,
-        evaluation=merge_evaluations(evaluations) if evaluations else None,
-        test=None,
-    )
-
-
-def merge_frozen(parts: Sequence[Frozen]) -> Frozen:
-    """The answers of `ShardScorer.freeze` for all parts, in their order."""
-    return Frozen(
-        files={name: sha256 for part in parts for name, sha256 in part.files.items()},
-        group=concatenate_rows([part.group for part in parts]),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +55,6 @@ class _Kept:
     within: NDArray[np.uint32]
     prediction: LabelArray
     uncertainty: NDArray[np.float32]
-
-
-def whole_library_request(round_number: int, n_rows: int) -> ScoreRequest:
-    """A request that evaluates every row of a held-out library and acquires none."""
-    everything = np.packbits(np.ones(n_rows, dtype=np.bool_))
-    return ScoreRequest(round=round_number, k=0, tie_seed=0, inference=everything, watch=np.empty(0, np.int64))
 
 
 class ShardScorer:
@@ -176,7 +104,7 @@ class ShardScorer:
             Labels of every row of the shard's library, when errors are to be counted (simulation); else None.
         """
         start = time.perf_counter()
-        pending: list[ScoredRows] = []
+        best = RunningTopK(request.k, request.tie_seed)
         watched: list[ScoredRows] = []
         evaluations: list[Evaluation] = []
         histogram = np.zeros((self._goal.n_groups, N_BINS), np.int64)
@@ -193,14 +121,12 @@ class ShardScorer:
                 histogram += np.bincount(bins, minlength=histogram.size).reshape(histogram.shape)
             watched.append(scored.take(np.isin(scored.rows, request.watch, assume_unique=True)))
             if request.k:
-                pending.append(top_k(scored, request.k, request.tie_seed))
-                if sum(len(part.rows) for part in pending) > _MERGE_AT * request.k:
-                    pending = [top_k(concatenate_rows(pending), request.k, request.tie_seed)]
+                best.add(top_k(scored, request.k, request.tie_seed))
         release_memory(self._placement)
         return ShardScores(
             shard=shard,
             n_scored=n_scored,
-            top=top_k(concatenate_rows(pending), request.k, request.tie_seed),
+            top=best.rows(),
             watched=concatenate_rows(watched),
             histogram=histogram,
             evaluation=merge_evaluations(evaluations) if truth is not None else None,

@@ -26,7 +26,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SecondReadout:
     """A line of a file; row -1 where the library has no such id, confirmed None where there is no second readout."""
 
     line: int
@@ -37,7 +37,7 @@ class Line:
 
 def read_second(
     store: CampaignStore, wanted: Collection[int], file: str | Path, column: str, positive: str | None
-) -> list[Line]:
+) -> list[SecondReadout]:
     """Read a file of second readouts.
 
     Parameters
@@ -75,7 +75,7 @@ def read_second(
     where = f"{file}: column {column!r}"
     hit_word = _hit(said, _plain(positive), _plain(hit), {_plain(name) for name in classes}, where)
     return [
-        Line(line, name, row, None if word is None else word == hit_word)
+        SecondReadout(line, name, row, None if word is None else word == hit_word)
         for row, (line, name, word) in zip(rows, found, strict=True)
     ]
 
@@ -106,12 +106,12 @@ def _hit(
 
 
 def placed(
-    lines: Sequence[Line], rows: Sequence[int], known: Mapping[int, bool | None], where: str
+    lines: Sequence[SecondReadout], rows: Sequence[int], known: Mapping[int, bool | None], where: str
 ) -> tuple[dict[str, int], dict[int, bool | None]]:
     """What each line is, counted, and the second readouts that are new."""
     counts: Counter[str] = Counter()
     new: dict[int, bool | None] = {}
-    first: dict[int, Line] = {}
+    first: dict[int, SecondReadout] = {}
     wanted = set(rows)
     for line in lines:
         before = first.setdefault(line.row, line).confirmed if line.row in wanted else None

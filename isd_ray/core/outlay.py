@@ -71,7 +71,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Workload:
     """A campaign's size and workers.
 
     Attributes
@@ -156,7 +156,7 @@ class CampaignPlan:
         What a limit on trips to the laboratory costs in wells; None where none was asked for.
     """
 
-    demand: Demand
+    demand: Workload
     outlay: Outlay
     problems: tuple[str, ...]
     assumptions: tuple[str, ...]
@@ -167,7 +167,7 @@ class CampaignPlan:
     trips: TripsPlan | None = None
 
 
-def outlay(demand: Demand, rates: Rates) -> Outlay:
+def outlay(demand: Workload, rates: Rates) -> Outlay:
     """Forecast a campaign: every member runs all epochs, every round refits from scratch and scores all that is left.
 
     Networks are shared out to the trainers in turns, members of other families and rows to the workers evenly.
@@ -203,7 +203,7 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
     )
 
 
-def _observed(demand: Demand, n_acquired: int) -> NDArray[np.float64]:
+def _observed(demand: Workload, n_acquired: int) -> NDArray[np.float64]:
     """Rows observed in each round until so many are, float64 (rounds,)."""
     if demand.growth == 1.0:
         n_rounds = 1 + math.ceil((n_acquired - demand.n_initial) / demand.n_batch)

@@ -20,8 +20,8 @@ from isd_ray.core.looks import LookPlan, LookRule, look_deltas
 from isd_ray.core.portions import in_portions
 from isd_ray.core.trigger import (
     Forecast,
-    Histogram,
     ScoredBatch,
+    UncertaintyHistogram,
     bin_centres,
     forecast_blend,
     forecast_platt,
@@ -269,7 +269,7 @@ def _forecast(
 ) -> Forecast | None:
     """Of a group, by batches of its rows."""
     n_batch, n_random, first_batch = evidence.n_batch, evidence.n_random, evidence.first_batch
-    histogram = Histogram(bin_centres(), evidence.histogram[group])
+    histogram = UncertaintyHistogram(bin_centres(), evidence.histogram[group])
     # Random rows hold hardly a rare hit, so that nothing holds the level of the confidences in place.
     if config.trigger == "trend" or (config.trigger == "blend" and goal.takes_hits):
         return forecast_trend(scored, evidence.n_observed, evidence.counts.left[group], n_batch, n_random, first_batch)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from isd_ray.core.seeding import tie_keys
 from isd_ray.messages import ScoredRows
 
+_MERGE_AT = 8
+"""Candidates are cut to the best k when they are this many times k rows: bounded memory, few sorts."""
 _WIDER = 4
 """How many times more rows are looked up where too few of a group are among them."""
 
@@ -89,3 +91,21 @@ def top_k(candidates: ScoredRows, k: int, tie_seed: int) -> ScoredRows:
         candidates = candidates.take(candidates.primary >= cut)
     keys = (tie_keys(tie_seed, candidates.rows), -candidates.secondary, -candidates.primary)
     return candidates.take(np.lexsort(keys)[:k])
+
+
+class RunningTopK:
+    """The `top_k` of candidates that come part by part; holds a few times k rows, however many parts there are."""
+
+    def __init__(self, k: int, tie_seed: int) -> None:
+        self._k, self._tie_seed = k, tie_seed
+        self._parts: list[ScoredRows] = []
+
+    def add(self, part: ScoredRows) -> None:
+        """More candidates."""
+        self._parts.append(part)
+        if sum(len(candidates.rows) for candidates in self._parts) > _MERGE_AT * self._k:
+            self._parts = [self.rows()]
+
+    def rows(self) -> ScoredRows:
+        """The best so far, best first."""
+        return top_k(concatenate_rows(self._parts), self._k, self._tie_seed)

@@ -79,7 +79,7 @@ class ScoredBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
+class UncertaintyHistogram:
     """Uncertainties of a whole inference set, counted in bins; counts of shards add up.
 
     Attributes
@@ -235,7 +235,7 @@ def _rates_by_growth(
 
 def forecast_blend(
     batches: Sequence[ScoredBatch],
-    histogram: Histogram,
+    histogram: UncertaintyHistogram,
     n_observed: int,
     n_batch: int,
     n_random: int,
@@ -263,7 +263,12 @@ def forecast_blend(
 
 
 def forecast_platt(
-    batches: Sequence[ScoredBatch], histogram: Histogram, n_batch: int, n_random: int, *, is_share: bool = True
+    batches: Sequence[ScoredBatch],
+    histogram: UncertaintyHistogram,
+    n_batch: int,
+    n_random: int,
+    *,
+    is_share: bool = True,
 ) -> Forecast | None:
     """Forecast from confidences: their Platt map over recent batches, scaled to the random rows' errors.
 

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from isd_ray.config import FamilyConfig, Task, ValidationConfig
 from isd_ray.config.model import family_class
 from isd_ray.core.features import FeatureBlocks, Stack
+from isd_ray.messages import Weights
 
 if TYPE_CHECKING:
     from isd_ray.models.device import Placement
-
-Weights = dict[str, NDArray[Any]]
-"""A fitted member: arrays by name, of any dtype that safetensors knows. No pickle, ever."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class DenseBatch:
         return len(self.values)
 
 
-Batch: TypeAlias = OnBitBatch | DenseBatch
+InputBatch: TypeAlias = OnBitBatch | DenseBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def with_flags(blocks: Sequence[Dense]) -> NDArray[np.float32]:
     return np.concatenate([values, missing.astype(np.float32)], axis=1)
 
 
-def to_batch(inputs: Inputs, device: torch.device, *, for_training: bool = False) -> Batch:
+def to_batch(inputs: Inputs, device: torch.device, *, for_training: bool = False) -> InputBatch:
     """Copy inputs to `device` as a batch; the arrays may be read-only and are never aliased.
 
     Parameters

@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 
 from isd_ray.config import RESMLP
 from isd_ray.errors import CorruptFileError, InputFileError
-from isd_ray.models.base import Weights
+from isd_ray.messages import Weights
 
 
 def member_bytes(weights: Mapping[str, NDArray[Any]]) -> bytes:

@@ -17,11 +17,11 @@ from isd_ray.core.features import FeatureBlocks, Features, OnBits, Stack
 from isd_ray.core.panels import unpack
 from isd_ray.errors import IsdError
 from isd_ray.models.adamw import ClippedAdamW
-from isd_ray.models.batches import Batch, Inputs, Vocabulary, check_fit, to_batch
+from isd_ray.models.batches import InputBatch, Inputs, Vocabulary, check_fit, to_batch
 from isd_ray.models.device import Placement, release_memory
 from isd_ray.models.dropout import DropoutStream
-from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, Weights, initial_weights
-from isd_ray.models.split import Rows, split_rows
+from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, NetworkWeights, ResMLP, initial_weights
+from isd_ray.models.split import Places, split_rows
 from isd_ray.models.targets import checked_labels, standardised, target_scaling
 from isd_ray.models.two_tower import TwoTowerOutput, check_embeddings
 
@@ -51,7 +51,7 @@ class FittedMember:
         Wall time.
     """
 
-    weights: Weights
+    weights: NetworkWeights
     validation_loss: float
     best_epoch: int
     epochs: int
@@ -96,7 +96,7 @@ def fit_member(
     split_seed: int = 0,
     external: tuple[Features | FeatureBlocks | Stack, NDArray[np.generic]] | None = None,
     placement: Placement | None = None,
-    rows: Rows | None = None,
+    rows: Places | None = None,
     output_embeddings: NDArray[np.float32] | None = None,
 ) -> FittedMember:
     """Fit one ResMLP with AdamW, gradient clipping and early stopping (paper, Table 1).
@@ -156,7 +156,7 @@ def fit_member(
     if model.diversity == "bootstrap":
         train_rows = streams.bootstrap.choice(train_rows, size=len(train_rows))
 
-    scaling: Weights = {}
+    scaling: NetworkWeights = {}
     if task == "regression":
         scaling = target_scaling(labels[train_rows])
         labels = standardised(labels, scaling)
@@ -255,7 +255,7 @@ class _Run:
         self.micro_rows = min(model.batch_size, CPU_MICRO_ROWS) if placement.on_cpu else model.batch_size
 
     def train_epoch(
-        self, features: Stack, labels: NDArray[np.generic], order: Rows, dropout: DropoutStream | None
+        self, features: Stack, labels: NDArray[np.generic], order: Places, dropout: DropoutStream | None
     ) -> float:
         """One pass in the given order; a last, smaller batch is a step like the others. Returns the mean loss."""
         total = torch.zeros((), device=self.placement.device)
@@ -272,7 +272,7 @@ class _Run:
             self.optimizer.step()
         return float(total) / len(order)
 
-    def _batch(self, features: Stack, rows: Rows, *, for_training: bool = False) -> Batch:
+    def _batch(self, features: Stack, rows: Places, *, for_training: bool = False) -> InputBatch:
         taken = self.network.architecture.inputs(features.take(rows))
         if self.vocabulary is not None and isinstance(taken.main, OnBits):
             taken = Inputs(self.vocabulary.remap(taken.main), taken.extra)
@@ -286,7 +286,7 @@ class _Run:
                 parameter.grad = None
 
     @torch.no_grad()
-    def mean_loss(self, features: Stack, labels: NDArray[np.generic], rows: Rows) -> float:
+    def mean_loss(self, features: Stack, labels: NDArray[np.generic], rows: Places) -> float:
         """Mean loss of the given rows without dropout."""
         total = torch.zeros((), device=self.placement.device)
         for start in range(0, len(rows), CPU_MICRO_ROWS):

@@ -12,7 +12,7 @@ from torch import nn
 from isd_ray.config import Task
 from isd_ray.core.features import FeatureBlocks, Features
 from isd_ray.errors import ConfigError
-from isd_ray.models.batches import Batch, to_batch
+from isd_ray.models.batches import InputBatch, to_batch
 from isd_ray.models.device import Placement
 from isd_ray.models.dropout import DropoutStream
 from isd_ray.models.resmlp import Architecture, ResMLP
@@ -139,7 +139,7 @@ class CommitteePredictor:
                         result[index * n_samples + sample, start:stop] = outputs
         return result
 
-    def _tiles(self, features: Features | FeatureBlocks) -> Iterator[tuple[int, int, Batch]]:
+    def _tiles(self, features: Features | FeatureBlocks) -> Iterator[tuple[int, int, InputBatch]]:
         inputs = self.architecture.inputs(features)
         n_rows = len(inputs)
         step = self._tile_rows or max(n_rows, 1)

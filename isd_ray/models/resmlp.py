@@ -16,12 +16,13 @@ from torch.nn import functional
 from isd_ray.config import FeatureSpec, ModelConfig
 from isd_ray.core.features import Dense, FeatureBlocks, Features, OnBits
 from isd_ray.models.base import BlockShape, Problem
-from isd_ray.models.batches import Batch, DenseBatch, Inputs, OnBitBatch, check_fit, with_flags
+from isd_ray.models.batches import DenseBatch, InputBatch, Inputs, OnBitBatch, check_fit, with_flags
 from isd_ray.models.dropout import DropoutStream
 
 FIRST_WEIGHT = "first.weight"
 EXTRA_WEIGHT = "extra.weight"
-Weights = dict[str, NDArray[np.float32]]
+NetworkWeights = dict[str, NDArray[np.float32]]
+"""Those of a network, all float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def _dense(features: FeatureBlocks, name: str) -> Dense:
     return block
 
 
-def initial_weights(architecture: Architecture, rng: np.random.Generator) -> Weights:
+def initial_weights(architecture: Architecture, rng: np.random.Generator) -> NetworkWeights:
     """Draw initial weights, distributed as by ``torch.nn.Linear``: uniform within ± 1 / sqrt(fan-in), biases too."""
     hidden = architecture.hidden_size
     weights = {}
@@ -213,7 +214,7 @@ class Affine(nn.Module):
         return functional.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
-class Linear(nn.Module):
+class BiaslessLinear(nn.Module):
     """A product with a float32 matrix, shape (n_outputs, n_inputs), and nothing else."""
 
     def __init__(self, weight_shape: tuple[int, int]) -> None:
@@ -271,14 +272,14 @@ class ResMLP(nn.Module):
         self.product_dtype = product_dtype
         self.first = Affine(weights[FIRST_WEIGHT].shape, hidden)
         if architecture.extra:
-            self.extra = Linear((hidden, architecture.extra))
+            self.extra = BiaslessLinear((hidden, architecture.extra))
         self.blocks = nn.ModuleList(
             _Block(hidden, architecture.leaky_slope, product_dtype) for _ in range(architecture.residual_blocks)
         )
         self.output: Any = Affine((architecture.n_outputs, hidden), architecture.n_outputs)
         self.load_state_dict({name: torch.from_numpy(np.array(weights[name])) for name in architecture.shapes()})
 
-    def features(self, batch: Batch) -> torch.Tensor:
+    def features(self, batch: InputBatch) -> torch.Tensor:
         """Output of the first layer and its leaky ReLU, float32, shape (n, hidden_size)."""
         if isinstance(batch, DenseBatch):
             x = self._dense(batch)
@@ -304,11 +305,11 @@ class ResMLP(nn.Module):
                 x = x * dropout.mask(x.shape[0], x.shape[1])
         return functional.linear(x, self.output.weight, self.output.bias)
 
-    def forward(self, batch: Batch, dropout: DropoutStream | None = None) -> torch.Tensor:
+    def forward(self, batch: InputBatch, dropout: DropoutStream | None = None) -> torch.Tensor:
         """Logits or standardised predictions, float32, shape (n, n_outputs)."""
         return self.head(self.features(batch), dropout)
 
-    def weights(self) -> Weights:
+    def weights(self) -> NetworkWeights:
         """The weights by the names of `Architecture.shapes`; of any head those of a plain output layer.
 
         On a CPU they share memory with the network.

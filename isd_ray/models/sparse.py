@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from isd_ray.core.features import Dense, FeatureBlocks, OnBits, Stack
 from isd_ray.errors import ConfigError
-from isd_ray.models.base import BlockShape, Problem, Weights
+from isd_ray.messages import Weights
+from isd_ray.models.base import BlockShape, Problem
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from isd_ray.config import Task, ValidationConfig
 
-Rows = NDArray[np.int64]
+Places = NDArray[np.int64]
+"""Of rows among the observed ones, from 0."""
 
 
 def n_validation_rows(n_rows: int, validation: ValidationConfig) -> int:
@@ -22,7 +23,7 @@ def n_validation_rows(n_rows: int, validation: ValidationConfig) -> int:
 
 def split_rows(
     labels: NDArray[np.generic], task: Task, validation: ValidationConfig, rng: np.random.Generator
-) -> tuple[Rows, Rows]:
+) -> tuple[Places, Places]:
     """Draw the validation rows, stratified by class for a classification, else at random.
 
     Each class gives in proportion to its size (largest remainders), and the last row of a class stays in training:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from isd_ray.config import Task
 from isd_ray.core.panels import n_bytes
 from isd_ray.errors import LabelError
-from isd_ray.models.resmlp import Weights
+from isd_ray.models.resmlp import NetworkWeights
 
 TARGET_MEAN = "target.mean"
 TARGET_SD = "target.sd"
@@ -58,7 +58,7 @@ def checked_labels(n_rows: int, labels: NDArray[np.generic], task: Task, n_outpu
     return classes
 
 
-def target_scaling(labels: NDArray[np.generic]) -> Weights:
+def target_scaling(labels: NDArray[np.generic]) -> NetworkWeights:
     """Mean and standard deviation of the training targets by their names among the weights; float32, shape (1,)."""
     values = cast("NDArray[np.float64]", labels)
     sd = float(values.std())
@@ -69,7 +69,7 @@ def target_scaling(labels: NDArray[np.generic]) -> Weights:
     }
 
 
-def standardised(labels: NDArray[np.generic], scaling: Weights) -> NDArray[np.float32]:
+def standardised(labels: NDArray[np.generic], scaling: NetworkWeights) -> NDArray[np.float32]:
     """Targets in standard deviations from the mean; subtracted in float64, so large offsets cost no digits."""
     values = cast("NDArray[np.float64]", labels)
     return ((values - scaling[TARGET_MEAN][0]) / scaling[TARGET_SD][0]).astype(np.float32)

@@ -16,7 +16,7 @@ from isd_ray.data.blocks.add import BlockMaker, add_block
 from isd_ray.data.blocks.columns import COLUMNS_BLOCK, SourceColumns, columns_definition
 from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.descriptors import N_INFINITE, Descriptors, MoleculeRows, describe, descriptors_definition
-from isd_ray.data.blocks.history import HISTORY_BLOCK, History, Structures, check_history, history_definition
+from isd_ray.data.blocks.history import HISTORY_BLOCK, AssayHistory, Structures, check_history, history_definition
 from isd_ray.data.blocks.table import N_UNMATCHED, UNMATCHED, TableColumns
 from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.build import n_cores
@@ -111,7 +111,7 @@ def add_table(
 
 
 def add_history(library: Library, config: HistoryConfig, compute: ComputeConfig) -> Library:
-    """Put earlier readouts into a library (raises as `add_block` and `History`)."""
+    """Put earlier readouts into a library (raises as `add_block` and `AssayHistory`)."""
     with ExitStack() as stack:
         return add_block(library, _history(library, config, None, None, compute, stack, None))
 
@@ -175,11 +175,11 @@ def _history(
     compute: ComputeConfig,
     stack: ExitStack,
     like: BlockDescription | None,
-) -> History:
+) -> AssayHistory:
     def run(chunks: Iterable[Structures]) -> Iterator[tuple[Structures, PreparedChunk]]:
         return _done(prepare_chunk, chunks, workers, compute, stack)
 
-    return History(library, config, library_config, Path.cwd(), run, like)
+    return AssayHistory(library, config, library_config, Path.cwd(), run, like)
 
 
 def _done(

@@ -15,7 +15,7 @@ from isd_ray.campaign.claimed import would_be_unverified
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.core.goals import UNVERIFIED
-from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
+from isd_ray.core.outlay import CampaignPlan, Outlay, Rates, Workload, outlay
 from isd_ray.data.ingest.readers import opened
 from isd_ray.data.ingest.sources import SourceFile, format_of, open_source, resolve_sources, source_format
 from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, rule_beforehand
@@ -51,7 +51,7 @@ def plan_campaign(
     stop_share:
         Share acquired at the stop.
     gpus, gpu_speedup:
-        As in `Demand`.
+        As in `Workload`.
     price_hour:
         Price of an hour of one GPU, or of one core without GPUs.
     most_trips, like:
@@ -69,7 +69,7 @@ def plan_campaign(
     trips = None if most_trips is None else plan_trips(config, n_rows, most_trips, like)
     rates = calibrate(config, library)
     compute, model = config.compute, config.model
-    demand = Demand(
+    demand = Workload(
         n_rows=n_rows,
         n_initial=min(initial_size(config), n_rows),
         n_batch=batch_size(config),
@@ -199,7 +199,7 @@ def _records(file: SourceFile) -> int:
     return n
 
 
-def _problems(config: CampaignConfig, demand: Demand, forecast: Outlay) -> list[str]:
+def _problems(config: CampaignConfig, demand: Workload, forecast: Outlay) -> list[str]:
     """What cannot fit on this machine, if the campaign runs on it."""
     if config.compute.address is not None or demand.gpus:
         return []

@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.delivered import DeliveredModel
-from isd_ray.campaign.predicting import NEAR, OutsidePredictor, Predicted, Tally
+from isd_ray.campaign.predicting import NEAR, LineTally, OutsidePredictor, Predicted
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.data.ingest.build import n_cores
 from isd_ray.data.ingest.files import SourceFile
@@ -148,7 +148,7 @@ class LoadedModel:
         source = open_source(resolve_source(str(file), Path.cwd()), columns=(smiles_column, id_column))
         earlier = None if history is None else open_source(resolve_source(str(history), Path.cwd()))
         preparation = self._predictor.preparation(source, smiles_column, id_column, earlier)
-        tally = Tally()
+        tally = LineTally()
         tables = tally.passing(self._predictor.tables(preparation, workers or n_cores()))
         schema = self._predictor.schema
         is_csv = not isinstance(out, str | Path) or Path(out).suffix == ".csv"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from isd_ray.campaign.backend import Backend, LocalBackend
+from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.setup import CampaignSetup, open_loop
+from isd_ray.campaign.workers import LocalWorkers
 from isd_ray.data.library import Library
 from isd_ray.messages import Progress
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.observe import observed
-
-if TYPE_CHECKING:
-    from isd_ray.actors.backend import RayBackend
 
 Steps: TypeAlias = Generator[Progress, None, None]
 Run: TypeAlias = Callable[[CampaignSetup], Steps]
@@ -34,7 +32,7 @@ def run(setup: CampaignSetup, say: Callable[[str], None] | None = None) -> Steps
 
         yield from observed(setup.config, run_on_ray(setup, say), on_ray=True)
     else:
-        steps = _advance(setup, LocalBackend(setup.spec, setup.truth))
+        steps = _advance(setup, Backend(setup.spec, setup.truth, LocalWorkers(setup.spec)))
         yield from observed(setup.config, steps, on_ray=False)
 
 
@@ -54,7 +52,7 @@ class WarmRun:
     """
 
     def __init__(self) -> None:
-        self._backend: RayBackend | None = None
+        self._backend: Backend | None = None
 
     def __call__(self, setup: CampaignSetup) -> Steps:
         """See `Run`."""
@@ -79,11 +77,11 @@ class WarmRun:
         self._backend = None
 
 
-def _start(setup: CampaignSetup) -> RayBackend:
-    from isd_ray.actors.backend import RayBackend
+def _start(setup: CampaignSetup) -> Backend:
+    from isd_ray.actors.workers import RayWorkers
 
     _verify_library(setup)
-    return RayBackend(setup.spec, setup.truth, str(setup.out))
+    return Backend(setup.spec, setup.truth, RayWorkers(setup.spec, str(setup.out)))
 
 
 def _verify_library(setup: CampaignSetup) -> None:

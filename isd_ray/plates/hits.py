@@ -15,7 +15,7 @@ from isd_ray.core.censored import interval, mark_of
 from isd_ray.errors import LabelError
 from isd_ray.plates.cells import bad_because, shown
 from isd_ray.plates.layout import SAMPLE
-from isd_ray.plates.normalise import Normalised, Wells, normalise
+from isd_ray.plates.normalise import GoodReadings, Normalised, normalise
 from isd_ray.plates.quality import censored_of, plate_quality, values_of
 from isd_ray.plates.wells import well_indices
 
@@ -108,7 +108,7 @@ def call_hits(
     reasons = _reasons_before(wells, values, quality, config)
     good = np.flatnonzero(reasons == "")
     normalised = normalise(
-        Wells(
+        GoodReadings(
             values[good],
             plates[good],
             well_indices(wells["well"].take(pa.array(good)).to_pylist(), plate_format),
@@ -174,7 +174,7 @@ def _bounds(
     for side in ends.T:
         with np.errstate(invalid="ignore"):
             scored = normalise(
-                Wells(
+                GoodReadings(
                     np.concatenate([values[controls], side]),
                     plates[every],
                     well_indices([names[at] for at in every.tolist()], plate_format),

@@ -19,7 +19,7 @@ MIN_LINE = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Wells:
+class GoodReadings:
     """Good readings: not flagged, with a value, on plates that count; n of them.
 
     Attributes
@@ -65,7 +65,7 @@ class Normalised:
 
 
 def normalise(
-    wells: Wells,
+    wells: GoodReadings,
     config: HitCallingConfig,
     plate_format: PlateFormat,
     center: float | None,
@@ -94,12 +94,12 @@ def normalise(
             return _b_score(wells, config, plate_format, scale)
 
 
-def _without(wells: Wells) -> tuple[Values, NDArray[np.object_]]:
+def _without(wells: GoodReadings) -> tuple[Values, NDArray[np.object_]]:
     """Values and reasons before any plate is looked at."""
     return np.full(len(wells.values), np.nan), np.full(len(wells.values), "its plate is not known", dtype=object)
 
 
-def _percent_inhibition(wells: Wells, config: HitCallingConfig) -> Normalised:
+def _percent_inhibition(wells: GoodReadings, config: HitCallingConfig) -> Normalised:
     """100 (x - median of negative) / (median of positive - median of negative), plate by plate."""
     values, reasons = _without(wells)
     of_kind = {kind: wells.of(kind) for kind in ("positive", "negative")}
@@ -123,7 +123,7 @@ def _too_few(kind: str, group: Values, config: HitCallingConfig) -> str:
     return f"{len(group)} {kind} controls on the plate, {config.min_controls} are needed"
 
 
-def _robust_z(wells: Wells, config: HitCallingConfig, center: float | None, scale: float | None) -> Normalised:
+def _robust_z(wells: GoodReadings, config: HitCallingConfig, center: float | None, scale: float | None) -> Normalised:
     group = SAMPLE if config.reference == "samples" else config.reference
     of_group = wells.of(group)
     if config.reference == "samples":
@@ -148,7 +148,9 @@ def _robust_z(wells: Wells, config: HitCallingConfig, center: float | None, scal
     return Normalised(residuals / scale, reasons, center, scale)
 
 
-def _b_score(wells: Wells, config: HitCallingConfig, plate_format: PlateFormat, scale: float | None) -> Normalised:
+def _b_score(
+    wells: GoodReadings, config: HitCallingConfig, plate_format: PlateFormat, scale: float | None
+) -> Normalised:
     """Residuals of a median polish of the samples over their MAD.
 
     Brideau et al. 2003, doi:10.1177/1087057103258285; but one MAD for all plates of the first round, kept from then on:

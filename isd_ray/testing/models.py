@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from isd_ray.config import FamilyConfig, Task
 from isd_ray.core.features import Dense, FeatureBlocks
 from isd_ray.core.seeding import derive_seed
-from isd_ray.models.base import Fitted, Model, Observed, Predictor, Problem, Weights
+from isd_ray.messages import Weights
+from isd_ray.models.base import Fitted, Model, Observed, Predictor, Problem
 from isd_ray.models.committee import committee_hash, member_bytes, member_from_bytes
 from isd_ray.models.device import Placement, configure_threads
 from isd_ray.testing.campaigns import TRIED, killed, run_small, same_campaign, small_campaign

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.actors.backend import RayBackend
+from isd_ray.actors.workers import RayWorkers
+from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle
 from isd_ray.campaign.store import CampaignStore
@@ -58,7 +59,7 @@ def run_rounds(
 ) -> list[dict[str, Any]]:
     """Run a campaign for some rounds; for each, its record, its wall time and the seconds of every call."""
     spec = WorkerSpec(config, {"target": str(library.path)}, CLASSES)
-    backend = TimedBackend(RayBackend(spec, {}))
+    backend = TimedBackend(Backend(spec, {}, RayWorkers(spec)))
     store = CampaignStore.create(out, {"campaign_id": "benchmark", "library_hash": library.hash, "classes": CLASSES})
     known = Labels(np.full(len(labels), np.nan), labels.astype(np.int64), LabelRule("classification", CLASSES, None), 0)
     loop = CampaignLoop(config, store, library, LookupOracle(known), backend, CLASSES)

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from isd_ray.campaign.backend import LocalBackend
+from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.setup import begin_or_resume, open_loop
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.campaign.workers import LocalWorkers
 from isd_ray.config import PhenomicsConfig
 from isd_ray.config_file import parse_config
 from isd_ray.data.phenomics.build import build_map
@@ -120,7 +121,7 @@ def main(arguments=None):
         assert setup.labels is not None
         print(f"{len(setup.labels.labels):,} compounds, {len(setup.rule.outputs):,} outputs")
         with phases.phase("rounds"):
-            backend = TimedBackend(LocalBackend(setup.spec, setup.truth))
+            backend = TimedBackend(Backend(setup.spec, setup.truth, LocalWorkers(setup.spec)))
             rounds = timed_rounds(open_loop(setup, backend), begin_or_resume(setup), backend, 1 + options.rounds)
             accuracy = read_rounds(setup.out)[-1]["system_accuracy"]
     print(f"share of right outputs, true: {accuracy:.4f}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 
-from isd_ray.actors.backend import SHARDS_PER_SCORER
+from isd_ray.actors.workers import SHARDS_PER_SCORER
 from isd_ray.config import LibraryConfig
 from isd_ray.core.trigger import N_BINS
 

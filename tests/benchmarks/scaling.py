@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from isd_ray.actors.backend import RayBackend
+from isd_ray.actors.workers import RayWorkers
+from isd_ray.campaign.backend import Backend
 from isd_ray.config_file import parse_config
 from isd_ray.data.library import Library
 from isd_ray.messages import Committee, ScoreRequest, WorkerSpec
@@ -55,7 +56,8 @@ def main(arguments=None):
             )
             committee = fitted(library, config)
             with ray_session(config.compute):
-                backend = RayBackend(WorkerSpec(config, {"target": str(library.path)}, CLASSES), {})
+                spec = WorkerSpec(config, {"target": str(library.path)}, CLASSES)
+                backend = Backend(spec, {}, RayWorkers(spec))
                 # Once to map the files and to load the committee.
                 backend.score(request(library, sizes[0], options.k), committee)
                 for size in sizes:

@@ -17,7 +17,7 @@ import ray
 
 from isd_ray.actors.failure import FailurePolicy
 from isd_ray.actors.group import ActorGroup, GroupOptions
-from isd_ray.campaign.scoring import merge_scores
+from isd_ray.campaign.shards import merge_scores
 from isd_ray.config import ComputeConfig
 from isd_ray.core.placement import Demand
 from isd_ray.core.trigger import N_BINS
@@ -78,7 +78,7 @@ def measured(actors: int, shards: int, k: int) -> dict[str, float]:
     group.wait_until_ready()
     group.map("score", [(0,)] * actors)
     begin, busy = time.perf_counter(), time.process_time()
-    # As `RayBackend.score` does.
+    # As `Backend.score` does.
     answers = (answer for _, answer in group.each("score", [(number,) for number in range(shards)]))
     report = merge_scores(answers, k, 1)
     seconds, busy = time.perf_counter() - begin, time.process_time() - busy

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from isd_ray.core.features import OnBits, concatenate
 from isd_ray.models.adamw import ClippedAdamW
-from isd_ray.models.batches import Batch, Inputs, to_batch
+from isd_ray.models.batches import InputBatch, Inputs, to_batch
 from isd_ray.models.device import Placement
-from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, Weights, _SumOfRows
+from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, NetworkWeights, ResMLP, _SumOfRows
 
 SETTINGS = {"learning_rate": 0.001, "weight_decay": 0.01, "gradient_clip": 1.0}
 
@@ -24,18 +24,20 @@ SETTINGS = {"learning_rate": 0.001, "weight_decay": 0.01, "gradient_clip": 1.0}
 class InTurn:
     """The production network and optimizer, member by member."""
 
-    def __init__(self, members: Sequence[Weights], architecture: Architecture, placement: Placement) -> None:
+    def __init__(self, members: Sequence[NetworkWeights], architecture: Architecture, placement: Placement) -> None:
         self.device = placement.device
         self.networks = [ResMLP(architecture, weights, placement.product_dtype).to(self.device) for weights in members]
         self.optimizers = [ClippedAdamW(network.parameters(), **SETTINGS) for network in self.networks]
 
-    def batch(self, parts: Sequence[OnBits], labels: Sequence[NDArray[np.int64]]) -> list[tuple[Batch, torch.Tensor]]:
+    def batch(
+        self, parts: Sequence[OnBits], labels: Sequence[NDArray[np.int64]]
+    ) -> list[tuple[InputBatch, torch.Tensor]]:
         return [
             (to_batch(Inputs(part), self.device, for_training=True), torch.from_numpy(targets).to(self.device))
             for part, targets in zip(parts, labels, strict=True)
         ]
 
-    def step(self, batch: list[tuple[Batch, torch.Tensor]]) -> torch.Tensor:
+    def step(self, batch: list[tuple[InputBatch, torch.Tensor]]) -> torch.Tensor:
         """The members' losses, shape (M,)."""
         losses = []
         for network, optimizer, (bits, targets) in zip(self.networks, self.optimizers, batch, strict=True):
@@ -51,7 +53,7 @@ class InTurn:
 class Stacked:
     """The same with all weights stacked: one sum of embeddings and one batched product for all members."""
 
-    def __init__(self, members: Sequence[Weights], architecture: Architecture, placement: Placement) -> None:
+    def __init__(self, members: Sequence[NetworkWeights], architecture: Architecture, placement: Placement) -> None:
         self.architecture, self.placement = architecture, placement
         self.weights = {
             name: torch.from_numpy(np.stack([weights[name] for weights in members])).to(placement.device)
@@ -64,7 +66,7 @@ class Stacked:
         self.optimizer = ClippedAdamW(self.weights.values(), **SETTINGS)  # type: ignore[arg-type]
         self.n_members = len(members)
 
-    def batch(self, parts: Sequence[OnBits], labels: Sequence[NDArray[np.int64]]) -> tuple[Batch, torch.Tensor]:
+    def batch(self, parts: Sequence[OnBits], labels: Sequence[NDArray[np.int64]]) -> tuple[InputBatch, torch.Tensor]:
         """Bits of member m shifted by m vocabularies: one batch of M · n rows over a table of M vocabularies."""
         width = self.architecture.width
         shifted = [
@@ -76,7 +78,7 @@ class Stacked:
             device
         )
 
-    def step(self, batch: tuple[Batch, torch.Tensor]) -> torch.Tensor:
+    def step(self, batch: tuple[InputBatch, torch.Tensor]) -> torch.Tensor:
         """The members' losses, shape (M,)."""
         for tensor in self.weights.values():
             tensor.grad = None

@@ -1,4 +1,4 @@
-"""LocalBackend, Ray with one scorer, and Ray with three scorers and two trainers: the same screen, bit for bit."""
+"""In process, Ray with one scorer, and Ray with three scorers and two trainers: the same screen, bit for bit."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ import pytest
 
 from isd_ray.core.trigger import (
     N_BINS,
-    Histogram,
     ScoredBatch,
+    UncertaintyHistogram,
     bin_centres,
     forecast_platt,
     forecast_trend,
@@ -23,7 +23,7 @@ from tests.benchmarks.stopping.worlds import AntiRanked, Flat, Learner
 
 def histogram_of(uncertainty):
     counts = np.bincount(uncertainty_bins(np.asarray(uncertainty, np.float32)), minlength=N_BINS)
-    return Histogram(bin_centres(), counts)
+    return UncertaintyHistogram(bin_centres(), counts)
 
 
 def batch_of(losses, n_inference=1000):
@@ -54,7 +54,10 @@ def test_nothing_learnt_nothing_said():
     assert forecast_trend([], 100, 900, 50, 5) is None
     assert forecast_trend([batch_of([0, 1])], 1000, 0, 50, 5) is None
     assert forecast_platt([], histogram_of([0.1, 0.2]), 50, 5) is None
-    assert forecast_platt([batch_of([0, 1])], Histogram(bin_centres(), np.zeros(N_BINS, np.int64)), 50, 5) is None
+    assert (
+        forecast_platt([batch_of([0, 1])], UncertaintyHistogram(bin_centres(), np.zeros(N_BINS, np.int64)), 50, 5)
+        is None
+    )
 
 
 @pytest.mark.parametrize("losses", [[0.0] * 60, [1.0] * 60, [0.25] * 60])

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from isd_ray.campaign.backend import LocalBackend
+from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.setup import earliest_stop
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
@@ -118,7 +118,7 @@ def test_a_screen_measures_batches_that_grow_and_as_large_a_share_of_them_at_ran
 
 def test_an_audit_is_weighed_in_batches_of_its_round(make_config, tmp_path, monkeypatch):
     seen, ages = [], set()
-    forecast, blend = LocalBackend.forecast_look, stopping.forecast_blend
+    forecast, blend = Backend.forecast_look, stopping.forecast_blend
 
     def watch(self, evidence):
         seen.append((evidence.batch_size, evidence.batches_since_look))
@@ -128,7 +128,7 @@ def test_an_audit_is_weighed_in_batches_of_its_round(make_config, tmp_path, monk
         ages.add(n_first)
         return blend(scored, histogram, n_observed, n_batch, n_random, n_first, **options)
 
-    monkeypatch.setattr(LocalBackend, "forecast_look", watch)
+    monkeypatch.setattr(Backend, "forecast_look", watch)
     monkeypatch.setattr(stopping, "forecast_blend", watch_blend)
     rounds = simulate(growing(make_config), tmp_path / "run").rounds.to_pylist()
     sizes = sizes_until(rounds, len(seen) + 1)[1:]

@@ -11,6 +11,12 @@ from pathlib import Path
 import pytest
 
 import isd_ray
+from isd_ray.actors.bound import BoundActor
+from isd_ray.actors.scorer import Scorer
+from isd_ray.actors.trainer import Trainer
+from isd_ray.campaign.fitting import MemberTrainer
+from isd_ray.campaign.scoring import ShardScorer
+from isd_ray.core.stopping import Judge
 
 ROOT = Path(isd_ray.__file__).parent
 LAYERS = [
@@ -76,6 +82,13 @@ def test_imports_only_go_down(path):
                     f"{path} imports {name}"
                 )
             assert not (layer == "data" and used in pure - {"data", "core", "chem"}), f"{path} imports {name}"
+
+
+def test_an_actor_is_its_plain_class_with_a_start():
+    """So a request is written twice only: where it is done, and where its calls are planned and merged."""
+    for actor, plain in ((Trainer, MemberTrainer), (Scorer, ShardScorer), (BoundActor, Judge)):
+        assert actor.__bases__ == (plain,)
+        assert {name for name in vars(actor) if not name.startswith("__")} == {"ready"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)

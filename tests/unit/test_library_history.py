@@ -16,7 +16,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import ComputeConfig, HistoryConfig, LibraryConfig
 from isd_ray.data.blocks.add import add_block, remove_block
 from isd_ray.data.blocks.assays import HIT_Z
-from isd_ray.data.blocks.history import CLIP_Z, History
+from isd_ray.data.blocks.history import CLIP_Z, AssayHistory
 from isd_ray.errors import InputFileError, LibraryError
 from isd_ray.ops.blocks import found_words
 from isd_ray.ops.prepare import open_or_build
@@ -50,7 +50,7 @@ def wide(folder, name="wide.csv"):
 
 def history(library, **options):
     config = HistoryConfig.model_validate(options)
-    return add_block(library, History(library, config, None, library.path.parent))
+    return add_block(library, AssayHistory(library, config, None, library.path.parent))
 
 
 def block_of(library):
@@ -272,7 +272,7 @@ def test_held_out_sets_take_the_assays_and_statistics_of_the_target_set(tmp_path
     remove_block(library.path, "history")
     only = HistoryConfig(source=write(tmp_path, "other.csv", "name,active_b", ["c41,active"]), columns=("active_b",))
     (like,) = target.added_blocks
-    library = add_block(library, History(library, only, None, tmp_path, like=like), like)
+    library = add_block(library, AssayHistory(library, only, None, tmp_path, like=like), like)
     found = block_of(library)
     assert list(found) == list(whole)
     assert np.isnan(found["score_a"]).all()

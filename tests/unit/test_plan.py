@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from isd_ray.cli import app
-from isd_ray.core.outlay import Demand, FamilyRates, Rates, outlay
+from isd_ray.core.outlay import FamilyRates, Rates, Workload, outlay
 from isd_ray.errors import ConfigError
 from isd_ray.ops.plan import plan_campaign
 
 RATES = Rates(build_row_s=2e-4, fit_row_s=3e-5, score_row_s=4e-6, row_bytes=100.0, member_bytes=1 << 20)
-DEMAND = Demand(
+DEMAND = Workload(
     n_rows=100_000, n_initial=1_000, n_batch=2_000, members=5, epochs=10, trained_share=0.9,
     trainers=2, scorers=4, builders=2, stop_share=0.3, gpus=0, gpu_speedup=50.0,
 )  # fmt: skip

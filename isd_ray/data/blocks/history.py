@@ -16,7 +16,7 @@ from isd_ray.config import HistoryConfig, LibraryConfig
 from isd_ray.data.blocks.assays import Assay, assay_of, hits
 from isd_ray.data.blocks.description import BlockDescription, BlockSource
 from isd_ray.data.blocks.numbers import described
-from isd_ray.data.blocks.readouts import KEY, Readouts, history_sources, read_readouts, readout_columns
+from isd_ray.data.blocks.readouts import KEY, AssayReadouts, history_sources, read_readouts, readout_columns
 from isd_ray.data.blocks.spool import Spool
 from isd_ray.data.blocks.table import N_UNMATCHED, UNMATCHED, no_match
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions, PreparedChunk, prepare_chunks
@@ -42,7 +42,7 @@ class Structures:
 Prepare: TypeAlias = Callable[[Iterable[Structures]], Iterator[tuple[Structures, PreparedChunk]]]
 
 
-class History:
+class AssayHistory:
     """Makes the block of `[library.history]`; a `BlockMaker`.
 
     Parameters
@@ -165,7 +165,7 @@ def _settings(config: HistoryConfig) -> dict[str, Any]:
 
 
 def _canonical(
-    library: Library, readouts: Readouts, prepare: Prepare | None, file: str
+    library: Library, readouts: AssayReadouts, prepare: Prepare | None, file: str
 ) -> tuple[pa.Array, NDArray[np.int64]]:
     """Canonical SMILES of the compounds, each once, and for each key its place among them, or -1."""
     options = library.metadata["options"]

@@ -59,7 +59,7 @@ class Measurements:
 
 
 @dataclass(slots=True)
-class Readouts:
+class AssayReadouts:
     """Measurements of all assays.
 
     Attributes
@@ -89,7 +89,7 @@ def history_sources(config: HistoryConfig, library: LibraryConfig | None, base_d
     return [open_source(file, config.format, asked) for file in files]
 
 
-def read_readouts(config: HistoryConfig, sources: list[Source], id_column: str | None) -> Readouts:
+def read_readouts(config: HistoryConfig, sources: list[Source], id_column: str | None) -> AssayReadouts:
     """Read the readouts of all assays; memory grows with their number.
 
     Parameters
@@ -139,7 +139,7 @@ def read_readouts(config: HistoryConfig, sources: list[Source], id_column: str |
         )
     ordered = sorted(assays) if config.assay_column is not None else list(assays)
     column = config.smiles_column or ids or "record number"
-    return Readouts(by_structure, list(place_of), {name: assays[name] for name in ordered}, sources, column)
+    return AssayReadouts(by_structure, list(place_of), {name: assays[name] for name in ordered}, sources, column)
 
 
 def readout_columns(config: HistoryConfig, sources: Sequence[Source], ids: str | None) -> list[list[str]]:

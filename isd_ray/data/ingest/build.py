@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from isd_ray.chem.smiles import rdkit_version
 from isd_ray.config import LibraryConfig
 from isd_ray.data.ingest.files import SourceFile
-from isd_ray.data.ingest.intake import Intake
+from isd_ray.data.ingest.intake import PieceIntake
 from isd_ray.data.ingest.journal import Journal, Tally, unfinished
 from isd_ray.data.ingest.molecules import PreparedChunk, prepare_chunks
 from isd_ray.data.ingest.pieces import Piece, pieces
@@ -81,7 +81,7 @@ def build_library(
         stamps = [planned.source.file.stamp for planned in plan.sources]
         sources = [_description(planned.source.file) for planned in plan.sources]
         journal = Journal(folder, _identity(plan, sources))
-        intake = Intake(plan, journal)
+        intake = PieceIntake(plan, journal)
         before = journal.tally
         started = time.monotonic()
         for piece, prepared in prepare(_remaining(plan, before)):

@@ -59,7 +59,7 @@ class _Sorted:
     steps: dict[int, int]
 
 
-class Intake:
+class PieceIntake:
     """Takes pieces in order and writes them; notes every complete part in the journal.
 
     All that grows with the rows is the duplicate index. An intake that begins behind the parts of an interrupted build

@@ -16,8 +16,8 @@ from isd_ray.core.portions import judged_plans
 from isd_ray.core.stopping import decide
 from isd_ray.core.trigger import (
     N_BINS,
-    Histogram,
     ScoredBatch,
+    UncertaintyHistogram,
     bin_centres,
     forecast_blend,
     forecast_platt,
@@ -122,7 +122,7 @@ class Campaign:
     def forecast(self, n_random):
         """Of the rows that an audit is drawn from, as `isd_ray.core.stopping` makes it."""
         n_observed, uncertainty = self.world.n - len(self.rows), self.uncertainty[self.must_measure() :]
-        histogram = Histogram(bin_centres(), np.bincount(uncertainty_bins(uncertainty), minlength=N_BINS))
+        histogram = UncertaintyHistogram(bin_centres(), np.bincount(uncertainty_bins(uncertainty), minlength=N_BINS))
         if self.trigger == "platt":
             return forecast_platt(self.history, histogram, self.batch, n_random)
         if self.trigger == "trend" or isinstance(self.target, RecallTarget):
