@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isd_ray.campaign.selection import choose
+from isd_ray.campaign.steps.score import choose
 from isd_ray.chem.diverse import maxmin
 from isd_ray.core.features import OnBits
 from isd_ray.core.similarity import tanimoto
