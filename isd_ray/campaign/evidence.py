@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import amended_readouts
 from isd_ray.campaign.judged import doubted, without_amended
+from isd_ray.campaign.look_rounds import FrozenLook
 from isd_ray.campaign.record import Bound
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import FrozenLook, Measured, Released
+from isd_ray.campaign.stages import Measured, Released
 from isd_ray.core.goals import OTHERS, ByOutput
 from isd_ray.core.panels import has_readout
 from isd_ray.core.seeding import tie_keys

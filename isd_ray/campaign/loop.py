@@ -8,6 +8,7 @@ from dataclasses import asdict
 from isd_ray.campaign.amend import amendments
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import selection_of
+from isd_ray.campaign.look_rounds import look_from
 from isd_ray.campaign.oracle import Oracle, Readouts, with_amendments
 from isd_ray.campaign.record import RELIABILITY_SCHEMA
 from isd_ray.campaign.round_files import ROUND_SCHEMA, RoundFiles, details_of
@@ -24,7 +25,6 @@ from isd_ray.campaign.stages import (
     Opened,
     Released,
     Stage,
-    look_from,
 )
 from isd_ray.campaign.steps.decide import decide
 from isd_ray.campaign.steps.deliver import deliver, frozen_for_delivery

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from isd_ray.campaign.batch import Selection, unscored
+from isd_ray.campaign.look_rounds import Earlier
 from isd_ray.campaign.oracle import Readouts, unplated
-from isd_ray.campaign.stages import Earlier
 from isd_ray.campaign.steps.further import repeat_of
 from isd_ray.core import certify
 from isd_ray.ops.campaign import Campaign

@@ -19,10 +19,11 @@ from isd_ray.campaign.honesty import (
     race_cautions,
 )
 from isd_ray.campaign.judged import audits_table
+from isd_ray.campaign.look_rounds import plan_of, stored_look
 from isd_ray.campaign.record import batch_record, decision_record, metrics_after, outputs_after
 from isd_ray.campaign.round_files import RoundRecord, some_of
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import Decided, Measured, plan_of, stored_look
+from isd_ray.campaign.stages import Decided, Measured
 from isd_ray.campaign.steps.further import before_judging
 from isd_ray.campaign.steps.look import is_last_look
 from isd_ray.core.constant import ConstantAnswer

@@ -9,9 +9,10 @@ import numpy as np
 from isd_ray.campaign.amend import amendments, settle_amendments
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.claimed import claims_on_record
+from isd_ray.campaign.look_rounds import stored_address
 from isd_ray.campaign.oracle import Stopped
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import Decided, Final, stored_address
+from isd_ray.campaign.stages import Decided, Final
 from isd_ray.campaign.steps.look import freeze
 from isd_ray.core.looks import is_all_spent
 from isd_ray.messages import HybridRequest

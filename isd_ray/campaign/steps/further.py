@@ -28,21 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.batch import Selection, join, selection_of
+from isd_ray.campaign.look_rounds import Earlier, FrozenLook
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.record import metrics_of_finish
 from isd_ray.campaign.round_files import RoundRecord, some_of
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import (
-    Chosen,
-    Continuing,
-    Decided,
-    Earlier,
-    Finishing,
-    FrozenLook,
-    FurtherRound,
-    Measured,
-    Released,
-)
+from isd_ray.campaign.stages import Chosen, Continuing, Decided, Finishing, FurtherRound, Measured, Released
 from isd_ray.campaign.steps.look import with_filling
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.portions import next_portion

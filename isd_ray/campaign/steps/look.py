@@ -8,9 +8,10 @@ from itertools import pairwise
 import numpy as np
 
 from isd_ray.campaign.batch import Ranks, Selection, batch_table, join
+from isd_ray.campaign.look_rounds import FrozenLook
 from isd_ray.campaign.round_files import Attempt, RoundRecord, look_of
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import Chosen, Finishing, Fitted, FrozenLook
+from isd_ray.campaign.stages import Chosen, Finishing, Fitted
 from isd_ray.config import AUDITED_RULES
 from isd_ray.core.certify import LONGEST_SKIP
 from isd_ray.core.goals import HITS

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.batch import batch_table, plates_of
+from isd_ray.campaign.look_rounds import stored_look
 from isd_ray.campaign.oracle import with_amendments
 from isd_ray.campaign.round_files import RoundRecord, released_of
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import Chosen, Measured, Released, stored_look
+from isd_ray.campaign.stages import Chosen, Measured, Released
 from isd_ray.data.layout import sha256_file
 from isd_ray.messages import ROLES
 

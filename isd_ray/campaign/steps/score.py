@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.batch import Ranks, Selection, join, ranks_by, unscored
+from isd_ray.campaign.look_rounds import FrozenLook
 from isd_ray.campaign.record import simulation_metrics
 from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import Chosen, Fitted, FrozenLook
+from isd_ray.campaign.stages import Chosen, Fitted
 from isd_ray.campaign.steps.look import freeze_for_look, plan_looks
 from isd_ray.core.features import OnBits
 from isd_ray.core.topk import uniform_sample
