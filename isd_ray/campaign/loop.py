@@ -21,6 +21,7 @@ from isd_ray.campaign.stages import (
     Final,
     Finishing,
     Fitted,
+    FurtherRound,
     Measured,
     Opened,
     Released,
@@ -192,8 +193,7 @@ class CampaignLoop:
     def _released(self, before: Stage, files: RoundFiles) -> Released:
         """A batch as its release has it; where it goes on with a look, with what the rounds before have of that."""
         screen, released = self._screen, files.released
-        goes_on = before if isinstance(before, Finishing | Continuing | Chosen) else None
-        look_round = goes_on.look.round if goes_on is not None and goes_on.look is not None else files.round
+        look = before.look if isinstance(before, FurtherRound) else None
         selection, details = selection_of(files.read_batch()), details_of(released)
         screen.store.check(files.attempt.features_file, released["features_sha256"])
         for name, sha256 in details.get("predictions", {}).items():
@@ -208,7 +208,7 @@ class CampaignLoop:
             selection=selection,
             committee=None,
             committee_hash=released["committee_hash"],
-            look=look_from(released, screen.store.address, look_round),
-            earlier=goes_on.earlier if isinstance(goes_on, Continuing | Chosen) else None,
+            look=look_from(released, screen.store.address, files.round if look is None else look.round),
+            earlier=before.earlier if isinstance(before, Continuing | Chosen) else None,
             details=details,
         )
