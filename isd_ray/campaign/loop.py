@@ -179,13 +179,12 @@ class CampaignLoop:
         screen, batch = self._screen, self._released(before, files)
         if files.committed is None:
             return batch
-        sha256 = files.committed["readouts_sha256"]
-        told = Readouts.of(screen.store.read_readouts(sha256))
+        told = Readouts.of(screen.store.read_readouts(files.committed["readouts_sha256"]))
         told = with_amendments(told, batch.selection.scored.rows, screen.amended)
         if (race := screen.judge_race(batch, told)) is not None:
             screen.history.race.append(race)
         screen.history.observe(batch.attempt, batch.selection, told, batch.details, batch.number)
-        stage = self._committed(Decided(Measured(batch, told, sha256), files.committed))
+        stage = self._committed(Decided(Measured(batch, told, batch.details), files.committed))
         if isinstance(stage, Decided) and screen.store.is_delivered():
             return self._next_round(stage.number)
         return stage

@@ -134,12 +134,12 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A batch with all that came back, corrections included; `readouts_sha256` names the table without them."""
+    """A batch with all that came back, corrections included; its details name the table without them."""
 
     state: ClassVar[LoopState] = LoopState.DECIDE
     released: Released
     readouts: Readouts
-    readouts_sha256: str
+    details: RoundRecord
 
     @property
     def number(self) -> int:

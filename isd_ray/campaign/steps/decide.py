@@ -42,7 +42,7 @@ def decide(screen: Screen, measured: Measured) -> Decided:
     """Take the batch into the observation set and commit the round."""
     batch, readouts = measured.released, measured.readouts
     number, selection, earlier = batch.number, batch.selection, batch.earlier
-    details: RoundRecord = {**batch.details, "readouts_sha256": measured.readouts_sha256}
+    details: RoundRecord = {**measured.details}
     n_before = screen.sets.n_measured
     correct = screen.history.correct(selection, readouts)
     losses, present = screen.history.losses(selection, readouts), readouts.present

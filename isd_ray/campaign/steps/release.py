@@ -58,5 +58,5 @@ def measure(screen: Screen, released: Released) -> Measured | None:
     readouts = screen.oracle.measure(released.number, rows)
     if readouts is None:
         return None
-    sha256 = screen.store.keep(readouts.to_table(rows))
-    return Measured(released, with_amendments(readouts, rows, screen.amended), sha256)
+    details: RoundRecord = {**released.details, "readouts_sha256": screen.store.keep(readouts.to_table(rows))}
+    return Measured(released, with_amendments(readouts, rows, screen.amended), details)
