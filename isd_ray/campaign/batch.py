@@ -1,20 +1,85 @@
-"""The frozen batch as a table, and back."""
+"""A batch: its rows with their roles, as a table and back, and its plates."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
+from isd_ray.core.goals import Goal
+from isd_ray.core.topk import concatenate_rows
+from isd_ray.core.trigger import ranks_from_histogram
 from isd_ray.data.library import Library
 from isd_ray.data.packed import from_arrow, to_arrow
-from isd_ray.messages import ROLES, ScoredRows
+from isd_ray.messages import ROLES, Role, ScoredRows
 from isd_ray.plates.assign import plate_map
 
+Ranks: TypeAlias = Callable[[ScoredRows], NDArray[np.float64]]
 _SCORED = ("row", "score", "second_score", "prediction", "uncertainty")
+
+
+def ranks_by(goal: Goal, histogram: NDArray[np.int64]) -> Ranks:
+    """Ranks of rows in their groups, read off the groups' histograms of uncertainty, (groups, bins)."""
+
+    def ranks(scored: ScoredRows) -> NDArray[np.float64]:
+        found = np.empty(len(scored.rows))
+        groups = goal.groups(scored.prediction)
+        for group, counts in enumerate(histogram):
+            found[groups == group] = ranks_from_histogram(counts, scored.uncertainty[groups == group])
+        return found
+
+    return ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A batch.
+
+    Attributes
+    ----------
+    scored:
+        Its rows with scores and predictions.
+    roles:
+        int8 (n,): the role of each as an index into `ROLES`.
+    ranks:
+        float64 (n,): about how many rows of its group were more uncertain; NaN where no model had scored the row.
+    """
+
+    scored: ScoredRows
+    roles: NDArray[np.int8]
+    ranks: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, scored: ScoredRows, role: Role, ranks: Ranks | None = None) -> Selection:
+        """Rows that share one role."""
+        n = len(scored.rows)
+        known = np.full(n, np.nan) if ranks is None else ranks(scored)
+        return cls(scored, np.full(n, ROLES.index(role), np.int8), known)
+
+    def take(self, places: NDArray[np.int64]) -> Selection:
+        """The rows at some places."""
+        return Selection(self.scored.take(places), self.roles[places], self.ranks[places])
+
+
+def unscored(rows: NDArray[np.int64]) -> ScoredRows:
+    """Rows chosen before any model existed: scores 0, predictions NaN."""
+    zeros = np.zeros(len(rows), np.float32)
+    return ScoredRows(rows, zeros, zeros, np.full(len(rows), np.nan), np.full(len(rows), np.nan, np.float32))
+
+
+def join(parts: Sequence[Selection]) -> Selection:
+    """One batch of several."""
+    return Selection(
+        concatenate_rows([part.scored for part in parts]),
+        np.concatenate([part.roles for part in parts]),
+        np.concatenate([part.ranks for part in parts]),
+    )
 
 
 def batch_table(selection: Selection, library: Library, plates: pa.Table | None) -> pa.Table:

@@ -12,11 +12,11 @@ from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
+from isd_ray.core.bounds import accuracy_on_truth
 from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.looks import look_risk
-from isd_ray.core.truth import accuracy_on_truth
 from isd_ray.messages import Committee
 
 SCHEMA_VERSION = 1

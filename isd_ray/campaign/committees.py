@@ -14,18 +14,18 @@ from isd_ray.models.committee import committee_hash, load_member, save_member
 _DESCRIPTION = "committee.json"
 
 
-def save_committee(committee: Committee | None, folder: Path, executor: Executor) -> list[Future[None]]:
+def save_committee(committee: Committee | None, folder: Path, executor: Executor) -> tuple[Future[None], ...]:
     """Begin to write the members, one file each, and which family each is of; done when all that is returned is."""
     if committee is None:
-        return []
+        return ()
     description = {"families": list(committee.families), "shares": dict(committee.shares)}
-    return [
+    return (
         executor.submit(_write, folder / _DESCRIPTION, canonical_json(description)),
         *(
             executor.submit(save_member, folder / f"member-{number:03d}.safetensors", weights)
             for number, weights in enumerate(committee.members)
         ),
-    ]
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

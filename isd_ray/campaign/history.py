@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.campaign.batch import Selection
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import Attempt, RoundRecord, look_of
-from isd_ray.campaign.selection import Selection
 from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.looks import look_risk
 from isd_ray.core.panels import count_measured

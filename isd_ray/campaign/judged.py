@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from isd_ray.campaign.look_rounds import plan_of
 from isd_ray.campaign.oracle import Readout
-from isd_ray.campaign.work import plan_of
 from isd_ray.core.goals import Goal
 from isd_ray.core.panels import LOST
 from isd_ray.core.stopping import Audit, decide_look

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.campaign.batch import Selection
 from isd_ray.campaign.constant import constant_summary
 from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import RoundRecord, some_of
-from isd_ray.campaign.selection import Selection
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import UNVERIFIED, Goal
 from isd_ray.core.goals.by_output import ByOutput, n_bad, n_there, n_wrong

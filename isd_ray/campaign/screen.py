@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 
 import numpy as np
@@ -16,12 +15,12 @@ from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.history import RANDOM_ROLES, History
 from isd_ray.campaign.oracle import Oracle, Readouts, Stopped
 from isd_ray.campaign.round_files import Attempt
-from isd_ray.campaign.selection import Selection
+from isd_ray.campaign.stages import Released
 from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.work import RoundWork
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking
+from isd_ray.core.looks import LookPlan
 from isd_ray.core.race import RaceBatch, race_batch
 from isd_ray.core.seeding import derive_seed, draw_seed, tie_keys
 from isd_ray.core.sets import TargetSets
@@ -31,7 +30,7 @@ from isd_ray.messages import ROLES, Committee
 
 
 class Screen:
-    """What a campaign is, what it has measured, and the round that is being worked on.
+    """What a campaign is, and what it has measured; the round that is being worked on is a stage of its own.
 
     Parameters
     ----------
@@ -50,8 +49,6 @@ class Screen:
         What its limits leave.
     amended, n_amendments:
         Corrected readouts, and how many corrections were made until the history was begun.
-    round:
-        Work between two commits.
     stopped:
         That a person has stopped it.
     warnings:
@@ -85,7 +82,6 @@ class Screen:
         self.budget = Budget(self.config, self.history, prices_of(self.config, self.library))
         self.n_amendments = len(amendments(self.store))
         self.amended = amended_readouts(self.store)
-        self.round = RoundWork(0, time.perf_counter())
         self._constant: ConstantAnswer | None = None
         self.stopped: Stopped | None = None
 
@@ -110,13 +106,13 @@ class Screen:
         """Observation set and inference set."""
         return self.history.sets
 
-    def seed(self, purpose: str, *path: int) -> int:
-        """A seed of the round for one purpose."""
-        return derive_seed(self.config.seed, purpose, self.round.number, *path)
+    def seed(self, purpose: str, round_number: int, *path: int) -> int:
+        """A seed of a round for one purpose."""
+        return derive_seed(self.config.seed, purpose, round_number, *path)
 
-    def draw_seed(self, purpose: str, *content: str) -> int:
-        """A seed of the round for rows that chance chooses (`isd_ray.core.seeding.draw_seed`)."""
-        return draw_seed(self.config.seed, self.store.manifest.get("nonce"), purpose, self.round.number, *content)
+    def draw_seed(self, purpose: str, round_number: int, *content: str) -> int:
+        """A seed of a round for rows that chance chooses (`isd_ray.core.seeding.draw_seed`)."""
+        return draw_seed(self.config.seed, self.store.manifest.get("nonce"), purpose, round_number, *content)
 
     @property
     def began(self) -> str | None:
@@ -150,49 +146,40 @@ class Screen:
         n_drawn, n_others = self.history.n_drawn_from, self.history.n_beside
         return constant_answer(self.goal, labels[order], n_classes, n_drawn, delta, n_others)
 
-    def new_attempt(self) -> Attempt:
-        """The attempt at the round; its folder is made once."""
-        if self.round.attempt is None:
-            self.round.attempt = self.store.new_attempt(self.round.number)
-        return self.round.attempt
-
-    def planned_attempt(self) -> Attempt:
-        """The attempt with its plan, which is written before anything that follows from it."""
-        attempt = self.new_attempt()
+    def write_plan(self, attempt: Attempt, plans: tuple[LookPlan, ...], audit_seed: int | None = None) -> None:
+        """Say what a round is going to ask for, before anything that follows from it is written."""
         attempt.write_plan(
             {
-                "round": self.round.number,
+                "round": attempt.round,
                 "seed": self.config.seed,
                 "acquisition": self.config.acquisition_name,
-                "look": [asdict(plan) for plan in self.round.look] or None,
-                "audit_seed": self.round.details.get("audit_seed"),
+                "look": [asdict(plan) for plan in plans] or None,
+                "audit_seed": audit_seed,
             }
         )
-        return attempt
 
-    def judge_race(self, selection: Selection, readouts: Readouts) -> RaceBatch | None:
-        """What the readouts of the round's batch say of what each family had forecast; before the history has them."""
-        if self.round.attempt is None or (sha256 := self.round.details.get("forecasts_sha256")) is None:
+    def judge_race(self, batch: Released, readouts: Readouts) -> RaceBatch | None:
+        """What the readouts of a batch say of what each family had forecast; before the history has them."""
+        if (sha256 := batch.details.get("forecasts_sha256")) is None:
             return None
-        self.store.check(self.round.attempt.forecasts_file, sha256)
-        _, forecasts = read_forecasts(self.round.attempt.forecasts_file)
+        self.store.check(batch.attempt.forecasts_file, sha256)
+        _, forecasts = read_forecasts(batch.attempt.forecasts_file)
         if self.config.task == "regression":
             forecasts = forecasts[:, :, 0]
-        audited = selection.roles != ROLES.index("reserve")
+        roles = batch.selection.roles
+        audited = roles != ROLES.index("reserve")
         task, labels = self.config.task, readouts.labels[audited]
-        n_outputs = forecasts.shape[-1]
-        is_random = np.isin(selection.roles[audited], RANDOM_ROLES)
-        batch = race_batch(forecasts[:, audited], labels, is_random, self.sets.labels, task, n_outputs)
-        return None if batch is None else batch.with_counted(self.round.details["race"])
+        is_random = np.isin(roles[audited], RANDOM_ROLES)
+        found = race_batch(forecasts[:, audited], labels, is_random, self.sets.labels, task, forecasts.shape[-1])
+        return None if found is None else found.with_counted(batch.details["race"])
 
-    def save_committee(self) -> None:
+    def save_committee(self, committee: Committee | None, attempt: Attempt) -> tuple[Future[None], ...]:
         """Begin to write the models down: it is done before scoring ends."""
-        folder = self.new_attempt().committee_dir
-        self.round.saving = save_committee(self.round.committee, folder, self._saver)
+        return save_committee(committee, attempt.committee_dir, self._saver)
 
-    def committee(self) -> Committee | None:
-        """The model of the round: in memory, or of a restored round from the store; never a new one."""
-        if self.round.committee is None and self.round.attempt is not None:
-            self.store.bring_committee(self.round.attempt)
-            return load_committee(self.round.attempt.committee_dir, self.round.committee_hash)
-        return self.round.committee
+    def committee_of(self, batch: Released) -> Committee | None:
+        """The model of a round: in memory, or of a restored round from the store; never a new one."""
+        if batch.committee is not None:
+            return batch.committee
+        self.store.bring_committee(batch.attempt)
+        return load_committee(batch.attempt.committee_dir, batch.committee_hash)

@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from isd_ray.core.features import OnBits
+from isd_ray.core.features import OnBits, tanimoto
 from isd_ray.core.panels import unpack
-from isd_ray.core.similarity import tanimoto
 from isd_ray.data.library import Library
 from isd_ray.data.packed import from_arrow
 

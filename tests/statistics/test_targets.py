@@ -8,12 +8,12 @@ import math
 import numpy as np
 import pytest
 
+from isd_ray.core.bounds import accuracy_on_truth
 from isd_ray.core.certify import LookPlan
 from isd_ray.core.goals.balanced_accuracy import balanced_accuracy_allowances, balanced_accuracy_floor
 from isd_ray.core.goals.precision import precision_allowance
 from isd_ray.core.goals.recall import judge_recall, recall_allowance
 from isd_ray.core.stopping import passes_all
-from isd_ray.core.truth import accuracy_on_truth
 
 
 def test_the_allowance_of_a_recall_is_exact():

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isd_ray.campaign.selection import choose
+from isd_ray.campaign.steps.score import choose
 from isd_ray.chem.diverse import maxmin
-from isd_ray.core.features import OnBits
-from isd_ray.core.similarity import tanimoto
+from isd_ray.core.features import OnBits, tanimoto
 from isd_ray.errors import ConfigError
 from isd_ray.ops.simulate import simulate
 from tests.unit.test_core_selection import NOTHING, no_ranks, report_of, scored

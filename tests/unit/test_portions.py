@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isd_ray.campaign.batch import selection_of
+from isd_ray.campaign.batch import Selection, selection_of
 from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.round_files import Attempt
-from isd_ray.campaign.selection import Selection
 from isd_ray.campaign.steps import further
 from isd_ray.config import StoppingConfig
 from isd_ray.core import certify

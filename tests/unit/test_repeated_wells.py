@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from isd_ray.campaign.batch import Selection, unscored
+from isd_ray.campaign.look_rounds import Earlier
 from isd_ray.campaign.oracle import Readouts, unplated
-from isd_ray.campaign.selection import Selection, unscored
 from isd_ray.campaign.steps.further import repeat_of
-from isd_ray.campaign.work import Earlier
 from isd_ray.core import certify
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate

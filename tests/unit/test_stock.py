@@ -12,13 +12,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from isd_ray.campaign.batch import Selection, unscored
 from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.round_files import Attempt
-from isd_ray.campaign.selection import Selection, random_count, unscored
 from isd_ray.campaign.setup import check
+from isd_ray.campaign.steps.score import random_count
 from isd_ray.campaign.stock import out_of_stock, prices_of
 from isd_ray.core.goals import goal_for
 from isd_ray.data.library import Library

@@ -1,1 +1,1 @@
-"""The steps of `isd_ray.campaign.loop`: what each reads and changes of a `isd_ray.campaign.screen.Screen`."""
+"""The steps of `isd_ray.campaign.loop`: each takes a stage of `isd_ray.campaign.stages` and returns the next."""

@@ -9,8 +9,10 @@ import numpy as np
 from isd_ray.campaign.amend import amendments, settle_amendments
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.claimed import claims_on_record
+from isd_ray.campaign.look_rounds import stored_address
 from isd_ray.campaign.oracle import Stopped
 from isd_ray.campaign.screen import Screen
+from isd_ray.campaign.stages import Decided, Final
 from isd_ray.campaign.steps.look import freeze
 from isd_ray.core.looks import is_all_spent
 from isd_ray.messages import HybridRequest
@@ -18,18 +20,24 @@ from isd_ray.messages import HybridRequest
 NOT_CERTIFIED_FILE = "not_certified.json"
 
 
-def deliver(screen: Screen) -> bool:
+def frozen_for_delivery(screen: Screen, decided: Decided) -> Final:
+    """The predictions that a screen which has stopped delivers: those of its look, or of its last model."""
+    batch = decided.measured.released
+    committee = screen.committee_of(batch)
+    if batch.look is not None:
+        return Final(batch.number, committee, batch.look.frozen, batch.details.get("predictions", {}))
+    address, frozen = freeze(screen, batch.attempt, committee, ())
+    return Final(batch.number, committee, address, dict(frozen.files))
+
+
+def deliver(screen: Screen, final: Final) -> bool:
     """Certify and write the screen; False if readouts were told meanwhile that it should hold."""
-    screen.round.committee = screen.committee()
-    if screen.round.frozen is None:
-        freeze(screen)
-    assert screen.round.frozen is not None, "just frozen"
     certificate = screen.store.certificate() or make_certificate(
         screen.config,
         screen.goal,
         screen.store.manifest,
         screen.history,
-        screen.round.committee,
+        final.committee,
         amendments(screen.store),
         screen.constant_answer(),
         claims_on_record(screen.store),
@@ -38,7 +46,7 @@ def deliver(screen: Screen) -> bool:
         screen.store.certify(certificate)
     elif screen.stopped is not None:
         _note_stopped(screen, screen.stopped)
-    n_told = _take_late(screen)
+    n_told = _take_late(screen, final.number)
     absent, abandoned = screen.history.absent()
     request = HybridRequest(
         inference=screen.sets.packed_inference(),
@@ -47,10 +55,10 @@ def deliver(screen: Screen) -> bool:
         abandoned=abandoned,
         classes=screen.classes,
         outputs=tuple(screen.store.manifest.get("outputs", ())),
-        committee_hash=screen.round.committee.hash if screen.round.committee else "",
+        committee_hash=final.committee.hash if final.committee else "",
         campaign_id=screen.store.manifest["campaign_id"],
         certificate_id=certificate["certificate_id"] if certificate else "",
-        predictions_dir=screen.round.frozen,
+        predictions_dir=final.frozen,
         hybrid_dir=screen.store.address_of(screen.store.hybrid_dir),
     )
     screen.backend.write_hybrid(request)
@@ -59,12 +67,12 @@ def deliver(screen: Screen) -> bool:
     settle_amendments(screen.store, screen.classes)
     screen.store.mark_delivered(
         {
-            "round": screen.round.number,
+            "round": final.number,
             "n_measured": screen.sets.n_measured,
             "n_late": screen.sets.n_measured - screen.history.records[-1]["n_acquired"],
             "n_predicted": screen.sets.n_inference,
-            "frozen": screen.round.reference(screen.store.address)["frozen"],
-            "predictions": screen.round.details.get("predictions", {}),
+            "frozen": stored_address(final.frozen, screen.store.address),
+            "predictions": dict(final.predictions),
         }
     )
     return True
@@ -89,7 +97,7 @@ def _note_stopped(screen: Screen, stopped: Stopped) -> None:
     screen.store.write_text(NOT_CERTIFIED_FILE, json.dumps(said, indent=1) + "\n")
 
 
-def _take_late(screen: Screen) -> int:
+def _take_late(screen: Screen, round_number: int) -> int:
     """Have readouts delivered that were told after the last model was fitted; returns how many are told in all.
 
     After the certificate was made: it speaks of the screen that its audit judged. A readout in the place of a
@@ -104,5 +112,5 @@ def _take_late(screen: Screen) -> int:
     screen.sets.exclude(np.setdiff1d(screen.sets.excluded, standing.rows))
     late = screen.sets.is_left(standing.rows) & ~spoils
     if late.any():
-        screen.history.observe_late(standing.rows[late], standing.readouts.take(late), screen.round.number)
+        screen.history.observe_late(standing.rows[late], standing.readouts.take(late), round_number)
     return len(standing.rows)

@@ -21,32 +21,26 @@ Where a person has stopped the screen without a last look, nothing more is relea
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.campaign.batch import selection_of
+from isd_ray.campaign.batch import Selection, join, selection_of
+from isd_ray.campaign.look_rounds import Earlier, FrozenLook
 from isd_ray.campaign.oracle import Readouts
-from isd_ray.campaign.round_files import RoundRecord
+from isd_ray.campaign.record import metrics_of_finish
+from isd_ray.campaign.round_files import RoundRecord, some_of
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.selection import Selection, join
-from isd_ray.campaign.steps.look import filling
-from isd_ray.campaign.work import Earlier, RoundWork
+from isd_ray.campaign.stages import Chosen, Continuing, Decided, Finishing, FurtherRound, Measured, Released
+from isd_ray.campaign.steps.look import with_filling
+from isd_ray.core.looks import LookPlan
+from isd_ray.core.portions import next_portion
 from isd_ray.messages import ROLES, Rows, StopDecision
 
 _REPEATED = tuple(map(ROLES.index, ("audit", "hit", "finish")))
 _HIT = ROLES.index("hit")
-
-
-def whole_batch(screen: Screen) -> tuple[Selection, Readouts]:
-    """All that was released of a look, or of its finish, up to this round, and what came back (`Earlier`)."""
-    work = screen.round
-    assert work.selection is not None, "DECIDE follows MEASURE"
-    assert work.readouts is not None, "DECIDE follows MEASURE"
-    if work.earlier is None:
-        return work.selection, work.readouts
-    return work.earlier.with_next(work.selection, work.readouts)
 
 
 def lost_places(selection: Selection, readouts: Readouts) -> NDArray[np.int64]:
@@ -54,75 +48,95 @@ def lost_places(selection: Selection, readouts: Readouts) -> NDArray[np.int64]:
     return np.flatnonzero(np.isin(selection.roles, _REPEATED) & ~readouts.present)
 
 
-def before_judging(screen: Screen, decision: StopDecision, *, is_at_end: bool) -> StopDecision:
-    """The decision on a measured look or finish, or that it goes on in a further round before.
+def before_judging(
+    screen: Screen, measured: Measured, plans: tuple[LookPlan, ...], decision: StopDecision, *, is_at_end: bool
+) -> tuple[StopDecision, RoundRecord]:
+    """The decision on a measured look or finish, or that it goes on in a further round before; and what of it.
 
     Parameters
     ----------
+    plans:
+        What the look was judged by; empty in a finish.
     is_at_end:
         Whether it is the look at the end of the budget, which may take the wells that were kept for it.
     """
-    work = screen.round
-    selection, readouts = whole_batch(screen)
-    rows, must_be_first = _once_more(screen, decision, selection, readouts)
-    n_next = _n_next(work) if decision.action == "continue" and not must_be_first else 0
+    rows, must_be_first = _once_more(screen, measured, plans, decision)
+    n_next = _n_next(measured.released, plans) if decision.action == "continue" and not must_be_first else 0
     if not len(rows) and not n_next:
-        return decision
-    gone = f"{len(rows)} of {len(selection.roles)} compounds gave no readout"
+        return decision, {}
+    gone = f"{len(rows)} of {len(measured.all_of_look[0].roles)} compounds gave no readout"
     if screen.asks_no_more:
         if must_be_first and decision.action != "continue":
             # Who has seen the readouts may not choose after which try such a look is judged.
             decision = StopDecision("continue", f"{gone}, and without them it is not judged")
-        return replace(decision, reason=f"{decision.reason}; a person has stopped the screen, nothing more is released")
-    left = screen.budget.look(is_at_end, work.number + 1)
+        ends = f"{decision.reason}; a person has stopped the screen, nothing more is released"
+        return replace(decision, reason=ends), {}
+    left = screen.budget.look(is_at_end, measured.number + 1)
     if len(rows) + n_next > left:
         what = f"{gone}, and" if len(rows) else f"the next portion has {n_next} compounds, and"
         spent = f"{what} the budget of {left} does not allow to release them{' once more' if len(rows) else ''}"
-        return replace(decision, reason=f"{decision.reason}; {spent}")
-    work.details["once_more"] = rows.tolist()
+        return replace(decision, reason=f"{decision.reason}; {spent}"), {}
+    goes_on = StopDecision("repeat", f"{gone} and are released once more, before it is judged")
     if n_next:
         again = f", {gone} and go with it once more" if len(rows) else ""
-        return StopDecision("portion", f"{decision.reason} yet; the next portion has {n_next}{again}")
-    return StopDecision("repeat", f"{gone} and are released once more, before it is judged")
+        goes_on = StopDecision("portion", f"{decision.reason} yet; the next portion has {n_next}{again}")
+    return goes_on, {"once_more": rows.tolist()}
 
 
-def _once_more(screen: Screen, decision: StopDecision, selection: Selection, readouts: Readouts) -> tuple[Rows, bool]:
+def _once_more(
+    screen: Screen, measured: Measured, plans: tuple[LookPlan, ...], decision: StopDecision
+) -> tuple[Rows, bool]:
     """Lost rows to be released once more, and whether nothing is judged before they were."""
-    work, nothing = screen.round, np.empty(0, np.int64)
-    assert work.selection is not None, "DECIDE follows MEASURE"
+    nothing = np.empty(0, np.int64)
     if not screen.store.manifest.get("repeats_lost", False):
         return nothing, False
+    batch, (selection, readouts) = measured.released, measured.all_of_look
     lost = lost_places(selection, readouts)
     hits_are_lost = bool((selection.roles[lost] == _HIT).any())
-    errs_on_the_safe_side = bool(work.look) and screen.goal.is_exact and not hits_are_lost
+    errs_on_the_safe_side = bool(plans) and screen.goal.is_exact and not hits_are_lost
     is_over = decision.action == "stop" and errs_on_the_safe_side
-    if not work.look:
+    if not plans:
         is_over = len(lost) <= screen.config.stopping.finish_tolerance
     # What people have said cannot be had is not asked for again.
     done = screen.oracle.standing().excluded
-    if work.earlier is not None:
-        done = np.concatenate([done, work.earlier.twice(work.selection.scored.rows)])
+    if batch.earlier is not None:
+        done = np.concatenate([done, batch.earlier.twice(batch.selection.scored.rows)])
     rows = nothing if is_over else np.setdiff1d(selection.scored.rows[lost], done)
     return rows, len(rows) > 0 and not errs_on_the_safe_side
 
 
-def _n_next(work: RoundWork) -> int:
+def _n_next(batch: Released, plans: tuple[LookPlan, ...]) -> int:
     """Audited rows of the next portion; 0 where none follows."""
-    if not work.look or work.look[0].portion == work.look[0].portions:
+    if not plans or plans[0].portion == plans[0].portions:
         return 0
-    return int(work.details["rest_sizes"][work.look[0].portion - 1])
+    return int(batch.details["rest_sizes"][plans[0].portion - 1])
 
 
-def earlier_of(screen: Screen, record: RoundRecord) -> Earlier:
+def go_on(screen: Screen, decided: Decided, look: FrozenLook) -> FurtherRound:
+    """The round after a look, or a finish, that goes on: its finish, its lost wells once more, or its next portion."""
+    before, record = decided.measured.released, decided.record
+    number, started, committee = before.number + 1, time.perf_counter(), screen.committee_of(before)
+    details = metrics_of_finish(record, screen.sets.n_target)
+    if record["decision"] == "finish":
+        return Finishing(number, started, committee, replace(look, plans=()), details)
+    earlier = _earlier_of(screen, decided)
+    details |= some_of(before.details, ("audit_rest_sha256", "rest_sizes"))
+    if record["decision"] == "repeat":
+        details["repeats"] = before.number
+        return Chosen(number, started, repeat_of(earlier), committee, look, earlier, details)
+    details |= {"continues": before.number, "look_sizes": earlier.sizes, "n_fitted": earlier.n_fitted}
+    return Continuing(number, started, committee, replace(look, plans=next_portion(look.plans)), earlier, details)
+
+
+def _earlier_of(screen: Screen, decided: Decided) -> Earlier:
     """What the round that was just committed, and those before, have measured of a look that goes on."""
-    work = screen.round
-    selection, readouts = whole_batch(screen)
-    assert work.selection is not None, "a committed round has a batch"
-    if work.earlier is not None:
-        repeated = work.earlier.twice(work.selection.scored.rows)
-        return replace(work.earlier, record=record, selection=selection, readouts=readouts, repeated=repeated)
+    measured, record = decided.measured, decided.record
+    batch, (selection, readouts) = measured.released, measured.all_of_look
+    if batch.earlier is not None:
+        repeated = batch.earlier.twice(batch.selection.scored.rows)
+        return replace(batch.earlier, record=record, selection=selection, readouts=readouts, repeated=repeated)
     n_fitted = screen.sets.n_observed - int(readouts.present.sum())
-    known, sizes = work.details.get("n_amendments", 0), work.details["group_sizes"]
+    known, sizes = batch.details.get("n_amendments", 0), batch.details["group_sizes"]
     return Earlier(record, selection, readouts, np.empty(0, np.int64), known, n_fitted, sizes)
 
 
@@ -135,13 +149,21 @@ def repeat_of(earlier: Earlier) -> Selection:
     return Selection(lost.scored, lost.roles, np.full(len(lost.roles), np.nan))
 
 
-def take_portion(screen: Screen) -> None:
+def take_portion(screen: Screen, continuing: Continuing) -> Chosen:
     """The next portion of the audit, with what was lost of those before, and with what fills its plates."""
-    work = screen.round
-    assert work.earlier is not None, "a first portion comes before"
-    before, rest_sizes = work.look[0].portion - 2, work.details["rest_sizes"]
-    rest = selection_of(screen.store.read_readouts(work.details["audit_rest_sha256"]))
+    look, earlier, details = continuing.look, continuing.earlier, continuing.details
+    before, rest_sizes = look.plans[0].portion - 2, details["rest_sizes"]
+    rest = selection_of(screen.store.read_readouts(details["audit_rest_sha256"]))
     start = sum(rest_sizes[:before])
-    batch = join([repeat_of(work.earlier), rest.take(np.arange(start, start + rest_sizes[before]))])
-    released = np.concatenate([work.earlier.selection.scored.rows, rest.scored.rows])
-    work.selection = join([batch, Selection.of(filling(screen, work.look, batch, released), "filling")])
+    batch = join([repeat_of(earlier), rest.take(np.arange(start, start + rest_sizes[before]))])
+    released = np.concatenate([earlier.selection.scored.rows, rest.scored.rows])
+    filled, filling = with_filling(screen, look, continuing.number, batch, released)
+    return Chosen(
+        number=continuing.number,
+        started=continuing.started,
+        selection=filled,
+        committee=continuing.committee,
+        look=look,
+        earlier=earlier,
+        details={**details, **filling},
+    )
