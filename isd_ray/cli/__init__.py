@@ -22,6 +22,7 @@ from isd_ray.cli import (
     reference_energy,
     screens,
     serve,
+    undo,
 )
 from isd_ray.cli.common import live_console
 from isd_ray.errors import IsdError
@@ -44,6 +45,7 @@ for command in (
     *phenomics.COMMANDS,
     *reference_energy.COMMANDS,
     *campaign.COMMANDS,
+    *undo.COMMANDS,
     *predict.COMMANDS,
     *confirm.COMMANDS,
     *follow.COMMANDS,

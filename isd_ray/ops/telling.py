@@ -259,9 +259,8 @@ class Telling:
         else:
             line_of = (labelled.readouts, labelled.lines, labelled.ids)
             placed = place_readouts(*line_of, ledger, place, external=read.external)
-        notes = []
+        notes, source = [], {"file": read.name, "file_sha256": read.sha256}
         if placed.n_new or labelled.is_new:
-            source = {"file": read.name, "file_sha256": read.sha256}
             notes.append(
                 note_readouts(
                     placed.told,
@@ -275,8 +274,8 @@ class Telling:
                 )
             )
         rows, entries = lost_rows(labelled.lost, ledger, place), lost_entries(labelled.lost_entries, ledger, place)
-        notes += note_lost_rows(rows, place.open_round)
-        notes += note_lost_entries(entries, len(outputs), place.open_round)
+        notes += note_lost_rows(rows, place.open_round, **source)
+        notes += note_lost_entries(entries, len(outputs), place.open_round, **source)
         is_used = (
             read.content.n_transfers is not None
             or placed.n_new

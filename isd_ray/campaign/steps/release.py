@@ -46,9 +46,15 @@ def measure(screen: Screen) -> bool:
     selection = screen.round.selection
     assert selection is not None, "MEASURE follows RELEASE"
     rows = selection.scored.rows
-    readouts = screen.oracle.measure(screen.round.number, rows)
+    while True:
+        n_heard = len(screen.store.events())
+        readouts = screen.oracle.measure(screen.round.number, rows)
+        if len(screen.store.events()) == n_heard:  # else somebody has said something meanwhile
+            break
     if readouts is None:
         return False
+    if screen.store.manifest["in_laboratory"]:
+        screen.round.details["n_heard"] = n_heard
     screen.round.details["readouts_sha256"] = screen.store.keep(readouts.to_table(rows))
     screen.round.readouts = with_amendments(readouts, rows, screen.amended)
     return True

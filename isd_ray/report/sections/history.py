@@ -28,6 +28,7 @@ EVENTS = {
     "fail": "compounds without a readout",
     "close": "round ended without missing readouts",
     "stop": "stopped by a person",
+    "undo": "taken back before it was used",
     "exclude": "compounds taken out of the target set",
     "include": "compounds asked for by people",
     "amend": "readouts corrected",
