@@ -39,7 +39,7 @@ class Note:
 
     def enter(self, ledger: Ledger) -> None:
         """Have a ledger stand as if this were written."""
-        ledger.enter({"kind": self.kind, **self.details}, self.tables[_SAID])
+        ledger.enter({"kind": self.kind, **self.details}, self.tables.get(_SAID))
 
 
 def note_readouts(

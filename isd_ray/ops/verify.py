@@ -25,7 +25,10 @@ from isd_ray.ops.reconcile import hybrid_problems
 from isd_ray.ops.results import check_rounds, stored_summary
 
 T = TypeVar("T")
-_TABLES = ("readouts_sha256", "readings_sha256", "quality_sha256", "audits_sha256", "audit_rest_sha256")
+_TABLES = (
+    *("readouts_sha256", "readings_sha256", "quality_sha256", "refused_sha256"),
+    *("audits_sha256", "audit_rest_sha256"),
+)
 MIN_HEAD = 8
 """Fewest letters of a head."""
 _LASTING = {"certificate": "certificate.json", "withdraw": "withdrawn.json", "deliver": "delivered.json"}

@@ -25,6 +25,7 @@ EVENTS = {
     "freeze": "predictions of the whole inference set frozen",
     "dispatch": "files of a batch written for the laboratory",
     "tell": "readouts taken in",
+    "refuse": "lines of a file refused",
     "fail": "compounds without a readout",
     "close": "round ended without missing readouts",
     "stop": "stopped by a person",
