@@ -77,11 +77,8 @@ def batch_pages(site: Site) -> APIRouter:
         with site.campaign(key) as held:
             event, table = _refused(held, sequence)
             lines = table.to_pylist()
-            paged: dict[str, Any] = {
-                "lines": page_of(lines, page, LINES_A_PAGE),
-                "pages": pages_of(lines, page, LINES_A_PAGE),
-            }
-            return site.show(request, "refused", event=event, **about(held), **paged)
+            shown, pages = page_of(lines, page, LINES_A_PAGE), pages_of(lines, page, LINES_A_PAGE)
+            return site.show(request, "refused", event=event, lines=shown, pages=pages, **about(held))
 
     @router.get("/refused/{sequence}/csv")
     def refused_csv(key: str, sequence: int) -> Response:
