@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -11,6 +12,7 @@ from isd_ray.campaign.events import Event
 from isd_ray.campaign.notes import Note
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Refusal
+from isd_ray.plates.collect import ReadoutFile
 
 REFUSE = "refuse"
 """Kind of the event of a file that brought nothing new, and lines that were refused."""
@@ -21,15 +23,15 @@ _SCHEMA = pa.schema(
 _PLACE = ("id", "plate", "well")
 
 
-def refused_table(refused: Sequence[Refusal], readings: pa.Table, plate_maps: Sequence[pa.Table]) -> pa.Table:
+def refused_table(refused: Sequence[Refusal], content: ReadoutFile, plate_maps: Sequence[pa.Table]) -> pa.Table:
     """Refused lines with what they are about, as far as the file and the plates say it.
 
     Parameters
     ----------
     refused:
         The lines.
-    readings:
-        Of the file (`isd_ray.plates.collect.ReadoutFile`). A line of a plate matrix holds many.
+    content:
+        The file. A line of a plate matrix holds many readings.
     plate_maps:
         Plates that went out (`isd_ray.plates.assign.PLATE_MAP`).
 
@@ -43,8 +45,9 @@ def refused_table(refused: Sequence[Refusal], readings: pa.Table, plate_maps: Se
         for plate_map in plate_maps
         for plate, well, name in zip(*(plate_map[each].to_pylist() for each in ("plate", "well", "id")), strict=True)
     }
-    on_line = defaultdict(list)
-    for reading in readings.select(["line", *_PLACE]).to_pylist():
+    on_line: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    rejected = [{"line": line, **dict.fromkeys(_PLACE), **said} for line, said in content.named.items()]
+    for reading in [*content.readings.select(["line", *_PLACE]).to_pylist(), *rejected]:
         reading["id"] = reading["id"] or compounds.get((reading["plate"], reading["well"]))
         on_line[reading["line"]].append(reading)
     lines = [

@@ -290,7 +290,7 @@ class Telling:
         if is_used and refused:
             store = self._opened.store
             plate_maps = [table for files in store.rounds() if (table := files.read_plates()) is not None]
-            notes = with_refused(notes, refused_table(refused, read.content.readings, plate_maps), source, store)
+            notes = with_refused(notes, refused_table(refused, read.content, plate_maps), source, store)
         return _Outcome(
             name=read.name,
             notes=tuple(notes),

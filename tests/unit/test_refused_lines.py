@@ -25,20 +25,22 @@ def other(label: str) -> str:
 
 
 def test_they_are_kept_with_compound_and_well_beside_what_was_taken_in(campaign, truth, tmp_path):
-    first, second = campaign.batch().table.to_pylist()[:2]
+    first, second, third = campaign.batch().table.to_pylist()[:3]
     campaign.tell({first["id"]: truth[first["id"]]})
     lines = [
         (first["plate"], first["well"], other(truth[first["id"]])),
         (second["plate"], second["well"], truth[second["id"]]),
         (second["plate"], "Z99", "BBB+"),
+        (third["plate"], third["well"], "BBB?"),
     ]
     told = campaign.tell(write(tmp_path / "day.csv", ("plate", "well", "bbb"), lines))
     [event] = refused_events(campaign.store)
-    assert (event["kind"], event["file"], event["n"], event["n_refused"]) == ("tell", "day.csv", 1, 2)
+    assert (event["kind"], event["file"], event["n"], event["n_refused"]) == ("tell", "day.csv", 1, 3)
     kept = refused_lines(campaign.store, event).to_pylist()
     assert [(line["line"], line["reason"]) for line in kept] == [(line.line, line.reason) for line in told.refused]
     assert (kept[0]["id"], kept[0]["plate"], kept[0]["well"]) == (first["id"], first["plate"], first["well"])
-    assert kept[1]["id"] is None
+    assert (kept[1]["id"], kept[1]["well"]) == (None, "Z99")
+    assert (kept[2]["id"], kept[2]["plate"], kept[2]["well"]) == (third["id"], third["plate"], third["well"])
     assert verify(campaign.store).problems == ()
 
 
