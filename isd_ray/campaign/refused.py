@@ -40,15 +40,18 @@ def refused_table(refused: Sequence[Refusal], content: ReadoutFile, plate_maps: 
     pyarrow.Table
         line (int64), id, plate, well (string; null where unknown) and reason (string), in the given order.
     """
-    compounds = {
-        (plate, well): name
-        for plate_map in plate_maps
-        for plate, well, name in zip(*(plate_map[each].to_pylist() for each in ("plate", "well", "id")), strict=True)
-    }
+    compounds, places = dict[tuple[str, str], str](), defaultdict[str, list[tuple[str, str]]](list)
+    for plate_map in plate_maps:
+        for name, plate, well in zip(*(plate_map[each].to_pylist() for each in _PLACE), strict=True):
+            if name is not None:
+                compounds[plate, well] = name
+                places[name].append((plate, well))
     on_line: dict[int, list[dict[str, Any]]] = defaultdict(list)
     rejected = [{"line": line, **dict.fromkeys(_PLACE), **said} for line, said in content.named.items()]
     for reading in [*content.readings.select(["line", *_PLACE]).to_pylist(), *rejected]:
         reading["id"] = reading["id"] or compounds.get((reading["plate"], reading["well"]))
+        if reading["plate"] is None and len(wells := places.get(reading["id"], [])) == 1:
+            [(reading["plate"], reading["well"])] = wells
         on_line[reading["line"]].append(reading)
     lines = [
         {"line": each.line, "reason": each.reason, **_about(each.reason, on_line.get(each.line, []))}

@@ -18,23 +18,15 @@ __all__ = ["truth"]
 
 
 @pytest.fixture(scope="module")
-def begun(make_config, tmp_path_factory):
+def out(make_config, truth, tmp_path_factory):
     """The second batch of 60 compounds is out, on one plate."""
-    folder = tmp_path_factory.mktemp("begun") / "run"
-    made = Campaign.create(
-        folder, make_config(**{**HITS, "acquisition": {"batch_size": 60}, "model": LABORATORY["model"]})
-    )
+    folder = tmp_path_factory.mktemp("out")
+    changes = {"acquisition": {"batch_size": 60}, "model": LABORATORY["model"]}
+    made = Campaign.create(folder / "run", make_config(**{**HITS, **changes}))
+    made.ask()
+    made.tell(write(folder / "first.csv", ("plate", "well", "signal"), signals(made, truth, 0)))
+    made.ask()
     return made
-
-
-@pytest.fixture(scope="module")
-def out(begun, truth, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    for seed in range(2):
-        begun.ask()
-        if seed == 0:
-            begun.tell(write(folder / "first.csv", ("plate", "well", "signal"), signals(begun, truth, seed)))
-    return begun
 
 
 @pytest.fixture
@@ -168,9 +160,9 @@ def test_refused_lines_are_there_after_the_page_was_left_and_as_a_file(make_conf
     events = ada.get(f"/c/{key}/events").text
     [address] = re.findall(r'<a href="(/c/[^"]+/refused/\d+)">2 lines refused</a>', events)
     said = words(ada.get(address).text)
-    assert "readouts.csv, told by Ada (web page)" in said
+    assert "readouts.csv , told by Ada (web page)" in said
     assert "3 =cmd()" in said
-    assert f"4 {second['id']}" in said
+    assert f"4 {second['id']} {second['plate']} {second['well']}" in said
     answer = ada.get(f"{address}/csv")
     assert (
         answer.headers["content-disposition"]
