@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from isd_ray.campaign.events import acting_for
+from isd_ray.campaign.refused import refused_events
 from isd_ray.campaign.status import IN_PART, MISSING, awaited_of
 from isd_ray.errors import IsdError, LabelError
 from isd_ray.ops.opened import need
@@ -192,6 +193,7 @@ def previews(site: Site) -> APIRouter:
                     found.previewed = work.result()
             except IsdError as error:
                 about["problem"] = error
+        about["refused_at"] = _refused_at(site, found) if about["told"] is not None else None
         page = site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **about)
         if about["is_at_work"]:
             page.headers["Refresh"] = "1"
@@ -209,6 +211,13 @@ def _upload(site: Site, request: Request, key: str, upload_id: str) -> tuple[Upl
         words = "This file is not kept any more. Send it again: what was told already is not told twice."
         raise HTTPException(HTTPStatus.NOT_FOUND, words)
     return found, name, n_events
+
+
+def _refused_at(site: Site, found: Upload) -> int | None:
+    """The entry of the log with the refused lines of a file; None without any."""
+    with site.campaign(found.key) as held:
+        events = refused_events(held.campaign.store)
+    return next((event["sequence"] for event in reversed(events) if event["file_sha256"] == found.sha256), None)
 
 
 def _begin(site: Site, request: Request, found: Upload, verb: Literal["preview", "tell"], n_events: int) -> None:

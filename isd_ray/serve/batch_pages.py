@@ -8,6 +8,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv as pc
 from fastapi import APIRouter, HTTPException
 from starlette.requests import Request
@@ -22,7 +23,7 @@ from isd_ray.serve.batch import STATES, WORDS, Plate, plates_of
 from isd_ray.serve.downloads import CSV, attachment
 from isd_ray.serve.lines import Line, View, lines_of
 from isd_ray.serve.paging import number_of, page_of, pages_of
-from isd_ray.serve.shades import shading_of
+from isd_ray.serve.shades import BY_STATE, Shading, shading_of
 from isd_ray.serve.shelf import Held
 from isd_ray.serve.site import NEW_YEARS, Site, about
 
@@ -112,8 +113,7 @@ def _batch(held: Held, request: Request) -> dict[str, Any]:
     plates_pages, shading = (1, 1), None
     plate_map, format_ = files.read_plates(), campaign.config.plates
     if plate_map is not None and format_ is not None:
-        show = query.get("show", "")
-        shading = held.once(("shading", files.round, show), lambda: shading_of(show, campaign.store, lines, plate_map))
+        shading = _shading(held, files, query.get("show", ""), lines, plate_map)
         kept = ("plates", files.round, shading.show)
         every = held.once(kept, lambda: plates_of(plate_map, format_.format, lines, shading))
         size, at = max(1, min(MAX_PLATES, WELLS_A_PAGE // format_.format)), number_of(query.get("plates", ""))
@@ -140,6 +140,16 @@ def _batch(held: Held, request: Request) -> dict[str, Any]:
         "takes_external": not campaign.config.stopping.in_force.is_reserved,
         "max_bytes": MAX_UPLOAD_BYTES,
     }
+
+
+def _shading(held: Held, files: RoundFiles, show: str, lines: list[Line], plate_map: pa.Table) -> Shading:
+    """What the wells show; made once for each that there is, not for whatever an address asks."""
+
+    def of(each: str) -> Shading:
+        name = ("shading", files.round, each)
+        return held.once(name, lambda: shading_of(each, held.campaign.store, lines, plate_map))
+
+    return of(show) if show in dict(of(BY_STATE).options) else of(BY_STATE)
 
 
 def _lines(held: Held, files: RoundFiles) -> list[Line]:
