@@ -169,10 +169,11 @@ class Laboratory:
 
     def ledger(self) -> Ledger:
         """All that was said until now and is not taken back; only new events are read."""
-        undone = undone_events(self._store)
+        events = self._store.events()
+        undone = undone_events(self._store, events)
         if undone != self._undone:
             self._ledger, self._undone = Ledger(self._n_outputs), undone
-        for event in self._store.events()[self._ledger.n_events :]:
+        for event in events[self._ledger.n_events :]:
             self._ledger.enter(event, self._table(event, undone))
         return self._ledger
 
@@ -187,8 +188,9 @@ class Laboratory:
         """Exclusions, wishes and all readouts, by the first `n_events` of the log or by all of it."""
         ledger = self.ledger()
         if n_events is not None and n_events < ledger.n_events:
-            ledger, undone = Ledger(self._n_outputs), undone_events(self._store, n_events)
-            for event in self._store.events()[:n_events]:
+            ledger, events = Ledger(self._n_outputs), self._store.events()[:n_events]
+            undone = undone_events(self._store, events)
+            for event in events:
                 ledger.enter(event, self._table(event, undone))
         told = ledger.all()
         return Standing(

@@ -12,15 +12,20 @@ UNDO = "undo"
 """Kind of the event that names others, which it takes back."""
 
 
-def undone_events(store: CampaignStore, n_events: int | None = None) -> dict[int, int]:
-    """Numbers of the events that are taken back, by the first `n_events` of the log or by all of it.
+def undone_events(store: CampaignStore, events: Sequence[Event] | None = None) -> dict[int, int]:
+    """Numbers of the events that are taken back.
+
+    Parameters
+    ----------
+    events:
+        The log until some event, as it was read; default: all of it, as it is now.
 
     Returns
     -------
     dict
         By number of the event, that of the event that takes it back.
     """
-    undos = [event for event in store.events()[:n_events] if event["kind"] == UNDO]
+    undos = [event for event in (store.events() if events is None else events) if event["kind"] == UNDO]
     rounds = store.rounds() if undos else []
     return {number: undo["sequence"] for undo in undos if not came_too_late(undo, rounds) for number in undo["undone"]}
 

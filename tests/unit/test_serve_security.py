@@ -22,15 +22,8 @@ from tests.unit.test_serve import by_id, contents
 
 __all__ = ["truth"]
 
-OTHERS = [
-    "/report",
-    "/uploads/0",
-    "/rounds/0/structures/0",
-    "/refused/0",
-    "/refused/0/csv",
-    "/interim/0",
-    "/interim/0/file",
-]
+FILES = ["/rounds/0/structures/0", "/refused/0", "/refused/0/csv", "/interim/0", "/interim/0/file"]
+OTHERS = ["/report", "/uploads/0", *FILES]
 SEEN = ["", "/live?seen=0", "/batch", "/batch?q=C", "/batch/live?seen=0", "/events", "/events/live?seen=0", *OTHERS]
 SAID = ["/dispatch", "/uploads", "/uploads/0", "/fail", "/close", "/undo", "/stop", "/interim"]
 
