@@ -183,19 +183,19 @@ def previews(site: Site) -> APIRouter:
             assert found.work is not None
             work, is_telling = found.work, found.is_telling
         # As it is now: while the page is made, the file may be read to its end.
-        about: dict[str, Any] = {"is_telling": is_telling, "told": None, "problem": None}
-        about["is_at_work"] = not wait([work], PATIENCE_S).done
-        if not about["is_at_work"]:
+        said: dict[str, Any] = {"is_telling": is_telling, "told": None, "problem": None}
+        said["is_at_work"] = not wait([work], PATIENCE_S).done
+        if not said["is_at_work"]:
             try:
                 if is_telling:
-                    about["told"] = work.result()
+                    said["told"] = work.result()
                 else:
                     found.previewed = work.result()
             except IsdError as error:
-                about["problem"] = error
-        about["refused_at"] = _refused_at(site, found) if about["told"] is not None else None
-        page = site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **about)
-        if about["is_at_work"]:
+                said["problem"] = error
+        said["refused_at"] = _refused_at(site, found) if said["told"] is not None else None
+        page = site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **said)
+        if said["is_at_work"]:
             page.headers["Refresh"] = "1"
         return page
 

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from isd_ray.errors import IsdError
 from isd_ray.serve.apart import Order
-from isd_ray.serve.downloads import ZIP, attachment, zipped
+from isd_ray.serve.downloads import archive
 from isd_ray.serve.site import PATIENCE_S, Site, about, acting, check_form
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def interim(site: Site, scratch: Path) -> APIRouter:
         if not making.work.done() or making.work.exception() is not None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "This file is not made yet.")
         files = [making.file, making.work.result().notice]
-        return attachment(f"{making.file.stem}-NOT-CERTIFIED.zip", ZIP, zipped(files))
+        return archive(f"{making.file.stem}-NOT-CERTIFIED.zip", files)
 
     def _making(key: str, name: str) -> Making:
         found = makings.get(name)
