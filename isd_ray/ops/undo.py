@@ -55,11 +55,13 @@ class Undoing:
     def undoable(self) -> tuple[Undoable, ...]:
         """See `isd_ray.ops.campaign.Campaign.undoable`."""
         events, undone, start = self._events(), undone_events(self._opened.store), self._start()
+        if start is None:
+            return ()
         found = []
-        for event in reversed(events[start:] if start is not None else []):
+        for event in reversed(events[start:]):
             if event["sequence"] in undone or not _is_of_people(event):
                 continue
-            numbers = _together(event, events, undone)
+            numbers = _together(event, events[start:], undone)
             if self._later(numbers, events, undone) is None:
                 found.append(
                     Undoable(
@@ -115,7 +117,7 @@ class Undoing:
             raise StoreError(
                 f"entry {number} has been used by a decision, which stands", where, "correct readouts by `isd amend`"
             )
-        numbers = _together(event, events, undone)
+        numbers = _together(event, events[start:], undone)
         if (later := self._later(numbers, events, undone)) is not None:
             raise StoreError(
                 f"readouts of entry {later} were counted with those of entry {number}",
@@ -142,7 +144,7 @@ class Undoing:
             return None
         later = [
             event["sequence"]
-            for event in events[max(numbers) :]
+            for event in events[min(numbers) :]
             if event["kind"] == "tell" and event["sequence"] not in undone and event["sequence"] not in numbers
         ]
         return max(later, default=None)
@@ -153,7 +155,7 @@ def _is_of_people(event: Event) -> bool:
 
 
 def _together(event: Event, events: Sequence[Event], undone: Mapping[int, int]) -> list[int]:
-    """The numbers of an event and of all others that its file has brought, ascending."""
+    """The numbers of an event and of all others of `events` that its file has brought, ascending."""
     if (sha256 := event.get("file_sha256")) is None:
         return [event["sequence"]]
     same = [other["sequence"] for other in events if other.get("file_sha256") == sha256 and _is_of_people(other)]

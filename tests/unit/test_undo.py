@@ -119,6 +119,20 @@ def test_what_a_decision_has_used_stays(campaign, truth):
     assert campaign.store.events()[-1]["kind"] == "release"
 
 
+def test_of_a_file_that_was_told_twice_only_what_is_not_used_is_taken_back(campaign, truth, tmp_path):
+    ids = campaign.ask().ids
+    elsewhere = next(name for name in sorted(truth) if name not in ids)
+    file = write(tmp_path / "day.csv", ("name", "bbb"), [(name, truth[name]) for name in (*ids, elsewhere)])
+    assert campaign.tell(file).n_new == 60
+    campaign.ask()
+    assert campaign.tell(file, external=True).n_new == 1
+    [entry] = campaign.undoable()
+    assert (entry.number, entry.with_it) == (last(campaign), ())
+    assert campaign.undo(entry.number, "another assay") == 1
+    assert campaign.status().counts["OBSERVED"] == 60
+    assert campaign.status().counts["EXTERNAL"] == 0
+
+
 def test_a_stopped_screen_takes_nothing_back(campaign, truth):
     ids = campaign.ask().ids
     campaign.tell({name: truth[name] for name in ids[:30]})
