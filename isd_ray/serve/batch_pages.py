@@ -40,6 +40,8 @@ _NOT_DRAWN = (
     'fill="#566069">not drawn</text></svg>'
 )
 _DRAWINGS_KEPT = 4096
+_VERSION = 12
+"""Letters of the hash of a batch by which the addresses of its drawings differ from those of another."""
 _DRAWING_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """Of a drawing, whose lines have styles of their own and which runs nothing."""
 
@@ -98,6 +100,8 @@ def _batch(held: Held, request: Request) -> dict[str, Any]:
     campaign, query = held.campaign, request.query_params
     rounds = held.once("rounds", campaign.store.rounds)
     out = held.once("batch", campaign.batch) if campaign.store.manifest["in_laboratory"] else None
+    if out is not None and out.round >= len(rounds):
+        out = None  # released in this moment: the log says so next
     asked = query.get("round", "")
     numbers = [files.round for files in rounds]
     if asked:
@@ -123,6 +127,7 @@ def _batch(held: Held, request: Request) -> dict[str, Any]:
         "is_out": out is not None and out.round == files.round,
         "rounds": numbers,
         "is_dispatched": campaign.is_dispatched(files.round),
+        "version": files.released["batch_sha256"][:_VERSION],
         "n_lines": len(lines),
         "counts": {state: n for state in STATES if (n := states.count(state))},
         "roles": sorted({line.role for line in lines if line.role}),

@@ -18,6 +18,8 @@ from isd_ray.errors import StoreError
 from isd_ray.ops.campaign import Campaign
 
 _KEY_LETTERS = 40
+_N_KEPT = 32
+"""What is kept of a campaign at a time: rounds, lines of batches, plates; then it is begun anew."""
 T = TypeVar("T")
 
 
@@ -45,7 +47,7 @@ class Held:
     def once(self, name: Hashable, make: Callable[[], T]) -> T:
         """What follows from the campaign's folder; made anew once its log has grown."""
         n_events = len(self.campaign.store.events())
-        if n_events != self.n_events:
+        if n_events != self.n_events or len(self._kept) >= _N_KEPT:
             self._kept, self.n_events = {}, n_events
         if name not in self._kept:
             self._kept[name] = make()
