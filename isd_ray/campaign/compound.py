@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.look_rounds import unjudged
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.undone import UNDO, undone_events
 from isd_ray.core.panels import unpack
 from isd_ray.data.layout import REJECTS_FILE
 from isd_ray.data.library import Library
@@ -41,9 +42,13 @@ def history_of(store: CampaignStore, library: Library, compound: str) -> list[di
     found: list[dict[str, Any]] = []
     rounds = {files.round: files for files in store.rounds()}
     secret = unjudged(list(rounds.values()))
+    undone, heard = undone_events(store), set[int]()
     for event in store.events():
         base = {name: event.get(name) for name in ("sequence", "time", "who", "kind", "round", "reason")}
-        if event["kind"] == "release":
+        base["undone_by"] = undone.get(event["sequence"])
+        if event["kind"] == UNDO and not heard.isdisjoint(event["undone"]):
+            found.append({**base, "undone": event["undone"]})
+        elif event["kind"] == "release":
             files = rounds[event["round"]]
             shown = [name for name in _OF_BATCH if files.round not in secret or name not in _HIDDEN]
             found += [{**base, **line} for line in _lines(files.read_batch().select(["row", *shown]), row)]
@@ -53,6 +58,7 @@ def history_of(store: CampaignStore, library: Library, compound: str) -> list[di
             lines = _lines(store.read_readouts(event["readouts_sha256"]), row)
             decision = {"decision": event["decision"]} if event["kind"] == "decision" else {}
             found += [{**base, **decision, **line} for line in lines]
+            heard |= {event["sequence"]} if lines else set()
     return [_readable(line, store.manifest) for line in found]
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.oracle import READOUT_SCHEMA, WELL_SCHEMA, Readouts, Standing, Stopped
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.undone import undone_events
 from isd_ray.core.panels import n_bytes
 from isd_ray.data.packed import labels_from
 from isd_ray.messages import Rows
@@ -164,12 +165,16 @@ class Laboratory:
         self._store = store
         self._n_outputs = len(store.manifest.get("outputs", ()))
         self._ledger = Ledger(self._n_outputs)
+        self._undone = dict[int, int]()
 
     def ledger(self) -> Ledger:
-        """All that was said until now; only new events are read."""
+        """All that was said until now and is not taken back; only new events are read."""
         events = self._store.events()
+        undone = undone_events(self._store, events)
+        if undone != self._undone:
+            self._ledger, self._undone = Ledger(self._n_outputs), undone
         for event in events[self._ledger.n_events :]:
-            self._ledger.enter(event, self._table(event))
+            self._ledger.enter(event, self._table(event, undone))
         return self._ledger
 
     def measure(self, round_number: int, rows: Rows) -> Readouts | None:
@@ -183,9 +188,10 @@ class Laboratory:
         """Exclusions, wishes and all readouts, by the first `n_events` of the log or by all of it."""
         ledger = self.ledger()
         if n_events is not None and n_events < ledger.n_events:
-            ledger = Ledger(self._n_outputs)
-            for event in self._store.events()[:n_events]:
-                ledger.enter(event, self._table(event))
+            ledger, events = Ledger(self._n_outputs), self._store.events()[:n_events]
+            undone = undone_events(self._store, events)
+            for event in events:
+                ledger.enter(event, self._table(event, undone))
         told = ledger.all()
         return Standing(
             n_events=ledger.n_events,
@@ -206,8 +212,9 @@ class Laboratory:
     def known(self) -> None:
         """Nothing is known before it is measured."""
 
-    def _table(self, event: Event) -> pa.Table | None:
-        return self._store.read_readouts(event["readouts_sha256"]) if event["kind"] in SAYINGS else None
+    def _table(self, event: Event, undone: Mapping[int, int]) -> pa.Table | None:
+        is_said = event["kind"] in SAYINGS and event["sequence"] not in undone
+        return self._store.read_readouts(event["readouts_sha256"]) if is_said else None
 
 
 def _stopped(event: Event) -> Stopped:

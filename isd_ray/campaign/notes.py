@@ -39,7 +39,7 @@ class Note:
 
     def enter(self, ledger: Ledger) -> None:
         """Have a ledger stand as if this were written."""
-        ledger.enter({"kind": self.kind, **self.details}, self.tables[_SAID])
+        ledger.enter({"kind": self.kind, **self.details}, self.tables.get(_SAID))
 
 
 def note_readouts(
@@ -81,18 +81,20 @@ def note_rows(kind: str, rows: Sequence[int], reason: str, **details: Any) -> No
     return Note(kind, {"n": len(rows), "reason": reason, **details}, {_SAID: table})
 
 
-def note_lost_rows(lost: Mapping[int, str], open_round: int | None) -> list[Note]:
-    """Compounds that gave no readout, by reason."""
+def note_lost_rows(lost: Mapping[int, str], open_round: int | None, **source: Any) -> list[Note]:
+    """Compounds that gave no readout, by reason; `source` as of `note_readouts`."""
     rows_of = {reason: [row for row, why in lost.items() if why == reason] for reason in sorted(set(lost.values()))}
-    return [note_rows("fail", rows, reason, round=open_round) for reason, rows in rows_of.items()]
+    return [note_rows("fail", rows, reason, round=open_round, **source) for reason, rows in rows_of.items()]
 
 
-def note_lost_entries(lost: Mapping[str, Mapping[int, int]], n_outputs: int, open_round: int | None) -> list[Note]:
-    """Entries of a panel that gave no readout (`isd_ray.campaign.entries.lost_entries`)."""
+def note_lost_entries(
+    lost: Mapping[str, Mapping[int, int]], n_outputs: int, open_round: int | None, **source: Any
+) -> list[Note]:
+    """Entries of a panel that gave no readout (`isd_ray.campaign.entries.lost_entries`), as `note_lost_rows`."""
     return [
         Note(
             "fail",
-            {"n": n_entries(masks.values()), "reason": reason, "round": open_round},
+            {"n": n_entries(masks.values()), "reason": reason, "round": open_round, **source},
             {_SAID: masks_table(masks, n_outputs)},
         )
         for reason, masks in sorted(lost.items())

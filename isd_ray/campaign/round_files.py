@@ -192,6 +192,8 @@ class RoundRecord(Details, total=False):
         `isd_ray.campaign.honesty.Caution`.
     n_known:
         Readouts of before that started the screen, which no limit counts.
+    n_heard:
+        In a laboratory: how many events of the log the readouts were taken in by; none of them is undone any more.
     """
 
     readouts_sha256: str
@@ -213,6 +215,7 @@ class RoundRecord(Details, total=False):
     constant_brief: str
     warnings: list[dict[str, Any]]
     n_known: int
+    n_heard: int
 
 
 ROUND_SCHEMA = pa.schema(

@@ -23,6 +23,7 @@ from isd_ray.cli import (
     reference_energy,
     screens,
     serve,
+    undo,
 )
 from isd_ray.cli.common import live_console
 from isd_ray.errors import IsdError
@@ -46,6 +47,7 @@ for command in (
     *phenomics.COMMANDS,
     *reference_energy.COMMANDS,
     *campaign.COMMANDS,
+    *undo.COMMANDS,
     *predict.COMMANDS,
     *confirm.COMMANDS,
     *follow.COMMANDS,

@@ -20,10 +20,10 @@ from isd_ray.cli.common import (
     print_json,
     watched,
 )
+from isd_ray.cli.common import open_campaign as _open
 from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
-    from isd_ray.campaign.watcher import Watcher
     from isd_ray.ops.campaign import Campaign, Told
     from isd_ray.remote.attach import AttachedCampaign
 
@@ -404,13 +404,6 @@ def resume(path: Folder) -> None:
         out_console.print(words, highlight=False, soft_wrap=True)
     else:
         out_console.print(summary_table(found))
-
-
-def _open(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | AttachedCampaign:
-    from isd_ray.ops.campaign import Campaign
-    from isd_ray.remote.attach import attach
-
-    return Campaign.open(path, watcher) if address is None else attach(path, address, watcher)
 
 
 def _ids(ids: list[str] | None, file: Path | None) -> list[str]:

@@ -16,6 +16,8 @@ from isd_ray.printable import printable
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
     from isd_ray.config import CampaignConfig
+    from isd_ray.ops.campaign import Campaign
+    from isd_ray.remote.attach import AttachedCampaign
 
 
 class Terminal(Console):
@@ -47,6 +49,14 @@ Raw = Annotated[
     bool, typer.Option("--raw", help="Leave texts of CSV as they are that a spreadsheet would take for formulas.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def open_campaign(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | AttachedCampaign:
+    """A campaign of this machine, or, by the address of a cluster, that of a coordinator."""
+    from isd_ray.ops.campaign import Campaign
+    from isd_ray.remote.attach import attach
+
+    return Campaign.open(path, watcher) if address is None else attach(path, address, watcher)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -34,6 +34,8 @@ MAX_UPLOAD_BYTES = 64 << 20
 """A file of readouts that is sent to the web page; larger ones are told by the command."""
 MAX_READING_SECONDS = 60.0
 """For a file that was sent to the web page, from the start of the process that reads it."""
+MAX_MAKING_SECONDS = 1800.0
+"""For a file of a screen under way that the web page has made, which predicts the whole library."""
 MAX_READING_BYTES = 4 << 30
 """Memory of that process."""
 MAX_FORM_BYTES = 1 << 20

@@ -23,6 +23,7 @@ from isd_ray.ops.asking import Asking
 from isd_ray.ops.opened import Opened, listed
 from isd_ray.ops.saying import Saying
 from isd_ray.ops.telling import Telling, Told
+from isd_ray.ops.undo import Undoable, Undoing
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import default_watcher
@@ -341,6 +342,26 @@ class Campaign:
             If no reason is given.
         """
         return self._saying.stop(reason, last_look=last_look)
+
+    def undoable(self) -> tuple[Undoable, ...]:
+        """What `undo` may take back now, newest first."""
+        return Undoing(self._opened).undoable()
+
+    def undo(self, number: int, reason: str) -> int:
+        """Take back readouts, failures, exclusions or wishes that no decision has used; returns how many.
+
+        `number` is that of an entry of the log (`undoable`), which stays; all that its file brought goes with it. A
+        second time changes nothing.
+
+        Raises
+        ------
+        StoreError
+            If a decision has used it, later readouts rest on it, or it is nothing that a person said.
+        LabelError
+            If no reason is given.
+        """
+        self._opened.refuse_simulation()
+        return Undoing(self._opened).undo(number, reason)
 
     def amend(self, file: str | Path, reason: str) -> int:
         """Correct readouts by a file with ids and labels; returns how many changed (`isd_ray.ops.amend`)."""

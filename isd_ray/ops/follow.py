@@ -30,7 +30,7 @@ from isd_ray.errors import ConfigError, InputFileError, WebhookError
 SECRET = "ISD_WEBHOOK_SECRET"
 """Variable of the environment with the secret that posts are signed by."""
 _PREFIX = "whsec_"
-_SPOKEN_OF = ("reason", "n", "file", "files", "versions", "library", "certificate_id")
+_SPOKEN_OF = ("reason", "n", "n_refused", "undone", "file", "files", "versions", "library", "certificate_id")
 """Entries of events that are told as they are."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TRIES, _WAIT_S, _TIMEOUT_S = 6, 1.0, 10.0
@@ -46,8 +46,8 @@ class Notice:
     campaign, sequence:
         Which campaign, and the number of the entry: together they name it for ever.
     kind:
-        `release` (a batch is out), `tell`, `fail`, `exclude`, `include`, `amend`, `close`, `dispatch`, `freeze`,
-        `decision`, `certificate`, `withdraw`, `deliver` and so on.
+        `release` (a batch is out), `tell`, `refuse`, `fail`, `undo`, `exclude`, `include`, `amend`, `close`,
+        `dispatch`, `freeze`, `decision`, `certificate`, `withdraw`, `deliver` and so on.
     time, who:
         When by the clock of the machine, ISO 8601, and who.
     facts:

@@ -20,6 +20,7 @@ from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.laboratory import Laboratory, Ledger
 from isd_ray.campaign.notes import Note, note_lost_entries, note_lost_rows, note_readouts
 from isd_ray.campaign.readings import Labelled
+from isd_ray.campaign.refused import refused_table, with_refused
 from isd_ray.campaign.replicates import ON_RECORD
 from isd_ray.campaign.telling import Place, Placed, Refusal, lost_rows, n_missing, place_readouts
 from isd_ray.card import card, pairs, paragraphs
@@ -259,9 +260,9 @@ class Telling:
         else:
             line_of = (labelled.readouts, labelled.lines, labelled.ids)
             placed = place_readouts(*line_of, ledger, place, external=read.external)
-        notes = []
+        notes: list[Note] = []
+        source = {"file": read.name, "file_sha256": read.sha256}
         if placed.n_new or labelled.is_new:
-            source = {"file": read.name, "file_sha256": read.sha256}
             notes.append(
                 note_readouts(
                     placed.told,
@@ -275,8 +276,8 @@ class Telling:
                 )
             )
         rows, entries = lost_rows(labelled.lost, ledger, place), lost_entries(labelled.lost_entries, ledger, place)
-        notes += note_lost_rows(rows, place.open_round)
-        notes += note_lost_entries(entries, len(outputs), place.open_round)
+        notes += note_lost_rows(rows, place.open_round, **source)
+        notes += note_lost_entries(entries, len(outputs), place.open_round, **source)
         is_used = (
             read.content.n_transfers is not None
             or placed.n_new
@@ -285,6 +286,11 @@ class Telling:
             or labelled.lost
             or labelled.lost_entries
         )
+        refused = tuple(sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line))
+        if is_used and refused:
+            store = self._opened.store
+            plate_maps = [table for files in store.rounds() if (table := files.read_plates()) is not None]
+            notes = with_refused(notes, refused_table(refused, read.content, plate_maps), source, store)
         return _Outcome(
             name=read.name,
             notes=tuple(notes),
@@ -293,7 +299,7 @@ class Telling:
             n_unchanged=placed.n_unchanged,
             n_lost=len(rows) + sum(n_entries(masks.values()) for masks in entries.values()),
             n_waiting=labelled.n_waiting,
-            refused=tuple(sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line)),
+            refused=refused,
             failed_plates=_failed_plates(labelled.quality, read.content.readings["plate"]),
             n_revived=placed.n_revived,
             fates=_fates(read.content, labelled, placed, len(outputs)),

@@ -14,8 +14,10 @@ from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import check_hash, read_json
+from isd_ray.campaign.laboratory import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
+from isd_ray.campaign.undone import UNDO, came_too_late
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, IsdError
@@ -23,7 +25,10 @@ from isd_ray.ops.reconcile import hybrid_problems
 from isd_ray.ops.results import check_rounds, stored_summary
 
 T = TypeVar("T")
-_TABLES = ("readouts_sha256", "readings_sha256", "quality_sha256", "audits_sha256", "audit_rest_sha256")
+_TABLES = (
+    *("readouts_sha256", "readings_sha256", "quality_sha256", "refused_sha256"),
+    *("audits_sha256", "audit_rest_sha256"),
+)
 MIN_HEAD = 8
 """Fewest letters of a head."""
 _LASTING = {"certificate": "certificate.json", "withdraw": "withdrawn.json", "deliver": "delivered.json"}
@@ -167,10 +172,10 @@ def _verify_log(
             noted = event.get("reason") if kind == "withdraw" else {name: event.get(name) for name in said}
             if said != noted:
                 findings.say(file, "does not say what the log says")
-    unnoted: list[str] = []
+    unnoted = list(_verify_undos(findings, store, events, rounds))
     if store.is_delivered() and not store.noted_hybrid():
         # The command that delivered it was cut off just before: its lines are compared with the record all the same.
-        unnoted = [f"{store.hybrid_dir}: no event tells of the hybrid screen; `isd resume` adds it"]
+        unnoted.append(f"{store.hybrid_dir}: no event tells of the hybrid screen; `isd resume` adds it")
     for name, sha256 in store.noted_hybrid().items():
         findings.check(check_hash, store.hybrid_dir / name, sha256)
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
@@ -184,6 +189,25 @@ def _verify_log(
             for sha256 in sorted(kept - named)
         ),
     ]
+
+
+def _verify_undos(
+    findings: _Findings, store: CampaignStore, events: Sequence[Event], rounds: Sequence[RoundFiles]
+) -> Iterator[str]:
+    """Each undo names earlier entries that people made, and each once; yields notes of those without an effect."""
+    seen = set[int]()
+    for event in events:
+        if event["kind"] != UNDO:
+            continue
+        numbers, file = event["undone"], store.path / "events" / f"{event['sequence']:06d}.json"
+        if not numbers or max(numbers) >= event["sequence"] or any(events[n]["kind"] not in SAYINGS for n in numbers):
+            findings.say(file, f"undoes entries {numbers}, which are not all earlier readouts or words of people")
+        elif came_too_late(event, rounds):
+            yield f"{file}: this undo came when a decision had used what it names, and has no effect"
+        elif not seen.isdisjoint(numbers):
+            findings.say(file, f"undoes entries {numbers} a second time")
+        else:
+            seen.update(numbers)
 
 
 def _check_plan(store: CampaignStore, files: RoundFiles) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import NamedTuple
@@ -48,11 +48,14 @@ class ReadoutFile:
     n_transfers:
         Of the report of a dispenser, whose readings are the wells that it left out: transfers that were made; None of
         readouts.
+    named:
+        Of rejected lines id, plate and well as they stand in the file, as far as they do.
     """
 
     readings: pa.Table
     rejects: pa.Table
     n_transfers: int | None = None
+    named: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
 
 class _Reading(NamedTuple):
@@ -97,6 +100,7 @@ class Collector:
     whole_plates: bool = False
     known_plates: frozenset[str] = frozenset()
     rejects: list[tuple[int, str]] = field(default_factory=list)
+    _named: dict[int, dict[str, str]] = field(default_factory=dict)
     _readings: list[_Reading] = field(default_factory=list)
 
     def reject(self, line: int, reason: str) -> None:
@@ -117,36 +121,53 @@ class Collector:
         assay: str = "",
     ) -> None:
         """Take in one reading, texts as they stand in the file, blank where there is none; or reject it."""
+        said = {"id": id, "plate": plate, "well": well}
+        if (reason := self._take(line, value, flag, replicate, timestamp, assay, **said)) is not None:
+            self.reject(line, reason)
+            self._named[line] = {what: text[:MAX_CELL_CHARS] for what, text in said.items() if text}
+
+    def _take(
+        self,
+        line: int,
+        value: str,
+        flag: str,
+        replicate: str,
+        timestamp: str,
+        assay: str,
+        *,
+        plate: str,
+        well: str,
+        id: str,  # noqa: A002
+    ) -> str | None:
+        """As `add`; returns why a reading is rejected."""
         name = None
         if long := next((cell for cell in (value, plate, well, id, flag) if len(cell) > MAX_CELL_CHARS), None):
-            return self.reject(line, f"a cell of {len(long):,} characters; at most {MAX_CELL_CHARS:,} are read")
+            return f"a cell of {len(long):,} characters; at most {MAX_CELL_CHARS:,} are read"
         if "\ufffd" in plate or "\ufffd" in id or "\ufffd" in value:
-            return self.reject(line, "the line is not UTF-8 text; save the file as UTF-8")
+            return "the line is not UTF-8 text; save the file as UTF-8"
         if plate and well:
             index = well_index(well, self.plate_format)
             if index is None:
-                return self.reject(line, no_such_well(shown(well)[1:-1], self.plate_format))
+                return no_such_well(shown(well)[1:-1], self.plate_format)
             name = names_of(self.plate_format)[index]
         elif not id:
-            return self.reject(line, "no plate" if well else "no well" if plate else "neither an id nor a plate")
+            return "no plate" if well else "no well" if plate else "neither an id nor a plate"
         output = assay or self.output
         if self.outputs and output not in self.outputs:
-            return self.reject(
-                line, f"{shown(assay)} is none of the panel's outputs" if output else "no assay is named"
-            )
+            return f"{shown(assay)} is none of the panel's outputs" if output else "no assay is named"
         try:
             bad = flag if self.is_bad(flag) else None
             number, censored = self._value(value)
             time = _time(timestamp) if timestamp else None
         except UnreadableError as error:
             if name is None:
-                return self.reject(line, str(error))
+                return str(error)
             number, censored, bad, time = None, None, bad or unreadable(str(error)), None
         except ValueError as error:
-            return self.reject(line, f"well {name}: {error}" if name else str(error))
+            return f"well {name}: {error}" if name else str(error)
         if number is None and bad is None:
             if name is None or not self.whole_plates:
-                return self.reject(line, "no value")
+                return "no value"
             bad = unreadable("no value")
         known = plate if name else None
         self._readings.append(
@@ -223,7 +244,7 @@ class Collector:
         cells = zip(*readings, strict=True) if readings else [()] * len(schema)
         columns = [pa.array(column, kind) for column, kind in zip(cells, schema.types, strict=True)]
         self.rejects.sort()
-        return ReadoutFile(pa.table(columns, schema=schema), rejects_table(self.rejects), n_transfers)
+        return ReadoutFile(pa.table(columns, schema=schema), rejects_table(self.rejects), n_transfers, self._named)
 
     def _judged(self) -> list[_Reading]:
         """Without plates, or files by id, of which every well is flagged: the column of flags means something else."""
@@ -243,6 +264,7 @@ class Collector:
                         reading.line,
                         f"{what}: {words}; name words for good wells in readouts.good_flags, or note them as failed",
                     )
+                    self._name(reading)
                 refused.add(plate)
         return [reading for reading in self._readings if reading.plate not in refused] if refused else self._readings
 
@@ -274,11 +296,17 @@ class Collector:
                     f"several readings of well {reading.well} of plate {reading.plate!r} ({listed}); tell them apart "
                     "by a replicate or timestamp column",
                 )
+                self._name(reading)
             return {id(reading) for reading in group}
         others = [reading for reading in group if reading is not kept]
         for reading in others:
             self.reject(reading.line, reason)
+            self._name(reading)
         return {id(reading) for reading in others}
+
+    def _name(self, reading: _Reading) -> None:
+        said = {"id": reading.id, "plate": reading.plate, "well": reading.well}
+        self._named[reading.line] = {what: text for what, text in said.items() if text is not None}
 
 
 def rejects_table(rejects: Sequence[tuple[int, str]]) -> pa.Table:

@@ -25,6 +25,7 @@ from isd_ray.ops.connect import connect
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.opened import listed
 from isd_ray.ops.telling import Told, as_file, naming
+from isd_ray.ops.undo import Undoable
 from isd_ray.remote.server import CampaignServer, SentFile, VerbCall
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
@@ -287,6 +288,15 @@ class AttachedCampaign:
     def stop(self, reason: str, *, last_look: bool = False) -> int:
         """See `Campaign.stop`; the coordinator stays, and `ask` delivers the screen."""
         return int(self._change("stop", reason, last_look=last_look))
+
+    def undoable(self) -> tuple[Undoable, ...]:
+        """See `Campaign.undoable`."""
+        undoable: tuple[Undoable, ...] = self._look("undoable")
+        return undoable
+
+    def undo(self, number: int, reason: str) -> int:
+        """See `Campaign.undo`."""
+        return int(self._change("undo", number, reason))
 
     def amend(self, file: str | Path, reason: str) -> int:
         """See `Campaign.amend`; a file that is not here is looked for on the cluster."""

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
-import zipfile
 from concurrent.futures import wait
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from isd_ray.campaign.events import acting_for, user
+from isd_ray.campaign.events import acting_for
+from isd_ray.campaign.refused import refused_events
 from isd_ray.campaign.status import IN_PART, MISSING, awaited_of
 from isd_ray.errors import IsdError, LabelError
 from isd_ray.ops.opened import need
 from isd_ray.report.numbers import counted
 from isd_ray.serve.apart import N_LISTED, Order
+from isd_ray.serve.downloads import CSV, ZIP, attachment, zipped
 from isd_ray.serve.guard import LOGIN, cookie_name
-from isd_ray.serve.sessions import SESSION_S, Session
-from isd_ray.serve.site import Site, check_form, session_of
+from isd_ray.serve.sessions import SESSION_S
+from isd_ray.serve.site import PATIENCE_S, Site, about, acting, check_form, session_of
 from isd_ray.serve.uploads import Upload
 
-PATIENCE_S = 1.0
-"""How long a request waits for a file to be read; then the page says so, and asks again."""
 N_IDS = 5
 """Wrong ids that a message names."""
 
@@ -83,17 +80,17 @@ def actions(site: Site) -> APIRouter:
     @router.post("/dispatch")
     def dispatch(request: Request, key: str, file: Annotated[str, Form()] = "") -> Response:
         """Download the files of the batch, or one of them, and note that it is under way."""
-        with site.campaign(key) as held, tempfile.TemporaryDirectory() as folder, acting_for(_who(request)):
+        with site.campaign(key) as held, tempfile.TemporaryDirectory() as folder, acting_for(acting(request)):
             if not file:
                 written = held.campaign.dispatch(folder)
                 name = written[0].name.replace("-batch.csv", ".zip")
-                return _attachment(name, "application/zip", _zipped(written))
+                return attachment(name, ZIP, zipped(written))
             batch = held.campaign.batch()
             if batch is None or file not in batch.file_names:
                 raise HTTPException(HTTPStatus.NOT_FOUND, "The batch that is out has no such file.")
             found = next(path for path in batch.write(folder) if path.name == file)
             held.campaign.note_dispatch(batch.round, [found.name])
-            return _attachment(found.name, "text/csv; charset=utf-8", found.read_bytes())
+            return attachment(found.name, CSV, found.read_bytes())
 
     @router.post("/uploads")
     def upload(
@@ -140,7 +137,7 @@ def actions(site: Site) -> APIRouter:
         if not ids:
             raise LabelError("no compound is named", remedy="mark compounds in the list, or write ids, one a line")
         assays = [assay] if assay else []
-        with site.campaign(key) as held, acting_for(_who(request)):
+        with site.campaign(key) as held, acting_for(acting(request)):
             if confirmed:
                 n_new = held.campaign.fail(ids, reason, abandon=abandon, assays=assays)
                 return _done(request, key, f"{counted(n_new, 'readout' if assay else 'compound')} noted as failed.")
@@ -151,7 +148,7 @@ def actions(site: Site) -> APIRouter:
                 raise LabelError(words, remedy="correct the ids; nothing was noted")
             n_out = sum(states[name] in (MISSING, IN_PART) for name in ids)
             said: dict[str, Any] = {"ids": ids, "reason": reason, "assay": assay, "abandon": abandon, "n_out": n_out}
-            return site.show(request, "fail", key=key, name=held.campaign.config.name, **said)
+            return site.show(request, "fail", **about(held), **said)
 
     @router.post("/close")
     def close(
@@ -161,13 +158,12 @@ def actions(site: Site) -> APIRouter:
         confirmed: Annotated[bool, Form()] = False,
     ) -> Response:
         """End the round without what is missing: first what that would do, then, confirmed, for good."""
-        with site.campaign(key) as held, acting_for(_who(request)):
+        with site.campaign(key) as held, acting_for(acting(request)):
             if confirmed:
                 n_missing = held.campaign.close(reason)
                 return _done(request, key, f"The round was closed without {n_missing:,} readouts.")
             need(reason)
-            name, n_missing = held.campaign.config.name, held.status().n_missing
-            return site.show(request, "close", key=key, name=name, reason=reason, n_missing=n_missing)
+            return site.show(request, "close", reason=reason, n_missing=held.status().n_missing, **about(held))
 
     return router
 
@@ -187,28 +183,23 @@ def previews(site: Site) -> APIRouter:
             assert found.work is not None
             work, is_telling = found.work, found.is_telling
         # As it is now: while the page is made, the file may be read to its end.
-        about: dict[str, Any] = {"is_telling": is_telling, "told": None, "problem": None}
-        about["is_at_work"] = not wait([work], PATIENCE_S).done
-        if not about["is_at_work"]:
+        said: dict[str, Any] = {"is_telling": is_telling, "told": None, "problem": None}
+        said["is_at_work"] = not wait([work], PATIENCE_S).done
+        if not said["is_at_work"]:
             try:
                 if is_telling:
-                    about["told"] = work.result()
+                    said["told"] = work.result()
                 else:
                     found.previewed = work.result()
             except IsdError as error:
-                about["problem"] = error
-        page = site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **about)
-        if about["is_at_work"]:
+                said["problem"] = error
+        said["refused_at"] = _refused_at(site, found) if said["told"] is not None else None
+        page = site.show(request, "upload", key=key, name=name, upload=found, n_listed=N_LISTED, **said)
+        if said["is_at_work"]:
             page.headers["Refresh"] = "1"
         return page
 
     return router
-
-
-def _who(request: Request) -> str:
-    """The actor of an event: the name that was given at the login, or who runs the page; said here, proved nowhere."""
-    session: Session = session_of(request)
-    return f"{session.who or user()} (web page)"
 
 
 def _upload(site: Site, request: Request, key: str, upload_id: str) -> tuple[Upload, str, int]:
@@ -222,23 +213,18 @@ def _upload(site: Site, request: Request, key: str, upload_id: str) -> tuple[Upl
     return found, name, n_events
 
 
+def _refused_at(site: Site, found: Upload) -> int | None:
+    """The entry of the log with the refused lines of a file; None without any."""
+    with site.campaign(found.key) as held:
+        events = refused_events(held.campaign.store)
+    return next((event["sequence"] for event in reversed(events) if event["file_sha256"] == found.sha256), None)
+
+
 def _begin(site: Site, request: Request, found: Upload, verb: Literal["preview", "tell"], n_events: int) -> None:
-    order = Order(verb, site.shelf.address(found.key), found.file, found.options, _who(request))
+    order = Order(verb, site.shelf.address(found.key), found.file, found.options, acting(request))
     found.work, found.n_events, found.is_telling = site.readers.begin(order), n_events, verb == "tell"
 
 
 def _done(request: Request, key: str, words: str) -> Response:
     session_of(request).notice = words
     return RedirectResponse(f"/c/{key}/batch", HTTPStatus.SEE_OTHER)
-
-
-def _attachment(name: str, media_type: str, content: bytes) -> Response:
-    return Response(content, 200, {"Content-Disposition": f'attachment; filename="{name}"'}, media_type)
-
-
-def _zipped(files: list[Path]) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in files:
-            archive.write(file, file.name)
-    return sink.getvalue()

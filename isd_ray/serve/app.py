@@ -16,7 +16,10 @@ from starlette.types import ASGIApp
 
 from isd_ray.errors import IsdError
 from isd_ray.serve.actions import actions, doors, previews
+from isd_ray.serve.batch_pages import batch_pages
+from isd_ray.serve.changes import changes
 from isd_ray.serve.guard import Guard
+from isd_ray.serve.interim import interim
 from isd_ray.serve.pages import pages
 from isd_ray.serve.settings import Settings
 from isd_ray.serve.shelf import Shelf
@@ -47,7 +50,8 @@ def create_app(places: Sequence[str], settings: Settings, scratch: Path) -> ASGI
         site.readers.end()
 
     app = FastAPI(openapi_url=None, redirect_slashes=False, lifespan=until_the_end)
-    for router in (doors(site), pages(site), previews(site), actions(site)):
+    seen = (pages(site), batch_pages(site), previews(site))
+    for router in (doors(site), *seen, actions(site), changes(site), interim(site, scratch)):
         app.include_router(router)
 
     @app.exception_handler(IsdError)

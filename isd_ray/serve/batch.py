@@ -1,4 +1,4 @@
-"""The batch that is out as people see it: what lies where and what came back; not why, nor what is predicted."""
+"""The plates of a batch as people see them: what lies where and what came back; not why, nor what is predicted."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from isd_ray.campaign.released import Batch
+import pyarrow as pa
+
 from isd_ray.campaign.status import FAILED, IN_PART, MISSING, TOLD
+from isd_ray.config import PlateFormat
 from isd_ray.plates.layout import EMPTY, SAMPLE
 from isd_ray.plates.wells import SHAPES, row_letters
+from isd_ray.serve.lines import REFUSED, Line
+from isd_ray.serve.shades import Shade, Shading
 
-STATES = (MISSING, IN_PART, TOLD, FAILED)
+STATES = (MISSING, REFUSED, IN_PART, TOLD, FAILED)
 WORDS = {
     MISSING: "readout missing",
+    REFUSED: "readout refused",
     IN_PART: "told in part",
     TOLD: "readout told",
     FAILED: "failed",
@@ -37,6 +42,8 @@ class Well:
         A key of `WORDS`.
     compound:
         Its id; None unless it holds a sample.
+    shade:
+        Its colour by class or number; None where it has none.
     """
 
     name: str
@@ -44,11 +51,13 @@ class Well:
     column: int
     holds: str
     compound: str | None
+    shade: Shade | None = None
 
     @property
     def words(self) -> str:
         """The well in words."""
-        return f"{self.name}: {self.compound + ', ' if self.compound else ''}{WORDS[self.holds]}"
+        shade = f": {self.shade.words}" if self.shade else ""
+        return f"{self.name}: {self.compound + ', ' if self.compound else ''}{WORDS[self.holds]}{shade}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +81,27 @@ class Plate:
         return ", ".join(f"{n:,} {WORDS[holds]}" for holds, n in self.counts.items())
 
 
-def plates_of(batch: Batch, states: Mapping[str, str]) -> list[Plate]:
-    """The plates of a batch; none where the campaign has no plates.
+def plates_of(plate_map: pa.Table, n_wells: PlateFormat, lines: Sequence[Line], shading: Shading) -> list[Plate]:
+    """The plates of a batch.
 
     Parameters
     ----------
-    states:
-        Of its compounds (`isd_ray.campaign.status.awaited_of`).
+    plate_map:
+        All their wells, row by row (`isd_ray.plates.assign.PLATE_MAP`).
+    n_wells:
+        Of each.
+    lines:
+        The compounds of the batch.
     """
-    if batch.plate_map is None or batch.plates is None:
-        return []
-    n_rows, n_columns = SHAPES[batch.plates.format]
+    n_rows, n_columns = SHAPES[n_wells]
     letters = [row_letters(row) for row in range(n_rows)]
+    line_of = {line.id: line for line in lines}
     plates: dict[str, list[Well]] = {}
-    columns = (batch.plate_map[name].to_pylist() for name in ("plate", "well", "content", "id"))
+    columns = (plate_map[name].to_pylist() for name in ("plate", "well", "content", "id"))
     for barcode, name, content, compound in zip(*columns, strict=True):
         wells = plates.setdefault(barcode, [])
         row, column = divmod(len(wells), n_columns)
-        wells.append(Well(name, row, column, states[compound] if content == SAMPLE else content, compound))
+        line = line_of[compound] if content == SAMPLE else None
+        shade = shading.of_well(barcode, name, line)
+        wells.append(Well(name, row, column, line.state if line else content, compound, shade))
     return [Plate(barcode, letters, n_columns, wells) for barcode, wells in plates.items()]

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Any, TypeVar
 
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.data.filesystem import is_uri
-from isd_ray.errors import IsdError, StoreError
+from isd_ray.errors import StoreError
 from isd_ray.ops.campaign import Campaign
 
 _KEY_LETTERS = 40
+_N_KEPT = 32
+"""What is kept of a campaign at a time: rounds, lines of batches, plates; then it is begun anew."""
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -27,21 +31,28 @@ class Held:
     ----------
     key:
         Its name in addresses of pages.
-    status:
-        As of the first `n_events` events of its log.
+    n_events:
+        Length of its log when it was last looked at.
     """
 
     key: str
     campaign: Campaign
     n_events: int = -1
-    _status: Status | None = None
+    _kept: dict[Hashable, Any] = field(default_factory=dict)
 
     def status(self) -> Status:
-        """Where the campaign stands; told anew once its log has grown."""
+        """Where the campaign stands."""
+        return self.once("status", self.campaign.status)
+
+    def once(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What follows from the campaign's folder; made anew once its log has grown."""
         n_events = len(self.campaign.store.events())
-        if self._status is None or n_events != self.n_events:
-            self._status, self.n_events = self.campaign.status(), n_events
-        return self._status
+        if n_events != self.n_events or len(self._kept) >= _N_KEPT:
+            self._kept, self.n_events = {}, n_events
+        if name not in self._kept:
+            self._kept[name] = make()
+        kept: T = self._kept[name]
+        return kept
 
 
 @dataclass(slots=True)
@@ -71,10 +82,6 @@ class Shelf:
         self._known: dict[str, _Place] = {}
         for place in places:
             if CampaignStore.exists(place):
-                if not CampaignStore.open(place).manifest["in_laboratory"]:
-                    raise StoreError(
-                        "this is a simulation, which nobody measures for", place, f"see isd report {place}"
-                    )
                 self._addresses.append(place if is_uri(place) else str(Path(place).resolve()))
             elif not is_uri(place) and Path(place).is_dir():
                 self._parents.append(Path(place).resolve())
@@ -89,8 +96,7 @@ class Shelf:
         """The campaigns that are there now, in the order of their places and names."""
         found = dict.fromkeys(self._addresses)
         for parent in self._parents:
-            inside = sorted(path.parent for path in parent.glob("*/campaign.json"))
-            found |= dict.fromkeys(str(path) for path in inside if str(path) in found or _is_in_laboratory(path))
+            found |= dict.fromkeys(str(path.parent) for path in sorted(parent.glob("*/campaign.json")))
         for address in found:
             self._known.setdefault(_key(address), _Place(address))
         return [_key(address) for address in found]
@@ -118,14 +124,6 @@ class Shelf:
             if place.held is None or place.held.campaign.store.manifest != manifest:
                 place.held = Held(key, Campaign.open(place.address))
             yield place.held
-
-
-def _is_in_laboratory(path: Path) -> bool:
-    """Whether it is a campaign of a laboratory; what cannot be read is shown, with the reason."""
-    try:
-        return bool(CampaignStore.open(path).manifest["in_laboratory"])
-    except IsdError:
-        return True
 
 
 def _key(address: str) -> str:

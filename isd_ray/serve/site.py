@@ -17,7 +17,9 @@ from fastapi import Form, HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from isd_ray.campaign.events import user
 from isd_ray.report.page import environment, plotly_script
+from isd_ray.report.words import percent
 from isd_ray.serve.apart import Readers
 from isd_ray.serve.sessions import Attempts, Session, Sessions
 from isd_ray.serve.settings import Settings
@@ -26,6 +28,10 @@ from isd_ray.serve.uploads import Uploads
 
 _OWN, _REPORT = files("isd_ray.serve") / "static", files("isd_ray.report") / "templates"
 _SCRIPT, _STYLE = "text/javascript", "text/css"
+PATIENCE_S = 1.0
+"""How long a request waits for what is made apart from the page; then the page says so, and asks again."""
+NEW_YEARS = {"Cache-Control": "private, max-age=31536000, immutable"}
+"""Of what never changes under its address: files whose address has their hash, drawings of a batch that is frozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Site:
         page = self._environment.get_template(f"{template}.html.j2").render(
             session=session,
             notice=session.take_notice() if session else None,
-            can_write=session is not None and not self.settings.read_only,
+            can_write=session is not None and not self.settings.read_only and content.get("in_laboratory", True),
             read_only=self.settings.read_only,
             asset=address_of,
             **content,
@@ -98,10 +104,32 @@ class Site:
             yield held
 
 
+def about(held: Held) -> dict[str, Any]:
+    """What all pages of a campaign say of it."""
+    status, campaign = held.status(), held.campaign
+    n_acquired = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
+    return {
+        "key": held.key,
+        "name": campaign.config.name,
+        "address": campaign.store.address,
+        "in_laboratory": bool(campaign.store.manifest["in_laboratory"]),
+        "status": status,
+        "n_acquired": n_acquired,
+        "share": percent(n_acquired / status.n_library),
+        "n_events": held.n_events,
+        "problem": None,
+    }
+
+
 def session_of(request: Request) -> Session:
     """Who asks; `isd_ray.serve.guard.Guard` has seen to it that there is somebody."""
     session: Session = request.state.session
     return session
+
+
+def acting(request: Request) -> str:
+    """The actor of an event: the name that was given at the login, or who runs the page; said here, proved nowhere."""
+    return f"{session_of(request).who or user()} (web page)"
 
 
 def check_form(request: Request, form_token: Annotated[str, Form()] = "") -> None:

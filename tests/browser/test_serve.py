@@ -131,7 +131,7 @@ def test_a_read_only_page_has_no_forms(chromium, serve):
         page.get_by_role("link", name="Batch", exact=True).click()
         expect(page.get_by_role("heading", name="Batch of round 2")).to_be_visible(timeout=SEEN_MS)
         expect(page.get_by_text("read-only", exact=True)).to_be_visible(timeout=SEEN_MS)
-        assert page.locator("form").count() == 1  # logging out
+        assert page.locator("form[method=post]").count() == 1  # logging out
 
 
 def test_everything_works_without_scripts(chromium, serve, campaign, truth, known, tmp_path):
@@ -143,6 +143,48 @@ def test_everything_works_without_scripts(chromium, serve, campaign, truth, know
         page.get_by_role("button", name="Tell these readouts").click()
         expect(page.get_by_role("heading", name="Readouts taken in")).to_be_visible(timeout=SEEN_MS)
     assert campaign.store.events()[-1]["who"] == "Bob (web page)"
+
+
+def test_structures_are_drawn_and_the_list_is_searched_and_sorted_without_scripts(chromium, serve, known):
+    with window(chromium, java_script_enabled=False) as page:
+        log_in(page, serve())
+        page.get_by_role("link", name="Batch", exact=True).click()
+        page.get_by_label("Find").fill(known[3])
+        page.locator("form", has=page.get_by_label("Find")).get_by_role("button", name="Show").click()
+        expect(page.get_by_text("1 of 60 compounds")).to_be_visible(timeout=SEEN_MS)
+        drawing = page.get_by_role("img", name=f"Structure of {known[3]}")
+        expect(drawing).to_be_visible(timeout=SEEN_MS)
+        with page.expect_response(lambda answer: "/structures/" in answer.url) as drawn:
+            page.reload()
+        assert drawn.value.status == 200
+        page.get_by_role("link", name="all", exact=True).click()
+        page.get_by_role("link", name="compound", exact=True).click()
+        expect(page.locator("#compounds ~ form tbody th")).to_have_text(sorted(known), timeout=SEEN_MS)
+
+
+def test_a_mistake_is_undone_and_refused_lines_are_fetched(chromium, serve, campaign, known, truth, tmp_path):
+    with window(chromium) as page:
+        log_in(page, serve())
+        page.get_by_role("link", name="Batch", exact=True).click()
+        assert page.locator(".drawing img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+        before = campaign.status().n_missing
+        page.get_by_label("File of readouts").set_input_files(readouts(truth, known[50:52], tmp_path / "wrong.csv"))
+        page.get_by_role("button", name="Look at it first").click()
+        page.get_by_role("button", name="Tell these readouts").click()
+        page.get_by_role("link", name="All refused lines, by compound and well").click()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download them (CSV)").click()
+        assert "C9999" in Path(download.value.path()).read_text()
+        assert look(page)["violations"] == []
+        page.get_by_role("link", name="All events").click()
+        page.get_by_role("button", name="Undo entry").first.click()
+        expect(page.get_by_role("heading", name="Undo entry")).to_be_visible(timeout=SEEN_MS)
+        assert look(page)["violations"] == []
+        page.get_by_label("Reason, kept on record").fill("the plates were swapped")
+        page.get_by_role("button", name="Undo it").click()
+        expect(page.get_by_text("was taken back: 2 readouts")).to_be_visible(timeout=SEEN_MS)
+    assert campaign.status().n_missing == before
+    assert campaign.store.events()[-1]["reason"] == "the plates were swapped"
 
 
 @pytest.mark.parametrize(("dark", "width"), [(False, 1280), (True, 390)])
@@ -157,6 +199,10 @@ def test_axe_finds_no_violation_and_nothing_is_cut_off(dark, width, chromium, se
         for name in ("batch", "events"):
             page.goto(f"{home}/{name}")
             seen[name] = look(page)
+        page.goto(f"{home}/batch?show=class&sort=answer")
+        seen["classes"] = look(page)
+        page.goto(f"{home}/batch?round=0")
+        seen["a round that is over"] = look(page)
         page.goto(f"{home}/batch")
         page.get_by_label("File of readouts").set_input_files(readouts(truth, known[40:41], tmp_path / "one.csv"))
         page.get_by_role("button", name="Look at it first").click()

@@ -22,8 +22,10 @@ from tests.unit.test_serve import by_id, contents
 
 __all__ = ["truth"]
 
-SEEN = ["", "/live?seen=0", "/batch", "/batch/live?seen=0", "/events", "/report", "/uploads/0"]
-SAID = ["/dispatch", "/uploads", "/uploads/0", "/fail", "/close"]
+FILES = ["/rounds/0/structures/0", "/refused/0", "/refused/0/csv", "/interim/0", "/interim/0/file"]
+OTHERS = ["/report", "/uploads/0", *FILES]
+SEEN = ["", "/live?seen=0", "/batch", "/batch?q=C", "/batch/live?seen=0", "/events", "/events/live?seen=0", *OTHERS]
+SAID = ["/dispatch", "/uploads", "/uploads/0", "/fail", "/close", "/undo", "/stop", "/interim"]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +149,7 @@ def test_every_answer_has_the_headers_that_protect_it(what, ada, page):
 
 
 def test_pages_have_no_script_or_style_of_their_own(ada, page):
-    for what in ["/", "/login", *(f"/c/{page[1]}{end}" for end in SEEN if end not in ("/report", "/uploads/0"))]:
+    for what in ["/", "/login", *(f"/c/{page[1]}{end}" for end in SEEN if end not in OTHERS)]:
         text = ada.get(what).text
         for attributes, content in re.findall(r"<script([^>]*)>(.*?)</script>", text, re.DOTALL):
             assert "src=" in attributes or "application/json" in attributes, content

@@ -55,8 +55,14 @@ def release(screen: Screen, chosen: Chosen) -> Released:
 def measure(screen: Screen, released: Released) -> Measured | None:
     """Take in the readouts of the batch; None while some are missing."""
     rows = released.selection.scored.rows
-    readouts = screen.oracle.measure(released.number, rows)
+    while True:
+        n_heard = len(screen.store.events())
+        readouts = screen.oracle.measure(released.number, rows)
+        if len(screen.store.events()) == n_heard:  # else somebody has said something meanwhile
+            break
     if readouts is None:
         return None
     details: RoundRecord = {**released.details, "readouts_sha256": screen.store.keep(readouts.to_table(rows))}
+    if screen.store.manifest["in_laboratory"]:
+        details["n_heard"] = n_heard
     return Measured(released, with_amendments(readouts, rows, screen.amended), details)

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from isd_ray.campaign.undone import undone_events
 from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.quality import PASSED
 from isd_ray.report.blocks import Block, Section, Table, Text
@@ -81,8 +82,9 @@ def plates(record: Record) -> Section | None:
 def _lost(record: Record, maps: Mapping[int, pa.Table]) -> dict[str, Counter[str]]:
     """By plate: why its compounds have no readout, and how many."""
     lost: dict[str, Counter[str]] = defaultdict(Counter)
+    undone = undone_events(record.store)
     for event in record.events:
-        if event["kind"] == "fail" and event["round"] in maps:
+        if event["kind"] == "fail" and event["sequence"] not in undone and event["round"] in maps:
             rows = record.store.read_readouts(event["readouts_sha256"])["row"]
             plate_map = maps[event["round"]]
             for plate in plate_map.filter(pc.is_in(plate_map["row"], rows.combine_chunks()))["plate"].to_pylist():
@@ -99,8 +101,9 @@ def _told(record: Record) -> tuple[Counter[str], dict[str, dict[str, Any]]]:
     """Readouts taken in by plate, and the last judgement of each plate."""
     readouts: Counter[str] = Counter()
     quality: dict[str, dict[str, Any]] = {}
+    undone = undone_events(record.store)
     for event in record.events:
-        if event["kind"] != "tell":
+        if event["kind"] != "tell" or event["sequence"] in undone:
             continue
         told = record.store.read_readouts(event["readouts_sha256"])
         for plate in told["plate"].drop_null().to_pylist() if "plate" in told.column_names else ():

@@ -1,0 +1,113 @@
+"""What the wells of a plate map are coloured by: what came back, classes, or numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from isd_ray.campaign.laboratory import Laboratory
+from isd_ray.campaign.replicates import readings_on_record
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.serve.lines import Line
+
+BY_STATE, BY_CLASS, BY_VALUE = "", "class", "value"
+_OUTPUT = "output:"
+"""Before the name of an output of a panel, whose classes are shown."""
+N_CLASSES, N_STEPS = 6, 7
+"""Colours of classes, which come again beyond, and steps from the smallest number to the largest."""
+_TAILS = (2.0, 98.0)
+"""Percent: numbers beyond have the colour of the first or last step, so that one well does not take all contrast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shade:
+    """The colour of a well: the class of its style, and what it says."""
+
+    style: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shading:
+    """How wells are coloured.
+
+    Attributes
+    ----------
+    show:
+        As in addresses: one of `options`.
+    options:
+        What may be shown, with its words.
+    legend:
+        The colours; empty where wells show what came back.
+    """
+
+    show: str
+    options: Sequence[tuple[str, str]]
+    legend: Sequence[Shade]
+    _classes: Mapping[str, Shade]
+    _values: Mapping[tuple[str, str], float]
+    _limits: Sequence[float]
+
+    def of_well(self, plate: str, well: str, line: Line | None) -> Shade | None:
+        """The colour of a well; None where it has nothing of what is shown."""
+        if self.show == BY_STATE:
+            return None
+        if self.show != BY_VALUE:
+            output = self.show.removeprefix(_OUTPUT) if self.show.startswith(_OUTPUT) else ""
+            return None if line is None else self._classes.get(line.classes.get(output, ""))
+        value = self._values.get((plate, well), None if line is None else line.value)
+        if value is None:
+            return None
+        return Shade(f"q{int(np.searchsorted(self._limits, value, side='right'))}", f"{value:.4g}")
+
+
+def shading_of(show: str, store: CampaignStore, lines: Sequence[Line], plate_map: pa.Table) -> Shading:
+    """What an address asks to be shown of a batch; what came back where it cannot be."""
+    outputs, classes = store.manifest["outputs"], store.manifest["classes"]
+    values = {} if outputs else _values(store, plate_map)
+    numbers = [*values.values(), *(line.value for line in lines if line.value is not None)]
+    options = [(BY_STATE, "what came back")]
+    options += [(BY_CLASS, "classes")] if classes and not outputs else []
+    options += [(BY_VALUE, "numbers")] if numbers else []
+    options += [(f"{_OUTPUT}{name}", f"classes of {name}") for name in outputs]
+    if show not in dict(options):
+        show = BY_STATE
+    named = {name: Shade(f"k{index % N_CLASSES}", name) for index, name in enumerate(classes)}
+    limits = _limits(numbers) if show == BY_VALUE else []
+    legend = [] if show == BY_STATE else _steps(limits) if show == BY_VALUE else [*named.values()]
+    return Shading(show, options, legend, named, values, limits)
+
+
+def _values(store: CampaignStore, plate_map: pa.Table) -> dict[tuple[str, str], float]:
+    """What was read in each well, controls too, where it is a number."""
+    plates = pc.unique(plate_map["plate"])
+    told = [store.read_readouts(sha256) for sha256 in Laboratory(store).ledger().readings]
+    on_plates = [table.filter(pc.is_in(table["plate"], plates)) for table in told]
+    found: dict[tuple[str, str], float] = {}
+    for (plate, well, _), reading in readings_on_record(on_plates, plate_map).items():
+        value: Any = reading["value"]
+        if isinstance(value, float) and reading["flag"] is None:
+            found.setdefault((plate, well), value)
+    return found
+
+
+def _limits(numbers: Sequence[float]) -> list[float]:
+    """The limits between steps."""
+    low, high = np.percentile(numbers, _TAILS)
+    return np.linspace(low, high, N_STEPS + 1)[1:-1].tolist() if high > low else []
+
+
+def _steps(limits: Sequence[float]) -> list[Shade]:
+    if not limits:
+        return [Shade("q0", "all the same")]
+    words = [
+        f"below {limits[0]:.3g}",
+        *(f"{low:.3g} to {high:.3g}" for low, high in pairwise(limits)),
+    ]
+    return [Shade(f"q{step}", text) for step, text in enumerate([*words, f"{limits[-1]:.3g} and above"])]
