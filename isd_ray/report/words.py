@@ -111,7 +111,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if summary.get("constant"):
         lines.append((COMPARED, summary["constant"]))
     if "n_trips" in summary:
-        lines.insert(2, (TRIPS, f"{summary['n_trips']:,}"))
+        rounds = counted(summary["stopped_at_round"] + 1, "round")
+        lines.insert(2, (TRIPS, f"{summary['n_trips']:,}, in {rounds}"))
     if summary.get("n_known"):
         lines.insert(2, ("Known before the screen (measured)", f"{summary['n_known']:,}"))
     if summary.get("n_late"):
