@@ -315,8 +315,9 @@ def _proof_by_portions(portions: Mapping[str, Any], look: Mapping[str, Any]) -> 
 
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any], quantity: str) -> str:
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
+    among = "compounds without a predicted hit" if quantity == "recall" else "compounds"
     return (
-        f"Proof: an audit of {n:,} of {n_inference:,} compounds{' without a predicted hit' * (quantity == 'recall')}, "
+        f"Proof: an audit (check sample) of {n:,} of {n_inference:,} {among}, "
         f"drawn at random (seed {seed}) and judged in round "
         f"{look['round']} with the model frozen, look {look['number']}; its risk {look['delta']:g} is split over "
         f"{len(outputs):,} outputs, so that what follows holds together. Entries of measured compounds without a "
@@ -332,12 +333,14 @@ def _proof_of_output(output: Mapping[str, Any], quantity: str) -> str:
 
 
 def _proof(group: Mapping[str, Any], seed: int, look: Mapping[str, Any], judged_at: float) -> str:
-    n_errors = f"{group['n_errors']:g}"
-    found = f"held {n_errors} errors" if n_errors.isdigit() else f"held errors that add up to {n_errors}"
+    n_errors = group["n_errors"]
+    held = f"{n_errors:,g} error" if n_errors == 1 else f"{n_errors:,g} errors"
+    found = f"held {held}" if float(n_errors).is_integer() else f"held errors that add up to {n_errors:g}"
     predicted = {"any": "compounds", "hit": "predicted hits", "other": "compounds predicted not to be hits"}
     return (
-        f"Proof: an audit of {group['n']:,} of {group['n_inference']:,} {predicted[group['predicted']]}, drawn at "
-        f"random (seed {seed}) and judged in round {look['round']} with the model frozen, {found}; "
-        f"{group['allowed']:g} may be left; exact test at {judged_at:g}, "
+        f"Proof: an audit (check sample) of {group['n']:,} of {group['n_inference']:,} "
+        f"{predicted[group['predicted']]}, drawn at random (seed {seed}) and judged in round {look['round']} with the "
+        f"model frozen, {found}; "
+        f"{group['allowed']:,g} may be left; exact test at {judged_at:g}, "
         f"look {look['number']}."
     )

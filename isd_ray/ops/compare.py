@@ -32,7 +32,7 @@ from isd_ray.ops.simulate import (
 )
 from isd_ray.report.comparison import render_comparison
 from isd_ray.report.notebook import default_watcher
-from isd_ray.report.words import COMPARISON_NOTE, comparison_table
+from isd_ray.report.words import COMPARISON_NOTE, comparison_table, ended_words
 
 AGENTS = ("active", "random", "in-order")
 GOALS = (0.90, 0.95, 0.98, 0.99)
@@ -112,7 +112,10 @@ def compare(
     with ray_session(config.compute) if config.compute.backend == "ray" else nullcontext():
         for (agent, seed), settings in variants.items():
             watcher.message(f"{agent}, seed {seed}")
-            results[agent][seed] = simulate(settings, root / agent / str(seed), watcher)
+            found = simulate(settings, root / agent / str(seed), watcher)
+            measured = f"measured {found.summary['n_acquired']:,} of {found.summary['n_target']:,}"
+            watcher.message(f"{agent}, seed {seed}: {ended_words(found.summary)}, {measured}")
+            results[agent][seed] = found
     rounds = {
         agent: {seed: result.rounds.to_pylist() for seed, result in by_seed.items()}
         for agent, by_seed in results.items()

@@ -22,7 +22,7 @@ PANELS = {
         ("system_accuracy", "accuracy of the whole screen", SHARE),
         ("inference_accuracy", "accuracy on the inference set", SHARE),
         ("test_accuracy", "accuracy on the held-out test set", SHARE),
-        ("batch_accuracy", "accuracy on the acquired batch", SHARE),
+        ("batch_accuracy", "accuracy on the measured batch", SHARE),
     ),
     "regression": (
         ("system_mse", "mean squared error of the whole screen", "unit of the readout, squared"),

@@ -64,8 +64,18 @@ def _claim(summary: Mapping[str, Any]) -> str:
     if summary["n_predicted"] == 0:
         return "everything is measured"
     if summary["certified"]:
-        return f"{summary['goal']}, with confidence {percent(1 - summary['delta'])}, certified by a random audit"
+        confidence = f"confidence {percent(1 - summary['delta'])}"
+        return f"{summary['goal']}, with {confidence}, certified by a random audit (check sample)"
     return f"{summary['goal']}, at a nominal risk of {percent(summary['delta'])} ({summary['claim']})"
+
+
+def ended_words(summary: Mapping[str, Any]) -> str:
+    """How a screen ended, in a few words."""
+    if summary["n_predicted"] == 0:
+        return "everything is measured"
+    if summary["certified"]:
+        return "certified"
+    return "NOT CERTIFIED" if summary["accuracy_claimed"] is None else "stopped by a heuristic bound"
 
 
 def _needed(needed: Mapping[str, Any]) -> str:
@@ -104,7 +114,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     n_target = summary["n_target"]
     lines = [
         ("Compounds in the target set", f"{n_target:,}"),
-        ("Acquired (measured)", f"{summary['n_acquired']:,} ({percent(summary['fraction_acquired'])})"),
+        ("Measured", f"{summary['n_acquired']:,} ({percent(summary['fraction_acquired'])})"),
         ("Predicted", f"{summary['n_predicted']:,} ({percent(summary['n_predicted'] / n_target)})"),
         ("Claimed", _claim(summary)),
     ]
@@ -135,15 +145,21 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [("Warning", words) for words in summary.get("warnings", ())]
     if summary["calibration_alarm"]:
         lines.append(("Calibration ALARM", "confident predictions were wrong more often than unconfident ones"))
-    lines.append(("Saved against measuring all", f"{summary['n_predicted']:,} compounds"))
-    baseline = summary.get("random_baseline")
-    if baseline:
-        saved = baseline["n_saved"]
-        share = percent(baseline["fraction_at_equal_accuracy"])
-        words = f"{saved:,} compounds" if saved >= 0 else f"none: it needed {-saved:,} compounds fewer"
-        lines.append(("Saved against random selection", f"{words} (random needs {share} for the same accuracy)"))
+    lines.append(("Saved against measuring all", counted(summary["n_predicted"], "compound")))
+    lines += baseline_lines(summary)
     lines.append(("Stopped", f"in round {summary['stopped_at_round']}: {summary['stop_reason']}"))
     return lines
+
+
+def baseline_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was saved against random selection, as (what, answer) pairs; none where it was not run."""
+    baseline = summary.get("random_baseline")
+    if not baseline:
+        return []
+    saved = baseline["n_saved"]
+    share = percent(baseline["fraction_at_equal_accuracy"])
+    words = counted(saved, "compound") if saved >= 0 else f"none: it needed {counted(-saved, 'compound')} fewer"
+    return [("Saved against random selection", f"{words} (random needs {share} for the same accuracy)")]
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
@@ -167,7 +183,7 @@ def comparison_table(agents: Mapping[str, Mapping[str, Any]]) -> tuple[list[str]
         ends = [cell(numbers.get(name)) for name in ("fraction_acquired", "system_accuracy", "test_accuracy")]
         ends.insert(1, f"{numbers['n_trips']:.3g}")
         lines.append([agent, *ends, constant_cell(numbers), *(reached(numbers, goal) for goal in goals)])
-    return ["agent", "acquired", "trips", "accuracy", "test", CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
+    return ["agent", "measured", "trips", "accuracy", "test", CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
 
 
 def constant_cell(numbers: Mapping[str, Any]) -> str:
@@ -178,7 +194,7 @@ def constant_cell(numbers: Mapping[str, Any]) -> str:
 CONSTANT = "constant answer"
 """Heading of what `constant_cell` says."""
 COMPARISON_NOTE = (
-    "≥ x: share acquired, and trips to the laboratory made, when the accuracy of the whole screen reaches x; "
+    "≥ x: share measured, and trips to the laboratory made, when the accuracy of the whole screen reaches x; "
     f"{CONSTANT}: what one answer for every compound reaches of the claimed quantity (of a recall, as many picked at "
     "random)"
 )
@@ -200,9 +216,9 @@ def status_line(status: Status) -> str:
     what = status.state if status.phase is None else _step(status.phase)
     n_measured = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
     parts = [f"round {'–' if status.round is None else status.round}, {what}"]
-    parts.append(f"acquired {n_measured:,} of {status.n_library:,} in {counted(status.n_trips, 'trip')}")
+    parts.append(f"measured {n_measured:,} of {status.n_library:,} in {counted(status.n_trips, 'trip')}")
     if status.n_missing:
-        parts.append(f"{status.n_missing:,} readouts missing")
+        parts.append(f"{counted(status.n_missing, 'readout')} missing")
     if status.bound is not None:
         parts.append(f"bound {status.bound:.3f}")
     return "; ".join(parts)

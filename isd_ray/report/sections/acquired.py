@@ -13,7 +13,7 @@ WHY: dict[Role, tuple[str, str]] = {
     "initial": ("first batch", "drawn at random, before there was a model"),
     "top": ("least certain", "what the model of the round was least sure of: where a measurement teaches most"),
     "random": ("random share", "drawn at random among all that were left, to watch the accuracy without bias"),
-    "audit": ("audit", "drawn at random after the model was frozen: the proof of the claim"),
+    "audit": ("audit (check sample)", "drawn at random after the model was frozen: the proof of the claim"),
     "finish": ("finish", "the most uncertain left after a passed audit, which had shown that measuring them suffices"),
     "hit": ("predicted hits", "every predicted hit that was left, measured for a claim on the recall"),
     "reserve": ("reserve", "an audit drawn at random before the first model, and never trained on"),
