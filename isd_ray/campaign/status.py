@@ -16,6 +16,7 @@ from isd_ray.campaign.round_files import RoundFiles, RoundRecord
 from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
+from isd_ray.card import Carded
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
@@ -23,7 +24,7 @@ from isd_ray.core.trips import n_trips
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class Status(Carded):
     """Where a campaign stands.
 
     Attributes

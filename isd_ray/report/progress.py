@@ -144,7 +144,10 @@ class LiveProgress(Watcher):
 
 
 def build_words(progress: BuildProgress) -> str:
-    """Rejects, rate, and the time left where it is known."""
-    words = f"{progress.n_rejected:,} rejected, {progress.rate:,.0f} records/s"
+    """Rejects, and until the end rate and the time left where it is known."""
+    words = f"{progress.n_rejected:,} rejected"
+    if progress.share >= 1.0:
+        return words
+    words += f", {progress.rate:,.0f} records/s"
     left = progress.seconds_left
     return words if left is None else f"{words}, about {duration(left)} left"

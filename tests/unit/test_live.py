@@ -25,14 +25,20 @@ from isd_ray.campaign.telling import Refusal
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
 from isd_ray.config_file import to_toml
+from isd_ray.data.export import Exported
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.errors import ClusterError
 from isd_ray.messages import Progress, StepTaken
 from isd_ray.ops.campaign import Told
 from isd_ray.ops.compare import Comparison
+from isd_ray.ops.confirm import SecondTold
+from isd_ray.ops.goal_costs import GoalCost
+from isd_ray.ops.goal_keys import ProposedKey
+from isd_ray.ops.interim import Interim
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.run import run
 from isd_ray.ops.simulate import SimulationResult
+from isd_ray.ops.verify import Verified
 from isd_ray.remote.jobs import Job, JobStatus
 from isd_ray.remote.server import StepsTaken
 from isd_ray.report.certificate import Certificate
@@ -346,6 +352,26 @@ def evil_objects(steps_seen, monkeypatch):
     }
 
 
+def shown_values(steps_seen):
+    """Plain values that verbs return, with what users wrote in them."""
+    path = steps_seen[1]
+    status = replace(status_of(CampaignStore.open(path)), decision=EVIL)
+    library = replace(isd.Campaign.open(path).library.info(), path=EVIL)
+    cost = GoalCost("accuracy", 0.9, (1000, 2000), (3, 4), 9000, 3, 3)
+    keys = (ProposedKey(("labels", "column"), EVIL, EVIL),)
+    return {
+        "status": (status, "To do"),
+        "library": (library, "900"),
+        "advice": (isd.Advice((cost,), EVIL, (EVIL,)), "1,000 to 2,000"),
+        "proposal": (isd.Proposal(EVIL, 1, keys, {EVIL: EVIL}, (EVIL,), True), "1 compound "),
+        "exported": (Exported(1, 2000), "1 line "),
+        "interim": (Interim(1000, 0, 3, (EVIL,), path), "1,000 lines"),
+        "second readouts": (SecondTold({EVIL: 1}, 2000), "2,000"),
+        "verified": (Verified((EVIL,), (), 1, 2, 3000), "3,000"),
+        "notice": (isd.Notice("c", 3, "stop", "2026-01-01", EVIL, {"reason": EVIL}), "Entry 3: stop"),
+    }
+
+
 @pytest.fixture(scope="module")
 def finished(steps_seen, make_config):
     """The simulation of `steps_seen` with its results."""
@@ -364,6 +390,18 @@ def test_an_object_shows_itself_and_what_users_wrote_stays_text(name, finished, 
     assert "color:" not in shown._repr_html_().replace("background", "")  # those of the notebook
     assert len(repr(shown)) < 300
     assert repr(shown).startswith(type(shown).__name__)
+
+
+VALUES = ("status", "library", "advice", "proposal", "exported", "interim", "second readouts", "verified", "notice")
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_no_verb_returns_a_value_that_a_notebook_shows_raw(name, steps_seen):
+    value, said = shown_values(steps_seen)[name]
+    cards = Cards(value._repr_html_())
+    assert cards.names <= {"div", "strong", "table", "thead", "tbody", "tr", "th", "td", "p", "style", "scope"}
+    assert said in cards.text
+    assert (EVIL in cards.text) == (EVIL in repr(value))
 
 
 def test_what_became_of_the_compounds_is_said_in_words(steps_seen):
@@ -459,7 +497,7 @@ def test_a_notebook_shows_progress_below_each_cell_and_updates_it_in_place(make_
     assert "small" in last.text
     assert "measured 360 of 900; done" in last.text
     assert "no stop rests on it" in last.text
-    assert simulated[0]["data"]["text/plain"].startswith("small: measured ")
+    assert re.search(r"^small: measured .*; done$", simulated[0]["data"]["text/plain"], re.MULTILINE)
     assert "Measured" in shown[0]["data"]["text/html"]
     display, result = asked
     text = Cards(display["data"]["text/html"])
