@@ -1,6 +1,6 @@
-"""Runs the notebooks of `examples/notebooks`, and writes what they show into them: ``python -m tests.docs.notebooks``.
+"""Runs the notebooks of `examples/notebooks`, and writes what they show into them: ``python -m tests.docs.notebooks [NAME …]``.
 
-`make notebooks` does it. Those of the plug-in need its package: it is installed into a folder of its own.
+`make notebooks` does it. That of the plug-in needs its package, which is installed into a folder of its own.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def main() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
         examples = shutil.copytree(ROOT / "examples", Path(folder) / "examples")
         for notebook in NOTEBOOKS:
+            if sys.argv[1:] and notebook.stem not in sys.argv[1:]:
+                continue
             made = executed(examples / "notebooks" / notebook.name)
             text = nbformat.writes(made).replace(str(examples / "notebooks"), ".")
             notebook.write_text(f"{text}\n", encoding="utf-8")

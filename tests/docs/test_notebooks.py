@@ -1,4 +1,4 @@
-"""The notebooks of `examples/notebooks` run, as they are, in a copy of their folder, and show what is stored in them."""
+"""The notebooks of `examples/notebooks` run, as they are, in a copy of their folder, and hold what they show."""
 
 from __future__ import annotations
 
