@@ -34,7 +34,7 @@ bench: install
 		$(BIN)/python -m tests.benchmarks.$$name --json bench-$$name.json || exit 1; done
 
 docs: install
-	$(BIN)/mkdocs build --strict
+	$(BIN)/properdocs build --strict
 
 # What the notebooks show, written into them anew.
 notebooks: install

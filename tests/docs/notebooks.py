@@ -1,4 +1,4 @@
-"""Runs the notebooks of `examples/notebooks`, and writes what they show into them: ``python -m tests.docs.notebooks [NAME …]``.
+"""Runs the notebooks of `examples/notebooks` and stores what they show: ``python -m tests.docs.notebooks [NAME …]``.
 
 `make notebooks` does it. That of the plug-in needs its package, which is installed into a folder of its own.
 """
