@@ -269,8 +269,8 @@ def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
         audits = certificate["audit"]["groups"] or certificate["audit"]["outputs"][:1]
         in_audit = sum(found["n_amended"] for found in audits)
         yield (
-            f"{n_amended:,} readouts had been amended before ({reasons}), {in_audit:,} compounds of the audit among "
-            "them: each of these counts as an error, whatever the amendment says."
+            f"{n_amended:,} readout{'' if n_amended == 1 else 's'} had been amended before ({reasons}), of the audit "
+            f"{in_audit:,} among them: each of these counts as an error, whatever the amendment says."
         )
     if earlier := certificate.get("earlier"):
         yield (
@@ -288,14 +288,16 @@ def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
             "come from another campaign, see whether its audits failed: each new beginning spends its own risk."
         )
     if n_lost := certificate.get("n_lost", 0):
-        yield f"{n_lost:,} wells gave no readout; those of the audit count as errors{_once_more(certificate)}."
+        wells = "1 well" if n_lost == 1 else f"{n_lost:,} wells"
+        yield f"{wells} gave no readout; those of the audit count as errors{_once_more(certificate)}."
 
 
 def _once_more(certificate: Mapping[str, Any]) -> str:
     """That lost wells were measured once more, and what came of it."""
     if not (n := certificate.get("n_repeated", 0)):
         return ""
-    text = f", if they were lost again: {n:,} compounds of audits and finishes were measured once more"
+    again = "compound of audits and finishes was" if n == 1 else "compounds of audits and finishes were"
+    text = f", if they were lost again: {n:,} {again} measured once more"
     repeated = certificate["audit"].get("repeated")
     if repeated is None:
         return text

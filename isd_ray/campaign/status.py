@@ -144,8 +144,8 @@ def status_of(store: CampaignStore) -> Status:
         if ledger.stopped is not None and state in ("ready", "running")
         else {
             "ended": "nothing: the hybrid screen is delivered",
-            "waiting": f"tell {n_missing:,} readouts of round {place.open_round}{_once_more(rounds)}; "
-            "or say what failed, or close it",
+            "waiting": f"tell {n_missing:,} readout{'' if n_missing == 1 else 's'} of round {place.open_round}"
+            f"{_once_more(rounds)}; or say what failed, or close it",
             "ready": "ask for the next batch",
             "new": "ask for the first batch",
             "running": "nothing: it measures by itself; if it was cut off, `isd resume` goes on",

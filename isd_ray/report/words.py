@@ -82,10 +82,9 @@ def _needed(needed: Mapping[str, Any]) -> str:
     """What a certificate would still cost, in words."""
     finish, audit = needed["finish"], needed["audit"]
     how = f"the {finish:,} most uncertain and an audit of {audit:,}" if finish else f"an audit of {audit:,}"
-    return (
-        f"by forecast {finish + audit:,} compounds more: {how} (about {needed['errors']:,.0f} predictions are wrong, "
-        f"{needed['allowed']:,} may be)"
-    )
+    more = counted(finish + audit, "compound")
+    wrong = f"about {needed['errors']:,.0f} predictions are wrong, {needed['allowed']:,} may be"
+    return f"by forecast {more} more: {how} ({wrong})"
 
 
 def _output(output: Mapping[str, Any], quantity: str) -> str:

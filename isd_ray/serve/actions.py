@@ -164,7 +164,7 @@ def actions(site: Site) -> APIRouter:
         with site.campaign(key) as held, acting_for(_who(request)):
             if confirmed:
                 n_missing = held.campaign.close(reason)
-                return _done(request, key, f"The round was closed without {n_missing:,} readouts.")
+                return _done(request, key, f"The round was closed without {counted(n_missing, 'readout')}.")
             need(reason)
             name, n_missing = held.campaign.config.name, held.status().n_missing
             return site.show(request, "close", key=key, name=name, reason=reason, n_missing=n_missing)

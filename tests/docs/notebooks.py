@@ -19,7 +19,7 @@ from tests.docs.samples import install_plugin
 
 FOLDER = ROOT / "examples" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-LONGEST_CELL_S = 240
+LONGEST_CELL_S = 600
 
 
 def executed(notebook: Path) -> nbformat.NotebookNode:
