@@ -207,14 +207,16 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     )
     goal = summary["system_accuracy"]
     out = within(setup.out, BASELINE)
-    steps = run(setup.with_config(baseline, out), watcher.message)
+    steps, last = run(setup.with_config(baseline, out), watcher.message), None
     for progress in steps:
+        last = progress
         watcher.step(BASELINE, progress)
         round_ended = progress.state == LoopState.FIT.value
         if round_ended and (read_rounds(out)[-1]["system_accuracy"] or 0.0) >= goal:
             break
     steps.close()
-    watcher.step(BASELINE, replace(progress, state=LoopState.DONE.value, done=True, warnings=()))
+    if last is not None and not last.done:  # it ends here, as accurate as the screen
+        watcher.step(BASELINE, replace(last, state=LoopState.DONE.value, done=True, warnings=()))
     fraction = fraction_reaching(read_rounds(out), goal)
     return {
         "fraction_at_equal_accuracy": fraction,

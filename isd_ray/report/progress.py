@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 from rich.text import Text
@@ -132,15 +132,18 @@ class LiveProgress(Watcher):
         counts = f"{completed:,} of {total:,}"
         if name not in self._tasks:
             self._tasks[name] = self._bar.add_task(printable(name), total=total, status=status, counts=counts)
-        task = self._tasks[name]
-        if self._bar.tasks[self._bar.task_ids.index(task)].finished:  # another run of the same name
-            self._bar.reset(task, total=total)
-        self._bar.update(task, completed=completed, total=total, status=status, counts=counts)
+        task = self._task(name)
+        if task.finished and not task.fields["status"]:  # another run of the same name
+            self._bar.reset(task.id, total=total)
+        self._bar.update(task.id, completed=completed, total=total, status=status, counts=counts)
 
     def _finish(self, name: str) -> None:
         """A full bar without words: what it counts has ended, though not all compounds are measured."""
-        task = self._bar.tasks[self._bar.task_ids.index(self._tasks[name])]
+        task = self._task(name)
         self._bar.update(task.id, completed=task.total, status="")
+
+    def _task(self, name: str) -> Task:
+        return next(task for task in self._bar.tasks if task.id == self._tasks[name])
 
 
 def build_words(progress: BuildProgress) -> str:
