@@ -177,7 +177,7 @@ def test_the_certificate_lists_amendments_externals_and_lost_wells(make_config, 
     assert content["amendments"] == [{"reason": "two tubes were swapped", "n": 1}]
     assert (content["n_external"], content["n_lost"]) == (3, 1)
     words = str(Certificate.of(campaign.store))
-    assert "1 readouts had been amended before (two tubes were swapped), 0 compounds of the audit" in words
+    assert "1 readout had been amended before (two tubes were swapped), of the audit 0 among them" in words
     assert "3 of the measured compounds were told from outside the plan" in words
     assert "1 well gave no readout" in words
 
