@@ -53,7 +53,7 @@ def _classes(record: Record, digest: Digest) -> Section:
         caption=f"The second line takes found and predicted together, {total:,}, for the number of all of them.",
     )
     words = (
-        f"Of class {hit} {counted(n_found, 'compound')} found by measuring, and {n_predicted:,} more predicted. "
+        f"Class {hit}: {counted(n_found, 'compound')} found by measuring, {n_predicted:,} more predicted. "
         "This screen measures what is uncertain; it is no search for hits, and may find them no faster than chance."
     )
     if sample is not None:
