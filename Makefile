@@ -12,7 +12,7 @@ endif
 endif
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: install demo test bench docs lint types check clean
+.PHONY: install demo test bench docs notebooks lint types check clean
 
 install: $(INSTALLED)
 
@@ -34,7 +34,11 @@ bench: install
 		$(BIN)/python -m tests.benchmarks.$$name --json bench-$$name.json || exit 1; done
 
 docs: install
-	$(BIN)/mkdocs build --strict
+	$(BIN)/properdocs build --strict
+
+# What the notebooks show, written into them anew.
+notebooks: install
+	$(BIN)/python -m tests.docs.notebooks
 
 lint: install
 	$(BIN)/ruff check .

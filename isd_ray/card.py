@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib import import_module
 from typing import Any
 
 from isd_ray.printable import printable
@@ -17,6 +18,19 @@ _CELL = f"text-align:left;vertical-align:top;padding:.2em .8em .2em 0;white-spac
 _BOX = "max-width:60em;overflow-x:auto;line-height:1.45"
 _WRAP = "overflow-wrap:anywhere"
 """Hashes and paths are longer than a line; ids, headings and names of plates stay whole."""
+
+
+class Carded:
+    """An object of a lower layer that shows itself as a card.
+
+    Its words are the report's, a layer above: they are asked for when it is shown, and only then.
+    """
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        shown: str = import_module("isd_ray.report.shown").card_of(self)
+        return shown
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ class IsdError(Exception):
     """Base of every deliberate error.
 
     The three parts are positional so that the exception pickles by its ``args`` and crosses process borders unchanged.
+    Passwords and keys in addresses are taken out of all three.
 
     Parameters
     ----------
@@ -18,8 +19,6 @@ class IsdError(Exception):
         The file, line, id, configuration key or actor it concerns; empty when `what` already says so.
     remedy:
         What the reader can do now; empty when there is nothing beyond what `what` says.
-
-    Passwords and keys in addresses are taken out of all three.
     """
 
     def __init__(self, what: str, where: str = "", remedy: str = "") -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import tomli_w
 import typer
 import typer.cli
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
+from properdocs.config.defaults import MkDocsConfig
+from properdocs.structure.files import File, Files
 
 from isd_ray.cli import app
 from isd_ray.config import CampaignConfig, PhenomicsConfig, ReferenceEnergyConfig, Section

@@ -157,7 +157,7 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
     if store.certificate() is not None:
         touched = corrected_since(store)
         if touched is not None and not touched.passes:
-            store.withdraw(f"{touched.n} readouts that it rests on were corrected ({touched.reasons})")
+            store.withdraw(f"{_corrected(touched.n)} ({touched.reasons})")
     withdrawn = store.withdrawn() is not None
     store.bring_hybrid()
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
@@ -211,9 +211,14 @@ def upheld_words(store: CampaignStore) -> str | None:
     if touched is None:
         return None
     return (
-        f"{touched.n:,} readouts that it rests on were corrected since ({touched.reasons}). Judged again with every "
+        f"{_corrected(touched.n)} since ({touched.reasons}). Judged again with every "
         "corrected compound of the audit as an error, the look passes, so the certificate stands."
     )
+
+
+def _corrected(n: int) -> str:
+    subject = "1 readout that it rests on was" if n == 1 else f"{n:,} readouts that it rests on were"
+    return f"{subject} corrected"
 
 
 def _goal(store: CampaignStore) -> Goal:

@@ -269,8 +269,8 @@ def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
         audits = certificate["audit"]["groups"] or certificate["audit"]["outputs"][:1]
         in_audit = sum(found["n_amended"] for found in audits)
         yield (
-            f"{n_amended:,} readouts had been amended before ({reasons}), {in_audit:,} compounds of the audit among "
-            "them: each of these counts as an error, whatever the amendment says."
+            f"{n_amended:,} readout{'' if n_amended == 1 else 's'} had been amended before ({reasons}), of the audit "
+            f"{in_audit:,} among them: each of these counts as an error, whatever the amendment says."
         )
     if earlier := certificate.get("earlier"):
         yield (
@@ -288,14 +288,16 @@ def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
             "come from another campaign, see whether its audits failed: each new beginning spends its own risk."
         )
     if n_lost := certificate.get("n_lost", 0):
-        yield f"{n_lost:,} wells gave no readout; those of the audit count as errors{_once_more(certificate)}."
+        wells = "1 well" if n_lost == 1 else f"{n_lost:,} wells"
+        yield f"{wells} gave no readout; those of the audit count as errors{_once_more(certificate)}."
 
 
 def _once_more(certificate: Mapping[str, Any]) -> str:
     """That lost wells were measured once more, and what came of it."""
     if not (n := certificate.get("n_repeated", 0)):
         return ""
-    text = f", if they were lost again: {n:,} compounds of audits and finishes were measured once more"
+    again = "compound of audits and finishes was" if n == 1 else "compounds of audits and finishes were"
+    text = f", if they were lost again: {n:,} {again} measured once more"
     repeated = certificate["audit"].get("repeated")
     if repeated is None:
         return text
@@ -315,8 +317,9 @@ def _proof_by_portions(portions: Mapping[str, Any], look: Mapping[str, Any]) -> 
 
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any], quantity: str) -> str:
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
+    among = "compounds without a predicted hit" if quantity == "recall" else "compounds"
     return (
-        f"Proof: an audit of {n:,} of {n_inference:,} compounds{' without a predicted hit' * (quantity == 'recall')}, "
+        f"Proof: an audit (check sample) of {n:,} of {n_inference:,} {among}, "
         f"drawn at random (seed {seed}) and judged in round "
         f"{look['round']} with the model frozen, look {look['number']}; its risk {look['delta']:g} is split over "
         f"{len(outputs):,} outputs, so that what follows holds together. Entries of measured compounds without a "
@@ -332,12 +335,14 @@ def _proof_of_output(output: Mapping[str, Any], quantity: str) -> str:
 
 
 def _proof(group: Mapping[str, Any], seed: int, look: Mapping[str, Any], judged_at: float) -> str:
-    n_errors = f"{group['n_errors']:g}"
-    found = f"held {n_errors} errors" if n_errors.isdigit() else f"held errors that add up to {n_errors}"
+    n_errors = group["n_errors"]
+    held = f"{n_errors:,g} error" if n_errors == 1 else f"{n_errors:,g} errors"
+    found = f"held {held}" if float(n_errors).is_integer() else f"held errors that add up to {n_errors:g}"
     predicted = {"any": "compounds", "hit": "predicted hits", "other": "compounds predicted not to be hits"}
     return (
-        f"Proof: an audit of {group['n']:,} of {group['n_inference']:,} {predicted[group['predicted']]}, drawn at "
-        f"random (seed {seed}) and judged in round {look['round']} with the model frozen, {found}; "
-        f"{group['allowed']:g} may be left; exact test at {judged_at:g}, "
+        f"Proof: an audit (check sample) of {group['n']:,} of {group['n_inference']:,} "
+        f"{predicted[group['predicted']]}, drawn at random (seed {seed}) and judged in round {look['round']} with the "
+        f"model frozen, {found}; "
+        f"{group['allowed']:,g} may be left; exact test at {judged_at:g}, "
         f"look {look['number']}."
     )

@@ -116,9 +116,9 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
         if size > n_target:
             by_plates = " compounds" if key == "n_plates" else ""
             raise ConfigError(
-                f"{key}={size}{by_plates} is larger than the target set of {n_target} compounds",
+                f"{key}={size}{by_plates} is larger than the target set of {n_target:,} compounds",
                 f"acquisition.{key}",
-                f"choose at most {n_target}; 1 to 5 % of the library is usual",
+                f"choose at most {n_target:,}; 1 to 5 % of the library is usual",
             )
     if config.acquisition.pick != "best" and library.spec.kind != "on_bits":
         raise ConfigError(
@@ -140,7 +140,7 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
     n_affordable = affordable(stopping, 0, 0, n_target, paid)
     if n_affordable < 1 + wells_beforehand(stopping, n_target):
         raise ConfigError(
-            f"the budget pays for {n_affordable} of {n_target} compounds, and "
+            f"the budget pays for {n_affordable:,} of {n_target:,} compounds, and "
             f"{wells_beforehand(stopping, n_target)} of these are kept for the audit",
             "stopping.max_fraction, stopping.max_compounds, stopping.max_cost",
             "allow at least one batch beside the audit",
@@ -148,8 +148,8 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
     if stopping.in_force.is_heuristic and (earliest := earliest_stop(config, n_target)) >= LATE_STOP:
         growing = "" if config.acquisition.growth == 1.0 else f" that grow {config.acquisition.growth:g} times a round"
         warnings.append(
-            f"with batches of {n_batch}{growing} the paper's rule cannot stop before {earliest:.0%} of the "
-            f"target set is acquired, however good the model (alpha <= delta^(1/b), gamma={stopping.gamma:g}, "
+            f"with batches of {n_batch:,}{growing} the paper's rule cannot stop before {earliest:.0%} of the "
+            f"target set is measured, however good the model (alpha <= delta^(1/b), gamma={stopping.gamma:g}, "
             f"delta={stopping.delta:g}); use larger batches or a lower gamma"
         )
     return warnings
@@ -180,7 +180,7 @@ def wells_beforehand(stopping: StoppingConfig, n_target: int) -> int:
         return reserved_rows(stopping, n_target) + kept_wells(stopping, n_target)
     except ValueError as error:
         raise ConfigError(
-            f"{error}; with {n_target} compounds gamma={stopping.gamma:g} cannot be certified by a reserve",
+            f"{error}; with {n_target:,} compounds gamma={stopping.gamma:g} cannot be certified by a reserve",
             "stopping.rule, stopping.reserve_audit",
             "lower gamma, or use rule = 'certify'",
         ) from error

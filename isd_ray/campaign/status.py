@@ -16,6 +16,7 @@ from isd_ray.campaign.round_files import RoundFiles, RoundRecord
 from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
+from isd_ray.card import Carded
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
@@ -23,7 +24,7 @@ from isd_ray.core.trips import n_trips
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class Status(Carded):
     """Where a campaign stands.
 
     Attributes
@@ -143,8 +144,8 @@ def status_of(store: CampaignStore) -> Status:
         if ledger.stopped is not None and state in ("ready", "running")
         else {
             "ended": "nothing: the hybrid screen is delivered",
-            "waiting": f"tell {n_missing:,} readouts of round {place.open_round}{_once_more(rounds)}; "
-            "or say what failed, or close it",
+            "waiting": f"tell {n_missing:,} readout{'' if n_missing == 1 else 's'} of round {place.open_round}"
+            f"{_once_more(rounds)}; or say what failed, or close it",
             "ready": "ask for the next batch",
             "new": "ask for the first batch",
             "running": "nothing: it measures by itself; if it was cut off, `isd resume` goes on",

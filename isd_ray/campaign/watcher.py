@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 
@@ -17,3 +20,6 @@ class Watcher:
 
     def step(self, name: str, progress: Progress) -> None:
         """The campaign `name` did a step."""
+
+    def result(self, summary: Mapping[str, Any]) -> None:
+        """A screen has ended, with this summary, and something is run beside it yet."""

@@ -123,7 +123,7 @@ def tell(
 
 
 def _print_told(file: Path, told: Told) -> None:
-    counts = f"{told.n_new:,} new, {told.n_unchanged:,} known, {told.n_lost:,} wells without a readout"
+    counts = f"{told.n_new:,} new, {told.n_unchanged:,} known, {counted(told.n_lost, 'well')} without a readout"
     counts += f", {told.n_waiting:,} waiting for other wells" if told.n_waiting else ""
     out_console.print(f"{file}: {counts}, {len(told.refused):,} refused", highlight=False, soft_wrap=True)
     out_console.print(f"  {told.account}", highlight=False, soft_wrap=True)
@@ -400,7 +400,7 @@ def resume(path: Folder) -> None:
     config = CampaignConfig.from_stored(CampaignStore.open(path).config)
     found = watched(lambda watcher: run_on(path, watcher), config.name, config)
     if isinstance(found, Batch):
-        words = f"round {found.round}: {len(found):,} compounds to measure; now: isd ask {path} --out FOLDER"
+        words = f"round {found.round}: {counted(len(found), 'compound')} to measure; now: isd ask {path} --out FOLDER"
         out_console.print(words, highlight=False, soft_wrap=True)
     else:
         out_console.print(summary_table(found))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from isd_ray.cli.common import AsJson, ConfigFile, Out, Set, out_console, print_json, watched
+from isd_ray.cli.common import AsJson, ConfigFile, Out, Set, live_console, out_console, print_json, watched
+
+if TYPE_CHECKING:
+    from isd_ray.campaign.watcher import Watcher
 
 
 def init(
@@ -58,15 +61,25 @@ def _write_new(file: Path, text: str) -> None:
 def simulate(config: ConfigFile, out: Out, overrides: Set = None, as_json: AsJson = False) -> None:
     """Run a whole screen against known labels, and check the answer."""
     from isd_ray.config import CampaignConfig
+    from isd_ray.ops.simulate import SimulationResult
     from isd_ray.ops.simulate import simulate as run_simulation
-    from isd_ray.report.words import summary_table
+    from isd_ray.report.progress import LiveProgress
+    from isd_ray.report.words import baseline_lines, summary_table
+
+    def work(watcher: Watcher) -> tuple[SimulationResult, bool]:
+        result = run_simulation(campaign, out, watcher)
+        return result, isinstance(watcher, LiveProgress) and watcher.has_shown_result
 
     campaign = CampaignConfig.from_toml(config, overrides or ())
-    result = watched(lambda watcher: run_simulation(campaign, out, watcher), campaign.name, campaign)
+    result, was_shown = watched(work, campaign.name, campaign)
     if as_json:
         print_json(dict(result.summary))
         return
-    out_console.print(summary_table(result.summary))
+    if was_shown and live_console.is_terminal and out_console.is_terminal:  # it stands above
+        for what, words in baseline_lines(result.summary):
+            out_console.print(f"{what}: {words}", highlight=False, soft_wrap=True)
+    else:
+        out_console.print(summary_table(result.summary))
     files = ("summary.json", "rounds.parquet", "hybrid/", "report.html", "rounds/")
     out_console.print(f"Files in {result.path}: {', '.join(files)}", highlight=False, soft_wrap=True)
 
@@ -124,7 +137,7 @@ def plan(
     rows: Annotated[
         float | None, typer.Option(min=1, help="Size of the target set, as 1e9; default: of the library or source.")
     ] = None,
-    stop_at: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share acquired at the stop, assumed.")] = 0.3,
+    stop_at: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share measured at the stop, assumed.")] = 0.3,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs that fit and score.")] = 0,
     gpu_speedup: Annotated[float, typer.Option(min=1.0, help="Cores that one GPU is assumed to be worth.")] = 50.0,
     price_hour: Annotated[

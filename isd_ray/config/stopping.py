@@ -24,9 +24,9 @@ class Condition(Section):
     rule: Literal[True] | None = None
     """The stopping rule says stop."""
     compounds: int | None = Field(default=None, ge=1)
-    """So many compounds are acquired."""
+    """So many compounds are measured."""
     fraction: float | None = Field(default=None, gt=0.0, le=1.0)
-    """So large a share of the target set is acquired."""
+    """So large a share of the target set is measured."""
     rounds: int | None = Field(default=None, ge=1)
     """So many rounds are done."""
     cost: float | None = Field(default=None, gt=0.0)
@@ -102,7 +102,7 @@ class StoppingConfig(Section):
     rule: Literal["certify", "pac", "reserved", "paper", "none"] = "certify"
     """`certify`: looks at random audits, a guarantee. `pac`: one look at the full risk, a guarantee. `reserved`: looks
     at an audit that is measured before the first model and never trained on, a guarantee. `paper`: Eq. 5 and 6, a
-    heuristic. `none`: run until `max_fraction` is acquired."""
+    heuristic. `none`: run until `max_fraction` is measured."""
     quantity: str = "accuracy"
     """What is claimed of the whole screen. Of classes: `accuracy`, or, where one class is a hit, `recall` of hits,
     `precision` of the delivered hits, or `balanced_accuracy`. Of values: `accuracy` (share within `tolerance`), `mae`

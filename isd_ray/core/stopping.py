@@ -93,7 +93,7 @@ def decide(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
         return replace(decision, action="stop", reason=f"stopped by a person: {evidence.stopped}")
     if decision.action == "continue" and evidence.n_batch == 0:
         limits = " and".join(f" of {limit}" for limit in evidence.spent_on)
-        reason = f"{evidence.n_observed} of {evidence.n_target} compounds are acquired, the budget{limits} is spent"
+        reason = f"{evidence.n_observed:,} of {evidence.n_target:,} compounds are measured, the budget{limits} is spent"
         return replace(decision, action="stop", reason=reason)
     return decision
 
@@ -320,13 +320,15 @@ def decide_look(
         return goal.decide(plans, audits[0], hits)
     verdicts = [goal.judge(plan, audit, hits) for plan, audit in zip(plans, audits, strict=True)]
     n_audited, n_errors = sum(plan.size for plan in plans), sum(verdict.n_errors for verdict in verdicts)
-    found = f"look {plans[0].number}: {n_errors:g} errors in {n_audited} audited compounds"
+    found = (
+        f"look {plans[0].number}: {n_errors:,g} error{'' if n_errors == 1 else 's'} in {n_audited:,} audited compounds"
+    )
     if not passes_all([verdict.stop for verdict in verdicts]):
         return StopDecision("continue", f"{found}; not enough to stop")
     n_finish = max(verdict.n_finish for verdict in verdicts)
     n_new = sum(v.n_finish - audit.n_known(v.n_finish) for v, audit in zip(verdicts, audits, strict=True))
     if n_new > n_affordable:
-        return StopDecision("continue", f"{found}; the finish of {n_new} is beyond the budget of {n_affordable}")
+        return StopDecision("continue", f"{found}; the finish of {n_new:,} is beyond the budget of {n_affordable:,}")
     if n_new:
         return StopDecision("finish", f"{found}; passed with a finish of {n_new}", n_finish=n_finish)
     if n_finish:

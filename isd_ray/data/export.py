@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from isd_ray.card import Carded
 from isd_ray.chem.sdf import write_sdf
 from isd_ray.data.long import long_tables
 from isd_ray.data.output_files import replacing
@@ -22,7 +23,7 @@ _LINES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(Carded):
     """What was written.
 
     Attributes

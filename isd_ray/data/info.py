@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from isd_ray.card import Carded
+
 
 @dataclass(frozen=True, slots=True)
 class BlockInfo:
@@ -29,7 +31,7 @@ class BlockInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class LibraryInfo:
+class LibraryInfo(Carded):
     """What `isd library info` tells.
 
     Attributes

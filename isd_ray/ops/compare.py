@@ -38,7 +38,7 @@ from isd_ray.ops.simulate import (
 )
 from isd_ray.report.comparison import render_comparison
 from isd_ray.report.notebook import default_watcher
-from isd_ray.report.words import COMPARISON_NOTE, comparison_table
+from isd_ray.report.words import COMPARISON_NOTE, comparison_table, ended_words
 
 AGENTS = ("active", "random", "in-order")
 GOALS = (0.90, 0.95, 0.98, 0.99)
@@ -134,7 +134,10 @@ def compare(
     def run(agent: str, seed: int) -> SimulationResult:
         watcher.message(f"{agent}, seed {seed}")
         named = watcher if n_parallel == 1 else _Named(watcher, f"{agent}, seed {seed}")
-        return simulate(variants[agent, seed], within(root, f"{agent}/{seed}"), named)
+        found = simulate(variants[agent, seed], within(root, f"{agent}/{seed}"), named)
+        measured = f"measured {found.summary['n_acquired']:,} of {found.summary['n_target']:,}"
+        watcher.message(f"{agent}, seed {seed}: {ended_words(found.summary)}, {measured}")
+        return found
 
     with ray_session(config.compute) if on_ray else nullcontext(), ThreadPoolExecutor(n_parallel) as pool:
         if n_parallel > 1:

@@ -27,6 +27,7 @@ from isd_ray.campaign.events import Event
 from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.second_file import ID, placed, read_second
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.card import card, pairs
 from isd_ray.data.library import Library
 from isd_ray.data.output_files import replacing
 from isd_ray.errors import OutputFileError, StoreError
@@ -50,6 +51,9 @@ class SecondTold:
 
     counts: Mapping[str, int]
     n_missing: int
+
+    def _repr_html_(self) -> str:
+        return card("Second readouts told", pairs([("Lines", self.account), ("Missing", f"{self.n_missing:,}")]))
 
     @property
     def account(self) -> str:

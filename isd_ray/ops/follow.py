@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.card import card, pairs
 from isd_ray.errors import ConfigError, InputFileError, WebhookError
 
 SECRET = "ISD_WEBHOOK_SECRET"
@@ -60,6 +61,11 @@ class Notice:
     time: str
     who: str
     facts: Mapping[str, Any]
+
+    def _repr_html_(self) -> str:
+        lines = [("Campaign", self.campaign), ("Time", self.time), ("Who", self.who)]
+        facts = [(what, str(value)) for what, value in self.facts.items()]
+        return card(f"Entry {self.sequence}: {self.kind}", pairs([*lines, *facts]))
 
 
 def notices(store: CampaignStore, since: int = 0) -> list[Notice]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from isd_ray.card import card, paragraphs, rows
 from isd_ray.config.claims import claim_named
 
 NOT_WORTH = 0.85
@@ -78,6 +79,10 @@ class Advice:
     goals: tuple[GoalCost, ...]
     interval: str
     notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        table = rows(("goal", "wells", "trips", ""), advice_lines(self))
+        return card("What each goal would cost", table, paragraphs([f"Ranges: {self.interval}.", *self.notes]))
 
 
 def range_of(numbers: Sequence[int]) -> tuple[int, int] | None:

@@ -22,6 +22,7 @@ from isd_ray.campaign.oracle import WELL_SCHEMA
 from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.scoring import ShardScorer
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.card import card, paragraphs
 from isd_ray.core.goals import Goal, goal_for
 from isd_ray.core.panels import n_bytes
 from isd_ray.data.export import export_hybrid
@@ -32,6 +33,7 @@ from isd_ray.data.predictions import part_name
 from isd_ray.errors import ConfigError, StoreError
 from isd_ray.messages import ROLES, HybridRequest, PredictRequest
 from isd_ray.models.device import configure_threads, resolve_placement
+from isd_ray.report.numbers import counted
 
 NOT_CERTIFIED = "NOT CERTIFIED"
 MARKS = {"status": NOT_CERTIFIED}
@@ -63,6 +65,9 @@ class Interim:
     round: int
     words: tuple[str, ...]
     notice: Path
+
+    def _repr_html_(self) -> str:
+        return card("Interim export", paragraphs([f"{counted(self.n_lines, 'line')}; see {self.notice}", *self.words]))
 
 
 def export_interim(

@@ -90,7 +90,7 @@ def plan_campaign(
     fits = f"; every fit of a network runs all {model.epochs} epochs" if demand.members else ""
     rows = f"{ROWS:,} {'rows of the library' if library else 'rows of typical size'}"
     assumptions = [
-        f"the screen stops at {demand.stop_share:.0%} acquired{fits}",
+        f"the screen stops at {demand.stop_share:.0%} measured{fits}",
         f"speeds were measured just now on one core, with {rows}",
         *_speeds(rates, has_networks=demand.members > 0),
         f"a record takes {rates.build_row_s * 1e6:.0f} µs to build" if rates.build_row_s else "the library is built",

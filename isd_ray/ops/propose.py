@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import CampaignConfig
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.ingest.sources import open_source, resolve_source
@@ -17,6 +18,7 @@ from isd_ray.data.look.repeats import Repeats, find_repeats
 from isd_ray.data.look.roles import id_candidates, structure_column, unreadable
 from isd_ray.errors import InputFileError
 from isd_ray.ops.goal_keys import ProposedKey, config_of, goal_keys, proposed
+from isd_ray.report.numbers import counted
 
 _BATCHES = (24, 48, 96, 192, 384, 768, 1536)
 _BATCHES_OF_A_SCREEN = 40
@@ -49,6 +51,12 @@ class Proposal:
     left: Mapping[str, str]
     unknown: tuple[str, ...]
     is_measured: bool
+
+    def _repr_html_(self) -> str:
+        keys = rows(("key", "value", "why"), ((".".join(key.path), key.value, key.why) for key in self.keys))
+        left = [f"Not taken: {name!r}, {why}" for name, why in self.left.items()]
+        title = f"{self.file}: {counted(self.n_compounds, 'compound')}"
+        return card(title, keys, paragraphs([*left, *(f"Look at it: {words}" for words in self.unknown)]))
 
     def value(self, name: str) -> Any:
         """The value of a key, named as ``stopping.gamma``; None where the default is proposed."""

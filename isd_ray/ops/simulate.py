@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from isd_ray.ops.run import run
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.record import BASELINE
-from isd_ray.report.words import summary_lines
+from isd_ray.report.words import ended_words, summary_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,8 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
         if not finished:
             write_results(summary, store)
         if _owes_baseline(config, summary):
-            watcher.message("the results are written; random selection is run beside them, for comparison")
+            watcher.result(summary)
+            watcher.message(f"{ended_words(summary)}; the results are written. Now the random baseline, for comparison")
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
             write_results(summary, store)
     return SimulationResult(store.path, summary)
@@ -206,13 +207,16 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     )
     goal = summary["system_accuracy"]
     out = within(setup.out, BASELINE)
-    steps = run(setup.with_config(baseline, out), watcher.message)
+    steps, last = run(setup.with_config(baseline, out), watcher.message), None
     for progress in steps:
+        last = progress
         watcher.step(BASELINE, progress)
         round_ended = progress.state == LoopState.FIT.value
         if round_ended and (read_rounds(out)[-1]["system_accuracy"] or 0.0) >= goal:
             break
     steps.close()
+    if last is not None and not last.done:  # it ends here, as accurate as the screen
+        watcher.step(BASELINE, replace(last, state=LoopState.DONE.value, done=True, warnings=()))
     fraction = fraction_reaching(read_rounds(out), goal)
     return {
         "fraction_at_equal_accuracy": fraction,

@@ -18,6 +18,7 @@ from isd_ray.campaign.laboratory import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
 from isd_ray.campaign.undone import UNDO, came_too_late
+from isd_ray.card import card, pairs, paragraphs
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, IsdError
@@ -54,6 +55,11 @@ class Verified:
     n_events: int
     n_files: int
     n_rows: int
+
+    def _repr_html_(self) -> str:
+        read = [("Events", self.n_events), ("Files", self.n_files), ("Compounds", self.n_rows)]
+        counts = pairs((what, f"{n:,}") for what, n in read)
+        return card("No problem" if self.is_sound else "PROBLEMS", counts, paragraphs([*self.problems, *self.notes]))
 
     @property
     def is_sound(self) -> bool:

@@ -260,7 +260,7 @@ def progress_line(status: JobStatus) -> str:
     """A status in one line."""
     parts = [f"{status.name}: {status.state}"]
     if status.round is not None:
-        parts.append(f"round {status.round}, acquired {status.n_acquired:,} of {status.n_target:,}")
+        parts.append(f"round {status.round}, measured {status.n_acquired:,} of {status.n_target:,}")
     if status.bound is not None:
         parts.append(f"bound {status.bound:.3f}")
     if status.seconds_left:

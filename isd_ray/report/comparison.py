@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ PANELS = {
         ("system_accuracy", "accuracy of the whole screen", SHARE),
         ("inference_accuracy", "accuracy on the inference set", SHARE),
         ("test_accuracy", "accuracy on the held-out test set", SHARE),
-        ("batch_accuracy", "accuracy on the acquired batch", SHARE),
+        ("batch_accuracy", "accuracy on the measured batch", SHARE),
     ),
     "regression": (
         ("system_mse", "mean squared error of the whole screen", "unit of the readout, squared"),
@@ -50,10 +51,13 @@ def render_comparison(
     gamma:
         Drawn where the accuracy of the screen is.
     """
+    styles = {agent: style for style, agent in enumerate(runs)}
     panels = [
-        panel for column, name, unit in PANELS[summary["task"]] if (panel := _panel(runs, column, name, unit, gamma))
+        panel
+        for column, name, unit in PANELS[summary["task"]]
+        if (panel := _panel(runs, styles, column, name, unit, gamma))
     ]
-    panels.append(_wells_by_trip(runs))
+    panels.append(_wells_by_trip(runs, styles))
     seeds = max(len(by_seed) for by_seed in runs.values())
     spread = (
         f"lines are means over {seeds} seeds, bands span all of them"
@@ -73,15 +77,20 @@ def render_comparison(
 
 
 def _panel(
-    runs: Mapping[str, Mapping[int, Rows]], column: str, name: str, unit: str, gamma: float | None
+    runs: Mapping[str, Mapping[int, Rows]],
+    styles: Mapping[str, int],
+    column: str,
+    name: str,
+    unit: str,
+    gamma: float | None,
 ) -> Figure | None:
-    """One quantity, a line for each agent."""
+    """One quantity, a line for each agent that has it."""
     drawn = []
     for agent, seeds in runs.items():
         place = "n_acquired" if column == "batch_accuracy" else "n_observed"
         curves = [curve for rounds in seeds.values() if (curve := series(rounds, column, place))[0]]
         if curves:
-            drawn.append(_mean(agent, curves))
+            drawn.append(_mean(agent, curves, styles[agent]))
     if not drawn:
         return None
     has_goal = column == "system_accuracy" and gamma is not None
@@ -96,7 +105,7 @@ def _panel(
     )
 
 
-def _wells_by_trip(runs: Mapping[str, Mapping[int, Rows]]) -> Figure:
+def _wells_by_trip(runs: Mapping[str, Mapping[int, Rows]], styles: Mapping[str, int]) -> Figure:
     """What was measured after each trip to the laboratory, a line for each agent."""
     drawn = [
         _mean(
@@ -108,6 +117,7 @@ def _wells_by_trip(runs: Mapping[str, Mapping[int, Rows]]) -> Figure:
                 )
                 for rounds in seeds.values()
             ],
+            styles[agent],
         )
         for agent, seeds in runs.items()
     ]
@@ -121,17 +131,17 @@ def _wells_by_trip(runs: Mapping[str, Mapping[int, Rows]]) -> Figure:
     )
 
 
-def _mean(agent: str, curves: Sequence[tuple[list[float], list[float]]]) -> Line:
+def _mean(agent: str, curves: Sequence[tuple[list[float], list[float]]], style: int) -> Line:
     """Mean of the seeds where all of them go on, on the points of the longest, and their range."""
     stop = min(x[-1] for x, _ in curves)
     grid = [place for place in max((x for x, _ in curves), key=len) if place <= stop] or [stop]
     values = np.array([np.interp(grid, x, y) for x, y in curves])
-    band = (values.min(axis=0).tolist(), values.max(axis=0).tolist()) if len(curves) > 1 else ([], [])
-    return Line(agent, grid, values.mean(axis=0).tolist(), *band)
+    low, high = (values.min(axis=0).tolist(), values.max(axis=0).tolist()) if len(curves) > 1 else ([], [])
+    return Line(agent, grid, values.mean(axis=0).tolist(), low, high, style)
 
 
 def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Block, ...]:
-    """What each agent acquired, what it had to acquire for each accuracy, and what that saves."""
+    """What each agent measured, what it had to measure for each accuracy, and what that saves."""
 
     def share(value: float | None) -> str:
         return NOTHING if value is None else percent(value)
@@ -141,6 +151,8 @@ def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Bl
         {
             "agent": list(agents),
             "measured": [share(numbers["fraction_acquired"]) for numbers in agents.values()],
+            "compounds": [f"{numbers['fraction_acquired'] * n_target:,.0f}" for numbers in agents.values()],
+            "rounds": [f"{mean(numbers['stopped_at_round']) + 1:.3g}" for numbers in agents.values()],
             "trips to the laboratory": [f"{numbers['n_trips']:.3g}" for numbers in agents.values()],
             "accuracy of the screen": [share(numbers.get("system_accuracy")) for numbers in agents.values()],
             "accuracy on the test set": [share(numbers.get("test_accuracy")) for numbers in agents.values()],

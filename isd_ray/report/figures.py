@@ -32,13 +32,18 @@ MANY_POINTS = 60
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points of a line, a band around them, or a band alone (without `y`)."""
+    """Points of a line, a band around them, or a band alone (without `y`).
+
+    `style` numbers its colour, marker and dash, for what has to look alike in several figures; None: by its place among
+    the lines that are drawn.
+    """
 
     name: str
     x: list[float]
     y: list[float] = field(default_factory=list)
     low: list[float] = field(default_factory=list)
     high: list[float] = field(default_factory=list)
+    style: int | None = None
 
 
 def plain(text: str) -> str:
@@ -121,7 +126,8 @@ def lines(
     banded = any(len(line.low) for line in drawn)
     if banded:
         columns |= {"least": [], "most": []}
-    for index, line in enumerate(drawn):
+    for place, line in enumerate(drawn):
+        index = place if line.style is None else line.style
         colour = COLOURS[index % len(COLOURS)]
         if len(line.low):
             around = [*line.high, *reversed(line.low)]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.card import bar, card, paragraphs
+from isd_ray.card import bar, card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 from isd_ray.report.progress import build_words
-from isd_ray.report.steps import Steps, goal_of
+from isd_ray.report.steps import Asked, StepsByName, goal_of
+from isd_ray.report.words import summary_lines
 
 N_MESSAGES = 6
 """Lines of text that are kept in sight."""
@@ -53,17 +54,20 @@ class Shown:
 
     rows: Sequence[Row]
     messages: Sequence[str]
+    summary: Sequence[tuple[str, str]] = ()
 
     def __repr__(self) -> str:
-        return "\n".join([*self.messages, *(f"{row.name}: {row.counts}; {row.words}" for row in self.rows)])
+        lines = [f"{row.name}: {'; '.join(filter(None, (row.counts, row.words)))}" for row in self.rows]
+        return "\n".join([*(f"{what}: {answer}" for what, answer in self.summary), *self.messages, *lines])
 
     def _repr_html_(self) -> str:
         parts = [
             f'<div style="margin:.3em 0"><strong>{escape(row.name)}</strong> {bar(row.done, row.total, row.counts)}'
-            f"<br>{escape(row.words)}</div>"
+            f"{'<br>' if row.words else ''}{escape(row.words)}</div>"
             for row in self.rows
         ]
-        return card("", *parts, paragraphs(self.messages))
+        found = [pairs(self.summary)] if self.summary else []
+        return card("", *found, *parts, paragraphs(self.messages))
 
 
 class CellDisplay:
@@ -87,13 +91,14 @@ class NotebookProgress(Watcher):
 
     Parameters
     ----------
-    gamma:
-        Level asked for; None when no rule is in force.
+    asked:
+        What progress is shown against.
     """
 
-    def __init__(self, gamma: float | None) -> None:
-        self._steps: defaultdict[str, Steps] = defaultdict(lambda: Steps(gamma))
+    def __init__(self, asked: Asked) -> None:
+        self._steps = StepsByName(asked)
         self._rows: dict[str, Row] = {}
+        self._summary: Sequence[tuple[str, str]] = ()
         self._messages: deque[str] = deque(maxlen=N_MESSAGES)
         self._cell: int | None = None
         self._display = CellDisplay()
@@ -120,9 +125,19 @@ class NotebookProgress(Watcher):
         """The campaign `name` did a step."""
         self._turn_to_cell()
         self._messages.extend(f"warning: {warning}" for warning in progress.warnings)
-        step = self._steps[name].words_of(progress)
-        words = "; ".join((step.phase, *step.numbers))
-        self._rows[name] = Row(name, step.n_acquired, step.n_target, step.counts, words)
+        step = self._steps.words_of(name, progress)
+        if step.note:
+            self._messages.append(step.note)
+        if progress.done:  # a full bar without words: the screen has ended, though not all compounds are measured
+            self._rows[name] = Row(name, step.n_target, step.n_target, f"{step.counts}; done", "")
+        else:
+            words = "; ".join((step.phase, *step.numbers))
+            self._rows[name] = Row(name, step.n_acquired, step.n_target, step.counts, words)
+        self._show()
+
+    def result(self, summary: Mapping[str, Any]) -> None:
+        """The results of a screen, before something else is run."""
+        self._summary = summary_lines(summary)
         self._show()
 
     def _turn_to_cell(self) -> None:
@@ -133,6 +148,7 @@ class NotebookProgress(Watcher):
             self._cell, self._display = cell, CellDisplay()
             self._rows.clear()
             self._messages.clear()
+            self._summary = ()
 
     def _show(self) -> None:
-        self._display.show(Shown(tuple(self._rows.values()), tuple(self._messages)))
+        self._display.show(Shown(tuple(self._rows.values()), tuple(self._messages), self._summary))

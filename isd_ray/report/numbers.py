@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+_DAY_S = 86400.0
+_UNITS = (
+    ("weeks", 7 * _DAY_S, 14 * _DAY_S),
+    ("days", _DAY_S, _DAY_S),
+    ("h", 3600.0, 3600.0),
+    ("min", 60.0, 60.0),
+)
+"""Of a time: unit, its seconds, and the time from which it is used."""
+
 
 def duration(seconds: float) -> str:
     """A time in the unit that suits it."""
-    for unit, size in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:,.1f} {unit}"
+    for unit, long, least in _UNITS:
+        if seconds >= least:
+            return f"{seconds / long:,.1f} {unit}"
     return f"{seconds:.1f} s"
 
 

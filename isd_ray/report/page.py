@@ -15,23 +15,24 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from isd_ray.printable import printable
 from isd_ray.report.blocks import Block, Figure, Section
 
 
 def plotly_script() -> str:
-    """What draws figures in a browser."""
-    script: str = get_plotlyjs()
-    return script
+    """What draws figures in a browser: the bundle of lines and bars that plotly's makers give out, a quarter of all."""
+    return _text("static", "plotly-basic.min.js")
 
 
 @cache
 def _scripts() -> tuple[str, str]:
     """Plotly, and what draws the figures of a page with it."""
-    own = files("isd_ray.report").joinpath("templates", "page.js").read_text(encoding="utf-8")
-    return plotly_script(), own
+    return plotly_script(), _text("templates", "page.js")
+
+
+def _text(*path: str) -> str:
+    return files("isd_ray.report").joinpath(*path).read_text(encoding="utf-8")
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
         *(("Warning", words) for words in plan.warnings),
         ("Compounds in the target set", f"{demand.n_rows:,}"),
         (
-            "Acquired at the stop (assumed)",
+            "Measured at the stop (assumed)",
             f"{forecast.n_acquired:,} in {counted(forecast.rounds, 'round')}; with audits "
             f"{counted(forecast.n_trips, 'trip')} to the laboratory",
         ),

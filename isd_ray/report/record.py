@@ -109,12 +109,26 @@ class Record:
 
     def waits(self) -> dict[int, float]:
         """Seconds between release and decision of each round, by the clocks of those who wrote the two."""
-        times: dict[str, dict[int, datetime]] = {"release": {}, "decision": {}}
-        for event in self.events:
-            if event["kind"] in times:
-                times[event["kind"]].setdefault(event["round"], datetime.fromisoformat(event["time"]))
-        released, decided = times["release"], times["decision"]
+        released, decided = self._first("release"), self._first("decision")
         return {number: (decided[number] - released[number]).total_seconds() for number in released.keys() & decided}
+
+    def elapsed(self) -> float | None:
+        """Seconds from the first release to the last decision, by the same clocks; None of a simulation.
+
+        How long a laboratory takes is on record once it has taken it, and nobody knows it before.
+        """
+        decided = self._first("decision")
+        if not self.store.manifest["in_laboratory"] or not decided:
+            return None
+        return (max(decided.values()) - min(self._first("release").values())).total_seconds()
+
+    def _first(self, kind: str) -> dict[int, datetime]:
+        """When each round had its first event of a kind."""
+        times: dict[int, datetime] = {}
+        for event in self.events:
+            if event["kind"] == kind:
+                times.setdefault(event["round"], datetime.fromisoformat(event["time"]))
+        return times
 
 
 def series(rounds: Rows, column: str, place: str = "n_observed") -> tuple[list[float], list[float]]:

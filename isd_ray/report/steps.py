@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isd_ray.campaign.states import LoopState
 from isd_ray.config import CampaignConfig
@@ -34,9 +34,42 @@ _SURE_TO_END = (LoopState.FINISH.value, LoopState.DELIVER.value, LoopState.DONE.
 """States in which the screen acquires no more than it has to: the budget says nothing of the time left."""
 
 
-def goal_of(config: CampaignConfig) -> float | None:
-    """The level that progress is shown against; None without a stopping rule."""
-    return config.stopping.level if config.stopping.in_force.judges else None
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What progress is shown against.
+
+    Attributes
+    ----------
+    level:
+        Of the goal; None when no rule is in force.
+    is_error:
+        Whether the goal is met below it, and a bound is the most that there may be.
+    note:
+        What a bound is, in words for who sees the first one.
+    """
+
+    level: float | None = None
+    is_error: bool = False
+    note: str = ""
+
+    def words_of(self, bound: float) -> str:
+        """The goal beside a bound: whether it is met by it."""
+        is_met = self.level is not None and (bound < self.level if self.is_error else bound > self.level)
+        return f"goal {self.level:g}{' met by it' if is_met else ''}"
+
+
+def goal_of(config: CampaignConfig) -> Asked:
+    """What the progress of a campaign is shown against."""
+    stopping = config.stopping
+    about = f"at confidence {1 - stopping.delta:.4g} for that round"
+    note = (
+        f"bound: what the random compounds of one batch alone show, {about}"
+        if stopping.in_force.is_audited
+        else "bound: that of the paper (Eq. 6), a heuristic"
+    )
+    note += "; the stop rests on it" if stopping.in_force.is_heuristic else "; no stop rests on it"
+    level = stopping.level if stopping.in_force.judges else None
+    return Asked(level, config.goal_class.is_error, f"{note} (isd explain bound)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +79,13 @@ class Step:
     Attributes
     ----------
     counts:
-        How many compounds are acquired.
+        How many compounds are measured.
     phase:
         Round and phase that come next.
     numbers:
         Bound, rate, time left: of each what is known, and nothing of the others.
+    note:
+        What is to be said once, with the first bound; else empty.
     """
 
     n_acquired: int
@@ -58,6 +93,7 @@ class Step:
     counts: str
     phase: str
     numbers: tuple[str, ...]
+    note: str = ""
 
 
 class Steps:
@@ -65,14 +101,14 @@ class Steps:
 
     Parameters
     ----------
-    gamma:
-        Level asked for; None when no rule is in force.
+    asked:
+        What is shown beside a bound.
     clock:
         Seconds that never go back.
     """
 
-    def __init__(self, gamma: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._gamma, self._clock = gamma, clock
+    def __init__(self, asked: Asked, clock: Callable[[], float] = time.monotonic) -> None:
+        self._asked, self._clock = asked, clock
         self._round: int | None = None
         self._ended: deque[tuple[float, int]] = deque(maxlen=PACE_ROUNDS + 1)
         self._took: dict[str, float] = {}
@@ -95,18 +131,18 @@ class Steps:
         return Step(
             n_acquired=progress.n_observed,
             n_target=progress.n_target,
-            counts=f"acquired {progress.n_observed:,} of {progress.n_target:,}",
+            counts=f"measured {progress.n_observed:,} of {progress.n_target:,}",
             phase=f"round {progress.round}: {phase}",
             numbers=(*self._accuracy(progress), *self._pace(progress, now)),
         )
 
     def _accuracy(self, progress: Progress) -> list[str]:
         parts = []
-        against = [] if self._gamma is None else [f"goal {self._gamma:g}"]
-        if against and progress.constant is not None:
-            against.append(progress.constant)
-        if progress.system_bound is not None:
-            parts.append(f"bound {progress.system_bound:.3f}" + (f" ({', '.join(against)})" if against else ""))
+        if (bound := progress.system_bound) is not None:
+            against = [] if self._asked.level is None else [self._asked.words_of(bound)]
+            if against and progress.constant is not None:
+                against.append(progress.constant)
+            parts.append(f"bound {bound:.3f}" + (f" ({', '.join(against)})" if against else ""))
         if progress.system_value is not None:
             parts.append(f"truly {progress.system_value:.3f}")
         return parts or ["no bound yet"]
@@ -127,3 +163,18 @@ class Steps:
         if (left := progress.n_affordable / per_second - (now - ended)) > 0:
             parts.append(f"about {duration(left)} left at this pace, {UNLESS}")
         return parts
+
+
+class StepsByName:
+    """The steps of campaigns that one reader follows: what a bound is, is said with the first of all."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._note = asked.note
+        self._steps: defaultdict[str, Steps] = defaultdict(lambda: Steps(asked))
+
+    def words_of(self, name: str, progress: Progress) -> Step:
+        """The words of the newest step of the campaign `name`."""
+        step = self._steps[name].words_of(progress)
+        if progress.system_bound is not None and self._note:
+            step, self._note = replace(step, note=self._note), ""
+        return step

@@ -64,18 +64,27 @@ def _claim(summary: Mapping[str, Any]) -> str:
     if summary["n_predicted"] == 0:
         return "everything is measured"
     if summary["certified"]:
-        return f"{summary['goal']}, with confidence {percent(1 - summary['delta'])}, certified by a random audit"
+        confidence = f"confidence {percent(1 - summary['delta'])}"
+        return f"{summary['goal']}, with {confidence}, certified by a random audit (check sample)"
     return f"{summary['goal']}, at a nominal risk of {percent(summary['delta'])} ({summary['claim']})"
+
+
+def ended_words(summary: Mapping[str, Any]) -> str:
+    """How a screen ended, in a few words."""
+    if summary["n_predicted"] == 0:
+        return "everything is measured"
+    if summary["certified"]:
+        return "certified"
+    return "NOT CERTIFIED" if summary["accuracy_claimed"] is None else "stopped by a heuristic bound"
 
 
 def _needed(needed: Mapping[str, Any]) -> str:
     """What a certificate would still cost, in words."""
     finish, audit = needed["finish"], needed["audit"]
     how = f"the {finish:,} most uncertain and an audit of {audit:,}" if finish else f"an audit of {audit:,}"
-    return (
-        f"by forecast {finish + audit:,} compounds more: {how} (about {needed['errors']:,.0f} predictions are wrong, "
-        f"{needed['allowed']:,} may be)"
-    )
+    more = counted(finish + audit, "compound")
+    wrong = f"about {needed['errors']:,.0f} predictions are wrong, {needed['allowed']:,} may be"
+    return f"by forecast {more} more: {how} ({wrong})"
 
 
 def _output(output: Mapping[str, Any], quantity: str) -> str:
@@ -104,14 +113,15 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     n_target = summary["n_target"]
     lines = [
         ("Compounds in the target set", f"{n_target:,}"),
-        ("Acquired (measured)", f"{summary['n_acquired']:,} ({percent(summary['fraction_acquired'])})"),
+        ("Measured", f"{summary['n_acquired']:,} ({percent(summary['fraction_acquired'])})"),
         ("Predicted", f"{summary['n_predicted']:,} ({percent(summary['n_predicted'] / n_target)})"),
         ("Claimed", _claim(summary)),
     ]
     if summary.get("constant"):
         lines.append((COMPARED, summary["constant"]))
     if "n_trips" in summary:
-        lines.insert(2, (TRIPS, f"{summary['n_trips']:,}"))
+        rounds = counted(summary["stopped_at_round"] + 1, "round")
+        lines.insert(2, (TRIPS, f"{summary['n_trips']:,}, in {rounds}"))
     if summary.get("n_known"):
         lines.insert(2, ("Known before the screen (measured)", f"{summary['n_known']:,}"))
     if summary.get("n_late"):
@@ -134,15 +144,21 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines += [("Warning", words) for words in summary.get("warnings", ())]
     if summary["calibration_alarm"]:
         lines.append(("Calibration ALARM", "confident predictions were wrong more often than unconfident ones"))
-    lines.append(("Saved against measuring all", f"{summary['n_predicted']:,} compounds"))
-    baseline = summary.get("random_baseline")
-    if baseline:
-        saved = baseline["n_saved"]
-        share = percent(baseline["fraction_at_equal_accuracy"])
-        words = f"{saved:,} compounds" if saved >= 0 else f"none: it needed {-saved:,} compounds fewer"
-        lines.append(("Saved against random selection", f"{words} (random needs {share} for the same accuracy)"))
+    lines.append(("Saved against measuring all", counted(summary["n_predicted"], "compound")))
+    lines += baseline_lines(summary)
     lines.append(("Stopped", f"in round {summary['stopped_at_round']}: {summary['stop_reason']}"))
     return lines
+
+
+def baseline_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was saved against random selection, as (what, answer) pairs; none where it was not run."""
+    baseline = summary.get("random_baseline")
+    if not baseline:
+        return []
+    saved = baseline["n_saved"]
+    share = percent(baseline["fraction_at_equal_accuracy"])
+    words = counted(saved, "compound") if saved >= 0 else f"none: it needed {counted(-saved, 'compound')} fewer"
+    return [("Saved against random selection", f"{words} (random needs {share} for the same accuracy)")]
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
@@ -166,7 +182,7 @@ def comparison_table(agents: Mapping[str, Mapping[str, Any]]) -> tuple[list[str]
         ends = [cell(numbers.get(name)) for name in ("fraction_acquired", "system_accuracy", "test_accuracy")]
         ends.insert(1, f"{numbers['n_trips']:.3g}")
         lines.append([agent, *ends, constant_cell(numbers), *(reached(numbers, goal) for goal in goals)])
-    return ["agent", "acquired", "trips", "accuracy", "test", CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
+    return ["agent", "measured", "trips", "accuracy", "test", CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
 
 
 def constant_cell(numbers: Mapping[str, Any]) -> str:
@@ -177,7 +193,7 @@ def constant_cell(numbers: Mapping[str, Any]) -> str:
 CONSTANT = "constant answer"
 """Heading of what `constant_cell` says."""
 COMPARISON_NOTE = (
-    "≥ x: share acquired, and trips to the laboratory made, when the accuracy of the whole screen reaches x; "
+    "≥ x: share measured, and trips to the laboratory made, when the accuracy of the whole screen reaches x; "
     f"{CONSTANT}: what one answer for every compound reaches of the claimed quantity (of a recall, as many picked at "
     "random)"
 )
@@ -199,9 +215,9 @@ def status_line(status: Status) -> str:
     what = status.state if status.phase is None else _step(status.phase)
     n_measured = status.counts["OBSERVED"] + status.counts["EXTERNAL"]
     parts = [f"round {'–' if status.round is None else status.round}, {what}"]
-    parts.append(f"acquired {n_measured:,} of {status.n_library:,} in {counted(status.n_trips, 'trip')}")
+    parts.append(f"measured {n_measured:,} of {status.n_library:,} in {counted(status.n_trips, 'trip')}")
     if status.n_missing:
-        parts.append(f"{status.n_missing:,} readouts missing")
+        parts.append(f"{counted(status.n_missing, 'readout')} missing")
     if status.bound is not None:
         parts.append(f"bound {status.bound:.3f}")
     return "; ".join(parts)

@@ -161,7 +161,7 @@ def actions(site: Site) -> APIRouter:
         with site.campaign(key) as held, acting_for(acting(request)):
             if confirmed:
                 n_missing = held.campaign.close(reason)
-                return _done(request, key, f"The round was closed without {n_missing:,} readouts.")
+                return _done(request, key, f"The round was closed without {counted(n_missing, 'readout')}.")
             need(reason)
             return site.show(request, "close", reason=reason, n_missing=held.status().n_missing, **about(held))
 

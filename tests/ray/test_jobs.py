@@ -63,7 +63,7 @@ def followed(head, make_config, tmp_path_factory):
     command = [sys.executable, "-c", SUBMITTER, file, head.address, out]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as submitter:
         assert submitter.stdout is not None
-        assert any("round 1, acquired 100 of 900" in line for line in submitter.stdout)
+        assert any("round 1, measured 100 of 900" in line for line in submitter.stdout)
         submitter.kill()
     return out
 

@@ -177,9 +177,9 @@ def test_the_certificate_lists_amendments_externals_and_lost_wells(make_config, 
     assert content["amendments"] == [{"reason": "two tubes were swapped", "n": 1}]
     assert (content["n_external"], content["n_lost"]) == (3, 1)
     words = str(Certificate.of(campaign.store))
-    assert "1 readouts had been amended before (two tubes were swapped), 0 compounds of the audit" in words
+    assert "1 readout had been amended before (two tubes were swapped), of the audit 0 among them" in words
     assert "3 of the measured compounds were told from outside the plan" in words
-    assert "1 wells gave no readout" in words
+    assert "1 well gave no readout" in words
 
 
 @pytest.mark.parametrize("quantity", ["recall", "precision", "balanced_accuracy"])
@@ -231,7 +231,7 @@ def test_one_amended_audit_well_leaves_a_certificate_that_passes_with_it_as_an_e
     assert (amended.n_changed, amended.withdrawn) == (1, False)
     store = CampaignStore.open(screen.path)
     assert verify(store).problems == ()
-    assert "1 readouts that it rests on were corrected since (read twice)" in str(Certificate.of(store))
+    assert "1 readout that it rests on was corrected since (read twice)" in str(Certificate.of(store))
     assert json.loads((screen.path / "summary.json").read_text())["certified"] is True
     many, _ = corrections(screen, tmp_path, "audit", 40)
     assert amend_from_file(screen.path, many, "all of it").withdrawn is True

@@ -34,7 +34,7 @@ def test_simulate_prints_a_summary_and_reports_progress_on_standard_error(campai
     done = isd("simulate", campaign_file, "--out", tmp_path / "run", "--set", "stopping.max_fraction=0.3")
     assert "Accuracy, true" in done.stdout
     assert "270 (30.0%)" in done.stdout
-    assert "round 2, acquired 240 of 900" in done.stderr
+    assert "round 2, measured 240 of 900" in done.stderr
 
 
 def test_simulate_with_json_prints_the_summary_and_nothing_else(campaign_file, tmp_path):

@@ -53,7 +53,7 @@ def test_a_predicted_compound_was_delivered(screen, campaign):
 
 def test_a_simulation_that_is_gone_on_with_ends_with_its_summary(screen):
     printed = CliRunner().invoke(app, ["resume", str(screen.path)]).output
-    assert "Acquired (measured)" in printed
+    assert "Saved against measuring all" in printed
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ def test_every_term_has_a_meaning_and_no_word_two():
         ("hybird screen", "Hybrid screen"),
         ("trip to the laboratory", "Trip to the laboratory"),
         ("trips", "Trip to the laboratory"),
+        ("acquired", "Observation set, observed, measured, acquired"),
+        ("bound", "Bound, goal met by it, interval"),
+        ("goal", "γ (gamma), goal, level"),
         ("Z′", "Z′, SSMD"),
     ],
 )

@@ -47,7 +47,7 @@ HOMES = {
     "ray": {"actors", "ops", "remote"},
     "torch": {"models"},
     "rdkit": {"chem"},
-    "plotly": {"report"},
+    "plotly": set(),  # its script is in report/static
     **{name: {"serve"} for name in ("fastapi", "itsdangerous", "starlette", "uvicorn")},
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))

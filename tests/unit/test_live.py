@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -24,20 +25,27 @@ from isd_ray.campaign.telling import Refusal
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
 from isd_ray.config_file import to_toml
+from isd_ray.data.export import Exported
+from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.errors import ClusterError
 from isd_ray.messages import Progress, StepTaken
 from isd_ray.ops.campaign import Told
 from isd_ray.ops.compare import Comparison
+from isd_ray.ops.confirm import SecondTold
+from isd_ray.ops.goal_costs import GoalCost
+from isd_ray.ops.goal_keys import ProposedKey
+from isd_ray.ops.interim import Interim
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.run import run
 from isd_ray.ops.simulate import SimulationResult
+from isd_ray.ops.verify import Verified
 from isd_ray.remote.jobs import Job, JobStatus
 from isd_ray.remote.server import StepsTaken
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.live_status import follow
 from isd_ray.report.notebook import Row, Shown, in_notebook
 from isd_ray.report.progress import LiveProgress
-from isd_ray.report.steps import Steps
+from isd_ray.report.steps import Asked, Steps, StepsByName, goal_of
 from isd_ray.report.words import status_lines
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -65,7 +73,7 @@ class Clock:
 
 def test_rate_and_time_left_are_said_once_whole_rounds_were_seen_and_count_the_time_between_steps():
     clock = Clock()
-    steps = Steps(0.9, clock)
+    steps = Steps(Asked(0.9), clock)
     assert steps.words_of(progress_of(number=3, n_observed=300)).numbers == ("no bound yet",)
     clock.now = 40.0  # the rest of a round whose beginning nobody saw
     assert steps.words_of(progress_of(number=4, n_observed=400)).numbers == ("no bound yet",)
@@ -84,7 +92,7 @@ def test_rate_and_time_left_are_said_once_whole_rounds_were_seen_and_count_the_t
 @pytest.mark.parametrize("end", [{"state": "deliver"}, {"state": "finish"}, {"state": "done"}, {"waiting": True}])
 def test_nothing_is_said_of_the_time_where_the_budget_or_the_computer_does_not_decide_it(end):
     clock = Clock()
-    steps = Steps(None, clock)
+    steps = Steps(Asked(), clock)
     for number in range(4):
         clock.now = 100.0 * number
         steps.words_of(progress_of(number=number, n_observed=100 * number))
@@ -93,7 +101,7 @@ def test_nothing_is_said_of_the_time_where_the_budget_or_the_computer_does_not_d
 
 def test_a_run_that_begins_anew_under_the_same_name_forgets_the_pace():
     clock = Clock()
-    steps = Steps(None, clock)
+    steps = Steps(Asked(), clock)
     for number in (0, 1, 2, 0, 1):
         clock.now += 100.0
         said = steps.words_of(progress_of(number=number, n_observed=100 * number))
@@ -101,7 +109,7 @@ def test_a_run_that_begins_anew_under_the_same_name_forgets_the_pace():
 
 
 def test_a_phase_says_how_long_it_took_last_time_if_that_is_worth_a_word():
-    steps = Steps(None, Clock())
+    steps = Steps(Asked(), Clock())
     assert steps.words_of(progress_of("fit", 1)).phase == "round 1: fitting the committee"
     steps.words_of(progress_of("score", 1, taken=StepTaken("fit", 1, 75.0, 0)))
     steps.words_of(progress_of("release", 1, taken=StepTaken("score", 1, 0.2, 0)))
@@ -115,7 +123,7 @@ def test_a_phase_says_how_long_it_took_last_time_if_that_is_worth_a_word():
 
 def test_eighty_columns_show_everything():
     text = io.StringIO()
-    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), 0.95) as live:
+    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), Asked(0.95)) as live:
         live.step("a-screen-with-a-very-long-name", progress_of("score", 7, 400, system_bound=0.9, system_value=0.93))
     shown = " ".join(text.getvalue().split())
     assert "400 of 1,000" in shown
@@ -123,17 +131,74 @@ def test_eighty_columns_show_everything():
     assert "0:00:0" in shown
 
 
+def test_a_bound_says_whether_the_goal_is_met_by_it_and_what_it_is_with_the_first(make_config):
+    certify = goal_of(make_config(stopping={"rule": "certify", "gamma": 0.9}))
+    steps, mine = StepsByName(certify), progress_of(number=1)
+    assert steps.words_of("s", mine).note == ""
+    first = steps.words_of("s", progress_of(number=2, system_bound=0.91))
+    assert first.numbers == ("bound 0.910 (goal 0.9 met by it)",)
+    assert first.note.startswith("bound: what the random compounds of one batch alone show, at confidence 0.95")
+    assert "no stop rests on it (isd explain bound)" in first.note
+    assert steps.words_of("s", progress_of(number=3, system_bound=0.9)).numbers == ("bound 0.900 (goal 0.9)",)
+    assert steps.words_of("other", progress_of(system_bound=0.9)).note == ""
+    paper = goal_of(make_config(stopping={"rule": "paper", "gamma": 0.9}))
+    assert paper.note.endswith("a heuristic; the stop rests on it (isd explain bound)")
+    error = Asked(4.0, is_error=True)
+    assert (error.words_of(3.9), error.words_of(4.1)) == ("goal 4 met by it", "goal 4")
+
+
+def last_lines(text: io.StringIO, n: int) -> list[str]:
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.getvalue()).replace("\r", "\n")
+    return [line.strip() for line in plain.splitlines() if line.strip()][-n:]
+
+
+def test_a_finished_bar_is_full_and_quiet_and_begins_anew_with_another_run_of_its_name():
+    text = io.StringIO()
+    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), Asked(0.95)) as live:
+        live.building(BuildProgress(500, 500, 0, 0.5, 1.0))
+        live.step("s", progress_of("fit", 7, 400))
+        live.step("s", progress_of("done", 7, 400))
+    library, screen = last_lines(text, 2)
+    for line, counts in ((library, "500 of 1,000"), (screen, "400 of 1,000")):
+        assert "━" * 20 in line
+        assert not {"╸", "╺"} & set(line)
+        assert counts in line
+    text = io.StringIO()
+    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), Asked(0.95)) as live:
+        for state, n in (("done", 400), ("fit", 100)):
+            live.step("s", progress_of(state, 1, n))
+    bar, words = last_lines(text, 2)
+    assert "100 of 1,000" in bar
+    assert bar.count("━") == 2
+    assert words.startswith("round 1: fitting the committee")
+
+
+def test_results_are_shown_and_announced_before_the_baseline_that_may_take_longer(make_config, tmp_path):
+    config = make_config(stopping={"rule": "certify", "gamma": 0.7}, simulation={"random_baseline": True})
+    (tmp_path / "campaign.toml").write_text(to_toml(config))
+    command = ["simulate", str(tmp_path / "campaign.toml"), "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    told, shown = done.stderr, done.stdout
+    announced = told.index("certified; the results are written. Now the random baseline, for comparison")
+    assert told.index("Hybrid screen small") < announced < told.index("random-baseline: round 0")
+    assert "Saved against random selection" not in told
+    assert told.count("isd explain bound") == 1
+    assert re.search(r"random-baseline: round \d+, measured .*; done$", told, re.MULTILINE)
+    assert shown.count("Hybrid screen small") == shown.count("Saved against random selection") == 1
+
+
 def test_without_a_terminal_there_is_a_line_a_round():
     text = io.StringIO()
-    with LiveProgress(Console(file=text, width=60), None) as live:
+    with LiveProgress(Console(file=text, width=60), Asked()) as live:
         for state, number in (("score", 0), ("release", 0), ("fit", 1), ("score", 1)):
             live.step("s", progress_of(state, number, 100 * number, warnings=("[bold]",) if state == "fit" else ()))
         live.step("s", progress_of("done", 1, 200))
     assert text.getvalue().splitlines() == [
-        "s: round 0, acquired 0 of 1,000; no bound yet",
+        "s: round 0, measured 0 of 1,000; no bound yet",
         "warning: [bold]",
-        "s: round 1, acquired 100 of 1,000; no bound yet",
-        "s: round 1, acquired 200 of 1,000; no bound yet; done",
+        "s: round 1, measured 100 of 1,000; no bound yet",
+        "s: round 1, measured 200 of 1,000; no bound yet; done",
     ]
 
 
@@ -287,6 +352,26 @@ def evil_objects(steps_seen, monkeypatch):
     }
 
 
+def shown_values(steps_seen):
+    """Plain values that verbs return, with what users wrote in them."""
+    path = steps_seen[1]
+    status = replace(status_of(CampaignStore.open(path)), decision=EVIL)
+    library = replace(isd.Campaign.open(path).library.info(), path=EVIL)
+    cost = GoalCost("accuracy", 0.9, (1000, 2000), (3, 4), 9000, 3, 3)
+    keys = (ProposedKey(("labels", "column"), EVIL, EVIL),)
+    return {
+        "status": (status, "To do"),
+        "library": (library, "900"),
+        "advice": (isd.Advice((cost,), EVIL, (EVIL,)), "1,000 to 2,000"),
+        "proposal": (isd.Proposal(EVIL, 1, keys, {EVIL: EVIL}, (EVIL,), True), "1 compound "),
+        "exported": (Exported(1, 2000), "1 line "),
+        "interim": (Interim(1000, 0, 3, (EVIL,), path), "1,000 lines"),
+        "second readouts": (SecondTold({EVIL: 1}, 2000), "2,000"),
+        "verified": (Verified((EVIL,), (), 1, 2, 3000), "3,000"),
+        "notice": (isd.Notice("c", 3, "stop", "2026-01-01", EVIL, {"reason": EVIL}), "Entry 3: stop"),
+    }
+
+
 @pytest.fixture(scope="module")
 def finished(steps_seen, make_config):
     """The simulation of `steps_seen` with its results."""
@@ -305,6 +390,18 @@ def test_an_object_shows_itself_and_what_users_wrote_stays_text(name, finished, 
     assert "color:" not in shown._repr_html_().replace("background", "")  # those of the notebook
     assert len(repr(shown)) < 300
     assert repr(shown).startswith(type(shown).__name__)
+
+
+VALUES = ("status", "library", "advice", "proposal", "exported", "interim", "second readouts", "verified", "notice")
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_no_verb_returns_a_value_that_a_notebook_shows_raw(name, steps_seen):
+    value, said = shown_values(steps_seen)[name]
+    cards = Cards(value._repr_html_())
+    assert cards.names <= {"div", "strong", "table", "thead", "tbody", "tr", "th", "td", "p", "style", "scope"}
+    assert said in cards.text
+    assert (EVIL in cards.text) == (EVIL in repr(value))
 
 
 def test_what_became_of_the_compounds_is_said_in_words(steps_seen):
@@ -398,9 +495,10 @@ def test_a_notebook_shows_progress_below_each_cell_and_updates_it_in_place(make_
     last = Cards(simulated[0]["data"]["text/html"])
     assert "progress" in last.names
     assert "small" in last.text
-    assert ": done" in last.text
-    assert simulated[0]["data"]["text/plain"].startswith("small: acquired ")
-    assert "Acquired (measured)" in shown[0]["data"]["text/html"]
+    assert "measured 360 of 900; done" in last.text
+    assert "no stop rests on it" in last.text
+    assert re.search(r"^small: measured .*; done$", simulated[0]["data"]["text/plain"], re.MULTILINE)
+    assert "Measured" in shown[0]["data"]["text/html"]
     display, result = asked
     text = Cards(display["data"]["text/html"])
     assert "waiting for readouts" in text.text

@@ -259,4 +259,4 @@ def test_a_forecast_of_growing_batches_counts_fewer_rounds_and_a_trip_for_the_au
 def test_a_plan_gives_trips_beside_wells(rule, n_audits, make_config, tmp_path):
     made = plan_campaign(make_config(stopping={"rule": rule}), out=tmp_path, n_rows=900)
     assert made.outlay.n_trips == made.outlay.rounds + n_audits
-    assert f"{made.outlay.n_trips} trips to the laboratory" in dict(plan_lines(made))["Acquired at the stop (assumed)"]
+    assert f"{made.outlay.n_trips} trips to the laboratory" in dict(plan_lines(made))["Measured at the stop (assumed)"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 from dataclasses import replace
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import combinations
@@ -17,12 +19,14 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 from colorspacious import cspace_convert, deltaE
+from PIL import Image
 from rdkit import Chem, DataStructs
 from rdkit.Chem import AllChem
 from typer.testing import CliRunner
 
 from isd_ray.campaign.folder import folder_at
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.chem import draw
 from isd_ray.chem.draw import draw_svg
 from isd_ray.cli import app
 from isd_ray.core.goals import OutputAccuracies, OutputGoal
@@ -33,6 +37,7 @@ from isd_ray.report.blocks import Figure, Table
 from isd_ray.report.comparison import render_comparison
 from isd_ray.report.digest import digest_of, lines_of, nearest_measured
 from isd_ray.report.figures import COLOURS, DASHES, MARKERS, NEUTRAL, PATTERNS, Line, bars, lines, plain
+from isd_ray.report.numbers import duration
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Record
 from isd_ray.report.sections import SECTIONS, accuracy
@@ -338,6 +343,17 @@ def test_a_drawing_is_lines_and_holds_no_text_of_users():
     assert len(draw_svg("N" * 61)) < len(draw_svg("N" * 60))
 
 
+def test_lines_of_a_drawing_are_joined_and_none_is_lost():
+    lines = [f"<path d='M {n},0 L {n},1' style='fill:none;stroke:#{n // 3:06d}' />" for n in range(9)]
+    letter = "<path d='M 0 0 Q 1 1' fill='#0000FF'/>"
+    joined = draw._joined("\n".join(["<svg>", *lines[:4], letter, *lines[4:], "</svg>"]))
+    assert joined.splitlines()[0] == "<svg>"
+    assert letter in joined
+    assert joined.count("<path") == 5
+    strokes = [stroke for path in re.findall(r"d='([^']*)' style", joined) for stroke in re.findall(r"M [^M]+", path)]
+    assert [stroke.strip() for stroke in strokes] == [f"M {n},0 L {n},1" for n in range(9)]
+
+
 # --- a screen that goes on -------------------------------------------------------------------------------------------
 
 
@@ -383,7 +399,7 @@ def rounds_of(accuracies):
 def comparison() -> str:
     reached = {"active": {"0.9": 0.25}, "random": {"0.9": 0.5}, "in-order": {}}
     runs = {name: {0: rounds_of([0.5, 0.8]), 1: rounds_of([0.7, 0.9])} for name in reached}
-    numbers = {"fraction_acquired": 0.6, "n_trips": 2, "system_accuracy": 0.95}
+    numbers = {"fraction_acquired": 0.6, "n_trips": 2, "stopped_at_round": [1, 2], "system_accuracy": 0.95}
     trips = {name: dict.fromkeys(goals, 1.5) for name, goals in reached.items()}
     agents = {
         name: {**numbers, "fraction_to_reach": goals, "trips_to_reach": trips[name]} for name, goals in reached.items()
@@ -402,6 +418,41 @@ def test_a_comparison_counts_savings_against_random_selection(comparison):
     assert 'href="in-order/1/report.html"' in comparison
 
 
+def test_an_agent_looks_alike_in_every_figure_also_where_another_has_no_curve():
+    runs = {name: {0: rounds_of([0.5, 0.8, 0.9])} for name in ("active", "random", "in-order")}
+    for name in ("random", "in-order"):
+        for row in runs[name][0]:
+            row["test_accuracy"] = row["system_accuracy"]
+    numbers = {"fraction_acquired": 0.6, "n_trips": 2, "stopped_at_round": [2]}
+    agents = {name: {**numbers, "fraction_to_reach": {}, "trips_to_reach": {}} for name in runs}
+    page = render_comparison({"name": "small", "task": "classification", "agents": agents}, runs, 0.9, 1000)
+    looks: dict[str, set] = {}
+    for figure in json.loads(Tags(page).scripts[0]).values():
+        for trace in figure["data"]:
+            if "marker" in trace:
+                look_of = (trace["line"]["color"], trace["line"]["dash"], trace["marker"]["symbol"])
+                looks.setdefault(trace["name"], set()).add(look_of)
+    assert list(looks) == ["active", "random", "in-order"]
+    assert all(len(found) == 1 for found in looks.values())
+    assert len(set.union(*looks.values())) == 3
+
+
+def test_a_comparison_has_rounds_and_compounds_beside_trips(comparison):
+    text = " ".join(re.sub(r"<[^>]+>", " ", comparison[: comparison.index("application/json")]).split())
+    assert "measured compounds rounds trips to the laboratory" in text
+    assert "active 60.0% 600 2.5 2 95.0%" in text
+
+
+def test_a_laboratory_is_told_how_long_its_rounds_took(open_laboratory, record):
+    assert record.elapsed() is None  # nobody knows how long a laboratory would have taken
+    events = [dict(event) for event in open_laboratory.store.events()]
+    for event in events:
+        days = {"release": 0, "decision": 24}.get(event["kind"], 0) + 7 * (event.get("round") or 0)
+        event["time"] = (datetime(2026, 1, 1) + timedelta(days=days)).isoformat()
+    elapsed = replace(Record.read(open_laboratory.store, None), events=events).elapsed()
+    assert duration(elapsed) == "3.4 weeks"
+
+
 # --- in a browser ----------------------------------------------------------------------------------------------------
 
 
@@ -416,3 +467,47 @@ def test_a_browser_draws_every_figure_and_axe_finds_no_violation(name, dark, wid
     assert seen["drawn"] == made.count('class="plot"') > 0
     assert seen["overflow"] <= 0
     assert seen["violations"] == []
+
+
+BYTES = 2_000_000
+"""What a page may weigh, for a phone in a laboratory."""
+
+
+@pytest.mark.parametrize("name", ["page", "comparison"])
+def test_a_page_is_light(name, request):
+    assert len(request.getfixturevalue(name).encode()) < BYTES
+
+
+def test_structures_are_on_paper_too(page, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(page, encoding="utf-8")
+    with browser() as chromium, window(chromium) as shown:
+        shown.goto(file.as_uri())  # and nobody scrolls down to them
+        drawn = "Array.from(document.images).filter((image) => image.complete && image.naturalWidth).length"
+        assert shown.evaluate(drawn) == page.count("<img") > 10
+        whole = len(shown.pdf())
+        shown.evaluate("for (const image of Array.from(document.images)) image.remove()")
+        assert len(shown.pdf()) < whole - 2_000 * page.count("<img")
+
+
+def test_a_wide_table_shows_on_a_phone_that_it_goes_on(page, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(page, encoding="utf-8")
+    with browser() as chromium, window(chromium, width=390) as shown:
+        shown.goto(file.as_uri())
+        region = shown.locator("#rounds .scroll").first
+        assert region.evaluate("region => region.scrollWidth > region.clientWidth + 50")
+        first = region.locator("tbody th").first
+        place = first.bounding_box()["x"]
+        edge = [_edge(region)]
+        region.evaluate("region => region.scrollLeft = region.scrollWidth")
+        assert first.bounding_box()["x"] == place  # what the line is about stays
+        edge.append(_edge(region))
+    assert edge[0] < edge[1] - 20  # a shade, and none at the end
+    assert edge[1] > 240
+
+
+def _edge(region) -> float:
+    """How light the right edge of a region is, from 0 to 255."""
+    picture = Image.open(io.BytesIO(region.screenshot())).convert("L")
+    return float(np.median(np.asarray(picture)[:, -2]))

@@ -17,6 +17,7 @@ from isd_ray.ops.compare import compare
 from isd_ray.ops.results import report_of, stored_summary
 from isd_ray.ops.simulate import SimulationResult, simulate, trips_reaching
 from isd_ray.ops.verify import verify
+from isd_ray.report.numbers import counted
 from isd_ray.report.words import TRIPS, comparison_table, status_line, status_lines, summary_lines
 
 SMALL = {"model": {"hidden_size": 8, "epochs": 2, "members": 1}}
@@ -60,7 +61,7 @@ def test_a_summary_counts_the_batches_that_were_sent_until_the_stop(name, screen
     sizes, stop = asked_for(result), result.summary["stopped_at_round"]
     expected = sum(size > 0 for size in sizes[: stop + 1])
     assert result.summary["n_trips"] == expected
-    assert dict(summary_lines(result.summary))[TRIPS] == str(expected)
+    assert dict(summary_lines(result.summary))[TRIPS] == f"{expected}, in {counted(stop + 1, 'round')}"
     if name == "audit":
         assert expected == len(sizes), "audit and finish are trips"
         assert max(result.rounds["n_audit"].to_pylist()) > 0

@@ -166,7 +166,7 @@ class ByOutput(ABC):
             for plan, column, output in judged
             if not self.is_shown(plan, column, output.gamma, hits)
         ]
-        look = f"look {plans[0].number}: {plans[0].size} audited compounds"
+        look = f"look {plans[0].number}: {plans[0].size:,} audited compounds"
         if failed:
             more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
             return StopDecision("continue", f"{look} are not enough for {', '.join(failed[:_SHOWN])}{more}")

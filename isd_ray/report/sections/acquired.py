@@ -7,13 +7,14 @@ from collections import Counter
 from isd_ray.messages import ROLES, Role
 from isd_ray.report.blocks import Section, Table, Text, cell
 from isd_ray.report.figures import bars
+from isd_ray.report.numbers import counted
 from isd_ray.report.record import Record
 
 WHY: dict[Role, tuple[str, str]] = {
     "initial": ("first batch", "drawn at random, before there was a model"),
     "top": ("least certain", "what the model of the round was least sure of: where a measurement teaches most"),
     "random": ("random share", "drawn at random among all that were left, to watch the accuracy without bias"),
-    "audit": ("audit", "drawn at random after the model was frozen: the proof of the claim"),
+    "audit": ("audit (check sample)", "drawn at random after the model was frozen: the proof of the claim"),
     "finish": ("finish", "the most uncertain left after a passed audit, which had shown that measuring them suffices"),
     "hit": ("predicted hits", "every predicted hit that was left, measured for a claim on the recall"),
     "reserve": ("reserve", "an audit drawn at random before the first model, and never trained on"),
@@ -49,7 +50,8 @@ def acquired(record: Record) -> Section | None:
         alt="Compounds of each batch by the reason why they were asked for",
         caption="One bar a round.",
     )
-    words = f"{sum(total.values()):,} compounds were asked for in {len(by_round):,} batches."
+    batches = "1 batch" if len(by_round) == 1 else f"{len(by_round):,} batches"
+    words = f"Asked for: {counted(sum(total.values()), 'compound')} in {batches}."
     if lost := sum(row["n_lost"] or 0 for row in record.rounds):
-        words += f" {lost:,} wells gave no readout."
+        words += f" {counted(lost, 'well')} gave no readout."
     return Section("What was measured, and why", "acquired", (Text(words), why, figure))

@@ -49,7 +49,7 @@ def calibration(record: Record) -> Section | None:
     )
     words = (
         "How sure the models of the last rounds were of compounds before these were measured, and how often they were "
-        "wrong. Acquired compounds are the hardest of their round; those drawn at random are a fair sample of their "
+        "wrong. Measured compounds are the hardest of their round; those drawn at random are a fair sample of their "
         "group, but few. "
     )
     if not spread:

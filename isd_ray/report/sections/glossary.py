@@ -8,12 +8,12 @@ from isd_ray.report.record import Record
 
 _WORDS = (
     "Target set",
-    "Observation set, observed, measured",
+    "Observation set, observed, measured, acquired",
     "Inference set",
     "Hybrid screen",
     "Acquisition batch",
     "Committee, member",
-    "Bound, interval",
+    "Bound, goal met by it, interval",
     "Inference accuracy, system accuracy",
     "Constant answer",
     "Random picking",

@@ -11,6 +11,7 @@ from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.campaign.status import status_of
 from isd_ray.core.trips import trips_until
 from isd_ray.report.blocks import Block, Facts, Section, Text, Tile, Tiles
+from isd_ray.report.numbers import counted, duration
 from isd_ray.report.record import Record
 from isd_ray.report.words import TRIPS, accuracy_name, percent, status_lines, summary_lines
 
@@ -35,7 +36,7 @@ def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
         Tile(
             f"{summary['n_acquired']:,}", f"compounds measured: {percent(summary['fraction_acquired'])} of {n_target:,}"
         ),
-        Tile(f"{n_trips:,}", f"{'trip' if n_trips == 1 else 'trips'} to the laboratory"),
+        Tile(f"{n_trips:,}", _trips(record, summary, n_trips)),
         _claimed(record, summary),
     ]
     if summary.get("constant_range"):
@@ -61,6 +62,14 @@ def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
         blocks.append(Text(HEURISTIC, "note"))
     blocks.append(Facts(tuple(summary_lines(summary)), "Summary of the screen"))
     return Section("In short", "short", tuple(blocks))
+
+
+def _trips(record: Record, summary: Mapping[str, Any], n_trips: int) -> str:
+    """Trips with the rounds that they belong to, and where a laboratory measured the time they took."""
+    rounds = counted(summary["stopped_at_round"] + 1, "round")
+    words = f"{'trip' if n_trips == 1 else 'trips'} to the laboratory, in {rounds}"
+    taken = record.elapsed()
+    return words if taken is None else f"{words} and {duration(taken)}, from the first release to the last decision"
 
 
 def _claimed(record: Record, summary: Mapping[str, Any]) -> Tile:

@@ -11,6 +11,7 @@ from isd_ray.core.trips import trips_made
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
 from isd_ray.report.blocks import Block, Code, Facts, Section, Table, Text
+from isd_ray.report.numbers import counted
 from isd_ray.report.record import Record, Rows
 
 N_EVENTS = 200
@@ -108,7 +109,7 @@ def _faults(record: Record) -> str:
     numbers = {files.round: int(files.attempt.path.name.split("-")[1]) for files in record.files}
     again = {number: attempt - 1 for number, attempt in numbers.items() if attempt > 1}
     lost = sum(row["n_lost"] or 0 for row in record.rounds)
-    words = f"{lost:,} wells gave no readout. " if lost else "Every well gave a readout. "
+    words = f"{counted(lost, 'well')} gave no readout. " if lost else "Every well gave a readout. "
     if not again:
         return words + "No round had to be begun anew."
     named = ", ".join(f"round {number} ({n} times)" for number, n in again.items())

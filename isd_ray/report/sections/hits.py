@@ -7,6 +7,7 @@ from isd_ray.report.blocks import Section, Table, Text
 from isd_ray.report.digest import Digest
 from isd_ray.report.figures import Line, bars, lines
 from isd_ray.report.found import CONFIDENCE, sample_of
+from isd_ray.report.numbers import counted
 from isd_ray.report.record import Record
 from isd_ray.report.sections.accuracy import MEASURED
 
@@ -52,7 +53,7 @@ def _classes(record: Record, digest: Digest) -> Section:
         caption=f"The second line takes found and predicted together, {total:,}, for the number of all of them.",
     )
     words = (
-        f"{n_found:,} compounds of class {hit} were found by measuring, {n_predicted:,} more are predicted to be. "
+        f"Class {hit}: {counted(n_found, 'compound')} found by measuring, {n_predicted:,} more predicted. "
         "This screen measures what is uncertain; it is no search for hits, and may find them no faster than chance."
     )
     if sample is not None:
