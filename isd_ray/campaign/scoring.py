@@ -25,7 +25,6 @@ from isd_ray.data.features_file import write_features
 from isd_ray.data.forecasts import write_forecasts
 from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import fetched, sent, within
 from isd_ray.data.predictions import part_name, read_predictions, write_predictions
 from isd_ray.messages import (
     Committee,
@@ -46,6 +45,8 @@ from isd_ray.messages import (
 )
 from isd_ray.models.device import Placement, release_memory
 from isd_ray.models.mixture import Mixture
+from isd_ray.storage.addresses import within
+from isd_ray.storage.copies import fetched, sent
 
 _MERGE_AT = 8
 """Candidate lists are merged when they hold this many times k rows: bounded memory, few sorts."""

@@ -13,8 +13,8 @@ from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import Attempt, Release, RoundRecord, details_of
 from isd_ray.campaign.selection import Selection, join
 from isd_ray.core.looks import LookPlan
-from isd_ray.data.mirror import within
 from isd_ray.messages import Committee, Rows
+from isd_ray.storage.addresses import within
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask for the batch to be measured now. While readouts are missing it is the same one."""
-    from isd_ray.data.output_files import refuse_file_as_folder
+    from isd_ray.storage.output_files import refuse_file_as_folder
 
     campaign = _open(path, address)
     settings = campaign.config
@@ -327,9 +327,9 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a campaign or simulation as it stands, as one page; and a model card that is missing."""
-    from isd_ray.campaign.files import replace_text
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.ops.results import report_of, restore_card
+    from isd_ray.storage.files import replace_text
 
     store = CampaignStore.open(path)
     page = report_of(store)

@@ -13,13 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config
 from isd_ray.core.trips import trips_until
-from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.errors import ConfigError
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.simulate import (
@@ -33,6 +31,8 @@ from isd_ray.ops.simulate import (
 from isd_ray.report.comparison import render_comparison
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.words import COMPARISON_NOTE, comparison_table
+from isd_ray.storage.files import replace_text
+from isd_ray.storage.output_files import refuse_file_as_folder
 
 AGENTS = ("active", "random", "in-order")
 GOALS = (0.90, 0.95, 0.98, 0.99)

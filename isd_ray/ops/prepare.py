@@ -18,7 +18,6 @@ from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitCo
 from isd_ray.core.acquisition import acquisition_for
 from isd_ray.core.conditions import affordable, bought, no_prices
 from isd_ray.core.goals import goal_for
-from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.hit_class import hit_class, needs_hit
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
@@ -35,9 +34,7 @@ from isd_ray.data.labels import (
     rule_beforehand,
 )
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import address_of, local_path, within
 from isd_ray.data.output_embeddings import read_output_embeddings
-from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, blocks_of, split_library
 from isd_ray.errors import ConfigError, LibraryError, ResourceError
@@ -45,6 +42,9 @@ from isd_ray.messages import LabelArray, WorkerSpec
 from isd_ray.ops.blocks import with_blocks
 from isd_ray.ops.build import build_library
 from isd_ray.plates.layout import initial_size
+from isd_ray.storage.addresses import address_of, is_uri, within, without_secrets
+from isd_ray.storage.copies import local_path
+from isd_ray.storage.output_files import refuse_file_as_folder
 
 ROW_BYTES = 32
 """Memory of one target row in driver and coordinator: labels, sets and masks."""

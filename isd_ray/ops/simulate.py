@@ -23,7 +23,6 @@ from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
 from isd_ray.core.trips import trips_made
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import StoreError
 from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.connect import ray_session
@@ -34,6 +33,8 @@ from isd_ray.report.certificate import Certificate
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.record import BASELINE
 from isd_ray.report.words import summary_lines
+from isd_ray.storage.addresses import address_of, within
+from isd_ray.storage.copies import fetched
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.files import check_hash, read_json
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
 from isd_ray.data.layout import METADATA_FILE, content_hash
@@ -21,6 +20,7 @@ from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, IsdError
 from isd_ray.ops.reconcile import hybrid_problems
 from isd_ray.ops.results import check_rounds, stored_summary
+from isd_ray.storage.files import check_hash, read_json
 
 T = TypeVar("T")
 _TABLES = ("readouts_sha256", "readings_sha256", "quality_sha256", "audits_sha256", "audit_rest_sha256")

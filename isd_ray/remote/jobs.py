@@ -22,8 +22,6 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, pairs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import anchor_paths, as_config, differences, parse_config, to_toml
-from isd_ray.data.filesystem import is_uri
-from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import ConfigError, IsdError, JobError, ResourceError
 from isd_ray.remote import joblog
 from isd_ray.remote.driver import CONFIG_FILE, command
@@ -32,6 +30,8 @@ from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import CellDisplay, in_notebook
 from isd_ray.report.numbers import duration
 from isd_ray.report.steps import UNLESS
+from isd_ray.storage.addresses import absolute, within
+from isd_ray.storage.copies import fetched
 
 if TYPE_CHECKING:
     from isd_ray.ops.simulate import SimulationResult
@@ -263,7 +263,7 @@ def submit(
     name = name or config.name
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} is no name of a job", "name", "use letters, digits, dots, dashes and underscores")
-    settings, folder = _for_cluster(config), address_of(out) if is_uri(address_of(out)) else str(Path(out).absolute())
+    settings, folder = _for_cluster(config), absolute(out)
     client = JobsClient.open(
         address, allow_open=config.compute.allow_cluster_without_authentication, require_version=True, ca_file=ca_file
     )

@@ -12,9 +12,9 @@ from threading import Lock
 
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.data.filesystem import is_uri
 from isd_ray.errors import IsdError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.storage.addresses import is_uri
 
 _KEY_LETTERS = 40
 

@@ -21,7 +21,6 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import AllChem
 from typer.testing import CliRunner
 
-from isd_ray.campaign.folder import folder_at
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.chem.draw import draw_svg
 from isd_ray.cli import app
@@ -36,6 +35,7 @@ from isd_ray.report.figures import COLOURS, DASHES, MARKERS, NEUTRAL, PATTERNS, 
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Record
 from isd_ray.report.sections import SECTIONS, accuracy
+from isd_ray.storage.folder import folder_at
 from tests.browser.looking import browser, look, window
 from tests.unit.test_laboratory import HITS, LABORATORY, signals, truth, write
 
