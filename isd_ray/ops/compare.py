@@ -73,10 +73,16 @@ def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | N
     audited = config.stopping.in_force.is_audited
     if agent == "random":
         # Drawn uniformly, all its rows are evidence for the forecast of an audited rule.
-        settings["acquisition"] = {"function": "random", "random_share": 1.0 if audited else 0.0, "column": None}
+        share = 1.0 if audited else 0.0
+        settings["acquisition"] = {"function": "random", "random_share": share, "pick": "best", "column": None}
     elif agent == "in-order":
-        share = config.acquisition.random_share if audited else 0.0
-        settings["acquisition"] = {"function": "in_order", "random_share": share, "column": order_column}
+        drawn = config.acquisition.random_share if audited else 0.0
+        settings["acquisition"] = {
+            "function": "in_order",
+            "random_share": drawn,
+            "pick": "best",
+            "column": order_column,
+        }
     return with_settings(config, settings)
 
 
