@@ -16,6 +16,8 @@ from isd_ray.printable import printable
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
     from isd_ray.config import CampaignConfig
+    from isd_ray.ops.campaign import Campaign
+    from isd_ray.remote.attach import AttachedCampaign
 
 
 class Terminal(Console):
@@ -66,3 +68,11 @@ def watched(work: Callable[[Watcher], T], name: str, config: CampaignConfig | No
     with LiveProgress(live_console, None if config is None else goal_of(config)) as live:
         live.message(f"{name}: preparing")
         return work(live)
+
+
+def open_campaign(path: Path, address: str | None, watcher: Watcher | None = None) -> Campaign | AttachedCampaign:
+    """The campaign in a folder, or, with the address of a cluster, what its coordinator there answers for it."""
+    from isd_ray.ops.campaign import Campaign
+    from isd_ray.remote.attach import attach
+
+    return Campaign.open(path, watcher) if address is None else attach(path, address, watcher)

@@ -16,8 +16,8 @@ from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.core.goals import UNVERIFIED
 from isd_ray.core.outlay import CampaignPlan, Demand, Outlay, Rates, outlay
-from isd_ray.data.ingest.readers import opened
 from isd_ray.data.ingest.sources import SourceFile, format_of, open_source, resolve_sources, source_format
+from isd_ray.data.ingest.texts import opened
 from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, rule_beforehand
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError

@@ -21,6 +21,7 @@ from isd_ray.core.goals import goal_for
 from isd_ray.data.hit_class import hit_class, needs_hit
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
+from isd_ray.data.label_rule import is_pattern
 from isd_ray.data.label_table import label_sources, require_label_columns
 from isd_ray.data.labels import (
     LabelRule,
@@ -28,7 +29,6 @@ from isd_ray.data.labels import (
     LabelTable,
     as_readouts,
     classes_of,
-    is_pattern,
     labels_for,
     read_labels,
     rule_beforehand,

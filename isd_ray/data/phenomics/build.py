@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import PhenomicsConfig
 from isd_ray.data.ingest.sources import open_source, resolve_source
-from isd_ray.data.labels import BINARY_CLASSES
+from isd_ray.data.label_rule import BINARY_CLASSES
 from isd_ray.data.output_embeddings import EMBEDDING, OUTPUT
 from isd_ray.data.panel_file import write_panel_labels
 from isd_ray.data.phenomics.aggregate import MIN_CONTROLS, Controls, aggregate, control_statistics, nested_weights
