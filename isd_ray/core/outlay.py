@@ -9,16 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.growth import LARGEST_SHARE, grown
+from isd_ray.core.memory import ScreenSize, memory_of_each
 from isd_ray.core.replay import TripsPlan
-
-PROCESS_BYTES = 400 << 20
-"""Memory of one process that has loaded Ray and torch."""
-COORDINATOR_ROW_BYTES = 16
-"""Memory of one target row in driver and coordinator, at most; of one inference row in a scorer."""
-TRAINED_ROW_BYTES = 64
-"""Memory of one observed row in a trainer: labels, order and row index; features stay in memory-mapped files."""
-OPTIMISER_COPIES = 4
-"""A weight, its gradient and two moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +50,8 @@ class Rates:
         Features of one row on disk.
     member_bytes:
         Weights of one member.
+    row_values:
+        Set bits, or values, of one row.
     others:
         Of the families beside the networks, of which the above speaks.
     """
@@ -67,6 +61,7 @@ class Rates:
     score_row_s: float
     row_bytes: float
     member_bytes: int
+    row_values: float = 0.0
     others: tuple[FamilyRates, ...] = ()
 
 
@@ -82,6 +77,8 @@ class Demand:
         GPUs that trainers and scorers use; 0 for cores alone.
     gpu_speedup:
         How many cores of the calibrated kind one GPU is assumed to be worth.
+    n_outputs, block_rows, resident_bytes:
+        As of `ScreenSize`.
     growth:
         As `acquisition.growth`.
     n_audits:
@@ -102,6 +99,9 @@ class Demand:
     gpu_speedup: float
     growth: float = 1.0
     n_audits: int = 0
+    n_outputs: int = 0
+    block_rows: int = 8192
+    resident_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,8 @@ class Outlay:
         Batches; and trips to the laboratory, with those for audits.
     first, last:
         Seconds of (fit, score) in the first and in the last round with a model.
-    memory:
-        Bytes of one process of each kind.
+    size, memory:
+        What memory depends on, and bytes of one process of each kind (`isd_ray.core.memory`).
     """
 
     rounds: int
@@ -127,6 +127,7 @@ class Outlay:
     first: tuple[float, float]
     last: tuple[float, float]
     disk_bytes: float
+    size: ScreenSize
     memory: dict[str, float]
     device_hours: float
 
@@ -183,7 +184,18 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
     row_s = demand.members * rates.score_row_s + sum(family.members * family.score_row_s for family in rates.others)
     score = (demand.n_rows - observed) * row_s / scorers / speed
     used = networks.sum() * demand.members + others.sum() + score.sum() * scorers
-    model = rates.member_bytes * demand.members + sum(f.member_bytes * f.members for f in rates.others)
+    size = ScreenSize(
+        n_rows=demand.n_rows,
+        n_observed=n_acquired,
+        n_outputs=demand.n_outputs,
+        members=demand.members + sum(family.members for family in rates.others),
+        member_bytes=max([rates.member_bytes, *(family.member_bytes for family in rates.others)]),
+        row_values=rates.row_values if rates.others else 0.0,
+        block_rows=demand.block_rows,
+        trainers=trainers,
+        scorers=scorers,
+        resident_bytes=min(demand.resident_bytes, demand.n_rows * rates.row_bytes),
+    )
     return Outlay(
         rounds=len(observed),
         n_trips=len(observed) + demand.n_audits,
@@ -194,11 +206,8 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
         first=(float(fit[0]), float(score[0])),
         last=(float(fit[-1]), float(score[-1])),
         disk_bytes=demand.n_rows * rates.row_bytes,
-        memory={
-            "coordinator": PROCESS_BYTES + COORDINATOR_ROW_BYTES * demand.n_rows + model,
-            "trainer": PROCESS_BYTES + TRAINED_ROW_BYTES * n_acquired + OPTIMISER_COPIES * rates.member_bytes,
-            "scorer": PROCESS_BYTES + COORDINATOR_ROW_BYTES * demand.n_rows / scorers + 2.0 * model,
-        },
+        size=size,
+        memory=memory_of_each(size),
         device_hours=float(used) / 3600.0,
     )
 

@@ -4,7 +4,7 @@
 
 A whole screen of a synthetic library, from its labels to its report, in a process of its own for each size: random
 batches and chosen ones, a look, the hybrid screen. No chemistry is done: rows have 48 on-bits, and their class follows
-from the bits. Measured is what a process holds alone; the object store, which all share, stands in a line of its own.
+from the bits. Measured is what a process holds alone; what all share, Ray's object store, is said beside.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import pyarrow.parquet as pq
 from isd_ray.config import CampaignConfig, Fingerprint, OnBitFeatures
 from isd_ray.config_file import parse_config
 from isd_ray.core.features import OnBits
+from isd_ray.core.memory import MIB, ScreenSize, memory_of_each, memory_together, network_bytes
 from isd_ray.data.layout import FEATURES, features_to_arrow
 from isd_ray.data.library import Library
 from isd_ray.data.writer import LibraryWriter, RejectsWriter, write_metadata
 from isd_ray.ops.simulate import simulate
-from tests.benchmarks.measure import parser
+from tests.benchmarks.measure import Line, parser, report
 from tests.benchmarks.memory_by_process import OWN, MemoryWatch
 
 ON_BITS, BLOCK_ROWS, PART_BLOCKS = 48, 8_192, 16
@@ -68,7 +69,10 @@ def synthetic_library(n_rows: int, folder: Path) -> Library:
             "width": SPEC.width,
             "block_rows": BLOCK_ROWS,
             "parts": parts,
+            "sources": [],
+            "counts": {"read": n_rows, "kept": n_rows, "duplicates": 0, "rejected": {}, "changed": {}},
             "columns": [],
+            "options": {},
         },
     )
     return Library.open(folder)
@@ -87,29 +91,55 @@ def config_of(library: Library, members: int, workers: int) -> CampaignConfig:
     )
 
 
-def measured(config: CampaignConfig, out: Path) -> dict[str, int]:
-    """Bytes of the largest process of each kind, of Ray's own together, and of what all share."""
-    with MemoryWatch((OWN,), 0.2) as memory:
-        summary = simulate(config, out).summary
-    print(f"{summary['n_target']:,} rows, {summary['n_acquired']:,} acquired, certified: {summary['certified']}")
-    print(dict(memory.together))
-    return {**memory.peak, "object store": memory.shared}
+def measured(config: CampaignConfig, out: Path) -> tuple[dict[str, int], int, int, int]:
+    """Bytes of the largest process of each kind, of all together, of what they share; and the rows acquired."""
+    with MemoryWatch((OWN,), 0.5) as memory:
+        acquired = simulate(config, out).summary["n_acquired"]
+    return dict(memory.peak), memory.total, memory.shared, acquired
+
+
+def compared(config: CampaignConfig, library: Library, out: Path) -> list[Line]:
+    """The model beside a screen in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        peaks, total, shared, acquired = process.apply(measured, (config, out))
+    n, model, compute = library.n_rows, config.model, config.compute
+    size = ScreenSize(
+        n_rows=n,
+        n_observed=acquired,
+        n_outputs=0,
+        members=model.n_members,
+        member_bytes=network_bytes(library.width, model.hidden_size, model.residual_blocks),
+        row_values=0.0,
+        block_rows=BLOCK_ROWS,
+        trainers=compute.trainers,
+        scorers=compute.scorers,
+    )
+    found = {**memory_of_each(size), "all of them, and Ray": memory_together(size, 0.0)}
+    truth = {name.lower(): peak for name, peak in peaks.items()} | {"all of them, and Ray": total}
+    print(f"{n:,} rows, {acquired:,} of them acquired; shared by all {shared / MIB:,.0f} MiB; the judge "
+          f"{peaks.get('BoundActor', 0) / MIB:,.0f} MiB, Ray's own processes "
+          f"{sum(peak for name, peak in peaks.items() if name.startswith('ray service')) / MIB:,.0f} MiB")  # fmt: skip
+    lines = []
+    for name, reckoned in found.items():
+        ratio = reckoned / truth[name]
+        note = "" if LEAST <= ratio <= MOST else f"MISSED: {LEAST:.2f} to {MOST:g}"
+        lines.append(Line(f"{n:,} rows: {name}", reckoned / MIB, truth[name] / MIB, ratio, "MiB", note=note))
+    return lines
 
 
 def main(arguments=None):
     options_of = parser("memory", __doc__)
     options_of.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     options_of.add_argument("--members", type=int, default=3)
-    options_of.add_argument("--workers", type=int, default=2)
+    options_of.add_argument("--workers", type=int, default=2, help="trainers, and scorers")
     options = options_of.parse_args(arguments)
-    apart = multiprocessing.get_context("spawn")
+    lines: list[Line] = []
     for n_rows in options.rows:
-        with tempfile.TemporaryDirectory() as folder, apart.Pool(1) as process:
+        with tempfile.TemporaryDirectory() as folder:
             library = synthetic_library(n_rows, Path(folder) / "library")
             config = config_of(library, options.members, options.workers)
-            peaks = process.apply(measured, (config, Path(folder) / "run"))
-        for name, peak in sorted(peaks.items()):
-            print(f"{n_rows:,} {name}: {peak / 2**20:.0f} MiB")
+            lines += compared(config, library, Path(folder) / "run")
+    report(lines, options.json)
 
 
 if __name__ == "__main__":

@@ -355,7 +355,7 @@ def test_a_panel_too_large_for_memory_is_refused(make_config, settings, tmp_path
     prepare(config, tmp_path, Watcher())
     for name, n_bytes in (("CELL_BYTES", 20_000), ("PROBABILITY_BYTES", 150_000)):
         with monkeypatch.context() as patch:
-            patch.setattr(f"isd_ray.ops.prepare.{name}", n_bytes)
+            patch.setattr(f"isd_ray.core.memory.{name}", n_bytes)
             with pytest.raises(ResourceError, match=r"0\.6 GiB of memory"):
                 prepare(config, tmp_path, Watcher())
 
