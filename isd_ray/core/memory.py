@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 MIB = 1 << 20
-PROCESS_BYTES = {"driver": 330 * MIB, "coordinator": 260 * MIB, "trainer": 320 * MIB, "scorer": 320 * MIB}
+PROCESS_BYTES = {"driver": 340 * MIB, "coordinator": 200 * MIB, "trainer": 350 * MIB, "scorer": 375 * MIB}
 """Memory of a process that has loaded what it needs, before any row."""
-BOUND_BYTES = 150 * MIB
+BOUND_BYTES = 70 * MIB
 """Likewise of the one that judges."""
-RAY_BYTES = 500 * MIB
-"""Memory of Ray's own processes on a machine, and of idle workers."""
-TARGET_ROW_BYTES = {"driver": 100, "coordinator": 16, "trainer": 0, "scorer": 16}
+RAY_BYTES = 340 * MIB
+"""Memory of Ray's own processes on a machine."""
+TARGET_ROW_BYTES = {"driver": 120, "coordinator": 48, "trainer": 0, "scorer": 16}
 """Memory of one target row: labels with their ids in the driver, sets in the coordinator, predictions in the scorer
 that has the row."""
-CELL_BYTES = 1
-"""Memory of one cell of a panel: two bits each in driver, object store, coordinator and scorer."""
-PROBABILITY_BYTES = 4
-"""Memory of one member's answer to one cell of a panel, in the block that a scorer is at."""
+CELL_BYTES = 0.25
+"""Memory of one cell of a panel in a process that has its row: two bits."""
+PROBABILITY_BYTES, ANSWER_BYTES = 4, 8
+"""Memory of a cell of a panel in the block that a scorer is at: of each member's answer, and of the committee's."""
 OBSERVED_ROW_BYTES = {"driver": 0, "coordinator": 64, "trainer": 64, "scorer": 0}
 """Memory of one observed row: label, place, order, role and well."""
 WEIGHTS = {"driver": 0, "coordinator": 2, "trainer": 4, "scorer": 2}
@@ -80,7 +80,7 @@ def memory_of_each(size: ScreenSize) -> dict[str, float]:
     }
     found["trainer"] += VALUE_BYTES * size.row_values * size.n_observed
     found["scorer"] += size.resident_bytes
-    found["scorer"] += PROBABILITY_BYTES * size.members * size.block_rows * size.n_outputs
+    found["scorer"] += (PROBABILITY_BYTES * size.members + ANSWER_BYTES) * size.block_rows * size.n_outputs
     return found
 
 
@@ -96,6 +96,6 @@ def memory_in_one(size: ScreenSize) -> float:
     return max(PROCESS_BYTES.values()) + sum(each[kind] - PROCESS_BYTES[kind] for kind in each)
 
 
-def network_bytes(width: int, hidden_size: int, residual_blocks: int) -> int:
-    """Bytes of the weights of a residual network of float32, but for biases and outputs."""
-    return 4 * hidden_size * (width + 2 * residual_blocks * hidden_size)
+def network_bytes(width: int, hidden_size: int, residual_blocks: int, n_outputs: int) -> int:
+    """Bytes of the weights of a residual network of float32, but for its biases."""
+    return 4 * hidden_size * (width + 2 * residual_blocks * hidden_size + n_outputs)

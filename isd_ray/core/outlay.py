@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from isd_ray.core.growth import LARGEST_SHARE, grown
 from isd_ray.core.memory import ScreenSize, memory_of_each
 from isd_ray.core.replay import TripsPlan
@@ -174,16 +171,18 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
     Networks are shared out to the trainers in turns, members of other families and rows to the workers evenly.
     """
     n_acquired = max(demand.n_initial, round(demand.stop_share * demand.n_rows))
-    observed = np.minimum(demand.n_rows, _observed(demand, n_acquired))
+    observed = _observed(demand, n_acquired)
     speed = demand.gpu_speedup if demand.gpus else 1.0
     trainers, scorers = demand.gpus or demand.trainers, demand.gpus or demand.scorers
     turns = math.ceil(demand.members / trainers)
-    networks = demand.epochs * demand.trained_share * observed * rates.fit_row_s / speed
-    others = observed * sum(family.members * family.fit_row_s for family in rates.others) / speed
-    fit = turns * networks + others / trainers
+    # Seconds of one observed row, in a round; of the networks by one member.
+    network_s = demand.epochs * demand.trained_share * rates.fit_row_s / speed
+    others_s = sum(family.members * family.fit_row_s for family in rates.others) / speed
+    fit_s = turns * network_s + others_s / trainers
     row_s = demand.members * rates.score_row_s + sum(family.members * family.score_row_s for family in rates.others)
-    score = (demand.n_rows - observed) * row_s / scorers / speed
-    used = networks.sum() * demand.members + others.sum() + score.sum() * scorers
+    score_s = row_s / scorers / speed
+    n_scored = observed.rounds * demand.n_rows - observed.total
+    used = (network_s * demand.members + others_s) * observed.total + score_s * scorers * n_scored
     size = ScreenSize(
         n_rows=demand.n_rows,
         n_observed=n_acquired,
@@ -197,28 +196,40 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
         resident_bytes=min(demand.resident_bytes, demand.n_rows * rates.row_bytes),
     )
     return Outlay(
-        rounds=len(observed),
-        n_trips=len(observed) + demand.n_audits,
+        rounds=observed.rounds,
+        n_trips=observed.rounds + demand.n_audits,
         n_acquired=n_acquired,
         build_s=demand.n_rows * rates.build_row_s / demand.builders,
-        fit_s=float(fit.sum()),
-        score_s=float(score.sum()),
-        first=(float(fit[0]), float(score[0])),
-        last=(float(fit[-1]), float(score[-1])),
+        fit_s=fit_s * observed.total,
+        score_s=score_s * n_scored,
+        first=(fit_s * observed.first, score_s * (demand.n_rows - observed.first)),
+        last=(fit_s * observed.last, score_s * (demand.n_rows - observed.last)),
         disk_bytes=demand.n_rows * rates.row_bytes,
         size=size,
         memory=memory_of_each(size),
-        device_hours=float(used) / 3600.0,
+        device_hours=used / 3600.0,
     )
 
 
-def _observed(demand: Demand, n_acquired: int) -> NDArray[np.float64]:
-    """Rows observed in each round until so many are, float64 (rounds,)."""
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """Rounds until so many rows are observed; rows observed in the first and the last, and in all rounds together."""
+
+    rounds: int
+    first: int
+    last: int
+    total: int
+
+
+def _observed(demand: Demand, n_acquired: int) -> _Observed:
+    first, n_batch = demand.n_initial, demand.n_batch
     if demand.growth == 1.0:
-        n_rounds = 1 + math.ceil((n_acquired - demand.n_initial) / demand.n_batch)
-        return demand.n_initial + demand.n_batch * np.arange(n_rounds, dtype=np.float64)
-    observed = [demand.n_initial]
+        n_after = math.ceil((n_acquired - first) / n_batch)
+        last = min(demand.n_rows, first + n_batch * n_after)
+        before = n_after * first + n_batch * n_after * (n_after - 1) // 2
+        return _Observed(1 + n_after, first, last, before + last)
+    observed = [first]
     while observed[-1] < n_acquired:
         most = LARGEST_SHARE * (demand.n_rows - observed[-1])
-        observed.append(observed[-1] + grown(demand.n_batch, demand.growth, len(observed), most))
-    return np.array(observed, np.float64)
+        observed.append(min(demand.n_rows, observed[-1] + grown(n_batch, demand.growth, len(observed), most)))
+    return _Observed(len(observed), first, observed[-1], sum(observed))

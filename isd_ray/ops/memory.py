@@ -63,7 +63,7 @@ def check_memory(config: CampaignConfig, target: Library, n_outputs: int) -> Non
         n_observed=n_most,
         n_outputs=n_outputs,
         members=model.n_members,
-        member_bytes=network_bytes(target.width, model.hidden_size, model.residual_blocks),
+        member_bytes=network_bytes(target.width, model.hidden_size, model.residual_blocks, n_outputs),
         row_values=values_of_row(target) if has_matrix else 0.0,
         block_rows=target.block_rows,
         trainers=min(compute.trainers, model.n_members),

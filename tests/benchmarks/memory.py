@@ -108,7 +108,7 @@ def compared(config: CampaignConfig, library: Library, out: Path) -> list[Line]:
         n_observed=acquired,
         n_outputs=0,
         members=model.n_members,
-        member_bytes=network_bytes(library.width, model.hidden_size, model.residual_blocks),
+        member_bytes=network_bytes(library.width, model.hidden_size, model.residual_blocks, 2),
         row_values=0.0,
         block_rows=BLOCK_ROWS,
         trainers=compute.trainers,

@@ -51,7 +51,7 @@ def test_the_weights_of_a_network_are_reckoned_from_its_keys(kind):
     model = ModelConfig()
     shapes = Architecture(kind, 2048, 2, hidden_size=model.hidden_size, residual_blocks=model.residual_blocks).shapes()
     exact = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
-    assert network_bytes(2048, model.hidden_size, model.residual_blocks) == pytest.approx(exact, rel=0.01)
+    assert network_bytes(2048, model.hidden_size, model.residual_blocks, 2) == pytest.approx(exact, rel=0.01)
 
 
 @pytest.mark.parametrize("backend", ["local", "ray"])
