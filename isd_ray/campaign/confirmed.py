@@ -14,16 +14,7 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.amend import amended_readouts, amendments
-from isd_ray.campaign.confirming import (
-    AUDIT_HIT,
-    HIT,
-    TOLD,
-    asked,
-    asked_rows,
-    basis_of,
-    draw,
-    second_readouts,
-)
+from isd_ray.campaign.confirming import AUDIT_HIT, HIT, TOLD, asked, asked_rows, basis_of, draw, second_readouts
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.confirmed import SecondReadouts, confirmed_recall

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from isd_ray.cli.common import (
-    Address,
-    Folder,
-    live_console,
-    out_console,
-)
+from isd_ray.cli.common import Address, Folder, live_console, open_campaign, out_console
 from isd_ray.report.numbers import counted
-
-if TYPE_CHECKING:
-    pass
-from isd_ray.cli.common import open_campaign
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
 IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]

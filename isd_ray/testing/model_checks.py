@@ -12,14 +12,7 @@ from numpy.typing import NDArray
 
 from isd_ray.core.features import Dense, FeatureBlocks
 from isd_ray.models.base import Problem, Weights
-from isd_ray.testing.problems import (
-    KINDS,
-    VALUES,
-    Rows,
-    arrays_of,
-    learnable,
-    read_only,
-)
+from isd_ray.testing.problems import KINDS, VALUES, Rows, arrays_of, learnable, read_only
 
 SUMS_TO_1 = 1e-5
 """Most by which probabilities of a row may miss 1."""

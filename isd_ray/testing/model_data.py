@@ -8,26 +8,9 @@ import numpy as np
 import pytest
 
 from isd_ray.core.features import Dense
-from isd_ray.testing.model_checks import (
-    assert_valid,
-    copies_of,
-    joined,
-    losses_of,
-    without_values,
-)
+from isd_ray.testing.model_checks import assert_valid, copies_of, joined, losses_of, without_values
 from isd_ray.testing.model_trial import CLEARLY_BETTER, ModelTrial, every_kind
-from isd_ray.testing.problems import (
-    BITS,
-    KINDS,
-    PIXELS,
-    UNSEEN_BITS,
-    USUAL,
-    VALUES,
-    WIDTH,
-    Rows,
-    bits_of,
-    with_blocks,
-)
+from isd_ray.testing.problems import BITS, KINDS, PIXELS, UNSEEN_BITS, USUAL, VALUES, WIDTH, Rows, bits_of, with_blocks
 
 
 class ObservedConformance(ModelTrial):

@@ -14,13 +14,7 @@ from isd_ray.core.seeding import derive_seed
 from isd_ray.models.base import Fitted, Model, Observed, Predictor, Problem
 from isd_ray.models.device import Placement, configure_threads
 from isd_ray.testing.campaigns import TRIED
-from isd_ray.testing.problems import (
-    KINDS,
-    USUAL,
-    Rows,
-    make_rows,
-    problem_of,
-)
+from isd_ray.testing.problems import KINDS, USUAL, Rows, make_rows, problem_of
 
 SEED, SPLIT_SEED = derive_seed(0, "member", 1), derive_seed(0, "split")
 """As campaigns give them: of 63 bits."""

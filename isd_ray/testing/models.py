@@ -28,10 +28,7 @@ from isd_ray.testing.model_checks import (
 )
 from isd_ray.testing.model_data import ObservedConformance
 from isd_ray.testing.model_trial import CLEARLY_BETTER, SEED, SPLIT_SEED, every_kind
-from isd_ray.testing.problems import (
-    KINDS,
-    SMILES,
-)
+from isd_ray.testing.problems import KINDS, SMILES
 
 _CHILD_TIMEOUT_S = 300
 

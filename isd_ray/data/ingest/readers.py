@@ -11,9 +11,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import pyarrow as pa
 
-from isd_ray.config.limits import (
-    MAX_RECORD_BYTES,
-)
+from isd_ray.config.limits import MAX_RECORD_BYTES
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Format, Records, Source
 from isd_ray.data.ingest.tables import BLANK, Row, table_rows

@@ -16,10 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from isd_ray.config.limits import (
-    ALWAYS_EXPANDED_BYTES,
-    MAX_EXPANSION,
-)
+from isd_ray.config.limits import ALWAYS_EXPANDED_BYTES, MAX_EXPANSION
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Records
 from isd_ray.delimited import HEAD_BYTES, UTF8_MARK, UTF16_MARKS, refuse_binary
