@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 MIB = 1 << 20
-PROCESS_BYTES = {"driver": 340 * MIB, "coordinator": 200 * MIB, "trainer": 350 * MIB, "scorer": 375 * MIB}
+PROCESS_BYTES = {"driver": 340 * MIB, "coordinator": 205 * MIB, "trainer": 350 * MIB, "scorer": 285 * MIB}
 """Memory of a process that has loaded what it needs, before any row."""
 BOUND_BYTES = 70 * MIB
 """Likewise of the one that judges."""
@@ -18,6 +18,9 @@ RAY_BYTES = 340 * MIB
 TARGET_ROW_BYTES = {"driver": 120, "coordinator": 48, "trainer": 0, "scorer": 16}
 """Memory of one target row: labels with their ids in the driver, sets in the coordinator, predictions in the scorer
 that has the row."""
+PART_ROW_BYTES = 1200
+"""Memory of one row of a part of the library in the scorer that freezes its predictions, or writes its lines of the
+hybrid screen; what Arrow keeps of it for the next part is counted."""
 CELL_BYTES = 0.25
 """Memory of one cell of a panel in a process that has its row: two bits."""
 PROBABILITY_BYTES, ANSWER_BYTES = 4, 8
@@ -45,8 +48,8 @@ class ScreenSize:
         Of the committee; bytes of the weights of the largest member.
     row_values:
         Set bits, or values, of one row, where a family reads the observed rows as one matrix; else 0.
-    block_rows:
-        Rows that are scored at a time.
+    block_rows, part_rows:
+        Rows that are scored at a time, and rows of the largest part of the library.
     trainers, scorers:
         Processes of each kind.
     resident_bytes:
@@ -60,6 +63,7 @@ class ScreenSize:
     member_bytes: float
     row_values: float
     block_rows: int
+    part_rows: int
     trainers: int
     scorers: int
     resident_bytes: float = 0.0
@@ -79,7 +83,7 @@ def memory_of_each(size: ScreenSize) -> dict[str, float]:
         for kind in PROCESS_BYTES
     }
     found["trainer"] += VALUE_BYTES * size.row_values * size.n_observed
-    found["scorer"] += size.resident_bytes
+    found["scorer"] += size.resident_bytes + PART_ROW_BYTES * size.part_rows
     found["scorer"] += (PROBABILITY_BYTES * size.members + ANSWER_BYTES) * size.block_rows * size.n_outputs
     return found
 

@@ -74,7 +74,7 @@ class Demand:
         GPUs that trainers and scorers use; 0 for cores alone.
     gpu_speedup:
         How many cores of the calibrated kind one GPU is assumed to be worth.
-    n_outputs, block_rows, resident_bytes:
+    n_outputs, block_rows, part_rows, resident_bytes:
         As of `ScreenSize`.
     growth:
         As `acquisition.growth`.
@@ -98,6 +98,7 @@ class Demand:
     n_audits: int = 0
     n_outputs: int = 0
     block_rows: int = 8192
+    part_rows: int = 131_072
     resident_bytes: float = 0.0
 
 
@@ -191,6 +192,7 @@ def outlay(demand: Demand, rates: Rates) -> Outlay:
         member_bytes=max([rates.member_bytes, *(family.member_bytes for family in rates.others)]),
         row_values=rates.row_values if rates.others else 0.0,
         block_rows=demand.block_rows,
+        part_rows=min(demand.n_rows, demand.part_rows),
         trainers=trainers,
         scorers=scorers,
         resident_bytes=min(demand.resident_bytes, demand.n_rows * rates.row_bytes),

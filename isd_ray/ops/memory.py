@@ -66,6 +66,7 @@ def check_memory(config: CampaignConfig, target: Library, n_outputs: int) -> Non
         member_bytes=network_bytes(target.width, model.hidden_size, model.residual_blocks, n_outputs),
         row_values=values_of_row(target) if has_matrix else 0.0,
         block_rows=target.block_rows,
+        part_rows=max(part["n_rows"] for part in target.metadata["parts"]),
         trainers=min(compute.trainers, model.n_members),
         scorers=compute.scorers,
         resident_bytes=float(min(int(compute.resident), n_bytes(target))),

@@ -88,6 +88,7 @@ def plan_campaign(
         n_audits=int(config.stopping.in_force.draws_audits),
         n_outputs=len(panel_outputs(config)),
         block_rows=config.library.block_rows,
+        part_rows=config.library.block_rows * config.library.part_blocks,
         resident_bytes=float(compute.resident),
     )
     forecast = outlay(demand, rates)

@@ -18,7 +18,7 @@ from isd_ray.ops.prepare import prepare
 
 SIZE = ScreenSize(
     n_rows=1_000_000, n_observed=10_000, n_outputs=0, members=5, member_bytes=8e6, row_values=0.0,
-    block_rows=8192, trainers=2, scorers=4,
+    block_rows=8192, part_rows=131_072, trainers=2, scorers=4,
 )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def test_each_process_pays_for_what_it_holds():
     assert grown(member_bytes=9e6) == {"coordinator", "trainer", "scorer"}
     assert grown(members=6) == {"coordinator", "scorer"}
     assert grown(row_values=50.0) == {"trainer"}
-    assert grown(resident_bytes=1e9) == {"scorer"}
+    assert grown(resident_bytes=1e9) == grown(part_rows=1_000_000) == {"scorer"}
     assert grown(scorers=2) == {"scorer"}, "each has more of the rows"
 
 
