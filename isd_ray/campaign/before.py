@@ -21,8 +21,9 @@ from isd_ray.config import CampaignConfig, LabelsConfig
 from isd_ray.core.panels import pack_labels
 from isd_ray.data.ingest.columns import ids_as_text
 from isd_ray.data.ingest.sources import open_source, resolve_source
+from isd_ray.data.label_rule import MISSING_CLASS
 from isd_ray.data.label_table import label_sources, read_label_columns
-from isd_ray.data.labels import MISSING_CLASS, LabelRule, as_readouts, match, place_labels
+from isd_ray.data.labels import LabelRule, as_readouts, match, place_labels
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows

@@ -9,7 +9,6 @@ from typing import Any
 from isd_ray.campaign.claimed import claim_lines
 from isd_ray.campaign.constant import COMPARED, constant_words
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
 from isd_ray.core.bounds import accuracy_on_truth
@@ -18,6 +17,7 @@ from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.looks import look_risk
 from isd_ray.messages import Committee
+from isd_ray.storage.files import canonical_json
 
 SCHEMA_VERSION = 1
 READOUTS = (

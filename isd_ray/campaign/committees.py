@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
-from isd_ray.campaign.files import canonical_json, read_json
 from isd_ray.config import RESMLP
 from isd_ray.errors import CorruptFileError
 from isd_ray.messages import Committee
 from isd_ray.models.committee import committee_hash, load_member, save_member
+from isd_ray.storage.files import canonical_json, read_json
 
 _DESCRIPTION = "committee.json"
 

@@ -14,21 +14,12 @@ from typing import Any
 import numpy as np
 
 from isd_ray.campaign.amend import amended_readouts, amendments
-from isd_ray.campaign.confirming import (
-    AUDIT_HIT,
-    HIT,
-    TOLD,
-    asked,
-    asked_rows,
-    basis_of,
-    draw,
-    second_readouts,
-)
+from isd_ray.campaign.confirming import AUDIT_HIT, HIT, TOLD, asked, asked_rows, basis_of, draw, second_readouts
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.files import canonical_json, read_json
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.confirmed import SecondReadouts, confirmed_recall
 from isd_ray.errors import CorruptFileError
+from isd_ray.storage.files import canonical_json, read_json
 
 SCHEMA_VERSION = 1
 DECIDED = "confirmed"

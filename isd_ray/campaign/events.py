@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from isd_ray.campaign.files import canonical_json, read_json
-from isd_ray.campaign.folder import Folder
 from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.storage.files import canonical_json, read_json
+from isd_ray.storage.folder import Folder
 
 Event: TypeAlias = Mapping[str, Any]
 _NAME = re.compile(r"(\d{6,})\.json")

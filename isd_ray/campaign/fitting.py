@@ -8,10 +8,10 @@ from isd_ray.campaign.families import SeenBlocks, models_of
 from isd_ray.core.features import FeatureBlocks, Stack, stack
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import fetched
 from isd_ray.messages import FitReport, FitRequest, WorkerSpec
 from isd_ray.models.base import Observed
 from isd_ray.models.device import Placement
+from isd_ray.storage.copies import fetched
 
 
 class MemberTrainer:

@@ -24,8 +24,8 @@ from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.history import HISTORY_BLOCK
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import fetched
 from isd_ray.messages import LabelArray
+from isd_ray.storage.copies import fetched
 
 Caution: TypeAlias = dict[str, Any]
 """For the record of a round: `about`, which names it from round to round, and `words`."""

@@ -12,8 +12,8 @@ from isd_ray.campaign.batch import Selection, join
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import Release, RoundFiles, RoundRecord
 from isd_ray.core.looks import LookPlan
-from isd_ray.data.mirror import within
 from isd_ray.messages import UNJUDGED, Rows
+from isd_ray.storage.addresses import within
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.data.filesystem import is_uri
+from isd_ray.storage.addresses import is_uri
 
 
 @dataclass(frozen=True, slots=True)

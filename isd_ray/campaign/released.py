@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from isd_ray.card import card, pairs, rows
 from isd_ray.config import PlatesConfig
-from isd_ray.data.output_files import replacing, written
 from isd_ray.formulas import escaped
 from isd_ray.plates.exports import write_pick_list, write_plate_map
+from isd_ray.storage.output_files import replacing, written
 
 SHOWN = 5
 """Compounds that a notebook shows of a batch."""

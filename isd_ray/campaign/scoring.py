@@ -22,7 +22,6 @@ from isd_ray.data.features_file import write_features
 from isd_ray.data.forecasts import write_forecasts
 from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import fetched, sent, within
 from isd_ray.data.predictions import part_name, read_predictions, write_predictions
 from isd_ray.messages import (
     Committee,
@@ -42,6 +41,8 @@ from isd_ray.messages import (
 )
 from isd_ray.models.device import Placement, release_memory
 from isd_ray.models.mixture import Mixture
+from isd_ray.storage.addresses import within
+from isd_ray.storage.copies import fetched, sent
 
 
 @dataclass(frozen=True, slots=True)

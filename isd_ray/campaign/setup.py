@@ -19,7 +19,6 @@ from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.before import note_known, require_known
 from isd_ray.campaign.claimed import CLAIM, checked_claim, note_claim
 from isd_ray.campaign.families import block_hashes, check_blocks
-from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
@@ -29,13 +28,13 @@ from isd_ray.config import CONTROL_KINDS, EARLIER_DEFAULTS, CampaignConfig, Stop
 from isd_ray.config_file import differences
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
-from isd_ray.data.filesystem import is_uri
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import address_of
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
 from isd_ray.messages import LabelArray, Rows, WorkerSpec
 from isd_ray.plates.layout import batch_size, initial_size
+from isd_ray.storage.addresses import absolute, address_of, is_uri
+from isd_ray.storage.files import canonical_json
 
 LATE_STOP = 0.5
 """A paper rule that cannot stop before this share is acquired is warned about."""
@@ -356,7 +355,7 @@ def earlier_campaigns(out: str | Path, library_hash: str) -> list[str]:
 
     Only what can be seen: folders beside it on a file system.
     """
-    if is_uri(str(out)):
+    if is_uri(address_of(out)):
         return []
     found = []
     for file in sorted(Path(out).absolute().parent.glob("*/campaign.json")):
@@ -365,11 +364,6 @@ def earlier_campaigns(out: str | Path, library_hash: str) -> list[str]:
             if manifest.get("library_hash") == library_hash and manifest.get("in_laboratory"):
                 found.append(f"{manifest['campaign_id']} in {file.parent.name}")
     return found
-
-
-def absolute(address: str) -> str:
-    """The address of a library wherever the next command is given."""
-    return address if is_uri(address) else str(Path(address).absolute())
 
 
 def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:

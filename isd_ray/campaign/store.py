@@ -17,20 +17,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event, EventLog
-from isd_ray.campaign.files import (
+from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
+from isd_ray.config_file import set_paths
+from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.storage.files import (
     canonical_json,
     check_hash,
     read_checked,
     read_json,
     replace_table,
     replace_text,
+    sha256_file,
     sweep,
 )
-from isd_ray.campaign.folder import Folder, folder_at
-from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
-from isd_ray.config_file import set_paths
-from isd_ray.data.layout import sha256_file
-from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.storage.folder import Folder, folder_at
 
 SCHEMA_VERSION = 2
 """2 since corrections are events and the log names the file of every decision."""

@@ -20,16 +20,14 @@ from isd_ray.cli.common import (
     print_json,
     watched,
 )
-from isd_ray.cli.common import open_campaign as _open
 from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
     from isd_ray.ops.campaign import Campaign, Told
     from isd_ray.remote.attach import AttachedCampaign
+from isd_ray.cli.common import open_campaign
+from isd_ray.cli.saying import amend, close, exclude, fail, include, stop
 
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
-IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]
-Reason = Annotated[str, typer.Option(help="Why: kept on record.")]
 _SHOWN = 20
 """Refused lines that are printed; all of them come with --json."""
 
@@ -58,13 +56,13 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask for the batch to be measured now. While readouts are missing it is the same one."""
-    from isd_ray.data.output_files import refuse_file_as_folder
+    from isd_ray.storage.output_files import refuse_file_as_folder
 
-    campaign = _open(path, address)
+    campaign = open_campaign(path, address)
     settings = campaign.config
     if out is not None:
         refuse_file_as_folder(out)
-    batch = watched(lambda watcher: _open(path, address, watcher).ask(), settings.name, config=settings)
+    batch = watched(lambda watcher: open_campaign(path, address, watcher).ask(), settings.name, config=settings)
     if batch is None:
         _end(campaign, as_json)
         return
@@ -100,7 +98,7 @@ def tell(
     as_json: AsJson = False,
 ) -> None:
     """Take in readouts: some or all, in any order; the same file twice changes nothing."""
-    campaign = _open(path, address)
+    campaign = open_campaign(path, address)
     told: dict[str, Told] = {}
     try:
         for file in files:
@@ -145,79 +143,6 @@ def _print_failed_plates(told: Told) -> None:
         live_console.print(words, highlight=False, soft_wrap=True)
 
 
-def fail(
-    path: Folder,
-    reason: Reason,
-    ids: Ids = None,
-    file: IdFile = None,
-    abandon: Annotated[bool, typer.Option("--abandon", help="Never ask for them again.")] = False,
-    assay: Annotated[
-        list[str] | None, typer.Option(help="Of a panel: only this assay failed; may be repeated.")
-    ] = None,
-    address: Address = None,
-) -> None:
-    """Note that compounds of the batch gave no readout; those of an audit are asked for once more."""
-    named, assays = _ids(ids, file), assay or ()
-    n_new = _open(path, address).fail(named, reason, abandon=abandon, assays=assays)
-    n_known = len(set(named)) * (len(set(assays)) or 1) - n_new
-    words = f"{counted(n_new, 'readout' if assay else 'compound')} failed"
-    _print_said(words, n_known, "told, or noted as failed, before")
-
-
-def amend(
-    path: Folder,
-    file: Annotated[Path, typer.Argument(help="File with the corrected readouts; columns as in the configuration.")],
-    reason: Annotated[str, typer.Option(help="What was wrong: kept on record.")],
-    address: Address = None,
-) -> None:
-    """Correct readouts; a certificate that rests on them is withdrawn."""
-    campaign = _open(path, address)
-    out_console.print(f"{counted(campaign.amend(file, reason), 'readout')} changed", highlight=False)
-    if campaign.status().withdrawn is not None:
-        live_console.print("the certificate of this campaign is WITHDRAWN", style="bold red", highlight=False)
-
-
-def exclude(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, address: Address = None) -> None:
-    """Take compounds that cannot be had out of the target set."""
-    named = _ids(ids, file)
-    n_new = _open(path, address).exclude(named, reason)
-    _print_said(f"{counted(n_new, 'compound')} excluded", len(set(named)) - n_new, "measured, or excluded, already")
-
-
-def include(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, address: Address = None) -> None:
-    """Have compounds measured with the next batches, whatever the model says."""
-    named = _ids(ids, file)
-    n_new = _open(path, address).include(named, reason)
-    words = f"{counted(n_new, 'compound')} to be measured"
-    _print_said(words, len(set(named)) - n_new, "measured, or included, already")
-
-
-def close(path: Folder, reason: Reason, address: Address = None) -> None:
-    """End the round that is out without the readouts that are missing."""
-    n_missing = _open(path, address).close(reason)
-    words = f"closed without {counted(n_missing, 'readout')}" if n_missing else "no readout is missing"
-    out_console.print(f"{words}; now: isd ask {path}", highlight=False, soft_wrap=True)
-
-
-def stop(
-    path: Folder,
-    reason: Reason,
-    last_look: Annotated[
-        bool, typer.Option("--last-look", help="Take one last look first: with rule certify, and accuracy.")
-    ] = False,
-) -> None:
-    """Stop a screen by hand, on record: it is delivered without a certificate, or judged by a last look."""
-    from isd_ray.ops.campaign import Campaign
-
-    campaign = Campaign.open(path)
-    n_missing = campaign.stop(reason, last_look=last_look)
-    lost = f"; the batch that is out is closed without {counted(n_missing, 'readout')}" if n_missing else ""
-    verb = "ask" if campaign.status().state != "running" else "resume"
-    what = "asks for a last look" if last_look else "delivers it, NOT CERTIFIED"
-    words = f"stopped{lost}; now: isd {verb} {path}, which {what}"
-    out_console.print(words, highlight=False, soft_wrap=True)
-
-
 def status(
     path: Folder,
     address: Address = None,
@@ -233,7 +158,7 @@ def status(
         raise typer.BadParameter(
             "--watch is for people; a program calls `isd status --json` again", param_hint="--json"
         )
-    campaign = _open(path, address)
+    campaign = open_campaign(path, address)
     if watch:
         follow(campaign.status, out_console)
     elif as_json:
@@ -252,7 +177,7 @@ def watch(
     """Take in what is dropped in a folder and hand out batch after batch, to the end of the screen."""
     from isd_ray.ops.watch import watch as run_on
 
-    campaign = _open(path, address)
+    campaign = open_campaign(path, address)
     for dropped in run_on(campaign, inbox, out, every_s=every):
         if dropped.told is None:
             live_console.print(f"{dropped.file} refused: {dropped.reason}", highlight=False)
@@ -270,7 +195,7 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Say all that happened to a compound."""
-    found = _open(path, address).history(compound)
+    found = open_campaign(path, address).history(compound)
     if as_json:
         print_json({"id": compound, "events": found})
         return
@@ -315,7 +240,7 @@ def export(
         for line in lines:
             out_console.print(line, highlight=False, soft_wrap=True)
         return
-    exported = _open(path, address).export(out, long=long, raw=raw)
+    exported = open_campaign(path, address).export(out, long=long, raw=raw)
     empty = f", {exported.n_empty:,} of them without a structure that RDKit reads" if exported.n_empty else ""
     out_console.print(f"wrote {counted(exported.n_lines, 'line')} to {out}{empty}", highlight=False, soft_wrap=True)
 
@@ -327,9 +252,9 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a campaign or simulation as it stands, as one page; and a model card that is missing."""
-    from isd_ray.campaign.files import replace_text
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.ops.results import report_of, restore_card
+    from isd_ray.storage.files import replace_text
 
     store = CampaignStore.open(path)
     page = report_of(store)
@@ -404,26 +329,6 @@ def resume(path: Folder) -> None:
         out_console.print(words, highlight=False, soft_wrap=True)
     else:
         out_console.print(summary_table(found))
-
-
-def _ids(ids: list[str] | None, file: Path | None) -> list[str]:
-    from isd_ray.errors import InputFileError
-
-    given = list(ids or ())
-    if file is not None:
-        try:
-            given += [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputFileError(f"cannot be read ({error})", str(file), "give a text file, one id a line") from error
-    if not given:
-        raise InputFileError("no compound is named", remedy="give ids, or --file with one id a line")
-    return given
-
-
-def _print_said(noted: str, n_known: int, why: str) -> None:
-    """What went on record, and why the rest did not; what happened to each one is in its history."""
-    rest = f"; nothing to note of {n_known:,}: {why} (isd history says which)" if n_known else ""
-    out_console.print(f"{noted}{rest}", highlight=False, soft_wrap=True)
 
 
 def _end(campaign: Campaign | AttachedCampaign, as_json: bool) -> None:

@@ -20,10 +20,10 @@ def certificate_show(
     """Say what a campaign's certificate guarantees, by what proof and under which assumptions."""
     from isd_ray.campaign.certificate import certificate_lines
     from isd_ray.campaign.confirmed import confirmed_lines
-    from isd_ray.campaign.files import read_json
     from isd_ray.campaign.steps.deliver import NOT_CERTIFIED_FILE
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.errors import StoreError
+    from isd_ray.storage.files import read_json
 
     store = CampaignStore.open(path)
     certificate = store.certificate()

@@ -47,8 +47,8 @@ def init(
 
 
 def _write_new(file: Path, text: str) -> None:
-    from isd_ray.data.output_files import written
     from isd_ray.errors import StoreError
+    from isd_ray.storage.output_files import written
 
     with written(file):
         try:

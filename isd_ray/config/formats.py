@@ -16,7 +16,7 @@ BUILT_IN_SOURCES = {
     "tsv": "isd_ray.data.ingest.readers:TSV",
     "smi": "isd_ray.data.ingest.readers:SMI",
     "sdf": "isd_ray.data.ingest.sdf:SDF",
-    "parquet": "isd_ray.data.ingest.readers:PARQUET",
+    "parquet": "isd_ray.data.ingest.parquet:PARQUET",
 }
 AUTO = "auto"
 """In the place of a name: by the endings of files."""

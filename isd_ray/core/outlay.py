@@ -5,20 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from isd_ray.core.growth import LARGEST_SHARE, grown
+from isd_ray.core.memory import ScreenSize, memory_of_each
 from isd_ray.core.replay import TripsPlan
-
-PROCESS_BYTES = 400 << 20
-"""Memory of one process that has loaded Ray and torch."""
-COORDINATOR_ROW_BYTES = 16
-"""Memory of one target row in driver and coordinator, at most; of one inference row in a scorer."""
-TRAINED_ROW_BYTES = 64
-"""Memory of one observed row in a trainer: labels, order and row index; features stay in memory-mapped files."""
-OPTIMISER_COPIES = 4
-"""A weight, its gradient and two moments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +47,8 @@ class Rates:
         Features of one row on disk.
     member_bytes:
         Weights of one member.
+    row_values:
+        Set bits, or values, of one row.
     others:
         Of the families beside the networks, of which the above speaks.
     """
@@ -67,6 +58,7 @@ class Rates:
     score_row_s: float
     row_bytes: float
     member_bytes: int
+    row_values: float = 0.0
     others: tuple[FamilyRates, ...] = ()
 
 
@@ -82,6 +74,8 @@ class Workload:
         GPUs that trainers and scorers use; 0 for cores alone.
     gpu_speedup:
         How many cores of the calibrated kind one GPU is assumed to be worth.
+    n_outputs, block_rows, part_rows, resident_bytes:
+        As of `ScreenSize`.
     growth:
         As `acquisition.growth`.
     n_audits:
@@ -102,6 +96,10 @@ class Workload:
     gpu_speedup: float
     growth: float = 1.0
     n_audits: int = 0
+    n_outputs: int = 0
+    block_rows: int = 8192
+    part_rows: int = 131_072
+    resident_bytes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +112,8 @@ class Outlay:
         Batches; and trips to the laboratory, with those for audits.
     first, last:
         Seconds of (fit, score) in the first and in the last round with a model.
-    memory:
-        Bytes of one process of each kind.
+    size, memory:
+        What memory depends on, and bytes of one process of each kind (`isd_ray.core.memory`).
     """
 
     rounds: int
@@ -127,6 +125,7 @@ class Outlay:
     first: tuple[float, float]
     last: tuple[float, float]
     disk_bytes: float
+    size: ScreenSize
     memory: dict[str, float]
     device_hours: float
 
@@ -173,43 +172,66 @@ def outlay(demand: Workload, rates: Rates) -> Outlay:
     Networks are shared out to the trainers in turns, members of other families and rows to the workers evenly.
     """
     n_acquired = max(demand.n_initial, round(demand.stop_share * demand.n_rows))
-    observed = np.minimum(demand.n_rows, _observed(demand, n_acquired))
+    observed = _observed(demand, n_acquired)
     speed = demand.gpu_speedup if demand.gpus else 1.0
     trainers, scorers = demand.gpus or demand.trainers, demand.gpus or demand.scorers
     turns = math.ceil(demand.members / trainers)
-    networks = demand.epochs * demand.trained_share * observed * rates.fit_row_s / speed
-    others = observed * sum(family.members * family.fit_row_s for family in rates.others) / speed
-    fit = turns * networks + others / trainers
+    # Seconds of one observed row, in a round; of the networks by one member.
+    network_s = demand.epochs * demand.trained_share * rates.fit_row_s / speed
+    others_s = sum(family.members * family.fit_row_s for family in rates.others) / speed
+    fit_s = turns * network_s + others_s / trainers
     row_s = demand.members * rates.score_row_s + sum(family.members * family.score_row_s for family in rates.others)
-    score = (demand.n_rows - observed) * row_s / scorers / speed
-    used = networks.sum() * demand.members + others.sum() + score.sum() * scorers
-    model = rates.member_bytes * demand.members + sum(f.member_bytes * f.members for f in rates.others)
+    score_s = row_s / scorers / speed
+    n_scored = observed.rounds * demand.n_rows - observed.total
+    used = (network_s * demand.members + others_s) * observed.total + score_s * scorers * n_scored
+    size = ScreenSize(
+        n_rows=demand.n_rows,
+        n_observed=n_acquired,
+        n_outputs=demand.n_outputs,
+        members=demand.members + sum(family.members for family in rates.others),
+        member_bytes=max([rates.member_bytes, *(family.member_bytes for family in rates.others)]),
+        row_values=rates.row_values if rates.others else 0.0,
+        block_rows=demand.block_rows,
+        part_rows=min(demand.n_rows, demand.part_rows),
+        trainers=trainers,
+        scorers=scorers,
+        resident_bytes=min(demand.resident_bytes, demand.n_rows * rates.row_bytes),
+    )
     return Outlay(
-        rounds=len(observed),
-        n_trips=len(observed) + demand.n_audits,
+        rounds=observed.rounds,
+        n_trips=observed.rounds + demand.n_audits,
         n_acquired=n_acquired,
         build_s=demand.n_rows * rates.build_row_s / demand.builders,
-        fit_s=float(fit.sum()),
-        score_s=float(score.sum()),
-        first=(float(fit[0]), float(score[0])),
-        last=(float(fit[-1]), float(score[-1])),
+        fit_s=fit_s * observed.total,
+        score_s=score_s * n_scored,
+        first=(fit_s * observed.first, score_s * (demand.n_rows - observed.first)),
+        last=(fit_s * observed.last, score_s * (demand.n_rows - observed.last)),
         disk_bytes=demand.n_rows * rates.row_bytes,
-        memory={
-            "coordinator": PROCESS_BYTES + COORDINATOR_ROW_BYTES * demand.n_rows + model,
-            "trainer": PROCESS_BYTES + TRAINED_ROW_BYTES * n_acquired + OPTIMISER_COPIES * rates.member_bytes,
-            "scorer": PROCESS_BYTES + COORDINATOR_ROW_BYTES * demand.n_rows / scorers + 2.0 * model,
-        },
-        device_hours=float(used) / 3600.0,
+        size=size,
+        memory=memory_of_each(size),
+        device_hours=used / 3600.0,
     )
 
 
-def _observed(demand: Workload, n_acquired: int) -> NDArray[np.float64]:
-    """Rows observed in each round until so many are, float64 (rounds,)."""
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """Rounds until so many rows are observed; rows observed in the first and the last, and in all rounds together."""
+
+    rounds: int
+    first: int
+    last: int
+    total: int
+
+
+def _observed(demand: Workload, n_acquired: int) -> _Observed:
+    first, n_batch = demand.n_initial, demand.n_batch
     if demand.growth == 1.0:
-        n_rounds = 1 + math.ceil((n_acquired - demand.n_initial) / demand.n_batch)
-        return demand.n_initial + demand.n_batch * np.arange(n_rounds, dtype=np.float64)
-    observed = [demand.n_initial]
+        n_after = math.ceil((n_acquired - first) / n_batch)
+        last = min(demand.n_rows, first + n_batch * n_after)
+        before = n_after * first + n_batch * n_after * (n_after - 1) // 2
+        return _Observed(1 + n_after, first, last, before + last)
+    observed = [first]
     while observed[-1] < n_acquired:
         most = LARGEST_SHARE * (demand.n_rows - observed[-1])
-        observed.append(observed[-1] + grown(demand.n_batch, demand.growth, len(observed), most))
-    return np.array(observed, np.float64)
+        observed.append(min(demand.n_rows, observed[-1] + grown(n_batch, demand.growth, len(observed), most)))
+    return _Observed(len(observed), first, observed[-1], sum(observed))

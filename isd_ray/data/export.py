@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from isd_ray.card import Carded
 from isd_ray.chem.sdf import write_sdf
 from isd_ray.data.long import long_tables
-from isd_ray.data.output_files import replacing
 from isd_ray.errors import InputFileError
 from isd_ray.formulas import escaped
+from isd_ray.storage.output_files import replacing
 
 SUFFIXES = (".parquet", ".csv", ".sdf")
 _LINES = 1 << 16

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from isd_ray.data.layout import ROW, sha256_file
+from isd_ray.data.layout import ROW
 from isd_ray.errors import CorruptFileError
+from isd_ray.storage.files import sha256_file
 
 
 def write_forecasts(

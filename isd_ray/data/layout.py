@@ -26,17 +26,7 @@ RESERVED_COLUMNS = (ROW, ID, SMILES, RECORD, FEATURES)
 """Columns that every library has, in this order; kept columns of the source stand before `features`."""
 REBUILD = "restore the file from a copy, or build the library again"
 """Remedy for damaged files."""
-_HASH_CHUNK = 1 << 20
 _LARGEST_OFFSET = (1 << 31) - 1
-
-
-def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def content_hash(spec: dict[str, Any], n_rows: int, block_rows: int, part_hashes: list[str]) -> str:

@@ -16,12 +16,13 @@ from isd_ray.config import FeatureSpec
 from isd_ray.core.features import Block, FeatureBlocks, Features, OnBits, Texts, concatenate
 from isd_ray.data.blocks.added import AddedBlocks
 from isd_ray.data.blocks.description import MAIN_DENSE, MAIN_ON_BITS, TEXTS, BlockDescription
-from isd_ray.data.filesystem import is_uri
 from isd_ray.data.info import LibraryInfo
 from isd_ray.data.layout import ID, METADATA_FILE, REBUILD, SMILES, read_metadata, spec_from_json
 from isd_ray.data.part_files import PartFiles, Residents
-from isd_ray.data.remote import RemoteLibrary, cache_folder, is_published
+from isd_ray.data.remote import RemoteLibrary, is_published
 from isd_ray.errors import CorruptFileError, LibraryError
+from isd_ray.storage.addresses import address_of, is_uri
+from isd_ray.storage.copies import cache_folder
 
 _BLOCKS_LOOKED_UP = 512
 """Blocks whose ids are looked up at a time: 4 bytes a row."""
@@ -78,7 +79,8 @@ class Library:
     @staticmethod
     def exists(path: str | Path) -> bool:
         """Whether there is a library in a directory or at a URI (raises as `is_published`)."""
-        return is_published(str(path)) if is_uri(str(path)) else (Path(path) / METADATA_FILE).is_file()
+        address = address_of(path)
+        return is_published(address) if is_uri(address) else (Path(address) / METADATA_FILE).is_file()
 
     @classmethod
     def open(cls, path: str | Path) -> Library:
@@ -97,8 +99,8 @@ class Library:
         CorruptFileError
             If library.json cannot be read, or a part is missing or has another size than when it was written.
         """
-        if is_uri(str(path)):
-            remote = RemoteLibrary(str(path))
+        if is_uri(address := address_of(path)):
+            remote = RemoteLibrary(address)
             metadata = remote.read_metadata()
             return cls._described(cache_folder() / str(metadata.get("hash")), metadata, str(remote), remote)
         folder = Path(path)
@@ -117,7 +119,7 @@ class Library:
         LibraryError, CorruptFileError
             As `open`, but for the parts.
         """
-        if is_uri(str(path)):
+        if is_uri(address_of(path)):
             return cls.open(path)
         return cls._described(Path(path), read_metadata(Path(path)), str(Path(path) / METADATA_FILE))
 

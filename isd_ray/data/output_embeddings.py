@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import DenseFeatures
 from isd_ray.data.ingest.dense import check_dense_column, dense_rows
-from isd_ray.data.ingest.readers import ParquetSource
+from isd_ray.data.ingest.parquet import ParquetSource
 from isd_ray.data.ingest.sources import resolve_source
 from isd_ray.errors import InputFileError
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.core.panels import n_bytes, unpack
-from isd_ray.data.ingest.readers import ParquetSource
+from isd_ray.data.ingest.parquet import ParquetSource
 from isd_ray.data.ingest.sources import Source
 from isd_ray.data.packed import label_columns, labels_from
 

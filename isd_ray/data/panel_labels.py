@@ -14,8 +14,9 @@ from isd_ray.config import LabelsConfig, LibraryConfig
 from isd_ray.core.panels import is_measured, n_bytes, pack_labels, unpack
 from isd_ray.data.ingest.plan import PlannedSource, record_ids
 from isd_ray.data.ingest.sources import Source
+from isd_ray.data.label_rule import BINARY_CLASSES
 from isd_ray.data.label_table import N_SHOWN, LabelTable, label_sources, read_label_columns
-from isd_ray.data.labels import BINARY_CLASSES, LabelRule, Labels, match, place_labels
+from isd_ray.data.labels import LabelRule, Labels, match, place_labels
 from isd_ray.data.library import Library
 from isd_ray.data.panel_file import packed_outputs, read_packed
 from isd_ray.errors import LabelError

@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from isd_ray.core.features import Features
-from isd_ray.data.layout import FEATURES, REBUILD, arrow_to_features, sha256_file
+from isd_ray.data.layout import FEATURES, REBUILD, arrow_to_features
 from isd_ray.data.remote import RemoteLibrary
 from isd_ray.errors import CorruptFileError
+from isd_ray.storage.files import sha256_file
 
 
 @dataclass(slots=True)

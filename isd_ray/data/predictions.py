@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.data.layout import sha256_file
-from isd_ray.data.output_files import replacing
 from isd_ray.data.packed import from_arrow, to_arrow
 from isd_ray.errors import CorruptFileError
 from isd_ray.messages import ScoredRows
+from isd_ray.storage.files import sha256_file
+from isd_ray.storage.output_files import replacing
 
 
 def part_name(part: int) -> str:

@@ -14,9 +14,9 @@ from isd_ray.config import ReferenceEnergyConfig
 from isd_ray.data.ingest.columns import convert
 from isd_ray.data.ingest.plan import PlannedSource, record_ids
 from isd_ray.data.ingest.sources import open_source, resolve_source
-from isd_ray.data.output_files import refuse_file_as_folder, written
 from isd_ray.data.predictions import replace_table
 from isd_ray.errors import InputFileError
+from isd_ray.storage.output_files import refuse_file_as_folder, written
 
 MOLECULES, SUMMARY = "molecules.parquet", "summary.json"
 """What the folder holds."""

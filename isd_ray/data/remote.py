@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -11,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyarrow import fs as pafs
-
 from isd_ray.config.limits import MAX_DESCRIPTION_BYTES
 from isd_ray.data.blocks.description import cached_block, described_blocks
-from isd_ray.data.filesystem import file_system_of, without_secrets
 from isd_ray.data.layout import (
     BLOCKS_DIRECTORY,
     METADATA_FILE,
@@ -24,20 +20,16 @@ from isd_ray.data.layout import (
     REJECTS_FILE,
     check_version,
     read_metadata,
-    sha256_file,
 )
 from isd_ray.errors import CorruptFileError, LibraryError
+from isd_ray.storage.addresses import without_secrets
+from isd_ray.storage.client import RemoteFiles
+from isd_ray.storage.copies import cache_folder
+from isd_ray.storage.files import sha256_file
 
-CACHE_VARIABLE = "ISD_CACHE"
 _HASH = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(rf"{PARTS_DIRECTORY}/part-[0-9]{{5,}}\.arrow")
 _REACH = "check the address, the network and the credentials"
-
-
-def cache_folder() -> Path:
-    """Where copies of remote libraries lie: ``$ISD_CACHE``, else ``isd_ray`` in the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "isd_ray"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +51,13 @@ class RemoteLibrary:
         CorruptFileError
             If it cannot be read.
         """
-        filesystem, path = file_system_of(self.uri)
-        file = f"{path.rstrip('/')}/{METADATA_FILE}"
+        files = RemoteFiles(self.uri)
         try:
-            if filesystem.get_file_info(file).type == pafs.FileType.NotFound:
+            if not files.has(METADATA_FILE):
                 raise LibraryError(
                     f"no library here ({METADATA_FILE} is missing)", str(self), "build one: isd library build --out"
                 )
-            with filesystem.open_input_stream(file) as stream:
-                text = stream.read(MAX_DESCRIPTION_BYTES + 1)
+            text = files.start_of(METADATA_FILE, MAX_DESCRIPTION_BYTES + 1)
             if len(text) > MAX_DESCRIPTION_BYTES:
                 raise CorruptFileError("is too long for a description of a library", f"{self}/{METADATA_FILE}", REBUILD)
             metadata = json.loads(text)
@@ -95,13 +85,10 @@ class RemoteLibrary:
         local = folder / part["file"] if cached_in is None else folder / cached_in / Path(part["file"]).name
         if local.is_file() and local.stat().st_size == part["bytes"]:
             return local
-        filesystem, path = file_system_of(self.uri)
-        source = f"{path.rstrip('/')}/{part['file']}"
         local.parent.mkdir(parents=True, exist_ok=True)
         temporary = local.with_name(f".{local.name}.{secrets.token_hex(8)}")
         try:
-            with filesystem.open_input_stream(source) as stream, temporary.open("wb") as sink:
-                shutil.copyfileobj(stream, sink, 1 << 22)
+            RemoteFiles(self.uri).fetch(part["file"], temporary)
             if sha256_file(temporary) != part["sha256"]:
                 raise CorruptFileError("is not what was written", f"{self}/{part['file']}", REBUILD)
             temporary.replace(local)  # several processes of a node may fetch it at once
@@ -128,18 +115,16 @@ def publish(folder: Path, uri: str) -> None:
     LibraryError
         If there is a library already, or the store cannot be written.
     """
-    filesystem, path = file_system_of(uri)
-    base = path.rstrip("/")
+    files = RemoteFiles(uri)
     try:
         refuse_published(uri)
-        filesystem.create_dir(f"{base}/{PARTS_DIRECTORY}", recursive=True)
+        files.make_folder(PARTS_DIRECTORY)
         names = [str(file.relative_to(folder)) for file in sorted((folder / PARTS_DIRECTORY).iterdir())]
         for block in described_blocks(read_metadata(folder), str(folder)):
-            filesystem.create_dir(f"{base}/{BLOCKS_DIRECTORY}/{block.name}", recursive=True)
+            files.make_folder(f"{BLOCKS_DIRECTORY}/{block.name}")
             names += [part["file"] for part in block.parts]
         for name in [*names, REJECTS_FILE, METADATA_FILE]:
-            with (folder / name).open("rb") as source, filesystem.open_output_stream(f"{base}/{name}") as sink:
-                shutil.copyfileobj(source, sink, 1 << 22)
+            files.send(folder / name, name)
     except OSError as error:
         raise LibraryError(f"cannot be written: {error}", without_secrets(uri), _REACH) from error
 
@@ -163,12 +148,10 @@ def is_published(uri: str) -> bool:
     LibraryError
         If the store cannot be reached.
     """
-    filesystem, path = file_system_of(uri)
     try:
-        found = filesystem.get_file_info(f"{path.rstrip('/')}/{METADATA_FILE}").type
+        return RemoteFiles(uri).has(METADATA_FILE)
     except OSError as error:
         raise LibraryError(f"cannot be reached: {error}", without_secrets(uri), _REACH) from error
-    return bool(found != pafs.FileType.NotFound)
 
 
 def refuse_published(uri: str) -> None:

@@ -15,9 +15,9 @@ from isd_ray.data.blocks.taken import TakenRows
 from isd_ray.data.ingest.records import closest
 from isd_ray.data.layout import REJECTS_FILE, ROW
 from isd_ray.data.library import Library
-from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.data.writer import LibraryWriter, RejectsWriter, staging, write_metadata
 from isd_ray.errors import LibraryError
+from isd_ray.storage.output_files import refuse_file_as_folder
 
 PART_NAMES = ("target", "validation", "test")
 _SHOWN = 5

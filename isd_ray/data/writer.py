@@ -15,15 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.data.layout import (
-    METADATA_FILE,
-    PARTS_DIRECTORY,
-    ROW,
-    SCHEMA_VERSION,
-    content_hash,
-    sha256_file,
-)
+from isd_ray.data.layout import METADATA_FILE, PARTS_DIRECTORY, ROW, SCHEMA_VERSION, content_hash
 from isd_ray.errors import LibraryError
+from isd_ray.storage.files import sha256_file
 
 _REJECTS_BUFFER = 16_384
 """Rejects of one Parquet row group."""

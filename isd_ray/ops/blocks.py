@@ -18,13 +18,13 @@ from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.descriptors import N_INFINITE, Descriptors, MoleculeRows, describe, descriptors_definition
 from isd_ray.data.blocks.history import HISTORY_BLOCK, AssayHistory, Structures, check_history, history_definition
 from isd_ray.data.blocks.table import N_UNMATCHED, UNMATCHED, TableColumns
-from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.build import n_cores
 from isd_ray.data.ingest.molecules import Do, PreparedChunk, ResultT, WorkT, done, prepare_chunk
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.ops.connect import ray_session
+from isd_ray.storage.addresses import is_uri
 
 Say = Callable[[str], None]
 OnProgress = Callable[[BuildProgress], None]

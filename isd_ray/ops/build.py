@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from isd_ray.config import ComputeConfig, LibraryConfig
-from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.build import build_library as build_main_block
 from isd_ray.data.ingest.molecules import PreparedChunk
 from isd_ray.data.ingest.pieces import Piece
 from isd_ray.data.ingest.plan import open_sources
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.data.library import Library
-from isd_ray.data.remote import cache_folder, keep_as_cache, publish, refuse_published
+from isd_ray.data.remote import keep_as_cache, publish, refuse_published
 from isd_ray.ops.blocks import check_blocks, with_blocks
 from isd_ray.ops.connect import ray_session
+from isd_ray.storage.addresses import address_of, is_uri
+from isd_ray.storage.copies import cache_folder
 
 _HERE = ComputeConfig()
 
@@ -54,10 +55,10 @@ def build_library(
         the cluster cannot be reached.
     """
     check_blocks(config)
-    if not is_uri(str(out)):
+    uri = address_of(out)
+    if not is_uri(uri):
         library = _build(config, compute, Path(out), progress)
         return with_blocks(library, config, compute, say=say, progress=progress, like=like)
-    uri = str(out)
     refuse_published(uri)
     local = cache_folder() / f"build-{_key(config, uri)}"
     # A copy that was cut off finds the library finished.

@@ -21,6 +21,7 @@ from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import Architecture
+from isd_ray.ops.memory import n_bytes, n_values, values_of_row
 from isd_ray.ops.prepare import output_embeddings, panel_outputs
 
 ROWS = 8192
@@ -44,14 +45,14 @@ def calibrate(config: CampaignConfig, library: Library | None) -> Rates:
     networks = _network_rates(config, features, labels, n_outputs) if RESMLP in config.model.families else (0.0, 0.0, 0)
     on_disk = None
     if library is not None:
-        parts = [*library.metadata["parts"], *(part for block in library.added_blocks for part in block.parts)]
-        on_disk = sum(part["bytes"] for part in parts) / library.n_rows
+        on_disk = n_bytes(library) / library.n_rows
     return Rates(
         build_row_s=0.0 if library else _build_row_s(config),
         fit_row_s=networks[0],
         score_row_s=networks[1],
         row_bytes=on_disk or features.nbytes / len(features) + 100.0,
         member_bytes=networks[2],
+        row_values=_typical_values(config, features) if library is None else values_of_row(library),
         others=tuple(_family_rates(config, library, features, labels, n_outputs)),
     )
 
@@ -83,8 +84,8 @@ def _network_rates(
     start = time.process_time()
     predictor.outputs(features)
     score_s = time.process_time() - start
-    n_bytes = sum(array.nbytes for array in fitted.weights.values())
-    return fit_s / (fitted.n_train * fitted.epochs), score_s / len(features), n_bytes
+    weights = sum(array.nbytes for array in fitted.weights.values())
+    return fit_s / (fitted.n_train * fitted.epochs), score_s / len(features), weights
 
 
 def _family_rates(
@@ -125,8 +126,8 @@ def _family_rates(
         start = time.process_time()
         predictor.outputs(together)
         score_s = time.process_time() - start
-        n_bytes = sum(array.nbytes for array in fitted.weights.values())
-        yield FamilyRates(name, config.model.members_of(name), fit_s / len(rows), score_s / len(rows), n_bytes)
+        weights = sum(array.nbytes for array in fitted.weights.values())
+        yield FamilyRates(name, config.model.members_of(name), fit_s / len(rows), score_s / len(rows), weights)
 
 
 def _typical(config: CampaignConfig) -> Features:
@@ -139,6 +140,11 @@ def _typical(config: CampaignConfig) -> Features:
     bits = np.sort(generator.integers(0, spec.width, (ROWS, n_bits), dtype=np.uint32), axis=1).ravel()
     offsets = np.arange(ROWS + 1, dtype=np.int64) * n_bits
     return OnBits(bits.astype(np.uint16) if spec.width <= 1 << 16 else bits, offsets, spec.width)
+
+
+def _typical_values(config: CampaignConfig, features: Features) -> float:
+    """Set bits, or values, of a row, as `values_of_row` counts them."""
+    return n_values(features) + 2 * sum(len(descriptor_set(name).names) for name in config.library.descriptor_sets)
 
 
 def _typical_labels(config: CampaignConfig, n_rows: int) -> tuple[LabelArray, int]:

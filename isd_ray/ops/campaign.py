@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isd_ray.campaign.compound import history_of
-from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status, is_dispatched, status_of
@@ -28,6 +27,7 @@ from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.words import status_lines
+from isd_ray.storage.files import replace_text
 
 if TYPE_CHECKING:
     from isd_ray.ops.interim import Interim

@@ -14,16 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.files import replace_text
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config
 from isd_ray.core.trips import trips_until
-from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.progress import BuildProgress
-from isd_ray.data.mirror import address_of, fetched, local_path, sent, within
-from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.errors import ConfigError
 from isd_ray.messages import Progress
 from isd_ray.ops.connect import ray_session
@@ -39,6 +35,10 @@ from isd_ray.ops.simulate import (
 from isd_ray.report.comparison import render_comparison
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.words import COMPARISON_NOTE, comparison_table, ended_words
+from isd_ray.storage.addresses import address_of, is_uri, within
+from isd_ray.storage.copies import fetched, local_path, sent
+from isd_ray.storage.files import replace_text
+from isd_ray.storage.output_files import refuse_file_as_folder
 
 AGENTS = ("active", "random", "in-order")
 GOALS = (0.90, 0.95, 0.98, 0.99)
@@ -79,10 +79,16 @@ def variant(config: CampaignConfig, agent: str, seed: int, order_column: str | N
     audited = config.stopping.in_force.is_audited
     if agent == "random":
         # Drawn uniformly, all its rows are evidence for the forecast of an audited rule.
-        settings["acquisition"] = {"function": "random", "random_share": 1.0 if audited else 0.0, "column": None}
+        share = 1.0 if audited else 0.0
+        settings["acquisition"] = {"function": "random", "random_share": share, "pick": "best", "column": None}
     elif agent == "in-order":
-        share = config.acquisition.random_share if audited else 0.0
-        settings["acquisition"] = {"function": "in_order", "random_share": share, "column": order_column}
+        drawn = config.acquisition.random_share if audited else 0.0
+        settings["acquisition"] = {
+            "function": "in_order",
+            "random_share": drawn,
+            "pick": "best",
+            "column": order_column,
+        }
     return with_settings(config, settings)
 
 

@@ -24,15 +24,15 @@ from isd_ray.campaign.confirming import (
     second_readouts,
 )
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.second_file import ID, placed, read_second
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, pairs
 from isd_ray.data.library import Library
-from isd_ray.data.output_files import replacing
 from isd_ray.errors import OutputFileError, StoreError
 from isd_ray.formulas import escaped
 from isd_ray.ops.results import conclude, stored_summary, write_results
+from isd_ray.storage.files import canonical_json
+from isd_ray.storage.output_files import replacing
 
 SUFFIXES = (".csv", ".parquet")
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config
 from isd_ray.core.panels import pack_labels
+from isd_ray.data.label_rule import BINARY_CLASSES
 from isd_ray.data.label_table import LabelTable, as_numbers, label_sources, read_label_columns
-from isd_ray.data.labels import BINARY_CLASSES, LabelRule, classes_of, place_labels
+from isd_ray.data.labels import LabelRule, classes_of, place_labels
 from isd_ray.data.look.choice import LabelChoice
 from isd_ray.data.look.roles import Candidate
 from isd_ray.errors import InputFileError

@@ -28,12 +28,12 @@ from isd_ray.core.panels import n_bytes
 from isd_ray.data.export import export_hybrid
 from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
-from isd_ray.data.output_files import replacing
 from isd_ray.data.predictions import part_name
 from isd_ray.errors import ConfigError, StoreError
 from isd_ray.messages import ROLES, HybridRequest, PredictRequest
 from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.report.numbers import counted
+from isd_ray.storage.output_files import replacing
 
 NOT_CERTIFIED = "NOT CERTIFIED"
 MARKS = {"status": NOT_CERTIFIED}

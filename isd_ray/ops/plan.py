@@ -16,15 +16,16 @@ from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.core.goals import UNVERIFIED
 from isd_ray.core.outlay import CampaignPlan, Outlay, Rates, Workload, outlay
-from isd_ray.data.ingest.readers import opened
 from isd_ray.data.ingest.sources import SourceFile, format_of, open_source, resolve_sources, source_format
+from isd_ray.data.ingest.texts import opened
 from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, rule_beforehand
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError
 from isd_ray.ops.beforehand import constant_of
 from isd_ray.ops.calibration import ROWS, calibrate
+from isd_ray.ops.memory import memory_needed
 from isd_ray.ops.plan_trips import plan_trips
-from isd_ray.ops.prepare import known_labels, library_address, with_hit
+from isd_ray.ops.prepare import known_labels, library_address, panel_outputs, with_hit
 from isd_ray.plates.layout import batch_size, initial_size
 
 
@@ -85,6 +86,10 @@ def plan_campaign(
         growth=config.acquisition.growth,
         # A reserve is measured with the first batch.
         n_audits=int(config.stopping.in_force.draws_audits),
+        n_outputs=len(panel_outputs(config)),
+        block_rows=config.library.block_rows,
+        part_rows=config.library.block_rows * config.library.part_blocks,
+        resident_bytes=float(compute.resident),
     )
     forecast = outlay(demand, rates)
     fits = f"; every fit of a network runs all {model.epochs} epochs" if demand.members else ""
@@ -203,8 +208,7 @@ def _problems(config: CampaignConfig, demand: Workload, forecast: Outlay) -> lis
     """What cannot fit on this machine, if the campaign runs on it."""
     if config.compute.address is not None or demand.gpus:
         return []
-    counts = {"coordinator": 2, "trainer": demand.trainers, "scorer": demand.scorers}
-    need = sum(counts[kind] * size for kind, size in forecast.memory.items()) + int(config.compute.object_store_memory)
+    need = memory_needed(config.compute, forecast.size)
     free = psutil.virtual_memory().available
     found = []
     if need > free:

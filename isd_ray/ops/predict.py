@@ -18,10 +18,10 @@ from isd_ray.data.ingest.build import n_cores
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.ingest.sources import open_source, resolve_source
-from isd_ray.data.output_files import replacing
 from isd_ray.errors import InputFileError
 from isd_ray.formulas import escaped
 from isd_ray.models.device import configure_threads, resolve_placement
+from isd_ray.storage.output_files import replacing
 
 SUFFIXES = (".csv", ".parquet")
 _RECORDS = 1 << 14

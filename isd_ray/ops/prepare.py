@@ -6,22 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from isd_ray.campaign.before import known_rows
 from isd_ray.campaign.setup import CampaignSetup, as_begun, blocks_for
-from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
 from isd_ray.core.acquisition import acquisition_for
-from isd_ray.core.conditions import affordable, bought, no_prices
 from isd_ray.core.goals import goal_for
-from isd_ray.data.filesystem import is_uri, without_secrets
 from isd_ray.data.hit_class import hit_class, needs_hit
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.ingest.sources import resolve_sources
+from isd_ray.data.label_rule import is_pattern
 from isd_ray.data.label_table import label_sources, require_label_columns
 from isd_ray.data.labels import (
     LabelRule,
@@ -29,33 +26,23 @@ from isd_ray.data.labels import (
     LabelTable,
     as_readouts,
     classes_of,
-    is_pattern,
     labels_for,
     read_labels,
     rule_beforehand,
 )
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import address_of, local_path, within
 from isd_ray.data.output_embeddings import read_output_embeddings
-from isd_ray.data.output_files import refuse_file_as_folder
 from isd_ray.data.panel_labels import panel_columns, read_panel
 from isd_ray.data.split import PART_NAMES, blocks_of, split_library
-from isd_ray.errors import ConfigError, LibraryError, ResourceError
+from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.messages import LabelArray, WorkerSpec
 from isd_ray.ops.blocks import with_blocks
 from isd_ray.ops.build import build_library
+from isd_ray.ops.memory import check_memory
 from isd_ray.plates.layout import initial_size
-
-ROW_BYTES = 32
-"""Memory of one target row in driver and coordinator: labels, sets and masks."""
-CELL_BYTES = 1
-"""Memory of one cell of a panel: two bits each in driver, object store, coordinator and scorer."""
-PROBABILITY_BYTES = 4
-"""Memory of one member's answer to one cell of a panel, in the block that a scorer is at."""
-ACTOR_BYTES = 400 << 20
-"""Memory of one actor that has loaded torch."""
-FIT_COPIES = 3
-"""Copies of the observed rows' features in a trainer while it reads, splits and fits."""
+from isd_ray.storage.addresses import address_of, is_uri, within, without_secrets
+from isd_ray.storage.copies import local_path
+from isd_ray.storage.output_files import refuse_file_as_folder
 
 
 def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_laboratory: bool = False) -> CampaignSetup:
@@ -78,7 +65,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     beforehand = _checked_beforehand(config, out, in_laboratory=in_laboratory)
     libraries = _libraries(config, out, watcher)
     target = libraries["target"]
-    _check_memory(config, target)
+    check_memory(config, target, len(panel_outputs(config)))
     for library in libraries.values():
         library.verify()
     if beforehand is not None:
@@ -334,32 +321,3 @@ def panel_outputs(config: CampaignConfig) -> tuple[str, ...]:
         # No file need be there yet: a laboratory names its outputs.
         return config.labels.columns
     return panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd()))
-
-
-def _check_memory(config: CampaignConfig, target: Library) -> None:
-    """Refuse a run whose processes on this machine cannot fit; libraries are memory-mapped and do not count."""
-    compute = config.compute
-    if compute.address is not None:
-        return
-    n_actors = compute.trainers + compute.scorers if compute.backend == "ray" else 1
-    prices = prices_of(config, target)
-    paid = no_prices if prices is None else bought(np.sort(prices))
-    share = affordable(config.stopping, 0, 0, target.n_rows, paid) / target.n_rows
-    parts = [*target.metadata["parts"], *(part for block in target.added_blocks for part in block.parts)]
-    observed = share * sum(part["bytes"] for part in parts)
-    n_trainers = min(compute.trainers, config.model.n_members) if compute.backend == "ray" else 1
-    store = int(compute.object_store_memory) if compute.backend == "ray" else 0
-    n_outputs, n_scorers = len(panel_outputs(config)), compute.scorers if compute.backend == "ray" else 1
-    rows = (ROW_BYTES + CELL_BYTES * n_outputs) * target.n_rows
-    blocks = n_scorers * PROBABILITY_BYTES * config.model.n_members * target.block_rows * n_outputs
-    need = n_actors * ACTOR_BYTES + store + rows + blocks + FIT_COPIES * n_trainers * observed
-    limit = int(compute.memory) if compute.memory is not None else psutil.virtual_memory().available
-    if need > limit:
-        raise ResourceError(
-            f"the run may need {need / 2**30:.1f} GiB of memory: {n_actors} actors, {target.n_rows:,} rows, and the "
-            f"features of up to {share:.0%} of them in {n_trainers} trainers; "
-            f"there are {limit / 2**30:.1f} GiB",
-            "compute.memory" if compute.memory is not None else "this machine",
-            "use fewer trainers or scorers, smaller features (ecfp4), a lower stopping.max_fraction, a smaller "
-            "library.block_rows for a wide panel, or more memory",
-        )

@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 
 from isd_ray.config_file import template, toml_line
-from isd_ray.data.filesystem import is_uri
 from isd_ray.data.ingest.sources import PACKAGE_PREFIX
 from isd_ray.ops.propose import Proposal, ProposedKey
+from isd_ray.storage.addresses import is_uri
 
 _WIDTH = 110
 _ORDER = ("library", "labels", "acquisition", "stopping")

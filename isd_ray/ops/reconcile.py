@@ -15,10 +15,11 @@ from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.panels import has_readout
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import fetched, within
 from isd_ray.data.packed import from_arrow, labels_from
 from isd_ray.data.predictions import part_name, read_predictions
 from isd_ray.messages import LabelArray, Rows
+from isd_ray.storage.addresses import within
+from isd_ray.storage.copies import fetched
 
 
 def hybrid_problems(store: CampaignStore, library: Library, rounds: Sequence[RoundFiles]) -> Iterator[str]:

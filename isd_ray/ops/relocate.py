@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isd_ray.campaign.intake import recorded_rule
-from isd_ray.campaign.setup import CampaignSetup, absolute, begin_or_resume
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
@@ -15,6 +15,7 @@ from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError
 from isd_ray.messages import WorkerSpec
 from isd_ray.ops.prepare import output_embeddings, prepare
+from isd_ray.storage.addresses import absolute
 
 LIBRARY = "library.path"
 

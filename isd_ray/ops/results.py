@@ -12,15 +12,16 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.amend import amended_readouts
 from isd_ray.campaign.claimed import stored_goal
-from isd_ray.campaign.files import read_json
 from isd_ray.campaign.record import summarise
 from isd_ray.campaign.round_files import ROUND_SCHEMA
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
-from isd_ray.data.mirror import fetched, within
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.report.html import render_report
 from isd_ray.report.model_card import CARD_FILES, card_text, model_card
+from isd_ray.storage.addresses import within
+from isd_ray.storage.copies import fetched
+from isd_ray.storage.files import read_json
 
 
 def summary_of(store: CampaignStore) -> dict[str, Any]:

@@ -19,11 +19,10 @@ from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, pairs, paragraphs
-from isd_ray.config import CampaignConfig
+from isd_ray.config import AcquisitionConfig, CampaignConfig, StoppingConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
 from isd_ray.core.trips import trips_made
 from isd_ray.data.library import Library
-from isd_ray.data.mirror import address_of, fetched, within
 from isd_ray.errors import StoreError
 from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.connect import ray_session
@@ -34,6 +33,8 @@ from isd_ray.report.certificate import Certificate
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.record import BASELINE
 from isd_ray.report.words import ended_words, summary_lines
+from isd_ray.storage.addresses import address_of, within
+from isd_ray.storage.copies import fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,30 @@ def with_settings(config: CampaignConfig, settings: Mapping[str, Mapping[str, An
     return parse_config(data)
 
 
+def random_screen(config: CampaignConfig, n_target: int) -> CampaignConfig:
+    """The same screen by random selection in coarse batches, until everything is measured.
+
+    How it selects and ends is told afresh. Of the screen's own settings it keeps which compounds are there, and what
+    makes a prediction right.
+    """
+    acquisition = AcquisitionConfig(
+        function="random",
+        batch_size=math.ceil(config.simulation.baseline_fraction * n_target),
+        random_share=0.0,
+        **config.acquisition.model_dump(include={"stock_column", "min_stock", "unknown_stock"}),
+    )
+    right = config.stopping.model_dump(include={"tolerance", "positive"})
+    stopping = StoppingConfig(rule="none", **right)
+    return with_settings(
+        config,
+        {
+            "name": BASELINE,
+            "acquisition": acquisition.model_dump(mode="json"),
+            "stopping": stopping.model_dump(mode="json"),
+        },
+    )
+
+
 def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: Watcher) -> dict[str, Any]:
     """How much random selection must measure for the accuracy that the hybrid screen has.
 
@@ -175,37 +200,8 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     Each of its points has a model fitted on all that is measured there, which is generous to random selection: the
     hybrid screen's own accuracy is that of a model which has not seen its last batch.
     """
-    config, n_target = setup.config, summary["n_target"]
-    baseline = with_settings(
-        config,
-        {
-            "name": BASELINE,
-            "acquisition": {
-                "function": "random",
-                "batch_size": math.ceil(config.simulation.baseline_fraction * n_target),
-                "n_plates": None,
-                "growth": 1.0,
-                "initial_size": None,
-                "random_share": 0.0,
-                "column": None,
-            },
-            "stopping": {
-                "rule": "none",
-                "max_fraction": 1.0,
-                "max_compounds": None,
-                "max_rounds": None,
-                "max_cost": None,
-                "cost_per_compound": None,
-                "cost_column": None,
-                "any_of": None,
-                "all_of": None,
-                "reserve_size": None,
-                "reserve_audit": False,
-                "continue_after_stop": False,
-            },
-        },
-    )
-    goal = summary["system_accuracy"]
+    n_target, goal = summary["n_target"], summary["system_accuracy"]
+    baseline = random_screen(setup.config, n_target)
     out = within(setup.out, BASELINE)
     steps, last = run(setup.with_config(baseline, out), watcher.message), None
     for progress in steps:

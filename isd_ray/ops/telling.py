@@ -26,12 +26,12 @@ from isd_ray.campaign.telling import Place, Placed, Refusal, lost_rows, n_missin
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
 from isd_ray.core.panels import MISSING, unpack_labels
-from isd_ray.data.layout import sha256_file
 from isd_ray.data.packed import labels_from
 from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.opened import Opened
 from isd_ray.ops.tables import as_table
 from isd_ray.plates.collect import ReadoutFile
+from isd_ray.storage.files import sha256_file
 
 _SHOWN = 5
 """Lines in a message."""

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.files import check_hash, read_json
 from isd_ray.campaign.laboratory import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
@@ -24,6 +23,7 @@ from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, IsdError
 from isd_ray.ops.reconcile import hybrid_problems
 from isd_ray.ops.results import check_rounds, stored_summary
+from isd_ray.storage.files import check_hash, read_json
 
 T = TypeVar("T")
 _TABLES = (

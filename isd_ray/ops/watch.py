@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from isd_ray.data.layout import sha256_file
-from isd_ray.data.output_files import refuse_file_as_folder, written
 from isd_ray.errors import IsdError
 from isd_ray.ops.telling import Told
 from isd_ray.ops.verbs import Verbs
+from isd_ray.storage.files import sha256_file
+from isd_ray.storage.output_files import refuse_file_as_folder, written
 
 TOLD, REFUSED = "told", "refused"
 """Folders in the inbox that files are moved to."""

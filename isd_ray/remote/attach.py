@@ -17,9 +17,6 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.data.export import Exported
-from isd_ray.data.filesystem import is_uri
-from isd_ray.data.mirror import address_of
-from isd_ray.data.output_files import replacing
 from isd_ray.errors import ResourceError, StoreError
 from isd_ray.ops.connect import connect
 from isd_ray.ops.measuring import measure_to_end
@@ -31,6 +28,8 @@ from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.words import status_lines
+from isd_ray.storage.addresses import address_of, is_uri
+from isd_ray.storage.output_files import replacing
 
 if TYPE_CHECKING:
     from isd_ray.actors.named import NamedActor

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from isd_ray.data.mirror import fetched, sent, within
 from isd_ray.errors import (
     ActorLostError,
     ClusterError,
@@ -28,6 +27,8 @@ from isd_ray.errors import (
     StoreError,
 )
 from isd_ray.remote.joblog import IN_JOB, error_of
+from isd_ray.storage.addresses import within
+from isd_ray.storage.copies import fetched, sent
 
 JOB_FILE = "job.json"
 """The description of a job, in its working folder and in that of its results."""

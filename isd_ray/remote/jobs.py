@@ -20,7 +20,6 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, pairs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import differences, parse_config
-from isd_ray.data.mirror import fetched, within
 from isd_ray.errors import IsdError, JobError, ResourceError
 from isd_ray.remote import joblog
 from isd_ray.remote.jobs_client import ENDED, JobsClient, Submission
@@ -28,6 +27,8 @@ from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import CellDisplay, in_notebook
 from isd_ray.report.numbers import duration
 from isd_ray.report.steps import UNLESS
+from isd_ray.storage.addresses import within
+from isd_ray.storage.copies import fetched
 
 if TYPE_CHECKING:
     from isd_ray.ops.simulate import SimulationResult

@@ -13,13 +13,12 @@ from pathlib import Path
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import anchor_paths, as_config, load_config, parse_config, to_toml
 from isd_ray.credentials import REMEDY, holds_credentials
-from isd_ray.data.filesystem import is_uri
-from isd_ray.data.mirror import address_of
 from isd_ray.errors import ConfigError, JobError
 from isd_ray.remote.attempts import JOB_FILE, JobDescription
 from isd_ray.remote.driver import CONFIG_FILE, command
 from isd_ray.remote.jobs import Job, changes
 from isd_ray.remote.jobs_client import JobsClient, Submission
+from isd_ray.storage.addresses import address_of, is_uri
 
 _AGAIN = ("failed", "stopped")
 """States after which the same submission makes another attempt."""

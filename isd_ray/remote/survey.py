@@ -16,9 +16,9 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from isd_ray.data.filesystem import file_system_of, is_uri
-from isd_ray.data.mirror import SCHEMES, read_object, within
 from isd_ray.errors import ClusterError, IsdError, ResourceError
+from isd_ray.storage.addresses import is_uri
+from isd_ray.storage.client import require_reachable
 
 NODE_TIMEOUT_S = 120.0
 """Longest wait for one node: it may have to unpack the package first."""
@@ -170,11 +170,8 @@ def _look(paths: Mapping[str, str]) -> dict[str, object]:
 def _why_unseen(path: str) -> str:
     """Why a path is not reached; empty if it is."""
     try:
-        if path.partition("://")[0] in SCHEMES:
-            read_object(within(path, "seen"))  # that there is none is an answer, too
-        elif is_uri(path):
-            filesystem, inner = file_system_of(path)
-            filesystem.get_file_info(inner)
+        if is_uri(path):
+            require_reachable(path)
         else:
             Path(path).stat()
     except (OSError, IsdError) as error:

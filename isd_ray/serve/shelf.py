@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.data.filesystem import is_uri
 from isd_ray.errors import StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.storage.addresses import is_uri
 
 _KEY_LETTERS = 40
 _N_KEPT = 32

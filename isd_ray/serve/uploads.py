@@ -14,9 +14,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
 
-from isd_ray.data.layout import sha256_file
 from isd_ray.errors import CorruptFileError
 from isd_ray.serve.apart import Reading
+from isd_ray.storage.files import sha256_file
 
 UPLOAD_S = 1800.0
 """How long a file waits for its confirmation."""

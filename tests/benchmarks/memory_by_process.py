@@ -9,13 +9,14 @@ from types import TracebackType
 
 import psutil
 
-INTERVAL_S = 1.0
+OWN, SHARED = "Pss_Anon", "Pss_Shmem"
+"""Memory that is the process's own; and its share of what it shares with others, as Ray's object store."""
 
 
-def anonymous_bytes(pid: int) -> int:
-    """Memory that is the process's own, and its share of what it shares with others: `Pss_Anon` and `Pss_Shmem`."""
+def memory_of(pid: int, kinds: tuple[str, ...] = (OWN, SHARED)) -> int:
+    """Bytes of a process, by the kinds of `/proc/PID/smaps_rollup`."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    return sum(int(line.split()[1]) << 10 for line in lines if line.partition(":")[0] in kinds)
 
 
 def role(process: psutil.Process) -> str:
@@ -27,11 +28,31 @@ def role(process: psutil.Process) -> str:
 
 
 class MemoryWatch:
-    """Largest memory by role, and of all together, sampled while it is open."""
+    """Largest memory of a process by role, and of all together, sampled while it is open.
+
+    Parameters
+    ----------
+    kinds:
+        What counts as memory of a process.
+    interval_s:
+        Seconds between two looks.
+
+    Attributes
+    ----------
+    peak, together:
+        Bytes of the largest process of each role, and of all of a role at once.
+    total, shared:
+        Bytes of all processes at once; and of what they share.
+    """
+
+    def __init__(self, kinds: tuple[str, ...] = (OWN, SHARED), interval_s: float = 1.0) -> None:
+        self._kinds = kinds
+        self._interval_s = interval_s
 
     def __enter__(self) -> MemoryWatch:
         self.peak: dict[str, int] = defaultdict(int)
-        self.total = 0
+        self.together: dict[str, int] = defaultdict(int)
+        self.total = self.shared = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -45,13 +66,16 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self._ended.wait(INTERVAL_S):
-            total = 0
+        while not self._ended.wait(self._interval_s):
+            shared, now = 0, defaultdict(int)
             for process in [me, *me.children(recursive=True)]:
                 try:
-                    size, name = anonymous_bytes(process.pid), role(process)
+                    size, name = memory_of(process.pid, self._kinds), role(process)
+                    shared += memory_of(process.pid, (SHARED,))
                 except (psutil.Error, OSError):
                     continue
                 self.peak[name] = max(self.peak[name], size)
-                total += size
-            self.total = max(self.total, total)
+                now[name] += size
+            for name, size in now.items():
+                self.together[name] = max(self.together[name], size)
+            self.shared, self.total = max(self.shared, shared), max(self.total, sum(now.values()))

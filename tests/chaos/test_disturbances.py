@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from isd_ray.campaign import events, files, folder
+from isd_ray.campaign import events
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import CorruptFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
+from isd_ray.storage import files, folder
 from tests.chaos.laboratory import FEW, assert_same, create, outcome
 
 

@@ -13,15 +13,18 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import AcquisitionConfig
+from isd_ray.config import AcquisitionConfig, LibraryConfig
 from isd_ray.config_file import to_toml
-from isd_ray.data.mirror import create_object, local_path, read_object
+from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.ops.build import build_library
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.compare import compare
 from isd_ray.ops.results import report_of
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
+from isd_ray.storage.client import create_object, read_object
+from isd_ray.storage.copies import local_path
 from tests.chaos.crashes import Disk, Killed
 from tests.chaos.laboratory import assert_same, create, ledger, outcome
 
@@ -177,6 +180,18 @@ def test_a_screen_on_ray_lies_in_the_bucket(bucket, new_machine, make_config, tm
     again = simulate(make_config(**changes, compute=compute), f"{bucket}/screen")
     assert again.summary["n_acquired"] == here.summary["n_acquired"]
     assert again.hybrid.equals(here.hybrid)
+
+
+def test_sources_and_libraries_are_found_as_campaigns_are(bucket, new_machine):
+    """By the same addresses, with the same settings, however a slash was lost or added on the way."""
+    obstore.put(obstore.store.from_url(bucket), "x.csv", b"smiles\nCCO\nCCN\n")
+    config = LibraryConfig.model_validate({"source": f"{bucket}/x.csv", "features": "light", "workers": 1})
+    built = build_library(config, Path(f"{bucket}/lib"))
+    assert built.address == f"{bucket}/lib"
+    new_machine()
+    for place in (f"{bucket}/lib", f"{bucket}/lib/", Path(f"{bucket}/lib")):
+        assert Library.exists(place)
+        assert Library.open(place).smiles().tolist() == ["CCO", "CCN"]
 
 
 def test_an_altered_event_is_found(bucket, new_machine):

@@ -15,8 +15,8 @@ from isd_ray.config import CampaignConfig
 from isd_ray.config.compute import ComputeConfig
 from isd_ray.config_file import parse_config, tomllib
 from isd_ray.core.placement import Demand, Node, unplaced
-from isd_ray.data.mirror import SCHEMES
 from isd_ray.errors import ConfigError
+from isd_ray.storage.client import SCHEMES
 from tests.manifests.kustomize import Object
 from tests.manifests.specs import Pod, clusters, groups, jobs, of_kind, pods
 

@@ -10,9 +10,9 @@ from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.setup import begin_or_resume, open_loop
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.campaign.workers import LocalWorkers
-from isd_ray.data.layout import sha256_file
 from isd_ray.errors import IsdError
 from isd_ray.ops.prepare import prepare
+from isd_ray.storage.files import sha256_file
 
 OF_THE_RUN = {"fit_seconds", "score_seconds", "round_seconds", "frozen"}
 """What differs from run to run: times, and the folder that an attempt took."""

@@ -33,10 +33,11 @@ def test_rate_and_time_left_are_of_this_run_not_of_the_one_it_continues():
 def test_the_share_read_grows_to_one_and_foretells_the_total(tmp_path, monkeypatch, name):
     monkeypatch.setattr("isd_ray.data.ingest.pieces.CHUNK_ROWS", 10)
     monkeypatch.setattr("isd_ray.data.ingest.readers.READ_ROWS", 20)
+    monkeypatch.setattr("isd_ray.data.ingest.parquet.READ_ROWS", 20)
     monkeypatch.setattr("isd_ray.data.ingest.sdf.READ_ROWS", 20)
     monkeypatch.setattr("isd_ray.data.ingest.sdf._READ_BYTES", 2000)
     monkeypatch.setattr(readers, "CSV_BLOCK_BYTES", 600)
-    monkeypatch.setattr(readers, "_BUFFER_BYTES", 400)
+    monkeypatch.setattr("isd_ray.data.ingest.texts.BUFFER_BYTES", 400)
     rng = np.random.default_rng(0)
     n, path = 400, tmp_path / name
     smiles = ["C" * int(k) + "O" for k in rng.integers(10, 30, n)]

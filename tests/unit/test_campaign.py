@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
-from isd_ray.campaign.files import put_if_absent
 from isd_ray.campaign.setup import begin_or_resume, campaign_id
 from isd_ray.campaign.status import status_of
 from isd_ray.campaign.store import CampaignStore
@@ -27,6 +26,7 @@ from isd_ray.models.resmlp_family import ResMLPFamily
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import fraction_reaching, simulate
 from isd_ray.ops.verify import verify
+from isd_ray.storage.files import put_if_absent
 
 TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 
@@ -303,7 +303,7 @@ def test_a_second_coordinator_loses_the_decision(screen, tmp_path):
 
 
 def test_events_form_a_hash_chain(screen):
-    from isd_ray.data.layout import sha256_file
+    from isd_ray.storage.files import sha256_file
 
     files = sorted((screen.path / "events").iterdir())
     for before, file in pairwise(files):

@@ -15,10 +15,10 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue
 from isd_ray.core.seeding import tie_keys
-from isd_ray.data.layout import sha256_file
 from isd_ray.errors import ConfigError
 from isd_ray.models import fit
 from isd_ray.ops.simulate import simulate
+from isd_ray.storage.files import sha256_file
 
 TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 CERTIFY = {"rule": "certify", "gamma": 0.8}

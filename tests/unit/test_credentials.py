@@ -15,10 +15,10 @@ from isd_ray.config import CampaignConfig
 from isd_ray.config.library import LibraryConfig
 from isd_ray.config_file import load_config
 from isd_ray.credentials import holds_credentials, without_credentials
-from isd_ray.data.filesystem import file_system_of
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, IsdError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.storage.client import file_system_of
 from tests.unit.test_laboratory import LABORATORY
 
 SECRET = "wJalrXUtnFEMI+K7MDENG+bPxRfiCYEXAMPLEKEY"

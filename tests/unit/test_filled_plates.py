@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from isd_ray.campaign.files import read_json
 from isd_ray.core.goals import Accuracy
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.stopping import Audit, decide_look
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
+from isd_ray.storage.files import read_json
 from tests.unit.test_laboratory import PLATES, isd, truth
 
 __all__ = ["truth"]

@@ -10,12 +10,12 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from isd_ray.campaign.files import canonical_json
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import CorruptFileError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.results import report_of
 from isd_ray.ops.verify import verify
+from isd_ray.storage.files import canonical_json
 from tests.unit.test_laboratory import LABORATORY, isd
 
 

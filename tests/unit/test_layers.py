@@ -29,6 +29,7 @@ LAYERS = [
     {"actors"},
     {"campaign"},
     {"core", "models", "chem", "data", "plates"},
+    {"storage"},
     {
         "config",
         "config_file",
@@ -48,6 +49,7 @@ HOMES = {
     "torch": {"models"},
     "rdkit": {"chem"},
     "plotly": set(),  # its script is in report/static
+    "obstore": {"storage"},
     **{name: {"serve"} for name in ("fastapi", "itsdangerous", "starlette", "uvicorn")},
 }
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
@@ -97,6 +99,13 @@ def test_heavy_packages_stay_where_they_belong(path):
     for name in imports(path):
         package = name.split(".")[0]
         assert layer in HOMES.get(package, {layer}), f"{path} imports {name}"
+
+
+def test_file_systems_behind_a_uri_are_opened_in_one_place():
+    opening = {"from_uri", "from_url"}
+    for path in MODULES:
+        used = {node.attr for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Attribute)}
+        assert path.parts[0] == "storage" or not opening & used, path
 
 
 def test_core_needs_numpy_and_the_standard_library_only():

@@ -11,7 +11,8 @@ import pytest
 from isd_ray.config import ReadoutsConfig
 from isd_ray.config.limits import MAX_CONFIG_BYTES, MAX_RECORD_BYTES
 from isd_ray.config_file import load_config
-from isd_ray.data.ingest import readers
+from isd_ray.data.ingest import parquet as parquet_sources
+from isd_ray.data.ingest import texts
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.sources import open_source
 from isd_ray.data.library import Library
@@ -39,7 +40,7 @@ def test_a_gzip_bomb_ends_in_an_error(kind, head, record, tmp_path, monkeypatch)
     path = tmp_path / f"bomb.{kind}.gz"
     path.write_bytes(gzip.compress(head + record * 800))
     assert consumed(path, ()) == 800  # 8 MB of nothing harm nobody
-    monkeypatch.setattr(readers, "ALWAYS_EXPANDED_BYTES", 1 << 20)
+    monkeypatch.setattr(texts, "ALWAYS_EXPANDED_BYTES", 1 << 20)
     with pytest.raises(InputFileError, match=r"decompresses to more than \d+ MiB, 200 times its size"):
         consumed(path, ())
 
@@ -69,7 +70,7 @@ def test_a_line_or_record_without_end_is_named(tmp_path, name, what):
 def test_an_absurd_row_group_is_refused_before_it_is_read(tmp_path, monkeypatch, limit, value):
     path = tmp_path / "wide.parquet"
     pq.write_table(pa.table({"smiles": [f"C{i}" for i in range(2_001)], "other": range(2_001)}), path)
-    monkeypatch.setattr(readers, limit, value)
+    monkeypatch.setattr(parquet_sources, limit, value)
     with pytest.raises(InputFileError, match=r"a row group of 2,001 rows and [\d,]+ bytes is too large"):
         consumed(path)
 
@@ -79,7 +80,7 @@ def test_columns_that_are_not_read_count_for_nothing(tmp_path, monkeypatch):
     pq.write_table(
         pa.table({"smiles": ["C"] * 2_000, "image": [b"0123456789" + bytes([i % 256]) for i in range(2_000)]}), path
     )
-    monkeypatch.setattr(readers, "MAX_GROUP_BYTES", 2_000)
+    monkeypatch.setattr(parquet_sources, "MAX_GROUP_BYTES", 2_000)
     assert consumed(path) == 2_000
 
 

@@ -29,9 +29,9 @@ from isd_ray.core.goals import Accuracy, Recall, ScreenCounts, accuracy, goal_fo
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.stopping import LookEvidence, RandomSample, forecast_look, kept_wells, random_bound
 from isd_ray.core.trigger import N_BINS, Forecast
-from isd_ray.data.layout import sha256_file
 from isd_ray.models import fit
 from isd_ray.ops.simulate import SimulationResult, simulate
+from isd_ray.storage.files import sha256_file
 
 TIMES = ["fit_seconds", "score_seconds", "round_seconds"]
 N = 900

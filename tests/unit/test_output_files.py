@@ -13,13 +13,13 @@ import pytest
 from typer.testing import CliRunner
 
 import isd_ray
-from isd_ray.campaign.folder import RemoteFolder
 from isd_ray.cli import app
 from isd_ray.data.library import Library
-from isd_ray.data.output_files import replacing, written
 from isd_ray.errors import OutputFileError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
+from isd_ray.storage.folder import RemoteFolder
+from isd_ray.storage.output_files import replacing, written
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_standard_output_that_goes_to_a_file_is_written_in_place(tmp_path, place
     # Never /dev/stdout itself: root, and code that renames, would take it from the machine.
     (tmp_path / "link").symlink_to("/dev/stdout")
     code = (
-        "import os, sys; from pathlib import Path; from isd_ray.data.output_files import replacing\n"
+        "import os, sys; from pathlib import Path; from isd_ray.storage.output_files import replacing\n"
         "with replacing(Path(sys.argv[1])) as place: place.write_text('new')\n"
         "assert os.fstat(1).st_ino == os.stat('o.csv').st_ino"
     )
@@ -247,8 +247,8 @@ def test_a_template_needs_a_folder_to_lie_in(tmp_path):
 def test_what_a_killed_writer_left_is_not_sent_to_the_object_store(tmp_path, monkeypatch):
     monkeypatch.setenv("ISD_CACHE", str(tmp_path))
     sent: list[str] = []
-    monkeypatch.setattr("isd_ray.campaign.folder.list_objects", lambda address: {})
-    monkeypatch.setattr("isd_ray.campaign.folder.send", lambda file, address: sent.append(file.name))
+    monkeypatch.setattr("isd_ray.storage.folder.list_objects", lambda address: {})
+    monkeypatch.setattr("isd_ray.storage.folder.send", lambda file, address: sent.append(file.name))
     folder = RemoteFolder("s3://b/run")
     place = folder.path / "attempt-0" / "predictions"
     place.mkdir(parents=True)

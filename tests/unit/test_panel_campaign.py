@@ -353,9 +353,9 @@ def test_agents_are_compared_on_a_panel_and_random_selection_needs_more(make_con
 def test_a_panel_too_large_for_memory_is_refused(make_config, settings, tmp_path, monkeypatch):
     config = make_config(**settings, compute={"memory": "500 MiB"})
     prepare(config, tmp_path, Watcher())
-    for name, n_bytes in (("CELL_BYTES", 20_000), ("PROBABILITY_BYTES", 150_000)):
+    for name, n_bytes in (("CELL_BYTES", 9_700), ("PROBABILITY_BYTES", 200_000)):
         with monkeypatch.context() as patch:
-            patch.setattr(f"isd_ray.ops.prepare.{name}", n_bytes)
+            patch.setattr(f"isd_ray.core.memory.{name}", n_bytes)
             with pytest.raises(ResourceError, match=r"0\.6 GiB of memory"):
                 prepare(config, tmp_path, Watcher())
 

@@ -7,10 +7,40 @@ import json
 import pytest
 
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.ops.simulate import simulate
+from isd_ray.ops.simulate import random_screen, simulate
 from isd_ray.report.record import BASELINE
 
 SETTINGS = {"stopping": {"max_fraction": 0.4}, "simulation": {"random_baseline": True, "baseline_fraction": 0.3}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stopping": {"rule": "certify", "portions": 3}},
+        {"stopping": {"max_cost": 50.0, "cost_per_compound": 1.0}},
+        {"stopping": {"rule": "reserved", "reserve_size": 50, "max_rounds": 9}},
+        {"stopping": {"any_of": [{"compounds": 90}, {"rule": True}]}},
+        {"stopping": {"rule": "none", "reserve_audit": True, "continue_after_stop": True}},
+        {"acquisition": {"batch_size": 10, "growth": 2.0, "initial_size": 50, "random_share": 0.5}},
+        {"acquisition": {"batch_size": 10, "pick": "diverse"}, "stopping": {"rule": "certify"}},
+    ],
+)
+def test_random_selection_has_nothing_of_how_the_screen_selects_and_ends(make_config, changes):
+    assert random_screen(make_config(**changes), 900) == random_screen(make_config(), 900)
+
+
+def test_random_selection_has_the_compounds_of_the_screen_and_what_is_right(make_config):
+    config = make_config(acquisition={"stock_column": "size", "min_stock": 2.0}, stopping={"positive": "BBB+"})
+    found = random_screen(config, 900)
+    assert (found.acquisition.stock_column, found.acquisition.min_stock) == ("size", 2.0)
+    assert (found.acquisition.function, found.acquisition.batch_size) == ("random", 90)
+    assert (found.stopping.rule, found.stopping.positive) == ("none", "BBB+")
+
+
+def test_a_screen_whose_audit_has_portions_is_compared_with_random_selection(make_config, tmp_path):
+    stopping = {"rule": "certify", "portions": 2, "gamma": 0.6, "max_fraction": 0.5}
+    config = make_config(stopping=stopping, simulation={"random_baseline": True, "baseline_fraction": 0.5})
+    assert simulate(config, tmp_path).summary["random_baseline"]["fraction_at_equal_accuracy"] > 0
 
 
 class Killed(BaseException):

@@ -16,7 +16,6 @@ from pyarrow import fs as pafs
 
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import ComputeConfig, LibraryConfig
-from isd_ray.data import remote
 from isd_ray.data.blocks.add import add_block
 from isd_ray.data.blocks.descriptors import Descriptors
 from isd_ray.data.ingest import sources
@@ -27,6 +26,7 @@ from isd_ray.data.library import Library
 from isd_ray.errors import CorruptFileError, InputFileError, LibraryError
 from isd_ray.ops import build as ops_build
 from isd_ray.ops.prepare import open_or_build
+from isd_ray.storage import client
 
 N = 70
 
@@ -176,7 +176,7 @@ def test_an_unreachable_store_is_our_error(monkeypatch, compounds, store, tmp_pa
     def unreachable(uri):
         return pafs.PyFileSystem(Unreachable()), "bucket/x"
 
-    monkeypatch.setattr(remote, "file_system_of", unreachable)
+    monkeypatch.setattr(client, "file_system_of", unreachable)
     monkeypatch.setattr(sources, "file_system_of", unreachable)
     with pytest.raises(LibraryError, match=r"s3://bucket/x: cannot be reached: no route to host"):
         Library.open("s3://user:secret@bucket/x?region=mars")

@@ -24,7 +24,6 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import AllChem
 from typer.testing import CliRunner
 
-from isd_ray.campaign.folder import folder_at
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.chem import draw
 from isd_ray.chem.draw import draw_svg
@@ -41,6 +40,7 @@ from isd_ray.report.numbers import duration
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Record
 from isd_ray.report.sections import SECTIONS, accuracy
+from isd_ray.storage.folder import folder_at
 from tests.browser.looking import browser, look, window
 from tests.unit.test_laboratory import HITS, LABORATORY, signals, truth, write
 

@@ -14,7 +14,8 @@ import pytest
 from isd_ray import plugins
 from isd_ray.config import LibraryConfig
 from isd_ray.config.formats import BUILT_IN_SOURCES, SOURCES
-from isd_ray.data.ingest.readers import CSV, PARQUET, READ_ROWS, SMI, TSV, opened, readable, text_records
+from isd_ray.data.ingest.parquet import PARQUET
+from isd_ray.data.ingest.readers import CSV, READ_ROWS, SMI, TSV, opened, readable, text_records
 from isd_ray.data.ingest.records import Format, Records, Source
 from isd_ray.data.ingest.sdf import SDF
 from isd_ray.data.ingest.sources import source_format, source_formats

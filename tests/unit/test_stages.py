@@ -8,12 +8,13 @@ from typing import get_args
 
 import pytest
 
-from isd_ray.campaign.backend import LocalBackend
+from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.setup import open_loop
 from isd_ray.campaign.stages import Stage
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.campaign.workers import LocalWorkers
 from isd_ray.ops.prepare import prepare
 
 _ATTEMPT = re.compile(r"attempt-\d+-\w+")
@@ -32,7 +33,7 @@ def test_every_state_of_the_loop_has_a_stage_which_nothing_changes():
 def rounds_of(config, path, *, reopened: bool) -> list:
     """Records, decisions and batches by one loop, or by a new one at each stage that the store knows."""
     setup = prepare(config, path, Watcher())
-    backend = LocalBackend(setup.spec, setup.truth)
+    backend = Backend(setup.spec, setup.truth, LocalWorkers(setup.spec))
     loop = open_loop(setup, backend)
     while not (progress := loop.advance()).done:
         if reopened and progress.state in _REMADE:

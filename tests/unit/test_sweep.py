@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 
-from isd_ray.campaign.files import sweep
 from isd_ray.ops.campaign import Campaign
+from isd_ray.storage.files import sweep
 from tests.unit.test_laboratory import LABORATORY
 
 LONG_AGO = time.time() - 3 * 24 * 3600

@@ -10,8 +10,8 @@ from isd_ray.campaign.oracle import with_amendments
 from isd_ray.campaign.round_files import RoundRecord, released_of
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stages import Chosen, Measured, Released
-from isd_ray.data.layout import sha256_file
 from isd_ray.messages import ROLES
+from isd_ray.storage.files import sha256_file
 
 _RESERVE, _FINISH = map(ROLES.index, ("reserve", "finish"))
 

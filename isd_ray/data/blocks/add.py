@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from isd_ray.data.blocks.description import BlockColumn, BlockDescription, BlockSource, require_name
 from isd_ray.data.blocks.spool import Spool
 from isd_ray.data.blocks.standard import scaled
-from isd_ray.data.filesystem import is_uri
 from isd_ray.data.layout import BLOCKS_DIRECTORY, METADATA_FILE, read_metadata
 from isd_ray.data.library import Library
 from isd_ray.data.writer import sync
 from isd_ray.errors import LibraryError
+from isd_ray.storage.addresses import is_uri
 
 
 class BlockMaker(Protocol):

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from isd_ray.core.features import Dense
 from isd_ray.data.blocks.description import part_name
 from isd_ray.data.blocks.standard import Moments, signed_log
-from isd_ray.data.layout import BLOCKS_DIRECTORY, FEATURES, features_to_arrow, sha256_file
+from isd_ray.data.layout import BLOCKS_DIRECTORY, FEATURES, features_to_arrow
 from isd_ray.data.writer import sync
 from isd_ray.errors import LibraryError
+from isd_ray.storage.files import sha256_file
 
 _JOURNAL = "add.jsonl"
 _RAW, _PARTS = "raw", "parts"

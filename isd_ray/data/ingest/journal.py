@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isd_ray.data.layout import METADATA_FILE, PARTS_DIRECTORY, REJECTS_FILE, sha256_file
+from isd_ray.data.layout import METADATA_FILE, PARTS_DIRECTORY, REJECTS_FILE
 from isd_ray.data.writer import refuse_existing, sync
 from isd_ray.errors import LibraryError
+from isd_ray.storage.files import sha256_file
 
 _JOURNAL = "build.jsonl"
 _LOCK = "lock"

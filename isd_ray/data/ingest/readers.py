@@ -1,142 +1,37 @@
-"""Readers of CSV, TSV, SMI and Parquet sources."""
+"""Readers of CSV, TSV and SMI sources."""
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
 import io
-import lzma
 import re
-import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from isd_ray.config.limits import (
-    ALWAYS_EXPANDED_BYTES,
-    MAX_BATCH_BYTES,
-    MAX_CELL_BYTES,
-    MAX_EXPANSION,
-    MAX_GROUP_BYTES,
-    MAX_GROUP_ROWS,
-    MAX_RECORD_BYTES,
-)
-from isd_ray.data.ingest.columns import is_text, is_texts
+from isd_ray.config.limits import MAX_RECORD_BYTES
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Format, Records, Source
 from isd_ray.data.ingest.tables import BLANK, Row, table_rows
-from isd_ray.delimited import HEAD_BYTES, UTF8_MARK, UTF16_MARKS, Header, header_of, refuse_binary
+from isd_ray.data.ingest.texts import READ_ROWS, decoded, opened, readable, text_records
+from isd_ray.delimited import Header, header_of
 from isd_ray.errors import InputFileError
 from isd_ray.formulas import unescaped
 
-READ_ROWS = 4096
-"""Records of one chunk of the formats read by rows; bounds memory also for wide feature columns."""
+__all__ = ["CSV", "READ_ROWS", "SMI", "TSV", "CsvSource", "SmiSource", "opened", "readable", "text_records"]
+
 CSV_BLOCK_BYTES = 4 << 20
 """Bytes of a table read at once; also the longest header."""
 _ROWS_AT_ONCE = 1 << 14
 """Records of a table given out at once."""
-_BUFFER_BYTES = 1 << 20
 _PUBCHEM_TAG = "PUBCHEM_RESULT_TAG"
 _PUBCHEM_DESCRIBES = b"RESULT_"
 """How the rows begin that stand between the header and the results of an assay of PubChem: types, units, words."""
 SMI_HEADERS = frozenset({"smiles", "smi", "canonical_smiles", "structure"})
 _CX_EXTENSION = re.compile(r"\|[^|]*\|(?=\s|$)")
 _SMI_COLUMNS = ["smiles", "id"]
-
-
-class _Bounded(io.RawIOBase):
-    """A decompressed file, ended by an error where it grows beyond measure."""
-
-    def __init__(self, source: Any, size: int, label: str) -> None:
-        super().__init__()
-        self._source, self._label, self._n_read = source, label, 0
-        self._most = max(ALWAYS_EXPANDED_BYTES, MAX_EXPANSION * size)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._source.read(len(buffer))
-        self._n_read += len(data)
-        if self._n_read > self._most:
-            raise InputFileError(
-                f"decompresses to more than {self._most >> 20:,} MiB, {MAX_EXPANSION} times its size",
-                self._label,
-                "check where it comes from; if it is right, decompress it and name the plain file",
-            )
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _Whole(io.RawIOBase):
-    """A file up to where it ended when it was opened: one that grows meanwhile would have no end."""
-
-    def __init__(self, raw: pa.NativeFile, size: int) -> None:
-        super().__init__()
-        self._raw, self._left = raw, size
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._raw.read(min(len(buffer), self._left))
-        self._left -= len(data)
-        buffer[: len(data)] = data
-        return len(data)
-
-
-_DECOMPRESSORS: dict[bytes, Callable[[pa.NativeFile], Any]] = {
-    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=io.BufferedReader(raw, _BUFFER_BYTES), mode="rb"),
-    b"BZh": lambda raw: bz2.BZ2File(io.BufferedReader(raw, _BUFFER_BYTES)),
-    b"\xfd7zXZ\x00": lambda raw: lzma.LZMAFile(io.BufferedReader(raw, _BUFFER_BYTES)),  # noqa: SIM115
-    b"\x28\xb5\x2f\xfd": lambda raw: pa.CompressedInputStream(raw, "zstd"),
-}
-"""By how a file begins, whatever its name."""
-_MAGIC_BYTES = 6
-
-
-@contextmanager
-def opened(file: SourceFile) -> Iterator[tuple[BinaryIO, Callable[[], float]]]:
-    """The bytes of a text behind a byte order mark, decompressed; and a function that tells the share read so far.
-
-    Raises
-    ------
-    InputFileError
-        If it is no text, or UTF-16.
-    """
-    with file.open() as raw:
-        size = max(1, raw.size())
-        magic = raw.read(_MAGIC_BYTES)
-        raw.seek(0)
-        make = next((make for begin, make in _DECOMPRESSORS.items() if magic.startswith(begin)), None)
-        unpacked = _Whole(raw, size) if make is None else _Bounded(make(raw), size, str(file))
-        stream = io.BufferedReader(unpacked, _BUFFER_BYTES)
-        head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
-        refuse_binary(head, str(file))
-        if head.startswith(UTF16_MARKS):
-            raise InputFileError("it is UTF-16 text", str(file), "save it as UTF-8")
-        if head.startswith(UTF8_MARK):
-            stream.read(len(UTF8_MARK))
-        yield cast(BinaryIO, stream), lambda: min(1.0, raw.tell() / size)
-
-
-@contextmanager
-def readable(file: SourceFile, remedy: str) -> Iterator[None]:
-    """Turn the errors of readers and decompressors into InputFileError."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError, csv.Error, ValueError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputFileError(f"cannot be read: {reason[0]}", str(file), remedy) from error
-
-
 _TEXT_REMEDY = "check that the file is complete, is text in UTF-8, and that its quotes are balanced"
 
 
@@ -228,27 +123,6 @@ def _csv_records(
     return Records(pa.Table.from_arrays(arrays, names=list(columns)), first, lines, share, problems)
 
 
-def decoded(values: pa.Array) -> tuple[pa.Array, list[int]]:
-    """Bytes as strings, and the indices that are not UTF-8 (null there)."""
-    try:
-        return pc.cast(values, pa.string()), []
-    except pa.ArrowInvalid:
-        texts = [None if value is None else _text_or_none(value) for value in values.to_pylist()]
-        lost = [
-            i
-            for i, (text, was_null) in enumerate(zip(texts, values.is_null().to_pylist(), strict=True))
-            if text is None and not was_null
-        ]
-        return pa.array(texts, pa.string()), lost
-
-
-def _text_or_none(value: bytes) -> str | None:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return None
-
-
 class SmiSource(Source):
     """Lines of ``SMILES id``, separated by blanks or tabs; a first line that begins with the word SMILES is a header.
 
@@ -305,166 +179,6 @@ def _smi_fields(raw: bytes) -> tuple[list[str], str]:
     return [fields[0], *(rest.split("\t", 1)[0].strip() for rest in fields[1:])], ""
 
 
-def text_records(
-    values: dict[str, list[str | None]],
-    columns: Sequence[str],
-    first: int,
-    lines: list[int],
-    share: float,
-    problems: dict[int, str],
-) -> Records:
-    """Records of collected texts, by column."""
-    table = pa.table({name: pa.array(values[name], pa.string()) for name in columns})
-    return Records(table, first, np.array(lines, dtype=np.int64), share, problems)
-
-
-def _valid(values: pa.Array) -> tuple[pa.Array, list[int]]:
-    """Strings of a file that may hold any bytes: null where they are not UTF-8, and the indices of these."""
-    try:
-        values.validate(full=True)
-        return values, []
-    except pa.ArrowInvalid:
-        if pa.types.is_dictionary(values.type):
-            values = values.dictionary.cast(pa.large_binary()).take(values.indices)
-        return decoded(values.cast(pa.large_binary()).cast(pa.binary()))
-
-
-def _is_view_or_fixed(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    is_view = pa.types.is_string_view(kind) or pa.types.is_binary_view(kind)
-    return bool(is_view or pa.types.is_fixed_size_binary(kind))
-
-
-class ParquetSource(Source):
-    """A Parquet file; columns keep their types."""
-
-    typed = True
-
-    @cached_property
-    def _schema(self) -> pa.Schema:
-        with readable(self.file, "check that it is a complete Parquet file, or set format"), self.file.open() as raw:
-            return pq.read_schema(raw)
-
-    @property
-    def column_names(self) -> list[str]:
-        """See `Source.column_names`."""
-        return list(self._schema.names)
-
-    def column_type(self, name: str) -> pa.DataType:
-        """See `Source.column_type`."""
-        return self._schema.field(name).type
-
-    @property
-    def metadata(self) -> Mapping[bytes, bytes]:
-        """What the writer noted beside the columns."""
-        return self._schema.metadata or {}
-
-    def read(self, columns: Sequence[str]) -> Iterator[Records]:
-        """See `Source.read`."""
-        first = 1
-        with (
-            readable(self.file, "check that the file is complete"),
-            self.file.open() as raw,
-            pq.ParquetFile(raw, buffer_size=_BUFFER_BYTES) as file,
-        ):
-            n_rows = max(1, file.metadata.num_rows)
-            texts = self._texts(columns)
-            by_reference = pq.ParquetFile(raw, metadata=file.metadata, read_dictionary=texts) if texts else file
-            # Without a column asked for there is still the number of records.
-            wanted = list(columns) or self.column_names[:1]
-            # One row group at a time: an iterator over all of them keeps the buffers of each until its end. One thread:
-            # each thread that decodes keeps freed memory to itself, many megabytes in all, and more with time.
-            for group in range(file.num_row_groups):
-                self._refuse_absurd(file, group, (), raw.size())
-                # The first batch is read before the columns are looked at: where what is said of them is damaged,
-                # reading raises an error, while asking for it ends the process.
-                has_long_texts = self._has_long_texts(by_reference, group, wanted)
-                self._refuse_absurd(file, group, wanted, raw.size())
-                reader = by_reference if has_long_texts else file
-                batches = reader.iter_batches(READ_ROWS, row_groups=[group], columns=wanted, use_threads=False)
-                for batch in batches:
-                    lines = np.arange(first, first + len(batch), dtype=np.int64)
-                    first += len(batch)
-                    table, problems = self._decoded(pa.Table.from_batches([batch]).select(list(columns)), first)
-                    yield Records(table, first - len(batch), lines, (first - 1) / n_rows, problems)
-
-    def _texts(self, columns: Sequence[str]) -> list[str]:
-        """Columns of strings and bytes, to be read as the dictionaries that they may be stored as.
-
-        A dictionary of one long string and millions of references to it take a few bytes of the file and any number of
-        the memory, so that their size is looked at before they are decoded, where there are long ones: to build
-        dictionaries costs more than all the rest of reading.
-        """
-        present = set(columns).intersection(self.column_names)
-        kinds = {name: self._schema.field(name).type for name in present}
-        return [n for n, k in kinds.items() if is_texts(k) and not pa.types.is_null(k) and not _is_view_or_fixed(k)]
-
-    @staticmethod
-    def _has_long_texts(file: pq.ParquetFile, group: int, wanted: Sequence[str]) -> bool:
-        """Whether the dictionaries of a row group hold texts so long that a few thousand references are too many."""
-        batches = file.iter_batches(READ_ROWS, row_groups=[group], columns=list(wanted), use_threads=False)
-        longest = [
-            pc.max(pc.binary_length(column.dictionary)).as_py() or 0
-            for column in next(batches, pa.record_batch({})).columns
-            if pa.types.is_dictionary(column.type) and is_texts(column.type)
-        ]
-        return max(longest, default=0) * READ_ROWS > MAX_BATCH_BYTES
-
-    def _decoded(self, table: pa.Table, stop: int) -> tuple[pa.Table, dict[int, str]]:
-        problems: dict[int, str] = {}
-        total = 0
-        for place, name in enumerate(table.column_names):
-            kind = self._schema.field(name).type
-            values = table[name].combine_chunks()
-            if pa.types.is_dictionary(values.type) and is_texts(values.type):
-                lengths = pc.binary_length(values.dictionary).take(values.indices).fill_null(0)
-                is_long = pc.greater(lengths, MAX_CELL_BYTES)
-                for index in np.flatnonzero(is_long.to_numpy(zero_copy_only=False)).tolist():
-                    problems.setdefault(index, f"column {name!r} is longer than {MAX_CELL_BYTES >> 20} MiB")
-                total += pc.sum(pc.if_else(is_long, 0, lengths)).as_py() or 0
-                if total > MAX_BATCH_BYTES:
-                    raise InputFileError(
-                        f"the texts of records {stop - len(table)} to {stop - 1} are larger than "
-                        f"{MAX_BATCH_BYTES >> 20} MiB when they are decoded",
-                        str(self.file),
-                        "check where the file comes from",
-                    )
-                indices = pc.if_else(is_long, pa.scalar(None, values.indices.type), values.indices)
-                values = values.dictionary.take(indices)
-            if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(values.type):
-                kind = kind.value_type
-            if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-                kind = pa.string() if pa.types.is_string_view(kind) else pa.binary()
-                values = values.cast(kind)
-            if is_text(kind):
-                values, lost = _valid(values)
-                kind = pa.string() if lost else kind
-                for index in lost:
-                    problems.setdefault(index, f"column {name!r} is not UTF-8 text")
-            table = table.set_column(place, name, values if values.type == kind else values.cast(kind))
-        return table, problems
-
-    def _refuse_absurd(self, file: pq.ParquetFile, group: int, wanted: Sequence[str], size: int) -> None:
-        """Refuse a row group that is too large, as a whole or in the columns that are read."""
-        about = file.metadata.row_group(group)
-        places = [i for i in range(file.metadata.num_columns) if file.schema.column(i).path.split(".", 1)[0] in wanted]
-        if wanted:
-            columns = [about.column(place) for place in places if place < about.num_columns]
-            n_bytes = sum(column.total_uncompressed_size for column in columns)
-            size = sum(column.total_compressed_size for column in columns)
-        else:
-            n_bytes = 0  # columns that are not read may be as large as they like
-        most = max(ALWAYS_EXPANDED_BYTES, MAX_EXPANSION * size)
-        if about.num_rows > MAX_GROUP_ROWS or n_bytes > min(MAX_GROUP_BYTES, most):
-            raise InputFileError(
-                f"a row group of {about.num_rows:,} rows and {n_bytes or about.total_byte_size:,} bytes is too large",
-                str(self.file),
-                "check where the file comes from; if it is right, write it again with smaller row groups",
-            )
-
-
 CSV = Format(lambda file, columns: CsvSource(file, ",", columns), (".csv",))
 TSV = Format(lambda file, columns: CsvSource(file, "\t", columns), (".tsv", ".tab"))
 SMI = Format(lambda file, columns: SmiSource(file), (".smi", ".smiles"))
-PARQUET = Format(lambda file, columns: ParquetSource(file), (".parquet", ".pq"))

@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 from isd_ray.config.limits import MAX_CELL_BYTES, MAX_RECORD_BYTES
 from isd_ray.data.ingest.files import SourceFile
-from isd_ray.data.ingest.readers import READ_ROWS, UTF8_MARK, opened, readable, text_records
 from isd_ray.data.ingest.records import Format, Records, Source
+from isd_ray.data.ingest.texts import READ_ROWS, opened, readable, text_records
+from isd_ray.delimited import UTF8_MARK
 from isd_ray.errors import InputFileError
 
 MOL_BLOCK_COLUMN = "_MolBlock"

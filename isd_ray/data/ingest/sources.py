@@ -16,11 +16,13 @@ from pyarrow import fs as pafs
 
 from isd_ray import plugins
 from isd_ray.config.formats import AUTO, BUILT_IN_SOURCES, SOURCES
-from isd_ray.data.filesystem import file_system_of, is_uri, without_secrets
 from isd_ray.data.ingest.files import SourceFile
-from isd_ray.data.ingest.readers import SMI_HEADERS, CsvSource, opened, readable
+from isd_ray.data.ingest.readers import SMI_HEADERS, CsvSource
 from isd_ray.data.ingest.records import Format, Source
+from isd_ray.data.ingest.texts import opened, readable
 from isd_ray.errors import InputFileError
+from isd_ray.storage.addresses import is_uri, without_secrets
+from isd_ray.storage.client import file_system_of
 
 PACKAGE_PREFIX = "package:"
 _PACKAGE_REMEDIES = {"B3DB": "pip install 'isd_ray[demo]'"}

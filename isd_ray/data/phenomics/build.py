@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from isd_ray.config import PhenomicsConfig
 from isd_ray.data.ingest.sources import open_source, resolve_source
-from isd_ray.data.labels import BINARY_CLASSES
+from isd_ray.data.label_rule import BINARY_CLASSES
 from isd_ray.data.output_embeddings import EMBEDDING, OUTPUT
-from isd_ray.data.output_files import refuse_file_as_folder, written
 from isd_ray.data.panel_file import write_panel_labels
 from isd_ray.data.phenomics.aggregate import MIN_CONTROLS, Controls, aggregate, control_statistics, nested_weights
 from isd_ray.data.phenomics.similarity import panel_bits, similarities
 from isd_ray.data.phenomics.wells import Embeddings, Perturbations, Wells, read_wells
 from isd_ray.data.predictions import replace_table
 from isd_ray.errors import ConfigError
+from isd_ray.storage.output_files import refuse_file_as_folder, written
 
 LABELS, GENES, SUMMARY = "labels.parquet", "genes.parquet", "summary.json"
 """What a map's folder holds."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from isd_ray.core.censored import is_number
 from isd_ray.plates.cells import not_dispensed, shown
 from isd_ray.plates.collect import Collector
-from isd_ray.plates.readers.export import HEAD_CHARS, lines_of
+from isd_ray.plates.readers.blocks import lines_of
+from isd_ray.plates.readers.export import HEAD_CHARS
 
 _PLATE = ("destination plate barcode", "dest plate barcode", "destination barcode", "destination plate name")
 _WELL = ("destination well", "dest well")

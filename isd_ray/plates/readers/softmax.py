@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from isd_ray.config import PlateFormat
-from isd_ray.plates.readers.export import Block, Lines, PlateReader, grids_and_tables, header_place
+from isd_ray.plates.readers.blocks import Block, Lines, grids_and_tables, header_place
+from isd_ray.plates.readers.export import PlateReader
 from isd_ray.plates.wells import SHAPES, names_of
 
 _PLATE = "Plate:"

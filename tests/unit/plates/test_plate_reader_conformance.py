@@ -13,7 +13,8 @@ from isd_ray.config import ReadoutsConfig
 from isd_ray.config.readouts import PLATE_READERS
 from isd_ray.errors import ConfigError
 from isd_ray.plates.readers import read_readouts
-from isd_ray.plates.readers.export import Block, PlateReader, grids, grids_and_tables
+from isd_ray.plates.readers.blocks import Block, grids, grids_and_tables
+from isd_ray.plates.readers.export import PlateReader
 from isd_ray.plates.readers.registry import plate_readers
 from isd_ray.testing.plate_readers import PlateReaderConformance
 from tests.unit.plates import exports_helpers as made

@@ -1,7 +1,8 @@
-"""How a campaign's files are written: decisions exclusively and durably, bulk data checked by hash."""
+"""How files are written and read: decisions exclusively and durably, bulk data checked by hash."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -15,12 +16,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.data.layout import sha256_file
-from isd_ray.data.output_files import replacing
 from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.storage.output_files import replacing
 
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8}|[0-9a-f]{16}|\d+-[0-9a-f]{8}\.partial)")
 _ABANDONED_S = 24 * 3600.0
+_HASH_CHUNK = 1 << 20
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def canonical_json(value: Any) -> bytes:

@@ -5,20 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from isd_ray.campaign.files import put_if_absent, sync_tree
-from isd_ray.data.filesystem import is_uri
-from isd_ray.data.mirror import (
-    address_of,
-    create_object,
-    fetched,
-    keep_copy,
-    list_objects,
-    local_path,
-    read_object,
-    send,
-    within,
-)
 from isd_ray.errors import StoreError
+from isd_ray.storage.addresses import address_of, is_uri, within
+from isd_ray.storage.client import create_object, list_objects, read_object, send
+from isd_ray.storage.copies import fetched, keep_copy, local_path
+from isd_ray.storage.files import put_if_absent, sync_tree
 
 
 class Folder:

@@ -11,9 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
-from isd_ray.data.filesystem import is_uri, without_secrets
-from isd_ray.data.mirror import address_of
 from isd_ray.errors import OutputFileError
+from isd_ray.storage.addresses import address_of, is_uri, without_secrets
 
 _ANOTHER = "name another place, or make room and give write access there"
 _REMEDIES = {

@@ -1,0 +1,1 @@
+"""Folders, files and object stores: how addresses are spelled, who reaches them, and how files are written."""
