@@ -21,11 +21,12 @@ from isd_ray.data.filesystem import is_uri
 from isd_ray.data.mirror import address_of
 from isd_ray.data.output_files import replacing
 from isd_ray.errors import ResourceError, StoreError
+from isd_ray.ops.calls import SentFile, VerbCall
 from isd_ray.ops.connect import connect
+from isd_ray.ops.coordinator import Coordinator
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.opened import listed
 from isd_ray.ops.telling import Told, as_file, naming
-from isd_ray.remote.server import CampaignServer, SentFile, VerbCall
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import default_watcher
@@ -71,7 +72,7 @@ def attach(path: str | Path, address: str | None = None, watcher: Watcher | None
     from isd_ray.actors.failure import FailurePolicy
 
     options = named.NamedOptions(name, compute.start_timeout_s, FailurePolicy(compute.lost_actor_retries))
-    actor = named.NamedActor(CampaignServer, (name,), options)
+    actor = named.NamedActor(Coordinator, (name,), options)
     try:
         found = actor.ready()
     except StoreError:

@@ -13,8 +13,8 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config_file import load_config, to_toml
 from isd_ray.errors import ConfigError, InputFileError, LabelError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.coordinator import Coordinator
 from isd_ray.remote.attach import AttachedCampaign
-from isd_ray.remote.server import CampaignServer
 
 LABORATORY = {
     "labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]},
@@ -27,7 +27,7 @@ LABORATORY = {
 class InThisProcess:
     """An actor whose calls are done here."""
 
-    def __init__(self, server: CampaignServer) -> None:
+    def __init__(self, server: Coordinator) -> None:
         self._server = server
 
     def call(self, method, *arguments, group=None, meanwhile=None):
@@ -50,7 +50,7 @@ def campaign(request, make_config, tmp_path):
     made.ask()
     if request.param == "here":
         return made
-    actor = InThisProcess(CampaignServer(str(made.path)))
+    actor = InThisProcess(Coordinator(str(made.path)))
     return AttachedCampaign(actor, str(made.path), made.store.manifest["campaign_id"], made.config, Watcher())
 
 

@@ -26,13 +26,13 @@ from isd_ray.cli import app
 from isd_ray.config_file import to_toml
 from isd_ray.errors import ClusterError
 from isd_ray.messages import Progress, StepTaken
+from isd_ray.ops.calls import StepsTaken
 from isd_ray.ops.campaign import Told
 from isd_ray.ops.compare import Comparison
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.run import run
 from isd_ray.ops.simulate import SimulationResult
 from isd_ray.remote.jobs import Job, JobStatus
-from isd_ray.remote.server import StepsTaken
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.live_status import follow
 from isd_ray.report.notebook import Row, Shown, in_notebook

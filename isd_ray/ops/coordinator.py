@@ -1,154 +1,110 @@
-"""What a coordinator that stays on a cluster does: the verbs of one campaign, with trainers and scorers kept warm."""
+"""The coordinator of a campaign on a cluster: runs its loop, the only writer of rounds, and does its verbs."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
+import ray
+
+from isd_ray.actors.group import ActorGroup
+from isd_ray.actors.logs import configure
+from isd_ray.actors.options import scorer_options, stable_options, trainer_options
+from isd_ray.actors.room import give_back, words_of
 from isd_ray.campaign.events import acting_for
+from isd_ray.campaign.setup import CampaignSetup, open_loop
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.watcher import Watcher
-from isd_ray.errors import InputFileError, IsdError, StoreError
+from isd_ray.errors import IsdError, StoreError
 from isd_ray.messages import Progress
+from isd_ray.ops.calls import SentFile, StepsTaken, VerbCall
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.observe import show_again
 
 if TYPE_CHECKING:
-    from isd_ray.campaign.setup import CampaignSetup
     from isd_ray.ops.run import Steps, WarmRun
 
 _LOGGER = logging.getLogger(__name__)
 
-MAX_SENT_BYTES = 256 << 20
-"""Largest file of readouts that is sent to the cluster."""
 _CHUNK_BYTES = 8 << 20
 """A file for the caller comes in pieces of this size."""
 
 
-@dataclass(frozen=True, slots=True)
-class SentFile:
-    """A file of the caller's, by its name and content."""
+class Coordinator:
+    """Owns the rounds of the campaign in a folder. Holds nothing that cannot be had from the folder again.
 
-    name: str
-    content: bytes
-
-    @classmethod
-    def read(cls, file: Path) -> SentFile:
-        """Read a file to be sent.
-
-        Raises
-        ------
-        InputFileError
-            If it is larger than `MAX_SENT_BYTES`, or cannot be read.
-        """
-        try:
-            size = file.stat().st_size
-            if size > MAX_SENT_BYTES:
-                raise InputFileError(
-                    f"{size:,} bytes are more than the {MAX_SENT_BYTES:,} that are sent to a cluster",
-                    str(file),
-                    "split the file; or open the campaign (`Campaign.open`) where its folder can be reached",
-                )
-            return cls(file.name, file.read_bytes())
-        except OSError as error:
-            raise InputFileError(f"cannot be read ({error})", str(file), "check the path") from error
-
-
-@dataclass(frozen=True, slots=True)
-class VerbCall:
-    """A verb of `Campaign`, to be done by a coordinator.
-
-    Attributes
-    ----------
-    campaign_id:
-        The campaign that is meant.
-    who:
-        On whose behalf: the name that events carry.
-    key:
-        Tells this call from all others, also where it is repeated.
-    """
-
-    campaign_id: str
-    who: str
-    verb: str
-    arguments: tuple[Any, ...] = ()
-    keywords: Mapping[str, Any] = field(default_factory=dict)
-    key: str = field(default_factory=lambda: uuid4().hex)
-
-
-class StepsTaken(Watcher):
-    """Keeps the steps of one call for those who ask what it has done so far."""
-
-    def __init__(self) -> None:
-        self._key = ""
-        self._taken: list[Progress] = []
-
-    def begin(self, key: str) -> None:
-        """From now on steps are those of another call."""
-        self._key, self._taken = "", []  # no moment at which the key of one has the steps of the other
-        self._key = key
-
-    def step(self, name: str, progress: Progress) -> None:
-        """One more step of the call."""
-        self._taken.append(progress)
-
-    def after(self, key: str, n_seen: int) -> tuple[int, list[Progress]]:
-        """How many steps a call has taken, and those after the first `n_seen`; all of a call that began anew."""
-        taken = list(self._taken) if key == self._key else []
-        return len(taken), taken[n_seen if n_seen <= len(taken) else 0 :]
-
-
-class CampaignServer:
-    """The verbs of the campaign in a folder. Holds nothing that cannot be had from the folder again.
+    That of a simulation ends with the driver that has it take step after step (`run_on_ray`). That of a laboratory
+    stays, does the verbs of all who call, and keeps trainers and scorers warm between rounds (`isd_ray.remote.attach`).
+    The work of starting is in `ready`, not in the constructor: Ray drops the type of what a constructor raises.
 
     Parameters
     ----------
     path:
         The campaign's directory, a folder as the cluster sees it or a URI.
+    setup:
+        Of a simulation: what its loop runs on; None in a laboratory.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, setup: CampaignSetup | None = None) -> None:
         self._path = path
-        self._warm: WarmRun | None = None
+        self._setup = setup
         self._campaign: Campaign | None = None
         self._steps = StepsTaken()
+        if setup is not None:
+            return
         # Ray starts a lost coordinator again, and nobody calls it until there are readouts: a waiting campaign is seen.
         try:
             show_again(CampaignStore.open(path))
         except IsdError as error:
             _LOGGER.warning("metrics show nothing of the campaign: %s", type(error).__name__)
 
+    @cached_property
+    def _workers(self) -> WarmRun:
+        from isd_ray.ops.run import WarmRun  # with it comes torch, which nothing else here needs
+
+        return WarmRun()
+
     def ready(self) -> dict[str, Any]:
-        """Who this is: version of isd_ray, id and configuration of the campaign, whether Ray had to start it again.
+        """Start the other actors of a simulation, and say who this is.
+
+        That is the version of isd_ray, id and configuration of the campaign, and whether Ray had to start it again.
 
         Raises
         ------
         StoreError
             If the cluster sees no campaign there.
         """
-        from ray import get_runtime_context
-
+        if self._setup is not None:
+            configure(self._setup.config.logging)
+            self._loop = open_loop(self._setup, self._workers.started(self._setup))
         store = CampaignStore.open(self._path)
         return {
             "isd_ray": version("isd_ray"),
             "campaign_id": store.manifest["campaign_id"],
             "config": store.config,
-            "was_restarted": get_runtime_context().was_current_actor_reconstructed,
+            "was_restarted": ray.get_runtime_context().was_current_actor_reconstructed,
         }
+
+    def advance(self) -> Progress:
+        """One step of a simulation's loop."""
+        return self._loop.advance()
+
+    def close(self) -> None:
+        """End the other actors."""
+        self._workers.close()
 
     def change(self, call: VerbCall) -> Any:
         """Do a verb that may change the campaign; one after the other."""
         self._steps.begin(call.key)
         store = self._store(call)
         if self._campaign is None or self._campaign.store.manifest != store.manifest:
-            if self._warm is not None:
-                self._warm.close()
+            if self._campaign is not None:
+                self.close()
             self._campaign = Campaign(store, self._steps, self._run)
         with acting_for(call.who):
             return _do(self._campaign, call)
@@ -171,11 +127,7 @@ class CampaignServer:
                     yield piece
 
     def _run(self, setup: CampaignSetup) -> Steps:
-        if self._warm is None:
-            from isd_ray.ops.run import WarmRun  # with it comes torch, which nothing else here needs
-
-            self._warm = WarmRun()
-        return self._warm(setup)
+        return self._workers(setup)
 
     def _store(self, call: VerbCall) -> CampaignStore:
         """The store, if it is still the campaign that the caller means."""
@@ -187,6 +139,40 @@ class CampaignServer:
                 "attach to it again (`isd.attach`) if that is the one you mean",
             )
         return store
+
+
+def run_on_ray(setup: CampaignSetup, say: Callable[[str], None] | None = None) -> Generator[Progress, None, None]:
+    """Run a campaign on the connected Ray, step by step, to its end or until readouts are missing.
+
+    A coordinator that dies is replaced; the new one continues from the store, with the same result.
+
+    Parameters
+    ----------
+    say:
+        Told what is waited for while actors find no room, or start slowly; default: it is logged.
+
+    Raises
+    ------
+    IsdError
+        What the campaign raised.
+    ActorLostError
+        If coordinators keep dying.
+    """
+    # No timeouts here: whatever the coordinator waits for has its own, and it takes up no room.
+    options = replace(stable_options(setup.config, "coordinator"), start_timeout_s=None, call_timeout_s=None)
+    group = ActorGroup(Coordinator, (str(setup.out), ray.put(setup)), options)
+    asking = (trainer_options(setup.config), scorer_options(setup.config))
+    try:
+        group.wait_until_ready(None if say is None else lambda: say(f"waiting for actors to start; {words_of(asking)}"))
+        done = False
+        while not done:
+            [progress] = group.map("advance", [()])
+            done = progress.done or progress.waiting
+            yield progress
+        group.map("close", [()])
+    finally:
+        group.close()
+        give_back(str(setup.out))  # where the coordinator was killed by an error, or is not wanted any more
 
 
 def _do(campaign: Campaign, call: VerbCall) -> Any:
