@@ -25,7 +25,7 @@ from isd_ray.report.numbers import counted
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
     from isd_ray.ops.campaign import Campaign, Told
-    from isd_ray.remote.attach import AttachedCampaign
+    from isd_ray.remote.attached import AttachedCampaign
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of compounds.")]
 IdFile = Annotated[Path | None, typer.Option("--file", "-f", help="File with one id a line, instead or as well.")]
@@ -205,11 +205,10 @@ def stop(
     last_look: Annotated[
         bool, typer.Option("--last-look", help="Take one last look first: with rule certify, and accuracy.")
     ] = False,
+    address: Address = None,
 ) -> None:
     """Stop a screen by hand, on record: it is delivered without a certificate, or judged by a last look."""
-    from isd_ray.ops.campaign import Campaign
-
-    campaign = Campaign.open(path)
+    campaign = _open(path, address)
     n_missing = campaign.stop(reason, last_look=last_look)
     lost = f"; the batch that is out is closed without {counted(n_missing, 'readout')}" if n_missing else ""
     verb = "ask" if campaign.status().state != "running" else "resume"
@@ -306,11 +305,7 @@ def export(
     if hits and not interim:
         raise typer.BadParameter("--hits goes with --interim")
     if interim:
-        from isd_ray.ops.campaign import Campaign
-
-        if address is not None:
-            raise typer.BadParameter("--interim reads the folder of the campaign", param_hint="--address")
-        made = Campaign.open(path).export_interim(out, hits=hits, long=long, raw=raw)
+        made = _open(path, address).export_interim(out, hits=hits, long=long, raw=raw)
         lines = [f"wrote {counted(made.n_lines, 'line')} to {out}, and what they are to {made.notice}", *made.words]
         for line in lines:
             out_console.print(line, highlight=False, soft_wrap=True)
@@ -325,8 +320,19 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; default report.html in the folder.")
     ] = None,
+    address: Address = None,
 ) -> None:
     """Write the report of a campaign or simulation as it stands, as one page; and a model card that is missing."""
+    if address is not None:
+        if out is None:
+            raise typer.BadParameter("the folder is not here: name the file by --out", param_hint="--address")
+        _open(path, address).report(out)
+    else:
+        _report_here(path, out)
+    out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _report_here(path: Path, out: Path | None) -> None:
     from isd_ray.campaign.files import replace_text
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.ops.results import report_of, restore_card
@@ -338,7 +344,6 @@ def report(
         store.write_text("report.html", page)
     else:
         replace_text(out, page)
-    out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def verify(

@@ -16,6 +16,27 @@ MAX_SENT_BYTES = 256 << 20
 """Largest file of readouts that is sent to the cluster."""
 
 
+CHANGES = (
+    "ask",
+    "note_dispatch",
+    "tell",
+    "fail",
+    "exclude",
+    "include",
+    "close",
+    "stop",
+    "amend",
+    "summary",
+)
+"""Verbs of `isd_ray.ops.campaign.Campaign` that may change it: a coordinator does one after the other."""
+LOOKS = ("has_ended", "batch", "is_dispatched", "preview", "status", "certificate", "history", "told_files")
+"""Verbs that only read: they are answered at any time."""
+WRITES = ("export", "export_interim", "report")
+"""Verbs that read and write a file, which is the caller's."""
+TAKE_FILE = ("tell", "preview", "amend")
+"""Verbs whose first argument is a file of the caller's."""
+
+
 @dataclass(frozen=True, slots=True)
 class SentFile:
     """A file of the caller's, by its name and content."""

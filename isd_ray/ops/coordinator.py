@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -33,6 +34,8 @@ _LOGGER = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 8 << 20
 """A file for the caller comes in pieces of this size."""
+_N_ANSWERS = 32
+"""Answers that are kept for callers who repeat a call."""
 
 
 class Coordinator:
@@ -55,6 +58,7 @@ class Coordinator:
         self._setup = setup
         self._campaign: Campaign | None = None
         self._steps = StepsTaken()
+        self._answers: OrderedDict[str, Any] = OrderedDict()
         if setup is not None:
             return
         # Ray starts a lost coordinator again, and nobody calls it until there are readouts: a waiting campaign is seen.
@@ -99,15 +103,23 @@ class Coordinator:
         self._workers.close()
 
     def change(self, call: VerbCall) -> Any:
-        """Do a verb that may change the campaign; one after the other."""
-        self._steps.begin(call.key)
+        """Do a verb that may change the campaign; one after the other.
+
+        A call that is repeated, as its answer was lost on the way, is answered as before: nothing is done twice.
+        """
         store = self._store(call)
+        if call.key in self._answers:
+            return self._answers[call.key]
+        self._steps.begin(call.key)
         if self._campaign is None or self._campaign.store.manifest != store.manifest:
             if self._campaign is not None:
                 self.close()
             self._campaign = Campaign(store, self._steps, self._run)
         with acting_for(call.who):
-            return _do(self._campaign, call)
+            answer = self._answers[call.key] = _do(self._campaign, call)
+        while len(self._answers) > _N_ANSWERS:
+            self._answers.popitem(last=False)
+        return answer
 
     def look(self, call: VerbCall) -> Any:
         """Do a verb that only reads, at any time: on a view of the campaign of its own."""
@@ -120,7 +132,7 @@ class Coordinator:
     def write(self, call: VerbCall, name: str) -> Iterator[Any]:
         """Do a verb that writes a file of that name: yields what it returned, then the file in pieces."""
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / name
+            file = Path(folder) / Path(name).name
             yield getattr(Campaign(self._store(call)), call.verb)(file, **call.keywords)
             with file.open("rb") as stream:
                 while piece := stream.read(_CHUNK_BYTES):

@@ -28,8 +28,9 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.errors import ActorLostError, InputFileError, LabelError, ResourceError, StoreError
 from isd_ray.ops import calls
 from isd_ray.ops.campaign import Campaign
-from isd_ray.remote import attach as attaching
-from isd_ray.remote.attach import AttachedCampaign, attach, coordinated
+from isd_ray.remote import over_ray
+from isd_ray.remote.attach import attach, coordinated
+from isd_ray.remote.attached import AttachedCampaign
 from tests.chaos.laboratory import CONFIG, Technician, assert_same, create, outcome
 
 WAIT_S = 300.0
@@ -196,7 +197,7 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
 def test_it_outlives_the_process_that_started_it_and_is_reached_from_others(folder, asked_elsewhere, campaign):
     told, coordinator = asked_elsewhere
     assert campaign.batch().ids == told["ids"]
-    assert campaign._actor.glance("a_method_of_later_versions") is None
+    assert campaign._transport._actor.glance("a_method_of_later_versions") is None
     assert list(processes("Coordinator")) == coordinator
     assert str(folder) in coordinated()
 
@@ -235,7 +236,7 @@ def test_what_is_told_is_the_callers_and_twice_changes_nothing(folder, campaign,
 
 def test_other_versions_and_campaigns_are_refused(campaign, config, make_config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(attaching, "version", lambda name: "9.9")
+        patch.setattr(over_ray, "version", lambda name: "9.9")
         with pytest.raises(ResourceError, match=r"runs isd_ray .*, this process 9\.9"):
             attach(campaign.path)
     with pytest.raises(StoreError, match="there is no campaign here"):
