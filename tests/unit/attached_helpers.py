@@ -15,16 +15,25 @@ import uvicorn
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import StoreError
 from isd_ray.ops.coordinator import Coordinator
+from isd_ray.ops.run import run_cold
 from isd_ray.remote.tokens import Tokens
 from isd_ray.serve.coordinators.app import create_app
 from isd_ray.serve.listening import uvicorn_of
+
+
+class WithoutRay(Coordinator):
+    """A coordinator that computes in this process, and keeps nothing warm."""
+
+    def _run(self, setup):
+        return run_cold(setup)
 
 
 class InThisProcess:
     """The transport of a coordinator whose calls are done here."""
 
     def __init__(self, path: Path) -> None:
-        self._coordinator = Coordinator(str(path))
+        self._coordinator = WithoutRay(str(path))
+        self._one_after_the_other = threading.Lock()  # as Ray has it
         self._path = path
 
     def ready(self):
@@ -37,7 +46,8 @@ class InThisProcess:
         }
 
     def change(self, call, heard=None):
-        answer = self._coordinator.change(call)
+        with self._one_after_the_other:
+            answer = self._coordinator.change(call)
         for progress in self._coordinator.steps(call.key, 0)[1] if heard else ():
             heard(progress)
         return answer
