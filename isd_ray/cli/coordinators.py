@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from isd_ray.cli.common import AsJson, Folder, out_console, print_json
+from isd_ray.remote.tokens import TOKEN_VARIABLE
 
-TOKEN_VARIABLE = "ISD_TOKEN_FILE"
 PORT = 8766
 
 app = typer.Typer(

@@ -468,7 +468,7 @@ def test_the_commands_work_from_elsewhere(made, service, tmp_path):
     def run(*words: str) -> str:
         done = CliRunner().invoke(command, [*words, "--address", service.url], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        return done.output
+        return done.stdout
 
     ids = json.loads(run("ask", "kinase", "--out", str(tmp_path / "lab"), "--json"))["ids"]
     assert ids == made.batch().ids
