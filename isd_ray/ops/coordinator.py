@@ -39,7 +39,7 @@ _N_ANSWERS = 32
 
 
 class Coordinator:
-    """Owns the rounds of the campaign in a folder. Holds nothing that cannot be had from the folder again.
+    """Owns the rounds of the campaign in a folder. What it holds can be had from the folder again, or only saves work.
 
     That of a simulation ends with the driver that has it take step after step (`run_on_ray`). That of a laboratory
     stays, does the verbs of all who call, and keeps trainers and scorers warm between rounds (`isd_ray.remote.attach`).

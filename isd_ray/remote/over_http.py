@@ -34,9 +34,7 @@ _RETRY_S = 0.5
 _AWAY = (502, 503, 504)
 """What proxies answer whose service is away, and a service that is busy."""
 _CHUNK_BYTES = 1 << 20
-_SERVICE_REMEDY = (
-    "check the address; on the cluster `isd coordinators serve` is to run, and `isd coordinators list` sees it"
-)
+_SERVICE_REMEDY = "check the address, and that `isd coordinators serve` runs on the cluster"
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -92,9 +90,8 @@ class Service:
         if ca_file and not Path(ca_file).is_file():
             raise ConfigError("there is no such file", str(ca_file), f"check ca_file, or the variable {CA_VARIABLE}")
         self._session = requests.Session()
-        self._session.trust_env = (
-            place.scheme == "https"
-        )  # no proxy is to see what is sent to this machine in the clear
+        # No proxy is to see what is sent to this machine in the clear.
+        self._session.trust_env = place.scheme == "https"
         self._session.auth = _Bearer(checked_token(given, "the token"))
         self._verify: str | bool = str(ca_file) if ca_file else True
         self._has_answered = False

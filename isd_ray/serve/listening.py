@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def check_tls(certificate: Path | None, key: Path | None) -> None:
-    """Refuse one of the two PEM files without the other, or one that is not there.
+    """Refuse one of the two PEM files without the other, one that is not there, and two that are no pair.
 
     Raises
     ------
@@ -46,6 +47,15 @@ def check_tls(certificate: Path | None, key: Path | None) -> None:
     for file in (certificate, key):
         if file is not None and not file.is_file():
             raise ConfigError("there is no such file", str(file), "check the path")
+    if certificate is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+        except OSError as error:
+            raise ConfigError(
+                f"no TLS can be served by the certificate and its key: {error}",
+                str(certificate),
+                "give the PEM file of the certificate with its chain, and the one of its own key",
+            ) from error
 
 
 def uvicorn_of(app: ASGIApp, certificate: Path | None, key: Path | None, proxies: Sequence[str] = ()) -> uvicorn.Config:

@@ -60,9 +60,6 @@ class InThisProcess:
         file.write_bytes(b"".join(content))
         return returned
 
-    def stop(self):
-        return True
-
 
 @dataclass
 class Here:
@@ -75,6 +72,9 @@ class Here:
 
     def attach(self, name):
         return self.transport(name).ready()
+
+    def stop(self, name):
+        return self.transport(name) is not None
 
     def transport(self, name):
         if name not in self.transports:

@@ -31,7 +31,7 @@ from isd_ray.ops.campaign import Campaign
 from isd_ray.remote import over_http, wire
 from isd_ray.remote.attach import coordinated, stop
 from isd_ray.remote.tokens import Tokens
-from isd_ray.serve.coordinators import app, calls, guard
+from isd_ray.serve.coordinators import app, calls, campaigns, guard
 from isd_ray.serve.coordinators.run import Place
 from tests.unit.attached_helpers import Here, running
 from tests.unit.test_arguments import LABORATORY
@@ -441,6 +441,20 @@ def test_others_reach_the_service_only_by_tls(tmp_path):
     assert Place("0.0.0.0", 8766, behind_proxy=True).url(8766) == "http://HOST:8766"
     with pytest.raises(ConfigError, match="go together"):
         Place("0.0.0.0", 8766, certificate=tmp_path / "cert.pem")
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_text("no certificate\n")
+    with pytest.raises(ConfigError, match="no TLS can be served"):
+        Place("0.0.0.0", 8766, tmp_path / "cert.pem", tmp_path / "key.pem")
+
+
+def test_campaigns_go_by_the_names_of_their_folders_where_those_are_their_own(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(campaigns, "connect", lambda compute: None)
+    for folder in ("one/kinase", "two/kinase", "two/gpcr"):
+        shutil.copytree(asked, tmp_path / folder)
+    paths = campaigns.Campaigns([str(tmp_path / "one"), str(tmp_path / "two")], "auto").paths()
+    assert sorted(paths.values()) == [str(tmp_path / name) for name in ("one/kinase", "two/gpcr", "two/kinase")]
+    assert paths["gpcr"] == str(tmp_path / "two/gpcr")
+    assert [name.startswith("kinase-") for name in paths if name != "gpcr"] == [True, True]
 
 
 def test_a_certificate_is_trusted_by_its_authority_only(made, tmp_path, monkeypatch):

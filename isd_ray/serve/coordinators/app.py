@@ -25,6 +25,7 @@ from isd_ray.ops.calls import CHANGES, LOOKS, SentFile, VerbCall
 from isd_ray.remote import wire
 from isd_ray.remote.joblog import error_to_json
 from isd_ray.remote.tokens import Tokens
+from isd_ray.remote.transport import Transport
 from isd_ray.serve.coordinators.calls import Call, Calls
 from isd_ray.serve.coordinators.campaigns import Campaigns
 from isd_ray.serve.coordinators.guard import MAX_CALL_BYTES, Guard, refused
@@ -94,12 +95,12 @@ class _Service:
         """What a call does, and its key."""
         name, output, verb = str(said.pop("campaign", "")), file_name(str(said.pop("output", ""))), said.get("verb")
         if verb in (wire.ATTACH, wire.DETACH):
-            do = self._campaigns.attach if verb == wire.ATTACH else lambda name: self._campaigns.transport(name).stop()
+            do = self._campaigns.attach if verb == wire.ATTACH else self._campaigns.stop
             return lambda _: {"value": do(name)}, str(said.get("key"))
         call = wire.call_from_json({**said, "who": holder or name_of(str(said.get("who", "")))}, sent)
         return lambda place: self._do(self._campaigns.transport(name), call, output, place), call.key
 
-    def _do(self, transport: Any, call: VerbCall, output: str, place: Call) -> dict[str, Any]:
+    def _do(self, transport: Transport, call: VerbCall, output: str, place: Call) -> dict[str, Any]:
         if call.verb in CHANGES:
             return {"value": transport.change(call, place.steps.append if call.verb == "ask" else None)}
         if call.verb in LOOKS:

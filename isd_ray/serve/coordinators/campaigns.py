@@ -10,6 +10,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig, ComputeConfig
 from isd_ray.errors import StoreError
 from isd_ray.ops.connect import connect
+from isd_ray.remote import over_ray
 from isd_ray.remote.over_ray import OverRay
 from isd_ray.serve.shelf import Shelf
 
@@ -49,6 +50,10 @@ class Campaigns:
         path = self._path(name)
         reached = self._reached[path] = _reached(path)
         return reached.ready()
+
+    def stop(self, name: str) -> bool:
+        """End the coordinator of a campaign; whether there was one."""
+        return over_ray.stop(self._path(name))
 
     def transport(self, name: str) -> OverRay:
         """How the calls of a campaign reach its coordinator.
