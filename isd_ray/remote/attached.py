@@ -34,8 +34,8 @@ class AttachedCampaign:
 
     Each verb is that of `Campaign`, one after the other whoever calls; those that only look are answered at any time,
     also while models are fitted. Files are the caller's: what is told is read here if it is here, what is exported is
-    written here. A call that was lost with a process of the coordinator is repeated. Should it have been done already,
-    it says so as a second call would: readouts are known, nothing is new.
+    written here. A call that was lost is repeated. Should it have been done already, the coordinator answers as before;
+    if it was lost itself, as a second call would be answered: readouts are known, nothing is new.
 
     Attributes
     ----------

@@ -22,15 +22,20 @@ from starlette.responses import PlainTextResponse
 from typer.testing import CliRunner
 
 import isd_ray as isd
+from isd_ray.campaign.telling import Refusal
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app as command
+from isd_ray.data.export import Exported
 from isd_ray.errors import ClusterError, ConfigError, InputFileError, LabelError, ResourceError, StoreError
 from isd_ray.ops import calls as sending
 from isd_ray.ops.calls import CHANGES, LOOKS, TAKE_FILE, WRITES, VerbCall
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.interim import Interim
+from isd_ray.ops.telling import FailedPlate, Told
 from isd_ray.remote import over_http, wire
 from isd_ray.remote.attach import coordinated, stop
 from isd_ray.remote.tokens import Tokens
+from isd_ray.report.certificate import Certificate
 from isd_ray.serve.coordinators import app, calls, campaigns, guard
 from isd_ray.serve.coordinators.run import Place
 from tests.unit.attached_helpers import Here, running
@@ -102,6 +107,8 @@ def test_every_answer_is_that_of_the_campaign_itself(made, service, tmp_path):
     assert (told.n_new, told.refused[0].line, told.head) == (3, 5, made.status().head)
     assert campaign.tell({batch.ids[3]: READOUT}).n_new == 1
     assert campaign.fail(batch.ids[4], "spilt") == 1
+    file.write_text(f"name,bbb\n{batch.ids[0]},BBB-\n")
+    assert campaign.amend(file, "a typing error") == 1
     for verb in ("status", "certificate", "told_files", "batch"):
         assert getattr(campaign, verb)() == getattr(made, verb)()
     assert campaign.history(batch.ids[0]) == made.history(batch.ids[0])
@@ -146,10 +153,34 @@ def test_errors_are_those_of_the_campaign_word_for_word(made, service, tmp_path)
         with pytest.raises(LabelError) as there:
             getattr(campaign, verb)(*given)
         assert there.value.args == here.value.args
+    with pytest.raises(StoreError, match="no round of this campaign has a model yet"):
+        campaign.export_interim(tmp_path / "week.csv")
     with pytest.raises(InputFileError, match="no such file here"):
         campaign.tell("/etc/passwd.csv")
     with pytest.raises(StoreError, match="no campaign of this name is served here"):
         isd.attach("another", service.url)
+
+
+@pytest.mark.parametrize(
+    ("verb", "returned"),
+    [
+        ("export", Exported(7, 1)),
+        ("export_interim", Interim(7, 1, 2, ("as of now",), Path("week.csv.NOT-CERTIFIED.txt"))),
+        ("certificate", Certificate({"certificate_id": "c", "low": 0.95, "none": None}, withdrawn="an error")),
+        ("certificate", None),
+        (
+            "tell",
+            Told(1, 2, 3, (Refusal(4, "unknown"),), 5, failed_plates=(FailedPlate("P1", "Z'"),), fates={"new": 1}),
+        ),
+        ("summary", {"bound": float("inf"), "rounds": [1, 2], "certified": False}),
+        ("told_files", {"a", "b"}),
+    ],
+)
+def test_what_a_verb_returns_is_the_same_behind_the_wire(verb, returned):
+    found = wire.value_from_json(verb, json.loads(json.dumps(wire.value_to_json(returned))))
+    assert (found, type(found)) == (returned, type(returned))
+    with pytest.raises(ClusterError, match=f"the answer to {verb} cannot be read"):
+        wire.value_from_json(verb, 3.5)
 
 
 def test_the_name_on_record_is_that_of_the_token_or_else_what_the_caller_says(made, tmp_path, monkeypatch):
