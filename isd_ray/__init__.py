@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from isd_ray.ops.predict import LoadedModel, load_model
     from isd_ray.ops.propose import Proposal, propose
     from isd_ray.ops.simulate import SimulationResult, simulate
-    from isd_ray.remote.attach import AttachedCampaign, attach
+    from isd_ray.remote.attach import attach
+    from isd_ray.remote.attached import AttachedCampaign
     from isd_ray.remote.jobs import Job, job, jobs
     from isd_ray.remote.submit import resubmit, submit, submit_command
     from isd_ray.report.certificate import Certificate
 
 _HOMES = {
     "Advice": "isd_ray.ops.goal_costs",
-    "AttachedCampaign": "isd_ray.remote.attach",
+    "AttachedCampaign": "isd_ray.remote.attached",
     "Campaign": "isd_ray.ops.campaign",
     "CampaignConfig": "isd_ray.config",
     "Certificate": "isd_ray.report.certificate",

@@ -24,7 +24,7 @@ from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
     from isd_ray.ops.campaign import Campaign, Told
-    from isd_ray.remote.attach import AttachedCampaign
+    from isd_ray.remote.attached import AttachedCampaign
 from isd_ray.cli.common import open_campaign
 from isd_ray.cli.saying import amend, close, exclude, fail, include, stop
 
@@ -231,11 +231,7 @@ def export(
     if hits and not interim:
         raise typer.BadParameter("--hits goes with --interim")
     if interim:
-        from isd_ray.ops.campaign import Campaign
-
-        if address is not None:
-            raise typer.BadParameter("--interim reads the folder of the campaign", param_hint="--address")
-        made = Campaign.open(path).export_interim(out, hits=hits, long=long, raw=raw)
+        made = open_campaign(path, address).export_interim(out, hits=hits, long=long, raw=raw)
         lines = [f"wrote {counted(made.n_lines, 'line')} to {out}, and what they are to {made.notice}", *made.words]
         for line in lines:
             out_console.print(line, highlight=False, soft_wrap=True)
@@ -250,6 +246,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File to write; default report.html in the folder.")
     ] = None,
+    address: Address = None,
 ) -> None:
     """Write the report of a campaign or simulation as it stands, as one page; and a model card that is missing."""
     from isd_ray.campaign.store import CampaignStore
@@ -263,7 +260,6 @@ def report(
         store.write_text("report.html", page)
     else:
         replace_text(out, page)
-    out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 def verify(

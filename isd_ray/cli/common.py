@@ -43,7 +43,10 @@ Set = Annotated[
 Folder = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
 Address = Annotated[
     str | None,
-    typer.Option(help="Of a Ray cluster whose coordinator does it and stays warm until `isd coordinators stop`."),
+    typer.Option(
+        help="Of a Ray cluster whose coordinator does it and stays warm until `isd coordinators stop`; "
+        "from elsewhere the https:// address of its service, with the token's file in $ISD_TOKEN_FILE."
+    ),
 ]
 Raw = Annotated[
     bool, typer.Option("--raw", help="Leave texts of CSV as they are that a spreadsheet would take for formulas.")

@@ -75,11 +75,10 @@ def stop(
     last_look: Annotated[
         bool, typer.Option("--last-look", help="Take one last look first: with rule certify, and accuracy.")
     ] = False,
+    address: Address = None,
 ) -> None:
     """Stop a screen by hand, on record: it is delivered without a certificate, or judged by a last look."""
-    from isd_ray.ops.campaign import Campaign
-
-    campaign = Campaign.open(path)
+    campaign = open_campaign(path, address)
     n_missing = campaign.stop(reason, last_look=last_look)
     lost = f"; the batch that is out is closed without {counted(n_missing, 'readout')}" if n_missing else ""
     verb = "ask" if campaign.status().state != "running" else "resume"

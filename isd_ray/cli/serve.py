@@ -45,9 +45,9 @@ def serve(
     except ModuleNotFoundError as error:
         what = f"the web page needs the package {error.name}"
         raise ResourceError(what, remedy="pip install 'isd_ray[serve]'") from error
-    from isd_ray.serve.settings import EVERY_ADDRESS, LOOPBACK_NAMES, Settings, new_token
+    from isd_ray.serve.settings import EVERY_ADDRESS, LOCAL_HOSTS, LOOPBACK_NAMES, Settings, new_token
 
-    is_local = host in ("127.0.0.1", "localhost", "::1")
+    is_local = host in LOCAL_HOSTS
     if not is_local and not open_to_network:
         raise ConfigError(
             f"at {host} others than this machine reach the page", "--host", "say --open-to-network if they are to"

@@ -28,7 +28,7 @@ def run(setup: CampaignSetup, say: Callable[[str], None] | None = None) -> Steps
         Told what is waited for on Ray, before the first step; default: it is logged.
     """
     if setup.config.compute.backend == "ray":
-        from isd_ray.actors.coordinator import run_on_ray
+        from isd_ray.ops.coordinator import run_on_ray
 
         yield from observed(setup.config, run_on_ray(setup, say), on_ray=True)
     else:
@@ -62,26 +62,27 @@ class WarmRun:
         is_waiting = False
         try:
             if self._backend is None:
-                self._backend = _start(setup)
-            for progress in _advance(setup, self._backend):
+                _verify_library(setup)
+            for progress in _advance(setup, self.started(setup)):
                 yield progress
                 is_waiting = progress.waiting
         finally:
             if not is_waiting:
                 self.close()
 
+    def started(self, setup: CampaignSetup) -> Backend:
+        """The backend, whose actors are started unless they are kept."""
+        if self._backend is None:
+            from isd_ray.actors.workers import RayWorkers
+
+            self._backend = Backend(setup.spec, setup.truth, RayWorkers(setup.spec, str(setup.out)))
+        return self._backend
+
     def close(self) -> None:
         """End the actors."""
         if self._backend is not None:
             self._backend.close()
         self._backend = None
-
-
-def _start(setup: CampaignSetup) -> Backend:
-    from isd_ray.actors.workers import RayWorkers
-
-    _verify_library(setup)
-    return Backend(setup.spec, setup.truth, RayWorkers(setup.spec, str(setup.out)))
 
 
 def _verify_library(setup: CampaignSetup) -> None:

@@ -12,7 +12,7 @@ from isd_ray.ops.telling import Told
 
 
 class Verbs(Protocol):
-    """What `isd_ray.ops.campaign.Campaign` and `isd_ray.remote.attach.AttachedCampaign` have in common here."""
+    """What `isd_ray.ops.campaign.Campaign` and `isd_ray.remote.attached.AttachedCampaign` have in common here."""
 
     def ask(self) -> Batch | None:
         """The batch that is out; None at the end."""

@@ -25,7 +25,22 @@ def marked(kind: Kind, value: Any) -> str:
 
 def error_line(error: IsdError) -> str:
     """The line of an error that is to be raised again where the log is read."""
-    return marked("error", {"type": type(error).__name__, "args": list(error.args)})
+    return marked("error", error_to_json(error))
+
+
+def error_to_json(error: IsdError) -> dict[str, Any]:
+    """Kind and words of an error, from which `error_from_json` makes it again."""
+    return {"type": type(error).__name__, "args": list(error.args)}
+
+
+def error_from_json(said: Any) -> IsdError | None:
+    """The error that `error_to_json` was given; None if there is none."""
+    match said:
+        case {"type": str(name), "args": [str(what), str(where), str(remedy)]}:
+            kind = getattr(errors, name, None)
+            ours = kind if isinstance(kind, type) and issubclass(kind, IsdError) else IsdError
+            return ours(what, where, remedy)
+    return None
 
 
 def words_of(log: str) -> str:
@@ -48,9 +63,4 @@ def last_of(log: str, kind: Kind) -> Any:
 
 def error_of(log: str) -> IsdError | None:
     """The deliberate error that ended the job; None without one."""
-    match last_of(log, "error"):
-        case {"type": str(name), "args": [str(what), str(where), str(remedy)]}:
-            kind = getattr(errors, name, None)
-            ours = kind if isinstance(kind, type) and issubclass(kind, IsdError) else IsdError
-            return ours(what, where, remedy)
-    return None
+    return error_from_json(last_of(log, "error"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,15 +9,9 @@ from urllib.parse import quote
 
 import uvicorn
 
-from isd_ray.errors import ResourceError
 from isd_ray.serve.app import create_app
-from isd_ray.serve.patience import IDLE_S, Connection
+from isd_ray.serve.listening import listening, uvicorn_of
 from isd_ray.serve.settings import Settings
-
-MAX_CONNECTIONS = 500
-"""Those beyond are told to come again."""
-GOODBYE_S = 3
-"""How long requests that are under way have when the page is ended."""
 
 
 def serve(places: Sequence[str], settings: Settings, host: str, port: int, started: Callable[[str], None]) -> None:
@@ -41,39 +34,17 @@ def serve(places: Sequence[str], settings: Settings, host: str, port: int, start
         If the port is taken.
     """
     with tempfile.TemporaryDirectory(prefix="isd-serve-") as scratch:
-        listening = _listening(host, port)
+        socket = listening(host, port)
         scheme = "https" if settings.is_encrypted else "http"
         name = settings.names[0]
-        started(f"{scheme}://{name}:{listening.getsockname()[1]}")
-        uvicorn.Server(configuration(places, settings, Path(scratch))).run(sockets=[listening])
+        started(f"{scheme}://{name}:{socket.getsockname()[1]}")
+        uvicorn.Server(configuration(places, settings, Path(scratch))).run(sockets=[socket])
 
 
 def configuration(places: Sequence[str], settings: Settings, scratch: Path) -> uvicorn.Config:
     """How uvicorn serves the page; `scratch` as of `create_app`."""
-    return uvicorn.Config(
-        create_app(places, settings, scratch),
-        ssl_certfile=settings.certificate,
-        ssl_keyfile=settings.key,
-        http=Connection,
-        ws="none",
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=int(IDLE_S),
-        # Addresses hold the token once, and who is asked by whom is not ours to log.
-        access_log=False,
-        log_level="warning",
-        proxy_headers=bool(settings.proxies),
-        forwarded_allow_ips=list(settings.proxies),
-        server_header=False,
-        timeout_graceful_shutdown=GOODBYE_S,
-    )
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        what = f"cannot listen at {host}, port {port} ({error.strerror})"
-        raise ResourceError(what, remedy="try another --port") from error
+    app = create_app(places, settings, scratch)
+    return uvicorn_of(app, settings.certificate, settings.key, settings.proxies)
 
 
 def login_address(address: str, token: str) -> str:

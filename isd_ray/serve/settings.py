@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isd_ray.errors import ConfigError
+from isd_ray.serve.listening import check_tls
 
 MIN_TOKEN_LETTERS = 16
 """A shorter token could be guessed."""
 _TOKEN_BYTES = 32
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+"""Where to listen for this machine alone."""
 EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -60,11 +63,7 @@ class Settings:
         except ValueError as error:
             what = f"{proxy!r} is no address of a proxy ({error})"
             raise ConfigError(what, "--proxy", "give an IP address, or a network as 10.0.0.0/24") from error
-        if (self.certificate is None) != (self.key is None):
-            raise ConfigError("a TLS certificate and its key go together", remedy="give both --tls-cert and --tls-key")
-        for file in (self.certificate, self.key):
-            if file is not None and not file.is_file():
-                raise ConfigError("there is no such file", str(file), "check the path")
+        check_tls(self.certificate, self.key)
 
     @property
     def is_encrypted(self) -> bool:

@@ -21,13 +21,13 @@ import ray
 from ray.cluster_utils import Cluster
 
 from isd_ray.actors.bound import BoundActor
-from isd_ray.actors.coordinator import Coordinator
 from isd_ray.actors.group import ActorGroup
 from isd_ray.actors.options import trainer_options
 from isd_ray.actors.scorer import Scorer
 from isd_ray.actors.trainer import Trainer
 from isd_ray.config import CampaignConfig
 from isd_ray.errors import ResourceError
+from isd_ray.ops.coordinator import Coordinator
 from isd_ray.ops.simulate import simulate
 from tests.chaos.lost_node import QUICK_TO_NOTICE
 

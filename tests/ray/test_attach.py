@@ -26,10 +26,11 @@ from nbclient import NotebookClient
 
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.errors import ActorLostError, InputFileError, LabelError, ResourceError, StoreError
+from isd_ray.ops import calls
 from isd_ray.ops.campaign import Campaign
-from isd_ray.remote import attach as attaching
-from isd_ray.remote import server
-from isd_ray.remote.attach import AttachedCampaign, attach, coordinated
+from isd_ray.remote import over_ray
+from isd_ray.remote.attach import attach, coordinated
+from isd_ray.remote.attached import AttachedCampaign
 from tests.chaos.laboratory import CONFIG, Technician, assert_same, create, outcome
 
 WAIT_S = 300.0
@@ -126,7 +127,7 @@ def asked_elsewhere(folder, ray_cluster) -> tuple[dict, list[int]]:
     command = [sys.executable, "-c", "from isd_ray.cli import main; main()", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout), list(processes("CampaignServer"))
+    return json.loads(done.stdout), list(processes("Coordinator"))
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +165,10 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
 ):
     create(tmp_path / "warm", config)
     technician.work(Campaign.open(tmp_path / "warm"))
-    before, heard = processes(*WORKERS, "CampaignServer").keys(), Heard()
+    before, heard = processes(*WORKERS, "Coordinator").keys(), Heard()
     campaign = attach(tmp_path / "warm", watcher=heard)
     assert (campaign.status().state, campaign.was_restarted) == ("ready", False)
-    kill("CampaignServer", before)
+    kill("Coordinator", before)
     assert technician.work(campaign)
     assert campaign.was_restarted
 
@@ -179,7 +180,7 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
         wait_until(lambda: (2, "score") in heard.steps)  # while the scorer stands still
         assert campaign.status().state == "ready"
         assert not asked.done()
-        kill("CampaignServer", before)
+        kill("Coordinator", before)
         assert asked.result(WAIT_S).round == 2
         assert heard.steps[-1] == (2, "measure")
         assert len(heard.steps) < 20  # none is told again and again
@@ -188,7 +189,7 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
     assert_same(tmp_path / "warm", outcome(cold))
 
     campaign.stop_coordinator()
-    wait_until(lambda: not processes(*WORKERS, "CampaignServer").keys() - before)
+    wait_until(lambda: not processes(*WORKERS, "Coordinator").keys() - before)
     with pytest.raises(ActorLostError, match="was stopped"):
         campaign.status()
 
@@ -196,8 +197,8 @@ def test_killed_between_and_during_asks_it_goes_on_with_the_same_result(
 def test_it_outlives_the_process_that_started_it_and_is_reached_from_others(folder, asked_elsewhere, campaign):
     told, coordinator = asked_elsewhere
     assert campaign.batch().ids == told["ids"]
-    assert campaign._actor.glance("a_method_of_later_versions") is None
-    assert list(processes("CampaignServer")) == coordinator
+    assert campaign._transport._actor.glance("a_method_of_later_versions") is None
+    assert list(processes("Coordinator")) == coordinator
     assert str(folder) in coordinated()
 
 
@@ -228,14 +229,14 @@ def test_what_is_told_is_the_callers_and_twice_changes_nothing(folder, campaign,
     assert (told["file"], told["who"]) == ("readouts.csv", "ada")
     with pytest.raises(LabelError, match="are not in the library"):
         campaign.fail(["nobody"], "no signal")
-    monkeypatch.setattr(server, "MAX_SENT_BYTES", 100)
+    monkeypatch.setattr(calls, "MAX_SENT_BYTES", 100)
     with pytest.raises(InputFileError, match="more than the 100 that are sent"):
         campaign.tell(file)
 
 
 def test_other_versions_and_campaigns_are_refused(campaign, config, make_config, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(attaching, "version", lambda name: "9.9")
+        patch.setattr(over_ray, "version", lambda name: "9.9")
         with pytest.raises(ResourceError, match=r"runs isd_ray .*, this process 9\.9"):
             attach(campaign.path)
     with pytest.raises(StoreError, match="there is no campaign here"):

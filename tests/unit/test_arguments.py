@@ -13,8 +13,8 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config_file import load_config, to_toml
 from isd_ray.errors import ConfigError, InputFileError, LabelError
 from isd_ray.ops.campaign import Campaign
-from isd_ray.remote.attach import AttachedCampaign
-from isd_ray.remote.server import CampaignServer
+from isd_ray.remote.attached import AttachedCampaign
+from tests.unit.attached_helpers import InThisProcess, running
 
 LABORATORY = {
     "labels": {"column": "bbb", "classes": ["BBB+", "BBB-"]},
@@ -24,34 +24,20 @@ LABORATORY = {
 }
 
 
-class InThisProcess:
-    """An actor whose calls are done here."""
-
-    def __init__(self, server: CampaignServer) -> None:
-        self._server = server
-
-    def call(self, method, *arguments, group=None, meanwhile=None):
-        returned = getattr(self._server, method)(*arguments)
-        if meanwhile is not None:
-            meanwhile()
-        return returned
-
-    def glance(self, method, *arguments):
-        return getattr(self._server, method)(*arguments)
-
-    def stream(self, method, *arguments, take):
-        return take(iter(getattr(self._server, method)(*arguments)))
-
-
-@pytest.fixture(params=["here", "attached"])
-def campaign(request, make_config, tmp_path):
-    """A campaign whose first batch is out, also as a coordinator does its verbs."""
+@pytest.fixture(params=["here", "attached", "served"])
+def campaign(request, make_config, tmp_path, tmp_path_factory):
+    """A campaign whose first batch is out, also as a coordinator does its verbs, and as a service hands them on."""
     made = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
     made.ask()
     if request.param == "here":
-        return made
-    actor = InThisProcess(CampaignServer(str(made.path)))
-    return AttachedCampaign(actor, str(made.path), made.store.manifest["campaign_id"], made.config, Watcher())
+        yield made
+    elif request.param == "attached":
+        campaign_id = made.store.manifest["campaign_id"]
+        yield AttachedCampaign(InThisProcess(made.path), str(made.path), campaign_id, made.config, Watcher())
+    else:
+        folder = tmp_path_factory.mktemp("service")
+        with running({"run": made.path}, folder / "token", folder / "scratch") as service:
+            yield isd.attach("run", service.url, token=(folder / "token").read_text())
 
 
 def test_a_configuration_may_be_the_path_of_its_file(make_config, tmp_path):

@@ -29,6 +29,7 @@ from isd_ray.data.export import Exported
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.errors import ClusterError
 from isd_ray.messages import Progress, StepTaken
+from isd_ray.ops.calls import StepsTaken
 from isd_ray.ops.campaign import Told
 from isd_ray.ops.compare import Comparison
 from isd_ray.ops.confirm import SecondTold
@@ -40,7 +41,6 @@ from isd_ray.ops.run import run
 from isd_ray.ops.simulate import SimulationResult
 from isd_ray.ops.verify import Verified
 from isd_ray.remote.jobs import Job, JobStatus
-from isd_ray.remote.server import StepsTaken
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.live_status import follow
 from isd_ray.report.notebook import Row, Shown, in_notebook
