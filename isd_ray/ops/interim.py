@@ -131,7 +131,7 @@ def _not_predicted(store: CampaignStore, measured: Mapping[int, Any]) -> tuple[N
     secret = unjudged(rounds)
     out = [files.read_batch()["row"].to_numpy() for files in rounds if files.round in secret]
     waiting = np.setdiff1d(np.concatenate([np.empty(0, np.int64), *out]), known)
-    excluded = np.array(sorted(Laboratory(store).ledger().excluded), np.int64)
+    excluded = Laboratory(store).ledger().excluded
     return waiting, np.setdiff1d(np.union1d(excluded, waiting), known)
 
 

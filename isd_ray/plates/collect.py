@@ -48,11 +48,15 @@ class ReadoutFile:
     n_transfers:
         Of the report of a dispenser, whose readings are the wells that it left out: transfers that were made; None of
         readouts.
+    name, sha256:
+        Of the file, without its folder.
     """
 
     readings: pa.Table
     rejects: pa.Table
     n_transfers: int | None = None
+    name: str = ""
+    sha256: str = ""
 
 
 class _Reading(NamedTuple):
