@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from isd_ray.campaign.claimed import claim_lines
 from isd_ray.campaign.constant import COMPARED, constant_words
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.files import canonical_json
+from isd_ray.campaign.files import identity_of
 from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer
@@ -142,7 +141,7 @@ def make_certificate(
             if record["look"]
         ],
     }
-    return {"certificate_id": hashlib.sha256(canonical_json(content)).hexdigest()[:16], **content}
+    return {"certificate_id": identity_of(content, "certificate_id"), **content}
 
 
 def _records_of(history: History, look: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -43,9 +43,9 @@ ENTRIES = pa.schema(
     ],
     metadata={},  # kept with readouts, as in `READOUT_SCHEMA`
 )
-"""Each entry once, ascending by row and output. `label` is null where the readings gave none, which `reason` explains; of
-a panel `value`, `n_replicates` and `qc` are not kept. `line` is the first in the file, `fate` null until the entry is
-placed in the campaign."""
+"""Each entry once, ascending by row and output. `label` is null where the readings gave none, which `reason` explains;
+of a panel `value`, `n_replicates` and `qc` are not kept. `line` is the first in the file, `fate` null until the entry
+is placed in the campaign."""
 SAMPLES = pa.schema(
     [
         ("row", pa.int64()),
