@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from isd_ray.config import CampaignConfig
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
 from isd_ray.core.trips import n_trips
+from isd_ray.messages import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,10 @@ def status_of(store: CampaignStore) -> Status:
     ledger, rounds = Laboratory(store).ledger(), store.rounds()
     place = Place.of(rounds)
     counts = Counter(dict.fromkeys(STATUSES, 0))
-    asked = set(place.released_rows.tolist())
     missing = np.zeros(0) if place.open_round is None else ledger.missing(place.open_round, place.open_rows)
-    out, excluded = set(place.open_rows[missing > 0].tolist()), set(ledger.excluded.tolist())
     under_way = is_dispatched(store, place.open_round)
-    measured = measured_readouts(store).keys()
-    for row in asked | measured | excluded:
-        counts[_status(row, measured, excluded, asked, out, under_way)] += 1
+    measured, out = measured_readouts(store)[0], place.open_rows[missing > 0]
+    counts.update(_statuses(place.released_rows, measured, ledger.excluded, out, under_way=under_way))
     counts["INFERENCE"] = store.manifest["n_target"] - sum(counts.values())
     closed = place.open_round in ledger.closed
     in_laboratory = bool(store.manifest["in_laboratory"])
@@ -223,14 +222,18 @@ def awaited_of(store: CampaignStore) -> dict[str, str]:
     return dict(zip(batch["id"].to_pylist(), states.tolist(), strict=True))
 
 
-def _status(
-    row: int, measured: Collection[int], excluded: set[int], asked: set[int], out: set[int], under_way: bool
-) -> str:
-    """Status of a row that somebody has said something of; of rows in `out` readouts are awaited."""
-    if row in measured and row not in out:
-        return "OBSERVED" if row in asked else "EXTERNAL"
-    if row in excluded:
-        return "ABANDONED" if row in asked else "EXCLUDED"
-    if row in out:
-        return "RUNNING" if under_way else "STAGED"
-    return "FAILED" if row in asked else "INFERENCE"
+def _statuses(asked: Rows, measured: Rows, excluded: Rows, out: Rows, *, under_way: bool) -> dict[str, int]:
+    """How many rows that somebody has said something of have each status; of rows in `out` readouts are awaited."""
+    rows = reduce(np.union1d, (asked, measured, excluded))
+    is_asked, is_measured, is_excluded, is_out = (np.isin(rows, some) for some in (asked, measured, excluded, out))
+    statuses = np.select(
+        [is_measured & ~is_out, is_excluded, is_out],
+        [
+            np.where(is_asked, "OBSERVED", "EXTERNAL"),
+            np.where(is_asked, "ABANDONED", "EXCLUDED"),
+            np.full(len(rows), "RUNNING" if under_way else "STAGED"),
+        ],
+        np.where(is_asked, "FAILED", "INFERENCE"),
+    )
+    names, counts = np.unique(statuses, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
