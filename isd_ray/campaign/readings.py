@@ -152,7 +152,8 @@ def _by_numbers(good: _Good, cuts: NDArray[np.float64], *, takes_bounds: bool) -
     """As `label_readings`; `cuts` float64 (n,), NaN where the number is the label."""
     values, has = np.full(len(good.counts), np.nan), good.counts > 0
     low, high = good.middle(good.readings["value"].to_numpy())
-    values[has] = np.where(low == high, low, (low + high) / 2)
+    with np.errstate(over="ignore"):  # twice one number, which stays as it is
+        values[has] = np.where(low == high, low, (low + high) / 2)
 
     def label(value: NDArray[np.float64], cut: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(np.isnan(cut) | np.isnan(value), value, (value > cut).astype(np.float64))

@@ -16,6 +16,7 @@ from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.core.censored import mark_of
 from isd_ray.messages import Rows
 from isd_ray.plates.cells import was_not_dispensed
+from isd_ray.plates.quality import was_plate_failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def _stays_failed(why: str, *, is_audited: bool) -> str | None:
     """
     if was_not_dispensed(why):
         return f"it failed before: {why}; what is read there is none of the compound"
-    if is_audited and not why.startswith("plate "):
+    if is_audited and not was_plate_failed(why):
         return f"it failed in this audit before ({why}): a later readout changes nothing, unless it is asked for again"
     return None
 
