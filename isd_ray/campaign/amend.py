@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -222,7 +221,8 @@ def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> 
     """Every measured row, ascending, int64 (n,), and its readout, as the first amendments, or all, leave it."""
     tables = [Laboratory(store).ledger().all()]
     tables += [store.read_readouts(files.committed["readouts_sha256"]) for files in store.rounds() if files.committed]
-    readouts = reduce(Readouts.joined, map(Readouts.of, tables))
+    first, *more = map(Readouts.of, tables)
+    readouts = first.joined(*more)
     there = np.flatnonzero(readouts.present)
     # Of a row that is in several tables the last one counts.
     rows, last = np.unique(

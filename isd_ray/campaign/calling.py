@@ -47,8 +47,12 @@ def whole_plates(wells: pa.Table, plate_map: pa.Table, refused: pa.Table, name: 
         expected[plate].append(well)
     rejects: list[tuple[int, str]] = []
     whole: list[str] = []
-    for plate in pc.unique(wells["plate"]).to_pylist():
-        read = wells.filter(pc.equal(wells["plate"], plate))
+    plates = pc.unique(wells["plate"])
+    of_plate = pc.index_in(wells["plate"], value_set=plates).to_numpy()
+    lines = wells.select(["line", "well", "flag"]).take(pa.array(np.argsort(of_plate, kind="stable")))
+    ends = np.cumsum(np.bincount(of_plate, minlength=len(plates)))
+    for plate, start, end in zip(plates.to_pylist(), [0, *ends.tolist()], ends.tolist(), strict=False):
+        read = lines.slice(start, end - start)
         if reason := _why_not(plate, expected[plate], read):
             rejects.append((read["line"][0].as_py(), reason))
         else:

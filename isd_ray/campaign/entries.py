@@ -121,6 +121,11 @@ def named(compound: str, output: str | None) -> str:
     return repr(compound) if output is None else f"{output!r} of {compound!r}"
 
 
+def of_file(lines: pa.Table) -> pa.Table:
+    """Lines of a table that the file has brought itself, not an earlier one."""
+    return lines.filter(pc.not_equal(lines["line"], ON_RECORD))
+
+
 def rejected(lines: pa.ChunkedArray, reasons: Sequence[str]) -> pa.Table:
     """Lines and reasons, `isd_ray.plates.collect.REJECTS`."""
     return pa.table([lines, pa.array(reasons, pa.string())], schema=REJECTS)

@@ -23,6 +23,7 @@ from isd_ray.campaign.entries import (
     SAMPLES,
     Outcome,
     lost_entries,
+    of_file,
     places_of,
     rejected,
 )
@@ -183,7 +184,7 @@ class Intake:
         outcome = replace(
             outcome,
             entries=entries,
-            refused=pa.concat_tables([outcome.refused, refused]),
+            refused=pa.concat_tables([of_file(outcome.refused), refused]),
             others={**outcome.others, REFUSED: len(refused)},
             is_new=_meet(new_wells, wells(outcome.samples)),
         )
@@ -275,14 +276,14 @@ class Intake:
             refused.append(matched.rejects)
             samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
             found = pa.concat_tables([found, samples.select(found.column_names)])
-            n_controls = _n_of_file(matched.readings) - _n_of_file(samples)
+            n_controls = len(of_file(matched.readings)) - len(of_file(samples))
         by_majority = self._config.replicates > 1
         return Outcome(
             label_readings(found, self._rule, by_majority=by_majority, takes_bounds=self._takes_bounds),
             self._samples(found),
             pa.concat_tables(refused),
             _lost_wells(found),
-            {CONTROLS: n_controls, NO_SAMPLE: _n_of_file(readings) - _n_of_file(found) - n_controls},
+            {CONTROLS: n_controls, NO_SAMPLE: len(of_file(readings)) - len(of_file(found)) - n_controls},
         )
 
     def _called(
@@ -296,9 +297,9 @@ class Intake:
         calls = call_hits(whole, hits, self._plate_format, ledger.hits, takes_bounds=self._takes_bounds)
         samples = whole.filter(pc.equal(whole["content"], SAMPLE))
         others = {
-            CONTROLS: _n_of_file(whole) - _n_of_file(samples),
-            NOT_WHOLE: _n_of_file(matched.readings) - _n_of_file(whole),
-            NO_SAMPLE: _n_of_file(read.readings) - _n_of_file(matched.readings),
+            CONTROLS: len(of_file(whole)) - len(of_file(samples)),
+            NOT_WHOLE: len(of_file(matched.readings)) - len(of_file(whole)),
+            NO_SAMPLE: len(of_file(read.readings)) - len(of_file(matched.readings)),
         }
         return Outcome(
             called_entries(calls, samples),
@@ -325,15 +326,9 @@ def _meet(some: pa.ChunkedArray, others: pa.ChunkedArray) -> bool:
     return bool(pc.any(pc.is_in(some.drop_null(), value_set=others)).as_py())
 
 
-def _n_of_file(readings: pa.Table) -> int:
-    """How many of the readings are of the file, not of earlier ones."""
-    return int(pc.sum(pc.not_equal(readings["line"], ON_RECORD)).as_py() or 0)
-
-
 def _lost_wells(readings: pa.Table) -> pa.Table:
     """Line and reason of each reading of the file that has no value, flagged or unreadable."""
-    is_of_file = pc.not_equal(readings["line"], ON_RECORD)
-    bad = readings.filter(pc.and_(pc.is_valid(readings["flag"]), is_of_file))
+    bad = of_file(readings.filter(readings["flag"].is_valid()))
     cells = (bad[name].to_pylist() for name in ("plate", "well", "id", "flag"))
     reasons = [
         f"{'well ' + well + ' of plate ' + repr(plate) if well else repr(compound)}: {bad_because(flag)}"

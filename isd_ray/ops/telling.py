@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.entries import KNOWN, LOST, NEW, ON_RECORD, REFUSED, WAITING, Outcome
+from isd_ray.campaign.entries import KNOWN, LOST, NEW, REFUSED, WAITING, Outcome, of_file
 from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.ledger import Ledger
@@ -252,9 +252,8 @@ def _account(read: ReadoutFile, outcome: Outcome) -> dict[str, int]:
     n_all = len(read.readings) + len(read.rejects)
     if read.n_transfers is not None:
         return {"wells that were not dispensed": len(read.readings), REFUSED: len(read.rejects)}
-    samples = outcome.samples.filter(pc.not_equal(outcome.samples["line"], ON_RECORD))
     keys = ["row", "output"]
-    fates = samples.join(outcome.entries.select([*keys, "fate"]), keys, join_type="inner")
+    fates = of_file(outcome.samples).join(outcome.entries.select([*keys, "fate"]), keys, join_type="inner")
     each = pc.value_counts(pc.if_else(fates["is_bad"], pa.scalar(LOST), fates["fate"])).to_pylist()
     found = Counter({line["values"]: line["counts"] for line in each})
     found.update(outcome.others)
