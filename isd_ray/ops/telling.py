@@ -215,17 +215,16 @@ def _told(read: ReadoutFile, outcome: Outcome, notes: Sequence[Note], missing: i
     LabelError
         If no line of the file says anything, new or known.
     """
-    refused = pa.concat_tables([outcome.refused, outcome.fated(REFUSED).select(outcome.refused.column_names)])
-    refused = refused.take(pa.array(np.argsort(refused["line"].to_numpy(), kind="stable")))
-    lines = _refusals(refused)
+    lines = pa.concat_tables([outcome.refused, outcome.fated(REFUSED).select(outcome.refused.column_names)])
+    refused = _refusals(lines.take(pa.array(np.argsort(lines["line"].to_numpy(), kind="stable"))))
     if read.n_transfers is None and set(pc.unique(outcome.entries["fate"]).to_pylist()) <= {REFUSED}:
-        shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in lines[:_SHOWN])
-        raise LabelError(f"none of {len(lines)} lines can be used: {shown}", read.name, "correct the file")
+        shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
+        raise LabelError(f"none of {len(refused)} lines can be used: {shown}", read.name, "correct the file")
     return Told(
         n_new=len(outcome.fated(NEW)),
         n_unchanged=len(outcome.fated(KNOWN)),
         n_lost=sum(note.details["n"] for note in notes if note.kind == "fail"),
-        refused=lines,
+        refused=refused,
         n_missing=missing,
         n_waiting=len(outcome.fated(WAITING)),
         failed_plates=_failed_plates(outcome.quality, read.readings["plate"]),
