@@ -247,7 +247,7 @@ class Intake:
             entries=lost_entries(each, range(max(1, len(self._rule.outputs))), why, line=lost["line"], id=lost["id"]),
             refused=pa.concat_tables([read.rejects, matched.rejects, rejected(told["line"], reasons)]),
             lost_wells=_lost_wells(matched.readings),
-            is_new=self._config.replicates > 1 and not pc.all(pc.is_in(wells(samples), value_set=before)).as_py(),
+            is_new=self._config.replicates > 1 and False in pc.is_in(wells(samples), value_set=before).to_pylist(),
         )
 
     def _labelled(self, read: ReadoutFile, released: Sequence[pa.Table], ledger: Ledger) -> Outcome:
