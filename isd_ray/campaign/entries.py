@@ -18,7 +18,6 @@ from isd_ray.campaign.oracle import READOUT_SCHEMA, WELL_SCHEMA
 from isd_ray.core.panels import MISSING, pack_labels
 from isd_ray.data.packed import label_columns, to_arrow
 from isd_ray.messages import Rows
-from isd_ray.plates.collect import REJECTS
 
 NEW, KNOWN, REFUSED, LOST, WAITING = "new", "known", "refused", "lost", "waiting"
 """Fates of entries: what is taken in, is on record already, cannot be used, gave no readout, or needs other wells."""
@@ -124,11 +123,6 @@ def named(compound: str, output: str | None) -> str:
 def of_file(lines: pa.Table) -> pa.Table:
     """Lines of a table that the file has brought itself, not an earlier one."""
     return lines.filter(pc.not_equal(lines["line"], ON_RECORD))
-
-
-def rejected(lines: pa.ChunkedArray, reasons: Sequence[str]) -> pa.Table:
-    """Lines and reasons, `isd_ray.plates.collect.REJECTS`."""
-    return pa.table([lines, pa.array(reasons, pa.string())], schema=REJECTS)
 
 
 def places_of(names: pa.ChunkedArray, outputs: Sequence[str]) -> NDArray[np.int32]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,6 @@ from isd_ray.campaign.entries import (
     lost_entries,
     of_file,
     places_of,
-    rejected,
 )
 from isd_ray.campaign.ledger import Ledger
 from isd_ray.campaign.readings import label_readings
@@ -48,7 +48,7 @@ from isd_ray.errors import LabelError
 from isd_ray.messages import Rows
 from isd_ray.plates.assign import PLATE_MAP
 from isd_ray.plates.cells import bad_because
-from isd_ray.plates.collect import REJECTS, ReadoutFile
+from isd_ray.plates.collect import REJECTS, ReadoutFile, rejects_table
 from isd_ray.plates.hits import call_hits
 from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.match import match_readings
@@ -232,11 +232,7 @@ class Intake:
         in_part = plate_map["row"].filter(pc.and_(pc.invert(is_empty), plate_map["row"].is_valid()))
         rows = samples["row"].to_numpy()
         is_told = ledger.is_told(rows)
-        told = samples.filter(pa.array(is_told))
-        reasons = [
-            f"{compound!r} has a readout already, and was {bad_because(flag)}; amend it, with a reason"
-            for compound, flag in zip(told["id"].to_pylist(), told["flag"].to_pylist(), strict=True)
-        ]
+        refused = rejects_table(list(map(_told_before, samples.filter(pa.array(is_told)).to_pylist())))
         # Of several reasons of a compound the last one.
         lost = samples.filter(pa.array(~is_told & ~np.isin(rows, in_part.to_numpy())))
         each, last = np.unique(lost["row"].to_numpy()[::-1], return_index=True)
@@ -245,7 +241,7 @@ class Intake:
         return replace(
             outcome,
             entries=lost_entries(each, range(max(1, len(self._rule.outputs))), why, line=lost["line"], id=lost["id"]),
-            refused=pa.concat_tables([read.rejects, matched.rejects, rejected(told["line"], reasons)]),
+            refused=pa.concat_tables([read.rejects, matched.rejects, refused]),
             lost_wells=_lost_wells(matched.readings),
             is_new=self._config.replicates > 1 and False in pc.is_in(wells(samples), value_set=before).to_pylist(),
         )
@@ -264,11 +260,7 @@ class Intake:
             return self._called(read, self._config.hits, released, ledger)
         rows = self._library.rows_of(by_id["id"])
         unknown = by_id.filter(pa.array(rows < 0))
-        reasons = [
-            f"plate {plate!r} is none of this campaign" if compound is None else f"unknown id {compound!r}"
-            for compound, plate in zip(unknown["id"].to_pylist(), unknown["plate"].to_pylist(), strict=True)
-        ]
-        refused = [read.rejects, rejected(unknown["line"], reasons)]
+        refused = [read.rejects, rejects_table(list(map(_unknown, unknown.to_pylist())))]
         found = by_id.append_column("row", pa.array(rows)).filter(pa.array(rows >= 0))
         n_controls = 0
         if len(by_place):
@@ -329,9 +321,23 @@ def _meet(some: pa.ChunkedArray, others: pa.ChunkedArray) -> bool:
 def _lost_wells(readings: pa.Table) -> pa.Table:
     """Line and reason of each reading of the file that has no value, flagged or unreadable."""
     bad = of_file(readings.filter(readings["flag"].is_valid()))
-    cells = (bad[name].to_pylist() for name in ("plate", "well", "id", "flag"))
-    reasons = [
-        f"{'well ' + well + ' of plate ' + repr(plate) if well else repr(compound)}: {bad_because(flag)}"
-        for plate, well, compound, flag in zip(*cells, strict=True)
-    ]
-    return rejected(bad["line"], reasons)
+    return rejects_table([(line["line"], f"{_place(line)}: {bad_because(line['flag'])}") for line in bad.to_pylist()])
+
+
+def _place(reading: Mapping[str, Any]) -> str:
+    """Where a reading was taken, or the compound that it is of."""
+    well, plate = reading["well"], reading["plate"]
+    return f"well {well} of plate {plate!r}" if well else repr(reading["id"])
+
+
+def _unknown(reading: Mapping[str, Any]) -> tuple[int, str]:
+    """Line and reason of a reading of something that the campaign does not have."""
+    if reading["id"] is None:
+        return reading["line"], f"plate {reading['plate']!r} is none of this campaign"
+    return reading["line"], f"unknown id {reading['id']!r}"
+
+
+def _told_before(reading: Mapping[str, Any]) -> tuple[int, str]:
+    """Line and reason of a well that was not dispensed though its compound has a readout."""
+    why = bad_because(reading["flag"])
+    return reading["line"], f"{reading['id']!r} has a readout already, and was {why}; amend it, with a reason"

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from isd_ray.campaign.entries import LOST, ON_RECORD, WAITING, Outcome, joined, rejected, set_column
+from isd_ray.campaign.entries import LOST, ON_RECORD, WAITING, Outcome, joined, set_column
 from isd_ray.plates.cells import bad_because, was_not_dispensed
+from isd_ray.plates.collect import rejects_table
 from isd_ray.plates.layout import EMPTY, SAMPLE
 
 _NO_TEXT = "\0"
@@ -67,14 +68,14 @@ def merge_readings(readings: pa.Table, record: pa.Table) -> tuple[pa.Table, pa.T
     is_new = is_placed.to_numpy() & (~is_known | is_better)
     is_refused = is_known & ~is_new & ~_same(known, readings, ("value", "flag", "censored"))
     refused = readings.filter(pa.array(is_refused))
+    cells = (refused[name].to_pylist() for name in ("line", "plate", "well"))
     flags = known["flag"].filter(pa.array(is_refused)).to_pylist()
-    cells = zip(refused["plate"].to_pylist(), refused["well"].to_pylist(), flags, strict=True)
-    reasons = [_contradicts(plate, well, flag) for plate, well, flag in cells]
+    rejects = [(line, _contradicts(*said)) for line, *said in zip(*cells, flags, strict=True)]
     kept = readings.filter(pa.array(~is_refused))
     rest = record.filter(pc.invert(pc.is_in(_keys(record), value_set=_keys(kept).combine_chunks())))
     rest = set_column(rest, "line", pa.array(np.full(len(rest), ON_RECORD)))
     new = wells(readings.filter(pa.array(is_new)))
-    return pa.concat_tables([kept, rest]), rejected(refused["line"], reasons), new
+    return pa.concat_tables([kept, rest]), rejects_table(rejects), new
 
 
 def _as_now(table: pa.Table, schema: pa.Schema) -> pa.Table:
