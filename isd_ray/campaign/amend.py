@@ -15,17 +15,16 @@ from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.judged import passes_still
 from isd_ray.campaign.laboratory import Laboratory
-from isd_ray.campaign.oracle import Readout, with_entries
+from isd_ray.campaign.oracle import Readout, Readouts, with_amendments, with_entries
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
-from isd_ray.core.panels import has_readout, overlay
+from isd_ray.core.panels import count_bits, has_readout, overlay
 from isd_ray.data.hybrid import amend_hybrid_part
-from isd_ray.data.packed import label_columns, labels_from
+from isd_ray.data.packed import label_columns, labels_from, to_arrow
 from isd_ray.errors import LabelError
 from isd_ray.messages import LabelArray, Rows
 
-_CORRECTED = pa.schema([("row", pa.int64()), ("label", pa.float64()), ("value", pa.float64())])
 _SHOWN = 5
 """Examples in a message."""
 
@@ -75,8 +74,9 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
     """
     if not amendment.reason.strip():
         raise LabelError("an amendment needs a reason", remedy="say what was wrong: the lot, the plate, the reader")
-    before = measured_readouts(store)
-    unknown = [name for row, name in zip(amendment.rows.tolist(), amendment.ids, strict=True) if row not in before]
+    measured, readouts = measured_readouts(store)
+    is_known = np.isin(amendment.rows, measured).tolist()
+    unknown = [name for name, known in zip(amendment.ids, is_known, strict=True) if not known]
     if unknown:
         named = ", ".join(map(repr, unknown[:_SHOWN]))
         raise LabelError(
@@ -84,7 +84,7 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
             store.address,
             "remove them from the file",
         )
-    table, n_changed = (_changed if amendment.labels.ndim == 1 else _changed_entries)(amendment, before)
+    table, n_changed = _changed(amendment, readouts.take(np.searchsorted(measured, amendment.rows)))
     if n_changed:
         details = {"readouts_sha256": store.keep(table), "n": n_changed, "reason": amendment.reason}
         store.append_event("amend", details)
@@ -92,24 +92,20 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
     return Amended(n_changed, store.withdrawn() is not None)
 
 
-def _changed(amendment: Amendment, before: Mapping[int, Readout]) -> tuple[pa.Table, int]:
-    """What an amendment changes, for the record, and how many readouts that are."""
-    values = [None if np.isnan(value) else value for value in amendment.values.tolist()]
-    readouts = zip(amendment.rows.tolist(), amendment.labels.tolist(), values, strict=True)
-    changed = [{"row": row, "label": y, "value": value} for row, y, value in readouts if before[row] != (y, value)]
-    return pa.Table.from_pylist(changed, _CORRECTED), len(changed)
-
-
-def _changed_entries(amendment: Amendment, before: Mapping[int, Readout]) -> tuple[pa.Table, int]:
-    """As `_changed`, with the entries of a panel."""
-    old = np.stack([before[row][0] for row in amendment.rows.tolist()])
-    new = overlay(old, amendment.labels)
+def _changed(amendment: Amendment, before: Readouts) -> tuple[pa.Table, int]:
+    """What an amendment changes of the readouts of its rows, for the record, and how many entries that are."""
+    if amendment.labels.ndim == 1:
+        values, known = amendment.values, before.values
+        kept = (amendment.labels != before.labels) | ~((values == known) | (np.isnan(values) & np.isnan(known)))
+        rows, labels = pa.array(amendment.rows[kept]), label_columns(amendment.labels[kept])
+        return pa.table({"row": rows, **labels, "value": to_arrow(values[kept])}), int(kept.sum())
+    old, new = before.labels, overlay(before.labels, amendment.labels)
     # An entry has changed if it was not measured, or was measured as another one.
     changed = new[:, 1] & ~old[:, 1] | new[:, 1] & (new[:, 0] ^ old[:, 0])
     corrected = np.stack([new[:, 0] & changed, changed], axis=1)
     kept = changed.any(axis=1)
-    columns = {"row": pa.array(amendment.rows[kept]), **label_columns(corrected[kept])}
-    return pa.table(columns), int(np.unpackbits(changed).sum())
+    rows = pa.array(amendment.rows[kept])
+    return pa.table({"row": rows, **label_columns(corrected[kept])}), int(count_bits(changed).sum())
 
 
 def amendments(store: CampaignStore) -> list[Event]:
@@ -197,9 +193,10 @@ def corrected_since(store: CampaignStore) -> CorrectedSince | None:
     # Campaigns of earlier versions kept no audits to judge by.
     passes = False
     if "audits_sha256" in look:
-        judged_by = measured_readouts(store, since)
-        table = store.read_readouts(look["audits_sha256"])
-        passes = passes_still(_goal(store), look, table, {row: judged_by[row] for row in touched})
+        measured, readouts = measured_readouts(store, since)
+        then = readouts.take(np.searchsorted(measured, touched))
+        judged_by = dict(zip(touched, zip(then.labels, then.values.tolist(), strict=True), strict=True))
+        passes = passes_still(_goal(store), look, store.read_readouts(look["audits_sha256"]), judged_by)
     return CorrectedSince(len(touched), reasons, passes)
 
 
@@ -225,14 +222,19 @@ def _goal(store: CampaignStore) -> Goal:
     return stored_goal(CampaignConfig.from_stored(store.config), store)
 
 
-def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> dict[int, Readout]:
-    """Label and raw value of every measured row, as the first amendments, or all, leave them."""
+def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> tuple[Rows, Readouts]:
+    """Every measured row, ascending, int64 (n,), and its readout, as the first amendments, or all, leave it."""
     tables = [Laboratory(store).ledger().all()]
     tables += [store.read_readouts(files.committed["readouts_sha256"]) for files in store.rounds() if files.committed]
-    found: dict[int, Readout] = {}
-    for table in tables:
-        found |= _readouts(table)
-    return found | _overlaid(found, amended_readouts(store, until=n_amendments))
+    first, *more = map(Readouts.of, tables)
+    readouts = first.joined(*more)
+    there = np.flatnonzero(readouts.present)
+    # Of a row that is in several tables the last one counts.
+    rows, last = np.unique(
+        np.concatenate([table["row"].to_numpy() for table in tables])[there][::-1], return_index=True
+    )
+    found = readouts.take(there[::-1][last])
+    return rows, with_amendments(found, rows, amended_readouts(store, until=n_amendments))
 
 
 def certified_rows(store: CampaignStore) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from isd_ray.core.goals import HITS, Goal
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.looks import look_risk
 from isd_ray.messages import Committee
-from isd_ray.storage.files import canonical_json
+from isd_ray.storage.files import identity_of
 
 SCHEMA_VERSION = 1
 READOUTS = (
@@ -142,7 +141,7 @@ def make_certificate(
             if record["look"]
         ],
     }
-    return {"certificate_id": hashlib.sha256(canonical_json(content)).hexdigest()[:16], **content}
+    return {"certificate_id": identity_of(content, "certificate_id"), **content}
 
 
 def _records_of(history: History, look: Mapping[str, Any]) -> list[Mapping[str, Any]]:

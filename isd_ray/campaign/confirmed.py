@@ -6,8 +6,6 @@ and which compounds count as what is said in `isd_ray.campaign.confirming`.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +17,7 @@ from isd_ray.campaign.events import Event
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.confirmed import SecondReadouts, confirmed_recall
 from isd_ray.errors import CorruptFileError
-from isd_ray.storage.files import canonical_json, read_json
+from isd_ray.storage.files import identity_of, read_json
 
 SCHEMA_VERSION = 1
 DECIDED = "confirmed"
@@ -98,11 +96,7 @@ def content_of(store: CampaignStore, event: Event, n_amendments: int) -> dict[st
         "columns": sorted({other["column"] for other in told} - {None}),
         "assumptions": list(ASSUMPTIONS),
     }
-    return {"confirmed_id": _id(content), **content}
-
-
-def _id(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+    return {"confirmed_id": identity_of(content, "confirmed_id"), **content}
 
 
 def confirmed(store: CampaignStore) -> dict[str, Any] | None:
@@ -118,8 +112,7 @@ def confirmed(store: CampaignStore) -> dict[str, Any] | None:
         return None
     file = store.latest(FILE)
     found = read_json(file)
-    content = {name: value for name, value in found.items() if name != "confirmed_id"}
-    if not found.get("confirmed_id") == event["confirmed_id"] == _id(content):
+    if not found.get("confirmed_id") == event["confirmed_id"] == identity_of(found, "confirmed_id"):
         raise CorruptFileError(
             "was altered: its id is not the hash of its content, or not the one that the log tells of",
             str(file),

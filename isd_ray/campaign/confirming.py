@@ -95,8 +95,8 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
         raise StoreError("no look was passed, so there is no certificate", store.address, "see its summary.json")
     if (why := store.withdrawn()) is not None:
         raise StoreError(f"the certificate is WITHDRAWN: {why}", store.address, "screen again")
-    predicted, measured = _rows_of(_rounds_of(store, certificate), "hit"), measured_readouts(store)
-    if n_left := sum(row not in measured for row in predicted.tolist()):
+    predicted, (measured, _) = _rows_of(_rounds_of(store, certificate), "hit"), measured_readouts(store)
+    if n_left := int((~np.isin(predicted, measured)).sum()):
         raise StoreError(
             f"{n_left:,} compounds that the look predicted to be hits have no readout: whether they would be confirmed "
             "hits nothing bounds",
@@ -112,8 +112,8 @@ def basis_of(store: CampaignStore, certificate: Mapping[str, Any], n_amendments:
     assert of_look[0].committed is not None, "a look that passed was decided"
     audit = _rows_of(of_look, "audit")
     hit = store.manifest["classes"].index(certificate["claim"]["hit"])
-    measured = measured_readouts(store, n_amendments)
-    found = np.array(sorted(row for row, (label, _) in measured.items() if label == hit), np.int64)
+    measured, readouts = measured_readouts(store, n_amendments)
+    found = measured[readouts.labels == hit]
     amended = np.array(sorted(amended_readouts(store, until=n_amendments)), np.int64)
     since = np.array(
         sorted(amended_readouts(store, of_look[0].committed.get("n_amendments", 0), n_amendments)), np.int64
@@ -122,7 +122,7 @@ def basis_of(store: CampaignStore, certificate: Mapping[str, Any], n_amendments:
         audit,
         np.setdiff1d(np.intersect1d(found, audit), amended),
         np.setdiff1d(found, np.concatenate([audit, since])),
-        frozenset(row for row in audit.tolist() if row not in measured or row in amended),
+        frozenset(audit[~np.isin(audit, measured) | np.isin(audit, amended)].tolist()),
         frozenset(_rows_of(later, "finish").tolist()),
     )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,46 +11,49 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from isd_ray.campaign.batch import wells_by_row
-from isd_ray.campaign.entries import ENTRY_SCHEMA, label_entries
-from isd_ray.campaign.laboratory import Ledger
-from isd_ray.campaign.oracle import READOUT_SCHEMA
-from isd_ray.campaign.readings import Labelled, label_readings
-from isd_ray.campaign.replicates import (
+from isd_ray.campaign.calling import called_entries, need_first_round, whole_plates
+from isd_ray.campaign.entries import (
+    CONTROLS,
+    ENTRIES,
+    LOST,
+    NEW,
+    NO_SAMPLE,
+    NOT_WHOLE,
     ON_RECORD,
-    Well,
-    merge_readings,
-    note_lost_wells,
+    REFUSED,
+    SAMPLES,
+    Outcome,
+    lost_entries,
     of_file,
+    places_of,
+)
+from isd_ray.campaign.ledger import Ledger
+from isd_ray.campaign.readings import label_readings
+from isd_ray.campaign.replicates import (
+    merge_readings,
+    not_dispensed,
+    note_lost_wells,
     readings_on_record,
     wait_for_wells,
+    wells,
 )
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.telling import Refusal
-from isd_ray.config import CampaignConfig, PlateFormat
+from isd_ray.config import CampaignConfig, HitCallingConfig, PlateFormat
 from isd_ray.config.readouts import SHAPES
 from isd_ray.data.labels import LabelRule
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 from isd_ray.messages import Rows
-from isd_ray.plates.cells import bad_because, is_unreadable, was_not_dispensed
-from isd_ray.plates.collect import REJECTS, ReadoutFile
+from isd_ray.plates.assign import PLATE_MAP
+from isd_ray.plates.cells import bad_because
+from isd_ray.plates.collect import REJECTS, ReadoutFile, rejects_table
 from isd_ray.plates.hits import call_hits
-from isd_ray.plates.layout import EMPTY, SAMPLE
+from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.match import match_readings
 from isd_ray.plates.readers import read_readouts
+from isd_ray.storage.files import sha256_file
 
-ESTIMATED = ("robust_z", "b_score")
-"""Methods of hit calling that freeze an estimate with the first readouts."""
-CONTROLS = "controls"
-NOT_WHOLE = "on plates that are not whole"
-NO_SAMPLE = "of empty wells, or unknown"
-CONTRADICTING = "refused"
-"""What readings are of that are of no compound, or count for nothing."""
-_NO_LINES = np.empty(0, np.int64)
-_SHOWN = 3
-"""Wells, lines or reasons in a message."""
 LARGEST_FORMAT: PlateFormat = 1536
 """Wells that a file may name where the campaign lays out no plates."""
 
@@ -128,7 +130,7 @@ class Intake:
                 "name one of them",
             )
         are_numbers = self._config.hits is not None or rule.cut is not None or any(c is not None for c in rule.cuts)
-        return read_readouts(
+        content = read_readouts(
             file,
             self._config.readouts.model_copy(update=names),
             self._plate_format,
@@ -141,6 +143,7 @@ class Intake:
             whole_plates=self._config.hits is not None,
             known_plates=self._known_plates(),
         )
+        return replace(content, name=file.name, sha256=sha256_file(file))
 
     def _known_plates(self) -> set[str]:
         """Barcodes of all plates that went out."""
@@ -151,15 +154,13 @@ class Intake:
     def _takes_bounds(self) -> bool:
         return self._config.readouts.censored == "bound"
 
-    def label(self, read: ReadoutFile, ledger: Ledger, name: str) -> Labelled:
-        """Readouts of compounds. Nothing is written.
+    def label(self, read: ReadoutFile, ledger: Ledger) -> Outcome:
+        """Readouts of compounds, not placed yet. Nothing is written.
 
         Parameters
         ----------
         ledger:
             What is on record: estimates of the hit calling are frozen with the first readouts.
-        name:
-            The file, for messages.
 
         Raises
         ------
@@ -167,248 +168,176 @@ class Intake:
             If readings belong to none of the campaign's plates, or hit calling cannot begin with them.
         """
         rounds = [(files, table) for files in self._store.rounds() if (table := files.read_plates()) is not None]
+        released = [table for _, table in rounds]
         if read.n_transfers is not None:
-            return self._not_dispensed(read, [table for _, table in rounds], ledger, name)
+            return self._not_dispensed(read, released, ledger)
         if self._config.replicates == 1:
-            return self._labelled(read.readings, read.rejects, [table for _, table in rounds], ledger, name)
-        plates = read.readings["plate"]
-        told = [(files, table) for files, table in rounds if pc.any(pc.is_in(plates, table["plate"])).as_py()]
-        merged = merge_readings(read.readings, self._on_record(ledger, [table for _, table in told]))
-        labelled = self._labelled(merged.readings, read.rejects, [table for _, table in rounds], ledger, name)
-        is_new = not merged.new.isdisjoint(labelled.wells)
-        labelled = self._whole(of_file(labelled), told, ledger)
-        refused = [refusal for refusal in (*labelled.refused, *merged.refused) if refusal.line != ON_RECORD]
-        n_dropped = len(read.readings) - _n_of_file(merged.readings)
-        others = {**labelled.others, CONTRADICTING: n_dropped}
-        return replace(labelled, refused=tuple(refused), is_new=is_new, others=others)
+            return self._labelled(read, released, ledger)
+        told = [(files, table) for files, table in rounds if _meet(read.readings["plate"], table["plate"])]
+        plate_map = pa.concat_tables([PLATE_MAP.empty_table(), *(table for _, table in told)])
+        record = readings_on_record(self._readings_told(ledger), plate_map, read.readings.schema)
+        merged, refused, new_wells = merge_readings(read.readings, record)
+        outcome = self._labelled(replace(read, readings=merged), released, ledger)
+        # Without compounds of which the file itself has no reading.
+        is_lost = pc.equal(outcome.entries["fate"], LOST).fill_null(False)
+        entries = outcome.entries.filter(pc.or_(is_lost, pc.not_equal(outcome.entries["line"], ON_RECORD)))
+        outcome = replace(
+            outcome,
+            entries=entries,
+            refused=pa.concat_tables([of_file(outcome.refused), refused]),
+            others={**outcome.others, REFUSED: len(refused)},
+            is_new=_meet(new_wells, wells(outcome.samples)),
+        )
+        for files, table in told[-1:]:
+            if files.committed is None and files.round not in ledger.closed:
+                outcome = wait_for_wells(outcome, table)
+        return replace(outcome, entries=note_lost_wells(outcome.entries, plate_map))
 
-    def _not_dispensed(self, read: ReadoutFile, released: Sequence[pa.Table], ledger: Ledger, name: str) -> Labelled:
-        """Compounds of which no well was dispensed, by the report of a dispenser."""
-        refused, lost = _refusals(read.rejects), dict[int, str]()
-        is_new, wells = False, tuple[Refusal, ...]()
-        if len(read.readings):
-            if not released:
-                raise LabelError("this campaign lays out no plates", name, "note what failed: isd fail")
-            plate_map = pa.concat_tables(released)
-            matched = match_readings(read.readings, plate_map, name)
-            samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
-            wells, refused = _lost_wells(matched.readings), [*refused, *_refusals(matched.rejects)]
-            places = wells_by_row(plate_map)
-            known = {
-                (reading["plate"], reading["well"])
-                for sha256 in ledger.readings
-                for reading in self._store.read_readouts(sha256).to_pylist()
-                if was_not_dispensed(reading["flag"])
-            }
-            empty = {(plate, well) for plate, well in _lines(samples, "plate", "well")} | known
-            for line, row, compound, flag in _lines(samples, "line", "row", "id", "flag"):
-                if row in ledger.told:
-                    refused.append(
-                        Refusal(
-                            line,
-                            f"{compound!r} has a readout already, and was {bad_because(flag)}; amend it, with a reason",
-                        )
-                    )
-                elif empty.issuperset(places[row]):
-                    lost[row] = bad_because(flag)
-            is_new = self._config.replicates > 1 and not known.issuperset(_lines(samples, "plate", "well"))
-        nothing = pa.Table.from_pylist([], READOUT_SCHEMA)
-        if outputs := self._rule.outputs:
-            entries = {(row, output): why for row, why in lost.items() for output in range(len(outputs))}
-            nothing, lost = ENTRY_SCHEMA.empty_table(), {}
-            return Labelled(nothing, _NO_LINES, (), lost, tuple(refused), entries, lost_wells=wells)
-        return Labelled(nothing, _NO_LINES, (), lost, tuple(refused), lost_wells=wells, is_new=is_new)
-
-    def settle(self, open_round: RoundFiles, rows: Rows, ledger: Ledger) -> Labelled | None:
+    def settle(self, open_round: RoundFiles, rows: Rows, ledger: Ledger) -> Outcome | None:
         """New readouts of compounds of the open round by the wells that were read, as no other will be, or None."""
         plates = open_round.read_plates()
-        record = {} if plates is None or self._config.replicates == 1 else self._on_record(ledger, [plates])
-        if plates is None or not record:
+        if plates is None or self._config.replicates == 1 or not ledger.readings:
             return None
-        nothing = self._store.read_readouts(ledger.readings[-1]).slice(0, 0)
-        merged = merge_readings(nothing, record)
-        labelled = self._labelled(merged.readings, REJECTS.empty_table(), [plates], ledger, "the record")
-        read = labelled.readouts["row"].to_numpy()
-        is_new = np.isin(read, rows) & ~np.isin(read, list(ledger.told))
-        if not is_new.any():
+        told = self._readings_told(ledger)
+        nothing = told[-1].slice(0, 0)
+        record, *_ = merge_readings(nothing, readings_on_record(told, plates, nothing.schema))
+        if not len(record):
             return None
-        return note_lost_wells(labelled.only(is_new, labelled.lost), wells_by_row(plates))
+        outcome = self._labelled(ReadoutFile(record, REJECTS.empty_table(), name="the record"), [plates], ledger)
+        entries = outcome.entries.filter(outcome.entries["fate"].is_null())
+        read = entries["row"].to_numpy()
+        entries = entries.filter(pa.array(np.isin(read, rows) & ~ledger.is_told(read)))
+        if not len(entries):
+            return None
+        settled = replace(outcome, entries=note_lost_wells(entries, plates))
+        return settled.with_fates(np.full(len(entries), NEW, np.object_), {})
 
-    def _on_record(self, ledger: Ledger, plates: Sequence[pa.Table]) -> dict[Any, Any]:
-        if not plates:
-            return {}
-        tables = [self._store.read_readouts(sha256) for sha256 in ledger.readings]
-        return readings_on_record(tables, pa.concat_tables(plates))
+    def _readings_told(self, ledger: Ledger) -> list[pa.Table]:
+        """Readings of the files that were told, oldest first."""
+        return [self._store.read_readouts(sha256) for sha256 in ledger.readings]
 
-    def _whole(self, labelled: Labelled, told: Sequence[tuple[RoundFiles, pa.Table]], ledger: Ledger) -> Labelled:
-        """Without compounds of the open round that wait for readings of their other wells."""
-        every: dict[int, list[Well]] = {}
-        waiting: dict[int, list[Well]] = {}
-        for files, table in told:
-            every |= wells_by_row(table)
-            if files.committed is None and files.round not in ledger.closed:
-                waiting = wells_by_row(table)
-        return note_lost_wells(wait_for_wells(labelled, waiting), every)
+    def _not_dispensed(self, read: ReadoutFile, released: Sequence[pa.Table], ledger: Ledger) -> Outcome:
+        """Compounds of which no well was dispensed, by the report of a dispenser."""
+        outcome = Outcome(ENTRIES.empty_table(), SAMPLES.empty_table(), read.rejects, REJECTS.empty_table())
+        if not len(read.readings):
+            return outcome
+        if not released:
+            raise LabelError("this campaign lays out no plates", read.name, "note what failed: isd fail")
+        plate_map = pa.concat_tables(released)
+        matched = match_readings(read.readings, plate_map, read.name)
+        samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
+        known = [wells(table.filter(not_dispensed(table["flag"]))) for table in self._readings_told(ledger)]
+        before = pa.chunked_array([chunk for column in known for chunk in column.chunks], pa.string())
+        is_empty = pc.or_(*(pc.is_in(wells(plate_map), value_set=found) for found in (wells(samples), before)))
+        in_part = plate_map["row"].filter(pc.and_(pc.invert(is_empty), plate_map["row"].is_valid()))
+        rows = samples["row"].to_numpy()
+        is_told = ledger.is_told(rows)
+        refused = rejects_table(list(map(_told_before, samples.filter(pa.array(is_told)).to_pylist())))
+        # Of several reasons of a compound the last one.
+        lost = samples.filter(pa.array(~is_told & ~np.isin(rows, in_part.to_numpy())))
+        each, last = np.unique(lost["row"].to_numpy()[::-1], return_index=True)
+        lost = lost.take(pa.array(len(lost) - 1 - last))
+        why = list(map(bad_because, lost["flag"].to_pylist()))
+        return replace(
+            outcome,
+            entries=lost_entries(each, range(max(1, len(self._rule.outputs))), why, line=lost["line"], id=lost["id"]),
+            refused=pa.concat_tables([read.rejects, matched.rejects, refused]),
+            lost_wells=_lost_wells(matched.readings),
+            is_new=self._config.replicates > 1 and False in pc.is_in(wells(samples), value_set=before).to_pylist(),
+        )
 
-    def _labelled(
-        self, readings: pa.Table, rejects: pa.Table, released: Sequence[pa.Table], ledger: Ledger, name: str
-    ) -> Labelled:
-        refused = _refusals(rejects)
+    def _labelled(self, read: ReadoutFile, released: Sequence[pa.Table], ledger: Ledger) -> Outcome:
+        readings = read.readings
         on_plates = pc.and_(pc.is_valid(readings["plate"]), bool(released))
         by_place, by_id = readings.filter(on_plates), readings.filter(pc.invert(on_plates))
         if self._config.hits is not None:
             if len(by_id):
                 raise LabelError(
                     f"{len(by_id)} readings name no plate of this campaign, and hits are called plate by plate",
-                    name,
+                    read.name,
                     "give plate and well of each reading, controls included",
                 )
-            plate_map = pa.concat_tables(released)
-            matched = match_readings(by_place, plate_map, name)
-            wells, incomplete = _whole_plates(matched.readings, plate_map)
-            if not len(wells):
-                raise _no_plate(incomplete, refused, name)
-            refused += [*_refusals(matched.rejects), *incomplete]
-            self._need_first_round(wells, ledger, released[-1], name)
-            others = {
-                CONTROLS: _n_of_file(wells.filter(pc.not_equal(wells["content"], SAMPLE))),
-                NOT_WHOLE: _n_of_file(matched.readings) - _n_of_file(wells),
-                NO_SAMPLE: _n_of_file(readings) - _n_of_file(matched.readings),
-            }
-            samples = self._samples(wells.filter(pc.equal(wells["content"], SAMPLE)))
-            called = replace(self._called(wells, ledger), lost_wells=_lost_wells(wells), samples=samples, others=others)
-            return _with_refusals(called, refused)
+            return self._called(read, self._config.hits, released, ledger)
         rows = self._library.rows_of(by_id["id"])
-        for line, compound, plate in _lines(by_id.filter(pa.array(rows < 0)), "line", "id", "plate"):
-            what = f"plate {plate!r} is none of this campaign" if compound is None else f"unknown id {compound!r}"
-            refused.append(Refusal(line, what))
+        unknown = by_id.filter(pa.array(rows < 0))
+        refused = [read.rejects, rejects_table(list(map(_unknown, unknown.to_pylist())))]
         found = by_id.append_column("row", pa.array(rows)).filter(pa.array(rows >= 0))
         n_controls = 0
         if len(by_place):
-            matched = match_readings(by_place, pa.concat_tables(released), name)
-            refused += _refusals(matched.rejects)
+            matched = match_readings(by_place, pa.concat_tables(released), read.name)
+            refused.append(matched.rejects)
             samples = matched.readings.filter(pc.equal(matched.readings["content"], SAMPLE))
             found = pa.concat_tables([found, samples.select(found.column_names)])
-            n_controls = _n_of_file(matched.readings) - _n_of_file(samples)
-        lost = _lost_wells(found)
-        of_rows = (found, found["row"].to_numpy(), found["id"].to_pylist(), self._rule)
-        if self._rule.outputs:
-            labelled = label_entries(*of_rows, takes_bounds=self._takes_bounds)
-        else:
-            by_majority = self._config.replicates > 1
-            labelled = label_readings(*of_rows, by_majority=by_majority, takes_bounds=self._takes_bounds)
-        others = {CONTROLS: n_controls, NO_SAMPLE: _n_of_file(readings) - _n_of_file(found) - n_controls}
-        return _with_refusals(replace(labelled, lost_wells=lost, samples=self._samples(found), others=others), refused)
-
-    def _samples(self, readings: pa.Table) -> tuple[tuple[int, int, int, bool], ...]:
-        """`Labelled.samples` of readings of compounds, those of the file."""
-        place_of = {name: place for place, name in enumerate(self._rule.outputs)}
-        return tuple(
-            (row, place_of.get(output, 0), line, flag is not None)
-            for row, output, line, flag in _lines(readings, "row", "output", "line", "flag")
-            if line != ON_RECORD
+            n_controls = len(of_file(matched.readings)) - len(of_file(samples))
+        by_majority = self._config.replicates > 1
+        return Outcome(
+            label_readings(found, self._rule, by_majority=by_majority, takes_bounds=self._takes_bounds),
+            self._samples(found),
+            pa.concat_tables(refused),
+            _lost_wells(found),
+            {CONTROLS: n_controls, NO_SAMPLE: len(of_file(readings)) - len(of_file(found)) - n_controls},
         )
 
-    def _need_first_round(self, wells: pa.Table, ledger: Ledger, plate_map: pa.Table, name: str) -> None:
-        """Estimates are made once, from the whole first round."""
-        hits = self._config.hits
-        if ledger.hits is not None or hits is None or hits.method not in ESTIMATED:
-            return
-        if missing := sorted(set(plate_map["plate"].to_pylist()) - set(wells["plate"].to_pylist())):
-            raise LabelError(
-                f"{hits.method} is estimated from the first round, and plates {', '.join(missing)} are not in the file",
-                name,
-                "tell all plates of the first round in one file",
-            )
-
-    def _called(self, wells: pa.Table, ledger: Ledger) -> Labelled:
+    def _called(
+        self, read: ReadoutFile, hits: HitCallingConfig, released: Sequence[pa.Table], ledger: Ledger
+    ) -> Outcome:
         """Labels by hit calling."""
-        assert self._config.hits is not None, "asked for with hit calling only"
-        calls = call_hits(wells, self._config.hits, self._plate_format, ledger.hits, takes_bounds=self._takes_bounds)
-        labels = calls.labels
-        first: dict[int, int] = {}
-        for line, row in _lines(wells, "line", "row"):
-            first.setdefault(row, line)
-        readouts = pa.table(
-            {
-                "row": labels["row"],
-                "label": labels["label"].cast(pa.float64()),
-                "value": labels["raw_value"],
-                **{name: labels[name] for name in ("plate", "well", "n_replicates", "qc")},
-            }
+        plate_map = pa.concat_tables(released)
+        matched = match_readings(read.readings, plate_map, read.name)
+        whole, incomplete = whole_plates(matched.readings, plate_map, read.rejects, read.name)
+        need_first_round(hits.method, whole, ledger, released[-1], read.name)
+        calls = call_hits(whole, hits, self._plate_format, ledger.hits, takes_bounds=self._takes_bounds)
+        samples = whole.filter(pc.equal(whole["content"], SAMPLE))
+        others = {
+            CONTROLS: len(of_file(whole)) - len(of_file(samples)),
+            NOT_WHOLE: len(of_file(matched.readings)) - len(of_file(whole)),
+            NO_SAMPLE: len(of_file(read.readings)) - len(of_file(matched.readings)),
+        }
+        return Outcome(
+            called_entries(calls, samples),
+            self._samples(samples),
+            pa.concat_tables([read.rejects, matched.rejects, incomplete]),
+            _lost_wells(whole),
+            others,
+            hits=calls.frozen,
+            quality=calls.quality,
         )
-        good = set(labels["row"].to_pylist())
-        lost = {row: reason for row, reason in _lines(calls.unlabelled, "row", "reason") if row not in good}
-        lines = np.array([first[row] for row in labels["row"].to_pylist()], np.int64)
-        samples = wells.filter(pc.equal(wells["content"], SAMPLE))
-        read = frozenset(_lines(samples, "plate", "well"))
-        ids = tuple(labels["id"].to_pylist())
-        return Labelled(readouts, lines, ids, lost, (), wells=read, hits=calls.frozen, quality=calls.quality)
+
+    def _samples(self, readings: pa.Table) -> pa.Table:
+        """Readings of compounds, `SAMPLES`."""
+        columns = {
+            **{name: readings[name] for name in ("row", "line", "plate", "well")},
+            "output": places_of(readings["output"], self._rule.outputs),
+            "is_bad": readings["flag"].is_valid(),
+        }
+        return pa.table(columns).select(SAMPLES.names).cast(SAMPLES)
 
 
-def _whole_plates(wells: pa.Table, plate_map: pa.Table) -> tuple[pa.Table, list[Refusal]]:
-    """The readings of plates that are there whole, and why others are refused: their controls may be missing.
-
-    A plate of which most wells cannot be read is not there either: a column of something else, or a list that is not
-    filled in yet, would take its compounds out as failed.
-    """
-    places = _lines(plate_map, "plate", "well", "content")
-    expected: dict[str, list[str]] = defaultdict(list)
-    for plate, well, content in places:
-        if content != EMPTY:
-            expected[plate].append(well)
-    found: dict[str, set[str]] = defaultdict(set)
-    unread: dict[str, dict[str, str]] = defaultdict(dict)
-    first: dict[str, int] = {}
-    for line, plate, well, flag in _lines(wells, "line", "plate", "well", "flag"):
-        found[plate].add(well)
-        first.setdefault(plate, line)
-        if is_unreadable(flag):
-            unread[plate][well] = bad_because(flag)
-    refused: dict[str, Refusal] = {}
-    for plate, names in found.items():
-        n_wells = len(expected[plate])
-        if missing := [well for well in expected[plate] if well not in names]:
-            listed = ", ".join(missing[:_SHOWN]) + (" …" if len(missing) > _SHOWN else "")
-            reason = f"{len(names)} of {n_wells} wells of plate {plate!r}; hits are called on whole plates: {listed}"
-            refused[plate] = Refusal(first[plate], f"{reason} {'is' if len(missing) == 1 else 'are'} missing")
-        elif 2 * len(unread[plate]) > n_wells:
-            reasons = Counter(unread[plate].values()).most_common(_SHOWN)
-            listed = ", ".join(f"{reason} ({n})" for reason, n in reasons)
-            reason = f"{len(unread[plate])} of {n_wells} wells of plate {plate!r} cannot be read: {listed}"
-            refused[plate] = Refusal(first[plate], f"{reason}; this is no readout of the plate")
-    whole = [plate not in refused for plate in wells["plate"].to_pylist()]
-    return wells.filter(pa.array(whole, pa.bool_())), list(refused.values())
+def _meet(some: pa.ChunkedArray, others: pa.ChunkedArray) -> bool:
+    """Whether texts have one in common; null is none."""
+    return bool(pc.any(pc.is_in(some.drop_null(), value_set=others)).as_py())
 
 
-def _no_plate(incomplete: Sequence[Refusal], refused: Sequence[Refusal], name: str) -> LabelError:
-    """That no plate is there whole, and which lines may be why."""
-    shown = [f"; line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN]]
-    reason = incomplete[0].reason if incomplete else "no well was read"
-    return LabelError(f"no plate is whole: {reason}{''.join(shown)}", name, "tell every well of a plate at once")
+def _lost_wells(readings: pa.Table) -> pa.Table:
+    """Line and reason of each reading of the file that has no value, flagged or unreadable."""
+    bad = of_file(readings.filter(readings["flag"].is_valid()))
+    return rejects_table([(line["line"], f"{_place(line)}: {bad_because(line['flag'])}") for line in bad.to_pylist()])
 
 
-def _n_of_file(readings: pa.Table) -> int:
-    """How many of the readings are of the file, not of earlier ones."""
-    return int(pc.sum(pc.not_equal(readings["line"], ON_RECORD)).as_py() or 0)
+def _place(reading: Mapping[str, Any]) -> str:
+    """Where a reading was taken, or the compound that it is of."""
+    well, plate = reading["well"], reading["plate"]
+    return f"well {well} of plate {plate!r}" if well else repr(reading["id"])
 
 
-def _lost_wells(wells: pa.Table) -> tuple[Refusal, ...]:
-    """Line and reason of each reading that has no value, flagged or unreadable."""
-    bad = wells.filter(pc.is_valid(wells["flag"]))
-    return tuple(
-        Refusal(line, f"{'well ' + well + ' of plate ' + repr(plate) if well else repr(compound)}: {bad_because(flag)}")
-        for line, plate, well, compound, flag in _lines(bad, "line", "plate", "well", "id", "flag")
-    )
+def _unknown(reading: Mapping[str, Any]) -> tuple[int, str]:
+    """Line and reason of a reading of something that the campaign does not have."""
+    if reading["id"] is None:
+        return reading["line"], f"plate {reading['plate']!r} is none of this campaign"
+    return reading["line"], f"unknown id {reading['id']!r}"
 
 
-def _lines(table: pa.Table, *columns: str) -> list[tuple[Any, ...]]:
-    return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
-
-
-def _refusals(rejects: pa.Table) -> list[Refusal]:
-    return [Refusal(line, reason) for line, reason in _lines(rejects, "line", "reason")]
-
-
-def _with_refusals(labelled: Labelled, refused: Sequence[Refusal]) -> Labelled:
-    return replace(labelled, refused=(*refused, *labelled.refused))
+def _told_before(reading: Mapping[str, Any]) -> tuple[int, str]:
+    """Line and reason of a well that was not dispensed though its compound has a readout."""
+    why = bad_because(reading["flag"])
+    return reading["line"], f"{reading['id']!r} has a readout already, and was {why}; amend it, with a reason"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import measured_readouts
+from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.panels import unpack
 from isd_ray.data.ingest.dedupe import hash_keys
 from isd_ray.data.library import Library
 from isd_ray.data.packed import from_arrow
 from isd_ray.errors import IsdError
-from isd_ray.messages import LabelArray
+from isd_ray.messages import LabelArray, Rows
 
 MEASURED, PREDICTED = "measured", "predicted"
 _RANK = {MEASURED: 0, PREDICTED: 1}
@@ -134,7 +135,7 @@ def _under_way(store: CampaignStore, library: Library) -> tuple[Iterator[_Lines]
     return _of_library(whole, store, measured), True
 
 
-def _of_library(library: Library, store: CampaignStore, measured: Mapping[int, Any]) -> Iterator[_Lines]:
+def _of_library(library: Library, store: CampaignStore, measured: tuple[Rows, Readouts]) -> Iterator[_Lines]:
     for block in range(library.n_blocks):
         first, stop = library.block_rows_range(block)
         rows = np.arange(first, stop)
@@ -142,19 +143,24 @@ def _of_library(library: Library, store: CampaignStore, measured: Mapping[int, A
         yield _lines(store, rows, table["id"].to_pylist(), table["smiles"].to_pylist(), measured)
 
 
-def _of_batches(store: CampaignStore, measured: Mapping[int, Any]) -> Iterator[_Lines]:
+def _of_batches(store: CampaignStore, measured: tuple[Rows, Readouts]) -> Iterator[_Lines]:
     for files in store.rounds():
         batch = files.read_batch()
         yield _lines(store, batch["row"].to_numpy(), batch["id"].to_pylist(), batch["smiles"].to_pylist(), measured)
 
 
 def _lines(
-    store: CampaignStore, rows: NDArray[np.int64], ids: list[str], smiles: list[str | None], measured: Mapping[int, Any]
+    store: CampaignStore, rows: Rows, ids: list[str], smiles: list[str | None], measured: tuple[Rows, Readouts]
 ) -> _Lines:
     classes, outputs = store.manifest["classes"], store.manifest["outputs"]
-    readouts = [_readout(measured[row][0], classes, outputs) if row in measured else None for row in rows.tolist()]
-    sources = [MEASURED if row in measured else PREDICTED for row in rows.tolist()]
-    return _Lines(rows, ids, smiles, sources, readouts)
+    known, of_known = measured
+    found: list[Any] = [None] * len(rows)
+    there = np.flatnonzero(np.isin(rows, known)).tolist()
+    labels = of_known.labels[np.searchsorted(known, rows[there])]
+    for place, label in zip(there, labels, strict=True):
+        found[place] = _readout(label, classes, outputs)
+    sources = np.where(np.isin(rows, known), MEASURED, PREDICTED).tolist()
+    return _Lines(rows, ids, smiles, sources, found)
 
 
 def _readout(label: LabelArray | float, classes: Sequence[str], outputs: Sequence[str]) -> Any:

@@ -35,7 +35,7 @@ def measured_neighbours(
     main = library.block_names[0]
     if not isinstance(library.spec, OnBitFeatures):
         return None
-    measured = set(measured_readouts(store))
+    measured = set(measured_readouts(store)[0].tolist())
     found: dict[int, str] = {}
     parts: list[OnBits] = []
     for files in store.rounds():
@@ -62,7 +62,7 @@ def unbatched(store: CampaignStore) -> set[int]:
     """Measured rows whose features lie in no file of a batch."""
     batches = [files.read_batch() for files in store.rounds()]
     drawn = {row for batch in batches for row, role in _pairs(batch, "role") if role != "reserve"}
-    return set(measured_readouts(store)) - drawn
+    return set(measured_readouts(store)[0].tolist()) - drawn
 
 
 def _pairs(batch: pa.Table, name: str) -> list[tuple[int, str]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from isd_ray.campaign.entries import masks_table, n_entries
-from isd_ray.campaign.laboratory import Ledger
-from isd_ray.campaign.readings import Labelled
+from isd_ray.campaign.entries import NEW, Outcome, lost_table, readouts_table
+from isd_ray.campaign.ledger import Ledger
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.messages import Rows
+from isd_ray.plates.collect import ReadoutFile
 
 _SAID = "readouts_sha256"
 
@@ -42,60 +44,47 @@ class Note:
         ledger.enter({"kind": self.kind, **self.details}, self.tables.get(_SAID))
 
 
-def note_readouts(
-    told: pa.Table,
-    labelled: Labelled,
-    *,
+def note_new(
+    outcome: Outcome,
+    n_outputs: int,
     round_number: int | None,
-    n: int,
+    read: ReadoutFile | None = None,
+    *,
     external: bool = False,
-    readings: pa.Table | None = None,
-    source: Mapping[str, Any] | None = None,
-    n_revived: int = 0,
 ) -> Note:
-    """Readouts that count.
+    """The new readouts of an outcome.
 
     Parameters
     ----------
-    told:
-        The readouts.
-    labelled:
-        What they were chosen from.
-    n:
-        How many they are; of a panel entries are counted.
-    readings, source:
-        Of a file: its readings, its name and its hash.
-    n_revived:
-        How many of the readouts are of compounds that had failed in the open round before.
+    n_outputs:
+        Of a panel; 0 of single labels.
+    read:
+        The file that they are from; None of readouts by what was on record.
     """
-    tables = {"readings_sha256": readings, "quality_sha256": labelled.quality, _SAID: told}
-    hits = {} if labelled.hits is None else {"hits": labelled.hits}
-    revived = {"n_revived": n_revived} if n_revived else {}
-    details = {**(source or {}), **hits, **revived, "round": round_number, "n": n, "external": external}
+    new = outcome.fated(NEW)
+    tables = {"quality_sha256": outcome.quality, _SAID: readouts_table(new, n_outputs)}
+    details: dict[str, Any] = {"round": round_number, "n": len(new), "external": external}
+    if read is not None:
+        tables["readings_sha256"] = read.readings
+        details |= read.source
+    if outcome.hits is not None:
+        details["hits"] = outcome.hits
+    if outcome.n_revived:
+        details["n_revived"] = outcome.n_revived
     return Note("tell", details, {name: table for name, table in tables.items() if table is not None})
 
 
-def note_rows(kind: str, rows: Sequence[int], reason: str, **details: Any) -> Note:
+def note_rows(kind: str, rows: Rows, reason: str, **details: Any) -> Note:
     """Something that is said of whole compounds."""
-    table = pa.table({"row": pa.array(sorted(rows), pa.int64())})
+    table = pa.table({"row": pa.array(sorted(rows.tolist()), pa.int64())})
     return Note(kind, {"n": len(rows), "reason": reason, **details}, {_SAID: table})
 
 
-def note_lost_rows(lost: Mapping[int, str], open_round: int | None, **source: Any) -> list[Note]:
-    """Compounds that gave no readout, by reason; `source` as of `note_readouts`."""
-    rows_of = {reason: [row for row, why in lost.items() if why == reason] for reason in sorted(set(lost.values()))}
-    return [note_rows("fail", rows, reason, round=open_round, **source) for reason, rows in rows_of.items()]
-
-
-def note_lost_entries(
-    lost: Mapping[str, Mapping[int, int]], n_outputs: int, open_round: int | None, **source: Any
-) -> list[Note]:
-    """Entries of a panel that gave no readout (`isd_ray.campaign.entries.lost_entries`), as `note_lost_rows`."""
-    return [
-        Note(
-            "fail",
-            {"n": n_entries(masks.values()), "reason": reason, "round": open_round, **source},
-            {_SAID: masks_table(masks, n_outputs)},
-        )
-        for reason, masks in sorted(lost.items())
-    ]
+def note_lost(lost: pa.Table, n_outputs: int, open_round: int | None, read: ReadoutFile | None = None) -> list[Note]:
+    """Entries that gave no readout (`isd_ray.campaign.entries.ENTRIES`), a note for each reason."""
+    notes, source = [], {} if read is None else read.source
+    for reason in sorted(pc.unique(lost["reason"]).to_pylist()):
+        entries = lost.filter(pc.equal(lost["reason"], reason))
+        details = {"n": len(entries), "reason": reason, "round": open_round, **source}
+        notes.append(Note("fail", details, {_SAID: lost_table(entries, n_outputs)}))
+    return notes

@@ -63,10 +63,11 @@ class Readouts:
         order[places] = len(self.labels) + np.arange(len(places))
         return self.joined(newer).take(order)
 
-    def joined(self, others: Readouts) -> Readouts:
+    def joined(self, *others: Readouts) -> Readouts:
         """These readouts, with others behind them."""
-        labels, values = (np.concatenate(pair) for pair in ((self.labels, others.labels), (self.values, others.values)))
-        return Readouts(labels, values, pa.concat_tables([self.wells, others.wells]))
+        every = (self, *others)
+        labels, values = (np.concatenate([getattr(one, name) for one in every]) for name in ("labels", "values"))
+        return Readouts(labels, values, pa.concat_tables([one.wells for one in every]))
 
     def to_table(self, rows: Rows) -> pa.Table:
         """As `READOUT_SCHEMA`, for the store; a panel has `labels` and `measured` in the place of `label`."""

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from isd_ray.campaign.readings import Labelled
-from isd_ray.campaign.telling import Refusal
+from isd_ray.campaign.entries import LOST, ON_RECORD, WAITING, Outcome, joined, set_column
 from isd_ray.plates.cells import bad_because, was_not_dispensed
+from isd_ray.plates.collect import rejects_table
 from isd_ray.plates.layout import EMPTY, SAMPLE
 
-Well: TypeAlias = tuple[str, str]
-_Key: TypeAlias = tuple[str, str, str | None]
-_Reading: TypeAlias = dict[str, Any]
-ON_RECORD = 0
-"""Line of a reading that an earlier file has brought."""
+_NO_TEXT = "\0"
+"""Between the texts of a key, and in the place of one that is null: no cell has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """A file's readings with those on record of the same plates.
-
-    Attributes
-    ----------
-    readings:
-        `readings` of `isd_ray.plates.collect.ReadoutFile`: the file's, then the others with the line `ON_RECORD`.
-    refused:
-        Lines of the file that contradict the record.
-    new:
-        Wells of which the file brings a reading that is not on record.
-    """
-
-    readings: pa.Table
-    refused: tuple[Refusal, ...]
-    new: frozenset[Well]
+def wells(table: pa.Table) -> pa.ChunkedArray:
+    """Plate and well of each line as one text, null where one of them is."""
+    return pc.binary_join_element_wise(table["plate"], table["well"], _NO_TEXT)
 
 
-def readings_on_record(tables: Sequence[pa.Table], plate_map: pa.Table) -> dict[_Key, _Reading]:
-    """The reading of each well of some plates, by plate, well and replicate.
+def readings_on_record(tables: Sequence[pa.Table], plate_map: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The reading of each well of some plates, one for each plate, well and replicate, in the order that they came.
 
-    The first one counts, unless it was flagged and a later one is good.
+    The first one counts, unless it was flagged and a later one is good; what was not dispensed stays so.
 
     Parameters
     ----------
@@ -51,97 +34,128 @@ def readings_on_record(tables: Sequence[pa.Table], plate_map: pa.Table) -> dict[
         `readings` of the files that were told, oldest first.
     plate_map:
         The plates (`isd_ray.plates.assign.PLATE_MAP`).
+    schema:
+        Of readings as they are now; older records lack some of its columns.
     """
-    columns = (plate_map[name].to_pylist() for name in ("plate", "well", "id", "content"))
-    holds = {(plate, well): (name, content) for plate, well, name, content in zip(*columns, strict=True)}
-    found: dict[_Key, _Reading] = {}
-    for table in tables:
-        for reading in table.to_pylist():
-            name, content = holds.get((reading["plate"], reading["well"]), (None, EMPTY))
-            # What was refused then does not stand in the way now.
-            if content == EMPTY or (content == SAMPLE and reading["id"] not in (None, name)):
-                continue
-            if _replaces(reading, found.get(_key(reading))):
-                found[_key(reading)] = reading
-    return found
+    told = pa.concat_tables([schema.empty_table(), *(_as_now(table, schema) for table in tables)]).combine_chunks()
+    holds = plate_map.take(pc.index_in(wells(told), value_set=wells(plate_map).combine_chunks()))
+    # What was refused then does not stand in the way now.
+    is_other = pc.and_(pc.equal(holds["content"], SAMPLE), pc.not_equal(told["id"], holds["id"]))
+    counts = pc.and_(pc.not_equal(holds["content"], EMPTY), pc.invert(is_other.fill_null(False)))
+    told = told.filter(counts.fill_null(False))
+    keys = _keys(told).to_numpy()
+    _, first, of_key = np.unique(keys, return_index=True, return_inverse=True)
+    rank = np.where(told["flag"].is_valid().to_numpy(), 2, 1)
+    rank[first[not_dispensed(told["flag"]).to_numpy()[first]]] = 0
+    best = np.lexsort((np.arange(len(told)), rank, of_key))
+    best = best[np.flatnonzero(np.diff(of_key[best], prepend=-1))]
+    return told.take(pa.array(best[np.argsort(first, kind="stable")]))
 
 
-def merge_readings(readings: pa.Table, record: Mapping[_Key, _Reading]) -> Merged:
-    """Put a file's readings beside those on record; what was read without a plate stays as it is."""
-    kept: list[_Reading] = []
-    refused: list[Refusal] = []
-    new, seen = set[Well](), set[_Key]()
-    for reading in readings.to_pylist():
-        known = record.get(_key(reading)) if reading["plate"] is not None else None
-        if reading["plate"] is not None and _replaces(reading, known):
-            new.add((reading["plate"], reading["well"]))
-        elif known is not None and _said(known) != _said(reading):
-            well = f"well {reading['well']} of plate {reading['plate']!r}"
-            reason = f"{well} has another reading already; only an amendment of its compound corrects it"
-            if was_not_dispensed(known["flag"]):
-                reason = f"{well}: {bad_because(known['flag'])}; what is read there is none of the compound"
-            refused.append(Refusal(reading["line"], reason))
-            continue
-        kept.append(reading)
-        seen.add(_key(reading))
-    kept += [{**reading, "line": ON_RECORD} for key, reading in record.items() if key not in seen]
-    return Merged(pa.Table.from_pylist(kept, readings.schema), tuple(refused), frozenset(new))
+def merge_readings(readings: pa.Table, record: pa.Table) -> tuple[pa.Table, pa.Table, pa.ChunkedArray]:
+    """Put a file's readings beside those on record; what was read without a plate stays as it is.
 
-
-def _key(reading: _Reading) -> _Key:
-    return reading["plate"], reading["well"], reading["replicate"]
-
-
-def _said(reading: _Reading) -> tuple[Any, ...]:
-    """What a reading says; older records do not know bounds."""
-    return reading["value"], reading["flag"], reading.get("censored")
-
-
-def _replaces(reading: _Reading, known: _Reading | None) -> bool:
-    """Whether a reading counts in the place of what is known of its well."""
-    if known is None or known["flag"] is None or was_not_dispensed(known["flag"]):
-        return known is None
-    return reading["flag"] is None
-
-
-def of_file(labelled: Labelled) -> Labelled:
-    """Without compounds of which the file itself has no reading."""
-    return labelled.only(labelled.lines != ON_RECORD, labelled.lost)
-
-
-def wait_for_wells(labelled: Labelled, wells: Mapping[int, Collection[Well]]) -> Labelled:
-    """Hold compounds back of which some wells were not read yet, and count them.
-
-    Parameters
-    ----------
-    labelled:
-        Of all readings until now. Compounds without a well were read by id, which needs no others.
-    wells:
-        Of rows that wait for all of them.
+    Returns
+    -------
+    The readings, first those of the file, then the others with the line `ON_RECORD`; lines of the file that contradict
+    the record (`isd_ray.plates.collect.REJECTS`); and `wells` of which the file brings a reading that is not on record.
     """
-    rows = labelled.readouts["row"].to_pylist()
-    by_id = {row for row, plate in zip(rows, labelled.readouts["plate"].to_pylist(), strict=True) if plate is None}
-    waiting = {row for row, places in wells.items() if row not in by_id and not labelled.wells.issuperset(places)}
-    lost = {row: why for row, why in labelled.lost.items() if row not in waiting}
-    held = waiting.intersection(rows) | (labelled.lost.keys() - lost.keys())
-    kept = np.array([row not in waiting for row in rows], np.bool_)
-    return replace(labelled.only(kept, lost), n_waiting=len(held))
+    places = pc.index_in(_keys(readings), value_set=_keys(record).combine_chunks())
+    known, is_placed = record.take(places), readings["plate"].is_valid()
+    is_known = pc.and_(is_placed, places.is_valid()).to_numpy()
+    flag, known_flag = readings["flag"].is_valid().to_numpy(), known["flag"].is_valid().to_numpy()
+    is_better = is_known & known_flag & ~not_dispensed(known["flag"]).to_numpy() & ~flag
+    is_new = is_placed.to_numpy() & (~is_known | is_better)
+    is_refused = is_known & ~is_new & ~_same(known, readings, ("value", "flag", "censored"))
+    refused = readings.filter(pa.array(is_refused))
+    cells = (refused[name].to_pylist() for name in ("line", "plate", "well"))
+    flags = known["flag"].filter(pa.array(is_refused)).to_pylist()
+    rejects = [(line, _contradicts(*said)) for line, *said in zip(*cells, flags, strict=True)]
+    kept = readings.filter(pa.array(~is_refused))
+    rest = record.filter(pc.invert(pc.is_in(_keys(record), value_set=_keys(kept).combine_chunks())))
+    rest = set_column(rest, "line", pa.array(np.full(len(rest), ON_RECORD)))
+    new = wells(readings.filter(pa.array(is_new)))
+    return pa.concat_tables([kept, rest]), rejects_table(rejects), new
 
 
-def note_lost_wells(labelled: Labelled, wells: Mapping[int, Collection[Well]]) -> Labelled:
-    """Say in `qc` how many wells of a compound have no part in its readout; `wells` are all there are, by row.
+def _as_now(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        table[field.name] if field.name in table.column_names else pa.nulls(len(table), field.type) for field in schema
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)
 
-    Places are put in order, as files come in any.
+
+def _keys(readings: pa.Table) -> pa.ChunkedArray:
+    """Plate, well and replicate of each reading as one text."""
+    cells = (readings[name].fill_null(_NO_TEXT) for name in ("plate", "well", "replicate"))
+    return pc.binary_join_element_wise(*cells, _NO_TEXT)
+
+
+def not_dispensed(flags: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which flags were made by `isd_ray.plates.cells.not_dispensed`, bool."""
+    words = [word for word in pc.unique(flags).to_pylist() if was_not_dispensed(word)]
+    return pc.is_in(flags, value_set=pa.array(words, pa.string()))
+
+
+def _same(one: pa.Table, other: pa.Table, names: Sequence[str]) -> NDArray[np.bool_]:
+    same = np.ones(len(one), np.bool_)
+    for name in names:
+        equal = pc.equal(one[name], other[name]).fill_null(False)
+        same &= pc.or_(equal, pc.and_(one[name].is_null(), other[name].is_null())).to_numpy()
+    return same
+
+
+def _contradicts(plate: str, well: str, known_flag: str | None) -> str:
+    if was_not_dispensed(known_flag):
+        why = bad_because(str(known_flag))
+        return f"well {well} of plate {plate!r}: {why}; what is read there is none of the compound"
+    return f"well {well} of plate {plate!r} has another reading already; only an amendment of its compound corrects it"
+
+
+def wait_for_wells(outcome: Outcome, plate_map: pa.Table) -> Outcome:
+    """Hold compounds of some plates back of which some wells were not read yet.
+
+    Those without a well were read by id, which needs no others.
     """
-    lines = labelled.readouts.to_pylist()
-    for line in lines:
-        if line["plate"] is None or line["row"] not in wells:
-            continue
-        n_wells = len(wells[line["row"]])
-        places = sorted(zip(line["plate"].split(";"), line["well"].split(";"), strict=True))
-        line["plate"], line["well"] = (";".join(cells) for cells in zip(*places, strict=True))
-        n_used = len(set(places))
-        if n_used < n_wells:
-            words = f"{n_wells - n_used} of {n_wells} wells without a readout"
-            line["qc"] = f"{line['qc']};{words}" if line["qc"] else words
-    return replace(labelled, readouts=pa.Table.from_pylist(lines, labelled.readouts.schema))
+    entries = outcome.entries
+    is_read = pc.is_in(wells(plate_map), value_set=wells(outcome.samples).combine_chunks())
+    unread = plate_map["row"].filter(pc.and_(pc.invert(is_read), plate_map["row"].is_valid())).to_numpy()
+    is_good, is_lost = entries["fate"].is_null().to_numpy(), pc.equal(entries["fate"], LOST).fill_null(False).to_numpy()
+    by_id = is_good & entries["plate"].is_null().to_numpy()
+    waits = (is_good | is_lost) & ~by_id & np.isin(entries["row"].to_numpy(), unread)
+    return outcome.with_fates(np.where(waits, WAITING, np.array(entries["fate"].to_pylist(), np.object_)), {})
+
+
+def note_lost_wells(entries: pa.Table, plate_map: pa.Table) -> pa.Table:
+    """Say in `qc` how many wells of a compound have no part in its readout.
+
+    Places are put in order, as files come in any. Readouts of other plates than those of the map stay as they are.
+    """
+    rows = plate_map["row"].drop_null().to_numpy()
+    here = np.flatnonzero(entries["plate"].is_valid().to_numpy() & np.isin(entries["row"].to_numpy(), rows))
+    cells = entries.select(["plate", "well"]).take(pa.array(here)).combine_chunks()
+    plates, names = (pc.split_pattern(column.combine_chunks(), ";") for column in cells.columns)
+    used = pa.table(
+        [pc.list_parent_indices(plates), pc.list_flatten(plates), pc.list_flatten(names)],
+        names=["entry", "plate", "well"],
+    ).sort_by([("entry", "ascending"), ("plate", "ascending"), ("well", "ascending")])
+    of_entry = used["entry"].to_numpy()
+    for name in ("plate", "well"):
+        texts = entries[name].to_pylist()
+        for place, text in zip(here.tolist(), joined(used[name], of_entry, len(here)).to_pylist(), strict=True):
+            texts[place] = text
+        entries = set_column(entries, name, pa.array(texts, pa.string()))
+    n_used = np.bincount(of_entry[_begins(of_entry, wells(used))], minlength=len(here))
+    each, n_wells = np.unique(rows, return_counts=True)
+    n_expected = n_wells[np.searchsorted(each, entries["row"].to_numpy()[here])]
+    remarks = entries["qc"].to_pylist()
+    for at in np.flatnonzero(n_used < n_expected).tolist():
+        words = f"{n_expected[at] - n_used[at]} of {n_expected[at]} wells without a readout"
+        remarks[here[at]] = f"{remarks[here[at]]};{words}" if remarks[here[at]] else words
+    return set_column(entries, "qc", pa.array(remarks, pa.string()))
+
+
+def _begins(entry: NDArray[np.int64], texts: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Which of some sorted pairs are not as the one before."""
+    codes = pc.index_in(texts, value_set=pc.unique(texts)).to_numpy()
+    return (np.diff(entry, prepend=-1) != 0) | (np.diff(codes, prepend=-1) != 0)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
+
+import numpy as np
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.confirmed import standing_words
-from isd_ray.campaign.laboratory import Laboratory, Ledger
+from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.phase import Phase, phase_of
 from isd_ray.campaign.round_files import RoundFiles, RoundRecord
 from isd_ray.campaign.standing import standing_of
@@ -21,6 +24,7 @@ from isd_ray.config import CampaignConfig
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
 from isd_ray.core.trips import n_trips
+from isd_ray.messages import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +120,14 @@ def status_of(store: CampaignStore) -> Status:
     ledger, rounds = Laboratory(store).ledger(), store.rounds()
     place = Place.of(rounds)
     counts = Counter(dict.fromkeys(STATUSES, 0))
-    open_rows, asked = set(place.open_rows.tolist()), set(place.released_rows.tolist())
-    missing = {} if place.open_round is None else ledger.missing(place.open_round, place.open_rows)
+    missing = np.zeros(0) if place.open_round is None else ledger.missing(place.open_round, place.open_rows)
     under_way = is_dispatched(store, place.open_round)
-    measured = measured_readouts(store).keys()
-    for row in open_rows | asked | measured | ledger.excluded.keys():
-        counts[_status(row, measured, ledger, asked, missing, under_way)] += 1
+    measured, out = measured_readouts(store)[0], place.open_rows[missing > 0]
+    counts.update(_statuses(place.released_rows, measured, ledger.excluded, out, under_way=under_way))
     counts["INFERENCE"] = store.manifest["n_target"] - sum(counts.values())
     closed = place.open_round in ledger.closed
     in_laboratory = bool(store.manifest["in_laboratory"])
-    n_missing = 0 if closed or not in_laboratory else sum(missing.values())
+    n_missing = 0 if closed or not in_laboratory else int(missing.sum())
     last = next((files.committed for files in reversed(rounds) if files.committed), RoundRecord())
     certificate = store.certificate()
     state = _state(store, n_missing, bool(rounds), in_laboratory=in_laboratory)
@@ -216,24 +218,23 @@ def awaited_of(store: CampaignStore) -> dict[str, str]:
         return {}
     ledger, batch = Laboratory(store).ledger(), rounds[-1].read_batch()
     rows = batch["row"].to_numpy()
-    missing = ledger.missing(rounds[-1].round, rows)
-
-    def state(row: int) -> str:
-        if row in missing:
-            return IN_PART if row in ledger.told else MISSING
-        return TOLD if row in ledger.told else FAILED
-
-    return dict(zip(batch["id"].to_pylist(), map(state, rows.tolist()), strict=True))
+    is_out, is_told = ledger.missing(rounds[-1].round, rows) > 0, ledger.is_told(rows)
+    states = np.where(is_told, np.where(is_out, IN_PART, TOLD), np.where(is_out, MISSING, FAILED))
+    return dict(zip(batch["id"].to_pylist(), states.tolist(), strict=True))
 
 
-def _status(
-    row: int, measured: Collection[int], ledger: Ledger, asked: set[int], out: Collection[int], under_way: bool
-) -> str:
-    """Status of a row that somebody has said something of; of rows in `out` readouts are awaited."""
-    if row in measured and row not in out:
-        return "OBSERVED" if row in asked else "EXTERNAL"
-    if row in ledger.excluded:
-        return "ABANDONED" if row in asked else "EXCLUDED"
-    if row in out:
-        return "RUNNING" if under_way else "STAGED"
-    return "FAILED" if row in asked else "INFERENCE"
+def _statuses(asked: Rows, measured: Rows, excluded: Rows, out: Rows, *, under_way: bool) -> dict[str, int]:
+    """How many rows that somebody has said something of have each status; of rows in `out` readouts are awaited."""
+    rows = reduce(np.union1d, (asked, measured, excluded))
+    is_asked, is_measured, is_excluded, is_out = (np.isin(rows, some) for some in (asked, measured, excluded, out))
+    statuses = np.select(
+        [is_measured & ~is_out, is_excluded, is_out],
+        [
+            np.where(is_asked, "OBSERVED", "EXTERNAL"),
+            np.where(is_asked, "ABANDONED", "EXCLUDED"),
+            np.full(len(rows), "RUNNING" if under_way else "STAGED"),
+        ],
+        np.where(is_asked, "FAILED", "INFERENCE"),
+    )
+    names, counts = np.unique(statuses, return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))

@@ -6,7 +6,6 @@ else is bulk data that a decision names together with its hash; an attempt that 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event, EventLog
+from isd_ray.campaign.manifest import MANIFEST, SCHEMA_VERSION, moved_config, origin_of, read_manifest
 from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
-from isd_ray.config_file import set_paths
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.storage.files import (
     canonical_json,
     check_hash,
+    identity_of,
+    parquet_bytes,
     read_checked,
     read_json,
     replace_table,
@@ -32,13 +33,8 @@ from isd_ray.storage.files import (
 )
 from isd_ray.storage.folder import Folder, folder_at
 
-SCHEMA_VERSION = 2
-"""2 since corrections are events and the log names the file of every decision."""
-_MANIFEST = "campaign.json"
 DECISIONS = {"release": "batch.json", "decision": "round.json"}
 """Files of a round by the kind of the event that names them, which comes after them."""
-_MAY_CHANGE = ("compute", "library", "logging")
-"""Sections of the configuration that are not what the campaign is: its manifest has the hash of the library."""
 
 
 class CampaignStore:
@@ -64,7 +60,7 @@ class CampaignStore:
         self.path = folder.path
         self.address = folder.address
         self.manifest = manifest
-        self._log = EventLog(folder, folder.path / "events", _origin(manifest))
+        self._log = EventLog(folder, folder.path / "events", origin_of(manifest))
 
     @classmethod
     def create(cls, path: str | Path, manifest: Mapping[str, Any]) -> CampaignStore:
@@ -77,9 +73,9 @@ class CampaignStore:
         """
         folder, manifest = folder_at(path), {"schema_version": SCHEMA_VERSION, **manifest}
         data = canonical_json(manifest)
-        if not folder.create(folder.path / _MANIFEST, data):
+        if not folder.create(folder.path / MANIFEST, data):
             raise StoreError("a campaign is there already", folder.address, "choose another folder")
-        folder.refuse_overwriting(folder.path / _MANIFEST, data)
+        folder.refuse_overwriting(folder.path / MANIFEST, data)
         return cls(folder, manifest)
 
     @classmethod
@@ -94,35 +90,13 @@ class CampaignStore:
             If ``campaign.json`` does not parse.
         """
         folder = folder_at(path)
-        file = folder.path / _MANIFEST
-        if not folder.names_it(file):
-            raise StoreError("there is no campaign here", folder.address, "check the path")
-        manifest = read_json(file)
-        try:
-            version = int(manifest["schema_version"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorruptFileError(
-                f"is no campaign manifest ({error})", str(file), "restore it from a backup"
-            ) from error
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"schema version {version} is newer than {SCHEMA_VERSION}, which this isd_ray knows",
-                str(file),
-                "upgrade isd_ray",
-            )
-        if version < SCHEMA_VERSION:
-            raise StoreError(
-                f"schema version {version} is of a development version; no release has written it",
-                str(file),
-                f"finish it with the version that began it, isd_ray {manifest.get('software', {}).get('isd_ray')}",
-            )
-        return cls(folder, manifest)
+        return cls(folder, read_manifest(folder))
 
     @staticmethod
     def exists(path: str | Path) -> bool:
         """Whether a campaign was begun in `path`."""
         folder = folder_at(path)
-        return folder.names_it(folder.path / _MANIFEST)
+        return folder.names_it(folder.path / MANIFEST)
 
     @property
     def library(self) -> str:
@@ -133,10 +107,7 @@ class CampaignStore:
     @property
     def config(self) -> dict[str, Any]:
         """The configuration, as the campaign began with it but for files and folders that have moved."""
-        config: dict[str, Any] = copy.deepcopy(self.manifest["config"])
-        for event in self._relocations():
-            set_paths(config, event["paths"])
-        return config
+        return moved_config(self.manifest, self._relocations())
 
     def _relocations(self) -> list[Event]:
         return [event for event in self.events() if event["kind"] == "relocate"]
@@ -230,9 +201,7 @@ class CampaignStore:
 
     def keep(self, readouts: pa.Table) -> str:
         """Keep a table of readouts, or of rows, for ever, named by its content; returns the hash."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(readouts, sink)
-        data = sink.getvalue().to_pybytes()
+        data = parquet_bytes(readouts)
         sha256 = hashlib.sha256(data).hexdigest()
         self._folder.create(self._readouts(sha256), data)
         return sha256
@@ -300,11 +269,7 @@ class CampaignStore:
     def _log_release(self, released: Release) -> None:
         file = self.round_dir(released["round"]) / "batch.json"
         # Of a batch of wells that were lost before, the round that lost them; and the later portions of its audit.
-        named: dict[str, Any] = {}
-        if "repeats" in released:
-            named["repeats"] = released["repeats"]
-        if "audit_rest_sha256" in released:
-            named["audit_rest_sha256"] = released["audit_rest_sha256"]
+        named = {name: value for name, value in released.items() if name in ("repeats", "audit_rest_sha256")}
         self._log_once("release", {"round": released["round"]}, file_sha256=sha256_file(file), **named)
 
     def _log_decision(self, record: RoundRecord) -> None:
@@ -341,8 +306,7 @@ class CampaignStore:
         if not self._folder.holds(file):
             return None
         found = read_json(file)
-        content = {name: value for name, value in found.items() if name != "certificate_id"}
-        if hashlib.sha256(canonical_json(content)).hexdigest()[:16] != found.get("certificate_id"):
+        if identity_of(found, "certificate_id") != found.get("certificate_id"):
             raise CorruptFileError(
                 "was altered: its id is not the hash of its content", str(file), "restore it from a backup"
             )
@@ -431,10 +395,3 @@ class CampaignStore:
     def is_delivered(self) -> bool:
         """Whether the hybrid screen is complete."""
         return self._folder.holds(self._delivered)
-
-
-def _origin(manifest: Mapping[str, Any]) -> str:
-    """SHA-256 of what a campaign began with: not of where its library lies, nor of what computes it."""
-    config = {name: value for name, value in manifest.get("config", {}).items() if name not in _MAY_CHANGE}
-    began = {name: value for name, value in manifest.items() if name != "library"}
-    return hashlib.sha256(canonical_json({**began, "config": config})).hexdigest()

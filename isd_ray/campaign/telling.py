@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from isd_ray.campaign.laboratory import Ledger
+from isd_ray.campaign.entries import KNOWN, NEW, REFUSED, Outcome, named
+from isd_ray.campaign.ledger import Ledger, has_entry
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.core.censored import mark_of
 from isd_ray.messages import Rows
 from isd_ray.plates.cells import was_not_dispensed
+from isd_ray.plates.quality import was_plate_failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +81,59 @@ _AUDITED = ("audit", "reserve")
 """Roles of compounds that a look is judged by."""
 
 
-def failures(rows: Rows, ledger: Ledger, place: Place) -> dict[int, str]:
-    """Why rows failed: those that are out in the open round, the others in the last one in which they did."""
-    wanted, is_open = set(rows.tolist()), set(place.open_rows.tolist())
-    found: dict[int, str] = {}
-    for number in sorted(ledger.failed):
-        of_round = ledger.failed[number]
-        found |= {
-            row: of_round[row] for row in wanted & of_round.keys() if number == place.open_round or row not in is_open
-        }
-    return found
+def placed(outcome: Outcome, ledger: Ledger, place: Place, outputs: Sequence[str], *, external: bool) -> Outcome:
+    """Decide on each entry that has no fate yet: `NEW`, `KNOWN` or `REFUSED`.
+
+    An entry counts if its compound is in the open round and it has none yet, or if nothing at all is on record of a
+    compound that was asked for earlier, whose well had failed or was late: what a model has learnt from is not added
+    to. With `external` also if its compound was never asked for. The same readout again changes nothing; another one is
+    refused, as only an amendment, with a reason, corrects what is on record.
+
+    Parameters
+    ----------
+    outputs:
+        Names of a panel's outputs; empty of single labels.
+    """
+    entries = outcome.entries
+    fates = np.array(entries["fate"].to_pylist(), np.object_)
+    places = np.flatnonzero(entries["fate"].is_null().to_numpy())
+    entries = entries.take(pa.array(places))
+    rows, at = entries["row"].to_numpy(), entries["output"].to_numpy()
+    known = ledger.on_record(rows, at)
+    was_told, has_any = known["label"].is_valid().to_numpy(), ledger.is_told(rows)
+    is_open, is_asked = np.isin(rows, place.open_rows), np.isin(rows, place.released_rows)
+    is_new = ~was_told & (is_open | (~has_any & (is_asked | external)))
+    is_known = was_told & _says_the_same(known, entries)
+    reasons: dict[int, str] = {}
+    n_revived = 0
+    # Of compounds that are out a failure counts in this round only, of others that of the last round with one.
+    since = np.where(is_open, place.open_round if place.open_round is not None else 0, 0)
+    for index, why in ledger.why_lost(rows, at, since).items():
+        if not is_new[index]:
+            continue
+        if (reason := _stays_failed(why, is_audited=int(rows[index]) in place.audit_rows)) is None:
+            n_revived += int(is_open[index])
+        else:
+            reasons[index], is_new[index] = reason, False
+    ids, names = entries["id"], [outputs[output] for output in at.tolist()] if outputs else None
+    for index in np.flatnonzero(~is_new & ~is_known).tolist():
+        compound, output = ids[index].as_py(), names[index] if names else None
+        if index in reasons:
+            reasons[index] = f"{named(compound, output)}: {reasons[index]}"
+        elif was_told[index]:
+            what = "another readout" if output is None else f"another readout of {output!r}"
+            reasons[index] = f"{compound!r} has {what} already; only an amendment, with a reason, corrects it"
+        elif has_any[index]:
+            reasons[index] = f"{compound!r} was taken in without {output!r}; only an amendment, with a reason, adds it"
+        else:
+            outside = "if it was measured outside the plan, tell it as external"
+            reasons[index] = f"{compound!r} was never asked for; {outside}"
+    fates[places] = np.where(is_new, NEW, np.where(is_known, KNOWN, REFUSED))
+    return outcome.with_fates(fates, {int(places[index]): why for index, why in reasons.items()}, n_revived=n_revived)
 
 
-def stays_failed(row: int, why: str, place: Place) -> str | None:
-    """Why a readout of a compound that has failed in the open round changes nothing; None where it counts.
+def _stays_failed(why: str, *, is_audited: bool) -> str | None:
+    """Why a readout of an entry that has failed changes nothing; None where it counts.
 
     What was not dispensed has no readout. In an audit a failed compound is asked for once more or counts as an error,
     whoever looked at what was read since; but a plate that failed its quality did so by its controls alone, and may be
@@ -99,102 +141,38 @@ def stays_failed(row: int, why: str, place: Place) -> str | None:
     """
     if was_not_dispensed(why):
         return f"it failed before: {why}; what is read there is none of the compound"
-    if row in place.audit_rows and not why.startswith("plate "):
+    if is_audited and not was_plate_failed(why):
         return f"it failed in this audit before ({why}): a later readout changes nothing, unless it is asked for again"
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """What became of readouts.
-
-    Attributes
-    ----------
-    told:
-        Readouts to be kept.
-    n_new:
-        How many they are; of a panel entries are counted.
-    n_unchanged:
-        Readouts that are on record already.
-    refused:
-        The others, by line.
-    n_revived:
-        Of `n_new`, those that had failed in the open round before.
-    """
-
-    told: pa.Table
-    n_new: int
-    n_unchanged: int
-    refused: tuple[Refusal, ...]
-    n_revived: int = 0
+def _says_the_same(known: pa.Table, entries: pa.Table) -> NDArray[np.bool_]:
+    """Whether label, value, and the bounds as they came where there is no value, are those on record, bool (n,)."""
+    label, value = ((known[name].to_numpy(), entries[name].to_numpy()) for name in ("label", "value"))
+    same_value = (value[0] == value[1]) | (np.isnan(value[0]) & np.isnan(value[1]))
+    same: NDArray[np.bool_] = (label[0] == label[1]) & same_value
+    remarks = pc.or_(known["qc"].is_valid(), entries["qc"].is_valid()).to_numpy()
+    for place in np.flatnonzero(same & np.isnan(value[0]) & remarks).tolist():
+        same[place] = _bounds(known["qc"][place].as_py()) == _bounds(entries["qc"][place].as_py())
+    return same
 
 
-def place_readouts(
-    readouts: pa.Table, lines: NDArray[np.int64], ids: Sequence[str], ledger: Ledger, place: Place, *, external: bool
-) -> Placed:
-    """Decide on each readout.
-
-    A readout counts if its compound was asked for and has none yet: in the open round, or in an earlier one whose well
-    had failed or was late. With `external` also if it was never asked for. The same readout again changes nothing;
-    another one is refused, as only an amendment, with a reason, corrects what is on record.
-
-    Parameters
-    ----------
-    readouts:
-        `isd_ray.campaign.oracle.READOUT_SCHEMA`, one line for each of n distinct rows.
-    lines, ids:
-        Where each stands in the file, and its compound.
-    """
-    rows = readouts["row"].to_numpy()
-    known = ledger.take(rows)
-    before, now = _said(known), _said(readouts)
-    was_told = np.array([row in ledger.told for row in rows.tolist()], np.bool_)
-    is_asked = np.isin(rows, place.released_rows)
-    new = ~was_told & (is_asked | external)
-    failed = failures(rows, ledger, place)
-    n_unchanged, n_revived, refused = 0, 0, []
-    stays = np.zeros(len(rows), np.bool_)
-    for index in np.flatnonzero(new).tolist():
-        if (why := failed.get(int(rows[index]))) is None:
-            continue
-        if (reason := stays_failed(int(rows[index]), why, place)) is None:
-            n_revived += int(rows[index]) in place.open_rows
-        else:
-            refused.append(Refusal(int(lines[index]), f"{ids[index]!r}: {reason}"))
-            stays[index] = True
-    new &= ~stays
-    for index in np.flatnonzero(~new & ~stays).tolist():
-        if was_told[index] and before[index] == now[index]:
-            n_unchanged += 1
-            continue
-        reason = f"{ids[index]!r} was never asked for; if it was measured outside the plan, tell it as external"
-        if was_told[index]:
-            reason = f"{ids[index]!r} has another readout already; only an amendment, with a reason, corrects it"
-        refused.append(Refusal(int(lines[index]), reason))
-    return Placed(readouts.filter(pa.array(new)), int(new.sum()), n_unchanged, tuple(refused), n_revived)
-
-
-def _said(readouts: pa.Table) -> list[tuple[float | None, float | None, str | None]]:
-    """Label, value, and the bounds as they came where there is no value."""
-    columns = (readouts[name].to_pylist() for name in ("label", "value", "qc"))
-    return [(label, value, _bounds(qc) if value is None else None) for label, value, qc in zip(*columns, strict=True)]
-
-
-def _bounds(qc: str | None) -> str | None:
+def _bounds(qc: str | None) -> list[str]:
     """What is a bound in the remarks on a readout."""
-    return ";".join(part for part in (qc or "").split(";") if mark_of(part)) or None
+    return [part for part in (qc or "").split(";") if mark_of(part)]
 
 
-def lost_rows(lost: Mapping[int, str], ledger: Ledger, place: Place) -> dict[int, str]:
-    """Compounds of the open round that newly have no readout, and why."""
+def newly_lost(lost: pa.Table, ledger: Ledger, place: Place) -> pa.Table:
+    """Of entries without a readout (`ENTRIES`) those that the open round waited for until now."""
     if place.open_round is None:
-        return {}
-    failed, is_open = ledger.failed.get(place.open_round, {}), set(place.open_rows.tolist())
-    return {row: why for row, why in lost.items() if row in is_open and row not in failed and row not in ledger.told}
+        return lost.slice(0, 0)
+    rows = lost["row"].to_numpy()
+    settled = has_entry(ledger.told(rows) | ledger.lost(place.open_round, rows), lost["output"].to_numpy())
+    return lost.filter(pa.array(np.isin(rows, place.open_rows) & ~settled))
 
 
 def n_missing(ledger: Ledger, place: Place) -> int:
     """Readouts that the open round waits for; none in a closed round."""
     if place.open_round is None or place.open_round in ledger.closed:
         return 0
-    return sum(ledger.missing(place.open_round, place.open_rows).values())
+    return int(ledger.missing(place.open_round, place.open_rows).sum())

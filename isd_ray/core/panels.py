@@ -42,7 +42,7 @@ def unpack(bits: NDArray[np.uint8], n_outputs: int) -> NDArray[np.uint8]:
 
 def is_measured(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which compounds have a readout of any output, bool (n,)."""
-    return _count(labels[:, 1]) > 0
+    return count_bits(labels[:, 1]) > 0
 
 
 def has_readout(labels: LabelArray) -> NDArray[np.bool_]:
@@ -66,7 +66,7 @@ def losses(
     been, they count as wrong. A compound whose every well failed counts as wrong.
     """
     ones, measured = labels[:, 0], labels[:, 1]
-    n_wrong, n_measured = _count((prediction ^ ones) & measured), _count(measured)
+    n_wrong, n_measured = count_bits((prediction ^ ones) & measured), count_bits(measured)
     if n_expected is not None:
         return (n_wrong + n_expected - n_measured) / n_expected
     return np.where(n_measured, n_wrong / np.maximum(n_measured, 1), 1.0)
@@ -74,12 +74,12 @@ def losses(
 
 def count_ones(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Measured outputs of each compound that are 1, int64 (n,)."""
-    return _count(labels[:, 0] & labels[:, 1])
+    return count_bits(labels[:, 0] & labels[:, 1])
 
 
 def lost(labels: NDArray[np.uint8], n_expected: int | None) -> NDArray[np.float64]:
     """The part of `losses` that is of entries without a readout, float64 (n,)."""
-    n_measured = _count(labels[:, 1])
+    n_measured = count_bits(labels[:, 1])
     if n_expected is not None:
         return (n_expected - n_measured) / n_expected
     return (n_measured == 0).astype(np.float64)
@@ -102,5 +102,6 @@ def overlay(labels: NDArray[np.uint8], newer: NDArray[np.uint8]) -> NDArray[np.u
     return np.stack([labels[..., 0, :] & ~measured | ones, labels[..., 1, :] | measured], axis=-2)
 
 
-def _count(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+def count_bits(bits: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How many bits of each row are 1, uint8 (n, w) to int64 (n,)."""
     return _ONES[bits].sum(axis=1, dtype=np.int64)

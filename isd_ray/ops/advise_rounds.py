@@ -49,7 +49,7 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
             "give the campaign file of a past screen, which is simulated",
         )
     n_target = int(store.manifest["n_target"])
-    n_measured, n_made = len(measured_readouts(store)), n_trips(files.released for files in store.rounds())
+    n_measured, n_made = len(measured_readouts(store)[0]), n_trips(files.released for files in store.rounds())
     is_recall = stopping.quantity == "recall"
     curve = _missed_curve(store) if is_recall else curve_of(config, store.address)
     curves = [known.times(factor) for known in (curve, carried_on(curve)) for factor in AROUND]
@@ -131,7 +131,7 @@ def _hit_cases(store: CampaignStore, config: CampaignConfig) -> tuple[tuple[floa
     """
     classes = tuple(store.manifest["classes"])
     positive = classes.index(str(config.stopping.positive))
-    found = sum(int(label) == positive for label, _ in measured_readouts(store).values())
+    found = int((measured_readouts(store)[1].labels == positive).sum())
     records = [files.committed for files in store.rounds() if files.committed is not None]
     last = next(record for record in reversed(records) if record.get("left_sizes"))
     missed, n_predicted = float(last.get("forecast_errors") or 0.0), int(last["left_sizes"][HITS])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from isd_ray.campaign.amend import Amended, Amendment, amend, amended_readouts
-from isd_ray.campaign.entries import entries_table
+from isd_ray.campaign.entries import LOST, REFUSED, readouts_table
 from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.store import CampaignStore
@@ -81,14 +83,19 @@ def _entries(
     id_column = config.labels.id_column or config.library.id_column or config.readouts.id
     readouts = config.readouts.model_copy(update={"id": id_column})
     intake = Intake(store, library, config.model_copy(update={"readouts": readouts}), rule)
-    labelled = intake.label(intake.read(file), Laboratory(store).ledger(), file.name)
-    refused = [f"line {refusal.line}: {refusal.reason}" for refusal in labelled.refused]
-    refused += [f"{library.ids(np.array([row]))[0]!r}: {why}" for (row, _), why in labelled.lost_entries.items()]
+    outcome = intake.label(intake.read(file), Laboratory(store).ledger())
+    refused = [f"line {line}: {reason}" for line, reason in _lines(outcome.refused, "line")]
+    refused += [f"line {line}: {reason}" for line, reason in _lines(outcome.fated(REFUSED), "line")]
+    refused += [f"{compound!r}: {reason}" for compound, reason in _lines(outcome.fated(LOST), "id")]
     if refused:
         raise LabelError(
             f"{len(refused)} lines cannot be used: {'; '.join(refused[:_SHOWN])}", str(file), "correct them"
         )
-    table = entries_table(labelled.readouts, len(rule.outputs))
+    table = readouts_table(outcome.entries, len(rule.outputs))
     rows = table["row"].to_numpy()
     ids = [str(name) for name in library.ids(rows)]
     return Amendment(rows, ids, labels_from(table), np.full(len(rows), np.nan), reason)
+
+
+def _lines(table: pa.Table, name: str) -> zip[tuple[Any, str]]:
+    return zip(table[name].to_pylist(), table["reason"].to_pylist(), strict=True)

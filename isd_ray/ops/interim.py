@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +17,7 @@ from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.delivered import DeliveredModel
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.look_rounds import unjudged
-from isd_ray.campaign.oracle import WELL_SCHEMA
+from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.scoring import ShardScorer
 from isd_ray.campaign.store import CampaignStore
@@ -30,7 +29,7 @@ from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
 from isd_ray.data.predictions import part_name
 from isd_ray.errors import ConfigError, StoreError
-from isd_ray.messages import ROLES, HybridRequest, PredictRequest
+from isd_ray.messages import ROLES, HybridRequest, PredictRequest, Rows
 from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.report.numbers import counted
 from isd_ray.storage.output_files import replacing
@@ -105,7 +104,7 @@ def export_interim(
             "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"
         )
     measured = measured_readouts(store)
-    waiting, absent = _not_predicted(store, measured)
+    waiting, absent = _not_predicted(store, measured[0])
     with tempfile.TemporaryDirectory() as folder:
         hybrid = Path(folder) / "hybrid"
         _write_parts(model, library, goal, measured, absent, Path(folder))
@@ -130,13 +129,13 @@ def write_notice(out: Path, words: Sequence[str]) -> Path:
     return notice
 
 
-def _not_predicted(store: CampaignStore, measured: Mapping[int, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _not_predicted(store: CampaignStore, known: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of batches that are not judged yet, without a readout; and with them those that cannot be had, ascending."""
-    rounds, known = store.rounds(), np.array(sorted(measured), np.int64)
+    rounds = store.rounds()
     secret = unjudged(rounds)
     out = [files.read_batch()["row"].to_numpy() for files in rounds if files.round in secret]
     waiting = np.setdiff1d(np.concatenate([np.empty(0, np.int64), *out]), known)
-    excluded = np.array(sorted(Laboratory(store).ledger().excluded), np.int64)
+    excluded = Laboratory(store).ledger().excluded
     return waiting, np.setdiff1d(np.union1d(excluded, waiting), known)
 
 
@@ -144,16 +143,14 @@ def _write_parts(
     model: DeliveredModel,
     library: Library,
     goal: Goal,
-    measured: Mapping[int, Any],
+    measured: tuple[Rows, Readouts],
     absent: NDArray[np.int64],
     folder: Path,
 ) -> None:
     """Predict what is left and write a hybrid screen to `folder`/hybrid."""
-    rows = np.array(sorted(measured), np.int64)
+    rows, readouts = measured
     is_left = np.ones(library.n_rows, np.bool_)
     is_left[rows] = is_left[absent] = False
-    labels = np.array([measured[row][0] for row in rows.tolist()])
-    values = [measured[row][1] for row in rows.tolist()]
     compute = model.config.compute
     configure_threads(compute.threads)
     scorer = ShardScorer(model.spec, resolve_placement(compute.device, compute.precision, compute.threads))
@@ -164,11 +161,11 @@ def _write_parts(
     request = HybridRequest(
         inference=inference,
         rows=rows,
-        labels=labels,
-        values=np.array([np.nan if value is None else value for value in values]),
+        labels=readouts.labels,
+        values=readouts.values,
         rounds=rounds,
         roles=roles,
-        wells=_wells(model.store, rows),
+        wells=readouts.wells.to_pydict(),
         absent=absent,
         abandoned=np.zeros(len(absent), np.bool_),
         classes=model.classes,
@@ -200,17 +197,6 @@ def _when_and_why(store: CampaignStore, rows: NDArray[np.int64]) -> tuple[NDArra
         np.array([when[row] for row in of_rows], np.int32),
         np.array([names.index(why[row]) for row in of_rows], np.int8),
     )
-
-
-def _wells(store: CampaignStore, rows: NDArray[np.int64]) -> dict[str, list[Any]]:
-    """Plate, well, number of replicates and remarks of each row, by name."""
-    tables = [Laboratory(store).ledger().all()]
-    tables += [store.read_readouts(files.committed["readouts_sha256"]) for files in store.rounds() if files.committed]
-    found: dict[int, dict[str, Any]] = {}
-    for table in tables:
-        lines = table.select(["row", *WELL_SCHEMA.names]).to_pylist()
-        found |= {line["row"]: line for line in lines}
-    return {name: [found.get(row, {}).get(name) for row in rows.tolist()] for name in WELL_SCHEMA.names}
 
 
 def _with_waiting(table: pa.Table, waiting: NDArray[np.int64]) -> pa.Table:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from isd_ray.campaign.intake import Intake, recorded_rule
-from isd_ray.campaign.laboratory import Laboratory, Ledger
+from isd_ray.campaign.laboratory import Laboratory
+from isd_ray.campaign.ledger import Ledger
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place, n_missing
 from isd_ray.config import CampaignConfig

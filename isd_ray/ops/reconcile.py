@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import amended_readouts
-from isd_ray.campaign.laboratory import Laboratory, all_entries
+from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.core.panels import has_readout
+from isd_ray.core.panels import count_bits, has_readout
 from isd_ray.data.library import Library
 from isd_ray.data.packed import from_arrow, labels_from
 from isd_ray.data.predictions import part_name, read_predictions
@@ -24,7 +24,8 @@ from isd_ray.storage.copies import fetched
 
 def hybrid_problems(store: CampaignStore, library: Library, rounds: Sequence[RoundFiles]) -> Iterator[str]:
     """What is wrong with the hybrid screen, part by part."""
-    planned, told, in_part = _planned(store, rounds), Laboratory(store).ledger().told, _told_in_part(store, rounds)
+    planned, in_part = _planned(store, rounds), _told_in_part(store, rounds)
+    told = set(Laboratory(store).ledger().rows.tolist())
     amended, classes = amended_readouts(store), store.manifest["classes"]
     frozen = within(store.address, store.delivered()["frozen"])
     store.bring_hybrid()
@@ -67,11 +68,11 @@ def _told_in_part(store: CampaignStore, rounds: Sequence[RoundFiles]) -> set[int
     """Rows that stay predicted though some of their entries were told: after the last model (`CampaignLoop`)."""
     if store.manifest["config"]["stopping"].get("panel") is None:
         return set()
-    laboratory, every = Laboratory(store), all_entries(len(store.manifest["outputs"]))
+    laboratory, n_outputs = Laboratory(store), len(store.manifest["outputs"])
     n_events = next(n for files in reversed(rounds) if (n := files.released.get("n_events")) is not None)
-    known = set(laboratory.standing(n_events).rows.tolist())
-    told = laboratory.ledger().told_entries
-    return {row for row, entries in told.items() if entries != every and row not in known}
+    known, ledger = laboratory.standing(n_events).rows, laboratory.ledger()
+    in_part = ledger.rows[count_bits(ledger.told(ledger.rows)) < n_outputs]
+    return set(np.setdiff1d(in_part, known).tolist())
 
 
 def _planned(store: CampaignStore, rounds: Sequence[RoundFiles]) -> dict[int, NDArray[np.generic]]:

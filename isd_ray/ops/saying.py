@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isd_ray.campaign.entries import lost_entries, n_entries
-from isd_ray.campaign.notes import note_lost_entries, note_lost_rows, note_rows
-from isd_ray.campaign.telling import Place, lost_rows
+import numpy as np
+
+from isd_ray.campaign.entries import lost_entries
+from isd_ray.campaign.notes import note_lost, note_rows
+from isd_ray.campaign.telling import Place, newly_lost
 from isd_ray.core.stopping import kept_wells
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows
@@ -41,11 +43,9 @@ class Saying:
         self._opened.refuse_ids(outside, "are not in the batch that is out")
         if assays:
             return self._fail_assays(rows, reason, assays, place, abandon=abandon)
-        self._telling.settle(rows.tolist())
-        ledger, open_round = self._opened.ledger(), place.open_round or 0
-        known, is_out = ledger.failed.get(open_round, {}), ledger.missing(open_round, rows)
-        new = {row: reason for row in rows.tolist() if row in is_out and row not in known}
-        self._fail_rows(new, place)
+        self._telling.settle(rows)
+        new = np.unique(rows[self._opened.ledger().missing(place.open_round or 0, rows) > 0])
+        self._fail(new, reason, place)
         if abandon:
             self.exclude(ids, reason)
         return len(new)
@@ -60,31 +60,34 @@ class Saying:
         if unknown := [name for name in assays if name not in outputs]:
             known = ", ".join(map(repr, outputs)) or "none: this is no panel"
             raise LabelError(f"there is no assay {unknown[0]!r}", where, f"name one of those there are: {known}")
-        lost = {(row, outputs.index(name)): reason for row in rows.tolist() for name in assays}
-        found = lost_entries(lost, self._opened.ledger(), place)
-        for note in note_lost_entries(found, len(outputs), place.open_round):
+        lost = lost_entries(np.unique(rows), sorted({outputs.index(name) for name in assays}), reason)
+        lost = newly_lost(lost, self._opened.ledger(), place)
+        for note in note_lost(lost, len(outputs), place.open_round):
             note.write(self._opened.store)
-        return sum(n_entries(masks.values()) for masks in found.values())
+        return len(lost)
 
     def exclude(self, ids: Sequence[str], reason: str) -> int:
         """See `Campaign.exclude`."""
         self._opened.refuse_beside_reserve()
-        rows = self._opened.rows_of(ids, reason)
-        self._telling.settle(rows.tolist())
+        rows = np.unique(self._opened.rows_of(ids, reason))
+        self._telling.settle(rows)
         ledger, place = self._opened.ledger(), self._opened.place()
-        new = [row for row in rows.tolist() if row not in ledger.excluded and row not in ledger.told]
-        if new:
+        left = rows[~ledger.is_told(rows)]
+        new = np.setdiff1d(left, ledger.excluded)
+        if len(new):
             note_rows("exclude", new, reason).write(self._opened.store)
         # Not of new ones only: a call that was cut off between the two is repeated.
-        self._fail_rows(lost_rows(dict.fromkeys(rows.tolist(), reason), ledger, place), place)
+        if place.open_round is not None:
+            out = left[np.isin(left, place.open_rows)]
+            self._fail(out[ledger.missing(place.open_round, out) > 0], reason, place)
         return len(new)
 
     def include(self, ids: Sequence[str], reason: str) -> int:
         """See `Campaign.include`."""
         self._opened.refuse_beside_reserve()
-        rows, ledger = self._opened.rows_of(ids, reason), self._opened.ledger()
-        new = [row for row in rows.tolist() if row not in ledger.wanted and row not in ledger.told]
-        if new:
+        rows, ledger = np.unique(self._opened.rows_of(ids, reason)), self._opened.ledger()
+        new = np.setdiff1d(rows[~ledger.is_told(rows)], ledger.wanted)
+        if len(new):
             note_rows("include", new, reason).write(self._opened.store)
         return len(new)
 
@@ -95,7 +98,7 @@ class Saying:
             raise StoreError("no batch is out", self._opened.store.address, "there is nothing to close")
         need(reason)
         if n_missing:
-            self._telling.settle(place.open_rows.tolist())
+            self._telling.settle(place.open_rows)
             n_missing = self._opened.n_missing()
             details = {"round": place.open_round, "reason": reason, "n_missing": n_missing}
             self._opened.store.append_event("close", details)
@@ -108,7 +111,7 @@ class Saying:
         need(reason)
         if (before := opened.ledger().stopped) is not None:
             raise StoreError(f"the screen is stopped already: {before.reason}", opened.store.address, _NOW_DELIVER)
-        if not opened.ledger().told and not any(files.committed for files in opened.store.rounds()):
+        if not len(opened.ledger().rows) and not any(files.committed for files in opened.store.rounds()):
             raise StoreError(
                 "nothing is measured, so nothing can be predicted and delivered",
                 opened.store.address,
@@ -121,9 +124,9 @@ class Saying:
         opened.store.append_event("stop", {"reason": reason, "last_look": last_look})
         return n_lost
 
-    def _fail_rows(self, lost: dict[int, str], place: Place) -> None:
-        for note in note_lost_rows(lost, place.open_round):
-            note.write(self._opened.store)
+    def _fail(self, rows: Rows, reason: str, place: Place) -> None:
+        if len(rows):
+            note_rows("fail", rows, reason, round=place.open_round).write(self._opened.store)
 
 
 def _refuse_last_look(opened: Opened) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,23 +15,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.entries import lost_entries, n_entries, place_entries
+from isd_ray.campaign.entries import KNOWN, LOST, NEW, REFUSED, WAITING, Outcome, of_file
 from isd_ray.campaign.intake import ReadAs
-from isd_ray.campaign.laboratory import Laboratory, Ledger
-from isd_ray.campaign.notes import Note, note_lost_entries, note_lost_rows, note_readouts
-from isd_ray.campaign.readings import Labelled
+from isd_ray.campaign.laboratory import Laboratory
+from isd_ray.campaign.ledger import Ledger
+from isd_ray.campaign.notes import Note, note_lost, note_new
 from isd_ray.campaign.refused import refused_table, with_refused
-from isd_ray.campaign.replicates import ON_RECORD
-from isd_ray.campaign.telling import Place, Placed, Refusal, lost_rows, n_missing, place_readouts
+from isd_ray.campaign.telling import Place, Refusal, n_missing, newly_lost, placed
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import CampaignConfig
-from isd_ray.core.panels import MISSING, unpack_labels
-from isd_ray.data.packed import labels_from
 from isd_ray.errors import IsdError, LabelError, StoreError
+from isd_ray.messages import Rows
 from isd_ray.ops.opened import Opened
 from isd_ray.ops.tables import as_table
 from isd_ray.plates.collect import ReadoutFile
-from isd_ray.storage.files import sha256_file
 
 _SHOWN = 5
 """Lines in a message."""
@@ -122,69 +119,6 @@ class Told:
         return [(f"plate {plate} does not count", reason) for plate, reason in self.failed_plates]
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A file of readouts as it was read; `external` as in `Telling.tell`."""
-
-    name: str
-    sha256: str
-    content: ReadoutFile
-    external: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What a file changes by what is on record.
-
-    Attributes
-    ----------
-    notes:
-        What is to go on record, in this order.
-    is_useless:
-        Whether no line of the file says anything, new or known.
-    """
-
-    name: str
-    notes: tuple[Note, ...]
-    is_useless: bool
-    n_new: int
-    n_unchanged: int
-    n_lost: int
-    n_waiting: int
-    refused: tuple[Refusal, ...]
-    failed_plates: tuple[FailedPlate, ...]
-    lost: tuple[Refusal, ...]
-    n_revived: int
-    fates: Mapping[str, int]
-    n_transfers: int | None
-
-    def told(self, missing: int) -> Told:
-        """The answer, with what is missing once the notes are on record.
-
-        Raises
-        ------
-        LabelError
-            If nothing in the file can be used.
-        """
-        if self.is_useless:
-            shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in self.refused[:_SHOWN])
-            raise LabelError(f"none of {len(self.refused)} lines can be used: {shown}", self.name, "correct the file")
-        return Told(
-            n_new=self.n_new,
-            n_unchanged=self.n_unchanged,
-            n_lost=self.n_lost,
-            refused=self.refused,
-            n_missing=missing,
-            n_waiting=self.n_waiting,
-            failed_plates=self.failed_plates,
-            lost=self.lost,
-            n_revived=self.n_revived,
-            n_read=sum(self.fates.values()),
-            fates=self.fates,
-            n_transfers=self.n_transfers,
-        )
-
-
 class Telling:
     """Takes readouts in.
 
@@ -203,9 +137,10 @@ class Telling:
             read = self._read(readouts, said, external=external)
             while True:
                 ledger, place = self._opened.ledger(), self._opened.place()
-                outcome = self._outcome(read, ledger, place)
-                if self._write(outcome.notes, ledger.n_events):
-                    return replace(outcome.told(self._opened.n_missing()), head=self._opened.store.head())
+                outcome, notes = self._decided(read, ledger, place, external=external)
+                if self._write(notes, ledger.n_events):
+                    told = _told(read, outcome, notes, self._opened.n_missing())
+                    return replace(told, head=self._opened.store.head())
 
     def preview(self, readouts: Any, *, external: bool, said: ReadAs) -> Told:
         """See `isd_ray.ops.campaign.Campaign.preview`."""
@@ -213,99 +148,61 @@ class Telling:
             read = self._read(readouts, said, external=external)
             # A ledger of its own, as it will not be what is on record.
             ledger, place = Laboratory(self._opened.store).ledger(), self._opened.place()
-            outcome = self._outcome(read, ledger, place)
-            for note in outcome.notes:
+            outcome, notes = self._decided(read, ledger, place, external=external)
+            for note in notes:
                 note.enter(ledger)
-            return outcome.told(n_missing(ledger, place))
+            return _told(read, outcome, notes, n_missing(ledger, place))
 
-    def settle(self, rows: Sequence[int]) -> None:
+    def settle(self, rows: Rows) -> None:
         """Have compounds of the batch that is out counted by those of their wells that were read."""
-        open_round = self._opened.store.rounds()[-1:]
+        opened = self._opened
+        open_round = opened.store.rounds()[-1:]
         while open_round and open_round[0].committed is None:
-            ledger = self._opened.ledger()
-            labelled = self._opened.intake.settle(open_round[0], np.array(rows, np.int64), ledger)
-            if labelled is None:
+            ledger = opened.ledger()
+            outcome = opened.intake.settle(open_round[0], rows, ledger)
+            if outcome is None:
                 break
-            told, number = labelled.readouts, open_round[0].round
-            note = note_readouts(told, labelled, round_number=number, n=len(told))
-            if note.write(self._opened.store, after=ledger.n_events):
+            note = note_new(outcome, len(opened.rule.outputs), open_round[0].round)
+            if note.write(opened.store, after=ledger.n_events):
                 break
 
-    def _read(self, readouts: Any, said: ReadAs, *, external: bool) -> _Read:
+    def _read(self, readouts: Any, said: ReadAs, *, external: bool) -> ReadoutFile:
         self._opened.refuse_after_end("readouts")
         if external:
             self._opened.refuse_beside_reserve()
         with tempfile.TemporaryDirectory() as folder:
-            file = as_file(readouts, Path(folder), self._opened.config)
-            content = self._opened.intake.read(file, said)
-            return _Read(file.name, sha256_file(file), content, external)
+            return self._opened.intake.read(as_file(readouts, Path(folder), self._opened.config), said)
 
-    def _outcome(self, read: _Read, ledger: Ledger, place: Place) -> _Outcome:
-        """Decide on each line; nothing is written.
+    def _decided(
+        self, read: ReadoutFile, ledger: Ledger, place: Place, *, external: bool
+    ) -> tuple[Outcome, list[Note]]:
+        """What becomes of a file, and what is to go on record of it, in this order; nothing is written.
 
         Raises
         ------
         StoreError
             If no batch was ever out, so that no line can count.
         """
-        if not (read.external or len(place.released_rows) or ledger.told):
+        if not (external or len(place.released_rows) or len(ledger.rows)):
             raise StoreError(
                 f"no batch is out yet, so nothing in {read.name!r} was asked for",
                 self._opened.store.address,
                 "ask for one first; or, if it was measured outside the plan, tell it as external (--external)",
             )
-        labelled, outputs = self._opened.intake.label(read.content, ledger, read.name), self._opened.rule.outputs
-        if outputs:
-            placed = place_entries(labelled, ledger, place, outputs, external=read.external)
-        else:
-            line_of = (labelled.readouts, labelled.lines, labelled.ids)
-            placed = place_readouts(*line_of, ledger, place, external=read.external)
-        notes: list[Note] = []
-        source = {"file": read.name, "file_sha256": read.sha256}
-        if placed.n_new or labelled.is_new:
-            notes.append(
-                note_readouts(
-                    placed.told,
-                    labelled,
-                    round_number=place.open_round,
-                    n=placed.n_new,
-                    external=read.external,
-                    readings=read.content.readings,
-                    source=source,
-                    n_revived=placed.n_revived,
-                )
-            )
-        rows, entries = lost_rows(labelled.lost, ledger, place), lost_entries(labelled.lost_entries, ledger, place)
-        notes += note_lost_rows(rows, place.open_round, **source)
-        notes += note_lost_entries(entries, len(outputs), place.open_round, **source)
-        is_used = (
-            read.content.n_transfers is not None
-            or placed.n_new
-            or placed.n_unchanged
-            or labelled.n_waiting
-            or labelled.lost
-            or labelled.lost_entries
-        )
-        refused = tuple(sorted((*labelled.refused, *placed.refused), key=lambda refusal: refusal.line))
-        if is_used and refused:
+        outputs = self._opened.rule.outputs
+        outcome = placed(self._opened.intake.label(read, ledger), ledger, place, outputs, external=external)
+        outcome = replace(outcome, account=_account(read, outcome))
+        notes = []
+        if outcome.is_new or len(outcome.fated(NEW)):
+            notes.append(note_new(outcome, len(outputs), place.open_round, read, external=external))
+        lost = newly_lost(outcome.fated(LOST), ledger, place)
+        notes += note_lost(lost, len(outputs), place.open_round, read)
+        refused = _refused(outcome)
+        if refused and _is_used(read, outcome):
             store = self._opened.store
             plate_maps = [table for files in store.rounds() if (table := files.read_plates()) is not None]
-            notes = with_refused(notes, refused_table(refused, read.content, plate_maps), source, store)
-        return _Outcome(
-            name=read.name,
-            notes=tuple(notes),
-            is_useless=not is_used,
-            n_new=placed.n_new,
-            n_unchanged=placed.n_unchanged,
-            n_lost=len(rows) + sum(n_entries(masks.values()) for masks in entries.values()),
-            n_waiting=labelled.n_waiting,
-            refused=refused,
-            failed_plates=_failed_plates(labelled.quality, read.content.readings["plate"]),
-            n_revived=placed.n_revived,
-            fates=_fates(read.content, labelled, placed, len(outputs)),
-            n_transfers=read.content.n_transfers,
-            lost=tuple(lost for lost in labelled.lost_wells if lost.line != ON_RECORD),
-        )
+            notes = with_refused(notes, refused_table(refused, read, plate_maps), read.source, store)
+        return outcome, notes
 
     def _write(self, notes: Sequence[Note], n_events: int) -> bool:
         """Put notes on record; False if somebody else was faster: decide again by what is on record now."""
@@ -317,7 +214,50 @@ class Telling:
         return True
 
 
-def _fates(content: ReadoutFile, labelled: Labelled, placed: Placed, n_outputs: int) -> dict[str, int]:
+def _told(read: ReadoutFile, outcome: Outcome, notes: Sequence[Note], missing: int) -> Told:
+    """The answer, with what is missing once the notes are on record.
+
+    Raises
+    ------
+    LabelError
+        If no line of the file says anything, new or known.
+    """
+    refused = _refused(outcome)
+    if not _is_used(read, outcome):
+        shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
+        raise LabelError(f"none of {len(refused)} lines can be used: {shown}", read.name, "correct the file")
+    return Told(
+        n_new=len(outcome.fated(NEW)),
+        n_unchanged=len(outcome.fated(KNOWN)),
+        n_lost=sum(note.details["n"] for note in notes if note.kind == "fail"),
+        refused=refused,
+        n_missing=missing,
+        n_waiting=len(outcome.fated(WAITING)),
+        failed_plates=_failed_plates(outcome.quality, read.readings["plate"]),
+        lost=_refusals(outcome.lost_wells),
+        n_revived=outcome.n_revived,
+        n_read=sum(outcome.account.values()),
+        fates=outcome.account,
+        n_transfers=read.n_transfers,
+    )
+
+
+def _refused(outcome: Outcome) -> tuple[Refusal, ...]:
+    """All refused lines, in the order of the file."""
+    lines = pa.concat_tables([outcome.refused, outcome.fated(REFUSED).select(outcome.refused.column_names)])
+    return _refusals(lines.take(pa.array(np.argsort(lines["line"].to_numpy(), kind="stable"))))
+
+
+def _is_used(read: ReadoutFile, outcome: Outcome) -> bool:
+    """Whether any line of a file says something, new or known."""
+    return read.n_transfers is not None or not set(pc.unique(outcome.entries["fate"]).to_pylist()) <= {REFUSED}
+
+
+def _refusals(lines: pa.Table) -> tuple[Refusal, ...]:
+    return tuple(map(Refusal, lines["line"].to_pylist(), lines["reason"].to_pylist()))
+
+
+def _account(read: ReadoutFile, outcome: Outcome) -> dict[str, int]:
     """What became of every reading and every refused line of a file, by number.
 
     Raises
@@ -325,32 +265,15 @@ def _fates(content: ReadoutFile, labelled: Labelled, placed: Placed, n_outputs: 
     LabelError
         If they do not add up: one was dropped in silence, which must not be.
     """
-    n_all = len(content.readings) + len(content.rejects)
-    if content.n_transfers is not None:
-        return {"wells that were not dispensed": len(content.readings), "refused": len(content.rejects)}
-    outputs = labelled.readouts["output"].to_pylist() if n_outputs else [0] * len(labelled.readouts)
-    keys = list(zip(labelled.readouts["row"].to_pylist(), outputs, strict=True))
-    refused_lines = {refusal.line for refusal in placed.refused}
-    taken = _told_keys(placed, n_outputs)
-    fate = {
-        key: "new" if key in taken else "refused" if line in refused_lines else "known"
-        for key, line in zip(keys, labelled.lines.tolist(), strict=True)
-    }
-    lost = labelled.lost_entries.keys() | {(row, 0) for row in labelled.lost}
-    lines_refused = {refusal.line for refusal in labelled.refused}
-    of_key: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
-    for row, output, line, _ in labelled.samples:
-        of_key[row, output].add(line)
-    found = Counter({"refused": len(content.rejects), **labelled.others})
-    found["refused"] = len(content.rejects) + labelled.others.get("refused", 0)
-    for row, output, _, is_bad in labelled.samples:
-        key = row, output
-        if is_bad or key in lost:
-            found["lost"] += 1
-        elif key in fate:
-            found[fate[key]] += 1
-        else:
-            found["refused" if of_key[key] & lines_refused else "waiting"] += 1
+    n_all = len(read.readings) + len(read.rejects)
+    if read.n_transfers is not None:
+        return {"wells that were not dispensed": len(read.readings), REFUSED: len(read.rejects)}
+    keys = ["row", "output"]
+    fates = of_file(outcome.samples).join(outcome.entries.select([*keys, "fate"]), keys, join_type="inner")
+    each = pc.value_counts(pc.if_else(fates["is_bad"], pa.scalar(LOST), fates["fate"])).to_pylist()
+    found = Counter({line["values"]: line["counts"] for line in each})
+    found.update(outcome.others)
+    found[REFUSED] += len(read.rejects)
     if (n_found := sum(found.values())) != n_all:
         raise LabelError(
             f"of {n_all} lines and wells {n_found} are accounted for; nothing was written",
@@ -358,14 +281,6 @@ def _fates(content: ReadoutFile, labelled: Labelled, placed: Placed, n_outputs: 
             "this is a fault of isd_ray: report it with the file",
         )
     return {what: n for what, n in sorted(found.items()) if n}
-
-
-def _told_keys(placed: Placed, n_outputs: int) -> set[tuple[int, int]]:
-    rows = placed.told["row"].to_pylist()
-    if not n_outputs:
-        return {(row, 0) for row in rows}
-    known = unpack_labels(labels_from(placed.told), n_outputs) if rows else np.empty((0, n_outputs))
-    return {(row, int(at)) for row, line in zip(rows, known, strict=True) for at in np.flatnonzero(line != MISSING)}
 
 
 def _failed_plates(quality: pa.Table | None, told: pa.ChunkedArray) -> tuple[FailedPlate, ...]:

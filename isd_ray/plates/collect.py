@@ -50,12 +50,21 @@ class ReadoutFile:
         readouts.
     named:
         Of rejected lines id, plate and well as they stand in the file, as far as they do.
+    name, sha256:
+        Of the file, without its folder.
     """
 
     readings: pa.Table
     rejects: pa.Table
     n_transfers: int | None = None
     named: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    name: str = ""
+    sha256: str = ""
+
+    @property
+    def source(self) -> dict[str, str]:
+        """What events of the file say of it."""
+        return {"file": self.name, "file_sha256": self.sha256}
 
 
 class _Reading(NamedTuple):
@@ -244,7 +253,9 @@ class Collector:
         cells = zip(*readings, strict=True) if readings else [()] * len(schema)
         columns = [pa.array(column, kind) for column, kind in zip(cells, schema.types, strict=True)]
         self.rejects.sort()
-        return ReadoutFile(pa.table(columns, schema=schema), rejects_table(self.rejects), n_transfers, self._named)
+        return ReadoutFile(
+            pa.table(columns, schema=schema), rejects_table(self.rejects), n_transfers, named=self._named
+        )
 
     def _judged(self) -> list[_Reading]:
         """Without plates, or files by id, of which every well is flagged: the column of flags means something else."""

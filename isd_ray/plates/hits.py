@@ -16,7 +16,7 @@ from isd_ray.errors import LabelError
 from isd_ray.plates.cells import bad_because, shown
 from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.normalise import GoodReadings, Normalised, normalise
-from isd_ray.plates.quality import censored_of, plate_quality, values_of
+from isd_ray.plates.quality import censored_of, failed_because, plate_quality, values_of
 from isd_ray.plates.wells import well_indices
 
 LABELS = pa.schema(
@@ -214,7 +214,7 @@ def _reasons_before(
 ) -> NDArray[np.object_]:
     """Why a reading cannot be used, whatever the method; empty where it can."""
     verdicts = {
-        line["plate"]: f"plate {line['verdict']}: {line['reason']}"
+        line["plate"]: failed_because(line["verdict"], line["reason"])
         for line in quality.to_pylist()
         if not line["counts"]
     }

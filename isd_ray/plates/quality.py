@@ -82,6 +82,16 @@ def cv_percent(values: Values) -> float:
     return 100 * float(np.std(values, ddof=1)) / abs(mean) if mean else np.nan
 
 
+def failed_because(verdict: str, reason: str) -> str:
+    """Why wells gave no readout whose plate does not count, by its line of `QUALITY`."""
+    return f"plate {verdict}: {reason}"
+
+
+def was_plate_failed(why: str) -> bool:
+    """Whether `failed_because` said why wells gave no readout, and not people in words of their own."""
+    return why.startswith((failed_because(FAILED, ""), failed_because(NOT_ASSESSED, "")))
+
+
 def values_of(wells: pa.Table) -> Values:
     """Values of matched readings as float64, NaN where a well has none, is flagged, or has only a bound; shape (n,).
 

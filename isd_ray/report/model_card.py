@@ -228,7 +228,7 @@ def _blocks(store: CampaignStore) -> list[dict[str, Any]]:
 
 def _training(store: CampaignStore, rounds: Sequence[RoundFiles], fitted_in: int, told: Rows) -> dict[str, Any]:
     """Compounds that the model was fitted on, by role."""
-    measured = measured_readouts(store)
+    measured = set(measured_readouts(store)[0].tolist())
     by_role: Counter[str] = Counter()
     for files in rounds:
         if files.round < fitted_in:

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.look_rounds import unjudged
-from isd_ray.campaign.oracle import Readout
 from isd_ray.campaign.refused import refused_events, refused_lines
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.status import FAILED, IN_PART, MISSING, TOLD
@@ -66,8 +65,13 @@ def lines_of(store: CampaignStore, files: RoundFiles) -> list[Line]:
     """The compounds of a released batch."""
     batch = files.read_batch().sort_by([("plate", "ascending"), ("well", "ascending"), ("id", "ascending")])
     rows = batch["row"].to_numpy()
-    ledger, measured = Laboratory(store).ledger(), measured_readouts(store)
-    missing = ledger.missing(files.round, rows) if files.committed is None else {}
+    known, readouts = measured_readouts(store)
+    inside = np.isin(known, rows)
+    read = zip(readouts.labels[inside], readouts.values[inside], strict=True)
+    measured = dict(zip(known[inside].tolist(), read, strict=True))
+    missing: set[int] = set()
+    if files.committed is None:
+        missing = set(rows[Laboratory(store).ledger().missing(files.round, rows) > 0].tolist())
     refused = _refused_since(store, files) if files.committed is None else set()
     is_told_why = files.round not in unjudged(store.rounds())
     found = []
@@ -104,17 +108,17 @@ def _refused_since(store: CampaignStore, files: RoundFiles) -> set[str]:
     return {name for table in tables for name in pc.unique(table["id"]).to_pylist() if name is not None}
 
 
-def _said(readout: Readout | None, manifest: Mapping[str, Any]) -> tuple[str, float | None, dict[str, str]]:
+def _said(readout: tuple[Any, float] | None, manifest: Mapping[str, Any]) -> tuple[str, float | None, dict[str, str]]:
     """A readout in words, its number, and its classes."""
     if readout is None:
         return "", None, {}
-    label, value = readout
+    label, read_value = readout
     classes, outputs = manifest["classes"], manifest["outputs"]
     if outputs:
         [entries] = unpack_labels(np.asarray(label)[None], len(outputs))
         read = {name: classes[entry] for name, entry in zip(outputs, entries, strict=True) if entry != NO_ENTRY}
         return f"{len(read):,} of {len(outputs):,} outputs", None, read
-    value = None if value is None or np.isnan(value) else value
+    value = None if np.isnan(read_value) else float(read_value)
     number = "" if value is None else f"{value:.4g}"
     if not classes:
         return number or f"{label:.4g}", float(label), {}

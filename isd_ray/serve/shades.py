@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -89,11 +88,13 @@ def _values(store: CampaignStore, plate_map: pa.Table) -> dict[tuple[str, str], 
     plates = pc.unique(plate_map["plate"])
     told = [store.read_readouts(sha256) for sha256 in Laboratory(store).ledger().readings]
     on_plates = [table.filter(pc.is_in(table["plate"], plates)) for table in told]
+    if not on_plates or not pa.types.is_floating(on_plates[-1].schema.field("value").type):
+        return {}  # nothing was told, or classes
+    record = readings_on_record(on_plates, plate_map, on_plates[-1].schema)
+    good = record.filter(pc.and_(pc.is_finite(record["value"]).fill_null(False), record["flag"].is_null()))
     found: dict[tuple[str, str], float] = {}
-    for (plate, well, _), reading in readings_on_record(on_plates, plate_map).items():
-        value: Any = reading["value"]
-        if isinstance(value, float) and reading["flag"] is None:
-            found.setdefault((plate, well), value)
+    for plate, well, value in zip(*(good[name].to_pylist() for name in ("plate", "well", "value")), strict=True):
+        found.setdefault((plate, well), value)
     return found
 
 

@@ -38,6 +38,20 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
 
 
+def identity_of(content: Mapping[str, Any], name: str) -> str:
+    """What names a document by its content, which may hold the `name` already: the first letters of its hash."""
+    named = {key: value for key, value in content.items() if key != name}
+    return hashlib.sha256(canonical_json(named)).hexdigest()[:16]
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as the content of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
 def sweep(folder: Path) -> None:
     """Drop the temporary files of writers that were killed: those that nothing has written to for `_ABANDONED_S`."""
     oldest = time.time() - _ABANDONED_S

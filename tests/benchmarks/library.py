@@ -95,7 +95,8 @@ def memory(source, id_column):
             n = len(chunk)
             bits = OnBits(np.zeros(n, np.uint16), np.arange(n + 1, dtype=np.int64), 2048)
             hashes = hash_keys(text.encode() for text in chunk.structures)
-            yield chunk, PreparedChunk(list(chunk.structures), np.arange(n), {}, bits, hashes, np.empty((n, 0)))
+            nothing = np.empty((n, 0)), np.zeros(n, np.uint8)
+            yield chunk, PreparedChunk(list(chunk.structures), np.arange(n), {}, bits, hashes, *nothing)
 
     def progress(state):
         nonlocal n_kept

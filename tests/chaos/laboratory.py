@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -99,14 +100,17 @@ def _hybrid(store: CampaignStore) -> pa.Table:
 
 def ledger(path: str | Path) -> dict:
     """All that people have said."""
-    found = Laboratory(CampaignStore.open(path)).ledger()
-    told = found.all()
+    store = CampaignStore.open(path)
+    found = Laboratory(store).ledger()
+    every = np.arange(store.manifest["n_target"])
+    failed = {event["round"] for event in store.events() if event["kind"] == "fail"}
     return {
-        "told": told.to_pylist(),
-        "failed": found.failed,
+        "told": found.all().to_pylist(),
+        "lost": {round_number: found.lost(round_number, every).tolist() for round_number in failed},
+        "why": found.why_lost(every, np.zeros_like(every), np.zeros_like(every)),
         "closed": found.closed,
-        "excluded": found.excluded,
-        "wanted": found.wanted,
+        "excluded": found.excluded.tolist(),
+        "wanted": found.wanted.tolist(),
     }
 
 

@@ -118,7 +118,8 @@ class AnyOrder(RuleBasedStateMachine):
         if not hasattr(self, "path"):
             return
         store = CampaignStore.open(self.path)
-        found = {row: label for row, (label, _) in measured_readouts(store).items()}
+        rows, readouts = measured_readouts(store)
+        found = dict(zip(rows.tolist(), readouts.labels.tolist(), strict=True))
         assert found == {int(name[1:]): float(["BBB+", "BBB-"].index(label)) for name, label in self.said.items()}
         counts = self.campaign.status().counts
         assert sum(counts.values()) == 900

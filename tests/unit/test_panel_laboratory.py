@@ -171,6 +171,15 @@ def test_single_entries_fail_and_rounds_close_without_others(campaign, truth, tm
     assert told == [{assay: str(truth[ids[0]][assay]) for assay in ASSAYS[:2]}]
 
 
+def test_an_entry_that_failed_and_was_read_after_all_is_counted(campaign, truth):
+    ids = campaign.ask().ids
+    campaign.fail(ids[:1], "spilt", assays=["has_02"])
+    campaign.fail(ids[1:2], "fell")
+    told = campaign.tell({name: truth[name] for name in ids[:3]})
+    assert (told.n_new, told.n_revived) == (9, 4)
+    assert [event.get("n_revived") for event in campaign.store.events() if event["kind"] == "tell"] == [4]
+
+
 def test_compounds_without_any_readout_may_come_late_or_from_elsewhere(campaign, truth):
     ids = campaign.ask().ids
     campaign.fail(ids[:2], "no signal")
@@ -240,7 +249,9 @@ def ended(make_config, truth, tmp_path_factory):
         if campaign.store.rounds()[-1].released["look"]:
             audited = batch.ids
             del readouts[batch.ids[0]]["has_02"]
-            campaign.fail(batch.ids[:1], "spilt", assays=["has_02"])
+            campaign.fail(batch.ids[:1], "plate spilt", assays=["has_02"])
+            with pytest.raises(LabelError, match=r"failed in this audit before \(plate spilt\)"):
+                campaign.tell({batch.ids[0]: {"has_02": truth[batch.ids[0]]["has_02"]}})
         campaign.tell(readouts)
     return campaign, audited
 

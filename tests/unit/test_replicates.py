@@ -204,19 +204,29 @@ def test_readings_by_id_are_whole_and_classes_go_by_the_majority(start, truth):
     assert {line["n_replicates"] for line in found.values()} == {3}
 
 
-def test_hits_are_called_on_replicates_of_plates_that_are_told_one_by_one(start, truth, tmp_path):
-    hits = {"method": "percent_inhibition", "cut": 50.0, "min_z_prime": 0.5}
-    labels = {"column": "signal", "classes": ["BBB-", "BBB+"]}
-    campaign = start(labels=labels, hits=hits)
-    campaign.ask()
+def signals(campaign, truth, failed=()) -> dict[str, list[tuple[str, str, str, str]]]:
+    """Lines of the wells of each plate that is out; the controls of `failed` plates overlap."""
     rng, lines = np.random.default_rng(1), defaultdict(list)
     for well in campaign.batch().plate_map.to_pylist():
         if well["content"] == "empty":
             continue
         low = well["content"] == "positive" or (well["content"] == "sample" and truth[well["id"]] == "BBB+")
-        bad = well["plate"] == "P00002" and well["content"] != "sample"
+        bad = well["plate"] in failed and well["content"] != "sample"
         value = rng.normal(50.0, 30.0) if bad else rng.normal(8.0 if low else 95.0, 3.0)
         lines[well["plate"]].append((well["plate"], well["well"], f"{value:.3f}", ""))
+    return lines
+
+
+CALLED = {
+    "labels": {"column": "signal", "classes": ["BBB-", "BBB+"]},
+    "hits": {"method": "percent_inhibition", "cut": 50.0, "min_z_prime": 0.5},
+}
+
+
+def test_hits_are_called_on_replicates_of_plates_that_are_told_one_by_one(start, truth, tmp_path):
+    campaign = start(**CALLED)
+    campaign.ask()
+    lines = signals(campaign, truth, failed=("P00002",))
     told = [campaign.tell(write(tmp_path / f"{plate}.csv", lines[plate])) for plate in sorted(lines)]
     assert [(part.n_new, part.n_waiting, part.n_lost) for part in told] == [
         (0, N_BATCH, 0),
@@ -229,6 +239,18 @@ def test_hits_are_called_on_replicates_of_plates_that_are_told_one_by_one(start,
         assert line["label"] == float(truth[name] == "BBB+")
         assert line["n_replicates"] == 2
         assert line["qc"].endswith("1 of 3 wells without a readout")
+
+
+def test_a_plate_that_is_on_record_in_part_is_no_refusal_of_a_later_file(start, truth, tmp_path):
+    campaign = start(**CALLED)
+    campaign.ask()
+    first, second, third = signals(campaign, truth).values()
+    told = campaign.tell(write(tmp_path / "one.csv", [*first, *second[:50]]))
+    assert [refusal.line for refusal in told.refused] == [2 + len(first)]
+    told = campaign.tell(write(tmp_path / "three.csv", third))
+    assert (told.n_new, told.n_waiting, told.refused) == (0, N_BATCH, ())
+    told = campaign.tell(write(tmp_path / "two.csv", second))
+    assert (told.n_new, told.n_waiting, told.refused) == (N_BATCH, 0, ())
 
 
 def test_replicates_money_and_late_readouts_end_in_a_hybrid_screen_that_reconciles(start, tmp_path):
