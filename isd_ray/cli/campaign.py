@@ -249,6 +249,16 @@ def report(
     address: Address = None,
 ) -> None:
     """Write the report of a campaign or simulation as it stands, as one page; and a model card that is missing."""
+    if address is not None:
+        if out is None:
+            raise typer.BadParameter("the folder is not here: name the file by --out", param_hint="--address")
+        open_campaign(path, address).report(out)
+    else:
+        _report_here(path, out)
+    out_console.print(f"wrote {out or path / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _report_here(path: Path, out: Path | None) -> None:
     from isd_ray.campaign.store import CampaignStore
     from isd_ray.ops.results import report_of, restore_card
     from isd_ray.storage.files import replace_text
