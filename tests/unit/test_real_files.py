@@ -444,3 +444,36 @@ def test_configurations_that_python_chokes_on_are_errors_of_ours(tmp_path, text)
         load_config(path)
     with pytest.raises(ConfigError):
         load_config("a\0b.toml")
+
+
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY", "dictionary"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_a_parquet_library_is_read_however_its_texts_are_stored(tmp_path, encoding, kind):
+    smiles = [None if i % 97 == 5 else "C" * (i % 31 + 1) + "O" for i in range(10_000)]
+    table = pa.table({"smiles": pa.array(smiles, kind), "id": [f"c{i}" for i in range(len(smiles))]})
+    how = {"column_encoding": {"smiles": encoding, "id": "PLAIN"}, "use_dictionary": False}
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=3_333, **({} if encoding == "dictionary" else how))
+    read = [records.table for records in open_source(SourceFile.local(tmp_path / "x.parquet")).read(("smiles", "id"))]
+    assert max(map(len, read)) <= 4_200
+    found = pa.concat_tables(read)
+    assert found["smiles"].to_pylist() == smiles
+    assert found["id"].to_pylist() == table["id"].to_pylist()
+
+
+def test_texts_stored_by_their_differences_are_bounded_before_they_are_decoded(tmp_path):
+    """A file of some kilobytes: each text is as long as the first, and says only that it is the same."""
+    table = pa.table({"smiles": ["C" * (24 << 20)] + ["C" * (24 << 20) for _ in range(60)]})
+    pq.write_table(
+        table,
+        tmp_path / "x.parquet",
+        use_dictionary=False,
+        column_encoding={"smiles": "DELTA_BYTE_ARRAY"},
+        compression="zstd",
+    )
+    del table
+    assert (tmp_path / "x.parquet").stat().st_size < 1 << 20
+    before, most = pa.total_allocated_bytes(), 0
+    for records in open_source(SourceFile.local(tmp_path / "x.parquet")).read(("smiles",)):
+        assert set(records.problems.values()) == {"column 'smiles' is longer than 1 MiB"}
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 2 << 30

@@ -23,6 +23,10 @@ from isd_ray.data.ingest.records import Format, Records, Source
 from isd_ray.data.ingest.texts import BUFFER_BYTES, READ_ROWS, decoded, readable
 from isd_ray.errors import InputFileError
 
+_FEW_ROWS = 64
+_UNKNOWN_BYTES = 1 << 30
+"""Of texts that are decoded at once before their size is known, at most; 64 rows at a time cost no time."""
+
 
 def _valid(values: pa.Array) -> tuple[pa.Array, list[int]]:
     """Strings of a file that may hold any bytes: null where they are not UTF-8, and the indices of these."""
@@ -75,25 +79,60 @@ class ParquetSource(Source):
             pq.ParquetFile(raw, buffer_size=BUFFER_BYTES) as file,
         ):
             n_rows = max(1, file.metadata.num_rows)
-            texts = self._texts(columns)
-            by_reference = pq.ParquetFile(raw, metadata=file.metadata, read_dictionary=texts) if texts else file
             # Without a column asked for there is still the number of records.
             wanted = list(columns) or self.column_names[:1]
-            # One row group at a time: an iterator over all of them keeps the buffers of each until its end. One thread:
-            # each thread that decodes keeps freed memory to itself, many megabytes in all, and more with time.
+            # One row group at a time: an iterator over all of them keeps the buffers of each until its end.
             for group in range(file.num_row_groups):
                 self._refuse_absurd(file, group, (), raw.size())
-                # The first batch is read before the columns are looked at: where what is said of them is damaged,
-                # reading raises an error, while asking for it ends the process.
-                has_long_texts = self._has_long_texts(by_reference, group, wanted)
+                # A row is read before the columns are looked at: where what is said of them is damaged, reading raises
+                # an error, while asking for it ends the process.
+                next(self._batches(file, group, wanted, 1), None)
                 self._refuse_absurd(file, group, wanted, raw.size())
-                reader = by_reference if has_long_texts else file
-                batches = reader.iter_batches(READ_ROWS, row_groups=[group], columns=wanted, use_threads=False)
-                for batch in batches:
+                for batch in self._pieces(file, raw, group, wanted):
                     lines = np.arange(first, first + len(batch), dtype=np.int64)
                     first += len(batch)
-                    table, problems = self._decoded(pa.Table.from_batches([batch]).select(list(columns)), first)
+                    table, problems = self._decoded(batch.select(list(columns)), first)
                     yield Records(table, first - len(batch), lines, (first - 1) / n_rows, problems)
+
+    def _pieces(
+        self, file: pq.ParquetFile, raw: pa.NativeFile, group: int, wanted: Sequence[str]
+    ) -> Iterator[pa.Table]:
+        """The records of a row group, a few thousand at a time, or fewer where their texts are long."""
+        texts = self._texts(wanted)
+        if n_bytes := self._of_unknown_size(file, group, texts):
+            held: list[pa.RecordBatch] = []
+            for batch in self._batches(file, group, wanted, max(1, min(_FEW_ROWS, _UNKNOWN_BYTES // n_bytes))):
+                held.append(batch)
+                if sum(map(len, held)) >= READ_ROWS or sum(each.nbytes for each in held) > MAX_BATCH_BYTES:
+                    yield pa.Table.from_batches(held)
+                    held = []
+            if held:
+                yield pa.Table.from_batches(held)
+            return
+        reader = pq.ParquetFile(raw, metadata=file.metadata, read_dictionary=texts) if texts else file
+        if not self._has_long_texts(reader, group, wanted):
+            reader = file
+        for batch in self._batches(reader, group, wanted, READ_ROWS):
+            yield pa.Table.from_batches([batch])
+
+    @staticmethod
+    def _batches(file: pq.ParquetFile, group: int, wanted: Sequence[str], n_rows: int) -> Iterator[pa.RecordBatch]:
+        # One thread: each that decodes keeps freed memory to itself, many megabytes in all, and more with time.
+        yield from file.iter_batches(n_rows, row_groups=[group], columns=list(wanted), use_threads=False)
+
+    @staticmethod
+    def _of_unknown_size(file: pq.ParquetFile, group: int, texts: Sequence[str]) -> int:
+        """If texts of a row group are stored as what each differs by from the one before: the largest that one can be.
+
+        There is no dictionary to look at then. No text is longer than what is stored of its column, but each may be as
+        long; 0 otherwise.
+        """
+        about = file.metadata.row_group(group)
+        places = [place for place in range(about.num_columns) if file.schema.column(place).path in texts]
+        columns = [about.column(place) for place in places]
+        if not any("DELTA" in encoding for column in columns for encoding in column.encodings):
+            return 0
+        return max(1, *(column.total_uncompressed_size for column in columns))
 
     def _texts(self, columns: Sequence[str]) -> list[str]:
         """Columns of strings and bytes, to be read as the dictionaries that they may be stored as.
@@ -138,6 +177,12 @@ class ParquetSource(Source):
                     )
                 indices = pc.if_else(is_long, pa.scalar(None, values.indices.type), values.indices)
                 values = values.dictionary.take(indices)
+            elif is_texts(values.type) and not pa.types.is_null(kind) and not _is_view_or_fixed(kind):
+                is_long = pc.greater(pc.binary_length(values), MAX_CELL_BYTES).fill_null(False)
+                if pc.any(is_long).as_py():
+                    for index in np.flatnonzero(is_long.to_numpy(zero_copy_only=False)).tolist():
+                        problems.setdefault(index, f"column {name!r} is longer than {MAX_CELL_BYTES >> 20} MiB")
+                    values = pc.if_else(is_long, pa.scalar(None, values.type), values)
             if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(values.type):
                 kind = kind.value_type
             if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
