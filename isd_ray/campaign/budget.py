@@ -17,7 +17,7 @@ from isd_ray.core.conditions import (
     rule_counts,
     words_of,
 )
-from isd_ray.core.stopping import kept_wells, reserved_rows
+from isd_ray.core.stopping import kept_wells, rule_of
 from isd_ray.messages import Rows
 from isd_ray.plates.layout import batch_size, initial_size
 
@@ -63,7 +63,8 @@ class Budget:
     @property
     def n_reserve(self) -> int:
         """Rows of the audit that is drawn before the first model."""
-        return reserved_rows(self._config.stopping, self._sets.n_target)
+        stopping = self._config.stopping
+        return rule_of(stopping).reserved_rows(stopping, self._sets.n_target)
 
     @property
     def spent(self) -> float | None:

@@ -10,6 +10,7 @@ from isd_ray.campaign.constant import COMPARED, constant_words
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.history import History
 from isd_ray.config import CampaignConfig
+from isd_ray.config.claims import claim_named
 from isd_ray.core.bounds import accuracy_on_truth
 from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.goals import HITS, Goal
@@ -316,7 +317,7 @@ def _proof_by_portions(portions: Mapping[str, Any], look: Mapping[str, Any]) -> 
 
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any], quantity: str) -> str:
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
-    among = "compounds without a predicted hit" if quantity == "recall" else "compounds"
+    among = "compounds without a predicted hit" if claim_named(quantity).takes_hits else "compounds"
     return (
         f"Proof: an audit (check sample) of {n:,} of {n_inference:,} {among}, "
         f"drawn at random (seed {seed}) and judged in round "

@@ -81,7 +81,7 @@ def refuse_without_claim(store: CampaignStore) -> Mapping[str, Any]:
             store.address,
             "screen the output as a label of its own",
         )
-    if stopping.quantity != "recall" or not stopping.in_force.draws_audits:
+    if not config.goal_class.takes_hits or not stopping.in_force.draws_audits:
         raise StoreError(
             f"this screen aims at {stopping.quantity} by the rule {stopping.rule!r}: what its audit says of hits is no "
             "claim about the confirmed ones",

@@ -27,7 +27,8 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CONTROL_KINDS, EARLIER_DEFAULTS, CampaignConfig, StoppingConfig
 from isd_ray.config_file import differences
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
-from isd_ray.core.stopping import earliest_paper_stop, kept_wells, reserved_rows
+from isd_ray.core.rules.paper import earliest_paper_stop
+from isd_ray.core.stopping import kept_wells, rule_of
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
@@ -176,7 +177,7 @@ def wells_beforehand(stopping: StoppingConfig, n_target: int) -> int:
         If no audit could certify so small a target set.
     """
     try:
-        return reserved_rows(stopping, n_target) + kept_wells(stopping, n_target)
+        return rule_of(stopping).reserved_rows(stopping, n_target) + kept_wells(stopping, n_target)
     except ValueError as error:
         raise ConfigError(
             f"{error}; with {n_target:,} compounds gamma={stopping.gamma:g} cannot be certified by a reserve",

@@ -22,7 +22,6 @@ from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.reference_energy import ReferenceEnergyConfig
-from isd_ray.config.rules import AUDITED_RULES
 from isd_ray.config.section import Fraction, Section, Strings, Task
 from isd_ray.config.stopping import (
     DEFAULT_RANDOM_SHARE,
@@ -33,7 +32,6 @@ from isd_ray.config.stopping import (
 )
 
 __all__ = [
-    "AUDITED_RULES",
     "CONTROL_KINDS",
     "DEFAULT_RANDOM_SHARE",
     "EARLIER_DEFAULTS",

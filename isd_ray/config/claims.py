@@ -46,6 +46,11 @@ class Claim:
         return any(goal.is_error for goal in self.goals.values())
 
     @property
+    def takes_hits(self) -> bool:
+        """Predicted hits are measured, all of them."""
+        return any(goal.takes_hits for goal in self.goals.values())
+
+    @property
     def is_share_right(self) -> bool:
         """The quantity is the share of right rows, which is what the rules `paper` and `reserved` count."""
         return all(goal.is_share_right for goal in self.goals.values())

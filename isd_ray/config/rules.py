@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+from isd_ray import plugins
+
+BUILT_IN_RULES = {
+    "certify": "isd_ray.core.rules.certify:RULE",
+    "pac": "isd_ray.core.rules.pac:RULE",
+    "reserved": "isd_ray.core.rules.reserved:RULE",
+    "paper": "isd_ray.core.rules.paper:RULE",
+    "none": "isd_ray.core.rules.none:RULE",
+}
+_NO_GROUP = "isd_ray.rules"
+"""No package adds any: no suite could tell whether a rule keeps its promise (`docs/extending.md`)."""
 
 
-@dataclass(frozen=True)
 class Rule:
-    """A stopping rule.
+    """What a stopping rule is; what it does is that of `isd_ray.core.rules.base.StoppingRule`.
 
     Attributes
     ----------
@@ -21,13 +33,16 @@ class Rule:
         Its stop rests on no audit: the rule of the paper.
     has_many_looks:
         It may look more than once.
+    may_keep_wells:
+        With `stopping.reserve_audit` its budget may end with a look, at the risk that is left.
     """
 
-    judges: bool = True
-    draws_audits: bool = False
-    is_reserved: bool = False
-    is_heuristic: bool = False
-    has_many_looks: bool = False
+    judges: ClassVar[bool] = True
+    draws_audits: ClassVar[bool] = False
+    is_reserved: ClassVar[bool] = False
+    is_heuristic: ClassVar[bool] = False
+    has_many_looks: ClassVar[bool] = False
+    may_keep_wells: ClassVar[bool] = False
 
     @property
     def is_audited(self) -> bool:
@@ -39,13 +54,19 @@ class Rule:
         """It counts right rows among the best-scored ones, or by a reserve that these use up."""
         return self.is_heuristic or self.is_reserved
 
+    @property
+    def takes_last_look(self) -> bool:
+        """A person may ask for a last look when the screen is stopped by hand."""
+        return self.draws_audits and self.may_keep_wells
 
-RULES = {
-    "certify": Rule(draws_audits=True, has_many_looks=True),
-    "pac": Rule(draws_audits=True),
-    "reserved": Rule(is_reserved=True, has_many_looks=True),
-    "paper": Rule(is_heuristic=True),
-    "none": Rule(judges=False),
-}
-"""Not by entry points: no suite could tell whether a rule keeps its promise (`docs/extending.md`)."""
-AUDITED_RULES = tuple(name for name, rule in RULES.items() if rule.is_audited)
+
+@cache
+def rule_named(name: str) -> Rule:
+    """The rule of that name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    return plugins.load(_NO_GROUP, BUILT_IN_RULES, name, "stopping rule", "stopping.rule", Rule)

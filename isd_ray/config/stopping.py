@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, model_validator
 
 from isd_ray.config.claims import claim_named
-from isd_ray.config.rules import RULES, Rule
+from isd_ray.config.rules import Rule, rule_named
 from isd_ray.config.section import Fraction, Section
 
 EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
@@ -99,7 +99,7 @@ def _of_output(table: Mapping[str, T], outputs: Sequence[str], default: T) -> li
 class StoppingConfig(Section):
     """When the screen ends."""
 
-    rule: Literal["certify", "pac", "reserved", "paper", "none"] = "certify"
+    rule: str = "certify"
     """`certify`: looks at random audits, a guarantee. `pac`: one look at the full risk, a guarantee. `reserved`: looks
     at an audit that is measured before the first model and never trained on, a guarantee. `paper`: Eq. 5 and 6, a
     heuristic. `none`: run until `max_fraction` is measured."""
@@ -174,7 +174,7 @@ class StoppingConfig(Section):
     @property
     def in_force(self) -> Rule:
         """What the rule is."""
-        return RULES[self.rule]
+        return rule_named(self.rule)
 
     @property
     def claims(self) -> bool:
@@ -230,8 +230,8 @@ class StoppingConfig(Section):
             raise ValueError("[stopping.panel] needs rule = 'certify' or 'pac', and no `reserve_audit`")
         if self.portions > 1 and not self.in_force.draws_audits:
             raise ValueError(f"`portions` are for the rules certify and pac, not {self.rule!r}; remove it")
-        if self.reserve_size is not None and self.rule != "reserved":
+        if self.reserve_size is not None and not self.in_force.is_reserved:
             raise ValueError("`reserve_size` is for rule = 'reserved'; remove it")
-        if self.reserve_audit and self.rule in ("reserved", "pac"):
+        if self.reserve_audit and not self.in_force.may_keep_wells:
             raise ValueError(f"`reserve_audit` is for the rules certify, paper and none, not {self.rule!r}; remove it")
         return self

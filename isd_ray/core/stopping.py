@@ -1,10 +1,9 @@
-"""Stopping rules: pure functions of the evidence of a round."""
+"""What the configured stopping rule says: pure functions of the evidence of a round."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,13 @@ from numpy.typing import NDArray
 from isd_ray.config import StoppingConfig
 from isd_ray.core.audit_size import Needed, needed_to_certify, reserve_size
 from isd_ray.core.betting import betting_interval
-from isd_ray.core.bounds import allowed_errors, kl_lower_bound, largest_plausible, plausible_range
+from isd_ray.core.bounds import allowed_errors, largest_plausible, plausible_range
 from isd_ray.core.certify import LookState, last_look, plan_look
 from isd_ray.core.goals import HITS, ByOutput, Goal
 from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule, look_deltas
 from isd_ray.core.portions import in_portions
+from isd_ray.core.rules.base import StoppingRule, between_looks
 from isd_ray.core.trigger import (
     Forecast,
     ScoredBatch,
@@ -31,62 +31,21 @@ from isd_ray.messages import RoundEvidence, StopDecision
 
 _NO_RISK = 1e-9
 """Share of the risk that counts as none: what rounding leaves of a risk that is spent."""
-StoppingRule: TypeAlias = Callable[[RoundEvidence, StoppingConfig], StopDecision]
 
 
-def paper_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
-    """The paper's rule (Eq. 5 and 6): stop when (n_obs + alpha * n_inf) / n_target > gamma. A heuristic.
-
-    Assumes that the model is weakly calibrated (Lemma 1), so that the hardest rows bound the rest, and looks every
-    round at the full delta. Where a confident region is wrong it stops falsely. Rows of a panel count by their
-    share of right outputs: the bound for coins holds for any independent values in [0, 1] (Hoeffding 1963).
-    """
-    if evidence.n_inference == 0:
-        return StopDecision("stop", "every compound of the target set is measured", 1.0, 1.0)
-    if evidence.n_top == 0:
-        return StopDecision("continue", "no row chosen by the acquisition function yet")
-    alpha = kl_lower_bound(evidence.n_top_correct / evidence.n_top, evidence.n_top, config.delta)
-    bound = (evidence.n_observed + alpha * evidence.n_inference) / evidence.n_target
-    if bound > config.gamma:
-        return StopDecision("stop", f"the paper's bound {bound:.4f} is above gamma {config.gamma:g}", alpha, bound)
-    return StopDecision("continue", f"the paper's bound {bound:.4f} is not above gamma {config.gamma:g}", alpha, bound)
-
-
-def no_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
-    """Never stop before the set is measured; the paper's bound is reported for reading only."""
-    decision = paper_rule(evidence, config)
-    if evidence.n_inference == 0:
-        return decision
-    return StopDecision("continue", "no stopping rule", decision.alpha, decision.system_bound)
-
-
-def look_based_rule(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
-    """Between looks nothing can stop; the bound reported is that of `random_bound`, and no stop rests on it."""
-    if evidence.n_inference == 0:
-        return StopDecision("stop", "every compound of the target set is measured", system_bound=1.0)
-    if evidence.n_finish_lost > config.finish_tolerance:
-        lost = f"{evidence.n_finish_lost} of the {evidence.n_finish} compounds of the finish gave no readout"
-        return StopDecision("continue", f"{lost}; the look is spent")
-    if evidence.n_finish:
-        return StopDecision("stop", f"the finish of {evidence.n_finish} compounds completes a passed look")
-    return StopDecision("continue", "goes on; no audit this round")
-
-
-RULES: dict[str, StoppingRule] = {
-    "certify": look_based_rule,
-    "pac": look_based_rule,
-    "reserved": look_based_rule,
-    "paper": paper_rule,
-    "none": no_rule,
-}
+def rule_of(config: StoppingConfig) -> StoppingRule:
+    """The configured rule."""
+    rule = config.in_force
+    assert isinstance(rule, StoppingRule), "each of `isd_ray.core.rules` is"
+    return rule
 
 
 def decide(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
     """What the configured rule says, and the end when nothing more may be acquired."""
-    decision = RULES[config.rule](evidence, config)
+    decision = rule_of(config).decide(evidence, config)
     if evidence.n_finish:
         # Also of a last look after a budget, whatever the rule.
-        decision = replace(look_based_rule(evidence, config), alpha=decision.alpha, system_bound=decision.system_bound)
+        decision = replace(between_looks(evidence, config), alpha=decision.alpha, system_bound=decision.system_bound)
     if decision.action == "stop" and not evidence.rule_counts and evidence.n_inference:
         decision = replace(decision, action="continue", reason=f"{decision.reason}, but another condition is not met")
     if decision.action == "continue" and evidence.n_batch == 0 and evidence.stopped is not None:
@@ -133,31 +92,6 @@ def random_bound(
     return goal.value(counts, tuple(most)), (worst, best)
 
 
-def look_rule(config: StoppingConfig, batch_size: int) -> LookRule:
-    """The rule in force; `paper` and `none`, whose only look comes at the end of a budget, look as `certify` does."""
-    if config.rule == "pac":
-        return LookRule.pac(config.delta, batch_size, config.portions)
-    if config.rule == "reserved":
-        return LookRule.reserved(config.delta, config.max_looks, batch_size, config.first_look_share)
-    portions = config.portions if config.in_force.draws_audits else 1
-    return LookRule.certify(config.delta, config.max_looks, batch_size, config.first_look_share, portions)
-
-
-def reserved_rows(config: StoppingConfig, n_target: int) -> int:
-    """Rows of the audit that `reserved` draws before the first model; 0 for the other rules.
-
-    Raises
-    ------
-    ValueError
-        If no reserve could certify.
-    """
-    if not config.in_force.is_reserved:
-        return 0
-    if config.reserve_size is not None:
-        return min(config.reserve_size, n_target)
-    return reserve_size(n_target, allowed_errors(n_target, config.gamma), _deltas(config)[0])
-
-
 def kept_wells(config: StoppingConfig, n_target: int) -> int:
     """Wells that `reserve_audit` keeps: an audit that certifies a model with half the allowed errors; 0 without it.
 
@@ -169,12 +103,9 @@ def kept_wells(config: StoppingConfig, n_target: int) -> int:
     if not config.reserve_audit:
         return 0
     # The least risk that can be left when the budget ends.
-    delta = _deltas(config)[-1] if config.in_force.has_many_looks else config.delta
+    deltas = look_deltas(config.delta, config.max_looks, config.first_look_share)
+    delta = deltas[-1] if config.in_force.has_many_looks else config.delta
     return reserve_size(n_target, allowed_errors(n_target, config.gamma), delta)
-
-
-def _deltas(config: StoppingConfig) -> tuple[float, ...]:
-    return look_deltas(config.delta, config.max_looks, config.first_look_share)
 
 
 def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) -> LookOutlook:
@@ -185,7 +116,7 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     """
     if evidence.last_look:
         config = config.model_copy(update={"reserve_audit": True})
-    rule = look_rule(config, evidence.batch_size)
+    rule = rule_of(config).looks(config, evidence.batch_size)
     forecasts = tuple(
         _forecast(evidence.scored[group], evidence, config, goal, group) for group in range(goal.n_groups)
     )
@@ -364,12 +295,3 @@ class Judge:
     ) -> StopDecision:
         """Judge an audit; see `decide_look`."""
         return decide_look(plans, audits, self._goal, hits, n_affordable)
-
-
-def earliest_paper_stop(batch_size: int, gamma: float, delta: float) -> float:
-    """Least share of the target set at which the paper's rule can stop, were every prediction right.
-
-    alpha is at most delta**(1/b), so the share f must satisfy f + (1 - f) * delta**(1/b) > gamma.
-    """
-    alpha = delta ** (1.0 / batch_size)
-    return max(0.0, (gamma - alpha) / (1.0 - alpha))

@@ -35,14 +35,14 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
     """
     config = CampaignConfig.from_stored(store.config)
     stopping = config.stopping
-    if stopping.rule not in ("certify", "pac") or stopping.quantity not in ("accuracy", "recall"):
+    if not stopping.in_force.draws_audits or stopping.quantity not in ("accuracy", "recall"):
         raise ConfigError(
             f"rounds say what accuracy and recall cost, under certify and pac, not {stopping.quantity!r} under "
             f"{stopping.rule!r}",
             store.address,
             "give the campaign file of a past screen, which is simulated",
         )
-    if stopping.panel is not None or (config.task == "panel" and stopping.quantity == "recall"):
+    if stopping.panel is not None or (config.task == "panel" and config.goal_class.takes_hits):
         raise ConfigError(
             "rounds do not say what claims about outputs or hits of a panel cost",
             store.address,
@@ -50,7 +50,7 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
         )
     n_target = int(store.manifest["n_target"])
     n_measured, n_made = len(measured_readouts(store)[0]), n_trips(files.released for files in store.rounds())
-    is_recall = stopping.quantity == "recall"
+    is_recall = config.goal_class.takes_hits
     curve = _missed_curve(store) if is_recall else curve_of(config, store.address)
     curves = [known.times(factor) for known in (curve, carried_on(curve)) for factor in AROUND]
     cases = _hit_cases(store, config) if is_recall else ((None, 0),)

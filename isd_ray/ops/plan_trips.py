@@ -10,11 +10,11 @@ from pathlib import Path
 from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
-from isd_ray.config.rules import RULES
+from isd_ray.config.rules import BUILT_IN_RULES, rule_named
 from isd_ray.core.conditions import affordable, rule_counts
 from isd_ray.core.goals import ScreenCounts, goal_for
 from isd_ray.core.replay import MOST_TRIPS, LearningCurve, Terms, TripsOption, TripsPlan, replay
-from isd_ray.core.stopping import look_rule
+from isd_ray.core.stopping import rule_of
 from isd_ray.errors import ConfigError
 from isd_ray.ops.results import rounds_of
 from isd_ray.plates.layout import batch_size, initial_size
@@ -36,7 +36,7 @@ SIZES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 FEWEST_TRIPS = 3
 """A first batch, one that a model has chosen, and the audit."""
 FEWEST_POINTS = 2
-PLANNED_RULES = tuple(name for name, rule in RULES.items() if rule.draws_audits)
+PLANNED_RULES = tuple(name for name in BUILT_IN_RULES if rule_named(name).draws_audits)
 MANY_TRIPS = 100
 """Options that take more trips, where no more are allowed, are not looked into."""
 UNLIKE = 2.0
@@ -120,7 +120,7 @@ def terms_of(config: CampaignConfig, n_target: int, allowed: float | None = None
         n_target=n_target,
         allowed=allowed,
         is_exact=goal.is_exact,
-        rule=lambda size: look_rule(stopping, size),
+        rule=lambda size: rule_of(stopping).looks(stopping, size),
         n_affordable=lambda n, rounds: affordable(stopping, n, rounds, n_target, paid),
         rule_counts=lambda n, rounds: rule_counts(stopping, n, rounds, n_target, paid),
     )

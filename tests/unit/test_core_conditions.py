@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import get_args
 
 import numpy as np
 import pytest
 
-from isd_ray.config import AUDITED_RULES, Condition, StoppingConfig
-from isd_ray.config.rules import RULES
+from isd_ray.config import Condition, StoppingConfig
+from isd_ray.config.rules import BUILT_IN_RULES, rule_named
 from isd_ray.core.conditions import Reached, affordable, bought, holds, limits_reached, no_prices, rule_counts, words_of
 from isd_ray.core.stopping import decide
 from isd_ray.errors import ConfigError
@@ -224,6 +223,14 @@ def test_what_is_shown_as_the_goal_is_what_is_claimed(make_config, regression):
 
 
 def test_the_rules_that_a_configuration_takes_are_those_that_there_are():
-    assert get_args(StoppingConfig.model_fields["rule"].annotation) == tuple(RULES)
-    assert AUDITED_RULES == ("certify", "pac", "reserved")
-    assert [name for name, rule in RULES.items() if rule.counts_right] == ["reserved", "paper"]
+    rules = {name: rule_named(name) for name in BUILT_IN_RULES}
+    assert {name: StoppingConfig(rule=name).in_force for name in rules} == rules
+    assert [name for name, rule in rules.items() if rule.is_audited] == ["certify", "pac", "reserved"]
+    assert [name for name, rule in rules.items() if rule.counts_right] == ["reserved", "paper"]
+    assert [name for name, rule in rules.items() if rule.takes_last_look] == ["certify"]
+
+
+def test_a_rule_that_there_is_not_is_refused_with_what_was_meant():
+    with pytest.raises(ConfigError, match="there is no stopping rule 'certfy'") as refused:
+        StoppingConfig(rule="certfy")
+    assert refused.value.remedy == "did you mean 'certify'?"

@@ -12,7 +12,8 @@ from isd_ray.core.bounds import kl_lower_bound
 from isd_ray.core.goals import PanelAccuracy, ScreenCounts
 from isd_ray.core.panels import is_measured, losses, pack_labels, unpack, unpack_labels
 from isd_ray.core.predictions import predict
-from isd_ray.core.stopping import RandomSample, paper_rule, random_bound
+from isd_ray.core.rules.paper import RULE as PAPER
+from isd_ray.core.stopping import RandomSample, random_bound
 from isd_ray.core.topk import concatenate_rows, empty_rows
 from isd_ray.data.packed import from_arrow, label_columns, labels_from, to_arrow
 from isd_ray.errors import ConfigError
@@ -135,7 +136,7 @@ def test_functions_without_a_model_fit_a_panel_and_those_of_values_do_not(make_c
 def test_the_papers_bound_takes_the_mean_of_the_rows_for_that_of_coins(make_config, panel):
     stopping = make_config(**panel).stopping
     evidence = RoundEvidence(3, 900, 500, 400, 100, n_top=90, n_top_correct=80.25)
-    decision = paper_rule(evidence, stopping)
+    decision = PAPER.decide(evidence, stopping)
     assert decision.alpha == kl_lower_bound(80.25 / 90, 90, stopping.delta)
     assert decision.system_bound == (500 + decision.alpha * 400) / 900
 

@@ -9,7 +9,8 @@ import pytest
 
 from isd_ray.config import StoppingConfig
 from isd_ray.core.bounds import bernoulli_kl, kl_lower_bound
-from isd_ray.core.stopping import decide, earliest_paper_stop
+from isd_ray.core.rules.paper import earliest_paper_stop
+from isd_ray.core.stopping import decide
 from isd_ray.messages import RoundEvidence
 
 

@@ -12,7 +12,6 @@ from isd_ray.campaign.look_rounds import FrozenLook
 from isd_ray.campaign.round_files import Attempt, RoundRecord, look_of
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stages import Chosen, Finishing, Fitted
-from isd_ray.config import AUDITED_RULES
 from isd_ray.core.certify import LONGEST_SKIP
 from isd_ray.core.goals import HITS
 from isd_ray.core.growth import batches_worth
@@ -32,7 +31,7 @@ def plan_looks(
 ) -> tuple[tuple[LookPlan, ...], RoundRecord]:
     """The look of this round, with the audit of each group, empty if this is not the round for one; and its outlook."""
     stopping = screen.config.stopping
-    looks = stopping.rule in AUDITED_RULES or screen.ends_by_look
+    looks = stopping.in_force.is_audited or screen.ends_by_look
     if not looks or screen.history.stop_round is not None or not screen.sets.n_inference:
         return (), {}
     left, growth = tuple(report.histogram.sum(axis=1).tolist()), screen.config.acquisition.growth
@@ -50,8 +49,8 @@ def plan_looks(
         failed_looks=screen.history.failed_looks,
         risk_spent=screen.history.risk_spent,
         batches_since_look=batches_worth(screen.history.batches_since_look, growth, LONGEST_SKIP),
-        n_reserved=len(screen.sets.reserve) if stopping.rule == "reserved" else None,
-        n_unproved=screen.history.n_unproved if stopping.rule == "reserved" else 0,
+        n_reserved=len(screen.sets.reserve) if stopping.in_force.is_reserved else None,
+        n_unproved=screen.history.n_unproved if stopping.in_force.is_reserved else 0,
         last_look=screen.stopped is not None and screen.stopped.last_look,
     )
     outlook = screen.backend.forecast_look(evidence)
@@ -79,7 +78,7 @@ def freeze_for_look(
     look = FrozenLook(address, fitted.number, plans)
     seed = screen.draw_seed("audit", fitted.number, frozen.sha256)
     found: RoundRecord = {"predictions": dict(frozen.files), "audit_seed": seed}
-    is_reserved = screen.config.stopping.rule == "reserved"
+    is_reserved = screen.config.stopping.in_force.is_reserved
     # Outputs of a panel share one audit.
     draws = () if is_reserved else tuple(dict.fromkeys((plan.group, plan.size) for plan in plans))
     hits = Selection.of(frozen.group, "hit", ranks)
