@@ -269,4 +269,72 @@ def test_the_command_lists_what_may_be_undone_and_takes_it_back(campaign, truth,
     said = isd("undo", campaign.path, number, "--reason", "wrong file")
     assert said == f"entry {number}: 1 taken back; the round waits for 60 readouts\n"
     assert isd("undo", campaign.path, number, "--reason", "wrong file") == "undone before\n"
-    assert isd("undo", campaign.path) == "nothing can be undone: decisions have used what was said\n"
+    assert isd("undo", campaign.path) == "nothing can be undone: decisions have used what was said, or a look will\n"
+
+
+def until_a_look(campaign: Campaign, truth) -> list[str]:
+    """The compounds of the batch of the first look."""
+    while not campaign.store.rounds() or not campaign.store.rounds()[-1].released["look"]:
+        if campaign.store.rounds():
+            campaign.tell({name: truth[name] for name in campaign.batch().ids})
+        campaign.ask()
+    return campaign.batch().ids
+
+
+def test_first_readouts_of_an_audit_are_not_taken_back(campaign, truth):
+    """Else the errors that it holds could be replaced; an amendment counts as an error."""
+    ids = until_a_look(campaign, truth)
+    elsewhere = next(name for name in sorted(truth) if not campaign.history(name))
+    campaign.tell({name: other(truth[name]) for name in ids[:3]})
+    told = last(campaign)
+    campaign.fail(ids[3:4], "clogged")
+    failed = last(campaign)
+    campaign.tell({elsewhere: truth[elsewhere]}, external=True)
+    external = last(campaign)
+    assert [entry.number for entry in campaign.undoable()] == [external]
+    for number in (told, failed):
+        with pytest.raises(StoreError, match=rf"a look is judged .* entry {number} has some of them") as caught:
+            campaign.undo(number, "the plates were swapped")
+        assert "isd amend" in caught.value.remedy
+    assert campaign.undo(external, "another assay") == 1
+    assert verify(campaign.store).problems == ()
+    campaign.store.append_event("undo", {"undone": [told], "n": 3, "reason": "x", "round": campaign.batch().round})
+    assert any("by which a look is judged" in words for words in verify(campaign.store).problems)
+
+
+def test_the_reserve_is_not_taken_back(make_config, truth, tmp_path):
+    stopping = {"rule": "reserved", "gamma": 0.7, "reserve_size": 60}
+    made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "stopping": stopping}))
+    made.tell({name: truth[name] for name in made.ask().ids})
+    assert made.undoable() == ()
+    with pytest.raises(StoreError, match="a look is judged by the first readouts"):
+        made.undo(last(made), "the plates were swapped")
+
+
+def test_what_was_amended_is_not_taken_back(campaign, truth, tmp_path):
+    """What is told in its place would be corrected by an amendment of something else."""
+    ids = campaign.ask().ids
+    campaign.tell({name: truth[name] for name in ids[:2]})
+    number = last(campaign)
+    campaign.tell({ids[2]: truth[ids[2]]})
+    campaign.amend(write(tmp_path / "a.csv", ("name", "bbb"), [(ids[0], other(truth[ids[0]]))]), "another lot")
+    with pytest.raises(StoreError, match=rf"entry {last(campaign)} has corrected readouts of entry {number}"):
+        campaign.undo(number, "wrong file")
+    assert [entry.number for entry in campaign.undoable()] == [number + 1]
+
+
+def test_what_is_taken_back_in_this_moment_is_not_amended(campaign, truth, tmp_path, monkeypatch):
+    ids = campaign.ask().ids
+    campaign.tell({name: truth[name] for name in ids[:2]})
+    number, elsewhere, keep = last(campaign), Campaign.open(campaign.path), type(campaign.store).keep
+
+    def late(store, table):
+        monkeypatch.undo()
+        assert elsewhere.undo(number, "wrong file") == 2
+        return keep(store, table)
+
+    monkeypatch.setattr(type(campaign.store), "keep", late)
+    file = write(tmp_path / "a.csv", ("name", "bbb"), [(ids[0], other(truth[ids[0]]))])
+    with pytest.raises(LabelError, match="1 compounds were never measured"):
+        campaign.amend(file, "another lot")
+    assert campaign.store.events()[-1]["kind"] == "undo"
