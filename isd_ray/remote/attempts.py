@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from isd_ray.errors import (
     ActorLostError,
@@ -36,7 +39,12 @@ PAUSE_S = 10.0
 """From the end of one attempt to the next: what a cluster needs to see that a node is gone."""
 _PASSING = (ActorLostError, ClusterError, ResourceError, StoreError)
 """Deliberate errors after which the same work may succeed; others are of what it was told to do."""
-_ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT)
+_ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT, signal.SIGTERM)
+"""Exit codes of what somebody has ended; the last is that of a driver of Ray's."""
+
+
+_FILE = re.compile(r"[^/\\\0]+")
+"""Names of files in a working folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class JobDescription:
 
     @classmethod
     def read(cls, text: str, where: str) -> JobDescription:
-        """From JSON.
+        """From JSON; what others may have written into a shared folder names no file outside the working folder.
 
         Raises
         ------
@@ -77,9 +85,12 @@ class JobDescription:
             If it is none.
         """
         try:
-            data = json.loads(text)
-            return cls(**{**data, "arguments": tuple(data["arguments"])})
-        except (ValueError, TypeError, KeyError) as error:
+            cls(**json.loads(text))  # pydantic passes over what it does not know
+            found = TypeAdapter(cls).validate_json(text)
+            if misplaced := [name for name in found.files if name in (".", "..") or not _FILE.fullmatch(name)]:
+                raise ValueError(f"{misplaced[0]!r} is no name of a file")
+            return found
+        except (ValueError, TypeError) as error:
             raise CorruptFileError(
                 f"is no description of a job ({error})", where, "submit the job again with the command that began it"
             ) from error

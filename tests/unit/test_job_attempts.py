@@ -79,9 +79,14 @@ def test_a_deliberate_error_is_met_again_only_where_it_may_pass(job, kind, n_att
     assert error in capfd.readouterr().out
 
 
-def test_work_that_is_asked_to_end_is_not_begun_again_and_can_be_submitted_again(job):
-    code, n_attempts, record = job("os.kill(os.getpid(), signal.SIGTERM)", FINE)
-    assert (code, n_attempts, record.ended) == (128 + signal.SIGTERM, 1, "")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("os.kill(os.getpid(), signal.SIGTERM)", 128 + signal.SIGTERM), ("sys.exit(signal.SIGTERM)", signal.SIGTERM)],
+)
+def test_work_that_is_asked_to_end_is_not_begun_again_and_can_be_submitted_again(job, line, expected):
+    """The driver of a Ray cluster ends itself with the number of the signal."""
+    code, n_attempts, record = job(line, FINE)
+    assert (code, n_attempts, record.ended) == (expected, 1, "")
 
 
 def test_the_record_is_there_while_the_work_goes_on(job, tmp_path):
@@ -93,7 +98,10 @@ def test_the_record_is_there_while_the_work_goes_on(job, tmp_path):
 def test_a_folder_without_a_record_or_with_a_damaged_one_is_refused(tmp_path):
     with pytest.raises(JobError, match=r"there is no job\.json: no job has begun there"):
         resubmit(tmp_path, address="http://127.0.0.1:1")
-    for text in ("{", "[]", "{}", '{"name": "x", "out": "", "arguments": [], "colour": 1}'):
+    files = ["../.bashrc", "/etc/cron.d/x", "..", "a/b.toml", ""]
+    described = [json.dumps({"name": "x", "out": "", "arguments": [], "files": {name: ""}}) for name in files]
+    unknown = ['{"name": "x", "out": "", "arguments": [], "colour": 1}', '{"name": "x", "out": "", "retries": "many"}']
+    for text in ("{", "[]", "{}", *unknown, *described):
         (tmp_path / JOB_FILE).write_text(text)
         with pytest.raises(CorruptFileError, match="is no description of a job"):
             resubmit(tmp_path, address="http://127.0.0.1:1")

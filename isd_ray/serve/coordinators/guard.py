@@ -76,8 +76,9 @@ def _refusal(request: Request) -> Response | None:
     length = announced_length(request)
     if length is not None and length <= MAX_SENT_BYTES + MAX_CALL_BYTES:
         return None
+    said = "an unknown number of" if length is None else f"{length:,}"
     error = InputFileError(
-        f"{'an unknown number of' if length is None else length} bytes are more than the {MAX_SENT_BYTES:,} that are sent to a cluster",
+        f"{said} bytes are more than the {MAX_SENT_BYTES:,} that are sent to a cluster",
         "the request",
         "split the file, and announce its length",
     )
