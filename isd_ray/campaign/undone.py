@@ -61,11 +61,17 @@ def is_evidence(event: Event, store: CampaignStore, rounds: Sequence[RoundFiles]
     number = event.get("round")
     if event["kind"] not in ("tell", "fail") or number is None or number >= len(rounds):
         return False
-    batch = rounds[number].read_batch()
+    batch, plates = rounds[number].read_batch(), rounds[number].read_plates()
     if not pc.any(pc.is_in(batch["role"], value_set=pa.array(_JUDGED_BY))).as_py():
         return False
     said = store.read_readouts(event["readouts_sha256"])["row"].to_numpy()
-    return bool(np.isin(said, batch["row"].to_numpy()).any())
+    if np.isin(said, batch["row"].to_numpy()).any():
+        return True
+    # Wells of compounds that wait for others are read, too.
+    if plates is None or event.get("readings_sha256") is None:
+        return False
+    read = store.read_readouts(event["readings_sha256"])["plate"].drop_null()
+    return bool(pc.any(pc.is_in(read, value_set=plates["plate"])).as_py())
 
 
 def n_used(store: CampaignStore) -> int:

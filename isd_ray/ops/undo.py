@@ -86,6 +86,7 @@ class Undoing:
     def undo(self, number: int, reason: str) -> int:
         """See `isd_ray.ops.campaign.Campaign.undo`."""
         opened, store = self._opened, self._opened.store
+        opened.refuse_simulation()
         opened.refuse_after_end("an undo")
         need(reason)
         while True:

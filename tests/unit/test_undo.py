@@ -302,6 +302,18 @@ def test_first_readouts_of_an_audit_are_not_taken_back(campaign, truth):
     assert any("by which a look is judged" in words for words in verify(campaign.store).problems)
 
 
+def test_wells_of_an_audit_that_wait_for_others_are_not_taken_back(make_config, truth, tmp_path):
+    made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "plates": {**PLATES, "replicates": 2}}))
+    until_a_look(made, truth)
+    wells = [line for line in made.batch().plate_map.to_pylist() if line["content"] == "sample"]
+    lines = [(line["plate"], line["well"], truth[line["id"]]) for line in wells if line["plate"] == wells[0]["plate"]]
+    told = made.tell(write(tmp_path / "day.csv", ("plate", "well", "bbb"), lines))
+    assert (told.n_new, told.n_waiting > 0) == (0, True)
+    assert made.undoable() == ()
+    with pytest.raises(StoreError, match="a look is judged by the first readouts"):
+        made.undo(last(made), "wrong plate")
+
+
 def test_the_reserve_is_not_taken_back(make_config, truth, tmp_path):
     stopping = {"rule": "reserved", "gamma": 0.7, "reserve_size": 60}
     made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "stopping": stopping}))
