@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from isd_ray.errors import CorruptFileError, JobError
+from isd_ray.errors import ConfigError, CorruptFileError, JobError
 from isd_ray.remote import attempts
 from isd_ray.remote.attempts import JOB_FILE, JobDescription, run_job
 from isd_ray.remote.joblog import error_line
-from isd_ray.remote.submit import resubmit, submit_command
+from isd_ray.remote.submit import resubmit, submit, submit_command
 
 
 @pytest.fixture
@@ -122,6 +122,18 @@ def test_credentials_go_into_no_job():
     with pytest.raises(Exception, match="holds credentials") as refused:
         submit_command(("library", "build", "s3://me:secret@bucket/x.sdf"), name="x", address="http://127.0.0.1:1")
     assert "secret" not in str(refused.value)
+
+
+def test_nor_does_the_address_of_a_folder(make_config):
+    folder, address = "s3://me:secret@bucket/run", "http://127.0.0.1:1"
+    for begin in (
+        lambda: submit(make_config(), out=folder, address=address),
+        lambda: submit_command(("plan", "x"), name="x", keep_in=folder, address=address),
+        lambda: resubmit(folder, address=address),
+    ):
+        with pytest.raises(ConfigError, match="holds credentials") as refused:
+            begin()
+        assert "secret" not in str(refused.value)
 
 
 def test_two_campaign_files_of_one_name_are_refused(make_config, tmp_path):
