@@ -31,7 +31,7 @@ from isd_ray.errors import (
 )
 from isd_ray.remote.joblog import IN_JOB, error_of
 from isd_ray.storage.addresses import within
-from isd_ray.storage.copies import fetched, sent
+from isd_ray.storage.copies import fetched, keep_copy, sent
 
 JOB_FILE = "job.json"
 """The description of a job, in its working folder and in that of its results."""
@@ -117,13 +117,21 @@ class JobDescription:
         return cls.read(file.read_text(encoding="utf-8"), address)
 
     def keep(self) -> None:
-        """Keep it in the folder of the results, over what was kept there before."""
-        if self.out:
+        """Keep it in the folder of the results, over what was kept there before.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written there.
+        """
+        if not self.out:
+            return
+        try:
             with sent(within(self.out, JOB_FILE)) as path:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = path.with_name(f".{path.name}.{os.getpid():08x}")
-                temporary.write_text(self.text(), encoding="utf-8")
-                temporary.replace(path)
+                keep_copy(path, self.text().encode())
+        except OSError as error:
+            what = f"{JOB_FILE} cannot be written there ({error.strerror})"
+            raise StoreError(what, self.out, "name a folder that all nodes of the cluster may write") from error
 
 
 def run_job(work: list[str]) -> int:
@@ -151,7 +159,10 @@ def run_job(work: list[str]) -> int:
         print(f"attempt {attempt} of {job.retries + 1}: {words}; the next begins in {PAUSE_S:g} s", flush=True)
         time.sleep(PAUSE_S)
     if code not in _ASKED_TO_END:
-        replace(job, ended="failed" if code else "succeeded").keep()
+        try:
+            replace(job, ended="failed" if code else "succeeded").keep()
+        except StoreError as failure:  # the work is done, or not, all the same
+            print(failure, flush=True)
     return code if code >= 0 else 128 - code
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from isd_ray.errors import ConfigError, CorruptFileError, JobError
+from isd_ray.errors import ConfigError, CorruptFileError, JobError, StoreError
 from isd_ray.remote import attempts
 from isd_ray.remote.attempts import JOB_FILE, JobDescription, run_job
 from isd_ray.remote.joblog import error_line
@@ -93,6 +93,21 @@ def test_the_record_is_there_while_the_work_goes_on(job, tmp_path):
     folder = str(tmp_path / "run")
     line = f"from isd_ray.remote.attempts import JobDescription as J; print(J.kept_in({folder!r})); sys.exit(0)"
     assert job(line)[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work_and_is_no_failure_of_it_afterwards(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    (tmp_path / JOB_FILE).write_text(JobDescription("kinase", str(folder)).text())
+    spoil = f"import shutil; shutil.rmtree({str(folder)!r}); open({str(folder)!r}, 'w'); print('done')"
+    assert run_job([sys.executable, "-c", spoil]) == 0
+    assert "job.json cannot be written there" in capfd.readouterr().out
+    with pytest.raises(StoreError, match=r"job\.json cannot be written there \(") as refused:
+        run_job([sys.executable, "-c", "print('not begun')"])
+    assert refused.value.where == str(folder)
+    assert "not begun" not in capfd.readouterr().out
 
 
 def test_a_folder_without_a_record_or_with_a_damaged_one_is_refused(tmp_path):
