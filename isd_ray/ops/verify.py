@@ -209,7 +209,8 @@ def _verify_undos(
         if not numbers or max(numbers) >= event["sequence"] or any(events[n]["kind"] not in SAYINGS for n in numbers):
             findings.say(file, f"undoes entries {numbers}, which are not all earlier readouts or words of people")
         elif came_too_late(event, rounds):
-            yield f"{file}: this undo came when a decision had used what it names, and has no effect"
+            late = "has no effect, nor has what was told in its place"
+            yield f"{file}: this undo came when a decision had used what it names, and {late}"
         elif not seen.isdisjoint(numbers):
             findings.say(file, f"undoes entries {numbers} a second time")
         elif any(findings.check(is_evidence, events[number], store, rounds) for number in numbers):

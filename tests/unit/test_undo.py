@@ -17,6 +17,14 @@ from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, isd, signals, t
 
 __all__ = ["truth"]
 
+PANEL = {
+    **LABORATORY,
+    "task": "panel",
+    "labels": {"column": None, "columns": ["has_01", "has_02"]},
+    "readouts": {"id": "name"},
+    "stopping": {"rule": "certify", "gamma": 0.6},
+}
+
 
 @pytest.fixture
 def campaign(make_config, tmp_path) -> Campaign:
@@ -186,6 +194,29 @@ def test_an_undo_beside_a_decision_has_no_effect_and_everybody_sees_that(campaig
     assert ["has no effect" in note for note in found.notes] == [True]
 
 
+@pytest.mark.parametrize("is_hit", [False, True])
+def test_what_is_told_in_the_place_of_what_a_decision_uses_in_this_moment_mixes_with_nothing(
+    is_hit, make_config, tmp_path, monkeypatch
+):
+    """Of a panel too each entry is the first that was told: the one that the decision has used."""
+    made = Campaign.create(tmp_path / "run", make_config(**PANEL))
+    ids = made.ask().ids
+    made.tell({name: {"has_01": int(is_hit), "has_02": place % 2} for place, name in enumerate(ids)})
+    number, elsewhere, commit = last(made), Campaign.open(made.path), type(made.store).commit
+
+    def late(store, round_number, record):
+        monkeypatch.undo()
+        elsewhere.undo(number, "in this moment")
+        elsewhere.tell({name: {"has_01": int(not is_hit), "has_02": place % 2} for place, name in enumerate(ids)})
+        commit(store, round_number, record)
+
+    monkeypatch.setattr(type(made.store), "commit", late)
+    assert made.ask().round == 1
+    used = made.store.read_readouts(made.store.rounds()[0].committed["readouts_sha256"])
+    found = Laboratory(made.store).ledger().take(used["row"].to_numpy())
+    assert found.select(["row", "labels", "measured"]).equals(used.select(["row", "labels", "measured"]))
+
+
 def test_an_undo_that_somebody_has_forged_is_found(campaign, truth):
     ids = campaign.ask().ids
     campaign.tell({ids[0]: truth[ids[0]]})
@@ -234,13 +265,7 @@ def test_what_hit_calling_froze_with_a_file_is_free_again(make_config, truth, tm
 
 
 def test_entries_of_a_panel_and_readouts_from_elsewhere_are_taken_back(make_config, compounds, tmp_path):
-    changes = {
-        "task": "panel",
-        "labels": {"column": None, "columns": ["has_01", "has_02"]},
-        "readouts": {"id": "name"},
-        "stopping": {"rule": "certify", "gamma": 0.6},
-    }
-    made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **changes}))
+    made = Campaign.create(tmp_path / "run", make_config(**PANEL))
     first, second = made.ask().ids[:2]
     elsewhere = next(
         name for name in pyarrow.csv.read_csv(compounds)["name"].to_pylist() if name not in made.batch().ids
