@@ -74,6 +74,14 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
     """
     if not amendment.reason.strip():
         raise LabelError("an amendment needs a reason", remedy="say what was wrong: the lot, the plate, the reader")
+    n_changed = _put_on_record(store, amendment)
+    settle_amendments(store, classes)
+    return Amended(n_changed, store.withdrawn() is not None)
+
+
+def _put_on_record(store: CampaignStore, amendment: Amendment) -> int:
+    """How many readouts the amendment changes; none that somebody takes back in this moment."""
+    n_events = len(store.events())
     measured, readouts = measured_readouts(store)
     is_known = np.isin(amendment.rows, measured).tolist()
     unknown = [name for name, known in zip(amendment.ids, is_known, strict=True) if not known]
@@ -87,9 +95,9 @@ def amend(store: CampaignStore, amendment: Amendment, classes: tuple[str, ...]) 
     table, n_changed = _changed(amendment, readouts.take(np.searchsorted(measured, amendment.rows)))
     if n_changed:
         details = {"readouts_sha256": store.keep(table), "n": n_changed, "reason": amendment.reason}
-        store.append_event("amend", details)
-    settle_amendments(store, classes)
-    return Amended(n_changed, store.withdrawn() is not None)
+        if not store.append_event("amend", details, after=n_events):
+            return _put_on_record(store, amendment)
+    return n_changed
 
 
 def _changed(amendment: Amendment, before: Readouts) -> tuple[pa.Table, int]:

@@ -187,7 +187,8 @@ class Ledger:
     def take(self, rows: Rows) -> pa.Table:
         """The readout of each row as `READOUT_SCHEMA`, nulls where there is none, in the given order.
 
-        Of single labels the first that was told; of a panel all entries, packed as `Readouts.to_table` has them.
+        Of each entry the first that was told; those of a panel packed as `Readouts.to_table` has them. There is another
+        where the first one was taken back, and that came too late (`isd_ray.campaign.undone.came_too_late`).
         """
         told = self._all_told()
         of_row, lines = told.lines.find(rows)
@@ -198,7 +199,8 @@ class Ledger:
             found = told.table.take(pa.array(places, mask=places < 0))
             return found.set_column(0, READOUT_SCHEMA.field("row"), pa.array(rows))
         taken = told.table.take(pa.array(lines))
-        halves = [_united(of_row, from_arrow(taken[name]), len(rows)) for name in ("labels", "measured")]
+        labels, measured = from_arrow(taken["labels"]), from_arrow(taken["measured"])
+        halves = _first(of_row, labels, measured, len(rows))
         wells = [joined(taken[name], of_row, len(rows), distinct=True) for name in ("plate", "well")]
         nothing = pa.nulls(len(rows), pa.int32()), pa.nulls(len(rows), pa.string())
         columns = pa.table([*wells, *nothing], schema=WELL_SCHEMA)
@@ -262,3 +264,16 @@ def _united(of_row: NDArray[np.int64], bits: Bits, n_rows: int) -> Bits:
         first = np.flatnonzero(np.diff(of_row, prepend=-1))
         found[of_row[first]] = np.bitwise_or.reduceat(bits, first, axis=0)
     return found
+
+
+def _first(of_row: NDArray[np.int64], labels: Bits, measured: Bits, n_rows: int) -> tuple[Bits, Bits]:
+    """Labels and presence of the entries of each row, each by the first line that has it; `of_row` ascending."""
+    found, known = (np.zeros((n_rows, labels.shape[1]), np.uint8) for _ in range(2))
+    starts = np.flatnonzero(np.diff(of_row, prepend=-1))
+    rank = np.arange(len(of_row)) - np.repeat(starts, np.diff(starts, append=len(of_row)))
+    for each in range(rank.max(initial=-1) + 1):
+        lines = np.flatnonzero(rank == each)
+        rows = of_row[lines]
+        found[rows] |= labels[lines] & ~known[rows]
+        known[rows] |= measured[lines]
+    return found, known

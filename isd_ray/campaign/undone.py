@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import DECISIONS, CampaignStore
 
 UNDO = "undo"
 """Kind of the event that names others, which it takes back."""
+_JUDGED_BY = ("audit", "reserve", "hit")
+"""Roles of the batches whose first readouts a look is judged by: what it counts as wrong, and as found."""
 
 
 def undone_events(store: CampaignStore, events: Sequence[Event] | None = None) -> dict[int, int]:
@@ -44,6 +50,28 @@ def came_too_late(undo: Event, rounds: Sequence[RoundFiles]) -> bool:
             # What is told after the end was decided is delivered at once.
             return files.committed.get("n_heard", 0) <= at
     return False
+
+
+def is_evidence(event: Event, store: CampaignStore, rounds: Sequence[RoundFiles]) -> bool:
+    """Whether an event says what was read of a batch that a look is judged by, or that it gave no readout.
+
+    Such a word stays as it was said first: whoever might take it back, and say another one, could mend an audit until
+    it passes.
+    """
+    number = event.get("round")
+    if event["kind"] not in ("tell", "fail") or number is None or number >= len(rounds):
+        return False
+    batch, plates = rounds[number].read_batch(), rounds[number].read_plates()
+    if not pc.any(pc.is_in(batch["role"], value_set=pa.array(_JUDGED_BY))).as_py():
+        return False
+    said = store.read_readouts(event["readouts_sha256"])["row"].to_numpy()
+    if np.isin(said, batch["row"].to_numpy()).any():
+        return True
+    # Wells of compounds that wait for others are read, too.
+    if plates is None or event.get("readings_sha256") is None:
+        return False
+    read = store.read_readouts(event["readings_sha256"])["plate"].drop_null()
+    return bool(pc.any(pc.is_in(read, value_set=plates["plate"])).as_py())
 
 
 def n_used(store: CampaignStore) -> int:

@@ -23,7 +23,8 @@ from isd_ray.cli.common import (
 from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
-    from isd_ray.ops.campaign import Campaign, Told
+    from isd_ray.ops.campaign import Campaign
+    from isd_ray.ops.telling import Told
     from isd_ray.remote.attached import AttachedCampaign
 from isd_ray.cli.common import open_campaign
 from isd_ray.cli.saying import amend, close, exclude, fail, include, stop

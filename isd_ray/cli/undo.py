@@ -36,7 +36,7 @@ def undo(
         print_json({"undoable": [asdict(entry) for entry in found]})
         return
     if not found:
-        out_console.print("nothing can be undone: decisions have used what was said", highlight=False)
+        out_console.print("nothing can be undone: decisions have used what was said, or a look will", highlight=False)
     for entry in found:
         others = f", with entry {', '.join(map(str, entry.with_it))}" if entry.with_it else ""
         words = f"{entry.number}  {entry.time}  {entry.who}  {entry.kind} of {entry.n:,}: {entry.about or ''}{others}"

@@ -13,7 +13,7 @@ from isd_ray.campaign.status import Status, is_dispatched, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import as_config, to_toml
+from isd_ray.config_file import as_config
 from isd_ray.data.export import Exported, export_hybrid
 from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
@@ -32,8 +32,6 @@ from isd_ray.storage.files import replace_text
 if TYPE_CHECKING:
     from isd_ray.ops.interim import Interim
     from isd_ray.ops.run import Run
-
-__all__ = ["Campaign", "Told"]
 
 # What asks imports torch and Ray, which takes longer than to tell; so the methods that need them import it.
 
@@ -77,23 +75,11 @@ class Campaign:
         IsdError
             If the configuration, the library or the machine do not allow it.
         """
-        from isd_ray.campaign.before import tell_known
-        from isd_ray.campaign.setup import begin_or_resume, check, refuse_other_place
-        from isd_ray.ops.beforehand import say_beforehand
-        from isd_ray.ops.prepare import prepare
+        from isd_ray.ops.create import begun
 
         config = as_config(config)
         watcher = watcher or default_watcher(config)
-        setup = prepare(config, path, watcher, in_laboratory=True)
-        for warning in check(config, Library.open(setup.spec.libraries["target"])):
-            watcher.message(f"warning: {warning}")
-        say_beforehand(setup, watcher)
-        store = begin_or_resume(setup)
-        refuse_other_place(store, setup)
-        if (words := tell_known(store, setup.config, setup.rule)) is not None:
-            watcher.message(words)
-        store.write_text("config.toml", to_toml(setup.config))
-        return cls(store, watcher)
+        return cls(begun(path, config, watcher), watcher)
 
     @classmethod
     def open(cls, path: str | Path, watcher: Watcher | None = None) -> Campaign:
@@ -222,7 +208,6 @@ class Campaign:
         IsdError
             If nothing in it can be used, or the screen has ended.
         """
-        self._opened.refuse_simulation()
         return self._telling.tell(readouts, external=external, said=ReadAs(plate, assay, value, well, shape, read))
 
     def preview(
@@ -249,7 +234,6 @@ class Campaign:
         IsdError
             As `tell`.
         """
-        self._opened.refuse_simulation()
         return self._telling.preview(readouts, external=external, said=ReadAs(plate, assay, value, well, shape, read))
 
     # --- what else people say ---------------------------------------------------------------------------------------
@@ -274,7 +258,6 @@ class Campaign:
         LabelError
             If an id is unknown or not in the batch, or no reason is given.
         """
-        self._opened.refuse_simulation()
         return self._saying.fail(listed(ids), reason, abandon=abandon, assays=listed(assays))
 
     def exclude(self, ids: str | Sequence[str], reason: str) -> int:
@@ -289,7 +272,6 @@ class Campaign:
         LabelError
             If an id is unknown, or no reason is given.
         """
-        self._opened.refuse_simulation()
         return self._saying.exclude(listed(ids), reason)
 
     def include(self, ids: str | Sequence[str], reason: str) -> int:
@@ -302,7 +284,6 @@ class Campaign:
         LabelError
             If an id is unknown, or no reason is given.
         """
-        self._opened.refuse_simulation()
         return self._saying.include(listed(ids), reason)
 
     def close(self, reason: str) -> int:
@@ -317,7 +298,6 @@ class Campaign:
         LabelError
             If no reason is given.
         """
-        self._opened.refuse_simulation()
         return self._saying.close(reason)
 
     def stop(self, reason: str, *, last_look: bool = False) -> int:
@@ -360,7 +340,6 @@ class Campaign:
         LabelError
             If no reason is given.
         """
-        self._opened.refuse_simulation()
         return Undoing(self._opened).undo(number, reason)
 
     def amend(self, file: str | Path, reason: str) -> int:
@@ -415,6 +394,5 @@ class Campaign:
 
     def told_files(self) -> set[str]:
         """SHA-256 of every file of readouts that something was taken from."""
-        return {
-            event["file_sha256"] for event in self.store.events() if "file_sha256" in event and event["kind"] == "tell"
-        }
+        tells = (event for event in self.store.events() if event["kind"] == "tell")
+        return {event["file_sha256"] for event in tells if "file_sha256" in event}

@@ -79,10 +79,11 @@ class Opened:
         Raises
         ------
         StoreError
-            If the screen has ended.
+            If the screen has ended, or is a simulation.
         LabelError
             If an id is unknown, or no reason is given.
         """
+        self.refuse_simulation()
         self.refuse_after_end("this")
         need(reason)
         rows = self.library.rows_of(list(ids))

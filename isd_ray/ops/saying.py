@@ -93,6 +93,7 @@ class Saying:
 
     def close(self, reason: str) -> int:
         """See `Campaign.close`."""
+        self._opened.refuse_simulation()
         n_missing, place = self._opened.n_missing(), self._opened.place()
         if place.open_round is None:
             raise StoreError("no batch is out", self._opened.store.address, "there is nothing to close")

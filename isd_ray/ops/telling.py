@@ -167,6 +167,7 @@ class Telling:
                 break
 
     def _read(self, readouts: Any, said: ReadAs, *, external: bool) -> ReadoutFile:
+        self._opened.refuse_simulation()
         self._opened.refuse_after_end("readouts")
         if external:
             self._opened.refuse_beside_reserve()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.laboratory import SAYINGS
-from isd_ray.campaign.undone import UNDO, came_too_late, n_used, undone_events
+from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence, n_used, undone_events
 from isd_ray.errors import StoreError
+from isd_ray.messages import Rows
 from isd_ray.ops.opened import Opened, need
 
 _OF_NOBODY = ("known", "stock_column")
@@ -62,7 +65,11 @@ class Undoing:
             if event["sequence"] in undone or not _is_of_people(event):
                 continue
             numbers = _together(event, events[start:], undone)
-            if self._later(numbers, events, undone) is None:
+            if not (
+                self._evidence(numbers, events)
+                or self._amended(numbers, events) is not None
+                or self._later(numbers, events, undone) is not None
+            ):
                 found.append(
                     Undoable(
                         number=event["sequence"],
@@ -79,6 +86,7 @@ class Undoing:
     def undo(self, number: int, reason: str) -> int:
         """See `isd_ray.ops.campaign.Campaign.undo`."""
         opened, store = self._opened, self._opened.store
+        opened.refuse_simulation()
         opened.refuse_after_end("an undo")
         need(reason)
         while True:
@@ -118,6 +126,18 @@ class Undoing:
                 f"entry {number} has been used by a decision, which stands", where, "correct readouts by `isd amend`"
             )
         numbers = _together(event, events[start:], undone)
+        if evidence := self._evidence(numbers, events):
+            raise StoreError(
+                f"a look is judged by the first readouts of its batch, and entry {evidence[0]} has some of them",
+                where,
+                "correct readouts by `isd amend`: the look counts them as errors; what failed is asked for once more",
+            )
+        if (amended := self._amended(numbers, events)) is not None:
+            raise StoreError(
+                f"entry {amended} has corrected readouts of entry {number}",
+                where,
+                "correct them once more (`isd amend`): what was amended is not undone",
+            )
         if (later := self._later(numbers, events, undone)) is not None:
             raise StoreError(
                 f"readouts of entry {later} were counted with those of entry {number}",
@@ -136,6 +156,24 @@ class Undoing:
         if self._opened.has_ended or self._opened.ledger().stopped or (last and last["decision"] == "stop"):
             return None
         return n_used(self._opened.store)
+
+    def _evidence(self, numbers: Sequence[int], events: Sequence[Event]) -> list[int]:
+        """Those of some events that a look is judged by."""
+        store = self._opened.store
+        rounds = store.rounds()
+        return [number for number in numbers if is_evidence(events[number], store, rounds)]
+
+    def _amended(self, numbers: Sequence[int], events: Sequence[Event]) -> int | None:
+        """The first amendment of readouts that are to be taken back: it would correct what is told in their place."""
+        told = [self._rows(events[number]) for number in numbers if events[number]["kind"] == "tell"]
+        for event in events[min(numbers) :] if told else ():
+            if event["kind"] == "amend" and np.isin(np.concatenate(told), self._rows(event)).any():
+                return event["sequence"]
+        return None
+
+    def _rows(self, event: Event) -> Rows:
+        rows: Rows = self._opened.store.read_readouts(event["readouts_sha256"])["row"].to_numpy()
+        return rows
 
     def _later(self, numbers: Sequence[int], events: Sequence[Event], undone: Mapping[int, int]) -> int | None:
         """The last readouts that may rest on what is to be taken back: where wells of several files count together."""

@@ -16,7 +16,7 @@ from isd_ray.campaign.events import Event
 from isd_ray.campaign.laboratory import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
-from isd_ray.campaign.undone import UNDO, came_too_late
+from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
@@ -209,9 +209,12 @@ def _verify_undos(
         if not numbers or max(numbers) >= event["sequence"] or any(events[n]["kind"] not in SAYINGS for n in numbers):
             findings.say(file, f"undoes entries {numbers}, which are not all earlier readouts or words of people")
         elif came_too_late(event, rounds):
-            yield f"{file}: this undo came when a decision had used what it names, and has no effect"
+            late = "has no effect, nor has what was told in its place"
+            yield f"{file}: this undo came when a decision had used what it names, and {late}"
         elif not seen.isdisjoint(numbers):
             findings.say(file, f"undoes entries {numbers} a second time")
+        elif any(findings.check(is_evidence, events[number], store, rounds) for number in numbers):
+            findings.say(file, f"undoes entries {numbers}, by which a look is judged: nobody may replace its readouts")
         else:
             seen.update(numbers)
 

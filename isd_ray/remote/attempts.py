@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from isd_ray.errors import (
     ActorLostError,
@@ -28,7 +31,7 @@ from isd_ray.errors import (
 )
 from isd_ray.remote.joblog import IN_JOB, error_of
 from isd_ray.storage.addresses import within
-from isd_ray.storage.copies import fetched, sent
+from isd_ray.storage.copies import fetched, keep_copy, sent
 
 JOB_FILE = "job.json"
 """The description of a job, in its working folder and in that of its results."""
@@ -36,7 +39,12 @@ PAUSE_S = 10.0
 """From the end of one attempt to the next: what a cluster needs to see that a node is gone."""
 _PASSING = (ActorLostError, ClusterError, ResourceError, StoreError)
 """Deliberate errors after which the same work may succeed; others are of what it was told to do."""
-_ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT)
+_ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT, signal.SIGTERM)
+"""Exit codes of what somebody has ended; the last is that of a driver of Ray's."""
+
+
+_FILE = re.compile(r"[^/\\\0]+")
+"""Names of files in a working folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class JobDescription:
 
     @classmethod
     def read(cls, text: str, where: str) -> JobDescription:
-        """From JSON.
+        """From JSON; what others may have written into a shared folder names no file outside the working folder.
 
         Raises
         ------
@@ -77,9 +85,12 @@ class JobDescription:
             If it is none.
         """
         try:
-            data = json.loads(text)
-            return cls(**{**data, "arguments": tuple(data["arguments"])})
-        except (ValueError, TypeError, KeyError) as error:
+            cls(**json.loads(text))  # pydantic passes over what it does not know
+            found = TypeAdapter(cls).validate_json(text)
+            if misplaced := [name for name in found.files if name in (".", "..") or not _FILE.fullmatch(name)]:
+                raise ValueError(f"{misplaced[0]!r} is no name of a file")
+            return found
+        except (ValueError, TypeError) as error:
             raise CorruptFileError(
                 f"is no description of a job ({error})", where, "submit the job again with the command that began it"
             ) from error
@@ -106,13 +117,21 @@ class JobDescription:
         return cls.read(file.read_text(encoding="utf-8"), address)
 
     def keep(self) -> None:
-        """Keep it in the folder of the results, over what was kept there before."""
-        if self.out:
+        """Keep it in the folder of the results, over what was kept there before.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written there.
+        """
+        if not self.out:
+            return
+        try:
             with sent(within(self.out, JOB_FILE)) as path:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = path.with_name(f".{path.name}.{os.getpid():08x}")
-                temporary.write_text(self.text(), encoding="utf-8")
-                temporary.replace(path)
+                keep_copy(path, self.text().encode())
+        except OSError as error:
+            what = f"{JOB_FILE} cannot be written there ({error.strerror})"
+            raise StoreError(what, self.out, "name a folder that all nodes of the cluster may write") from error
 
 
 def run_job(work: list[str]) -> int:
@@ -140,7 +159,10 @@ def run_job(work: list[str]) -> int:
         print(f"attempt {attempt} of {job.retries + 1}: {words}; the next begins in {PAUSE_S:g} s", flush=True)
         time.sleep(PAUSE_S)
     if code not in _ASKED_TO_END:
-        replace(job, ended="failed" if code else "succeeded").keep()
+        try:
+            replace(job, ended="failed" if code else "succeeded").keep()
+        except StoreError as failure:  # the work is done, or not, all the same
+            print(failure, flush=True)
     return code if code >= 0 else 128 - code
 
 

@@ -7,7 +7,7 @@ the same again; so the same submission may be made again and again.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from isd_ray.config import CampaignConfig
@@ -122,8 +122,7 @@ def submit_command(
             "arguments",
             "give what follows `isd`, as in: library build /shared/x.sdf --out /shared/lib",
         )
-    if any(map(holds_credentials, arguments)):
-        raise ConfigError("an argument holds credentials, which everybody on the cluster would see", name, REMEDY)
+    _refuse_credentials(arguments, name)
     files: dict[str, str] = {}
     placed = [_sent_along(argument, files) for argument in arguments]
     folder = "" if keep_in is None else _folder(keep_in)
@@ -178,8 +177,14 @@ def _submit(described: JobDescription, address: str, ca_file: str | None, *, all
     return Job(client, there[-1])
 
 
+def _refuse_credentials(texts: Iterable[str], name: str) -> None:
+    if any(map(holds_credentials, texts)):
+        raise ConfigError("an argument holds credentials, which everybody on the cluster would see", name, REMEDY)
+
+
 def _folder(path: str | Path) -> str:
     address = address_of(path)
+    _refuse_credentials([address], "the folder")
     return address if is_uri(address) else str(Path(address).absolute())
 
 

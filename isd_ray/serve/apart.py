@@ -20,7 +20,8 @@ from isd_ray.campaign.events import acting_for
 from isd_ray.config.limits import MAX_MAKING_SECONDS, MAX_READING_BYTES, MAX_READING_SECONDS
 from isd_ray.data.ingest.guard import hidden_main, initialise
 from isd_ray.errors import InputFileError, IsdError
-from isd_ray.ops.campaign import Campaign, Told
+from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.telling import Told
 
 if TYPE_CHECKING:
     from isd_ray.ops.interim import Interim

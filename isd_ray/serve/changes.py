@@ -35,7 +35,10 @@ def changes(site: Site) -> APIRouter:
                 return RedirectResponse(f"/c/{key}/events", HTTPStatus.SEE_OTHER)
             entry = next((found for found in held.campaign.undoable() if found.number == number), None)
             if entry is None:
-                raise HTTPException(HTTPStatus.CONFLICT, "This cannot be taken back: a decision has used it by now.")
+                raise HTTPException(
+                    HTTPStatus.CONFLICT,
+                    "This cannot be taken back: a decision has used it by now, or a look is judged by it.",
+                )
             return site.show(request, "undo", entry=entry, words=entry_of(entry.kind), **about(held))
 
     @router.post("/stop")

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from isd_ray.config.limits import MAX_FORM_BYTES, MAX_UPLOAD_BYTES
-from isd_ray.serve.patience import impatient
+from isd_ray.serve.patience import announced_length, impatient
 from isd_ray.serve.sessions import Session, Sessions
 from isd_ray.serve.settings import Settings
 
@@ -94,11 +94,10 @@ class Guard:
 
 
 def _too_large(request: Request, limit: int) -> Response | None:
-    """By the length that is announced, which the server holds the body to."""
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal():
+    length = announced_length(request)
+    if length is None:
         return _refused(HTTPStatus.LENGTH_REQUIRED, "The length of what is sent has to be announced.")
-    if int(length) > limit:
+    if length > limit:
         words = f"More than {limit >> 20} MiB were sent. Tell large files by the command: isd tell."
         return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
     return None

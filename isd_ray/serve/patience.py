@@ -1,9 +1,10 @@
-"""How long a connection may keep still, and a request may take to come in."""
+"""How long a connection may keep still, a request may take to come in, and how much it says that it sends."""
 
 from __future__ import annotations
 
 import asyncio
 
+from starlette.requests import Request
 from starlette.types import Message, Receive
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
@@ -31,6 +32,15 @@ class Connection(H11Protocol):
             self.transport.close()
         else:
             self.loop.call_later(IDLE_S, self._look, self.cycle)
+
+
+def announced_length(request: Request) -> int | None:
+    """Bytes of the body, to which the server holds it; None where it is sent in pieces until its sender ends it.
+
+    A sender that says both is held to the pieces (RFC 9112, 6.3), so that the length says nothing.
+    """
+    length = request.headers.get("content-length", "")
+    return None if "transfer-encoding" in request.headers or not length.isdecimal() else int(length)
 
 
 def impatient(receive: Receive) -> Receive:

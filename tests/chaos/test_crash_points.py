@@ -19,7 +19,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
 from tests.chaos.crashes import Disk, Killed, writing_to
-from tests.chaos.laboratory import CONFIG, create, ledger, outcome
+from tests.chaos.laboratory import CONFIG, Technician, create, ledger, outcome
 
 pytestmark = pytest.mark.timeout(1800)  # hundreds of commands, each in a folder of its own
 
@@ -47,6 +47,43 @@ def in_portions(make_config, technician, tmp_path_factory) -> list[Command]:
     config = make_config(**{**CONFIG, "stopping": {**CONFIG["stopping"], "portions": 2}})
     every = commands_of(config, technician, tmp_path_factory.mktemp("portions"))
     return [command for before, command in pairwise(every) if said_of(command, "portion") > said_of(before, "portion")]
+
+
+@dataclass(frozen=True)
+class Clumsy(Technician):
+    """Tells the wrong file first and takes it back, and a file again of which some lines are refused."""
+
+    folder: Path = Path()
+
+    def steps(self, number: int, ids: list[str]) -> list[Callable[[Campaign], object]]:
+        """A mistake in the first batch, and what mends it."""
+        if number > 0:
+            return super().steps(number, ids)
+        wrong, right = self.folder / "wrong.csv", self.folder / "right.csv"
+        unread = f"{ids[0]},,clogged\n{ids[1]},,spilt\nnobody,BBB+,\n"
+        swapped = {"BBB+": "BBB-", "BBB-": "BBB+"}
+        for file, name_of in ((wrong, swapped), (right, {name: name for name in swapped})):
+            lines = (f"{name},{name_of[self.truth[name]]},\n" for name in ids[2:])
+            file.write_text("name,bbb,flag\n" + "".join(lines) + unread)
+
+        def undo(campaign: Campaign) -> int:
+            first = next(event["sequence"] for event in campaign.store.events() if event["kind"] == "tell")
+            return campaign.undo(first, "the plates were swapped")
+
+        return [
+            lambda campaign: campaign.tell(wrong),
+            undo,
+            lambda campaign: campaign.tell(right),
+            lambda campaign: campaign.tell(wrong),
+        ]
+
+
+@pytest.fixture(scope="module")
+def of_a_mistake(laboratory_config, technician, tmp_path_factory) -> list[Command]:
+    """Commands that tell the wrong file, take it back, tell the right one, and the wrong one again."""
+    root = tmp_path_factory.mktemp("mistake")
+    every = commands_of(laboratory_config, Clumsy(technician.truth, root), root)
+    return every[1:5]
 
 
 def said_of(command: Command, decision: str) -> int:
@@ -106,6 +143,12 @@ def survived_points(commands, folder: Path, *, torn: bool) -> int:
 def test_every_crash_point_between_two_portions_of_an_audit_is_survived(torn, in_portions, tmp_path):
     assert in_portions
     assert survived_points(in_portions, tmp_path, torn=torn) >= (2 if torn else 10)
+
+
+def test_every_crash_point_of_a_mistake_is_survived(of_a_mistake, tmp_path):
+    kinds = [event["kind"] for event in CampaignStore.open(of_a_mistake[-1].before.parent / "run").events()]
+    assert [kind for kind in kinds[1:] if kind != "fail"][:4] == ["tell", "undo", "tell", "refuse"]
+    assert survived_points(of_a_mistake, tmp_path, torn=False) >= 12
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["killed", "torn"])

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from isd_ray.errors import CorruptFileError, JobError
+from isd_ray.errors import ConfigError, CorruptFileError, JobError, StoreError
 from isd_ray.remote import attempts
 from isd_ray.remote.attempts import JOB_FILE, JobDescription, run_job
 from isd_ray.remote.joblog import error_line
-from isd_ray.remote.submit import resubmit, submit_command
+from isd_ray.remote.submit import resubmit, submit, submit_command
 
 
 @pytest.fixture
@@ -79,9 +79,14 @@ def test_a_deliberate_error_is_met_again_only_where_it_may_pass(job, kind, n_att
     assert error in capfd.readouterr().out
 
 
-def test_work_that_is_asked_to_end_is_not_begun_again_and_can_be_submitted_again(job):
-    code, n_attempts, record = job("os.kill(os.getpid(), signal.SIGTERM)", FINE)
-    assert (code, n_attempts, record.ended) == (128 + signal.SIGTERM, 1, "")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("os.kill(os.getpid(), signal.SIGTERM)", 128 + signal.SIGTERM), ("sys.exit(signal.SIGTERM)", signal.SIGTERM)],
+)
+def test_work_that_is_asked_to_end_is_not_begun_again_and_can_be_submitted_again(job, line, expected):
+    """The driver of a Ray cluster ends itself with the number of the signal."""
+    code, n_attempts, record = job(line, FINE)
+    assert (code, n_attempts, record.ended) == (expected, 1, "")
 
 
 def test_the_record_is_there_while_the_work_goes_on(job, tmp_path):
@@ -90,10 +95,28 @@ def test_the_record_is_there_while_the_work_goes_on(job, tmp_path):
     assert job(line)[0] == 0
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_the_work_and_is_no_failure_of_it_afterwards(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    (tmp_path / JOB_FILE).write_text(JobDescription("kinase", str(folder)).text())
+    spoil = f"import shutil; shutil.rmtree({str(folder)!r}); open({str(folder)!r}, 'w'); print('done')"
+    assert run_job([sys.executable, "-c", spoil]) == 0
+    assert "job.json cannot be written there" in capfd.readouterr().out
+    with pytest.raises(StoreError, match=r"job\.json cannot be written there \(") as refused:
+        run_job([sys.executable, "-c", "print('not begun')"])
+    assert refused.value.where == str(folder)
+    assert "not begun" not in capfd.readouterr().out
+
+
 def test_a_folder_without_a_record_or_with_a_damaged_one_is_refused(tmp_path):
     with pytest.raises(JobError, match=r"there is no job\.json: no job has begun there"):
         resubmit(tmp_path, address="http://127.0.0.1:1")
-    for text in ("{", "[]", "{}", '{"name": "x", "out": "", "arguments": [], "colour": 1}'):
+    files = ["../.bashrc", "/etc/cron.d/x", "..", "a/b.toml", ""]
+    described = [json.dumps({"name": "x", "out": "", "arguments": [], "files": {name: ""}}) for name in files]
+    unknown = ['{"name": "x", "out": "", "arguments": [], "colour": 1}', '{"name": "x", "out": "", "retries": "many"}']
+    for text in ("{", "[]", "{}", *unknown, *described):
         (tmp_path / JOB_FILE).write_text(text)
         with pytest.raises(CorruptFileError, match="is no description of a job"):
             resubmit(tmp_path, address="http://127.0.0.1:1")
@@ -114,6 +137,18 @@ def test_credentials_go_into_no_job():
     with pytest.raises(Exception, match="holds credentials") as refused:
         submit_command(("library", "build", "s3://me:secret@bucket/x.sdf"), name="x", address="http://127.0.0.1:1")
     assert "secret" not in str(refused.value)
+
+
+def test_nor_does_the_address_of_a_folder(make_config):
+    folder, address = "s3://me:secret@bucket/run", "http://127.0.0.1:1"
+    for begin in (
+        lambda: submit(make_config(), out=folder, address=address),
+        lambda: submit_command(("plan", "x"), name="x", keep_in=folder, address=address),
+        lambda: resubmit(folder, address=address),
+    ):
+        with pytest.raises(ConfigError, match="holds credentials") as refused:
+            begin()
+        assert "secret" not in str(refused.value)
 
 
 def test_two_campaign_files_of_one_name_are_refused(make_config, tmp_path):

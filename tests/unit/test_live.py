@@ -30,7 +30,6 @@ from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.errors import ClusterError
 from isd_ray.messages import Progress, StepTaken
 from isd_ray.ops.calls import StepsTaken
-from isd_ray.ops.campaign import Told
 from isd_ray.ops.compare import Comparison
 from isd_ray.ops.confirm import SecondTold
 from isd_ray.ops.goal_costs import GoalCost
@@ -39,6 +38,7 @@ from isd_ray.ops.interim import Interim
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.run import run
 from isd_ray.ops.simulate import SimulationResult
+from isd_ray.ops.telling import Told
 from isd_ray.ops.verify import Verified
 from isd_ray.remote.jobs import Job, JobStatus
 from isd_ray.report.certificate import Certificate

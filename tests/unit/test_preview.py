@@ -9,7 +9,8 @@ import pyarrow.csv
 import pytest
 
 from isd_ray.errors import IsdError, LabelError, StoreError
-from isd_ray.ops.campaign import Campaign, Told
+from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.telling import Told
 
 PLATES = {"format": 96, "negative": {"columns": [1]}, "positive": {"columns": [12]}}
 SINGLE = {

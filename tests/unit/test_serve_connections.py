@@ -103,3 +103,13 @@ def test_who_is_no_declared_proxy_is_not_believed(tmp_path):
 def test_a_proxy_is_named_by_its_address(proxy):
     with pytest.raises(ConfigError, match="no address of a proxy"):
         Settings(TOKEN, proxies=(proxy,))
+
+
+def test_a_length_that_the_pieces_of_a_form_need_not_keep_is_none(tmp_path):
+    """Of a request that says both, length and pieces, the pieces count: nobody without a token may send for ever."""
+    with served(tmp_path) as port:
+        host, piece = f"127.0.0.1:{port}", b"token=" + b"x" * 100_000
+        head = f"POST /login HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nContent-Length: 10\r\n"
+        kind = "Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sent = f"{head}{kind}{len(piece):x}\r\n".encode() + piece + b"\r\n0\r\n\r\n"
+        assert answer(port, sent).split()[1] == b"411"

@@ -17,6 +17,14 @@ from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, isd, signals, t
 
 __all__ = ["truth"]
 
+PANEL = {
+    **LABORATORY,
+    "task": "panel",
+    "labels": {"column": None, "columns": ["has_01", "has_02"]},
+    "readouts": {"id": "name"},
+    "stopping": {"rule": "certify", "gamma": 0.6},
+}
+
 
 @pytest.fixture
 def campaign(make_config, tmp_path) -> Campaign:
@@ -186,6 +194,29 @@ def test_an_undo_beside_a_decision_has_no_effect_and_everybody_sees_that(campaig
     assert ["has no effect" in note for note in found.notes] == [True]
 
 
+@pytest.mark.parametrize("is_hit", [False, True])
+def test_what_is_told_in_the_place_of_what_a_decision_uses_in_this_moment_mixes_with_nothing(
+    is_hit, make_config, tmp_path, monkeypatch
+):
+    """Of a panel too each entry is the first that was told: the one that the decision has used."""
+    made = Campaign.create(tmp_path / "run", make_config(**PANEL))
+    ids = made.ask().ids
+    made.tell({name: {"has_01": int(is_hit), "has_02": place % 2} for place, name in enumerate(ids)})
+    number, elsewhere, commit = last(made), Campaign.open(made.path), type(made.store).commit
+
+    def late(store, round_number, record):
+        monkeypatch.undo()
+        elsewhere.undo(number, "in this moment")
+        elsewhere.tell({name: {"has_01": int(not is_hit), "has_02": place % 2} for place, name in enumerate(ids)})
+        commit(store, round_number, record)
+
+    monkeypatch.setattr(type(made.store), "commit", late)
+    assert made.ask().round == 1
+    used = made.store.read_readouts(made.store.rounds()[0].committed["readouts_sha256"])
+    found = Laboratory(made.store).ledger().take(used["row"].to_numpy())
+    assert found.select(["row", "labels", "measured"]).equals(used.select(["row", "labels", "measured"]))
+
+
 def test_an_undo_that_somebody_has_forged_is_found(campaign, truth):
     ids = campaign.ask().ids
     campaign.tell({ids[0]: truth[ids[0]]})
@@ -234,13 +265,7 @@ def test_what_hit_calling_froze_with_a_file_is_free_again(make_config, truth, tm
 
 
 def test_entries_of_a_panel_and_readouts_from_elsewhere_are_taken_back(make_config, compounds, tmp_path):
-    changes = {
-        "task": "panel",
-        "labels": {"column": None, "columns": ["has_01", "has_02"]},
-        "readouts": {"id": "name"},
-        "stopping": {"rule": "certify", "gamma": 0.6},
-    }
-    made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **changes}))
+    made = Campaign.create(tmp_path / "run", make_config(**PANEL))
     first, second = made.ask().ids[:2]
     elsewhere = next(
         name for name in pyarrow.csv.read_csv(compounds)["name"].to_pylist() if name not in made.batch().ids
@@ -269,4 +294,84 @@ def test_the_command_lists_what_may_be_undone_and_takes_it_back(campaign, truth,
     said = isd("undo", campaign.path, number, "--reason", "wrong file")
     assert said == f"entry {number}: 1 taken back; the round waits for 60 readouts\n"
     assert isd("undo", campaign.path, number, "--reason", "wrong file") == "undone before\n"
-    assert isd("undo", campaign.path) == "nothing can be undone: decisions have used what was said\n"
+    assert isd("undo", campaign.path) == "nothing can be undone: decisions have used what was said, or a look will\n"
+
+
+def until_a_look(campaign: Campaign, truth) -> list[str]:
+    """The compounds of the batch of the first look."""
+    while not campaign.store.rounds() or not campaign.store.rounds()[-1].released["look"]:
+        if campaign.store.rounds():
+            campaign.tell({name: truth[name] for name in campaign.batch().ids})
+        campaign.ask()
+    return campaign.batch().ids
+
+
+def test_first_readouts_of_an_audit_are_not_taken_back(campaign, truth):
+    """Else the errors that it holds could be replaced; an amendment counts as an error."""
+    ids = until_a_look(campaign, truth)
+    elsewhere = next(name for name in sorted(truth) if not campaign.history(name))
+    campaign.tell({name: other(truth[name]) for name in ids[:3]})
+    told = last(campaign)
+    campaign.fail(ids[3:4], "clogged")
+    failed = last(campaign)
+    campaign.tell({elsewhere: truth[elsewhere]}, external=True)
+    external = last(campaign)
+    assert [entry.number for entry in campaign.undoable()] == [external]
+    for number in (told, failed):
+        with pytest.raises(StoreError, match=rf"a look is judged .* entry {number} has some of them") as caught:
+            campaign.undo(number, "the plates were swapped")
+        assert "isd amend" in caught.value.remedy
+    assert campaign.undo(external, "another assay") == 1
+    assert verify(campaign.store).problems == ()
+    campaign.store.append_event("undo", {"undone": [told], "n": 3, "reason": "x", "round": campaign.batch().round})
+    assert any("by which a look is judged" in words for words in verify(campaign.store).problems)
+
+
+def test_wells_of_an_audit_that_wait_for_others_are_not_taken_back(make_config, truth, tmp_path):
+    made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "plates": {**PLATES, "replicates": 2}}))
+    until_a_look(made, truth)
+    wells = [line for line in made.batch().plate_map.to_pylist() if line["content"] == "sample"]
+    lines = [(line["plate"], line["well"], truth[line["id"]]) for line in wells if line["plate"] == wells[0]["plate"]]
+    told = made.tell(write(tmp_path / "day.csv", ("plate", "well", "bbb"), lines))
+    assert (told.n_new, told.n_waiting > 0) == (0, True)
+    assert made.undoable() == ()
+    with pytest.raises(StoreError, match="a look is judged by the first readouts"):
+        made.undo(last(made), "wrong plate")
+
+
+def test_the_reserve_is_not_taken_back(make_config, truth, tmp_path):
+    stopping = {"rule": "reserved", "gamma": 0.7, "reserve_size": 60}
+    made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "stopping": stopping}))
+    made.tell({name: truth[name] for name in made.ask().ids})
+    assert made.undoable() == ()
+    with pytest.raises(StoreError, match="a look is judged by the first readouts"):
+        made.undo(last(made), "the plates were swapped")
+
+
+def test_what_was_amended_is_not_taken_back(campaign, truth, tmp_path):
+    """What is told in its place would be corrected by an amendment of something else."""
+    ids = campaign.ask().ids
+    campaign.tell({name: truth[name] for name in ids[:2]})
+    number = last(campaign)
+    campaign.tell({ids[2]: truth[ids[2]]})
+    campaign.amend(write(tmp_path / "a.csv", ("name", "bbb"), [(ids[0], other(truth[ids[0]]))]), "another lot")
+    with pytest.raises(StoreError, match=rf"entry {last(campaign)} has corrected readouts of entry {number}"):
+        campaign.undo(number, "wrong file")
+    assert [entry.number for entry in campaign.undoable()] == [number + 1]
+
+
+def test_what_is_taken_back_in_this_moment_is_not_amended(campaign, truth, tmp_path, monkeypatch):
+    ids = campaign.ask().ids
+    campaign.tell({name: truth[name] for name in ids[:2]})
+    number, elsewhere, keep = last(campaign), Campaign.open(campaign.path), type(campaign.store).keep
+
+    def late(store, table):
+        monkeypatch.undo()
+        assert elsewhere.undo(number, "wrong file") == 2
+        return keep(store, table)
+
+    monkeypatch.setattr(type(campaign.store), "keep", late)
+    file = write(tmp_path / "a.csv", ("name", "bbb"), [(ids[0], other(truth[ids[0]]))])
+    with pytest.raises(LabelError, match="1 compounds were never measured"):
+        campaign.amend(file, "another lot")
+    assert campaign.store.events()[-1]["kind"] == "undo"

@@ -15,7 +15,7 @@ from isd_ray.ops.calls import MAX_SENT_BYTES
 from isd_ray.remote.joblog import error_to_json
 from isd_ray.remote.tokens import Tokens
 from isd_ray.remote.wire import VERSION_HEADER
-from isd_ray.serve.patience import impatient
+from isd_ray.serve.patience import announced_length, impatient
 
 HEALTH = "/healthz"
 """Answered to everybody, for those who watch whether the service lives."""
@@ -71,14 +71,14 @@ def refused(error: IsdError, status: HTTPStatus, headers: dict[str, str] | None 
 
 
 def _refusal(request: Request) -> Response | None:
-    """By the length that is announced, which the server holds the body to."""
     if request.method != "POST":
         return None
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) <= MAX_SENT_BYTES + MAX_CALL_BYTES:
+    length = announced_length(request)
+    if length is not None and length <= MAX_SENT_BYTES + MAX_CALL_BYTES:
         return None
+    said = "an unknown number of" if length is None else f"{length:,}"
     error = InputFileError(
-        f"{length or 'an unknown number of'} bytes are more than the {MAX_SENT_BYTES:,} that are sent to a cluster",
+        f"{said} bytes are more than the {MAX_SENT_BYTES:,} that are sent to a cluster",
         "the request",
         "split the file, and announce its length",
     )
