@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.ledger import SAYINGS, Ledger
-from isd_ray.campaign.oracle import Readouts, Standing, Stopped
+from isd_ray.campaign.oracle import OnRecord, Readouts, Stopped
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.undone import undone_events
 from isd_ray.messages import Rows
@@ -47,7 +47,7 @@ class Laboratory:
             return None
         return Readouts.of(ledger.take(rows))
 
-    def standing(self, n_events: int | None = None) -> Standing:
+    def standing(self, n_events: int | None = None) -> OnRecord:
         """Exclusions, wishes and all readouts, by the first `n_events` of the log or by all of it."""
         ledger = self.ledger()
         if n_events is not None and n_events < ledger.n_events:
@@ -56,7 +56,7 @@ class Laboratory:
             for event in events:
                 ledger.enter(event, self._table(event, undone))
         rows = ledger.rows
-        return Standing(
+        return OnRecord(
             n_events=ledger.n_events,
             excluded=np.setdiff1d(ledger.excluded, rows, assume_unique=True),
             wanted=np.setdiff1d(ledger.wanted, rows, assume_unique=True),

@@ -14,18 +14,18 @@ from isd_ray.campaign.record import RELIABILITY_SCHEMA
 from isd_ray.campaign.round_files import ROUND_SCHEMA, RoundFiles, details_of
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stages import (
+    Begun,
     Chosen,
     Continuing,
     Decided,
     Done,
     Final,
     Finishing,
-    Fitted,
     FurtherRound,
     Measured,
-    Opened,
     Released,
     Stage,
+    Trained,
 )
 from isd_ray.campaign.steps.decide import decide
 from isd_ray.campaign.steps.deliver import deliver, frozen_for_delivery
@@ -77,7 +77,7 @@ class CampaignLoop:
         """
         screen, stage = self._screen, self._stage
         began = time.perf_counter()
-        n_scored = screen.sets.n_inference if isinstance(stage, Fitted) and stage.committee else 0
+        n_scored = screen.sets.n_inference if isinstance(stage, Trained) and stage.committee else 0
         try:
             self._stage = self._after(stage)
         except OSError as error:
@@ -110,9 +110,9 @@ class CampaignLoop:
         """The stage after one: itself while readouts are missing, and once the campaign is done."""
         screen = self._screen
         match stage:
-            case Opened():
+            case Begun():
                 return self._amended() or fit(screen, stage)
-            case Fitted():
+            case Trained():
                 return score(screen, stage)
             case Finishing():
                 return finish(screen, stage)
@@ -148,7 +148,7 @@ class CampaignLoop:
     def _delivered(self, final: Final) -> Stage:
         return self._next_round(final.number) if deliver(self._screen, final) else final
 
-    def _next_round(self, number: int) -> Opened | Done:
+    def _next_round(self, number: int) -> Begun | Done:
         screen = self._screen
         last = screen.history.records[-1]
         # A look at a reserve acquires nothing and ends nothing.
@@ -156,13 +156,13 @@ class CampaignLoop:
         stopped = screen.history.stop_round is not None
         if exhausted or (stopped and not screen.config.stopping.continue_after_stop):
             return Done(number)
-        return Opened(number + 1, time.perf_counter())
+        return Begun(number + 1, time.perf_counter())
 
     # --- what the store says ----------------------------------------------------------------------------------------
 
     def _load(self) -> Stage:
         """The stage that the store has reached."""
-        stage: Stage = Opened(0, time.perf_counter())
+        stage: Stage = Begun(0, time.perf_counter())
         for files in self._screen.store.rounds():
             stage = self._restored(stage, files)
         return stage

@@ -109,7 +109,7 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OnRecord:
     """What people have decided, and measured of their own accord, when a round begins.
 
     Attributes
@@ -135,7 +135,7 @@ class Standing:
 
 
 _NO_ROWS = np.empty(0, np.int64)
-NOTHING = Standing(0, _NO_ROWS, _NO_ROWS, _NO_ROWS, Readouts(np.empty(0), np.empty(0), unplated(0)))
+NOTHING = OnRecord(0, _NO_ROWS, _NO_ROWS, _NO_ROWS, Readouts(np.empty(0), np.empty(0), unplated(0)))
 """Nobody has said anything."""
 
 
@@ -146,7 +146,7 @@ class Oracle(Protocol):
         """Readouts of the batch of a round, in that order; None while some are still to come."""
         ...
 
-    def standing(self, n_events: int | None = None) -> Standing:
+    def standing(self, n_events: int | None = None) -> OnRecord:
         """What people have said, by the first `n_events` of the log or by all of it."""
         ...
 
@@ -202,7 +202,7 @@ class LookupOracle:
             wells = wells.set_column(wells.column_names.index("qc"), "qc", as_it_came)
         return Readouts(as_readouts(self._labels.labels[rows]), self._labels.values[rows], wells)
 
-    def standing(self, n_events: int | None = None) -> Standing:
+    def standing(self, n_events: int | None = None) -> OnRecord:
         """What is out of stock, what is known, and whether a person has stopped the screen."""
         n_read, stopped = self._stops(n_events)
         return replace(self._standing, n_events=n_read, stopped=stopped)

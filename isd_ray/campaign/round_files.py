@@ -28,7 +28,7 @@ Race = Annotated[
 ]
 
 
-class Columns(TypedDict, total=False):
+class RoundColumns(TypedDict, total=False):
     """The columns of ``rounds.parquet``, in their order.
 
     `n_observed`, `n_inference`, `fraction_acquired`, and all accuracies and errors but one, speak of the moment at
@@ -104,7 +104,7 @@ class Columns(TypedDict, total=False):
     race: Race
 
 
-class Details(Columns, total=False):
+class Details(RoundColumns, total=False):
     """What else a release and the record of a round have in common.
 
     Attributes
@@ -219,7 +219,7 @@ class RoundRecord(Details, total=False):
 
 
 ROUND_SCHEMA = pa.schema(
-    [(name, hint.__metadata__[0]) for name, hint in get_type_hints(Columns, include_extras=True).items()]
+    [(name, hint.__metadata__[0]) for name, hint in get_type_hints(RoundColumns, include_extras=True).items()]
 )
 """Columns of ``rounds.parquet``."""
 _OF_WORK = get_type_hints(Details).keys() - {"look", "frozen"}

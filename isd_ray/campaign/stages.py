@@ -1,6 +1,6 @@
 """The stages of a round: each step of the loop takes one and returns the next, so none can come out of turn.
 
-Opened -> Fitted -> Chosen -> Released -> Measured -> Decided, and from there to the next round, to a further round of a
+Begun -> Trained -> Chosen -> Released -> Measured -> Decided, and from there to the next round, to a further round of a
 look (Finishing, Continuing, or Chosen, where lost wells are measured once more), to the end (Final), or nowhere (Done).
 Nothing of a stage changes: what a step finds out is in the stage that it returns.
 """
@@ -21,7 +21,7 @@ from isd_ray.messages import Committee, Rows
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Begun:
     """A round that begins; `started` is on the clock of `time.perf_counter`, in seconds."""
 
     state: ClassVar[LoopState] = LoopState.FIT
@@ -30,7 +30,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class Trained:
     """What people have said is taken in, and the committee is fitted.
 
     Attributes
@@ -198,6 +198,6 @@ class Done:
     number: int
 
 
-Stage: TypeAlias = Opened | Fitted | Finishing | Continuing | Chosen | Released | Measured | Decided | Final | Done
+Stage: TypeAlias = Begun | Trained | Finishing | Continuing | Chosen | Released | Measured | Decided | Final | Done
 FurtherRound: TypeAlias = Finishing | Continuing | Chosen
 """What a round can be that goes on with the look of the one before."""

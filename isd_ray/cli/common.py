@@ -70,12 +70,12 @@ def print_json(value: dict[str, Any]) -> None:
 def watched(work: Callable[[Watcher], T], name: str, config: CampaignConfig | None = None) -> T:
     """Do `work` with progress shown on standard error; a log for programs takes its place where nobody looks on."""
     from isd_ray.report.progress import LiveProgress
-    from isd_ray.report.steps import Asked, goal_of
+    from isd_ray.report.steps import ShownGoal, goal_of
 
     if config is not None and config.logging.format == "json" and not live_console.is_terminal:
         from isd_ray.ops.observe import LoggedWatcher
 
         return work(LoggedWatcher(config))
-    with LiveProgress(live_console, Asked() if config is None else goal_of(config)) as live:
+    with LiveProgress(live_console, ShownGoal() if config is None else goal_of(config)) as live:
         live.message(f"{name}: preparing")
         return work(live)

@@ -73,13 +73,13 @@ def serve_coordinators(
     from isd_ray.errors import ResourceError
 
     try:
-        from isd_ray.serve.coordinators.run import Place, serve
+        from isd_ray.serve.coordinators.run import Served, serve
     except ModuleNotFoundError as error:
         what = f"the service needs the package {error.name}"
         raise ResourceError(what, remedy="pip install 'isd_ray[serve]'") from error
     from isd_ray.remote.tokens import Tokens
 
-    place = Place(host, port, tls_cert, tls_key, behind_proxy)
+    place = Served(host, port, tls_cert, tls_key, behind_proxy)
 
     def started(url: str, paths: dict[str, str]) -> None:
         for line in (

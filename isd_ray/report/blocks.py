@@ -138,7 +138,7 @@ Block: TypeAlias = Text | Facts | Tiles | Table | Figure | Cards | Code | Links
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """A part of a page; `anchor` is its address in the page."""
 
     title: str

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from isd_ray.core.trips import trips_made
-from isd_ray.report.blocks import NOTHING, Block, Figure, Links, Section, Table, Text
+from isd_ray.report.blocks import NOTHING, Block, Figure, Links, ReportSection, Table, Text
 from isd_ray.report.figures import Line, lines
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Rows, series
@@ -69,9 +69,9 @@ def render_comparison(
         (f"{agent}/{seed}/report.html", f"{agent}, seed {seed}") for agent, by_seed in runs.items() for seed in by_seed
     ]
     sections = [
-        Section("In short", "short", _savings(summary["agents"], n_target)),
-        Section("Curves", "curves", (*curves, *panels)),
-        Section("Reports of the runs", "runs", (Links(tuple(links)),)),
+        ReportSection("In short", "short", _savings(summary["agents"], n_target)),
+        ReportSection("Curves", "curves", (*curves, *panels)),
+        ReportSection("Reports of the runs", "runs", (Links(tuple(links)),)),
     ]
     return render_page(f"Comparison {summary['name']}", f"{len(runs)} agents, {len(links)} runs", sections)
 

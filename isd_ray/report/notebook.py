@@ -16,7 +16,7 @@ from isd_ray.config import CampaignConfig
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 from isd_ray.report.progress import build_words
-from isd_ray.report.steps import Asked, StepsByName, goal_of
+from isd_ray.report.steps import ShownGoal, StepsByName, goal_of
 from isd_ray.report.words import summary_lines
 
 N_MESSAGES = 6
@@ -95,7 +95,7 @@ class NotebookProgress(Watcher):
         What progress is shown against.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: ShownGoal) -> None:
         self._steps = StepsByName(asked)
         self._rows: dict[str, Row] = {}
         self._summary: Sequence[tuple[str, str]] = ()

@@ -17,7 +17,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from isd_ray.printable import printable
-from isd_ray.report.blocks import Block, Figure, Section
+from isd_ray.report.blocks import Block, Figure, ReportSection
 
 
 def plotly_script() -> str:
@@ -69,12 +69,12 @@ def environment(*packages: str) -> Environment:
     return made
 
 
-def figures_of(sections: Sequence[Section]) -> dict[str, Mapping[str, Any]]:
+def figures_of(sections: Sequence[ReportSection]) -> dict[str, Mapping[str, Any]]:
     """The figures of some sections by name."""
     return {block.name: block.spec for part in sections for block in part.blocks if isinstance(block, Figure)}
 
 
-def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+def render_page(title: str, subtitle: str, sections: Sequence[ReportSection]) -> str:
     """A page with a table of contents.
 
     Parameters

@@ -18,7 +18,7 @@ from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 from isd_ray.printable import printable
 from isd_ray.report.numbers import duration
-from isd_ray.report.steps import Asked, StepsByName
+from isd_ray.report.steps import ShownGoal, StepsByName
 from isd_ray.report.words import summary_table
 
 BUILD_LINE_SECONDS = 60
@@ -55,7 +55,7 @@ class LiveProgress(Watcher):
         Whether a summary was shown, before something else was run.
     """
 
-    def __init__(self, console: Console, asked: Asked) -> None:
+    def __init__(self, console: Console, asked: ShownGoal) -> None:
         self._console = console
         self.has_shown_result = False
         self._steps = StepsByName(asked)

@@ -35,7 +35,7 @@ _SURE_TO_END = (LoopState.FINISH.value, LoopState.DELIVER.value, LoopState.DONE.
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ShownGoal:
     """What progress is shown against.
 
     Attributes
@@ -58,7 +58,7 @@ class Asked:
         return f"goal {self.level:g}{' met by it' if is_met else ''}"
 
 
-def goal_of(config: CampaignConfig) -> Asked:
+def goal_of(config: CampaignConfig) -> ShownGoal:
     """What the progress of a campaign is shown against."""
     stopping = config.stopping
     about = f"at confidence {1 - stopping.delta:.4g} for that round"
@@ -69,7 +69,7 @@ def goal_of(config: CampaignConfig) -> Asked:
     )
     note += "; the stop rests on it" if stopping.in_force.is_heuristic else "; no stop rests on it"
     level = stopping.level if stopping.in_force.judges else None
-    return Asked(level, config.goal_class.is_error, f"{note} (isd explain bound)")
+    return ShownGoal(level, config.goal_class.is_error, f"{note} (isd explain bound)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Steps:
         Seconds that never go back.
     """
 
-    def __init__(self, asked: Asked, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, asked: ShownGoal, clock: Callable[[], float] = time.monotonic) -> None:
         self._asked, self._clock = asked, clock
         self._round: int | None = None
         self._ended: deque[tuple[float, int]] = deque(maxlen=PACE_ROUNDS + 1)
@@ -168,7 +168,7 @@ class Steps:
 class StepsByName:
     """The steps of campaigns that one reader follows: what a bound is, is said with the first of all."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: ShownGoal) -> None:
         self._note = asked.note
         self._steps: defaultdict[str, Steps] = defaultdict(lambda: Steps(asked))
 

@@ -12,7 +12,7 @@ from isd_ray.campaign.status import FAILED, IN_PART, MISSING, TOLD
 from isd_ray.config import PlateFormat
 from isd_ray.plates.layout import EMPTY, SAMPLE
 from isd_ray.plates.wells import SHAPES, row_letters
-from isd_ray.serve.lines import REFUSED, Line
+from isd_ray.serve.lines import REFUSED, BatchLine
 from isd_ray.serve.shades import Shade, Shading
 
 STATES = (MISSING, REFUSED, IN_PART, TOLD, FAILED)
@@ -81,7 +81,7 @@ class Plate:
         return ", ".join(f"{n:,} {WORDS[holds]}" for holds, n in self.counts.items())
 
 
-def plates_of(plate_map: pa.Table, n_wells: PlateFormat, lines: Sequence[Line], shading: Shading) -> list[Plate]:
+def plates_of(plate_map: pa.Table, n_wells: PlateFormat, lines: Sequence[BatchLine], shading: Shading) -> list[Plate]:
     """The plates of a batch.
 
     Parameters

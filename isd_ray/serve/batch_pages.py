@@ -21,7 +21,7 @@ from isd_ray.config.limits import MAX_UPLOAD_BYTES
 from isd_ray.formulas import escaped
 from isd_ray.serve.batch import STATES, WORDS, Plate, plates_of
 from isd_ray.serve.downloads import CSV, attachment
-from isd_ray.serve.lines import Line, View, lines_of
+from isd_ray.serve.lines import BatchLine, View, lines_of
 from isd_ray.serve.paging import number_of, page_of, pages_of
 from isd_ray.serve.shades import BY_STATE, Shading, shading_of
 from isd_ray.serve.shelf import Held
@@ -147,7 +147,7 @@ def _batch(held: Held, request: Request) -> dict[str, Any]:
     }
 
 
-def _shading(held: Held, files: RoundFiles, show: str, lines: list[Line], plate_map: pa.Table) -> Shading:
+def _shading(held: Held, files: RoundFiles, show: str, lines: list[BatchLine], plate_map: pa.Table) -> Shading:
     """What the wells show; made once for each that there is, not for whatever an address asks."""
 
     def of(each: str) -> Shading:
@@ -157,7 +157,7 @@ def _shading(held: Held, files: RoundFiles, show: str, lines: list[Line], plate_
     return of(show) if show in dict(of(BY_STATE).options) else of(BY_STATE)
 
 
-def _lines(held: Held, files: RoundFiles) -> list[Line]:
+def _lines(held: Held, files: RoundFiles) -> list[BatchLine]:
     return held.once(("lines", files.round), lambda: lines_of(held.campaign.store, files))
 
 

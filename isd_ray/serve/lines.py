@@ -28,7 +28,7 @@ MAX_QUERY = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BatchLine:
     """A compound of a batch.
 
     Attributes
@@ -61,7 +61,7 @@ class Line:
     role: str
 
 
-def lines_of(store: CampaignStore, files: RoundFiles) -> list[Line]:
+def lines_of(store: CampaignStore, files: RoundFiles) -> list[BatchLine]:
     """The compounds of a released batch."""
     batch = files.read_batch().sort_by([("plate", "ascending"), ("well", "ascending"), ("id", "ascending")])
     rows = batch["row"].to_numpy()
@@ -82,7 +82,7 @@ def lines_of(store: CampaignStore, files: RoundFiles) -> list[Line]:
             state = IN_PART if readout is not None else REFUSED if line["id"] in refused else MISSING
         answer, value, classes = _said(readout, store.manifest)
         found.append(
-            Line(
+            BatchLine(
                 place=place,
                 id=line["id"],
                 smiles=line["smiles"] or "",
@@ -126,7 +126,7 @@ def _said(readout: tuple[Any, float] | None, manifest: Mapping[str, Any]) -> tup
     return f"{name} ({number})" if number else name, value, {"": name}
 
 
-_BY: Mapping[str, Callable[[Line], Any]] = {
+_BY: Mapping[str, Callable[[BatchLine], Any]] = {
     "place": lambda line: line.place,
     "id": lambda line: line.id,
     "state": lambda line: line.state,
@@ -173,7 +173,7 @@ class View:
             others={name: query[name][:MAX_QUERY] for name in others if query.get(name)},
         )
 
-    def pick(self, lines: Sequence[Line]) -> list[Line]:
+    def pick(self, lines: Sequence[BatchLine]) -> list[BatchLine]:
         """The compounds that are shown."""
         text = self.q.lower()
         found = [

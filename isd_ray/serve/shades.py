@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.replicates import readings_on_record
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.serve.lines import Line
+from isd_ray.serve.lines import BatchLine
 
 BY_STATE, BY_CLASS, BY_VALUE = "", "class", "value"
 _OUTPUT = "output:"
@@ -53,7 +53,7 @@ class Shading:
     _values: Mapping[tuple[str, str], float]
     _limits: Sequence[float]
 
-    def of_well(self, plate: str, well: str, line: Line | None) -> Shade | None:
+    def of_well(self, plate: str, well: str, line: BatchLine | None) -> Shade | None:
         """The colour of a well; None where it has nothing of what is shown."""
         if self.show == BY_STATE:
             return None
@@ -66,7 +66,7 @@ class Shading:
         return Shade(f"q{int(np.searchsorted(self._limits, value, side='right'))}", f"{value:.4g}")
 
 
-def shading_of(show: str, store: CampaignStore, lines: Sequence[Line], plate_map: pa.Table) -> Shading:
+def shading_of(show: str, store: CampaignStore, lines: Sequence[BatchLine], plate_map: pa.Table) -> Shading:
     """What an address asks to be shown of a batch; what came back where it cannot be."""
     outputs, classes = store.manifest["outputs"], store.manifest["classes"]
     values = {} if outputs else _values(store, plate_map)

@@ -16,7 +16,7 @@ from isd_ray.data.ingest import readers
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.report.progress import BUILD_LINE_SECONDS, LiveProgress
-from isd_ray.report.steps import Asked
+from isd_ray.report.steps import ShownGoal
 
 
 def test_rate_and_time_left_are_of_this_run_not_of_the_one_it_continues():
@@ -65,7 +65,7 @@ def test_the_share_read_grows_to_one_and_foretells_the_total(tmp_path, monkeypat
 
 def test_without_a_terminal_a_line_a_minute_says_where_the_build_is():
     text = io.StringIO()
-    live = LiveProgress(Console(file=text, width=200), Asked())
+    live = LiveProgress(Console(file=text, width=200), ShownGoal())
     for seconds in (1.0, 2.0, BUILD_LINE_SECONDS + 1.0, BUILD_LINE_SECONDS + 2.0):
         n_read = 1000 + round(100 * seconds)
         live.building(BuildProgress(n_read, n_read - 5, 5, n_read / 100_000, seconds, 1000, 0.01))

@@ -21,7 +21,7 @@ from isd_ray.ops.results import report_of, stored_summary
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.certificate import Certificate
 from isd_ray.report.plan import plan_lines
-from isd_ray.report.steps import Asked, Steps
+from isd_ray.report.steps import ShownGoal, Steps
 from isd_ray.report.words import status_lines, summary_lines
 from tests.unit.serve_helpers import Visitor, page_of
 
@@ -35,7 +35,7 @@ class Heard(Watcher):
         self.messages: list[str] = []
         self.warnings: list[str] = []
         self.numbers: list[str] = []
-        self._steps = Steps(Asked(0.6))
+        self._steps = Steps(ShownGoal(0.6))
 
     def message(self, text) -> None:
         self.messages.append(text)

@@ -45,7 +45,7 @@ from isd_ray.report.certificate import Certificate
 from isd_ray.report.live_status import follow
 from isd_ray.report.notebook import Row, Shown, in_notebook
 from isd_ray.report.progress import LiveProgress
-from isd_ray.report.steps import Asked, Steps, StepsByName, goal_of
+from isd_ray.report.steps import ShownGoal, Steps, StepsByName, goal_of
 from isd_ray.report.words import status_lines
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -73,7 +73,7 @@ class Clock:
 
 def test_rate_and_time_left_are_said_once_whole_rounds_were_seen_and_count_the_time_between_steps():
     clock = Clock()
-    steps = Steps(Asked(0.9), clock)
+    steps = Steps(ShownGoal(0.9), clock)
     assert steps.words_of(progress_of(number=3, n_observed=300)).numbers == ("no bound yet",)
     clock.now = 40.0  # the rest of a round whose beginning nobody saw
     assert steps.words_of(progress_of(number=4, n_observed=400)).numbers == ("no bound yet",)
@@ -92,7 +92,7 @@ def test_rate_and_time_left_are_said_once_whole_rounds_were_seen_and_count_the_t
 @pytest.mark.parametrize("end", [{"state": "deliver"}, {"state": "finish"}, {"state": "done"}, {"waiting": True}])
 def test_nothing_is_said_of_the_time_where_the_budget_or_the_computer_does_not_decide_it(end):
     clock = Clock()
-    steps = Steps(Asked(), clock)
+    steps = Steps(ShownGoal(), clock)
     for number in range(4):
         clock.now = 100.0 * number
         steps.words_of(progress_of(number=number, n_observed=100 * number))
@@ -101,7 +101,7 @@ def test_nothing_is_said_of_the_time_where_the_budget_or_the_computer_does_not_d
 
 def test_a_run_that_begins_anew_under_the_same_name_forgets_the_pace():
     clock = Clock()
-    steps = Steps(Asked(), clock)
+    steps = Steps(ShownGoal(), clock)
     for number in (0, 1, 2, 0, 1):
         clock.now += 100.0
         said = steps.words_of(progress_of(number=number, n_observed=100 * number))
@@ -109,7 +109,7 @@ def test_a_run_that_begins_anew_under_the_same_name_forgets_the_pace():
 
 
 def test_a_phase_says_how_long_it_took_last_time_if_that_is_worth_a_word():
-    steps = Steps(Asked(), Clock())
+    steps = Steps(ShownGoal(), Clock())
     assert steps.words_of(progress_of("fit", 1)).phase == "round 1: fitting the committee"
     steps.words_of(progress_of("score", 1, taken=StepTaken("fit", 1, 75.0, 0)))
     steps.words_of(progress_of("release", 1, taken=StepTaken("score", 1, 0.2, 0)))
@@ -123,7 +123,7 @@ def test_a_phase_says_how_long_it_took_last_time_if_that_is_worth_a_word():
 
 def test_eighty_columns_show_everything():
     text = io.StringIO()
-    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), Asked(0.95)) as live:
+    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), ShownGoal(0.95)) as live:
         live.step("a-screen-with-a-very-long-name", progress_of("score", 7, 400, system_bound=0.9, system_value=0.93))
     shown = " ".join(text.getvalue().split())
     assert "400 of 1,000" in shown
@@ -143,7 +143,7 @@ def test_a_bound_says_whether_the_goal_is_met_by_it_and_what_it_is_with_the_firs
     assert steps.words_of("other", progress_of(system_bound=0.9)).note == ""
     paper = goal_of(make_config(stopping={"rule": "paper", "gamma": 0.9}))
     assert paper.note.endswith("a heuristic; the stop rests on it (isd explain bound)")
-    error = Asked(4.0, is_error=True)
+    error = ShownGoal(4.0, is_error=True)
     assert (error.words_of(3.9), error.words_of(4.1)) == ("goal 4 met by it", "goal 4")
 
 
@@ -154,7 +154,7 @@ def last_lines(text: io.StringIO, n: int) -> list[str]:
 
 def test_a_finished_bar_is_full_and_quiet_and_begins_anew_with_another_run_of_its_name():
     text = io.StringIO()
-    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), Asked(0.95)) as live:
+    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), ShownGoal(0.95)) as live:
         live.building(BuildProgress(500, 500, 0, 0.5, 1.0))
         live.step("s", progress_of("fit", 7, 400))
         live.step("s", progress_of("done", 7, 400))
@@ -164,7 +164,7 @@ def test_a_finished_bar_is_full_and_quiet_and_begins_anew_with_another_run_of_it
         assert not {"╸", "╺"} & set(line)
         assert counts in line
     text = io.StringIO()
-    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), Asked(0.95)) as live:
+    with LiveProgress(Console(file=text, force_terminal=True, width=80, no_color=True), ShownGoal(0.95)) as live:
         for state, n in (("done", 400), ("fit", 100)):
             live.step("s", progress_of(state, 1, n))
     bar, words = last_lines(text, 2)
@@ -190,7 +190,7 @@ def test_results_are_shown_and_announced_before_the_baseline_that_may_take_longe
 
 def test_without_a_terminal_there_is_a_line_a_round():
     text = io.StringIO()
-    with LiveProgress(Console(file=text, width=60), Asked()) as live:
+    with LiveProgress(Console(file=text, width=60), ShownGoal()) as live:
         for state, number in (("score", 0), ("release", 0), ("fit", 1), ("score", 1)):
             live.step("s", progress_of(state, number, 100 * number, warnings=("[bold]",) if state == "fit" else ()))
         live.step("s", progress_of("done", 1, 200))

@@ -37,7 +37,7 @@ from isd_ray.remote.attach import coordinated, stop
 from isd_ray.remote.tokens import Tokens
 from isd_ray.report.certificate import Certificate
 from isd_ray.serve.coordinators import app, calls, campaigns, guard
-from isd_ray.serve.coordinators.run import Place
+from isd_ray.serve.coordinators.run import Served
 from tests.unit.attached_helpers import Here, running
 from tests.unit.test_arguments import LABORATORY
 
@@ -468,14 +468,14 @@ def test_a_file_of_tokens_is_made_for_its_owner_alone(tmp_path):
 
 def test_others_reach_the_service_only_by_tls(tmp_path):
     with pytest.raises(ConfigError, match=r"tokens would travel in the clear\n.*--behind-proxy"):
-        Place("0.0.0.0", 8766)
-    assert Place("0.0.0.0", 8766, behind_proxy=True).url(8766) == "http://HOST:8766"
+        Served("0.0.0.0", 8766)
+    assert Served("0.0.0.0", 8766, behind_proxy=True).url(8766) == "http://HOST:8766"
     with pytest.raises(ConfigError, match="go together"):
-        Place("0.0.0.0", 8766, certificate=tmp_path / "cert.pem")
+        Served("0.0.0.0", 8766, certificate=tmp_path / "cert.pem")
     for name in ("cert.pem", "key.pem"):
         (tmp_path / name).write_text("no certificate\n")
     with pytest.raises(ConfigError, match="no TLS can be served"):
-        Place("0.0.0.0", 8766, tmp_path / "cert.pem", tmp_path / "key.pem")
+        Served("0.0.0.0", 8766, tmp_path / "cert.pem", tmp_path / "key.pem")
 
 
 def test_campaigns_go_by_the_names_of_their_folders_where_those_are_their_own(asked, tmp_path, monkeypatch):

@@ -6,23 +6,23 @@ import time
 
 import numpy as np
 
-from isd_ray.campaign.oracle import Standing
+from isd_ray.campaign.oracle import OnRecord
 from isd_ray.campaign.round_files import Attempt, RoundRecord
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import Fitted, Opened
+from isd_ray.campaign.stages import Begun, Trained
 from isd_ray.config import RESMLP
 from isd_ray.core.race import equal_shares, line_up, shares
 from isd_ray.messages import Committee, FitRequest
 from isd_ray.models.committee import committee_hash
 
 
-def fit(screen: Screen, opened: Opened) -> Fitted:
+def fit(screen: Screen, opened: Begun) -> Trained:
     """Fit the committee of the round, unless there is nothing to fit it on."""
     number, attempt = opened.number, screen.store.new_attempt(opened.number)
     standing = screen.oracle.standing()
     details = heed(screen, attempt, standing)
     if not _can_fit(screen, number):
-        return Fitted(number, opened.started, attempt, None, (), standing.wanted, details)
+        return Trained(number, opened.started, attempt, None, (), standing.wanted, details)
     labels = screen.sets.labels
     families = screen.config.model.families
     requests = [
@@ -60,10 +60,10 @@ def fit(screen: Screen, opened: Opened) -> Fitted:
         "epochs": float(np.mean(epochs)) if epochs else None,
         "fit_seconds": time.perf_counter() - opened.started,
     }
-    return Fitted(number, opened.started, attempt, committee, saving, standing.wanted, details)
+    return Trained(number, opened.started, attempt, committee, saving, standing.wanted, details)
 
 
-def heed(screen: Screen, attempt: Attempt, standing: Standing, external_sha256: str | None = None) -> RoundRecord:
+def heed(screen: Screen, attempt: Attempt, standing: OnRecord, external_sha256: str | None = None) -> RoundRecord:
     """Take in what people have said: rows that cannot be had, or must; readouts from outside the plan.
 
     Parameters

@@ -11,7 +11,7 @@ from isd_ray.campaign.batch import Ranks, Selection, batch_table, join
 from isd_ray.campaign.look_rounds import FrozenLook
 from isd_ray.campaign.round_files import Attempt, RoundRecord, look_of
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import Chosen, Finishing, Fitted
+from isd_ray.campaign.stages import Chosen, Finishing, Trained
 from isd_ray.core.certify import LONGEST_SKIP
 from isd_ray.core.goals import HITS
 from isd_ray.core.growth import batches_worth
@@ -70,7 +70,7 @@ def _rounds_for(screen: Screen, number: int, portions: int) -> int:
 
 
 def freeze_for_look(
-    screen: Screen, fitted: Fitted, plans: tuple[LookPlan, ...], ranks: Ranks
+    screen: Screen, fitted: Trained, plans: tuple[LookPlan, ...], ranks: Ranks
 ) -> tuple[Selection, FrozenLook, RoundRecord]:
     """Write the predictions down, then draw the audit from them; a reserve is the audit as it is."""
     whole_group = HITS if screen.goal.takes_hits else None

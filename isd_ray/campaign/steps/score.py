@@ -16,7 +16,7 @@ from isd_ray.campaign.look_rounds import FrozenLook
 from isd_ray.campaign.record import simulation_metrics
 from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stages import Chosen, Fitted
+from isd_ray.campaign.stages import Chosen, Trained
 from isd_ray.campaign.steps.look import freeze_for_look, plan_looks
 from isd_ray.core.features import OnBits
 from isd_ray.core.topk import uniform_sample
@@ -28,7 +28,7 @@ Pick: TypeAlias = Callable[[Rows, int], NDArray[np.int64]]
 """Which so many of some rows, best first, are taken: their places, ascending."""
 
 
-def score(screen: Screen, fitted: Fitted) -> Chosen:
+def score(screen: Screen, fitted: Trained) -> Chosen:
     """Score the inference set and choose the batch of the round."""
     if fitted.committee is None:
         selection, look, found = _draw_unscored(screen, fitted.number)
@@ -48,7 +48,7 @@ def score(screen: Screen, fitted: Fitted) -> Chosen:
 
 
 def _by_scores(
-    screen: Screen, fitted: Fitted, committee: Committee
+    screen: Screen, fitted: Trained, committee: Committee
 ) -> tuple[Selection, FrozenLook | None, RoundRecord]:
     """The audit of a look, or the random rows, the wanted and the best ones; with what the record says of them."""
     number, start = fitted.number, time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isd_ray.campaign.constant import COMPARED
 from isd_ray.core.goals.base import SQUARED
-from isd_ray.report.blocks import Section, Text
+from isd_ray.report.blocks import ReportSection, Text
 from isd_ray.report.figures import Line, lines
 from isd_ray.report.record import Record, series
 from isd_ray.report.words import capital
@@ -13,7 +13,7 @@ MEASURED = "measured so far (% of the target set)"
 """Title of the axis of what is acquired."""
 
 
-def accuracy(record: Record) -> Section | None:
+def accuracy(record: Record) -> ReportSection | None:
     """The claimed quantity, its bound and the goal."""
     goal, claimed = record.goal, record.goal.is_share_right
     audited = record.config.stopping.in_force.is_audited
@@ -51,7 +51,7 @@ def accuracy(record: Record) -> Section | None:
         )
     if (compared := record.compared) is not None:
         words.append(f"{COMPARED}: {compared}.")
-    return Section(f"{capital(goal.name)} and bound by round", "accuracy", (Text(" ".join(words)), figure))
+    return ReportSection(f"{capital(goal.name)} and bound by round", "accuracy", (Text(" ".join(words)), figure))
 
 
 def _constant(record: Record) -> Line:
@@ -69,7 +69,7 @@ def _axis(record: Record) -> str:
     return f"{goal.name} (share, 0 to 1)"
 
 
-def batch_accuracy(record: Record) -> Section | None:
+def batch_accuracy(record: Record) -> ReportSection | None:
     """How right the model was on what it found hardest."""
     x, y = series(record.rounds, "batch_accuracy", "n_acquired")
     if not x:
@@ -91,4 +91,4 @@ def batch_accuracy(record: Record) -> Section | None:
         "Each batch holds the compounds that the model of its round was least sure of. The share of them that it "
         "predicted right is therefore below that of the compounds left; where it is high, little is left to learn."
     )
-    return Section("Accuracy on each batch", "batches", (Text(words), figure))
+    return ReportSection("Accuracy on each batch", "batches", (Text(words), figure))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from isd_ray.messages import ROLES, Role
-from isd_ray.report.blocks import Section, Table, Text, cell
+from isd_ray.report.blocks import ReportSection, Table, Text, cell
 from isd_ray.report.figures import bars
 from isd_ray.report.numbers import counted
 from isd_ray.report.record import Record
@@ -25,7 +25,7 @@ WHY: dict[Role, tuple[str, str]] = {
 """Name of each role, and why its compounds were measured."""
 
 
-def acquired(record: Record) -> Section | None:
+def acquired(record: Record) -> ReportSection | None:
     """Batches by role."""
     by_round = record.roles()
     if not by_round:
@@ -54,4 +54,4 @@ def acquired(record: Record) -> Section | None:
     words = f"Asked for: {counted(sum(total.values()), 'compound')} in {batches}."
     if lost := sum(row["n_lost"] or 0 for row in record.rounds):
         words += f" {counted(lost, 'well')} gave no readout."
-    return Section("What was measured, and why", "acquired", (Text(words), why, figure))
+    return ReportSection("What was measured, and why", "acquired", (Text(words), why, figure))

@@ -10,7 +10,7 @@ import numpy as np
 from isd_ray.chem.draw import draw_svg
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
-from isd_ray.report.blocks import Block, Card, Cards, Drawing, Section, Text
+from isd_ray.report.blocks import Block, Card, Cards, Drawing, ReportSection, Text
 from isd_ray.report.digest import Digest, lines_of, nearest_measured
 from isd_ray.report.record import Record
 
@@ -19,7 +19,7 @@ N_COMPARED = 4
 Line = Mapping[str, Any]
 
 
-def compounds(record: Record) -> Section | None:
+def compounds(record: Record) -> ReportSection | None:
     """Hardest and most confident predictions, and what was measured near some of them."""
     digest = record.digest
     if digest is None or not digest.hardest:
@@ -36,7 +36,7 @@ def compounds(record: Record) -> Section | None:
                 drawings.append(_drawing(near, ("nearest measured", *said)))
             cards.append(Card(tuple(drawings)))
         blocks.append(Cards(title, tuple(cards)))
-    return Section("Hardest and most confident compounds", "compounds", tuple(blocks))
+    return ReportSection("Hardest and most confident compounds", "compounds", tuple(blocks))
 
 
 def _neighbours(record: Record, digest: Digest) -> tuple[dict[int, tuple[Line, float]], str]:

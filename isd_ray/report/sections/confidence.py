@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isd_ray.report.blocks import Section, Table, Text
+from isd_ray.report.blocks import ReportSection, Table, Text
 from isd_ray.report.figures import Line, bars, lines
 from isd_ray.report.record import Record
 
 
-def calibration(record: Record) -> Section | None:
+def calibration(record: Record) -> ReportSection | None:
     """Stated uncertainty against the share that was wrong."""
     bins = [line for line in record.calibration if line["n"]]
     if not bins or not record.goal.has_losses:
@@ -54,10 +54,10 @@ def calibration(record: Record) -> Section | None:
     )
     if not spread:
         words += "Points above the dashed line were wrong more often than stated, points below it less often."
-    return Section("Calibration", "calibration", (Text(words), replace(figure, table=table)))
+    return ReportSection("Calibration", "calibration", (Text(words), replace(figure, table=table)))
 
 
-def confidence(record: Record) -> Section | None:
+def confidence(record: Record) -> ReportSection | None:
     """Histogram of the uncertainty of what is delivered as predicted."""
     digest = record.digest
     if digest is None or not digest.uncertainty.counts.sum():
@@ -83,4 +83,4 @@ def confidence(record: Record) -> Section | None:
         else "Confidence is the probability that the model gives to the class it predicts"
         + (", on average over the outputs." if digest.outputs else ".")
     )
-    return Section("Confidence of the predictions", "confidence", (Text(words), figure))
+    return ReportSection("Confidence of the predictions", "confidence", (Text(words), figure))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isd_ray.report.blocks import Block, Facts, Section, Text
+from isd_ray.report.blocks import Block, Facts, ReportSection, Text
 from isd_ray.report.figures import bars
 from isd_ray.report.numbers import duration
 from isd_ray.report.record import Record
@@ -11,7 +11,7 @@ PHASES = {"fit_seconds": "fitting the models", "score_seconds": "scoring the lib
 REST = "freezing, measuring, deciding, writing"
 
 
-def cost(record: Record) -> Section | None:
+def cost(record: Record) -> ReportSection | None:
     """Computing time by phase, the laboratory's time, and money."""
     if not record.rounds:
         return None
@@ -62,4 +62,4 @@ def cost(record: Record) -> Section | None:
         blocks.append(
             Text("No price of a measurement is configured (stopping.cost_per_compound), so no money is counted.")
         )
-    return Section("Cost and time", "cost", tuple(blocks))
+    return ReportSection("Cost and time", "cost", tuple(blocks))

@@ -10,7 +10,7 @@ from isd_ray.campaign.confirmed import confirmed_lines
 from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.campaign.status import status_of
 from isd_ray.core.trips import trips_until
-from isd_ray.report.blocks import Block, Facts, Section, Text, Tile, Tiles
+from isd_ray.report.blocks import Block, Facts, ReportSection, Text, Tile, Tiles
 from isd_ray.report.numbers import counted, duration
 from isd_ray.report.record import Record
 from isd_ray.report.words import TRIPS, accuracy_name, percent, status_lines, summary_lines
@@ -21,12 +21,12 @@ HEURISTIC = (
 )
 
 
-def headline(record: Record) -> Section:
+def headline(record: Record) -> ReportSection:
     """The first section: of a screen that goes on, where it stands."""
     return _in_progress(record) if record.summary is None else _finished(record, record.summary)
 
 
-def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
+def _finished(record: Record, summary: Mapping[str, Any]) -> ReportSection:
     n_target = summary["n_target"]
     n_trips = trips_until(record.rounds, summary["stopped_at_round"])
     tiles = [
@@ -61,7 +61,7 @@ def _finished(record: Record, summary: Mapping[str, Any]) -> Section:
     if summary["rule"] == "paper":
         blocks.append(Text(HEURISTIC, "note"))
     blocks.append(Facts(tuple(summary_lines(summary)), "Summary of the screen"))
-    return Section("In short", "short", tuple(blocks))
+    return ReportSection("In short", "short", tuple(blocks))
 
 
 def _trips(record: Record, summary: Mapping[str, Any], n_trips: int) -> str:
@@ -86,7 +86,7 @@ def _claimed(record: Record, summary: Mapping[str, Any]) -> Tile:
     return Tile(number, f"{goal.name} by a heuristic bound, not certified")
 
 
-def _in_progress(record: Record) -> Section:
+def _in_progress(record: Record) -> ReportSection:
     words = "This screen is IN PROGRESS. What follows is what is on record so far; it proves nothing about the end."
     blocks: list[Block] = [Text(words, "alarm")]
     status = status_of(record.store)
@@ -104,4 +104,4 @@ def _in_progress(record: Record) -> Section:
             *(("Warning", words) for words in status.warnings),
         ]
     blocks.append(Facts(tuple(pairs), "Where the screen stands"))
-    return Section("In short", "short", tuple(blocks))
+    return ReportSection("In short", "short", tuple(blocks))

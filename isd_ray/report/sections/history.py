@@ -10,7 +10,7 @@ from isd_ray.config_file import to_toml
 from isd_ray.core.trips import trips_made
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
-from isd_ray.report.blocks import Block, Code, Facts, Section, Table, Text
+from isd_ray.report.blocks import Block, Code, Facts, ReportSection, Table, Text
 from isd_ray.report.numbers import counted
 from isd_ray.report.record import Record, Rows
 
@@ -76,7 +76,7 @@ DECISIONS = {
 """Columns of ``rounds.parquet`` that the page shows in two tables, and their headings."""
 
 
-def events(record: Record) -> Section:
+def events(record: Record) -> ReportSection:
     """The log by kind, what people did, and what was begun anew."""
     kinds = Counter(event["kind"] for event in record.events)
     count = {"event": [EVENTS.get(kind, kind) for kind in kinds], "times": list(kinds.values())}
@@ -97,7 +97,7 @@ def events(record: Record) -> Section:
             ],
         }
         blocks.append(Table.of("What happened beside the rounds", columns, words=("event", "who", "file or reason")))
-    return Section("Events and faults", "events", tuple(blocks))
+    return ReportSection("Events and faults", "events", tuple(blocks))
 
 
 def _versions(software: Mapping[str, str] | None) -> str:
@@ -119,7 +119,7 @@ def _faults(record: Record) -> str:
     )
 
 
-def rounds(record: Record) -> Section | None:
+def rounds(record: Record) -> ReportSection | None:
     """All rounds in numbers."""
     if not record.rounds:
         return None
@@ -131,7 +131,7 @@ def rounds(record: Record) -> Section | None:
     rows = [{**row, TRIPS: trips} for row, trips in zip(record.rounds, made, strict=True)]
     numbers = Table.of("Rounds", _columns(rows, COLUMNS))
     decisions = Table.of("Times and decisions", _columns(rows, DECISIONS), words=("decision", "reason"))
-    return Section("Rounds in numbers", "rounds", (Text(words), numbers, decisions))
+    return ReportSection("Rounds in numbers", "rounds", (Text(words), numbers, decisions))
 
 
 def _columns(rows: Rows, named: Mapping[str, str]) -> dict[str, list[Any]]:
@@ -143,7 +143,7 @@ def _columns(rows: Rows, named: Mapping[str, str]) -> dict[str, list[Any]]:
     }
 
 
-def configuration(record: Record) -> Section:
+def configuration(record: Record) -> ReportSection:
     """Configuration, hashes and versions."""
     manifest = record.store.manifest
     last = record.files[-1].released if record.files else {}
@@ -165,7 +165,7 @@ def configuration(record: Record) -> Section:
     else:
         pairs += [(f"Hybrid screen, {name} (SHA-256)", sha256) for name, sha256 in files.items()]
     blocks = (Facts(tuple(pairs), "Identity of the campaign"), Code(to_toml(record.config), "Configuration"))
-    return Section("Configuration and hashes", "configuration", blocks)
+    return ReportSection("Configuration and hashes", "configuration", blocks)
 
 
 def _records(record: Record) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isd_ray.data.hit_class import recognised
-from isd_ray.report.blocks import Section, Table, Text
+from isd_ray.report.blocks import ReportSection, Table, Text
 from isd_ray.report.digest import Digest
 from isd_ray.report.figures import Line, bars, lines
 from isd_ray.report.found import CONFIDENCE, sample_of
@@ -15,7 +15,7 @@ N_OUTPUTS = 25
 """Outputs of a panel that the figure shows; the table has all."""
 
 
-def hits(record: Record) -> Section | None:
+def hits(record: Record) -> ReportSection | None:
     """By the task: classes, outputs of a panel, or values."""
     if record.digest is None:
         return None
@@ -24,7 +24,7 @@ def hits(record: Record) -> Section | None:
     return _values(record, record.digest) if record.config.task == "regression" else _classes(record, record.digest)
 
 
-def _classes(record: Record, digest: Digest) -> Section:
+def _classes(record: Record, digest: Digest) -> ReportSection:
     classes, named = record.classes, record.config.stopping.positive
     hit = named or recognised(classes) or classes[record.goal.positive]
     found, predicted = ([digest.labels[source, name] for name in classes] for source in ("measured", "predicted"))
@@ -61,10 +61,10 @@ def _classes(record: Record, digest: Digest) -> Section:
             f" How large a share of a class was found is told by {sample.basis}, a random sample, not by predictions."
         )
     title = "Hits found and predicted" if named or recognised(classes) else "Classes found and predicted"
-    return Section(title, "hits", (Text(words), table, figure))
+    return ReportSection(title, "hits", (Text(words), table, figure))
 
 
-def _values(record: Record, digest: Digest) -> Section:
+def _values(record: Record, digest: Digest) -> ReportSection:
     drawn = [Line(source, h.centres, h.counts.tolist()) for source, h in digest.values.items() if h.counts.any()]
     figure = lines(
         "values",
@@ -75,10 +75,10 @@ def _values(record: Record, digest: Digest) -> Section:
         caption="Each point counts a bin; all bins are equally wide.",
     )
     words = f"How {record.readout} is spread over the measured and over the predicted compounds."
-    return Section("Values found and predicted", "hits", (Text(words), figure))
+    return ReportSection("Values found and predicted", "hits", (Text(words), figure))
 
 
-def _outputs(record: Record, digest: Digest) -> Section:
+def _outputs(record: Record, digest: Digest) -> ReportSection:
     readouts, ones, said = digest.output_counts.tolist()
     n_predicted, positive = digest.sources["predicted"], record.classes[-1]
     rates = {
@@ -112,4 +112,4 @@ def _outputs(record: Record, digest: Digest) -> Section:
         f"For each of the {len(digest.outputs):,} outputs, the readouts and the predictions of class {positive}. "
         "Measured compounds are the uncertain ones, so the two shares need not agree."
     )
-    return Section("Hits found and predicted", "hits", (Text(words), figure, table))
+    return ReportSection("Hits found and predicted", "hits", (Text(words), figure, table))

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from isd_ray.campaign.undone import undone_events
 from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.quality import PASSED
-from isd_ray.report.blocks import Block, Section, Table, Text
+from isd_ray.report.blocks import Block, ReportSection, Table, Text
 from isd_ray.report.figures import bars
 from isd_ray.report.record import Record
 
 
-def plates(record: Record) -> Section | None:
+def plates(record: Record) -> ReportSection | None:
     """Every plate that went out: what lay on it, what came back, and whether it was good enough."""
     maps = {files.round: plate_map for files in record.files if (plate_map := files.read_plates()) is not None}
     if not maps:
@@ -38,7 +38,7 @@ def plates(record: Record) -> Section | None:
     }
     if record.config.hits is None:
         words = "No hits are called from the plates' controls in this campaign, so no plate is judged."
-        return Section("Plates and their quality", "plates", (Text(words), Table.of("Plates", columns)))
+        return ReportSection("Plates and their quality", "plates", (Text(words), Table.of("Plates", columns)))
     judged = [quality.get(plate) or _unjudged(lost[plate]) for plate in places]
     named = {
         "z_prime": "Z′",
@@ -76,7 +76,7 @@ def plates(record: Record) -> Section | None:
                 level=None if limit is None else (limit, f"limit {limit:g}"),
             )
         )
-    return Section("Plates and their quality", "plates", tuple(blocks))
+    return ReportSection("Plates and their quality", "plates", tuple(blocks))
 
 
 def _lost(record: Record, maps: Mapping[int, pa.Table]) -> dict[str, Counter[str]]:

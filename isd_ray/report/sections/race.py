@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from isd_ray.core.race import CONSTANT
-from isd_ray.report.blocks import Block, Section, Text
+from isd_ray.report.blocks import Block, ReportSection, Text
 from isd_ray.report.figures import Line, bars, lines
 from isd_ray.report.record import Record
 
@@ -15,7 +15,7 @@ CONSTANT_NAME = "constant answer"
 """What a reader calls `CONSTANT`."""
 
 
-def race(record: Record) -> Section | None:
+def race(record: Record) -> ReportSection | None:
     """Losses and shares of the families by round; only where a committee has several."""
     rounds = [row for row in record.rounds if row.get("race")]
     if not rounds:
@@ -49,7 +49,7 @@ def race(record: Record) -> Section | None:
             caption="Shares follow from the forecasts of the latest batches before the round.",
         )
     )
-    return Section("The race of the models", "race", tuple(blocks))
+    return ReportSection("The race of the models", "race", tuple(blocks))
 
 
 def _of(row: Mapping[str, Any], family: str, what: str) -> float:

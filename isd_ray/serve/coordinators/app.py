@@ -27,7 +27,7 @@ from isd_ray.remote.tokens import Tokens
 from isd_ray.remote.transport import Transport
 from isd_ray.serve.coordinators.calls import Call, Calls
 from isd_ray.serve.coordinators.campaigns import Campaigns
-from isd_ray.serve.coordinators.guard import MAX_CALL_BYTES, Guard, refused
+from isd_ray.serve.coordinators.guard import MAX_CALL_BYTES, TokenGuard, refused
 from isd_ray.serve.sessions import name_of
 from isd_ray.serve.uploads import file_name
 from isd_ray.storage.files import sha256_file
@@ -56,7 +56,7 @@ def create_app(campaigns: Campaigns, tokens: Tokens, scratch: Path) -> ASGIApp:
         ],
         exception_handlers={IsdError: _refused, HTTPException: _misplaced, ClientDisconnect: _gone},
     )
-    return Guard(app, tokens)
+    return TokenGuard(app, tokens)
 
 
 class _Service:

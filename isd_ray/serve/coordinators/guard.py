@@ -23,7 +23,7 @@ MAX_CALL_BYTES = 16 << 20
 """A call without its file: names of some hundred thousand compounds."""
 
 
-class Guard:
+class TokenGuard:
     """Lets pass what shows one of the tokens; the name of who holds it is ``request.state.holder``."""
 
     def __init__(self, app: ASGIApp, tokens: Tokens) -> None:

@@ -18,7 +18,7 @@ from isd_ray.serve.settings import EVERY_ADDRESS, LOCAL_HOSTS
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Served:
     """Where the service listens, and who ends the TLS of its callers.
 
     Attributes
@@ -61,7 +61,7 @@ def serve(
     places: Sequence[str],
     address: str,
     tokens: Tokens,
-    place: Place,
+    place: Served,
     started: Callable[[str, dict[str, str]], None],
 ) -> None:
     """Serve coordinators until the process is asked to end; they stay.
