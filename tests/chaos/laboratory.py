@@ -84,8 +84,10 @@ def outcome(path: str | Path) -> dict:
     rounds = []
     for files in store.rounds():
         record = {name: value for name, value in (files.committed or {}).items() if name not in TIMES}
-        # Where frozen predictions lie has the name of an attempt in it, which is random.
-        rounds.append((files.read_batch(), json.dumps({**record, "frozen": None, "n_events": None}, sort_keys=True)))
+        # Where frozen predictions lie has the name of an attempt in it, which is random; how many entries the log has
+        # is how it was told, at once or little by little.
+        of_its_own = dict.fromkeys(("frozen", "n_events", "n_heard"))
+        rounds.append((files.read_batch(), json.dumps({**record, **of_its_own}, sort_keys=True)))
     return {
         "rounds": rounds,
         "certificate": store.certificate(),

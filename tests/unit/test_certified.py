@@ -249,7 +249,7 @@ def test_the_tightest_budget_ends_a_screen_and_is_named(limits, n_acquired, word
     result = simulate(make_config(stopping={"rule": "certify", "gamma": 0.99, **limits}), tmp_path / "run")
     assert result.summary["n_acquired"] == n_acquired
     assert result.summary["certified"] is False
-    spent = f"{n_acquired} of 900 compounds are acquired, the budget of {words} is spent"
+    spent = f"{n_acquired} of 900 compounds are measured, the budget of {words} is spent"
     assert spent in result.summary["stop_reason"]
 
 

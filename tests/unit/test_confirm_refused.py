@@ -72,8 +72,9 @@ def test_a_predicted_hit_without_a_readout_is_refused_and_lost_wells_of_the_audi
 
 def wells_of(campaign) -> set[str]:
     """Compounds that failed in the round that is out."""
-    failed = campaign._opened.ledger().failed.get(campaign.store.rounds()[-1].round, {})
-    return set(campaign.library.ids(np.array(sorted(failed), np.int64)).tolist())
+    rows = np.arange(campaign.library.n_rows)
+    failed = campaign._opened.ledger().lost(campaign.store.rounds()[-1].round, rows).any(axis=1)
+    return set(campaign.library.ids(rows[failed]).tolist())
 
 
 def test_readouts_told_after_the_last_round_are_hits_that_the_sample_is_drawn_from(make_config, compounds, tmp_path):
