@@ -120,7 +120,7 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
                 f"acquisition.{key}",
                 f"choose at most {n_target:,}; 1 to 5 % of the library is usual",
             )
-    if config.acquisition.pick != "best" and library.spec.kind != "on_bits":
+    if config.batch_pick.choose is not None and library.spec.kind != "on_bits":
         raise ConfigError(
             "only fingerprints tell which compounds are alike, and the library's main features are none",
             "acquisition.pick",

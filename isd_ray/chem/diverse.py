@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from rdkit.DataStructs import ExplicitBitVect
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
+from isd_ray.config.picks import BatchPick
 from isd_ray.core.features import OnBits
 
 
@@ -34,3 +35,7 @@ def maxmin(features: OnBits, n: int) -> NDArray[np.int64]:
         fingerprints.append(fingerprint)
     picked = MaxMinPicker().LazyBitVectorPick(fingerprints, len(fingerprints), n, [0], 0)
     return np.sort(np.fromiter(picked, np.int64, n))
+
+
+DIVERSE = BatchPick(maxmin, n_batches=3)
+"""The least alike of three batches of the best rows: where many of them ask the same question."""

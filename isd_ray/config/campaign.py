@@ -23,6 +23,7 @@ from isd_ray.config.model import (
     preset_of,
     resolved_families,
 )
+from isd_ray.config.picks import BatchPick, pick_named
 from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
 from isd_ray.config.section import Section, Task
@@ -124,6 +125,11 @@ class CampaignConfig(Section):
             return self.acquisition.function
         usual = "variance" if self.task == "regression" else "least_confidence"
         return str(self.goal_class.acquisition or usual)
+
+    @property
+    def batch_pick(self) -> BatchPick:
+        """How a batch is made of the best-scored rows."""
+        return pick_named(self.acquisition.pick)
 
     @property
     def claim(self) -> Claim:
@@ -236,7 +242,7 @@ class CampaignConfig(Section):
             raise ValueError("[hits] calls classes plate by plate; it needs [plates] and task = 'classification'")
         if self.hits is not None and self.labels.transform != "none":
             raise ValueError("[hits] and labels.transform both make classes; use one of them")
-        if self.acquisition.pick != "best" and self.stopping.in_force.counts_right:
+        if self.batch_pick.choose is not None and self.stopping.in_force.counts_right:
             raise ValueError(
                 f"acquisition.pick={self.acquisition.pick!r}: stopping.rule={self.stopping.rule!r} counts on the "
                 "best-scored rows; use pick = 'best', or the rule 'certify' or 'pac'"

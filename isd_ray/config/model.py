@@ -219,9 +219,10 @@ class AcquisitionConfig(Section):
     """Compounds of the first, random batch; default: those of a batch."""
     random_share: float | None = Field(default=None, ge=0.0, le=1.0)
     """Share of each batch drawn uniformly from the inference set; default 0.1 where an audit decides, else 0."""
-    pick: Literal["best", "diverse"] = "best"
+    pick: str = "best"
     """Which of the best-scored make the batch. `diverse`: of three batches of them those least alike by their
-    fingerprints (MaxMin by Tanimoto), so that a batch does not ask the same question many times."""
+    fingerprints (MaxMin by Tanimoto), so that a batch does not ask the same question many times; or one that an
+    installed package adds."""
     column: str | None = None
     """Column of the library that `in_order` sorts by; default: file order."""
     descending: bool = False

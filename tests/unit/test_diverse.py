@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isd_ray.campaign.steps.score import choose
-from isd_ray.chem.diverse import maxmin
+from isd_ray.chem.diverse import DIVERSE, maxmin
 from isd_ray.core.features import OnBits, tanimoto
 from isd_ray.errors import ConfigError
 from isd_ray.ops.simulate import simulate
@@ -76,7 +78,7 @@ def test_a_batch_is_picked_from_three_of_the_best(make_config, tmp_path, monkeyp
         seen.append((len(features), n))
         return maxmin(features, n)
 
-    monkeypatch.setattr("isd_ray.chem.diverse.maxmin", spy)
+    monkeypatch.setattr("isd_ray.config.campaign.pick_named", lambda name: replace(DIVERSE, choose=spy))
     acquisition = {"batch_size": 100, "pick": "diverse"}
     simulate(make_config(acquisition=acquisition, stopping={"rule": "none", "max_fraction": 0.25}), tmp_path / "run")
     assert seen[0] == (300, 100)

@@ -20,10 +20,9 @@ from isd_ray.campaign.stages import Chosen, Trained
 from isd_ray.campaign.steps.look import freeze_for_look, plan_looks
 from isd_ray.core.features import OnBits
 from isd_ray.core.topk import uniform_sample
+from isd_ray.errors import ConfigError
 from isd_ray.messages import Committee, Rows, ScoreReport, ScoreRequest
 
-PICKED_FROM = 3
-"""Batches of the best rows that a diverse one is picked from."""
 Pick: TypeAlias = Callable[[Rows, int], NDArray[np.int64]]
 """Which so many of some rows, best first, are taken: their places, ascending."""
 
@@ -58,7 +57,7 @@ def _by_scores(
     wanted = np.setdiff1d(fitted.wanted[screen.sets.is_left(fitted.wanted)], random)[: n_batch - n_random]
     request = ScoreRequest(
         round=number,
-        k=(n_batch if screen.config.acquisition.pick == "best" else PICKED_FROM * n_batch) + len(reserve),
+        k=screen.config.batch_pick.n_batches * n_batch + len(reserve),
         tie_seed=screen.seed("tie", number),
         inference=screen.sets.packed_scored(),
         watch=np.unique(np.concatenate([random, wanted, reserve])),
@@ -145,16 +144,31 @@ def choose(
 
 
 def _pick_of(screen: Screen, n_batch: int) -> Pick:
-    if screen.config.acquisition.pick == "best":
+    stage = screen.config.batch_pick
+    if (choose_places := stage.choose) is None:
         return first_of
-    from isd_ray.chem.diverse import maxmin
 
-    def diverse(rows: Rows, n: int) -> NDArray[np.int64]:
-        best = screen.library.features(rows[: PICKED_FROM * n_batch])
+    def picked(rows: Rows, n: int) -> NDArray[np.int64]:
+        best = screen.library.features(rows[: stage.n_batches * n_batch])
         assert isinstance(best, OnBits), "as the setup checks"
-        return maxmin(best, min(n, len(best)))
+        places = np.asarray(choose_places(best, min(n, len(best))))
+        if not is_batch(places, min(n, len(best)), len(best)):
+            raise ConfigError(
+                f"acquisition.pick={screen.config.acquisition.pick!r} does not take {min(n, len(best)):,} of "
+                f"{len(best):,} rows, each once and in their order",
+                "acquisition.pick",
+                "mend the package that adds it (isd_ray.testing.picks.PickConformance finds it), or use 'best'",
+            )
+        return places.astype(np.int64)
 
-    return diverse
+    return picked
+
+
+def is_batch(places: NDArray[np.integer], n: int, n_rows: int) -> bool:
+    """Whether places are those of n of some rows, ascending, each once."""
+    if places.shape != (n,) or not np.issubdtype(places.dtype, np.integer):
+        return False
+    return not n or bool(places[0] >= 0 and places[-1] < n_rows and (np.diff(places) > 0).all())
 
 
 def _draw_unscored(screen: Screen, number: int) -> tuple[Selection, None, RoundRecord]:
