@@ -15,9 +15,9 @@ BOUND_BYTES = 70 * MIB
 """Likewise of the one that judges."""
 RAY_BYTES = 340 * MIB
 """Memory of Ray's own processes on a machine."""
-TARGET_ROW_BYTES = {"driver": 120, "coordinator": 48, "trainer": 0, "scorer": 16}
-"""Memory of one target row: labels with their ids in the driver, sets in the coordinator, predictions in the scorer
-that has the row."""
+TARGET_ROW_BYTES = {"driver": 120, "coordinator": 48, "trainer": 0, "scorer": 48}
+"""Memory of one target row: labels with their ids in the driver, sets in the coordinator, labels and predictions in the
+scorer that has the row."""
 PART_ROW_BYTES = 1200
 """Memory of one row of a part of the library in the scorer that freezes its predictions, or writes its lines of the
 hybrid screen; what Arrow keeps of it for the next part is counted."""
