@@ -154,8 +154,9 @@ _STRATA: dict[Task, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], .
     "classification": (
         (_OTHERS,),
         (_PREDICTED_HITS,),
-        # Two classes of others, so that a wrong class is not always a missed hit.
-        ((0, ((0, False), (1, False), (2, False)), 6), (1, ((1, False), (0, False)), 3)),
+        # Two classes of others, so that a wrong class is not always a missed hit; and beside others, which a look that
+        # measures its predicted hits audits, false ones of these that nothing puts right.
+        ((0, ((0, False), (1, False), (2, False)), 6), (1, ((1, False), (0, False), (0, True)), 3)),
     ),
     "regression": (((0.0, ((0.0, False), (1.5, False), (5.0, False), (5.0, True)), 7),),),
     "panel": (
