@@ -161,7 +161,7 @@ _STRATA: dict[Task, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], .
     "regression": (((0.0, ((0.0, False), (1.5, False), (5.0, False), (5.0, True)), 7),),),
     "panel": (
         ((_NONE, ((_NONE, False), (_ONE, False), (_ALL, False), (_ALL, True)), 7),),
-        ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_NONE, False)), 3)),
+        ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_NONE, False), (_NONE, True)), 3)),
     ),
 }
 """Screens of each task by their strata: a prediction, what its rows may be and whether wells are lost, how many."""
