@@ -6,9 +6,9 @@ from isd_ray.core.acquisition import AcquisitionFunction, Candidates, least_conf
 
 
 def score(candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-    """From class probabilities (members, rows, classes) to score and tie-break, float32 (rows,) each."""
-    hit = candidates.outputs[:, :, -1].mean(axis=0)  # the last class of `labels.classes` is the hit
+    """The committee's probability of a hit, and a second score that orders equals; float32 (rows,) each."""
+    hit = candidates.probabilities[:, candidates.hit]
     return hit.astype(np.float32), least_confidence(candidates)[0]
 
 
-likely_hits = AcquisitionFunction("likely_hits", score, ("classification",))
+likely_hits = AcquisitionFunction("likely_hits", score, ("classification",), needs_hit=True)

@@ -99,7 +99,8 @@ def claim_lines(checks: Sequence[Mapping[str, Any]], delta: float) -> list[str]:
     return [
         f"{UNVERIFIED.upper()}: it is defined by the package {bad['package']} {bad['version']}, whose class did not "
         f"pass the suite for claims: {'; '.join(bad['problems'])}. That it is false with probability {delta:g} at most "
-        "is said by that package alone."
+        "is said by that package alone. A campaign that begins with a version that passes "
+        "(`isd_ray.testing.claims.ClaimConformance`) does not say so; this one goes on saying it."
     ]
 
 

@@ -95,24 +95,34 @@ def tell(
         str | None, typer.Option(help="tidy, cellhts2, matrix, or a plate reader; default: by content.")
     ] = None,
     read: Annotated[str | None, typer.Option(help="Which of several reads of an export counts.")] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only say what each file would change, told by itself; writes nothing.")
+    ] = False,
     address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Take in readouts: some or all, in any order; the same file twice changes nothing."""
     campaign = open_campaign(path, address)
+    take = campaign.preview if preview else campaign.tell
     told: dict[str, Told] = {}
     try:
         for file in files:
-            result = campaign.tell(
+            result = take(
                 file, external=external, plate=plate, assay=assay, value=value, well=well, shape=shape, read=read
             )
             told[str(file)] = result
             if not as_json:
                 _print_told(file, result)
+            if preview and not as_json:
+                words = f"  would leave {counted(result.n_missing, 'readout')} missing"
+                out_console.print(words, highlight=False, soft_wrap=True)
     finally:  # what was taken in is said also where a later file cannot be used
         if as_json:
             print_json({file: asdict(result) for file, result in told.items()})
-    if not as_json:
+    if preview and not as_json:
+        words = "preview: nothing was written; the same command without --preview takes it in"
+        out_console.print(words, highlight=False, soft_wrap=True)
+    elif not as_json:
         n_missing = result.n_missing
         missing = f"{counted(n_missing, 'readout')} {'is' if n_missing == 1 else 'are'} missing"
         words = missing if n_missing else f"the round is complete; now: isd ask {path}"
@@ -127,7 +137,7 @@ def _print_told(file: Path, told: Told) -> None:
     out_console.print(f"{file}: {counts}, {len(told.refused):,} refused", highlight=False, soft_wrap=True)
     out_console.print(f"  {told.account}", highlight=False, soft_wrap=True)
     if told.n_revived:
-        words = f"  {told.n_revived:,} of the new ones had failed before; that is on record"
+        words = f"  {told.n_revived:,} of the new ones had failed before; that stays on record"
         live_console.print(words, highlight=False, soft_wrap=True)
     _print_failed_plates(told)
     for what, lines in (("lost", told.lost), ("refused", told.refused)):

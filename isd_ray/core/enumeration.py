@@ -28,7 +28,7 @@ from isd_ray.core.panels import has_readout
 from isd_ray.core.small_screens import SmallScreen, State, compositions, counts_of, goals_of, screens_of
 from isd_ray.core.stopping import decide_look
 
-SUITE = 1
+SUITE = 2
 """Raised where the suite comes to ask for more."""
 DELTA = 0.25
 """Risk of the looks."""
@@ -261,10 +261,9 @@ def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = N
     groups = screen.groups(goal)
     audited = np.isin(groups, goal.audited)
     for background in screen.states(~audited, pure=True):
-        of_hits = (groups == HITS) & goal.takes_hits
-        if np.any(screen.lost & of_hits & np.greater(background, 0)):
-            continue  # a look that measures its predicted hits is tried with all of them measured
-        taken = tuple(np.where(of_hits, background, 0).tolist())
+        # A look that measures its predicted hits leaves those whose wells are lost: they are delivered as predicted.
+        takes = (groups == HITS) & goal.takes_hits & ~screen.lost
+        taken = tuple(np.where(takes, background, 0).tolist())
         measured = screen.measuring(taken)
         hits = goal.count_hits(measured.known)
         left = screen.left(goal, next(screen.states(np.ones(screen.n_kinds, np.bool_))))

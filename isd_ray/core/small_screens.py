@@ -154,13 +154,14 @@ _STRATA: dict[Task, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], .
     "classification": (
         (_OTHERS,),
         (_PREDICTED_HITS,),
-        # Two classes of others, so that a wrong class is not always a missed hit.
-        ((0, ((0, False), (1, False), (2, False)), 6), (1, ((1, False), (0, False)), 3)),
+        # Two classes of others, so that a wrong class is not always a missed hit; and beside others, which a look that
+        # measures its predicted hits audits, false ones of these that nothing puts right.
+        ((0, ((0, False), (1, False), (2, False)), 6), (1, ((1, False), (0, False), (0, True)), 3)),
     ),
     "regression": (((0.0, ((0.0, False), (1.5, False), (5.0, False), (5.0, True)), 7),),),
     "panel": (
         ((_NONE, ((_NONE, False), (_ONE, False), (_ALL, False), (_ALL, True)), 7),),
-        ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_NONE, False)), 3)),
+        ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_NONE, False), (_NONE, True)), 3)),
     ),
 }
 """Screens of each task by their strata: a prediction, what its rows may be and whether wells are lost, how many."""

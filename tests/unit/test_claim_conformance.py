@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +14,7 @@ from isd_ray.config.claims import BUILT_IN_CLAIMS, Claim, claim_named
 from isd_ray.core import enumeration
 from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.enumeration import problems_of
-from isd_ray.core.goals import HITS, OTHERS, MeanAbsoluteError, Precision, Recall
+from isd_ray.core.goals import HITS, OTHERS, MeanAbsoluteError, PanelRecall, Precision, Recall
 from isd_ray.core.goals.precision import judge_precision, precision_allowance
 from isd_ray.core.looks import LookVerdict
 from isd_ray.testing.claims import ClaimConformance
@@ -105,6 +107,51 @@ class CountsOnPredictedHits(Recall):
         return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
 
 
+class NoLostHitIsFalse(Recall):
+    """The F1 of hits, 2 TP / (2 TP + FP + FN): forgets false ones among predicted hits whose wells are lost twice."""
+
+    quantity: ClassVar[str] = "f1"
+    may_finish: ClassVar[bool] = False
+
+    def true_value(self, delivered, truth):
+        said, hit = delivered == self.positive, truth == self.positive
+        return f1(int((said & hit).sum()), int((said != hit).sum()))
+
+    def value(self, counts, losses):
+        return f1(counts.n_hits + counts.left[HITS] - losses[HITS], losses[HITS] + losses[OTHERS])
+
+    def allowances(self, counts, expected):
+        return (self.missed(counts.n_hits + max(0, math.floor(counts.left[HITS] - expected[HITS]))),)
+
+    def settle(self, plans, hits, n_others):
+        return tuple(replace(plan, allowed=self.missed(hits[0])) for plan in plans)
+
+    def judge(self, plan, audit, hits):
+        found = int(audit.losses.sum())
+        credited = found - audit.n_uncorrected
+        least = self.missed(hits[0] + credited) + credited + 1
+        pvalue = hypergeometric_pvalue(found, plan.n_inference, least, plan.size)
+        return LookVerdict(pvalue <= plan.delta, 0, found, pvalue)
+
+    def missed(self, n_hits):
+        level = Fraction(str(self.level))
+        return math.floor(2 * n_hits * (1 - level) / level)
+
+
+def f1(right, wrong):
+    return 2 * right / (2 * right + wrong) if right + wrong else 1.0
+
+
+class NoLostHitOfAPanelIsFalse(PanelRecall):
+    """The share of delivered hits that are hits: takes all of them for measured, so that an audit need not show it."""
+
+    def true_value(self, delivered, truth):
+        return super().true_value(truth, delivered)
+
+    def judge(self, plan, audit, hits):
+        return replace(super().judge(plan, audit, hits), stop=True)
+
+
 class BelievesItsForecast(Precision):
     """Allows for the errors that it has forecast."""
 
@@ -183,7 +230,7 @@ class NothingIsKept(MeanAbsoluteError):  # noqa: N818 (no exception)
 BROKEN = {
     "false_stops": (
         *(OneErrorMore, TwiceTheRisk, LostIsFound, CountsOnPredictedHits),
-        *(BelievesItsForecast, OtherGroup, CarelessFinish, NothingIsKept),
+        *(NoLostHitIsFalse, NoLostHitOfAPanelIsFalse, BelievesItsForecast, OtherGroup, CarelessFinish, NothingIsKept),
     ),
     "odd_audits": (LostIsRight, FirstHalf),
     "helping_amendments": (FewerHitsAreBetter, FewerOthersAreBetter),
@@ -195,7 +242,8 @@ CASES = [(check, kind) for check, kinds in BROKEN.items() for kind in kinds]
 
 
 def claim_of(kind) -> Claim:
-    return Claim({"regression" if kind.is_regression else "classification": kind})
+    task = "regression" if kind.is_regression else "panel" if kind.is_panel else "classification"
+    return Claim({task: kind})
 
 
 @pytest.mark.parametrize(("check", "kind"), CASES, ids=[kind.__name__ for _, kind in CASES])

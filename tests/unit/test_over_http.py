@@ -519,6 +519,8 @@ def test_the_commands_work_from_elsewhere(made, service, tmp_path):
     assert ids == made.batch().ids
     file = tmp_path / "readouts.csv"
     file.write_text("name,bbb\n" + "".join(f"{name},{READOUT}\n" for name in ids))
+    assert "would leave 0 readouts missing" in run("tell", "kinase", str(file), "--preview")
+    assert json.loads(run("tell", "kinase", str(file), "--preview", "--json"))[str(file)]["n_new"] == len(ids)
     assert f"{len(ids):,} new" in run("tell", "kinase", str(file))
     assert json.loads(run("status", "kinase", "--json"))["state"] == "ready"
     run("report", "kinase", "--out", str(tmp_path / "report.html"))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pyarrow.csv
 import pytest
+from typer.testing import CliRunner
 
+from isd_ray.cli import app
 from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.telling import Told
@@ -96,6 +99,21 @@ def test_good_bad_and_known_lines_are_told_apart(start, write, compounds):
     assert (told.n_new, told.n_unchanged, told.n_missing) == (1, 2, 58)
     with pytest.raises(LabelError, match="none of 1 lines"):
         told_as_previewed(campaign, {ids[0]: "BBB-"})
+
+
+def test_the_command_shows_each_file_by_itself_and_writes_nothing(start, write):
+    campaign = start(SINGLE)
+    ids, before = campaign.batch().ids, content(campaign)
+    lines = {"one.csv": [(ids[0], "BBB+"), ("X1", "BBB+")], "two.csv": [(ids[0], "BBB+"), (ids[1], "BBB-")]}
+    files = [str(write(name, ("name", "bbb"), some)) for name, some in lines.items()]
+    shown = CliRunner().invoke(app, ["tell", str(campaign.path), *files, "--preview"], catch_exceptions=False).output
+    assert ("line 3 refused: " in shown, "would leave 59" in shown, "would leave 58" in shown) == (True, True, True)
+    assert "nothing was written" in shown
+    found = CliRunner().invoke(app, ["tell", str(campaign.path), *files, "--preview", "--json"]).stdout
+    assert {file: told["n_new"] for file, told in json.loads(found).items()} == dict(zip(files, (1, 2), strict=True))
+    assert content(campaign) == before
+    done = CliRunner().invoke(app, ["tell", str(campaign.path), *files], catch_exceptions=False).output
+    assert "58 readouts are missing" in done
 
 
 def test_a_plate_that_would_fail_is_shown(start, write):

@@ -1,4 +1,4 @@
-"""A claim of a package: unverified, wherever it is shown, until its class passes the suite."""
+"""A claim of a package: unverified, wherever it is shown, where its class does not pass the suite."""
 
 from __future__ import annotations
 

@@ -32,6 +32,10 @@ from isd_ray.plates.wells import SHAPES, row_letters, well_index
 HEAD_CHARS = 1 << 16
 """Of a file, enough to see whose it is."""
 _N_LISTED = 8
+_NO_PLATE_REMEDY = (
+    "export the plate as a grid, or as a list below a line with the names of its columns, `Well` among them; a reader "
+    "whose exports look otherwise needs a `blocks` that finds them (PlateReader.blocks)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def read_export(
             f"no plate of {collector.plate_format} wells is in this export of {reader.title}"
             + (f", but one of {other}" if other else ""),
             where,
-            "check plates.format" if other else "export the plate as a table or a matrix, with the names of its wells",
+            "check plates.format" if other else _NO_PLATE_REMEDY,
         )
     _name_plates(blocks, reader, collector, plate)
     for block in _chosen(blocks, read, where):

@@ -163,8 +163,14 @@ def test_readers_are_known_by_the_name_that_they_are_registered_under():
     assert {name: reader.name for name, reader in plate_readers().items()} == {name: name for name in BUILT_IN_READERS}
 
 
+def test_every_built_in_reader_has_an_export_here_and_is_named_in_the_reference():
+    assert {layout.split()[0] for layout in made.LAYOUTS} == set(BUILT_IN_READERS)
+    described = ReadoutsConfig.model_fields["shape"].description
+    assert [name for name in BUILT_IN_READERS if f"`{name}`" not in described] == []
+
+
 @pytest.mark.parametrize(
-    ("shape", "remedy"), [("lumistar", "tidy, cellhts2, matrix, envision"), ("sofmax", "did you mean 'softmax'")]
+    ("shape", "remedy"), [("no_reader", "tidy, cellhts2, matrix, envision"), ("sofmax", "did you mean 'softmax'")]
 )
 def test_a_shape_that_there_is_not_is_refused_with_those_there_are(read, tmp_path, shape, remedy):
     with pytest.raises(ConfigError, match=rf"no shape '{shape}'.*\n.*{remedy}"):
