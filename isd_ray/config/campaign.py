@@ -132,6 +132,12 @@ class CampaignConfig(Section):
         return pick_named(self.acquisition.pick)
 
     @property
+    def takes_last_look(self) -> bool:
+        """Whether a screen that a person stops may be judged by one last look, as with `stopping.reserve_audit`."""
+        stopping = self.stopping
+        return stopping.in_force.takes_last_look and self.claim.is_share_right and stopping.panel is None
+
+    @property
     def claim(self) -> Claim:
         """What is claimed."""
         return claim_named(self.stopping.quantity)

@@ -134,7 +134,7 @@ def _refuse_last_look(opened: Opened) -> None:
     """Refuse a last look where its machinery, that of `stopping.reserve_audit`, has no proof or no size."""
     config, where = opened.config, opened.store.address
     stopping = config.stopping
-    if not stopping.in_force.takes_last_look or not config.claim.is_share_right or stopping.panel is not None:
+    if not config.takes_last_look:
         claim = "each output" if stopping.panel is not None else stopping.quantity
         raise StoreError(
             f"a last look is for stopping.rule = 'certify' and accuracy, not for {stopping.rule!r} and {claim}",

@@ -71,7 +71,7 @@ def sample_of(record: Record) -> Sample | None:
         if files.committed is None or not (look := look_of(files.committed)):
             continue
         is_whole = not record.goal.knows_hits or (record.goal.takes_hits and look[0]["group"] != HITS)
-        if len(look) == 1 and is_whole and record.config.stopping.rule != "reserved":
+        if len(look) == 1 and is_whole and not record.config.stopping.in_force.is_reserved:
             of_look = rounds_of_look(record.files, files.round)
             rounds = tuple(part.round for part in of_look)
             beside = "hit" if record.goal.takes_hits else None
@@ -79,7 +79,7 @@ def sample_of(record: Record) -> Sample | None:
             return Sample(basis, look[0]["n_inference"], look[0]["size"], rounds, "audit", rounds[0], beside)
         break
     first = record.files[0] if record.files else None
-    if first is None or first.committed is None or record.config.stopping.rule == "reserved":
+    if first is None or first.committed is None or record.config.stopping.in_force.is_reserved:
         return None
     n_before = first.committed["n_observed"]
     if n_before:

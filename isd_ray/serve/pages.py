@@ -113,7 +113,7 @@ def _live(held: Held) -> dict[str, Any]:
     store = held.campaign.store
     record = Record.read(store, None)
     sections = [section for make in (accuracy, batch_accuracy) if (section := make(record)) is not None]
-    certificate, stopping = store.certificate(), held.campaign.config.stopping
+    certificate = store.certificate()
     return {
         "lines": status_lines(held.status()),
         "sections": sections,
@@ -121,5 +121,5 @@ def _live(held: Held) -> dict[str, Any]:
         "certificate": certificate_lines(certificate) if certificate else [],
         "withdrawn": store.withdrawn(),
         "is_stopped": any(event["kind"] == "stop" for event in store.events()),
-        "takes_last_look": stopping.rule == "certify" and stopping.quantity == "accuracy" and stopping.panel is None,
+        "takes_last_look": held.campaign.config.takes_last_look,
     }
