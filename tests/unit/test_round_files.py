@@ -8,7 +8,15 @@ import sys
 
 import pytest
 
-from isd_ray.campaign.round_files import ROUND_SCHEMA, Columns, Details, Release, RoundRecord, as_stored, details_of
+from isd_ray.campaign.round_files import (
+    ROUND_SCHEMA,
+    Details,
+    Release,
+    RoundColumns,
+    RoundRecord,
+    as_stored,
+    details_of,
+)
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import CorruptFileError
 from isd_ray.ops.simulate import simulate
@@ -20,7 +28,7 @@ def run(make_config, tmp_path_factory):
 
 
 def test_the_columns_of_rounds_parquet_are_entries_of_the_record(run):
-    assert run.rounds.schema.names == ROUND_SCHEMA.names == list(Columns.__annotations__)
+    assert run.rounds.schema.names == ROUND_SCHEMA.names == list(RoundColumns.__annotations__)
     stored = [json.loads((folder / "round.json").read_text()) for folder in sorted((run.path / "rounds").iterdir())]
     for record, line in zip(stored, run.rounds.to_pylist(), strict=True):
         assert {name: line[name] for name in record.keys() & line.keys()} == {
