@@ -17,18 +17,18 @@ from isd_ray.errors import ConfigError
 T = TypeVar("T")
 
 
-def names(group: str, built_in: Mapping[str, Any]) -> list[str]:
+def names(group: str | None, built_in: Mapping[str, Any]) -> list[str]:
     """All names of an extension point: built-ins in their order, then those of installed packages by name."""
     return [*built_in, *sorted(set(_added(group)) - set(built_in))]
 
 
-def check(group: str, built_in: Mapping[str, Any], name: str, what: str, where: str, *others: str) -> None:
+def check(group: str | None, built_in: Mapping[str, Any], name: str, what: str, where: str, *others: str) -> None:
     """Refuse a name that an extension point does not have; nothing is imported.
 
     Parameters
     ----------
     group:
-        Of the entry points, as ``isd_ray.models``.
+        Of the entry points, as ``isd_ray.models``; None where no package may add any.
     built_in:
         By name; as ``module:attribute`` where it is imported when it is asked for.
     what, where:
@@ -45,11 +45,11 @@ def check(group: str, built_in: Mapping[str, Any], name: str, what: str, where: 
         return
     known = [*others, *names(group, built_in)]
     close = difflib.get_close_matches(name, known, n=1)
-    listed = f"choose one of {', '.join(known)}, or install the package that adds it"
+    listed = f"choose one of {', '.join(known)}" + ("" if group is None else ", or install the package that adds it")
     raise ConfigError(f"there is no {what} {name!r}", where, f"did you mean {close[0]!r}?" if close else listed)
 
 
-def load(group: str, built_in: Mapping[str, Any], name: str, what: str, where: str, kind: type[T]) -> T:
+def load(group: str | None, built_in: Mapping[str, Any], name: str, what: str, where: str, kind: type[T]) -> T:
     """What an extension point has under a name.
 
     Parameters
@@ -83,7 +83,7 @@ def load(group: str, built_in: Mapping[str, Any], name: str, what: str, where: s
     return _checked(found, kind, name, what, where)
 
 
-def package_of(group: str, built_in: Mapping[str, Any], name: str) -> tuple[str, str] | None:
+def package_of(group: str | None, built_in: Mapping[str, Any], name: str) -> tuple[str, str] | None:
     """Name and version of the installed package that adds a name; None of what is built in."""
     entry = None if name in built_in else _added(group).get(name)
     if entry is None:
@@ -91,8 +91,8 @@ def package_of(group: str, built_in: Mapping[str, Any], name: str) -> tuple[str,
     return ("unknown", "unknown") if entry.dist is None else (entry.dist.name, entry.dist.version)
 
 
-def _added(group: str) -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=group)}
+def _added(group: str | None) -> dict[str, EntryPoint]:
+    return {} if group is None else {entry.name: entry for entry in entry_points(group=group)}
 
 
 def _checked(found: Any, kind: type[T], name: str, what: str, where: str) -> T:

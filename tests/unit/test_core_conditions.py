@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
 
+from isd_ray import plugins
 from isd_ray.config import Condition, StoppingConfig
 from isd_ray.config.rules import BUILT_IN_RULES, rule_named
 from isd_ray.core.conditions import Reached, affordable, bought, holds, limits_reached, no_prices, rule_counts, words_of
@@ -234,3 +236,11 @@ def test_a_rule_that_there_is_not_is_refused_with_what_was_meant():
     with pytest.raises(ConfigError, match="there is no stopping rule 'certfy'") as refused:
         StoppingConfig(rule="certfy")
     assert refused.value.remedy == "did you mean 'certify'?"
+
+
+def test_no_package_adds_a_rule(monkeypatch):
+    """Whatever group of entry points it names itself in: nothing could mark its certificates as unverified."""
+    added = [EntryPoint("ours", "isd_ray.core.rules.certify:RULE", "isd_ray.rules")]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: added)
+    with pytest.raises(ConfigError, match="there is no stopping rule 'ours'"):
+        StoppingConfig(rule="ours")
