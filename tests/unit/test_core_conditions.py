@@ -12,7 +12,7 @@ from isd_ray import plugins
 from isd_ray.config import Condition, StoppingConfig
 from isd_ray.config.rules import BUILT_IN_RULES, rule_named
 from isd_ray.core.conditions import Reached, affordable, bought, holds, limits_reached, no_prices, rule_counts, words_of
-from isd_ray.core.stopping import decide
+from isd_ray.core.stopping import decide, rule_of
 from isd_ray.errors import ConfigError
 from isd_ray.messages import RoundEvidence
 from isd_ray.ops.simulate import simulate
@@ -236,6 +236,16 @@ def test_a_rule_that_there_is_not_is_refused_with_what_was_meant():
     with pytest.raises(ConfigError, match="there is no stopping rule 'certfy'") as refused:
         StoppingConfig(rule="certfy")
     assert refused.value.remedy == "did you mean 'certify'?"
+
+
+def test_audits_that_a_look_draws_are_in_portions_and_others_whole():
+    portions = {name: {"portions": 3} if rule_named(name).draws_audits else {} for name in BUILT_IN_RULES}
+    rules = {name: rule_of(StoppingConfig(rule=name, **asked)) for name, asked in portions.items()}
+    looks = {name: rule.looks(StoppingConfig(rule=name, **portions[name]), 100) for name, rule in rules.items()}
+    assert {name: rule.portions for name, rule in looks.items()} == {
+        "certify": 3, "pac": 3, "reserved": 1, "paper": 1, "none": 1,
+    }  # fmt: skip
+    assert {name for name, rule in looks.items() if rule.max_looks == 1} == {"pac"}
 
 
 def test_no_package_adds_a_rule(monkeypatch):

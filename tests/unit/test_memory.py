@@ -9,7 +9,7 @@ import pytest
 
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import ModelConfig
-from isd_ray.core.memory import ScreenSize, memory_in_one, memory_of_each, memory_together, network_bytes
+from isd_ray.core.memory import MIB, ScreenSize, memory_in_one, memory_of_each, memory_together, network_bytes
 from isd_ray.errors import ResourceError
 from isd_ray.models.resmlp import Architecture
 from isd_ray.ops.memory import memory_needed
@@ -38,6 +38,22 @@ def test_each_process_pays_for_what_it_holds():
     assert grown(row_values=50.0) == {"trainer"}
     assert grown(resident_bytes=1e9) == grown(part_rows=1_000_000) == {"scorer"}
     assert grown(scorers=2) == {"scorer"}, "each has more of the rows"
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "measured"),
+    [
+        (1_000_000, {"driver": 410, "coordinator": 290, "trainer": 371, "scorer": 531}),
+        (3_000_000, {"driver": 702, "coordinator": 391, "trainer": 377, "scorer": 626}),
+    ],
+)
+def test_it_is_near_what_screens_took(n_rows, measured):
+    """MiB as RESULTS.md has them, by `python -m tests.benchmarks.memory --members 1 --workers 1`."""
+    network = network_bytes(2048, ModelConfig().hidden_size, ModelConfig().residual_blocks, 2)
+    screen = {"n_observed": n_rows // 25, "members": 1, "member_bytes": network, "trainers": 1, "scorers": 1}
+    found = memory_of_each(replace(SIZE, n_rows=n_rows, **screen))
+    for kind, truth in measured.items():
+        assert 1 / 1.1 <= found[kind] / MIB / truth <= 1.5, kind
 
 
 def test_more_processes_need_more_together_and_one_process_needs_least():
