@@ -123,7 +123,7 @@ class CampaignLoop:
             case Released():
                 return self._amended() or measure(screen, stage) or stage
             case Measured():
-                return self._committed(decide(screen, stage))
+                return self._committed(decide(screen, stage), is_new=True)
             case Decided():
                 return self._delivered(frozen_for_delivery(screen, stage))
             case Final():
@@ -131,19 +131,24 @@ class CampaignLoop:
             case Done():
                 return stage
 
-    def _committed(self, decided: Decided) -> Stage:
+    def _committed(self, decided: Decided, *, is_new: bool) -> Stage:
         """What follows a committed round."""
         screen, record, look = self._screen, decided.record, decided.measured.released.look
         stopped_before = screen.history.stop_round is not None
         screen.history.records.append(record)
-        screen.store.write_table("rounds.parquet", screen.history.records, ROUND_SCHEMA)
-        bins = [asdict(part) for part in screen.history.reliability()]
-        screen.store.write_table("calibration.parquet", bins, RELIABILITY_SCHEMA)
+        if is_new:
+            self._write_tables()
         if look is not None and record["decision"] in ("finish", *UNJUDGED):
             return go_on(screen, decided, look)
         if record["decision"] == "stop" and not stopped_before:
             return decided
         return self._next_round(decided.number)
+
+    def _write_tables(self) -> None:
+        """Write what people read of all rounds; it follows from their records."""
+        history, store = self._screen.history, self._screen.store
+        store.write_table("rounds.parquet", history.records, ROUND_SCHEMA)
+        store.write_table("calibration.parquet", [asdict(part) for part in history.reliability()], RELIABILITY_SCHEMA)
 
     def _delivered(self, final: Final) -> Stage:
         return self._next_round(final.number) if deliver(self._screen, final) else final
@@ -165,6 +170,8 @@ class CampaignLoop:
         stage: Stage = Begun(0, time.perf_counter())
         for files in self._screen.store.rounds():
             stage = self._restored(stage, files)
+        if self._screen.history.records:
+            self._write_tables()  # whoever committed the last round may have been killed before
         return stage
 
     def _amended(self) -> Stage | None:
@@ -184,7 +191,7 @@ class CampaignLoop:
         if (race := screen.judge_race(batch, told)) is not None:
             screen.history.race.append(race)
         screen.history.observe(batch.attempt, batch.selection, told, batch.details, batch.number)
-        stage = self._committed(Decided(Measured(batch, told, batch.details), files.committed))
+        stage = self._committed(Decided(Measured(batch, told, batch.details), files.committed), is_new=False)
         if isinstance(stage, Decided) and screen.store.is_delivered():
             return self._next_round(stage.number)
         return stage

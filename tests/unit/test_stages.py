@@ -59,3 +59,22 @@ def test_loops_that_take_over_from_each_other_do_what_one_does(goes_on, make_con
     by_one = rounds_of(config, tmp_path / "one", reopened=False)
     assert {goes_on, "repeat"} <= {decision for _, decision, _ in by_one}
     assert by_one == rounds_of(config, tmp_path / "many", reopened=True)
+
+
+def test_a_loop_that_takes_over_writes_the_tables_of_all_rounds_once(make_config, tmp_path, monkeypatch):
+    config = make_config(acquisition={"batch_size": 90}, stopping={"rule": "none", "max_rounds": 4})
+    setup = prepare(config, tmp_path / "run", Watcher())
+    backend = Backend(setup.spec, setup.truth, LocalWorkers(setup.spec))
+    loop = open_loop(setup, backend)
+    while not loop.advance().done:
+        pass
+    table = tmp_path / "run" / "rounds.parquet"
+    whole, written = table.read_bytes(), []
+    table.unlink()  # as if it had been killed before
+    write = CampaignStore.write_table
+    monkeypatch.setattr(
+        CampaignStore, "write_table", lambda store, name, *rest: (written.append(name), write(store, name, *rest))
+    )
+    open_loop(setup, backend)
+    assert sorted(written) == ["calibration.parquet", "rounds.parquet"]
+    assert table.read_bytes() == whole
