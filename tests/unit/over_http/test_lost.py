@@ -42,6 +42,20 @@ def test_what_is_told_again_as_its_answer_was_lost_is_told_once(made, service, m
     assert len(told_events(made)) == 1
 
 
+def test_a_call_that_is_sent_again_while_it_is_under_way_is_that_one(tmp_path):
+    service, goes_on, done = calls.Calls(tmp_path), threading.Event(), []
+
+    def work(call):
+        assert goes_on.wait(30)
+        done.append(call)
+
+    first, again = service.begin("key", work), service.begin("key", work)
+    goes_on.set()
+    first.answer.result(30)
+    assert again is first
+    assert done == [first]
+
+
 def test_a_service_that_is_started_again_in_between_tells_once(made, service, monkeypatch):
     """It forgets its calls; the coordinator stays and knows the one that it has done."""
     campaign = isd.attach("kinase", service.url)
