@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app as command
 from isd_ray.data.export import Exported
 from isd_ray.errors import ClusterError, InputFileError, LabelError, StoreError
+from isd_ray.messages import Progress, StepTaken
 from isd_ray.ops.calls import CHANGES, LOOKS, TAKE_FILE, WRITES
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.interim import Interim
@@ -23,7 +25,7 @@ from isd_ray.remote import wire
 from isd_ray.remote.attach import stop
 from isd_ray.report.certificate import Certificate
 from isd_ray.serve.coordinators import campaigns
-from tests.unit.attached_helpers import READOUT, running, told_events
+from tests.unit.attached_helpers import READOUT, Here, running, told_events
 
 
 class Heard(Watcher):
@@ -78,6 +80,27 @@ def test_a_screen_to_its_end_with_steps_and_exports(asked, made, service, tmp_pa
     assert campaign.ask() is None
     with pytest.raises(StoreError, match="the screen has ended"):
         campaign.stop("enough")
+
+
+def test_steps_are_told_while_they_are_taken_and_each_once(service, monkeypatch):
+    is_heard = threading.Semaphore(0)
+
+    class Hearing(Heard):
+        def step(self, name, progress):
+            super().step(name, progress)
+            is_heard.release()
+
+    class Stepping:
+        def change(self, call, heard):
+            for round_number in range(3):
+                heard(Progress("fit", round_number, 900, 60, 840, 840, False, StepTaken("ask", 0, 1.0, 0)))
+                assert is_heard.acquire(timeout=30)
+
+    watcher = Hearing()
+    campaign = isd.attach("kinase", service.url, watcher)
+    monkeypatch.setattr(Here, "transport", lambda here, name: Stepping())
+    assert campaign.ask() is None
+    assert watcher.steps == [(0, "fit"), (1, "fit"), (2, "fit")]
 
 
 def test_errors_are_those_of_the_campaign_word_for_word(made, service, tmp_path):
