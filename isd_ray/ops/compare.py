@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
+from threading import get_ident
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ from isd_ray.core.trips import trips_until
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.errors import ConfigError
 from isd_ray.messages import Progress
-from isd_ray.ops.connect import ray_session
+from isd_ray.ops.connect import ray_session, work_for
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import (
     SimulationResult,
@@ -145,7 +146,8 @@ def compare(
         watcher.message(f"{agent}, seed {seed}: {ended_words(found.summary)}, {measured}")
         return found
 
-    with ray_session(config.compute) if on_ray else nullcontext(), ThreadPoolExecutor(n_parallel) as pool:
+    pool = ThreadPoolExecutor(n_parallel, initializer=work_for, initargs=(get_ident(),))
+    with ray_session(config.compute) if on_ray else nullcontext(), pool:
         if n_parallel > 1:
             _build_once(variants, root, watcher)
         found = dict(zip(variants, pool.map(lambda each: run(*each), variants), strict=True))

@@ -26,7 +26,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Session:
-    """A block of this process that uses a Ray of ours, and what its actors ask for."""
+    """A block of this process that uses a Ray of ours, the thread that it is of, and what its actors ask for."""
 
     thread: int
     address: str | None
@@ -38,6 +38,8 @@ _DOOR = threading.Condition()
 """Held by whoever starts or ends Ray, of which a process has one at a time."""
 _SESSIONS: list[_Session] = []
 """Of the Ray that `ray_session` has started, which ends with the last of them."""
+_WORKS_FOR = threading.local()
+"""The thread whose sessions those of this one are inside (`work_for`)."""
 
 
 @contextmanager
@@ -61,7 +63,8 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
         If other machines reach the cluster without a token, unless `compute` allows it.
     """
     ray = _import_ray()
-    session = _Session(threading.get_ident(), compute.address, *_demand(compute))
+    thread = getattr(_WORKS_FOR, "thread", threading.get_ident())
+    session = _Session(thread, compute.address, *_demand(compute))
     with _DOOR:
         if not _may_enter(session):
             _LOGGER.warning("other threads of this process use Ray; waiting for room")
@@ -87,6 +90,11 @@ def ray_session(compute: ComputeConfig) -> Iterator[None]:
                 if not _SESSIONS:
                     ray.shutdown()
                 _DOOR.notify_all()
+
+
+def work_for(thread: int) -> None:
+    """Have blocks of this thread be inside those of another: their actors find room by turns, on Ray."""
+    _WORKS_FOR.thread = thread
 
 
 def _demand(compute: ComputeConfig) -> tuple[float, float]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isd_ray.campaign.events import user
+from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.watcher import Watcher
@@ -126,10 +127,8 @@ class AttachedCampaign:
         read: str | None = None,
     ) -> Told:
         """See `Campaign.tell`; a file that is not here is looked for on the cluster."""
-        with naming(readouts):
-            said = {"plate": plate, "assay": assay, "value": value, "well": well, "shape": shape, "read": read}
-            told: Told = self._change("tell", self._sent(readouts), external=external, **said)
-            return told
+        said = ReadAs(plate, assay, value, well, shape, read)
+        return self._read(self._change, "tell", readouts, external=external, said=said)
 
     def preview(
         self,
@@ -144,10 +143,8 @@ class AttachedCampaign:
         read: str | None = None,
     ) -> Told:
         """See `Campaign.preview`; a file that is not here is looked for on the cluster."""
-        with naming(readouts):
-            said = {"plate": plate, "assay": assay, "value": value, "well": well, "shape": shape, "read": read}
-            told: Told = self._look("preview", self._sent(readouts), external=external, **said)
-            return told
+        said = ReadAs(plate, assay, value, well, shape, read)
+        return self._read(self._look, "preview", readouts, external=external, said=said)
 
     def fail(
         self, ids: str | Sequence[str], reason: str, *, abandon: bool = False, assays: str | Sequence[str] = ()
@@ -231,9 +228,12 @@ class AttachedCampaign:
     def _look(self, verb: str, *arguments: Any, **keywords: Any) -> Any:
         return self._transport.look(self._call(verb, *arguments, **keywords))
 
-    def _sent(self, readouts: Any) -> SentFile | str:
-        with tempfile.TemporaryDirectory() as folder:
-            return _to_send(as_file(readouts, Path(folder), self.config))
+    def _read(self, do: Callable[..., Any], verb: str, readouts: Any, *, external: bool, said: ReadAs) -> Told:
+        """Have a verb that reads readouts done."""
+        with naming(readouts), tempfile.TemporaryDirectory() as folder:
+            file = _to_send(as_file(readouts, Path(folder), self.config))
+            told: Told = do(verb, file, external=external, **asdict(said))
+            return told
 
     def _fetch(self, file: Path, verb: str, **keywords: Any) -> Any:
         """Have a verb write a file there, and bring it here, whole or not at all; returns what the verb returns."""

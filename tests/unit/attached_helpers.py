@@ -14,11 +14,20 @@ import uvicorn
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import StoreError
+from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.coordinator import Coordinator
 from isd_ray.ops.run import run_cold
 from isd_ray.remote.tokens import Tokens
 from isd_ray.serve.coordinators.app import create_app
 from isd_ray.serve.listening import uvicorn_of
+
+READOUT = "BBB+"
+"""One of the classes of the campaigns of `tests.unit.test_arguments.LABORATORY`."""
+
+
+def told_events(campaign: Campaign) -> list:
+    """What is on record of readouts."""
+    return [event for event in campaign.store.events() if event["kind"] == "tell"]
 
 
 class WithoutRay(Coordinator):

@@ -9,10 +9,12 @@ import pyarrow.csv
 import pytest
 
 import isd_ray as isd
+from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config_file import load_config, to_toml
 from isd_ray.errors import ConfigError, InputFileError, LabelError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.telling import Telling, Told
 from isd_ray.remote.attached import AttachedCampaign
 from tests.unit.attached_helpers import InThisProcess, running
 
@@ -76,6 +78,20 @@ def test_readouts_that_are_no_table_are_refused_with_what_may_be_given(campaign,
             take_in(readouts)
     with pytest.raises(LabelError, match=said):
         campaign.run(lambda batch: readouts)
+
+
+@pytest.mark.parametrize("verb", ["tell", "preview"])
+def test_how_readouts_are_to_be_read_is_heard_wherever_they_are_told(verb, campaign, monkeypatch):
+    words = {"plate": "P1", "assay": "herg", "value": "signal", "well": "position", "shape": "long", "read": "450 nm"}
+    heard = []
+
+    def take_in(telling, readouts, *, external, said):
+        heard.append((external, said))
+        return Told(0, 0, 0, (), 0)
+
+    monkeypatch.setattr(Telling, verb, take_in)
+    getattr(campaign, verb)({"C0000": "BBB+"}, external=True, **words)
+    assert heard == [(True, ReadAs(**words))]
 
 
 def test_ids_may_be_numbers_and_one_may_stand_alone(campaign):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.setup import begin_or_resume, open_loop
+from isd_ray.campaign.shards import merge_scores
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.campaign.workers import LocalWorkers
 from isd_ray.errors import IsdError
+from isd_ray.messages import Evaluation, ScoredRows, Shard, ShardScores
 from isd_ray.ops.prepare import prepare
 from isd_ray.storage.files import sha256_file
 
@@ -77,6 +80,20 @@ def test_a_screen_shared_by_many_scorers_is_that_of_one(make_config, tmp_path):
     assert workers.n_calls.keys() >= {"fit", "freeze", "count_ranks", "look_up", "most_uncertain", "write_hybrid"}
     committees = [name for name in workers.put_hashes if name]
     assert len(committees) == len(set(committees)) > 1, "each travels once, for scores and predictions"
+
+
+def test_errors_of_a_test_set_are_in_the_order_of_its_blocks_whatever_that_of_the_answers():
+    """Sums of floats depend on it."""
+    none = np.zeros(0, np.float32)
+    nothing = ScoredRows(np.zeros(0, np.int64), none, none, none, none)
+    answers = [
+        ShardScores(Shard(library, block, block + 1), 1, nothing, nothing, np.zeros((), np.int64), errors, 0.0)
+        for library in ("target", "test")
+        for block in range(3)
+        for errors in [Evaluation(1, squared=(float(block),))]
+    ]
+    merged = merge_scores(reversed(answers), 1, 0)
+    assert merged.evaluation == merged.test == Evaluation(3, squared=(0.0, 1.0, 2.0))
 
 
 def test_workers_are_ended_where_a_backend_cannot_be_made(make_config, tmp_path):

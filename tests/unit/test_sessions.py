@@ -8,6 +8,7 @@ import pytest
 
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import IsdError, ResourceError
+from isd_ray.ops import compare as comparing
 from isd_ray.ops.connect import ray_session
 
 N_CPUS = 4.0
@@ -114,6 +115,26 @@ def test_a_session_inside_another_takes_no_room_of_its_own(ray, elsewhere):
             assert beside.entered.wait(60)
         assert ray.is_up
         beside.end()
+    assert (ray.n_started, ray.n_ended) == (1, 1)
+
+
+@pytest.mark.parametrize("n_parallel", [1, 2])
+def test_variants_of_a_comparison_need_no_room_beside_its_own(n_parallel, ray, make_config, tmp_path, monkeypatch):
+    """Their actors wait for each other on Ray, where they take turns."""
+    all_in = threading.Barrier(n_parallel)
+
+    class EnteredError(Exception):
+        pass
+
+    def simulate(config, out, watcher):
+        with ray_session(config.compute):
+            all_in.wait(60)
+            raise EnteredError
+
+    monkeypatch.setattr(comparing, "simulate", simulate)
+    config = make_config(compute={"backend": "ray", "scorers": 3, **HASTY})
+    with pytest.raises(EnteredError):
+        comparing.compare(config, tmp_path, ("active", "random")[:n_parallel], n_parallel=n_parallel)
     assert (ray.n_started, ray.n_ended) == (1, 1)
 
 
