@@ -353,6 +353,18 @@ def test_a_round_is_closed_after_a_confirmation(campaign, ada, page, truth):
     assert campaign.store.events()[-1]["who"] == "Ada (web page)"
 
 
+def test_a_single_readout_is_spoken_of_as_one(campaign, ada, page, truth):
+    ids = campaign.batch().ids
+    preview = ada.send(page[1], by_id(truth, ids[:59]))
+    ada.get(preview)
+    ada.confirm(preview)
+    assert "1 readout of the round is still missing" in words(ada.get(preview).text)
+    assert "Goes on without the 1 readout that is missing" in words(ada.get(f"/c/{page[1]}/batch").text)
+    for what in ("close", "stop"):
+        asked = ada.post(f"/c/{page[1]}/{what}", reason="reader broke")
+        assert "without the 1 readout that is missing" in words(asked.text)
+
+
 # --- what users wrote is text ---------------------------------------------------------------------------------------
 
 
