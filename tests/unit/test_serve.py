@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import re
-import shutil
 import threading
 import time
 import zipfile
@@ -19,37 +18,21 @@ from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.serve.apart import Order, Readers, read_apart
 from isd_ray.serve.shelf import Shelf
-from tests.unit.serve_helpers import Visitor, page_of, pairs, words
+from tests.unit.serve_helpers import Visitor, ada, campaign, page, page_of, pairs, words
 from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, signals, truth, write
 
-__all__ = ["truth"]
+__all__ = ["ada", "campaign", "page", "truth"]
 
 EVIL = "<script>alert(1)</script>"
 ACTING = "\x1b[31m\u202e\"'><b>" + "x" * 900
 
 
 @pytest.fixture(scope="module")
-def begun(make_config, tmp_path_factory) -> Path:
+def begun(make_config, tmp_path_factory) -> Campaign:
     """A batch of 60 compounds on one plate is out."""
-    folder = tmp_path_factory.mktemp("begun") / "run"
-    Campaign.create(folder, make_config(**LABORATORY, plates=PLATES)).ask()
-    return folder
-
-
-@pytest.fixture
-def campaign(begun, tmp_path) -> Campaign:
-    return Campaign.open(shutil.copytree(begun, tmp_path / "runs" / "kinase"))
-
-
-@pytest.fixture
-def page(campaign, tmp_path):
-    app, [key] = page_of(tmp_path / "runs", scratch=tmp_path / "scratch")
-    return app, key
-
-
-@pytest.fixture
-def ada(page) -> Visitor:
-    return Visitor(page[0])
+    made = Campaign.create(tmp_path_factory.mktemp("begun") / "run", make_config(**LABORATORY, plates=PLATES))
+    made.ask()
+    return made
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
