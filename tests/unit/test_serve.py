@@ -346,6 +346,8 @@ def test_a_single_readout_is_spoken_of_as_one(campaign, ada, page, truth):
     for what in ("close", "stop"):
         asked = ada.post(f"/c/{page[1]}/{what}", reason="reader broke")
         assert "without the 1 readout that is missing" in words(asked.text)
+    ada.post(f"/c/{page[1]}/stop", reason="reader broke", confirmed="true")
+    assert "is closed without 1 readout." in words(ada.get(f"/c/{page[1]}").text)
 
 
 # --- what users wrote is text ---------------------------------------------------------------------------------------
