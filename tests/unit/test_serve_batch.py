@@ -162,6 +162,20 @@ def test_refused_lines_are_there_after_the_page_was_left_and_as_a_file(make_conf
     assert third["id"] in listed(ada.get(f"/c/{key}/batch?state=missing").text)
 
 
+def test_a_line_that_was_refused_before_its_compound_was_asked_for_does_not_count_against_it(
+    make_config, truth, tmp_path
+):
+    made = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
+    made.ask()
+    told = made.tell(write(tmp_path / "all.csv", ("name", "bbb"), truth.items()))
+    assert (told.n_new, len(told.refused)) == (60, len(truth) - 60)
+    assert set(made.ask().ids) <= {line.id for line in told.refused}
+    app, [key] = page_of(made.path, scratch=tmp_path / "scratch")
+    ada = Visitor(app)
+    assert listed(ada.get(f"/c/{key}/batch?state=refused").text) == []
+    assert listed(ada.get(f"/c/{key}/batch?state=missing").text) == made.batch().ids
+
+
 def test_outputs_of_a_panel_are_shown_one_by_one(make_config, tmp_path):
     changes = {
         "task": "panel",
