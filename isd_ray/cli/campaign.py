@@ -16,18 +16,18 @@ from isd_ray.cli.common import (
     Raw,
     Set,
     live_console,
+    open_campaign,
     out_console,
     print_json,
     watched,
 )
+from isd_ray.cli.saying import amend, close, exclude, fail, include, stop
 from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.telling import Told
     from isd_ray.remote.attached import AttachedCampaign
-from isd_ray.cli.common import open_campaign
-from isd_ray.cli.saying import amend, close, exclude, fail, include, stop
 
 _SHOWN = 20
 """Refused lines that are printed; all of them come with --json."""

@@ -90,8 +90,9 @@ def _layout(x: str, y: str, **more: Any) -> dict[str, Any]:
 
 
 def _level(at: float, name: str, x: Sequence[float]) -> dict[str, Any]:
-    """A horizontal line, in the legend too."""
-    ends = [min(x), max(x)] if x else [0, 1]
+    """A horizontal line, in the legend too; around a single point it has a length, or nothing would be seen of it."""
+    first, last = (min(x), max(x)) if x else (0.0, 1.0)
+    ends = [first, last] if first < last else [first - 0.5, last + 0.5]
     style = {"color": NEUTRAL, "width": 2, "dash": "longdash"}
     return {"type": "scatter", "mode": "lines", "x": ends, "y": [at, at], "name": plain(name), "line": style}
 

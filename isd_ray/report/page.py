@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from isd_ray.printable import printable
 from isd_ray.report.blocks import Block, Figure, ReportSection
+from isd_ray.report.numbers import counted
 
 
 def plotly_script() -> str:
@@ -65,7 +66,7 @@ def environment(*packages: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"kind": _kind, "image": _image}
+    made.filters |= {"kind": _kind, "image": _image, "counted": counted}
     return made
 
 

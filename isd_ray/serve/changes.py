@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from isd_ray.campaign.events import acting_for
 from isd_ray.ops.opened import need
+from isd_ray.report.numbers import counted
 from isd_ray.serve.log import entry_of
 from isd_ray.serve.site import Site, about, acting, check_form, session_of
 
@@ -31,7 +32,8 @@ def changes(site: Site) -> APIRouter:
         with site.campaign(key) as held, acting_for(acting(request)):
             if confirmed:
                 n = held.campaign.undo(number, reason)
-                session_of(request).notice = f"Entry {number} was taken back: {n:,} readouts or compounds."
+                what = "readout or compound" if n == 1 else "readouts or compounds"
+                session_of(request).notice = f"Entry {number} was taken back: {n:,} {what}."
                 return RedirectResponse(f"/c/{key}/events", HTTPStatus.SEE_OTHER)
             entry = next((found for found in held.campaign.undoable() if found.number == number), None)
             if entry is None:
@@ -53,7 +55,7 @@ def changes(site: Site) -> APIRouter:
         with site.campaign(key) as held, acting_for(acting(request)):
             if confirmed:
                 n_lost = held.campaign.stop(reason, last_look=last_look)
-                lost = f" The batch that was out is closed without {n_lost:,} readouts." if n_lost else ""
+                lost = f" The batch that was out is closed without {counted(n_lost, 'readout')}." if n_lost else ""
                 session_of(request).notice = f"The screen is stopped.{lost}"
                 return RedirectResponse(f"/c/{key}", HTTPStatus.SEE_OTHER)
             need(reason)

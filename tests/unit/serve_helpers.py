@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from pathlib import Path
 
+import pytest
 from starlette.testclient import TestClient
 
+from isd_ray.ops.campaign import Campaign
 from isd_ray.serve.app import create_app
 from isd_ray.serve.settings import Settings, new_token
 from isd_ray.serve.shelf import Shelf
@@ -70,3 +73,21 @@ def pairs(page: str) -> dict[str, str]:
     """The numbers of a page by name."""
     found = re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", page, re.DOTALL)
     return {html.unescape(what): html.unescape(answer) for what, answer in found}
+
+
+@pytest.fixture
+def campaign(begun, tmp_path) -> Campaign:
+    """A test's own copy of the campaign that its file has begun."""
+    return Campaign.open(shutil.copytree(begun.path, tmp_path / "runs" / "kinase"))
+
+
+@pytest.fixture
+def page(campaign, tmp_path):
+    """The application that serves the folder of the campaign, and the campaign's name in addresses."""
+    app, [key] = page_of(campaign.path.parent, scratch=tmp_path / "scratch")
+    return app, key
+
+
+@pytest.fixture
+def ada(page) -> Visitor:
+    return Visitor(page[0])

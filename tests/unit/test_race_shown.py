@@ -83,9 +83,9 @@ def test_the_words_say_who_led_when(screen):
         )
         for number in (1, 2, 3)
     }
-    assert f"The best forecast had {leaders[1]['family']} in round" in words
+    assert f"The best forecast was made by {leaders[1]['family']} in round" in words
     for family in {line["family"] for line in leaders.values()}:
-        assert family in words.split("The best forecast had ")[1].split(". ")[0]
+        assert family in words.split("The best forecast was made by ")[1].split(". ")[0]
 
 
 def test_a_committee_of_one_family_has_no_race(make_config, tmp_path):

@@ -248,6 +248,15 @@ def test_lines_and_bars_put_their_numbers_into_the_table():
     assert figure.spec["data"][0]["x"] == [plain("p<1>"), "q"]
 
 
+def test_a_goal_is_seen_beside_a_single_point_too():
+    figure = lines(
+        "f", [Line("a", [10.0], [0.5])], x="x (%)", y="y (share)", alt="words", caption="", level=(0.9, "goal")
+    )
+    goal = figure.spec["data"][-1]
+    assert (goal["name"], goal["y"]) == ("goal", [0.9, 0.9])
+    assert goal["x"][0] < 10.0 < goal["x"][1]
+
+
 @pytest.mark.parametrize(("rule", "place"), [("certify", "n_observed"), ("paper", "n_acquired")])
 def test_a_bound_stands_at_the_moment_that_it_speaks_of(rule, place, record):
     stopping = record.config.stopping.model_copy(update={"rule": rule})

@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import re
-import shutil
 import threading
 import time
 import zipfile
@@ -19,37 +18,21 @@ from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.serve.apart import Order, Readers, read_apart
 from isd_ray.serve.shelf import Shelf
-from tests.unit.serve_helpers import Visitor, page_of, pairs, words
+from tests.unit.serve_helpers import Visitor, ada, campaign, page, page_of, pairs, words
 from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, signals, truth, write
 
-__all__ = ["truth"]
+__all__ = ["ada", "campaign", "page", "truth"]
 
 EVIL = "<script>alert(1)</script>"
 ACTING = "\x1b[31m\u202e\"'><b>" + "x" * 900
 
 
 @pytest.fixture(scope="module")
-def begun(make_config, tmp_path_factory) -> Path:
+def begun(make_config, tmp_path_factory) -> Campaign:
     """A batch of 60 compounds on one plate is out."""
-    folder = tmp_path_factory.mktemp("begun") / "run"
-    Campaign.create(folder, make_config(**LABORATORY, plates=PLATES)).ask()
-    return folder
-
-
-@pytest.fixture
-def campaign(begun, tmp_path) -> Campaign:
-    return Campaign.open(shutil.copytree(begun, tmp_path / "runs" / "kinase"))
-
-
-@pytest.fixture
-def page(campaign, tmp_path):
-    app, [key] = page_of(tmp_path / "runs", scratch=tmp_path / "scratch")
-    return app, key
-
-
-@pytest.fixture
-def ada(page) -> Visitor:
-    return Visitor(page[0])
+    made = Campaign.create(tmp_path_factory.mktemp("begun") / "run", make_config(**LABORATORY, plates=PLATES))
+    made.ask()
+    return made
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -351,6 +334,20 @@ def test_a_round_is_closed_after_a_confirmation(campaign, ada, page, truth):
     ada.post(f"/c/{page[1]}/close", reason="reader broke", confirmed="true")
     assert campaign.status().state == "ready"
     assert campaign.store.events()[-1]["who"] == "Ada (web page)"
+
+
+def test_a_single_readout_is_spoken_of_as_one(campaign, ada, page, truth):
+    ids = campaign.batch().ids
+    preview = ada.send(page[1], by_id(truth, ids[:59]))
+    ada.get(preview)
+    ada.confirm(preview)
+    assert "1 readout of the round is still missing" in words(ada.get(preview).text)
+    assert "Goes on without the 1 readout that is missing" in words(ada.get(f"/c/{page[1]}/batch").text)
+    for what in ("close", "stop"):
+        asked = ada.post(f"/c/{page[1]}/{what}", reason="reader broke")
+        assert "without the 1 readout that is missing" in words(asked.text)
+    ada.post(f"/c/{page[1]}/stop", reason="reader broke", confirmed="true")
+    assert "is closed without 1 readout." in words(ada.get(f"/c/{page[1]}").text)
 
 
 # --- what users wrote is text ---------------------------------------------------------------------------------------

@@ -5,44 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
 
 import pytest
 
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
-from tests.unit.serve_helpers import Visitor, page_of, words
+from tests.unit.serve_helpers import Visitor, ada, campaign, page, page_of, words
 from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, signals, truth, write
 
-__all__ = ["truth"]
+__all__ = ["ada", "campaign", "page", "truth"]
 
 
 @pytest.fixture(scope="module")
-def out(make_config, truth, tmp_path_factory):
+def begun(make_config, truth, tmp_path_factory):
     """The second batch of 60 compounds is out, on one plate."""
-    folder = tmp_path_factory.mktemp("out")
+    folder = tmp_path_factory.mktemp("begun")
     changes = {"acquisition": {"batch_size": 60}, "model": LABORATORY["model"]}
     made = Campaign.create(folder / "run", make_config(**{**HITS, **changes}))
     made.ask()
     made.tell(write(folder / "first.csv", ("plate", "well", "signal"), signals(made, truth, 0)))
     made.ask()
     return made
-
-
-@pytest.fixture
-def campaign(out, tmp_path) -> Campaign:
-    return Campaign.open(shutil.copytree(out.path, tmp_path / "runs" / "kinase"))
-
-
-@pytest.fixture
-def page(campaign, tmp_path):
-    app, [key] = page_of(tmp_path / "runs", scratch=tmp_path / "scratch")
-    return app, key
-
-
-@pytest.fixture
-def ada(page) -> Visitor:
-    return Visitor(page[0])
 
 
 def listed(text: str) -> list[str]:
@@ -177,6 +160,20 @@ def test_refused_lines_are_there_after_the_page_was_left_and_as_a_file(make_conf
         assert ada.get(f"/c/{key}/refused/{wrong}").status_code == 404
         assert ada.get(f"/c/{key}/refused/{wrong}/csv").status_code == 404
     assert third["id"] in listed(ada.get(f"/c/{key}/batch?state=missing").text)
+
+
+def test_a_line_that_was_refused_before_its_compound_was_asked_for_does_not_count_against_it(
+    make_config, truth, tmp_path
+):
+    made = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
+    made.ask()
+    told = made.tell(write(tmp_path / "all.csv", ("name", "bbb"), truth.items()))
+    assert (told.n_new, len(told.refused)) == (60, len(truth) - 60)
+    assert set(made.ask().ids) <= {line.id for line in told.refused}
+    app, [key] = page_of(made.path, scratch=tmp_path / "scratch")
+    ada = Visitor(app)
+    assert listed(ada.get(f"/c/{key}/batch?state=refused").text) == []
+    assert listed(ada.get(f"/c/{key}/batch?state=missing").text) == made.batch().ids
 
 
 def test_outputs_of_a_panel_are_shown_one_by_one(make_config, tmp_path):

@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-import shutil
 import zipfile
 
 import pytest
 
 from isd_ray.ops.campaign import Campaign
-from tests.unit.serve_helpers import Visitor, page_of, words
+from tests.unit.serve_helpers import Visitor, ada, campaign, page, page_of, words
 from tests.unit.test_laboratory import LABORATORY, truth
 
-__all__ = ["truth"]
+__all__ = ["ada", "campaign", "page", "truth"]
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +23,6 @@ def begun(make_config, truth, tmp_path_factory):
     made.tell({name: truth[name] for name in made.ask().ids})
     made.ask()
     return made
-
-
-@pytest.fixture
-def campaign(begun, tmp_path) -> Campaign:
-    return Campaign.open(shutil.copytree(begun.path, tmp_path / "runs" / "kinase"))
-
-
-@pytest.fixture
-def page(campaign, tmp_path):
-    app, [key] = page_of(tmp_path / "runs", scratch=tmp_path / "scratch")
-    return app, key
-
-
-@pytest.fixture
-def ada(page) -> Visitor:
-    return Visitor(page[0])
 
 
 def kinds(campaign) -> list[str]:

@@ -16,11 +16,11 @@ from isd_ray.ops.campaign import Campaign
 from isd_ray.serve import sessions, uploads
 from isd_ray.serve.settings import Settings
 from isd_ray.serve.uploads import file_name
-from tests.unit.serve_helpers import ADDRESS, TOKEN, Visitor, page_of, words
+from tests.unit.serve_helpers import ADDRESS, TOKEN, Visitor, ada, page, page_of, words
 from tests.unit.test_laboratory import LABORATORY, truth
 from tests.unit.test_serve import by_id, contents
 
-__all__ = ["truth"]
+__all__ = ["ada", "page", "truth"]
 
 FILES = ["/rounds/0/structures/0", "/refused/0", "/refused/0/csv", "/interim/0", "/interim/0/file"]
 OTHERS = ["/report", "/uploads/0", *FILES]
@@ -34,17 +34,6 @@ def campaign(make_config, tmp_path_factory) -> Campaign:
     made = Campaign.create(tmp_path_factory.mktemp("served") / "run", make_config(**LABORATORY))
     made.ask()
     return made
-
-
-@pytest.fixture
-def page(campaign, tmp_path):
-    app, [key] = page_of(campaign.path, scratch=tmp_path / "scratch")
-    return app, key
-
-
-@pytest.fixture
-def ada(page) -> Visitor:
-    return Visitor(page[0])
 
 
 # --- who ------------------------------------------------------------------------------------------------------------

@@ -72,8 +72,8 @@ def _words(record: Record, judged: Sequence[Mapping[str, Any]], families: Sequen
         return words + "No batch that they forecast is measured yet."
     leaders = [(row["round"], min(families, key=lambda family: _of(row, family, "loss"))) for row in judged]
     stretches = [(family, [number for number, _ in part]) for family, part in groupby(leaders, lambda pair: pair[1])]
-    led = "; ".join(f"{family} in {_rounds(numbers)}" for family, numbers in stretches)
-    words += f"The best forecast had {led}. "
+    led = ", then by ".join(f"{family} in {_rounds(numbers)}" for family, numbers in stretches)
+    words += f"The best forecast was made by {led}. "
     behind = [
         f"{family} in {_rounds(lost)}"
         for family in families
