@@ -123,7 +123,9 @@ class CampaignLoop:
             case Released():
                 return self._amended() or measure(screen, stage) or stage
             case Measured():
-                return self._committed(decide(screen, stage))
+                after = self._committed(decide(screen, stage))
+                self._write_tables()
+                return after
             case Decided():
                 return self._delivered(frozen_for_delivery(screen, stage))
             case Final():
@@ -136,14 +138,17 @@ class CampaignLoop:
         screen, record, look = self._screen, decided.record, decided.measured.released.look
         stopped_before = screen.history.stop_round is not None
         screen.history.records.append(record)
-        screen.store.write_table("rounds.parquet", screen.history.records, ROUND_SCHEMA)
-        bins = [asdict(part) for part in screen.history.reliability()]
-        screen.store.write_table("calibration.parquet", bins, RELIABILITY_SCHEMA)
         if look is not None and record["decision"] in ("finish", *UNJUDGED):
             return go_on(screen, decided, look)
         if record["decision"] == "stop" and not stopped_before:
             return decided
         return self._next_round(decided.number)
+
+    def _write_tables(self) -> None:
+        """Write what follows from all committed rounds."""
+        history, store = self._screen.history, self._screen.store
+        store.write_table("rounds.parquet", history.records, ROUND_SCHEMA)
+        store.write_table("calibration.parquet", [asdict(part) for part in history.reliability()], RELIABILITY_SCHEMA)
 
     def _delivered(self, final: Final) -> Stage:
         return self._next_round(final.number) if deliver(self._screen, final) else final
@@ -165,6 +170,8 @@ class CampaignLoop:
         stage: Stage = Begun(0, time.perf_counter())
         for files in self._screen.store.rounds():
             stage = self._restored(stage, files)
+        if self._screen.history.records:  # whoever committed the last may have been cut off before
+            self._write_tables()
         return stage
 
     def _amended(self) -> Stage | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.laboratory import SAYINGS
+from isd_ray.campaign.ledger import SAYINGS
 from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence, n_used, undone_events
 from isd_ray.errors import StoreError
 from isd_ray.messages import Rows

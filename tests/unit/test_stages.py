@@ -6,6 +6,7 @@ import json
 import re
 from typing import get_args
 
+import pyarrow.parquet as pq
 import pytest
 
 from isd_ray.campaign.backend import Backend
@@ -59,3 +60,24 @@ def test_loops_that_take_over_from_each_other_do_what_one_does(goes_on, make_con
     by_one = rounds_of(config, tmp_path / "one", reopened=False)
     assert {goes_on, "repeat"} <= {decision for _, decision, _ in by_one}
     assert by_one == rounds_of(config, tmp_path / "many", reopened=True)
+
+
+def test_who_takes_over_writes_the_tables_of_all_rounds_once(make_config, tmp_path, monkeypatch):
+    """As they were, also where the one before was cut off just before."""
+    config = make_config(seed=7, stopping={"rule": "pac", "gamma": 0.9}, acquisition={"batch_size": 90})
+    rounds_of(config, tmp_path / "run", reopened=False)
+    files = [tmp_path / "run" / name for name in ("rounds.parquet", "calibration.parquet")]
+    before, written, write = [pq.read_table(file) for file in files], [], CampaignStore.write_table
+    for file in files:
+        file.unlink()
+
+    def counting(store, name, *what):
+        written.append(name)
+        write(store, name, *what)
+
+    monkeypatch.setattr(CampaignStore, "write_table", counting)
+    setup = prepare(config, tmp_path / "run", Watcher())
+    open_loop(setup, Backend(setup.spec, setup.truth, LocalWorkers(setup.spec)))
+    assert len(before[0]) > 2
+    assert written == [file.name for file in files]
+    assert [pq.read_table(file) for file in files] == before
