@@ -83,11 +83,19 @@ def test_the_wells_of_several_tables_are_named_once():
     assert line == {"plate": "P9;P0;P10", "well": "A01"}
 
 
-def test_of_labels_the_first_counts():
+@pytest.mark.parametrize("n_outputs", [0, N_OUTPUTS])
+def test_of_an_entry_the_first_readout_counts(n_outputs):
+    ledger, rows = Ledger(n_outputs), np.array([3, 4, 5])
+    told(ledger, (4, 0, 1), (5, 0, 0))
+    told(ledger, (4, 0, 0), (3, 0, 0), (5, 0, 1))
+    assert ledger.on_record(rows, np.zeros(3, np.int32))["label"].to_pylist() == [0.0, 1.0, 0.0]
+
+
+def test_what_hit_calling_froze_stays():
     ledger = Ledger()
-    told(ledger, (4, 0, 1))
-    told(ledger, (4, 0, 0), (3, 0, 0))
-    assert ledger.all()["label"].to_pylist() == [0.0, 1.0]
+    for hits in ({"spread": 1.0}, {"spread": 2.0}, None):
+        ledger.enter({"kind": "tell", "round": 0, "hits": hits}, entries([(4, 0, 1)]))
+    assert ledger.hits == {"spread": 1.0}
 
 
 def test_an_entry_failed_for_the_last_reason_that_counts():
@@ -117,9 +125,10 @@ def test_the_last_wish_counts():
 
 
 def test_texts_of_groups_are_joined_in_their_order():
-    cells, group = pa.chunked_array([["b", None, "a"], ["b", None]]), np.array([0, 0, 0, 0, 2])
-    assert joined(cells, group, 3).to_pylist() == ["b;a;b", None, None]
-    assert joined(cells, group, 3, distinct=True).to_pylist() == ["b;a", None, None]
+    cells = pa.chunked_array([["b", None, "a"], ["b", None, "a", "b", "a"]])
+    group = np.array([0, 0, 0, 0, 2, 3, 3, 3])
+    assert joined(cells, group, 4).to_pylist() == ["b;a;b", None, None, "a;b;a"]
+    assert joined(cells, group, 4, distinct=True).to_pylist() == ["b;a", None, None, "a;b"]
     assert joined(cells.slice(0, 0), group[:0], 2).to_pylist() == [None, None]
 
 

@@ -96,6 +96,10 @@ def test_bounds_count_where_they_decide_and_are_lost_or_refused_where_not():
     assert (median["label"], median["value"]) == (0.0, None), "the bound is above the median whatever it means"
     taken = labelled(LABEL, *lines, takes_bounds=True)
     assert [(entry["label"], entry["value"]) for entry in taken] == [(1.0, None), (0.0, 0.4), (0.0, 0.4), (0.0, None)]
+    ends = [(row, 0.5, {"censored": f"{mark}0.5"}) for row, mark in enumerate((">", ">=", "<", "<="))]
+    assert [entry["label"] for entry in labelled(LABEL, *ends)] == [1.0, None, 0.0, 0.0], "a value at the cut is low"
+    [alone] = labelled(LABEL, (1, 0.4, {"censored": ">0.4", "plate": "P1"}))
+    assert alone["fate"] == REFUSED, "no well of it was lost"
     [value] = labelled(VALUE, (2, 0.4, {"censored": ">0.4", **at}))
     assert (value["fate"], "a regression needs one" in value["reason"]) == (REFUSED, True)
 
