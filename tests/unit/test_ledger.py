@@ -6,10 +6,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from isd_ray.campaign.entries import ENTRIES, joined, lost_entries, lost_table, readouts_table
+from isd_ray.campaign.entries import (
+    ENTRIES,
+    NEW,
+    REFUSED,
+    SAMPLES,
+    Outcome,
+    joined,
+    lost_entries,
+    lost_table,
+    readouts_table,
+)
 from isd_ray.campaign.ledger import Ledger
+from isd_ray.campaign.telling import Place, placed
 from isd_ray.core.panels import MISSING, pack_labels, unpack_labels
 from isd_ray.data.packed import labels_from
+from isd_ray.plates.cells import bad_because, not_dispensed
+from isd_ray.plates.collect import REJECTS
 
 N_OUTPUTS = 11
 """More than a byte of them."""
@@ -138,3 +151,29 @@ def test_packed_labels_are_those_of_the_entries():
     table = entries(cells, 3)
     assert table["row"].to_pylist() == [5, 6]
     assert np.array_equal(labels_from(table), pack_labels(matrix))
+
+
+NOTHING_WAS_THERE = bad_because(not_dispensed("no fluid"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "audited", "failed_in", "fate"),
+    [
+        ("bubble", False, 1, NEW),
+        ("bubble", True, 1, REFUSED),
+        ("bubble", True, 0, NEW),
+        (NOTHING_WAS_THERE, False, 1, REFUSED),
+        (NOTHING_WAS_THERE, False, 0, NEW),
+    ],
+)
+def test_what_failed_may_be_read_again_but_not_in_an_audit_nor_where_nothing_was_dispensed(
+    reason, audited, failed_in, fate
+):
+    """Nor by the failures of the rounds before: it is out once more."""
+    ledger, rows, nothing = Ledger(), np.array([4]), REJECTS.empty_table()
+    failed(ledger, [4], [0], reason, round_number=failed_in)
+    place = Place(1, rows, rows, frozenset({4} if audited else ()))
+    read = pa.Table.from_pylist([{"row": 4, "output": 0, "label": 1.0, "id": "C4"}], schema=ENTRIES)
+    outcome = placed(Outcome(read, SAMPLES.empty_table(), nothing, nothing), ledger, place, (), external=False)
+    assert outcome.entries["fate"].to_pylist() == [fate]
+    assert outcome.n_revived == (fate == NEW and failed_in == 1)
