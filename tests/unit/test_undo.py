@@ -64,7 +64,8 @@ def test_readouts_that_were_told_by_mistake_are_taken_back_and_told_right(make_c
         screens.append(made)
     clumsy, right = screens
     assert finished(clumsy, truth) == finished(right, truth)
-    assert verify(clumsy.store).problems == ()
+    found = verify(clumsy.store)
+    assert (found.problems, found.notes) == ((), ()), "later decisions change nothing of what is taken back"
 
 
 def test_the_log_keeps_what_was_taken_back_and_says_who_and_why(campaign, truth):
@@ -192,6 +193,29 @@ def test_an_undo_beside_a_decision_has_no_effect_and_everybody_sees_that(campaig
     found = verify(campaign.store)
     assert found.problems == ()
     assert ["has no effect" in note for note in found.notes] == [True]
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_what_is_told_and_taken_back_beside_a_decision_is_gone_but_for_the_last(
+    at_the_end, campaign, truth, monkeypatch
+):
+    """What is told after the end was decided is delivered at once."""
+    elsewhere, commit = Campaign.open(campaign.path), type(campaign.store).commit
+
+    def late(store, round_number, record):
+        if at_the_end == (record["decision"] == "stop"):
+            monkeypatch.undo()
+            name = next(name for name in sorted(truth) if not elsewhere.history(name))
+            elsewhere.tell({name: truth[name]}, external=True)
+            assert elsewhere.undo(last(elsewhere), "in this moment") == 1
+        commit(store, round_number, record)
+
+    monkeypatch.setattr(type(campaign.store), "commit", late)
+    while (batch := campaign.ask()) is not None and (at_the_end or batch.round == 0):
+        campaign.tell({name: truth[name] for name in batch.ids})
+    assert campaign.status().counts["EXTERNAL"] == at_the_end
+    found = verify(campaign.store)
+    assert (found.problems, len(found.notes)) == ((), int(at_the_end))
 
 
 @pytest.mark.parametrize("is_hit", [False, True])
