@@ -81,3 +81,24 @@ def test_of_a_line_with_many_wells_the_one_is_named_that_was_refused(campaign, t
     [event] = refused_events(campaign.store)
     [line] = refused_lines(campaign.store, event).to_pylist()
     assert (line["id"], line["plate"], line["well"]) == (placed[wrong], plate, wrong)
+
+
+def test_of_a_line_with_many_wells_the_one_is_named_that_was_read_before(make_config, truth, tmp_path):
+    """Of a compound in several wells: what is refused is a reading, not the compound."""
+    made = Campaign.create(tmp_path / "twice", make_config(**LABORATORY, plates={**PLATES, "replicates": 2}))
+    made.ask()
+    samples = [line for line in made.batch().plate_map.to_pylist() if line["content"] == "sample"]
+    plate = samples[0]["plate"]
+    placed = {line["well"]: line["id"] for line in samples if line["plate"] == plate}
+    wrong = next(well for well in placed if well.startswith("C"))
+    before = [(plate, wrong, other(truth[placed[wrong]]))]
+    made.tell(write(tmp_path / "one.csv", ("plate", "well", "bbb"), before))
+    rows = [
+        [letter, *(truth.get(placed.get(f"{letter}{column:02d}"), "") for column in range(1, 13))]
+        for letter in "ABCDEFGH"
+    ]
+    made.tell(write(tmp_path / "plate.csv", ["", *range(1, 13)], rows), plate=plate, shape="matrix")
+    [event] = refused_events(made.store)
+    [line] = refused_lines(made.store, event).to_pylist()
+    assert "has another reading already" in line["reason"]
+    assert (line["id"], line["plate"], line["well"]) == (placed[wrong], plate, wrong)
