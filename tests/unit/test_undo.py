@@ -145,6 +145,23 @@ def test_of_a_file_that_was_told_twice_only_what_is_not_used_is_taken_back(campa
     assert campaign.status().counts["EXTERNAL"] == 0
 
 
+def test_the_rounds_are_read_as_often_however_much_may_be_taken_back(campaign, truth, monkeypatch):
+    ids, reads, rounds = campaign.ask().ids, [], type(campaign.store).rounds
+
+    def counting(store):
+        reads.append(store)
+        return rounds(store)
+
+    monkeypatch.setattr(type(campaign.store), "rounds", counting)
+    n_reads = []
+    for n, name in enumerate(ids[:3], 1):
+        campaign.tell({name: truth[name]})
+        reads.clear()
+        assert len(campaign.undoable()) == n
+        n_reads.append(len(reads))
+    assert len(set(n_reads)) == 1
+
+
 def test_a_stopped_screen_takes_nothing_back(campaign, truth):
     ids = campaign.ask().ids
     campaign.tell({name: truth[name] for name in ids[:30]})
