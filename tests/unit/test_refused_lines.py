@@ -57,6 +57,20 @@ def test_a_file_of_known_readouts_and_refused_lines_is_on_record_once(campaign, 
     assert campaign.told_files() == {campaign.store.events()[n_events - 1]["file_sha256"]}
 
 
+def test_a_file_that_is_refused_for_another_reason_is_on_record_again(campaign, truth, tmp_path):
+    ids = campaign.batch().ids
+    elsewhere = next(name for name in sorted(truth) if name not in ids)
+    campaign.tell({ids[0]: truth[ids[0]]})
+    lines = [(ids[0], truth[ids[0]]), (elsewhere, truth[elsewhere])]
+    file = write(tmp_path / "again.csv", ("name", "bbb"), lines)
+    campaign.tell(file)
+    campaign.tell({elsewhere: other(truth[elsewhere])}, external=True)
+    campaign.tell(file)
+    first, second = (refused_lines(campaign.store, event).to_pylist() for event in refused_events(campaign.store))
+    assert "was never asked for" in first[0]["reason"]
+    assert "has another readout already" in second[0]["reason"]
+
+
 def test_a_preview_and_a_file_that_is_of_no_use_write_nothing(campaign, tmp_path):
     n_events = len(campaign.store.events())
     file = write(tmp_path / "wrong.csv", ("name", "bbb"), [("C9999", "BBB+")])
