@@ -64,10 +64,16 @@ def _about(reason: str, readings: Sequence[Mapping[str, str | None]]) -> dict[st
     """The one compound and well that a refusal is about; nothing where the line has several and none is named."""
     found = readings
     if len(readings) > 1:
-        found = [reading for reading in readings if reading["id"] and repr(reading["id"]) in reason]
+        found = [reading for reading in readings if _is_named(reading, reason)]
     if len(found) > 1 and len({reading["id"] for reading in found}) == 1:
         return {"id": found[0]["id"], "plate": None, "well": None}
     return {name: found[0][name] for name in _PLACE} if len(found) == 1 else {}
+
+
+def _is_named(reading: Mapping[str, str | None], reason: str) -> bool:
+    """Whether a refusal speaks of the compound, or of the well, of a reading."""
+    by_id = reading["id"] is not None and repr(reading["id"]) in reason
+    return by_id or f"well {reading['well']} of plate {reading['plate']!r}" in reason
 
 
 def with_refused(notes: Sequence[Note], table: pa.Table, source: Mapping[str, str], store: CampaignStore) -> list[Note]:

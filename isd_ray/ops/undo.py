@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.laboratory import SAYINGS
+from isd_ray.campaign.ledger import SAYINGS
+from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence, n_used, undone_events
 from isd_ray.errors import StoreError
 from isd_ray.messages import Rows
@@ -60,13 +61,13 @@ class Undoing:
         events, undone, start = self._events(), undone_events(self._opened.store), self._start()
         if start is None:
             return ()
-        found = []
+        rounds, found = self._opened.store.rounds(), []
         for event in reversed(events[start:]):
             if event["sequence"] in undone or not _is_of_people(event):
                 continue
             numbers = _together(event, events[start:], undone)
             if not (
-                self._evidence(numbers, events)
+                self._evidence(numbers, events, rounds)
                 or self._amended(numbers, events) is not None
                 or self._later(numbers, events, undone) is not None
             ):
@@ -126,7 +127,7 @@ class Undoing:
                 f"entry {number} has been used by a decision, which stands", where, "correct readouts by `isd amend`"
             )
         numbers = _together(event, events[start:], undone)
-        if evidence := self._evidence(numbers, events):
+        if evidence := self._evidence(numbers, events, self._opened.store.rounds()):
             raise StoreError(
                 f"a look is judged by the first readouts of its batch, and entry {evidence[0]} has some of them",
                 where,
@@ -157,11 +158,9 @@ class Undoing:
             return None
         return n_used(self._opened.store)
 
-    def _evidence(self, numbers: Sequence[int], events: Sequence[Event]) -> list[int]:
+    def _evidence(self, numbers: Sequence[int], events: Sequence[Event], rounds: Sequence[RoundFiles]) -> list[int]:
         """Those of some events that a look is judged by."""
-        store = self._opened.store
-        rounds = store.rounds()
-        return [number for number in numbers if is_evidence(events[number], store, rounds)]
+        return [number for number in numbers if is_evidence(events[number], self._opened.store, rounds)]
 
     def _amended(self, numbers: Sequence[int], events: Sequence[Event]) -> int | None:
         """The first amendment of readouts that are to be taken back: it would correct what is told in their place."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.laboratory import SAYINGS
+from isd_ray.campaign.ledger import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
 from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence

@@ -6,10 +6,23 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from isd_ray.campaign.entries import ENTRIES, joined, lost_entries, lost_table, readouts_table
+from isd_ray.campaign.entries import (
+    ENTRIES,
+    NEW,
+    REFUSED,
+    SAMPLES,
+    Outcome,
+    joined,
+    lost_entries,
+    lost_table,
+    readouts_table,
+)
 from isd_ray.campaign.ledger import Ledger
+from isd_ray.campaign.telling import Place, placed
 from isd_ray.core.panels import MISSING, pack_labels, unpack_labels
 from isd_ray.data.packed import labels_from
+from isd_ray.plates.cells import bad_because, not_dispensed
+from isd_ray.plates.collect import REJECTS
 
 N_OUTPUTS = 11
 """More than a byte of them."""
@@ -83,11 +96,19 @@ def test_the_wells_of_several_tables_are_named_once():
     assert line == {"plate": "P9;P0;P10", "well": "A01"}
 
 
-def test_of_labels_the_first_counts():
+@pytest.mark.parametrize("n_outputs", [0, N_OUTPUTS])
+def test_of_an_entry_the_first_readout_counts(n_outputs):
+    ledger, rows = Ledger(n_outputs), np.array([3, 4, 5])
+    told(ledger, (4, 0, 1), (5, 0, 0))
+    told(ledger, (4, 0, 0), (3, 0, 0), (5, 0, 1))
+    assert ledger.on_record(rows, np.zeros(3, np.int32))["label"].to_pylist() == [0.0, 1.0, 0.0]
+
+
+def test_what_hit_calling_froze_stays():
     ledger = Ledger()
-    told(ledger, (4, 0, 1))
-    told(ledger, (4, 0, 0), (3, 0, 0))
-    assert ledger.all()["label"].to_pylist() == [0.0, 1.0]
+    for hits in ({"spread": 1.0}, {"spread": 2.0}, None):
+        ledger.enter({"kind": "tell", "round": 0, "hits": hits}, entries([(4, 0, 1)]))
+    assert ledger.hits == {"spread": 1.0}
 
 
 def test_an_entry_failed_for_the_last_reason_that_counts():
@@ -117,9 +138,10 @@ def test_the_last_wish_counts():
 
 
 def test_texts_of_groups_are_joined_in_their_order():
-    cells, group = pa.chunked_array([["b", None, "a"], ["b", None]]), np.array([0, 0, 0, 0, 2])
-    assert joined(cells, group, 3).to_pylist() == ["b;a;b", None, None]
-    assert joined(cells, group, 3, distinct=True).to_pylist() == ["b;a", None, None]
+    cells = pa.chunked_array([["b", None, "a"], ["b", None, "a", "b", "a"]])
+    group = np.array([0, 0, 0, 0, 2, 3, 3, 3])
+    assert joined(cells, group, 4).to_pylist() == ["b;a;b", None, None, "a;b;a"]
+    assert joined(cells, group, 4, distinct=True).to_pylist() == ["b;a", None, None, "a;b"]
     assert joined(cells.slice(0, 0), group[:0], 2).to_pylist() == [None, None]
 
 
@@ -129,3 +151,29 @@ def test_packed_labels_are_those_of_the_entries():
     table = entries(cells, 3)
     assert table["row"].to_pylist() == [5, 6]
     assert np.array_equal(labels_from(table), pack_labels(matrix))
+
+
+NOTHING_WAS_THERE = bad_because(not_dispensed("no fluid"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "audited", "failed_in", "fate"),
+    [
+        ("bubble", False, 1, NEW),
+        ("bubble", True, 1, REFUSED),
+        ("bubble", True, 0, NEW),
+        (NOTHING_WAS_THERE, False, 1, REFUSED),
+        (NOTHING_WAS_THERE, False, 0, NEW),
+    ],
+)
+def test_what_failed_may_be_read_again_but_not_in_an_audit_nor_where_nothing_was_dispensed(
+    reason, audited, failed_in, fate
+):
+    """Nor by the failures of the rounds before: it is out once more."""
+    ledger, rows, nothing = Ledger(), np.array([4]), REJECTS.empty_table()
+    failed(ledger, [4], [0], reason, round_number=failed_in)
+    place = Place(1, rows, rows, frozenset({4} if audited else ()))
+    read = pa.Table.from_pylist([{"row": 4, "output": 0, "label": 1.0, "id": "C4"}], schema=ENTRIES)
+    outcome = placed(Outcome(read, SAMPLES.empty_table(), nothing, nothing), ledger, place, (), external=False)
+    assert outcome.entries["fate"].to_pylist() == [fate]
+    assert outcome.n_revived == (fate == NEW and failed_in == 1)

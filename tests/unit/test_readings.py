@@ -8,7 +8,10 @@ import pytest
 
 from isd_ray.campaign.entries import LOST, REFUSED
 from isd_ray.campaign.readings import label_readings
+from isd_ray.campaign.replicates import merge_readings, readings_on_record
 from isd_ray.data.labels import LabelRule
+from isd_ray.plates.assign import PLATE_MAP
+from isd_ray.plates.cells import not_dispensed
 
 LABEL = LabelRule("classification", ("low", "high"), 0.5)
 VALUE = LabelRule("regression", (), None)
@@ -19,7 +22,7 @@ PANEL = LabelRule("panel", ("0", "1"), None, ("left", "right"), (0.5, -1.0))
 def readings(*lines, names=False) -> pa.Table:
     """Readings (row, value, and more by name), numbered from 1."""
     kinds = {"row": pa.int64(), "value": pa.string() if names else pa.float64(), "line": pa.int64()}
-    texts = dict.fromkeys(("id", "plate", "well", "flag", "output", "censored"), pa.string())
+    texts = dict.fromkeys(("id", "plate", "well", "flag", "output", "censored", "replicate"), pa.string())
     cells = [
         {"row": row, "value": value, "line": line, "id": f"C{row}", **more}
         for line, (row, value, more) in enumerate(lines, 1)
@@ -96,6 +99,10 @@ def test_bounds_count_where_they_decide_and_are_lost_or_refused_where_not():
     assert (median["label"], median["value"]) == (0.0, None), "the bound is above the median whatever it means"
     taken = labelled(LABEL, *lines, takes_bounds=True)
     assert [(entry["label"], entry["value"]) for entry in taken] == [(1.0, None), (0.0, 0.4), (0.0, 0.4), (0.0, None)]
+    ends = [(row, 0.5, {"censored": f"{mark}0.5"}) for row, mark in enumerate((">", ">=", "<", "<="))]
+    assert [entry["label"] for entry in labelled(LABEL, *ends)] == [1.0, None, 0.0, 0.0], "a value at the cut is low"
+    [alone] = labelled(LABEL, (1, 0.4, {"censored": ">0.4", "plate": "P1"}))
+    assert alone["fate"] == REFUSED, "no well of it was lost"
     [value] = labelled(VALUE, (2, 0.4, {"censored": ">0.4", **at}))
     assert (value["fate"], "a regression needs one" in value["reason"]) == (REFUSED, True)
 
@@ -106,3 +113,30 @@ def test_a_number_of_any_size_stays_as_it_is():
     assert [entry["value"] for entry in found] == values
     assert label_readings(readings(), VALUE).num_rows == 0
     assert label_readings(readings(names=True), NAMES).num_rows == 0
+
+
+def test_the_first_good_reading_of_a_well_counts_and_none_where_nothing_was_dispensed():
+    empty, wells = not_dispensed("no fluid"), ("A01", "A02", "A03")
+    layout = [{"plate": "P1", "well": well, "content": "sample", "row": 1, "id": "C1"} for well in wells]
+    plate_map = pa.Table.from_pylist(layout, schema=PLATE_MAP)
+
+    def of_wells(*cells) -> pa.Table:
+        places = zip(wells, cells, strict=True)
+        return readings(*((1, value, {"plate": "P1", "well": well, "flag": flag}) for well, (value, flag) in places))
+
+    told = [of_wells((None, empty), (None, "bubble"), (0.3, None)), of_wells((0.1, None), (0.2, None), (0.4, None))]
+    record = readings_on_record(told, plate_map, told[0].schema)
+    assert record.select(["value", "flag"]).to_pylist() == [
+        {"value": None, "flag": empty},
+        {"value": 0.2, "flag": None},
+        {"value": 0.3, "flag": None},
+    ]
+    merged, refused, new = merge_readings(told[1], readings_on_record(told[:1], plate_map, told[0].schema))
+    assert dict(zip(merged["well"].to_pylist(), merged["value"].to_pylist(), strict=True)) == {
+        "A02": 0.2,
+        "A01": None,
+        "A03": 0.3,
+    }
+    assert refused["line"].to_pylist() == [1, 3]
+    assert "not dispensed: no fluid; what is read there is none of the compound" in refused["reason"][0].as_py()
+    assert [place.split("\0") for place in new.to_pylist()] == [["P1", "A02"]]

@@ -57,6 +57,20 @@ def test_a_file_of_known_readouts_and_refused_lines_is_on_record_once(campaign, 
     assert campaign.told_files() == {campaign.store.events()[n_events - 1]["file_sha256"]}
 
 
+def test_a_file_that_is_refused_for_another_reason_is_on_record_again(campaign, truth, tmp_path):
+    ids = campaign.batch().ids
+    elsewhere = next(name for name in sorted(truth) if name not in ids)
+    campaign.tell({ids[0]: truth[ids[0]]})
+    lines = [(ids[0], truth[ids[0]]), (elsewhere, truth[elsewhere])]
+    file = write(tmp_path / "again.csv", ("name", "bbb"), lines)
+    campaign.tell(file)
+    campaign.tell({elsewhere: other(truth[elsewhere])}, external=True)
+    campaign.tell(file)
+    first, second = (refused_lines(campaign.store, event).to_pylist() for event in refused_events(campaign.store))
+    assert "was never asked for" in first[0]["reason"]
+    assert "has another readout already" in second[0]["reason"]
+
+
 def test_a_preview_and_a_file_that_is_of_no_use_write_nothing(campaign, tmp_path):
     n_events = len(campaign.store.events())
     file = write(tmp_path / "wrong.csv", ("name", "bbb"), [("C9999", "BBB+")])
@@ -80,4 +94,25 @@ def test_of_a_line_with_many_wells_the_one_is_named_that_was_refused(campaign, t
     assert campaign.tell(file, plate=plate, shape="matrix").n_new == 59
     [event] = refused_events(campaign.store)
     [line] = refused_lines(campaign.store, event).to_pylist()
+    assert (line["id"], line["plate"], line["well"]) == (placed[wrong], plate, wrong)
+
+
+def test_of_a_line_with_many_wells_the_one_is_named_that_was_read_before(make_config, truth, tmp_path):
+    """Of a compound in several wells: what is refused is a reading, not the compound."""
+    made = Campaign.create(tmp_path / "twice", make_config(**LABORATORY, plates={**PLATES, "replicates": 2}))
+    made.ask()
+    samples = [line for line in made.batch().plate_map.to_pylist() if line["content"] == "sample"]
+    plate = samples[0]["plate"]
+    placed = {line["well"]: line["id"] for line in samples if line["plate"] == plate}
+    wrong = next(well for well in placed if well.startswith("C"))
+    before = [(plate, wrong, other(truth[placed[wrong]]))]
+    made.tell(write(tmp_path / "one.csv", ("plate", "well", "bbb"), before))
+    rows = [
+        [letter, *(truth.get(placed.get(f"{letter}{column:02d}"), "") for column in range(1, 13))]
+        for letter in "ABCDEFGH"
+    ]
+    made.tell(write(tmp_path / "plate.csv", ["", *range(1, 13)], rows), plate=plate, shape="matrix")
+    [event] = refused_events(made.store)
+    [line] = refused_lines(made.store, event).to_pylist()
+    assert "has another reading already" in line["reason"]
     assert (line["id"], line["plate"], line["well"]) == (placed[wrong], plate, wrong)

@@ -64,7 +64,8 @@ def test_readouts_that_were_told_by_mistake_are_taken_back_and_told_right(make_c
         screens.append(made)
     clumsy, right = screens
     assert finished(clumsy, truth) == finished(right, truth)
-    assert verify(clumsy.store).problems == ()
+    found = verify(clumsy.store)
+    assert (found.problems, found.notes) == ((), ()), "later decisions change nothing of what is taken back"
 
 
 def test_the_log_keeps_what_was_taken_back_and_says_who_and_why(campaign, truth):
@@ -144,6 +145,23 @@ def test_of_a_file_that_was_told_twice_only_what_is_not_used_is_taken_back(campa
     assert campaign.status().counts["EXTERNAL"] == 0
 
 
+def test_the_rounds_are_read_as_often_however_much_may_be_taken_back(campaign, truth, monkeypatch):
+    ids, reads, rounds = campaign.ask().ids, [], type(campaign.store).rounds
+
+    def counting(store):
+        reads.append(store)
+        return rounds(store)
+
+    monkeypatch.setattr(type(campaign.store), "rounds", counting)
+    n_reads = []
+    for n, name in enumerate(ids[:3], 1):
+        campaign.tell({name: truth[name]})
+        reads.clear()
+        assert len(campaign.undoable()) == n
+        n_reads.append(len(reads))
+    assert len(set(n_reads)) == 1
+
+
 def test_a_stopped_screen_takes_nothing_back(campaign, truth):
     ids = campaign.ask().ids
     campaign.tell({name: truth[name] for name in ids[:30]})
@@ -192,6 +210,29 @@ def test_an_undo_beside_a_decision_has_no_effect_and_everybody_sees_that(campaig
     found = verify(campaign.store)
     assert found.problems == ()
     assert ["has no effect" in note for note in found.notes] == [True]
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_what_is_told_and_taken_back_beside_a_decision_is_gone_but_for_the_last(
+    at_the_end, campaign, truth, monkeypatch
+):
+    """What is told after the end was decided is delivered at once."""
+    elsewhere, commit = Campaign.open(campaign.path), type(campaign.store).commit
+
+    def late(store, round_number, record):
+        if at_the_end == (record["decision"] == "stop"):
+            monkeypatch.undo()
+            name = next(name for name in sorted(truth) if not elsewhere.history(name))
+            elsewhere.tell({name: truth[name]}, external=True)
+            assert elsewhere.undo(last(elsewhere), "in this moment") == 1
+        commit(store, round_number, record)
+
+    monkeypatch.setattr(type(campaign.store), "commit", late)
+    while (batch := campaign.ask()) is not None and (at_the_end or batch.round == 0):
+        campaign.tell({name: truth[name] for name in batch.ids})
+    assert campaign.status().counts["EXTERNAL"] == at_the_end
+    found = verify(campaign.store)
+    assert (found.problems, len(found.notes)) == ((), int(at_the_end))
 
 
 @pytest.mark.parametrize("is_hit", [False, True])
@@ -295,57 +336,6 @@ def test_the_command_lists_what_may_be_undone_and_takes_it_back(campaign, truth,
     assert said == f"entry {number}: 1 taken back; the round waits for 60 readouts\n"
     assert isd("undo", campaign.path, number, "--reason", "wrong file") == "undone before\n"
     assert isd("undo", campaign.path) == "nothing can be undone: decisions have used what was said, or a look will\n"
-
-
-def until_a_look(campaign: Campaign, truth) -> list[str]:
-    """The compounds of the batch of the first look."""
-    while not campaign.store.rounds() or not campaign.store.rounds()[-1].released["look"]:
-        if campaign.store.rounds():
-            campaign.tell({name: truth[name] for name in campaign.batch().ids})
-        campaign.ask()
-    return campaign.batch().ids
-
-
-def test_first_readouts_of_an_audit_are_not_taken_back(campaign, truth):
-    """Else the errors that it holds could be replaced; an amendment counts as an error."""
-    ids = until_a_look(campaign, truth)
-    elsewhere = next(name for name in sorted(truth) if not campaign.history(name))
-    campaign.tell({name: other(truth[name]) for name in ids[:3]})
-    told = last(campaign)
-    campaign.fail(ids[3:4], "clogged")
-    failed = last(campaign)
-    campaign.tell({elsewhere: truth[elsewhere]}, external=True)
-    external = last(campaign)
-    assert [entry.number for entry in campaign.undoable()] == [external]
-    for number in (told, failed):
-        with pytest.raises(StoreError, match=rf"a look is judged .* entry {number} has some of them") as caught:
-            campaign.undo(number, "the plates were swapped")
-        assert "isd amend" in caught.value.remedy
-    assert campaign.undo(external, "another assay") == 1
-    assert verify(campaign.store).problems == ()
-    campaign.store.append_event("undo", {"undone": [told], "n": 3, "reason": "x", "round": campaign.batch().round})
-    assert any("by which a look is judged" in words for words in verify(campaign.store).problems)
-
-
-def test_wells_of_an_audit_that_wait_for_others_are_not_taken_back(make_config, truth, tmp_path):
-    made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "plates": {**PLATES, "replicates": 2}}))
-    until_a_look(made, truth)
-    wells = [line for line in made.batch().plate_map.to_pylist() if line["content"] == "sample"]
-    lines = [(line["plate"], line["well"], truth[line["id"]]) for line in wells if line["plate"] == wells[0]["plate"]]
-    told = made.tell(write(tmp_path / "day.csv", ("plate", "well", "bbb"), lines))
-    assert (told.n_new, told.n_waiting > 0) == (0, True)
-    assert made.undoable() == ()
-    with pytest.raises(StoreError, match="a look is judged by the first readouts"):
-        made.undo(last(made), "wrong plate")
-
-
-def test_the_reserve_is_not_taken_back(make_config, truth, tmp_path):
-    stopping = {"rule": "reserved", "gamma": 0.7, "reserve_size": 60}
-    made = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "stopping": stopping}))
-    made.tell({name: truth[name] for name in made.ask().ids})
-    assert made.undoable() == ()
-    with pytest.raises(StoreError, match="a look is judged by the first readouts"):
-        made.undo(last(made), "the plates were swapped")
 
 
 def test_what_was_amended_is_not_taken_back(campaign, truth, tmp_path):
