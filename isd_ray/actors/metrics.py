@@ -17,7 +17,7 @@ from ray.util.metrics import Counter, Gauge
 
 from isd_ray.actors.gauges import LastingGauges
 from isd_ray.campaign.states import RunState
-from isd_ray.config import CampaignConfig
+from isd_ray.config import StoppingConfig
 from isd_ray.messages import Progress
 
 Unit: TypeAlias = Literal["compounds", "rows/s", "seconds", "unix time", "share", "0 or 1", "count"]
@@ -123,15 +123,17 @@ class CampaignMetrics:
 
     Parameters
     ----------
-    config:
-        The campaign.
+    campaign:
+        Its name.
+    stopping:
+        Its goal.
     record:
         Where values go.
     """
 
-    def __init__(self, config: CampaignConfig, record: Record = record) -> None:
-        self._record, self._labels = record, {"campaign": config.name}
-        self._goal = config.stopping.level if config.stopping.in_force.judges else None
+    def __init__(self, campaign: str, stopping: StoppingConfig, record: Record = record) -> None:
+        self._record, self._labels = record, {"campaign": campaign}
+        self._goal = stopping.level if stopping.in_force.judges else None
 
     def enter(self, state: RunState, at: float | None = None) -> None:
         """The campaign is in a state, since a unix time; default: now."""

@@ -134,7 +134,7 @@ def status_of(store: CampaignStore) -> Status:
     # A batch that is out, or a campaign that was never asked, waits for people; only `ask` computes.
     waits = in_laboratory and (not rounds or place.open_round is not None)
     low, high = last.get("interval_low"), last.get("interval_high")
-    goal = stored_goal(config, store)
+    goal = stored_goal(store)
     nothing = [None] * len(goal.outputs)
     ranges, constants = last.get("output_ranges") or nothing, last.get("output_constants") or nothing
     return Status(

@@ -54,7 +54,7 @@ class Campaign:
     def __init__(self, store: CampaignStore, watcher: Watcher | None = None, run: Run | None = None) -> None:
         self.store = store
         self._opened = Opened(store)
-        self._asking = Asking(self._opened, watcher or default_watcher(self.config), run)
+        self._asking = Asking(self._opened, watcher or default_watcher(self.config.stopping, self.config.task), run)
         self._telling = Telling(self._opened)
         self._saying = Saying(self._opened, self._telling)
 
@@ -78,7 +78,7 @@ class Campaign:
         from isd_ray.ops.create import begun
 
         config = as_config(config)
-        watcher = watcher or default_watcher(config)
+        watcher = watcher or default_watcher(config.stopping, config.task)
         return cls(begun(path, config, watcher), watcher)
 
     @classmethod

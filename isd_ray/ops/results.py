@@ -27,7 +27,7 @@ from isd_ray.storage.files import read_json
 def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
     config = CampaignConfig.from_stored(store.config)
-    goal = stored_goal(config, store)
+    goal = stored_goal(store)
     records = [files.committed or {} for files in store.rounds()]
     rounds = rounds_of(store).to_pylist()
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]

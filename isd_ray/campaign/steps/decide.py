@@ -101,7 +101,7 @@ def _cautions(screen: Screen, details: RoundRecord, constant: ConstantAnswer | N
     """What the round warns of, by a history that holds its batch already."""
     config, history = screen.config, screen.history
     names = screen.outputs or screen.classes
-    seen = SeenBlocks(config, screen.store.manifest.get("blocks") or {}, screen.library)
+    seen = SeenBlocks(config.model, screen.store.manifest.get("blocks") or {}, screen.library)
     cautions = race_cautions(history.race, config.model.families) if screen.goal.knows_hits else []
     if screen.sets.n_inference:  # where everything is measured no claim rests on predictions
         cautions += constant_cautions(screen.goal, constant, screen.classes)
