@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from isd_ray.campaign.notes import Note
 from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.telling import Note
 from isd_ray.config import CampaignConfig, LabelsConfig, LibraryConfig
 from isd_ray.core.panels import pack_labels
 from isd_ray.data.ingest.columns import ids_as_text

@@ -19,7 +19,8 @@ from isd_ray.errors import StoreError
 from isd_ray.ops.calls import SentFile, VerbCall
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.opened import listed
-from isd_ray.ops.telling import Told, as_file, naming
+from isd_ray.ops.tables import as_file, naming
+from isd_ray.ops.telling import Told
 from isd_ray.ops.undo import Undoable
 from isd_ray.remote.transport import Transport
 from isd_ray.report.certificate import Certificate
@@ -231,7 +232,7 @@ class AttachedCampaign:
     def _read(self, do: Callable[..., Any], verb: str, readouts: Any, *, external: bool, said: ReadAs) -> Told:
         """Have a verb that reads readouts done."""
         with naming(readouts), tempfile.TemporaryDirectory() as folder:
-            file = _to_send(as_file(readouts, Path(folder), self.config))
+            file = _to_send(as_file(readouts, Path(folder), self.config.readouts))
             told: Told = do(verb, file, external=external, **asdict(said))
             return told
 
