@@ -9,11 +9,10 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from isd_ray.config.claims import BUILT_IN_CLAIMS, claim_named
-from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.compute import ComputeConfig, LoggingConfig, SimulationConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import LibraryConfig
-from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import (
     FAMILIES,
     REGRESSION_MEMBERS,

@@ -17,8 +17,8 @@ from isd_ray.campaign.round_files import ROUND_SCHEMA
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.errors import CorruptFileError, StoreError
-from isd_ray.report.html import render_report
 from isd_ray.report.model_card import CARD_FILES, card_text, model_card
+from isd_ray.report.sections import render_report
 from isd_ray.storage.addresses import within
 from isd_ray.storage.copies import fetched
 from isd_ray.storage.files import read_json

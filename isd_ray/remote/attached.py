@@ -13,6 +13,7 @@ from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.card import asked_card
 from isd_ray.config import CampaignConfig
 from isd_ray.data.export import Exported
 from isd_ray.errors import StoreError
@@ -24,7 +25,6 @@ from isd_ray.ops.telling import Told
 from isd_ray.ops.undo import Undoable
 from isd_ray.remote.transport import Transport
 from isd_ray.report.certificate import Certificate
-from isd_ray.report.looks import asked_card
 from isd_ray.report.words import status_lines
 from isd_ray.storage.output_files import replacing
 

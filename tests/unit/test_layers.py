@@ -123,7 +123,7 @@ def test_light_modules_load_nothing_heavy(module):
 
 
 def test_the_web_page_starts_without_ray_and_torch():
-    code = "import sys, isd_ray.serve.run; print(sorted({'ray', 'torch'} & set(sys.modules)))"
+    code = "import sys, isd_ray.serve.app; print(sorted({'ray', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

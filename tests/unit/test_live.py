@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from isd_ray.campaign.phase import phase_of
 from isd_ray.campaign.setup import begin_or_resume
-from isd_ray.campaign.status import status_of
+from isd_ray.campaign.status import phase_of, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
@@ -21,8 +20,7 @@ from isd_ray.messages import Progress, StepTaken
 from isd_ray.ops.calls import StepsTaken
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.run import run
-from isd_ray.report.live_status import follow
-from isd_ray.report.progress import LiveProgress
+from isd_ray.report.progress import LiveProgress, follow
 from isd_ray.report.steps import ShownGoal, Steps, StepsByName, goal_of
 
 
