@@ -86,6 +86,15 @@ def test_imports_only_go_down(path):
             assert not (layer == "data" and used in pure - {"data", "core", "chem"}), f"{path} imports {name}"
 
 
+def test_only_what_runs_a_campaign_is_handed_its_whole_configuration():
+    """What computes, stores or shows takes the sections that it reads, so that its signature says which these are."""
+    runs = {"campaign", "ops", "remote", "testing", "serve", "cli", "config", "config_file"}
+    for path in MODULES:
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if path.parts[0].removesuffix(".py") not in runs and isinstance(node, ast.arg) and node.annotation:
+                assert "CampaignConfig" not in ast.unparse(node.annotation), f"{path}: {node.arg}, line {node.lineno}"
+
+
 def test_an_actor_is_its_plain_class_with_a_start():
     """So a request is written twice only: where it is done, and where its calls are planned and merged."""
     for actor, plain in ((Trainer, MemberTrainer), (Scorer, ShardScorer), (BoundActor, Judge)):
