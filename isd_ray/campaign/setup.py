@@ -349,23 +349,6 @@ def note_software(store: CampaignStore) -> None:
         store.append_event("software", {"versions": versions})
 
 
-def refuse_other_place(store: CampaignStore, setup: CampaignSetup) -> None:
-    """Refuse a configuration that names another copy of the library than the campaign knows.
-
-    Raises
-    ------
-    StoreError
-        If it does: nothing would read that copy.
-    """
-    named = absolute(setup.spec.libraries["target"])
-    if named != store.library:
-        raise StoreError(
-            f"the campaign knows its library at {store.library}, not at {named}",
-            store.address,
-            f"if it has moved, say so: isd relocate {store.address} --library {named}",
-        )
-
-
 def new_nonce() -> str | None:
     """What makes the draws of a campaign in a laboratory its own, whatever its seed (`Screen.draw_seed`)."""
     return secrets.token_hex(16)
