@@ -98,7 +98,6 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     external = config.validation.source == "external"
     validation = reader.held_out(libraries["validation"], config.validation, labels) if external else None
     test = reader.held_out(libraries["test"], config.test, labels) if "test" in libraries else None
-    known = known_rows(config.known, id_column_of(config.labels, config.library), target)
     spec = WorkerSpec(
         config=config,
         libraries={name: library.address for name, library in libraries.items()},
@@ -108,6 +107,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         output_embeddings=output_embeddings(config.model, labels.rule.outputs),
         blocks=blocks_for(config.model, config.labels.column, target, out),
     )
+    known = known_rows(config.known, id_column_of(config.labels, config.library), target)
     return CampaignSetup(config, out, spec, labels.rule, labels, test, known)
 
 
@@ -307,7 +307,7 @@ class _LabelReader:
     def __init__(self, task: Task, labels: LabelsConfig, library: LibraryConfig) -> None:
         self._task = task
         self._settings = labels
-        self._columns = library
+        self._library = library
         self._tables: dict[str | None, LabelTable] = {}
 
     def labels(self, library: Library, file: str | None = None, rule: LabelRule | None = None) -> Labels:
@@ -316,9 +316,9 @@ class _LabelReader:
         if file is not None:
             settings = settings.model_copy(update={"source": file, "format": "auto"})
         if self._task == "panel":
-            return read_panel(settings, self._columns, Path.cwd(), library, rule)
+            return read_panel(settings, self._library, Path.cwd(), library, rule)
         if file not in self._tables:
-            self._tables[file] = read_labels(settings, self._columns, Path.cwd())
+            self._tables[file] = read_labels(settings, self._library, Path.cwd())
         return labels_for(self._tables[file], library, self._task, rule=rule)
 
     def held_out(self, library: Library, config: HeldOutConfig, target: Labels) -> LabelArray:
