@@ -6,11 +6,12 @@ Colours are those of the notebook, light or dark; lines are a grey that both sho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib import import_module
 from typing import Any
 
+from isd_ray.errors import IsdError
 from isd_ray.printable import printable
 
 _LINE = "border-bottom:1px solid rgba(128,128,128,.35)"
@@ -79,3 +80,11 @@ def bar(done: int, total: int, words: str) -> str:
         f'<progress value="{done}" max="{max(total, 1)}" aria-label="{_text(words)}" '
         f'style="width:14em;vertical-align:middle"></progress> {_text(words)}'
     )
+
+
+def asked_card(title: str, ask: Callable[[], list[tuple[str, str]]]) -> str:
+    """A card of what the answer says; of one that cannot be had why not: to show an object must not fail."""
+    try:
+        return card(title, pairs(ask()))
+    except IsdError as error:
+        return card(title, paragraphs(str(error).splitlines()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isd_ray.actors.failure import FailurePolicy
 from isd_ray.actors.group import ON_HEAD, GroupOptions
-from isd_ray.config import CampaignConfig, ComputeConfig
+from isd_ray.config import ComputeConfig
 from isd_ray.core.placement import Demand
 
 
@@ -20,30 +20,29 @@ def scorer_demand(compute: ComputeConfig) -> Demand:
     return Demand(amounts, compute.scorer_labels)
 
 
-def trainer_options(config: CampaignConfig) -> GroupOptions:
-    """The trainers, all of which must run before work begins."""
-    compute = config.compute
-    return _options(config, "trainer", compute.trainers, compute.trainers, trainer_demand(compute))
+def trainer_options(campaign: str, compute: ComputeConfig) -> GroupOptions:
+    """The trainers of a campaign, all of which must run before work begins."""
+    return _options(campaign, compute, "trainer", compute.trainers, compute.trainers, trainer_demand(compute))
 
 
-def scorer_options(config: CampaignConfig) -> GroupOptions:
-    """The scorers, of which `min_scorers` must run."""
-    compute = config.compute
+def scorer_options(campaign: str, compute: ComputeConfig) -> GroupOptions:
+    """The scorers of a campaign, of which `min_scorers` must run."""
     least = compute.scorers if compute.min_scorers is None else compute.min_scorers
-    return _options(config, "scorer", compute.scorers, least, scorer_demand(compute))
+    return _options(campaign, compute, "scorer", compute.scorers, least, scorer_demand(compute))
 
 
-def stable_options(config: CampaignConfig, name: str) -> GroupOptions:
-    """One actor that should outlive the workers: on the head, or where the configuration says."""
-    labels = config.compute.coordinator_labels
-    return _options(config, name, 1, 1, Demand({}, labels) if labels else Demand(ON_HEAD))
+def stable_options(campaign: str, compute: ComputeConfig, name: str) -> GroupOptions:
+    """One actor of a campaign that should outlive the workers: on the head, or where the configuration says."""
+    labels = compute.coordinator_labels
+    return _options(campaign, compute, name, 1, 1, Demand({}, labels) if labels else Demand(ON_HEAD))
 
 
-def _options(config: CampaignConfig, name: str, size: int, min_size: int, demand: Demand) -> GroupOptions:
-    compute = config.compute
+def _options(
+    campaign: str, compute: ComputeConfig, name: str, size: int, min_size: int, demand: Demand
+) -> GroupOptions:
     return GroupOptions(
         name=name,
-        campaign=config.name,
+        campaign=campaign,
         size=size,
         min_size=min_size,
         demand=demand,

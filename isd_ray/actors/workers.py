@@ -35,14 +35,15 @@ class RayWorkers:
     """
 
     def __init__(self, spec: WorkerSpec, owner: str = "") -> None:
-        compute, trainers, scorers = spec.config.compute, trainer_options(spec.config), scorer_options(spec.config)
+        campaign, compute = spec.config.name, spec.config.compute
+        trainers, scorers = trainer_options(campaign, compute), scorer_options(campaign, compute)
         self.n_scorers, self.shards_per_scorer = scorers.size, SHARDS_PER_SCORER
-        rule = (spec.config.stopping, goal_for(spec.config, spec.classes, spec.outputs))
+        rule = (spec.config.stopping, goal_for(spec.config.stopping, spec.config.task, spec.classes, spec.outputs))
         spec_ref = ray.put(spec)
         self._groups: dict[Kind, ActorGroup] = {}
         self._room = Room((trainers, scorers), compute.room_timeout_s, owner, compute.priority)
         try:
-            self._groups["bound"] = ActorGroup(BoundActor, rule, stable_options(spec.config, "bound"))
+            self._groups["bound"] = ActorGroup(BoundActor, rule, stable_options(campaign, compute, "bound"))
             self._groups["trainer"] = ActorGroup(Trainer, (spec_ref,), trainers, self._room.place)
             self._groups["scorer"] = ActorGroup(Scorer, (spec_ref,), scorers, self._room.place)
             for group in self._groups.values():

@@ -227,7 +227,7 @@ def _corrected(n: int) -> str:
 
 
 def _goal(store: CampaignStore) -> Goal:
-    return stored_goal(CampaignConfig.from_stored(store.config), store)
+    return stored_goal(store)
 
 
 def measured_readouts(store: CampaignStore, n_amendments: int | None = None) -> tuple[Rows, Readouts]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from isd_ray.config import CampaignConfig
+from isd_ray.config import PlatesConfig
 from isd_ray.core.goals import Goal
 from isd_ray.core.topk import concatenate_rows
 from isd_ray.core.trigger import ranks_from_histogram
@@ -107,20 +107,30 @@ def batch_table(selection: Selection, library: Library, plates: pa.Table | None)
     )
 
 
-def plates_of(selection: Selection, library: Library, config: CampaignConfig, n_before: int) -> pa.Table | None:
-    """The batch on plates, numbered on from the `n_before` made before; None where the campaign has none."""
+def plates_of(
+    selection: Selection, library: Library, plates: PlatesConfig | None, n_plates: int | None, seed: int, n_before: int
+) -> pa.Table | None:
+    """The batch on plates, numbered on from the `n_before` made before; None where the campaign has none.
+
+    Parameters
+    ----------
+    n_plates:
+        Of an acquisition batch, where the configuration says it.
+    seed:
+        Of the campaign.
+    """
     rows = selection.scored.rows
-    if config.plates is None or not len(rows):
+    if plates is None or not len(rows):
         return None
     # An effect of one plate that no control sees would touch a large part of an audit on few plates. What is measured
     # once more has no ranks, and is small.
     is_audit = selection.roles == ROLES.index("audit")
-    least = (config.acquisition.n_plates or 1) if np.isfinite(selection.ranks[is_audit]).any() else 1
+    least = (n_plates or 1) if np.isfinite(selection.ranks[is_audit]).any() else 1
     return plate_map(
         rows,
         library.ids(rows).tolist(),
-        config.plates,
-        seed=config.seed,
+        plates,
+        seed=seed,
         first_plate=1 + n_before,
         smiles=library.smiles(rows).tolist(),
         least=least,

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from isd_ray.campaign.notes import Note
 from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import CampaignConfig, LabelsConfig
+from isd_ray.campaign.telling import Note
+from isd_ray.config import CampaignConfig, LabelsConfig, LibraryConfig
 from isd_ray.core.panels import pack_labels
 from isd_ray.data.ingest.columns import ids_as_text
 from isd_ray.data.ingest.sources import open_source, resolve_source
@@ -32,12 +32,18 @@ DEFAULT_ID = "id"
 """Column of ids where the configuration names none: numbers of records of another file would mean other compounds."""
 
 
-def _id_column(config: CampaignConfig) -> str:
-    return config.labels.id_column or config.library.id_column or DEFAULT_ID
+def id_column_of(labels: LabelsConfig, library: LibraryConfig) -> str:
+    """The column of ids of a file with readouts of before."""
+    return labels.id_column or library.id_column or DEFAULT_ID
 
 
-def known_rows(config: CampaignConfig, library: Library) -> Rows:
+def known_rows(named: str | None, column: str, library: Library) -> Rows:
     """Rows of a simulation whose labels are known before it starts, ascending, int64 (n,); none without a file.
+
+    Parameters
+    ----------
+    named:
+        The file, whose ids are in `column`.
 
     Raises
     ------
@@ -46,10 +52,9 @@ def known_rows(config: CampaignConfig, library: Library) -> Rows:
     LabelError
         If none of its ids is in the library.
     """
-    named = config.simulation.known or config.labels.known
     if named is None:
         return np.empty(0, np.int64)
-    file, column = resolve_source(named, Path.cwd(), "simulation.known"), _id_column(config)
+    file = resolve_source(named, Path.cwd(), "simulation.known")
     if file.format_suffix == ".txt":
         with file.open() as stream:
             ids = [line.strip() for line in stream.read().decode("utf-8-sig").splitlines() if line.strip()]
@@ -109,7 +114,7 @@ def _settings(config: CampaignConfig) -> LabelsConfig:
     update: dict[str, Any] = {
         "source": config.labels.known,
         "format": "auto",
-        "id_column": _id_column(config),
+        "id_column": id_column_of(config.labels, config.library),
         "censored": config.readouts.censored,
     }
     return config.labels.model_copy(update=update)
@@ -154,11 +159,10 @@ def tell_known(store: CampaignStore, config: CampaignConfig, rule: LabelRule) ->
     return f"{len(rows):,} compounds were measured before; no limit counts them"
 
 
-def note_known(store: CampaignStore, config: CampaignConfig, rows: Rows, readouts: Readouts) -> None:
-    """Put what a simulation starts from on record, once, as a laboratory's readouts of before are."""
+def note_known(store: CampaignStore, file: str | None, rows: Rows, readouts: Readouts) -> None:
+    """Put what a simulation starts from, by a file, on record, once, as a laboratory's readouts of before are."""
     if len(rows) and _told(store) is None:
-        name = Path(str(config.simulation.known or config.labels.known)).name
-        details = {"file": name, "round": None, "n": len(rows), "external": True, "known": True}
+        details = {"file": Path(str(file)).name, "round": None, "n": len(rows), "external": True, "known": True}
         Note("tell", details, {"readouts_sha256": readouts.to_table(rows)}).write(store)
 
 

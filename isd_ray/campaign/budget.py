@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.history import History
-from isd_ray.config import CampaignConfig
+from isd_ray.config import AcquisitionConfig, PlatesConfig, StoppingConfig
 from isd_ray.core.conditions import (
     Bought,
     Reached,
@@ -31,8 +31,12 @@ class Budget:
 
     Parameters
     ----------
-    config, history:
-        The campaign, and its history, which changes under it.
+    stopping:
+        The limits of the campaign.
+    acquisition, plates:
+        How large its batches are.
+    history:
+        What it has measured, which changes under it.
     prices:
         float64 (n_rows,): of each row of the library, in all its wells; None without a limit on money.
 
@@ -42,18 +46,27 @@ class Budget:
         A person has stopped the screen: no batch is acquired any more, and no look taken but a last one.
     """
 
-    def __init__(self, config: CampaignConfig, history: History, prices: NDArray[np.float64] | None) -> None:
-        self._config = config
+    def __init__(
+        self,
+        stopping: StoppingConfig,
+        acquisition: AcquisitionConfig,
+        plates: PlatesConfig | None,
+        history: History,
+        prices: NDArray[np.float64] | None,
+    ) -> None:
+        self._stopping = stopping
+        self._acquisition = acquisition
+        self._plates = plates
         self._history = history
         self._sets = history.sets
         self._prices = prices
         self._by_price = None if prices is None else np.argsort(-prices, kind="stable")
-        self._initial_size = initial_size(config)
+        self._initial_size = initial_size(acquisition, plates)
         self.is_stopped = False
 
     def usual(self, rounds: int) -> int:
         """Compounds of a batch after so many rounds while the budget lasts: the unit in which an audit is weighed."""
-        return batch_size(self._config, rounds, self._sets.n_inference)
+        return batch_size(self._acquisition, self._plates, rounds, self._sets.n_inference)
 
     @property
     def starts_known(self) -> bool:
@@ -63,8 +76,7 @@ class Budget:
     @property
     def n_reserve(self) -> int:
         """Rows of the audit that is drawn before the first model."""
-        stopping = self._config.stopping
-        return rule_of(stopping).reserved_rows(stopping, self._sets.n_target)
+        return rule_of(self._stopping).reserved_rows(self._stopping, self._sets.n_target)
 
     @property
     def spent(self) -> float | None:
@@ -115,20 +127,20 @@ class Budget:
     def rule_counts(self, rounds: int) -> bool:
         """Whether a yes of the stopping rule would end the screen after so many rounds."""
         sets, paid = self._sets, self._paid(self._dearest())
-        return rule_counts(self._config.stopping, self._n_counted, rounds, sets.n_target, paid)
+        return rule_counts(self._stopping, self._n_counted, rounds, sets.n_target, paid)
 
     def spent_on(self, rounds: int) -> tuple[str, ...]:
         """In words, the limits that leave nothing to acquire after so many rounds, beside the wells that are kept."""
-        stopping, paid = self._config.stopping, self._paid(self._dearest())
+        paid = self._paid(self._dearest())
         reached = Reached(self._n_counted + self._kept, rounds)
-        return tuple(map(words_of, limits_reached(stopping.condition, reached, self._sets.n_target, paid)))
+        return tuple(map(words_of, limits_reached(self._stopping.condition, reached, self._sets.n_target, paid)))
 
     @property
     def _kept(self) -> int:
-        return kept_wells(self._config.stopping, self._sets.n_target)
+        return kept_wells(self._stopping, self._sets.n_target)
 
     def _affordable(self, rounds: int, paid: Bought) -> int:
-        n = affordable(self._config.stopping, self._n_counted, rounds, self._sets.n_target, paid)
+        n = affordable(self._stopping, self._n_counted, rounds, self._sets.n_target, paid)
         return min(n, self._sets.n_inference) if self._history.n_known else n
 
     @property

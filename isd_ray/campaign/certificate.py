@@ -9,7 +9,7 @@ from isd_ray.campaign.claimed import claim_lines
 from isd_ray.campaign.constant import COMPARED, constant_words
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.history import History
-from isd_ray.config import CampaignConfig
+from isd_ray.config import StoppingConfig
 from isd_ray.config.claims import claim_named
 from isd_ray.core.bounds import accuracy_on_truth
 from isd_ray.core.constant import ConstantAnswer
@@ -40,7 +40,7 @@ REPLICATES = (
 
 
 def make_certificate(
-    config: CampaignConfig,
+    stopping: StoppingConfig,
     goal: Goal,
     manifest: Mapping[str, Any],
     history: History,
@@ -67,7 +67,6 @@ def make_certificate(
     if look is None or look["round"] in spent:
         return None
     of_look = _records_of(history, look)
-    stopping = config.stopping
     is_reserved = stopping.in_force.is_reserved
     assumptions = [READOUTS, RESERVED_AUDIT if is_reserved else FRESH_AUDIT]
     truth = None

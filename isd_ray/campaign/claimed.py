@@ -17,7 +17,7 @@ from typing import Any
 
 from isd_ray import plugins
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import CampaignConfig
+from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.config.claims import BUILT_IN_CLAIMS, CLAIMS, claim_named
 from isd_ray.core.enumeration import SUITE, problems_of
 from isd_ray.core.goals import UNVERIFIED, Goal, goal_for
@@ -26,7 +26,7 @@ CLAIM = "claim"
 """Key of ``campaign.json`` with the first outcome, and kind of the events with later ones."""
 
 
-def checked_claim(config: CampaignConfig) -> dict[str, Any] | None:
+def checked_claim(stopping: StoppingConfig) -> dict[str, Any] | None:
     """The outcome of the suite for the claim of a campaign; None of our own, and where nothing is claimed.
 
     Returns
@@ -35,9 +35,9 @@ def checked_claim(config: CampaignConfig) -> dict[str, Any] | None:
         ``package`` and ``version`` that define it, ``source_sha256`` of the files that its classes stand in, the number
         of the ``suite``, and the ``problems`` that it found, in words.
     """
-    quantity = config.stopping.quantity
+    quantity = stopping.quantity
     package = plugins.package_of(CLAIMS, BUILT_IN_CLAIMS, quantity)
-    if package is None or not config.stopping.claims:
+    if package is None or not stopping.claims:
         return None
     return {
         "package": package[0],
@@ -48,9 +48,9 @@ def checked_claim(config: CampaignConfig) -> dict[str, Any] | None:
     }
 
 
-def would_be_unverified(config: CampaignConfig) -> bool:
+def would_be_unverified(stopping: StoppingConfig) -> bool:
     """Whether the claim of a campaign would be called unverified if it began now."""
-    checked = checked_claim(config)
+    checked = checked_claim(stopping)
     return checked is not None and bool(checked["problems"])
 
 
@@ -61,22 +61,22 @@ def claims_on_record(store: CampaignStore) -> list[Mapping[str, Any]]:
     return [*([began] if began else []), *later]
 
 
-def note_claim(store: CampaignStore, config: CampaignConfig) -> None:
+def note_claim(store: CampaignStore, stopping: StoppingConfig) -> None:
     """Try the claim once more where the campaign goes on with other code than on record, and note the outcome.
 
     Not of a screen that is delivered: what it claims was judged by the code of its time.
     """
-    found, noted = checked_claim(config), claims_on_record(store)
+    found, noted = checked_claim(stopping), claims_on_record(store)
     if found is not None and not store.is_delivered() and (not noted or found != noted[-1]):
         store.append_event(CLAIM, {"checked": found})
 
 
-def stored_goal(config: CampaignConfig, store: CampaignStore) -> Goal:
+def stored_goal(store: CampaignStore) -> Goal:
     """The claim of a campaign that has begun."""
-    manifest = store.manifest
+    manifest, config = store.manifest, CampaignConfig.from_stored(store.config)
     classes, outputs = tuple(manifest["classes"]), tuple(manifest.get("outputs", ()))
     in_laboratory, unverified = bool(manifest.get("in_laboratory")), is_unverified(claims_on_record(store))
-    return goal_for(config, classes, outputs, in_laboratory=in_laboratory, unverified=unverified)
+    return goal_for(config.stopping, config.task, classes, outputs, in_laboratory=in_laboratory, unverified=unverified)
 
 
 def is_unverified(checks: Sequence[Mapping[str, Any]]) -> bool:

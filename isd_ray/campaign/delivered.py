@@ -130,7 +130,7 @@ class DeliveredModel:
     @cached_property
     def seen(self) -> SeenBlocks:
         """The library's blocks as its models see them."""
-        return SeenBlocks(self.config, self.spec.blocks, self.library)
+        return SeenBlocks(self.config.model, self.spec.blocks, self.library)
 
     @property
     def blocks(self) -> tuple[str, ...]:

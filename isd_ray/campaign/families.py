@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures
+from isd_ray.config import RESMLP, DenseFeatures, ModelConfig
 from isd_ray.config.model import family_class
 from isd_ray.core.features import Dense, FeatureBlocks
 from isd_ray.data.blocks.description import TEXTS
@@ -18,8 +18,13 @@ from isd_ray.messages import WorkerSpec
 from isd_ray.models.base import BlockShape, Model, Problem, family
 
 
-def block_hashes(config: CampaignConfig, library: Library) -> dict[str, str]:
+def block_hashes(model: ModelConfig, label: str | None, library: Library) -> dict[str, str]:
     """The feature blocks that a campaign uses, in the library's order, with their hashes.
+
+    Parameters
+    ----------
+    label:
+        The column of labels, which no model may see; None of a panel.
 
     Raises
     ------
@@ -27,8 +32,8 @@ def block_hashes(config: CampaignConfig, library: Library) -> dict[str, str]:
         If one is named that the library does not have.
     """
     asked = [
-        *config.model.blocks,
-        *(name for table in config.model.options.values() for name in table.get("blocks", ())),
+        *model.blocks,
+        *(name for table in model.options.values() for name in table.get("blocks", ())),
     ]
     for name in asked:
         if name not in library.block_names:
@@ -37,14 +42,14 @@ def block_hashes(config: CampaignConfig, library: Library) -> dict[str, str]:
                 "model.blocks",
                 "name one of these, or add it: isd library add-block",
             )
-    used = [name for name in library.block_names if not config.model.blocks or name in asked]
+    used = [name for name in library.block_names if not model.blocks or name in asked]
     for name in used:
-        seen = [column for column in library.block_columns(name) if not _is_excluded(column, config.model.exclude)]
-        if config.labels.column in seen:
+        seen = [column for column in library.block_columns(name) if not _is_excluded(column, model.exclude)]
+        if label in seen:
             raise ConfigError(
-                f"the block {name!r} has the column {config.labels.column!r}, which is what models are to predict",
+                f"the block {name!r} has the column {label!r}, which is what models are to predict",
                 "model.exclude",
-                f"leave it out, and all that was read from the same wells: model.exclude = [{config.labels.column!r}]",
+                f"leave it out, and all that was read from the same wells: model.exclude = [{label!r}]",
             )
     return {name: library.block_hash(name) for name in used}
 
@@ -72,8 +77,8 @@ class SeenBlocks:
 
     Parameters
     ----------
-    config:
-        The campaign.
+    model:
+        Families, and the columns that they do not see.
     blocks:
         Names of the blocks that it uses; empty for the library's main one.
     library:
@@ -85,11 +90,11 @@ class SeenBlocks:
         In the library's order; SMILES last, if a family reads them.
     """
 
-    def __init__(self, config: CampaignConfig, blocks: Iterable[str], library: Library) -> None:
+    def __init__(self, model: ModelConfig, blocks: Iterable[str], library: Library) -> None:
         self._library = library
         used = tuple(blocks) or library.block_names[:1]
-        needs_text = any(TEXTS in family_class(name).needs for name in config.model.families)
-        self._kept = {name: _kept(library.block_columns(name), config.model.exclude) for name in used}
+        needs_text = any(TEXTS in family_class(name).needs for name in model.families)
+        self._kept = {name: _kept(library.block_columns(name), model.exclude) for name in used}
         self.names = tuple(name for name in used if (kept := self._kept[name]) is None or len(kept))
         self.names += (TEXTS,) if needs_text else ()
 

@@ -29,7 +29,7 @@ class MemberTrainer:
         self._spec = spec
         self._placement = placement
         target = Library.open(spec.libraries["target"])
-        seen = SeenBlocks(spec.config, spec.blocks, target)
+        seen = SeenBlocks(spec.config.model, spec.blocks, target)
         self._main = target.block_names[0]
         self._widths = {name: seen.shape(name).width for name in seen.names}
         self._models = models_of(spec, seen)
@@ -79,6 +79,6 @@ class MemberTrainer:
     def _validation_features(self) -> Stack[FeatureBlocks]:
         if self._external is None:
             library = Library.open(self._spec.libraries["validation"])
-            seen = SeenBlocks(self._spec.config, self._spec.blocks, library)
+            seen = SeenBlocks(self._spec.config.model, self._spec.blocks, library)
             self._external = stack([seen.block(block) for block in range(library.n_blocks)])
         return self._external

@@ -6,10 +6,9 @@ import time
 from dataclasses import asdict
 
 from isd_ray.campaign.amend import amendments
-from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.batch import selection_of
 from isd_ray.campaign.look_rounds import look_from
-from isd_ray.campaign.oracle import Oracle, Readouts, with_amendments
+from isd_ray.campaign.oracle import Readouts, with_amendments
 from isd_ray.campaign.record import RELIABILITY_SCHEMA
 from isd_ray.campaign.round_files import ROUND_SCHEMA, RoundFiles, details_of
 from isd_ray.campaign.screen import Screen
@@ -34,9 +33,6 @@ from isd_ray.campaign.steps.further import go_on, take_portion
 from isd_ray.campaign.steps.look import finish
 from isd_ray.campaign.steps.release import measure, release
 from isd_ray.campaign.steps.score import score
-from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import CampaignConfig
-from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
 from isd_ray.messages import UNJUDGED, Progress, StepTaken
 
@@ -46,25 +42,13 @@ class CampaignLoop:
 
     Parameters
     ----------
-    config, store, library, oracle:
-        The campaign, its directory, its target library, and where readouts come from.
-    backend:
-        The workers.
-    classes:
-        Names of the classes; empty for a regression.
+    screen:
+        The campaign.
     """
 
-    def __init__(
-        self,
-        config: CampaignConfig,
-        store: CampaignStore,
-        library: Library,
-        oracle: Oracle,
-        backend: Backend,
-        classes: tuple[str, ...],
-    ) -> None:
-        store.settle()
-        self._screen = Screen(config, store, library, oracle, backend, classes)
+    def __init__(self, screen: Screen) -> None:
+        screen.store.settle()
+        self._screen = screen
         self._stage = self._load()
 
     def advance(self) -> Progress:

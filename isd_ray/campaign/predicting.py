@@ -197,7 +197,7 @@ class OutsidePredictor:
     def _bins(self) -> list[_Bin]:
         """What the campaign knows of how often its last models were wrong; nothing of an earlier round's model."""
         model = self._model
-        goal = stored_goal(model.config, model.store)
+        goal = stored_goal(model.store)
         file = model.store.latest("calibration.parquet")
         if not model.is_last or goal.is_error or not goal.has_losses or not file.is_file():
             return []

@@ -14,7 +14,7 @@ from isd_ray.campaign.constant import constant_summary
 from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import RoundRecord, some_of
-from isd_ray.config import CampaignConfig
+from isd_ray.config import CampaignConfig, Task
 from isd_ray.core.goals import UNVERIFIED, Goal
 from isd_ray.core.goals.by_output import ByOutput, n_bad, n_there, n_wrong
 from isd_ray.core.metrics import (
@@ -50,14 +50,22 @@ Bound: TypeAlias = tuple[float | None, tuple[float, float] | None]
 _TOP, _RANDOM, _AUDIT = map(ROLES.index, ("top", "random", "audit"))
 
 
-def simulation_metrics(report: ScoreReport, history: History, config: CampaignConfig, goal: Goal) -> RoundRecord:
-    """True accuracies and errors of the round's model; empty when labels are not known."""
+def simulation_metrics(
+    report: ScoreReport, history: History, goal: Goal, task: Task, *, counts_errors: bool
+) -> RoundRecord:
+    """True accuracies and errors of the round's model; empty when labels are not known.
+
+    Parameters
+    ----------
+    counts_errors:
+        Predictions are right or wrong (`isd_ray.config.CampaignConfig.counts_errors`).
+    """
     metrics: RoundRecord = {}
     evaluation, test, n_target = report.evaluation, report.test, history.sets.n_target
     if evaluation is not None:
         if len(history.sets.reserve):
             evaluation = without(evaluation, _reserve_evaluation(report, history, goal))
-        if config.counts_errors:
+        if counts_errors:
             metrics["inference_errors"] = _count(evaluation.n - n_correct(evaluation))
             metrics["inference_accuracy"] = accuracy(evaluation)
             metrics["system_accuracy"] = system_accuracy(n_target - evaluation.n, evaluation)
@@ -70,14 +78,14 @@ def simulation_metrics(report: ScoreReport, history: History, config: CampaignCo
             wrong, entries = by_output(evaluation.wrong), by_output(evaluation.entries)
             metrics |= {"output_wrong": wrong, "output_entries": entries}
             metrics["goal_met"] = goal.are_met(history.counts((evaluation.n,)), wrong, entries)
-        if config.task == "regression":
+        if task == "regression":
             metrics["inference_mse"] = mean_squared_error(evaluation)
             metrics["inference_mae"] = mean_absolute_error(evaluation)
             metrics["system_mse"] = metrics["inference_mse"] * evaluation.n / n_target
     if test is not None:
-        if config.counts_errors:
+        if counts_errors:
             metrics["test_accuracy"] = accuracy(test)
-        if config.task == "regression":
+        if task == "regression":
             metrics["test_mse"] = mean_squared_error(test)
             metrics["test_mae"] = mean_absolute_error(test)
     return metrics

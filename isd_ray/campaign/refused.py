@@ -9,9 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from isd_ray.campaign.events import Event
-from isd_ray.campaign.notes import Note
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.telling import Refusal
+from isd_ray.campaign.telling import Note, Refusal
 from isd_ray.plates.collect import ReadoutFile
 
 REFUSE = "refuse"

@@ -75,9 +75,11 @@ class ShardScorer:
     def __init__(self, spec: WorkerSpec, placement: Placement) -> None:
         self._spec = spec
         self._placement = placement
-        self._acquisition = acquisition_for(spec.config)
-        self._goal = goal_for(spec.config, spec.classes, spec.outputs)
-        self._hit = self._goal.positive if spec.config.task == "classification" else None
+        config = spec.config
+        column = config.acquisition.column
+        self._acquisition = acquisition_for(config.acquisition_name, config.task, config.model, column)
+        self._goal = goal_for(config.stopping, config.task, spec.classes, spec.outputs)
+        self._hit = self._goal.positive if config.task == "classification" else None
         self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}
         self._seen_blocks: dict[str, SeenBlocks] = {}
@@ -257,7 +259,7 @@ class ShardScorer:
 
     def _seen(self, name: str) -> SeenBlocks:
         if name not in self._seen_blocks:
-            self._seen_blocks[name] = SeenBlocks(self._spec.config, self._spec.blocks, self._library(name))
+            self._seen_blocks[name] = SeenBlocks(self._spec.config.model, self._spec.blocks, self._library(name))
         return self._seen_blocks[name]
 
     def _predictor_of(self, committee: Committee) -> Mixture:

@@ -34,11 +34,15 @@ class Screen:
 
     Parameters
     ----------
-    config, store, library, oracle, backend, classes:
-        As `isd_ray.campaign.loop.CampaignLoop` takes them.
+    config, store, library, oracle:
+        The campaign, its directory, its target library, and where readouts come from.
+    backend:
+        The workers.
 
     Attributes
     ----------
+    classes:
+        Names of the classes; empty for a regression.
     outputs:
         Names of a panel's outputs.
     goal:
@@ -62,24 +66,25 @@ class Screen:
         library: Library,
         oracle: Oracle,
         backend: Backend,
-        classes: tuple[str, ...],
     ) -> None:
         self.config = config
         self.store = store
         self.library = library
         self.oracle = oracle
         self.backend = backend
-        self.classes = classes
+        self.classes = tuple(store.manifest["classes"])
         self.outputs = tuple(store.manifest.get("outputs", ()))
-        self.goal = stored_goal(config, store)
+        self.goal = stored_goal(store)
         self.warnings: list[str] = []
         self._saver = ThreadPoolExecutor(1)
         self.begin()
 
     def begin(self) -> None:
         """Stand before the first round, with the corrections that are on record now."""
+        stopping, acquisition, plates = self.config.stopping, self.config.acquisition, self.config.plates
+        prices = prices_of(stopping, acquisition, self.config.replicates, self.library)
         self.history = History(self.goal, self.library.n_rows)
-        self.budget = Budget(self.config, self.history, prices_of(self.config, self.library))
+        self.budget = Budget(stopping, acquisition, plates, self.history, prices)
         self.n_amendments = len(amendments(self.store))
         self.amended = amended_readouts(self.store)
         self._constant: ConstantAnswer | None = None

@@ -61,7 +61,7 @@ def read_second(
     source.require(id_column, "the column of ids")
     source.require(column, "--column")
     classes = tuple(store.manifest["classes"])
-    hit = classes[goal_for(config, classes).positive]
+    hit = classes[goal_for(config.stopping, config.task, classes).positive]
     no_word = pa.array(sorted(NULL_WORDS - {positive, *classes}), pa.string())
     found: list[tuple[int, str | None, str | None]] = []
     for records in source.read((id_column, column)):

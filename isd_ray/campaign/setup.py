@@ -22,9 +22,18 @@ from isd_ray.campaign.families import block_hashes, check_blocks
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
+from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stock import note_stock, out_of_stock, prices_of
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import CONTROL_KINDS, EARLIER_DEFAULTS, CampaignConfig, StoppingConfig
+from isd_ray.config import (
+    CONTROL_KINDS,
+    EARLIER_DEFAULTS,
+    AcquisitionConfig,
+    CampaignConfig,
+    ModelConfig,
+    PlatesConfig,
+    StoppingConfig,
+)
 from isd_ray.config_file import differences
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.rules.paper import earliest_paper_stop
@@ -109,10 +118,12 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
     LibraryError
         If columns of stock or price do not hold what is needed.
     """
-    unavailable, prices = out_of_stock(config, library), prices_of(config, library)
-    n_target, n_batch = library.n_rows - len(unavailable), batch_size(config)
-    sized_by = "batch_size" if config.acquisition.n_plates is None else "n_plates"
-    for key, size in ((sized_by, n_batch), ("initial_size", initial_size(config))):
+    stopping, acquisition, plates = config.stopping, config.acquisition, config.plates
+    unavailable = out_of_stock(acquisition, library)
+    prices = prices_of(stopping, acquisition, config.replicates, library)
+    n_target, n_batch = library.n_rows - len(unavailable), batch_size(acquisition, plates)
+    sized_by = "batch_size" if acquisition.n_plates is None else "n_plates"
+    for key, size in ((sized_by, n_batch), ("initial_size", initial_size(acquisition, plates))):
         if size > n_target:
             by_plates = " compounds" if key == "n_plates" else ""
             raise ConfigError(
@@ -126,7 +137,7 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
             "acquisition.pick",
             "use pick = 'best'",
         )
-    stopping, warnings = config.stopping, list[str]()
+    warnings = list[str]()
     paid: Bought = no_prices
     if prices is not None:
         left = np.delete(prices, unavailable)
@@ -145,8 +156,10 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
             "stopping.max_fraction, stopping.max_compounds, stopping.max_cost",
             "allow at least one batch beside the audit",
         )
-    if stopping.in_force.is_heuristic and (earliest := earliest_stop(config, n_target)) >= LATE_STOP:
-        growing = "" if config.acquisition.growth == 1.0 else f" that grow {config.acquisition.growth:g} times a round"
+    if not stopping.in_force.is_heuristic:
+        return warnings
+    if (earliest := earliest_stop(stopping, acquisition, plates, n_target)) >= LATE_STOP:
+        growing = "" if acquisition.growth == 1.0 else f" that grow {acquisition.growth:g} times a round"
         warnings.append(
             f"with batches of {n_batch:,}{growing} the paper's rule cannot stop before {earliest:.0%} of the "
             f"target set is measured, however good the model (alpha <= delta^(1/b), gamma={stopping.gamma:g}, "
@@ -155,13 +168,15 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
     return warnings
 
 
-def earliest_stop(config: CampaignConfig, n_target: int) -> float:
+def earliest_stop(
+    stopping: StoppingConfig, acquisition: AcquisitionConfig, plates: PlatesConfig | None, n_target: int
+) -> float:
     """Least share of the target set at which the paper's rule can stop, were every prediction right."""
-    number, n_acquired, before = 1, initial_size(config), 0.0
+    number, n_acquired, before = 1, initial_size(acquisition, plates), 0.0
     while True:
         n_left = n_target - n_acquired
-        n_batch = min(batch_size(config, number, n_left), n_left)
-        earliest = earliest_paper_stop(max(1, n_batch), config.stopping.gamma, config.stopping.delta)
+        n_batch = min(batch_size(acquisition, plates, number, n_left), n_left)
+        earliest = earliest_paper_stop(max(1, n_batch), stopping.gamma, stopping.delta)
         n_acquired += n_batch
         if n_acquired >= earliest * n_target:
             return max(earliest, before)
@@ -230,8 +245,13 @@ def as_begun(config: CampaignConfig, store: CampaignStore) -> CampaignConfig:
     return config.model_copy(update={"stopping": said.model_copy(update=kept)})
 
 
-def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Mapping[str, str]:
+def blocks_for(model: ModelConfig, label: str | None, library: Library, out: str | Path) -> Mapping[str, str]:
     """The feature blocks of the campaign in `out`, or of one that is to begin there, with their hashes.
+
+    Parameters
+    ----------
+    model, label:
+        As `isd_ray.campaign.families.block_hashes` takes them.
 
     Raises
     ------
@@ -241,7 +261,7 @@ def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Map
         If the campaign began with another one.
     """
     if not CampaignStore.exists(out):
-        return block_hashes(config, library)
+        return block_hashes(model, label, library)
     blocks: Mapping[str, str] = CampaignStore.open(out).manifest.get("blocks") or {}
     check_blocks(blocks, library)
     return blocks
@@ -277,10 +297,10 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "cuts": list(setup.rule.cuts),
             "software": _software(),
         }
-        if (checked := checked_claim(setup.config)) is not None:
+        if (checked := checked_claim(setup.config.stopping)) is not None:
             manifest[CLAIM] = checked
         store = CampaignStore.create(setup.out, manifest)
-        note_stock(setup.config, library, store)
+        note_stock(setup.config.acquisition, library, store)
         return store
     store = CampaignStore.open(setup.out)
     if store.manifest["library_hash"] != library.hash:
@@ -309,8 +329,8 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "choose another folder, or restore the configuration (campaign.json holds it) to continue",
         )
     note_software(store)
-    note_claim(store, setup.config)
-    note_stock(setup.config, library, store)
+    note_claim(store, setup.config.stopping)
+    note_stock(setup.config.acquisition, library, store)
     return store
 
 
@@ -327,23 +347,6 @@ def note_software(store: CampaignStore) -> None:
     noted = [event["versions"] for event in store.events() if event["kind"] == "software"]
     if (versions := _software()) != (noted[-1] if noted else store.manifest["software"]):
         store.append_event("software", {"versions": versions})
-
-
-def refuse_other_place(store: CampaignStore, setup: CampaignSetup) -> None:
-    """Refuse a configuration that names another copy of the library than the campaign knows.
-
-    Raises
-    ------
-    StoreError
-        If it does: nothing would read that copy.
-    """
-    named = absolute(setup.spec.libraries["target"])
-    if named != store.library:
-        raise StoreError(
-            f"the campaign knows its library at {store.library}, not at {named}",
-            store.address,
-            f"if it has moved, say so: isd relocate {store.address} --library {named}",
-        )
 
 
 def new_nonce() -> str | None:
@@ -378,7 +381,7 @@ def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
         excluded = laboratory.standing().excluded
         stops = laboratory.stops
         oracle = LookupOracle(setup.labels, excluded, setup.known, stops=stops, lost_share=lost_share, seed=seed)
-        note_known(store, setup.config, setup.known, oracle.standing().readouts)
+        note_known(store, setup.config.known, setup.known, oracle.standing().readouts)
     else:
         require_known(store)
-    return CampaignLoop(setup.config, store, library, oracle, backend, setup.rule.classes)
+    return CampaignLoop(Screen(setup.config, store, library, oracle, backend))

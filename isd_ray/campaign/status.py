@@ -1,7 +1,8 @@
-"""Where a campaign in a laboratory stands."""
+"""Where a campaign in a laboratory stands, and what is computed at it just now."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory
-from isd_ray.campaign.phase import Phase, phase_of
 from isd_ray.campaign.round_files import RoundFiles, RoundRecord
 from isd_ray.campaign.standing import standing_of
+from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
 from isd_ray.card import Carded
@@ -25,6 +26,7 @@ from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
 from isd_ray.core.trips import n_trips
 from isd_ray.messages import Rows
+from isd_ray.storage.addresses import is_uri
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def status_of(store: CampaignStore) -> Status:
     # A batch that is out, or a campaign that was never asked, waits for people; only `ask` computes.
     waits = in_laboratory and (not rounds or place.open_round is not None)
     low, high = last.get("interval_low"), last.get("interval_high")
-    goal = stored_goal(config, store)
+    goal = stored_goal(store)
     nothing = [None] * len(goal.outputs)
     ranges, constants = last.get("output_ranges") or nothing, last.get("output_constants") or nothing
     return Status(
@@ -238,3 +240,59 @@ def _statuses(asked: Rows, measured: Rows, excluded: Rows, out: Rows, *, under_w
     )
     names, counts = np.unique(statuses, return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The step that a campaign is in, if a process is at work on it: the directory cannot tell whether one is.
+
+    Attributes
+    ----------
+    step:
+        As `LoopState`.
+    quiet_s:
+        Seconds since the last file was written; long ones say that nobody may be at work.
+    """
+
+    round: int
+    step: str
+    quiet_s: float
+
+
+def phase_of(store: CampaignStore, rounds: Sequence[RoundFiles]) -> Phase | None:
+    """The step of a campaign that has not ended; None on an object store, which shows no unfinished files.
+
+    Parameters
+    ----------
+    rounds:
+        The released rounds.
+    """
+    if is_uri(store.address):
+        return None
+    number, step = _step(store, rounds)
+    files = (store.path / "campaign.json", store.path / "events", *store.round_dir(number).rglob("*"))
+    newest = max(file.stat().st_mtime for file in files if file.exists())
+    return Phase(number, step.value, max(0.0, time.time() - newest))
+
+
+def _step(store: CampaignStore, rounds: Sequence[RoundFiles]) -> tuple[int, LoopState]:
+    """Round and step, by the last decision and by what was written since."""
+    last = rounds[-1] if rounds else None
+    if last is not None and last.committed is None:
+        return last.round, LoopState.MEASURE
+    decision = None if last is None or last.committed is None else last.committed["decision"]
+    if last is not None and decision == "stop":
+        return last.round, LoopState.DELIVER
+    number = 0 if last is None else last.round + 1
+    if decision == "finish":
+        return number, LoopState.FINISH
+    if decision == "portion":
+        return number, LoopState.PORTION
+    if decision == "repeat":
+        return number, LoopState.RELEASE
+    for attempt in store.round_dir(number).glob("attempt-*"):
+        if any((attempt / "predictions").glob("*")):
+            return number, LoopState.RELEASE
+        if any((attempt / "committee").glob("*")):
+            return number, LoopState.SCORE
+    return number, LoopState.FIT

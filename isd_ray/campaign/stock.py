@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.config import CampaignConfig
+from isd_ray.config import AcquisitionConfig, StoppingConfig
 from isd_ray.data.library import Library
 from isd_ray.errors import LibraryError
 from isd_ray.messages import Rows
@@ -15,7 +15,7 @@ from isd_ray.messages import Rows
 _SHOWN = 5
 
 
-def out_of_stock(config: CampaignConfig, library: Library) -> Rows:
+def out_of_stock(acquisition: AcquisitionConfig, library: Library) -> Rows:
     """Rows of which there is too little to be measured, ascending; none where no column says so.
 
     Raises
@@ -23,7 +23,6 @@ def out_of_stock(config: CampaignConfig, library: Library) -> Rows:
     LibraryError
         If there is no such column, it does not hold numbers, or nothing is left.
     """
-    acquisition = config.acquisition
     if acquisition.stock_column is None:
         return np.empty(0, np.int64)
     amounts = _numbers(library, acquisition.stock_column, "acquisition.stock_column")
@@ -39,7 +38,9 @@ def out_of_stock(config: CampaignConfig, library: Library) -> Rows:
     return np.flatnonzero(~enough)
 
 
-def prices_of(config: CampaignConfig, library: Library) -> NDArray[np.float64] | None:
+def prices_of(
+    stopping: StoppingConfig, acquisition: AcquisitionConfig, replicates: int, library: Library
+) -> NDArray[np.float64] | None:
     """What measuring each row costs in all its wells, float64 (n_rows,); None where money has no limit.
 
     What cannot be had needs no price; should it come back into stock without one, it counts as the dearest.
@@ -49,14 +50,13 @@ def prices_of(config: CampaignConfig, library: Library) -> NDArray[np.float64] |
     LibraryError
         If there is no such column, it does not hold numbers, or a compound has no price or one below 0.
     """
-    stopping = config.stopping
-    usual = np.nan if stopping.cost_per_compound is None else stopping.cost_per_compound * config.replicates
+    usual = np.nan if stopping.cost_per_compound is None else stopping.cost_per_compound * replicates
     if stopping.cost_column is None:
         return None if np.isnan(usual) else np.broadcast_to(np.float64(usual), library.n_rows)
-    prices = _numbers(library, stopping.cost_column, "stopping.cost_column") * config.replicates
+    prices = _numbers(library, stopping.cost_column, "stopping.cost_column") * replicates
     prices[np.isnan(prices)] = usual
     wrong = ~(np.isfinite(prices) & (prices >= 0))
-    unavailable = out_of_stock(config, library)
+    unavailable = out_of_stock(acquisition, library)
     wrong[unavailable[np.isnan(prices[unavailable])]] = False
     if wrong.any():
         shown = ", ".join(map(repr, library.ids(np.flatnonzero(wrong)[:_SHOWN])))
@@ -70,14 +70,14 @@ def prices_of(config: CampaignConfig, library: Library) -> NDArray[np.float64] |
     return prices
 
 
-def note_stock(config: CampaignConfig, library: Library, store: CampaignStore) -> None:
+def note_stock(acquisition: AcquisitionConfig, library: Library, store: CampaignStore) -> None:
     """Put on record, once, which compounds leave the target set because they are not in stock."""
-    column = config.acquisition.stock_column
+    column = acquisition.stock_column
     if column is None or any(event.get("stock_column") == column for event in store.events()):
         return
-    rows, limit = out_of_stock(config, library), config.acquisition.min_stock
+    rows, limit = out_of_stock(acquisition, library), acquisition.min_stock
     reason = f"out of stock: {column} is " + ("0" if limit is None else f"below {limit:g}")
-    if config.acquisition.unknown_stock == "none":
+    if acquisition.unknown_stock == "none":
         reason += " or missing"
     details = {"readouts_sha256": store.keep(pa.table({"row": rows})), "n": len(rows), "reason": reason}
     store.append_event("exclude", {**details, "stock_column": column})

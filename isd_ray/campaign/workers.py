@@ -74,7 +74,9 @@ class LocalWorkers:
         self._workers: dict[Kind, Any] = {
             "trainer": MemberTrainer(spec, placement),
             "scorer": ShardScorer(spec, placement),
-            "bound": Judge(spec.config.stopping, goal_for(spec.config, spec.classes, spec.outputs)),
+            "bound": Judge(
+                spec.config.stopping, goal_for(spec.config.stopping, spec.config.task, spec.classes, spec.outputs)
+            ),
         }
 
     def put(self, value: Any) -> Any:

@@ -163,7 +163,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Say where a campaign stands and what to do now."""
-    from isd_ray.report.live_status import follow, status_table
+    from isd_ray.report.progress import follow, status_table
 
     if watch and as_json:
         raise typer.BadParameter(

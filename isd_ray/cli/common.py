@@ -76,6 +76,6 @@ def watched(work: Callable[[Watcher], T], name: str, config: CampaignConfig | No
         from isd_ray.ops.observe import LoggedWatcher
 
         return work(LoggedWatcher(config))
-    with LiveProgress(live_console, ShownGoal() if config is None else goal_of(config)) as live:
+    with LiveProgress(live_console, ShownGoal() if config is None else goal_of(config.stopping, config.task)) as live:
         live.message(f"{name}: preparing")
         return work(live)

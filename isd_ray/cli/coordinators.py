@@ -73,7 +73,7 @@ def serve_coordinators(
     from isd_ray.errors import ResourceError
 
     try:
-        from isd_ray.serve.coordinators.run import Served, serve
+        from isd_ray.serve.coordinators.app import Served, serve
     except ModuleNotFoundError as error:
         what = f"the service needs the package {error.name}"
         raise ResourceError(what, remedy="pip install 'isd_ray[serve]'") from error

@@ -36,8 +36,7 @@ def init(
         _write_new(file, template())
         out_console.print(f"wrote {file}; now name your compounds and labels in it", highlight=False, soft_wrap=True)
         return
-    from isd_ray.ops.proposal_file import next_command, proposal_lines, proposal_text
-    from isd_ray.ops.propose import propose
+    from isd_ray.ops.propose import next_command, proposal_lines, proposal_text, propose
 
     proposal = propose(source, label or (), unlabelled=unlabelled)
     _write_new(file, proposal_text(proposal, file, every=every))

@@ -39,8 +39,8 @@ def serve(
     from isd_ray.errors import ConfigError, ResourceError
 
     try:
-        from isd_ray.serve.run import login_address
-        from isd_ray.serve.run import serve as run
+        from isd_ray.serve.app import login_address
+        from isd_ray.serve.app import serve as run
         from isd_ray.serve.shelf import Shelf
     except ModuleNotFoundError as error:
         what = f"the web page needs the package {error.name}"

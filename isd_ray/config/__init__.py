@@ -1,7 +1,7 @@
 """The configuration of a campaign: pydantic models of the TOML file. Every default of isd_ray lives here, once."""
 
 from isd_ray.config.campaign import CampaignConfig
-from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.compute import ComputeConfig, LoggingConfig, SimulationConfig
 from isd_ray.config.features import Descriptor
 from isd_ray.config.history import HistoryConfig
 from isd_ray.config.hits import HitCallingConfig
@@ -16,7 +16,6 @@ from isd_ray.config.library import (
     OnBitFeatures,
     SplitConfig,
 )
-from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import MODEL_PRESETS, RESMLP, AcquisitionConfig, FamilyConfig, ModelConfig
 from isd_ray.config.phenomics import PhenomicsConfig
 from isd_ray.config.plates import CONTROL_KINDS, ControlKind, ControlWells, PlateFormat, PlatesConfig, nanolitres

@@ -8,12 +8,11 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from isd_ray.config.claims import BUILT_IN_CLAIMS, Claim, claim_named
-from isd_ray.config.compute import ComputeConfig, SimulationConfig
+from isd_ray.config.claims import BUILT_IN_CLAIMS, claim_named
+from isd_ray.config.compute import ComputeConfig, LoggingConfig, SimulationConfig
 from isd_ray.config.hits import HitCallingConfig
 from isd_ray.config.labels import HeldOutConfig, LabelsConfig, ValidationConfig
 from isd_ray.config.library import LibraryConfig
-from isd_ray.config.logging import LoggingConfig
 from isd_ray.config.model import (
     FAMILIES,
     REGRESSION_MEMBERS,
@@ -135,19 +134,12 @@ class CampaignConfig(Section):
     def takes_last_look(self) -> bool:
         """Whether a screen that a person stops may be judged by one last look, as with `stopping.reserve_audit`."""
         stopping = self.stopping
-        return stopping.in_force.takes_last_look and self.claim.is_share_right and stopping.panel is None
-
-    @property
-    def claim(self) -> Claim:
-        """What is claimed."""
-        return claim_named(self.stopping.quantity)
+        return stopping.in_force.takes_last_look and stopping.claim.is_share_right and stopping.panel is None
 
     @property
     def goal_class(self) -> type[Any]:
         """The class of the claim (`isd_ray.core.goals.base.Goal`)."""
-        kind = self.claim.goals[self.task] if self.stopping.panel is None else self.claim.by_output
-        assert kind is not None, "the configuration was checked"
-        return kind
+        return self.stopping.goal_class(self.task)
 
     @property
     def random_share(self) -> float:
@@ -162,9 +154,9 @@ class CampaignConfig(Section):
         return self.task != "regression" or self.stopping.tolerance is not None
 
     @property
-    def starts_known(self) -> bool:
-        """Whether readouts of before start the screen, which no limit then counts."""
-        return self.labels.known is not None or self.simulation.known is not None
+    def known(self) -> str | None:
+        """The file with the readouts of before that start the screen, which no limit then counts; None without one."""
+        return self.simulation.known or self.labels.known
 
     @property
     def replicates(self) -> int:
@@ -187,7 +179,7 @@ class CampaignConfig(Section):
 
     @model_validator(mode="after")
     def _claim_is_of_the_task(self) -> CampaignConfig:
-        quantity, goals = self.stopping.quantity, self.claim.goals
+        quantity, goals = self.stopping.quantity, self.stopping.claim.goals
         if self.task not in goals:
             others = [name for name in BUILT_IN_CLAIMS if self.task in claim_named(name).goals]
             is_of_hits = self.task == "regression" and any(goal.knows_hits for goal in goals.values())
@@ -195,7 +187,7 @@ class CampaignConfig(Section):
                 f"stopping.quantity={quantity!r} is a claim for task={' or '.join(map(repr, goals))}, not for "
                 f"{self.task!r}; claim {' or '.join(others)}{', or label values by a threshold' * is_of_hits}"
             )
-        if self.stopping.panel is not None and self.task == "panel" and self.claim.by_output is None:
+        if self.stopping.panel is not None and self.task == "panel" and self.stopping.claim.by_output is None:
             raise ValueError(f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel]")
         return self
 
@@ -253,7 +245,7 @@ class CampaignConfig(Section):
                 f"acquisition.pick={self.acquisition.pick!r}: stopping.rule={self.stopping.rule!r} counts on the "
                 "best-scored rows; use pick = 'best', or the rule 'certify' or 'pac'"
             )
-        if self.simulation.random_baseline and not self.claim.is_share_right:
+        if self.simulation.random_baseline and not self.stopping.claim.is_share_right:
             raise ValueError("simulation.random_baseline compares accuracies; remove it, or use quantity = 'accuracy'")
         if self.validation.source == "external" and not (self.validation.file or self.library.split):
             raise ValueError("validation.source='external' needs validation.file or [library.split]")

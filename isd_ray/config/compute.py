@@ -1,4 +1,4 @@
-"""Workers, and extras of simulations."""
+"""Workers, extras of simulations, and what is logged."""
 
 from __future__ import annotations
 
@@ -106,3 +106,13 @@ class SimulationConfig(Section):
     lost_share: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of the compounds asked for that give no readout, at random, as wells fail in a laboratory. Asked again, a
     compound may have one. Which are lost follows from the seed, the compound and the round."""
+
+
+class LoggingConfig(Section):
+    """The log of the driver, the coordinator and what they do, on standard error of each process."""
+
+    format: Literal["none", "text", "json"] = "none"
+    """`json`: an object a line, for programs; where standard error is no terminal, it takes the place of the lines of
+    progress. `text`: a line for people. `none`: no log beside the progress."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged."""

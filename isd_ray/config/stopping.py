@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from isd_ray.config.claims import claim_named
+from isd_ray.config.claims import Claim, claim_named
 from isd_ray.config.rules import Rule, rule_named
-from isd_ray.config.section import Fraction, Section
+from isd_ray.config.section import Fraction, Section, Task
 
 EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
 """Of `[stopping]`, in campaigns of versions before."""
@@ -172,6 +172,17 @@ class StoppingConfig(Section):
         return self.gamma if self.max_loss is None else self.max_loss
 
     @property
+    def claim(self) -> Claim:
+        """What is claimed."""
+        return claim_named(self.quantity)
+
+    def goal_class(self, task: Task) -> type[Any]:
+        """The class of the claim about a task (`isd_ray.core.goals.base.Goal`)."""
+        kind = self.claim.goals[task] if self.panel is None else self.claim.by_output
+        assert kind is not None, "the configuration was checked"
+        return kind
+
+    @property
     def in_force(self) -> Rule:
         """What the rule is."""
         return rule_named(self.rule)
@@ -211,7 +222,7 @@ class StoppingConfig(Section):
 
     @model_validator(mode="after")
     def _quantity_has_its_keys(self) -> StoppingConfig:
-        claim = claim_named(self.quantity)
+        claim = self.claim
         is_loss = claim.is_error
         if {self.max_loss is not None, self.loss_clip is not None} != {is_loss}:
             raise ValueError("`max_loss` and `loss_clip` go with quantity = 'mae' or 'mse'; give both or neither")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray import plugins
-from isd_ray.config import CampaignConfig, Task
+from isd_ray.config import ModelConfig, Task
 from isd_ray.core.predictions import doubt, mean_over_members, row_pieces, variances
 from isd_ray.errors import ConfigError
 
@@ -209,41 +209,46 @@ def find_acquisition(name: str) -> AcquisitionFunction:
     return plugins.load(ENTRY_POINTS, BUILT_IN, name, what, where, AcquisitionFunction)
 
 
-def acquisition_for(config: CampaignConfig) -> AcquisitionFunction:
-    """The acquisition function of a campaign, made for its task and checked against its committee.
+def acquisition_for(name: str, task: Task, model: ModelConfig, column: str | None = None) -> AcquisitionFunction:
+    """The acquisition function of that name, made for a task and checked against a committee.
+
+    Parameters
+    ----------
+    column:
+        Of the library, that it is to go by; None if no column is named.
 
     Raises
     ------
     ConfigError
         If they do not fit together.
     """
-    function = find_acquisition(config.acquisition_name)
-    if config.task == "panel" and "panel" not in function.tasks and "classification" in function.tasks:
+    function = find_acquisition(name)
+    if task == "panel" and "panel" not in function.tasks and "classification" in function.tasks:
         function = replace(function, score=mean_over_outputs(function.score), tasks=("panel",))
-    if config.task not in function.tasks:
-        task = "classification" if config.task == "panel" else config.task
-        fitting = [known.name for known in BUILT_IN.values() if task in known.tasks]
+    if task not in function.tasks:
+        usual = "classification" if task == "panel" else task
+        fitting = [known.name for known in BUILT_IN.values() if usual in known.tasks]
         raise ConfigError(
-            f"{function.name!r} is not for task = {config.task!r}",
+            f"{function.name!r} is not for task = {task!r}",
             "acquisition.function",
             f"choose one of {', '.join(fitting)}",
         )
-    if config.model.n_members < function.min_members:
+    if model.n_members < function.min_members:
         raise ConfigError(
-            f"{function.name!r} needs a committee; model.members = {config.model.members} of "
-            f"{' and '.join(config.model.families)} make {config.model.n_members} that may differ",
+            f"{function.name!r} needs a committee; model.members = {model.members} of "
+            f"{' and '.join(model.families)} make {model.n_members} that may differ",
             "acquisition.function",
             f"set model.members to {function.min_members} or more (5 is usual), of a family other than 'linear'",
         )
-    if function.needs == "dropout" and not set(config.model.families) - WITHOUT_SAMPLES:
+    if function.needs == "dropout" and not set(model.families) - WITHOUT_SAMPLES:
         raise ConfigError(
-            f"{function.name!r} needs dropout, which {' and '.join(config.model.families)} do not have",
+            f"{function.name!r} needs dropout, which {' and '.join(model.families)} do not have",
             "acquisition.function",
             "add 'resmlp' to model.families, or use another acquisition function",
         )
-    if function.needs == "dropout" and config.model.dropout == 0.0:
+    if function.needs == "dropout" and model.dropout == 0.0:
         raise ConfigError(f"{function.name!r} needs dropout; model.dropout is 0", "model.dropout", "set it to 0.1")
-    if config.acquisition.column is not None and function.name in BUILT_IN and function.name != "in_order":
+    if column is not None and function.name in BUILT_IN and function.name != "in_order":
         raise ConfigError(
             f"a column is only for 'in_order', not for {function.name!r}", "acquisition.column", "remove it"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isd_ray.config import CampaignConfig
+from isd_ray.config import StoppingConfig, Task
 from isd_ray.core.acquisition import find_acquisition
 from isd_ray.errors import ConfigError
 
@@ -32,33 +32,41 @@ def recognised(classes: tuple[str, ...]) -> str | None:
     return next((plain[hit] for other, hit in PAIRS if {other, hit} == plain.keys()), None)
 
 
-def needs_hit(config: CampaignConfig) -> bool:
-    """Whether a class has to be a hit: for the claim, or for the order in which compounds are acquired."""
-    if config.task != "classification":
+def needs_hit(stopping: StoppingConfig, task: Task, acquisition: str) -> bool:
+    """Whether a class has to be a hit: for the claim, or for the acquisition function of that name."""
+    if task != "classification":
         return False
-    return config.goal_class.knows_hits or find_acquisition(config.acquisition_name).needs_hit
+    return stopping.goal_class(task).knows_hits or find_acquisition(acquisition).needs_hit
 
 
-def hit_class(config: CampaignConfig, classes: tuple[str, ...]) -> str | None:
+def hit_class(
+    stopping: StoppingConfig, task: Task, acquisition: str, classes: tuple[str, ...], *, by_plates: bool = False
+) -> str | None:
     """The class of hits of a campaign that begins; None where no class has to be one and none is named.
+
+    Parameters
+    ----------
+    acquisition:
+        Name of the acquisition function.
+    by_plates:
+        Hits are called plate by plate, which makes the second class of them, whatever it is called.
 
     Raises
     ------
     ConfigError
         If the class that is named is none of them, or none is named and nobody could tell.
     """
-    named = config.stopping.positive
+    named = stopping.positive
     shown = ", ".join(map(repr, classes))
     if named is not None and named not in classes:
         raise ConfigError(
             f"the labels have no class {named!r}; they have {shown}", "stopping.positive", "name one of these"
         )
-    if named is not None or not needs_hit(config):
+    if named is not None or not needs_hit(stopping, task, acquisition):
         return named
-    # Hit calling makes the second class of its hits, whatever it is called.
-    found = classes[1] if config.hits is not None else recognised(classes)
+    found = classes[1] if by_plates else recognised(classes)
     if found is None:
-        why = config.stopping.quantity if config.goal_class.knows_hits else config.acquisition_name
+        why = stopping.quantity if stopping.goal_class(task).knows_hits else acquisition
         raise ConfigError(
             f"{why!r} is about hits, and which of the classes {shown} is a hit is not said",
             "stopping.positive",

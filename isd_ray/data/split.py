@@ -10,8 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.config import SplitConfig
+from isd_ray.core.features import Dense
 from isd_ray.data.blocks.add import add_block
-from isd_ray.data.blocks.taken import TakenRows
+from isd_ray.data.blocks.description import BlockDescription
+from isd_ray.data.blocks.spool import Spool
 from isd_ray.data.ingest.records import closest
 from isd_ray.data.layout import REJECTS_FILE, ROW
 from isd_ray.data.library import Library
@@ -154,3 +156,41 @@ def _write_part(library: Library, rows: NDArray[np.int64], name: str, config: Sp
     part = Library.open(folder)
     for added in library.added_blocks:
         part = add_block(part, TakenRows(library, added, rows), added)
+
+
+class TakenRows:
+    """Makes a block of the stored values of another one's rows; a `BlockMaker`.
+
+    Parameters
+    ----------
+    parent, block:
+        Whose rows; all else of the block stays as it is.
+    rows:
+        int64, shape (n,): the rows, for each of the library that they are put into.
+    """
+
+    def __init__(self, parent: Library, block: BlockDescription, rows: NDArray[np.int64]) -> None:
+        self.name = block.name
+        self.source = block.source
+        self.columns = tuple(column.name for column in block.columns)
+        self.definition = block.definition
+        self.takes_logs = False  # the stored values are standardised already
+        self.rdkit = block.rdkit
+        self._parent = parent
+        self._found = block.found
+        self._rows = rows
+
+    def fill(self, spool: Spool, library: Library) -> None:
+        """Copy the missing parts."""
+        for part in spool.missing:
+            start, _ = spool.rows[part]
+            for block in library.part_blocks(part):
+                first, stop = library.block_rows_range(block)
+                taken = self._parent.features_of(self._rows[first:stop], [self.name])[self.name]
+                assert isinstance(taken, Dense)
+                spool.write(part, first - start, taken.values.astype(np.float32))
+            spool.complete(part)
+
+    def found(self) -> dict[str, Any]:
+        """What is known of the whole block."""
+        return self._found

@@ -55,13 +55,13 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
     curves = [known.times(factor) for known in (curve, carried_on(curve)) for factor in AROUND]
     cases = _hit_cases(store, config) if is_recall else ((None, 0),)
     levels = sorted({*LEVELS[stopping.quantity], 0.98 if not is_recall else 0.95, stopping.gamma})
-    costs = []
+    costs, sizes = [], (config.acquisition, config.plates)
     for level in levels:
         asked = config.model_copy(update={"stopping": stopping.model_copy(update={"gamma": level, "max_rounds": None})})
         ends = []
         for n_hits, n_in_vain in cases:
             terms = terms_of(asked, n_target, None if n_hits is None else (1.0 - level) * n_hits)
-            found = [replay(one, terms, initial_size(config), partial(batch_size, config)) for one in curves]
+            found = [replay(one, terms, initial_size(*sizes), partial(batch_size, *sizes)) for one in curves]
             ends += [end and replace(end, n_wells=min(n_target, end.n_wells + n_in_vain)) for end in found]
         costs.append(_cost(stopping.quantity, level, ends, n_target, n_measured, n_made))
     interval = (

@@ -79,7 +79,7 @@ class Asking:
             {"target": store.library},
             rule.classes,
             rule.outputs,
-            output_embeddings=output_embeddings(config, rule.outputs),
+            output_embeddings=output_embeddings(config.model, rule.outputs),
             blocks=store.manifest.get("blocks") or {},
         )
         return CampaignSetup(config, store.address, spec, rule, None, None)

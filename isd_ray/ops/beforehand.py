@@ -25,8 +25,10 @@ def constant_of(
     labels:
         Of the target set, as `isd_ray.data.labels.Labels` has them; None where a laboratory will tell them.
     """
-    in_laboratory, unverified = labels is None, would_be_unverified(config)
-    goal = goal_for(config, rule.classes, rule.outputs, in_laboratory=in_laboratory, unverified=unverified)
+    in_laboratory, unverified = labels is None, would_be_unverified(config.stopping)
+    goal = goal_for(
+        config.stopping, config.task, rule.classes, rule.outputs, in_laboratory=in_laboratory, unverified=unverified
+    )
     known, n_classes = np.empty(0) if labels is None else as_readouts(labels), len(rule.outputs or rule.classes)
     return goal, constant_answer(goal, known, n_classes, len(known), config.stopping.delta)
 
@@ -40,7 +42,7 @@ def say_beforehand(setup: CampaignSetup, watcher: Watcher) -> None:
     if config.stopping.positive is not None and not goal.hit:
         watcher.message(f"hits are the compounds of class {config.stopping.positive!r}")
     watcher.message(f"the goal: {goal.words}; for comparison: {beforehand(goal, constant, classes)}")
-    if (checked := checked_claim(config)) is not None:
+    if (checked := checked_claim(config.stopping)) is not None:
         for line in claim_lines([checked], config.stopping.delta):
             watcher.message(line)
     if (warning := constant_warning(goal, constant, classes)) is not None:

@@ -76,7 +76,7 @@ def _network_rates(
         validation=config.validation.model_copy(update={"source": "observed"}),
         seed=0,
         placement=placement,
-        output_embeddings=output_embeddings(config, panel_outputs(config)),
+        output_embeddings=output_embeddings(config.model, panel_outputs(config.task, config.labels, config.library)),
     )
     fit_s = time.process_time() - start
     predictor = CommitteePredictor([fitted.weights], architecture, placement)
@@ -92,7 +92,7 @@ def _family_rates(
     config: CampaignConfig, library: Library | None, features: Features, labels: LabelArray, n_outputs: int
 ) -> Iterator[FamilyRates]:
     """The same of each family beside the networks, on all blocks of the library, or those it will have."""
-    outputs = panel_outputs(config)
+    outputs = panel_outputs(config.task, config.labels, config.library)
     rows = np.arange(len(features))
     placement = resolve_placement("cpu", "float32")
     if library is None:
@@ -113,8 +113,9 @@ def _family_rates(
         }
     else:
         classes = tuple(map(str, range(n_outputs))) if config.task == "classification" else ()
-        spec = WorkerSpec(config, {"target": library.address}, classes, outputs, blocks=block_hashes(config, library))
-        seen = SeenBlocks(spec.config, spec.blocks, library)
+        hashes = block_hashes(config.model, config.labels.column, library)
+        spec = WorkerSpec(config, {"target": library.address}, classes, outputs, blocks=hashes)
+        seen = SeenBlocks(spec.config.model, spec.blocks, library)
         together = seen.rows(rows)
         models = {name: model for name, model in models_of(spec, seen).items() if name != RESMLP}
     for name, model in models.items():
@@ -153,7 +154,7 @@ def _typical_labels(config: CampaignConfig, n_rows: int) -> tuple[LabelArray, in
     if config.task == "regression":
         return generator.random(n_rows), 1
     if config.task == "panel":
-        n_outputs = len(panel_outputs(config))
+        n_outputs = len(panel_outputs(config.task, config.labels, config.library))
         return pack_labels(generator.integers(0, 2, (n_rows, n_outputs), np.int8)), n_outputs
     n_outputs = max(2, len(config.labels.classes))
     return generator.integers(0, n_outputs, n_rows), n_outputs

@@ -12,6 +12,7 @@ from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status, is_dispatched, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.card import asked_card
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config
 from isd_ray.data.export import Exported, export_hybrid
@@ -24,7 +25,6 @@ from isd_ray.ops.saying import Saying
 from isd_ray.ops.telling import Telling, Told
 from isd_ray.ops.undo import Undoable, Undoing
 from isd_ray.report.certificate import Certificate
-from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.words import status_lines
 from isd_ray.storage.files import replace_text
@@ -54,7 +54,7 @@ class Campaign:
     def __init__(self, store: CampaignStore, watcher: Watcher | None = None, run: Run | None = None) -> None:
         self.store = store
         self._opened = Opened(store)
-        self._asking = Asking(self._opened, watcher or default_watcher(self.config), run)
+        self._asking = Asking(self._opened, watcher or default_watcher(self.config.stopping, self.config.task), run)
         self._telling = Telling(self._opened)
         self._saying = Saying(self._opened, self._telling)
 
@@ -78,7 +78,7 @@ class Campaign:
         from isd_ray.ops.create import begun
 
         config = as_config(config)
-        watcher = watcher or default_watcher(config)
+        watcher = watcher or default_watcher(config.stopping, config.task)
         return cls(begun(path, config, watcher), watcher)
 
     @classmethod

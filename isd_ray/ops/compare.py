@@ -134,7 +134,7 @@ def compare(
         raise ConfigError("variants run at the same time on Ray only", "--parallel", 'set compute.backend = "ray"')
     if not is_uri(address):
         refuse_file_as_folder(Path(root))
-    watcher = watcher or default_watcher(config)
+    watcher = watcher or default_watcher(config.stopping, config.task)
     seeds = range(config.seed, config.seed + n_seeds)
     variants = {(agent, seed): variant(config, agent, seed, order_column, root) for agent in agents for seed in seeds}
 
@@ -158,7 +158,7 @@ def compare(
     }
     with sent(within(root, "comparison.parquet")) as path:
         _write_rounds(results, path)
-    claims_accuracy = config.stopping.in_force.judges and config.claim.is_share_right
+    claims_accuracy = config.stopping.in_force.judges and config.stopping.claim.is_share_right
     gamma = config.stopping.gamma if claims_accuracy else None
     summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
     n_target = max(result.summary["n_target"] for by_seed in results.values() for result in by_seed.values())

@@ -170,10 +170,11 @@ def run_on_ray(setup: CampaignSetup, say: Callable[[str], None] | None = None) -
     ActorLostError
         If coordinators keep dying.
     """
+    campaign, compute = setup.config.name, setup.config.compute
     # No timeouts here: whatever the coordinator waits for has its own, and it takes up no room.
-    options = replace(stable_options(setup.config, "coordinator"), start_timeout_s=None, call_timeout_s=None)
+    options = replace(stable_options(campaign, compute, "coordinator"), start_timeout_s=None, call_timeout_s=None)
     group = ActorGroup(Coordinator, (str(setup.out), ray.put(setup)), options)
-    asking = (trainer_options(setup.config), scorer_options(setup.config))
+    asking = (trainer_options(campaign, compute), scorer_options(campaign, compute))
     try:
         group.wait_until_ready(None if say is None else lambda: say(f"waiting for actors to start; {words_of(asking)}"))
         done = False

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from isd_ray.campaign.before import tell_known
-from isd_ray.campaign.setup import begin_or_resume, check, refuse_other_place
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import to_toml
 from isd_ray.data.library import Library
+from isd_ray.errors import StoreError
 from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.prepare import prepare
+from isd_ray.storage.addresses import absolute
 
 
 def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> CampaignStore:
@@ -28,8 +30,25 @@ def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> Campaig
         watcher.message(f"warning: {warning}")
     say_beforehand(setup, watcher)
     store = begin_or_resume(setup)
-    refuse_other_place(store, setup)
+    _refuse_other_place(store, setup)
     if (words := tell_known(store, setup.config, setup.rule)) is not None:
         watcher.message(words)
     store.write_text("config.toml", to_toml(setup.config))
     return store
+
+
+def _refuse_other_place(store: CampaignStore, setup: CampaignSetup) -> None:
+    """Refuse a configuration that names another copy of the library than the campaign knows.
+
+    Raises
+    ------
+    StoreError
+        If it does: nothing would read that copy.
+    """
+    named = absolute(setup.spec.libraries["target"])
+    if named != store.library:
+        raise StoreError(
+            f"the campaign knows its library at {store.library}, not at {named}",
+            store.address,
+            f"if it has moved, say so: isd relocate {store.address} --library {named}",
+        )

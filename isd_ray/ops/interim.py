@@ -98,7 +98,9 @@ def export_interim(
         raise StoreError("the screen has ended", store.address, "export its hybrid screen, without --interim")
     model, library = DeliveredModel.open(store), Library.open(store.library)
     config = model.config
-    goal = goal_for(config, model.classes, model.outputs, in_laboratory=bool(store.manifest["in_laboratory"]))
+    goal = goal_for(
+        config.stopping, config.task, model.classes, model.outputs, in_laboratory=bool(store.manifest["in_laboratory"])
+    )
     if hits and (config.task == "regression" or (config.task == "classification" and config.stopping.positive is None)):
         raise ConfigError(
             "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"

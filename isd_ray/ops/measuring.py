@@ -1,20 +1,48 @@
-"""Measuring by a Python function: docking, a simulator, a robot with an interface; here or on a Ray cluster."""
+"""The verbs by which a batch is measured, whoever does them: a campaign of this process, or one on a cluster.
+
+And measuring by a Python function: docking, a simulator, a robot with an interface; here or on a Ray cluster.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 from isd_ray.campaign.released import Batch
+from isd_ray.campaign.status import Status
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import LabelError
 from isd_ray.ops.connect import ray_session
-
-if TYPE_CHECKING:
-    from isd_ray.ops.verbs import Verbs
+from isd_ray.ops.telling import Told
 
 Compound: TypeAlias = Mapping[str, str | None]
 Measure: TypeAlias = Callable[[Sequence[Compound]], Mapping[str, Any]]
+
+
+class Verbs(Protocol):
+    """What `isd_ray.ops.campaign.Campaign` and `isd_ray.remote.attached.AttachedCampaign` have in common here."""
+
+    def ask(self) -> Batch | None:
+        """The batch that is out; None at the end."""
+
+    def tell(self, readouts: Any) -> Told:
+        """Take in readouts."""
+
+    def told_files(self) -> set[str]:
+        """SHA-256 of the files that were told."""
+
+    def is_dispatched(self, round_number: int) -> bool:
+        """Whether the files of a batch were handed out."""
+
+    def dispatch(self, folder: Path) -> list[Path]:
+        """Hand out the files of the batch that is out."""
+
+    def status(self) -> Status:
+        """Where the campaign stands."""
+
+    def summary(self) -> Mapping[str, Any]:
+        """What an ended screen comes to."""
 
 
 def measure_to_end(campaign: Verbs, measure: Callable[[Batch], Any]) -> Mapping[str, Any]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import psutil
 
-from isd_ray.campaign.stock import prices_of
-from isd_ray.config import RESMLP, CampaignConfig, ComputeConfig
-from isd_ray.core.conditions import affordable, bought, no_prices
+from isd_ray.config import RESMLP, ComputeConfig, ModelConfig
 from isd_ray.core.features import Features, OnBits
 from isd_ray.core.memory import ScreenSize, memory_in_one, memory_together, network_bytes
 from isd_ray.data.library import Library
@@ -38,11 +35,13 @@ def n_values(features: Features) -> float:
     return len(features.values) / len(features) if isinstance(features, OnBits) else float(features.width)
 
 
-def check_memory(config: CampaignConfig, target: Library, n_outputs: int) -> None:
+def check_memory(compute: ComputeConfig, model: ModelConfig, n_most: int, target: Library, n_outputs: int) -> None:
     """Refuse a run whose processes on this machine cannot fit, were all measured that the limits allow.
 
     Parameters
     ----------
+    n_most:
+        Compounds that may be measured at most.
     n_outputs:
         Of a panel; else 0.
 
@@ -51,12 +50,6 @@ def check_memory(config: CampaignConfig, target: Library, n_outputs: int) -> Non
     ResourceError
         What is needed, and what there is.
     """
-    compute, model = config.compute, config.model
-    if compute.address is not None:
-        return
-    prices = prices_of(config, target)
-    paid = no_prices if prices is None else bought(np.sort(prices))
-    n_most = affordable(config.stopping, 0, 0, target.n_rows, paid)
     has_matrix = any(family != RESMLP for family in model.families)
     size = ScreenSize(
         n_rows=target.n_rows,

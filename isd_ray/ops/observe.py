@@ -35,7 +35,7 @@ def observed(
     if on_ray:
         from isd_ray.actors.metrics import CampaignMetrics
 
-        metrics = CampaignMetrics(config)
+        metrics = CampaignMetrics(config.name, config.stopping)
 
     def enter(state: RunState, level: int = logging.INFO, **fields: Any) -> None:
         _log(level, config.name, f"the campaign is {state.value}", state=state.value, **fields)
@@ -75,7 +75,8 @@ def show_again(store: CampaignStore) -> None:
     since = [event["time"] for event in store.events() if event["kind"] in ("release", "deliver")]
     if not since:
         return
-    progress, metrics = where_it_stands(store), CampaignMetrics(CampaignConfig.from_stored(store.config))
+    config, progress = CampaignConfig.from_stored(store.config), where_it_stands(store)
+    metrics = CampaignMetrics(config.name, config.stopping)
     state = RunState.ENDED if progress.done else RunState.WAITING
     metrics.enter(state, datetime.fromisoformat(since[-1]).timestamp())
     metrics.show(progress)

@@ -72,8 +72,8 @@ def plan_campaign(
     compute, model = config.compute, config.model
     demand = Workload(
         n_rows=n_rows,
-        n_initial=min(initial_size(config), n_rows),
-        n_batch=batch_size(config),
+        n_initial=min(initial_size(config.acquisition, config.plates), n_rows),
+        n_batch=batch_size(config.acquisition, config.plates),
         members=model.members_of(RESMLP) if RESMLP in model.families else 0,
         epochs=model.epochs,
         trained_share=1.0 if config.validation.source == "external" else 1.0 - config.validation.fraction,
@@ -86,7 +86,7 @@ def plan_campaign(
         growth=config.acquisition.growth,
         # A reserve is measured with the first batch.
         n_audits=int(config.stopping.in_force.draws_audits),
-        n_outputs=len(panel_outputs(config)),
+        n_outputs=len(panel_outputs(config.task, config.labels, config.library)),
         block_rows=config.library.block_rows,
         part_rows=config.library.block_rows * config.library.part_blocks,
         resident_bytes=float(compute.resident),
@@ -150,7 +150,7 @@ def _claim(
     if rule.classes:
         config = with_hit(config, rule.classes, out)
     elif config.task != "regression":
-        unverified = f" ({UNVERIFIED})" if would_be_unverified(config) else ""
+        unverified = f" ({UNVERIFIED})" if would_be_unverified(config.stopping) else ""
         return f"{config.goal_class.noun}{unverified} {config.stopping.level:g}", UNKNOWN, ()
     goal, constant = constant_of(config, rule, None if labels is None else labels.labels)
     warning = constant_warning(goal, constant, rule.classes)
@@ -171,7 +171,7 @@ def _labels(config: CampaignConfig, library: Library | None) -> Labels | None:
 
 
 def _library(config: CampaignConfig, out: Path) -> Library | None:
-    address = library_address(config, out)
+    address = library_address(config.library, out)
     return Library.open(address) if Library.exists(address) else None
 
 

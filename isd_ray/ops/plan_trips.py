@@ -64,7 +64,8 @@ def plan_trips(config: CampaignConfig, n_target: int, most_trips: int, like: Seq
     terms = terms_of(free, n_target)
 
     def replayed(option: CampaignConfig, give_up: int) -> TripsOption:
-        n_initial, batch = initial_size(option), partial(batch_size, option)
+        sections = option.acquisition, option.plates
+        n_initial, batch = initial_size(*sections), partial(batch_size, *sections)
         replays = [replay(curve, terms, n_initial, batch, give_up) for curve in curves]
         return TripsOption.of((*_first(option), option.acquisition.growth), replays, most_trips)
 
@@ -98,7 +99,8 @@ def _options(config: CampaignConfig, n_target: int) -> Iterator[CampaignConfig]:
         for growth in GROWTHS:
             changed = config.acquisition.model_copy(update={key: size, "growth": growth})
             option = config.model_copy(update={"acquisition": changed})
-            if initial_size(option) + batch_size(option) < n_target:
+            sections = option.acquisition, option.plates
+            if initial_size(*sections) + batch_size(*sections) < n_target:
                 yield option
 
 
@@ -111,7 +113,7 @@ def terms_of(config: CampaignConfig, n_target: int, allowed: float | None = None
         Largest loss that may be left; default: by the claim, which must be about no hits.
     """
     stopping, paid = config.stopping, paid_evenly(config, n_target)
-    goal = goal_for(config, (stopping.positive or "0", "1"))
+    goal = goal_for(stopping, config.task, (stopping.positive or "0", "1"))
     if allowed is None:
         allowances = goal.allowances(ScreenCounts(n_target, 0, 0, (n_target,)), (0.0,))
         assert allowances is not None, "of the claims that are let through, each allows for some loss"

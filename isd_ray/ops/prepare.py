@@ -8,12 +8,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.campaign.before import known_rows
+from isd_ray.campaign.before import id_column_of, known_rows
 from isd_ray.campaign.setup import CampaignSetup, as_begun, blocks_for
+from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
+from isd_ray.config import (
+    CampaignConfig,
+    ComputeConfig,
+    HeldOutConfig,
+    LabelsConfig,
+    LibraryConfig,
+    ModelConfig,
+    SplitConfig,
+    StoppingConfig,
+    Task,
+)
 from isd_ray.core.acquisition import acquisition_for
+from isd_ray.core.conditions import affordable, bought, no_prices
 from isd_ray.core.goals import goal_for
 from isd_ray.data.hit_class import hit_class, needs_hit
 from isd_ray.data.ingest.plan import library_columns
@@ -65,15 +77,17 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     beforehand = _checked_beforehand(config, out, in_laboratory=in_laboratory)
     libraries = _libraries(config, out, watcher)
     target = libraries["target"]
-    check_memory(config, target, len(panel_outputs(config)))
+    if config.compute.address is None:  # else other machines have the memory
+        outputs = panel_outputs(config.task, config.labels, config.library)
+        check_memory(config.compute, config.model, _most_measured(config, target), target, len(outputs))
     for library in libraries.values():
         library.verify()
     if beforehand is not None:
         return _prepare_laboratory(config, out, libraries, beforehand)
-    reader = _LabelReader(config)
+    reader = _LabelReader(config.task, config.labels, config.library)
     labels = reader.labels(target)
     config = with_hit(config, labels.classes, out)
-    _check_outputs(config, labels.rule)
+    _check_outputs(config.stopping, config.task, labels.rule)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     if labels.n_contradicting:
@@ -82,28 +96,29 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
             "for them"
         )
     external = config.validation.source == "external"
-    validation = reader.held_out("validation", libraries, labels) if external else None
-    test = reader.held_out("test", libraries, labels) if "test" in libraries else None
+    validation = reader.held_out(libraries["validation"], config.validation, labels) if external else None
+    test = reader.held_out(libraries["test"], config.test, labels) if "test" in libraries else None
     spec = WorkerSpec(
         config=config,
         libraries={name: library.address for name, library in libraries.items()},
         classes=labels.classes,
         outputs=labels.rule.outputs,
         validation_labels=validation,
-        output_embeddings=output_embeddings(config, labels.rule.outputs),
-        blocks=blocks_for(config, target, out),
+        output_embeddings=output_embeddings(config.model, labels.rule.outputs),
+        blocks=blocks_for(config.model, config.labels.column, target, out),
     )
-    return CampaignSetup(config, out, spec, labels.rule, labels, test, known_rows(config, target))
+    known = known_rows(config.known, id_column_of(config.labels, config.library), target)
+    return CampaignSetup(config, out, spec, labels.rule, labels, test, known)
 
 
 def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laboratory: bool) -> LabelRule | None:
     """Refuse what needs no library to be seen, before one is built, which takes long; the rule of told labels."""
-    acquisition_for(config)
-    initial_size(config)
+    acquisition_for(config.acquisition_name, config.task, config.model, config.acquisition.column)
+    initial_size(config.acquisition, config.plates)
     if in_laboratory:
         rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
         with_hit(config, rule.classes, out)
-        _check_outputs(config, rule)
+        _check_outputs(config.stopping, config.task, rule)
         return rule
     labels = config.labels
     if labels.source is None and config.library.source is None:
@@ -113,7 +128,7 @@ def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laborator
         panel_columns(labels, config.library, sources)
     else:
         require_label_columns(labels, (labels.column,), config.library, sources)
-    if needs_hit(config):
+    if needs_hit(config.stopping, config.task, config.acquisition_name):
         with_hit(config, classes_of(read_labels(labels, config.library, Path.cwd()), config.task), out)
     return None
 
@@ -130,8 +145,9 @@ def with_hit(config: CampaignConfig, classes: tuple[str, ...], out: str | Path) 
     """
     if CampaignStore.exists(out):
         return as_begun(config, CampaignStore.open(out))
-    stopping = config.stopping.model_copy(update={"positive": hit_class(config, classes)})
-    return config.model_copy(update={"stopping": stopping})
+    stopping, by_plates = config.stopping, config.hits is not None
+    positive = hit_class(stopping, config.task, config.acquisition_name, classes, by_plates=by_plates)
+    return config.model_copy(update={"stopping": stopping.model_copy(update={"positive": positive})})
 
 
 def _prepare_laboratory(
@@ -149,28 +165,35 @@ def _prepare_laboratory(
         libraries=addresses,
         classes=rule.classes,
         outputs=rule.outputs,
-        output_embeddings=output_embeddings(config, rule.outputs),
-        blocks=blocks_for(config, libraries["target"], out),
+        output_embeddings=output_embeddings(config.model, rule.outputs),
+        blocks=blocks_for(config.model, config.labels.column, libraries["target"], out),
     )
     return CampaignSetup(config, out, spec, rule, None, None)
 
 
-def library_address(config: CampaignConfig, out: str | Path) -> str:
+def library_address(config: LibraryConfig, out: str | Path) -> str:
     """Where the library of a run in `out` lies, or will: a path or URI."""
-    return config.library.path or within(out, "library")
+    return config.path or within(out, "library")
 
 
-def _check_outputs(config: CampaignConfig, rule: LabelRule) -> None:
+def _most_measured(config: CampaignConfig, target: Library) -> int:
+    """Compounds that may be measured at most, were the cheapest bought."""
+    prices = prices_of(config.stopping, config.acquisition, config.replicates, target)
+    paid = no_prices if prices is None else bought(np.sort(prices))
+    return affordable(config.stopping, 0, 0, target.n_rows, paid)
+
+
+def _check_outputs(stopping: StoppingConfig, task: Task, rule: LabelRule) -> None:
     """Refuse claims about outputs that the panel does not have."""
     try:
-        goal_for(config, rule.classes, rule.outputs)
+        goal_for(stopping, task, rule.classes, rule.outputs)
     except ValueError as error:
         raise ConfigError(str(error), "stopping.panel", "name outputs as labels.columns has them") from error
 
 
 def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
-    address = library_address(config, out)
+    address = library_address(config.library, out)
     whole = open_or_build(config.library, config.compute, address, watcher)
     libraries = {"target": whole}
     # What is made of a library behind a URI goes into the campaign's folder.
@@ -281,43 +304,44 @@ def _open_or_split(whole: Library, config: SplitConfig, folder: Path) -> dict[st
 class _LabelReader:
     """Reads the labels of the campaign's libraries; a file with one label a compound is read once for all of them."""
 
-    def __init__(self, config: CampaignConfig) -> None:
-        self._config = config
+    def __init__(self, task: Task, labels: LabelsConfig, library: LibraryConfig) -> None:
+        self._task = task
+        self._settings = labels
+        self._library = library
         self._tables: dict[str | None, LabelTable] = {}
 
     def labels(self, library: Library, file: str | None = None, rule: LabelRule | None = None) -> Labels:
         """Labels of a library from the configured file or another one."""
-        config, settings = self._config, self._config.labels
+        settings = self._settings
         if file is not None:
             settings = settings.model_copy(update={"source": file, "format": "auto"})
-        if config.task == "panel":
-            return read_panel(settings, config.library, Path.cwd(), library, rule)
+        if self._task == "panel":
+            return read_panel(settings, self._library, Path.cwd(), library, rule)
         if file not in self._tables:
-            self._tables[file] = read_labels(settings, config.library, Path.cwd())
-        return labels_for(self._tables[file], library, config.task, rule=rule)
+            self._tables[file] = read_labels(settings, self._library, Path.cwd())
+        return labels_for(self._tables[file], library, self._task, rule=rule)
 
-    def held_out(self, name: str, libraries: dict[str, Library], target: Labels) -> LabelArray:
+    def held_out(self, library: Library, config: HeldOutConfig, target: Labels) -> LabelArray:
         """Labels of a held-out library, by the target's classes and cuts."""
-        file = (self._config.validation if name == "validation" else self._config.test).file
-        return as_readouts(self.labels(libraries[name], file, target.rule).labels)
+        return as_readouts(self.labels(library, config.file, target.rule).labels)
 
 
 def known_labels(config: CampaignConfig, library: Library) -> Labels:
     """The labels of the rows of a library. Raises as `isd_ray.data.labels.labels_for`."""
-    return _LabelReader(config).labels(library)
+    return _LabelReader(config.task, config.labels, config.library).labels(library)
 
 
-def output_embeddings(config: CampaignConfig, outputs: Sequence[str]) -> NDArray[np.float32] | None:
+def output_embeddings(model: ModelConfig, outputs: Sequence[str]) -> NDArray[np.float32] | None:
     """Embeddings of a panel's outputs, float32 (K, d), if its head takes them."""
-    file = config.model.output_embeddings
+    file = model.output_embeddings
     return None if file is None else read_output_embeddings(file, outputs, Path.cwd())
 
 
-def panel_outputs(config: CampaignConfig) -> tuple[str, ...]:
+def panel_outputs(task: Task, labels: LabelsConfig, library: LibraryConfig) -> tuple[str, ...]:
     """Names of a panel's outputs; none for other tasks."""
-    if config.task != "panel":
+    if task != "panel":
         return ()
-    if not any(map(is_pattern, config.labels.columns)):
+    if not any(map(is_pattern, labels.columns)):
         # No file need be there yet: a laboratory names its outputs.
-        return config.labels.columns
-    return panel_columns(config.labels, config.library, label_sources(config.labels, config.library, Path.cwd()))
+        return labels.columns
+    return panel_columns(labels, library, label_sources(labels, library, Path.cwd()))

@@ -72,7 +72,7 @@ def _in_laboratory(store: CampaignStore, config: CampaignConfig, moved: Mapping[
         {"target": moved.get(LIBRARY, store.library)},
         rule.classes,
         rule.outputs,
-        output_embeddings=output_embeddings(config, rule.outputs),
+        output_embeddings=output_embeddings(config.model, rule.outputs),
         blocks=store.manifest.get("blocks") or {},
     )
     return CampaignSetup(config, store.address, spec, rule, None, None)

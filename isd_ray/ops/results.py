@@ -17,8 +17,8 @@ from isd_ray.campaign.round_files import ROUND_SCHEMA
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.errors import CorruptFileError, StoreError
-from isd_ray.report.html import render_report
 from isd_ray.report.model_card import CARD_FILES, card_text, model_card
+from isd_ray.report.sections import render_report
 from isd_ray.storage.addresses import within
 from isd_ray.storage.copies import fetched
 from isd_ray.storage.files import read_json
@@ -27,7 +27,7 @@ from isd_ray.storage.files import read_json
 def summary_of(store: CampaignStore) -> dict[str, Any]:
     """The numbers of ``summary.json`` of a screen that has ended."""
     config = CampaignConfig.from_stored(store.config)
-    goal = stored_goal(config, store)
+    goal = stored_goal(store)
     records = [files.committed or {} for files in store.rounds()]
     rounds = rounds_of(store).to_pylist()
     n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isd_ray.campaign.entries import lost_entries
-from isd_ray.campaign.notes import note_lost, note_rows
-from isd_ray.campaign.telling import Place, newly_lost
+from isd_ray.campaign.telling import Place, newly_lost, note_lost, note_rows
 from isd_ray.core.stopping import kept_wells
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows

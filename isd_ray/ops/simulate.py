@@ -19,7 +19,7 @@ from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, pairs, paragraphs
-from isd_ray.config import AcquisitionConfig, CampaignConfig, StoppingConfig
+from isd_ray.config import AcquisitionConfig, CampaignConfig, SimulationConfig, StoppingConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
 from isd_ray.core.trips import trips_made
 from isd_ray.data.library import Library
@@ -98,7 +98,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
         If the configuration, the data or the machine do not allow it; see `isd_ray.errors`.
     """
     config = as_config(config)
-    watcher = watcher or default_watcher(config)
+    watcher = watcher or default_watcher(config.stopping, config.task)
     if CampaignStore.exists(out) and CampaignStore.open(out).manifest["in_laboratory"]:
         raise StoreError(
             "this is a campaign of a laboratory, and no simulation",
@@ -108,7 +108,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
     finished = None
     if (summary_file := fetched(within(out, "summary.json"), again=True)).is_file():
         finished = _read_finished(config, out, json.loads(summary_file.read_bytes()))
-        if not _owes_baseline(config, finished.summary):
+        if not _owes_baseline(config.simulation, finished.summary):
             return finished
     setup = prepare(config, out, watcher)
     for warning in check(config, Library.open(setup.spec.libraries["target"])):
@@ -122,7 +122,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
         summary = dict(finished.summary) if finished else summary_of(store)
         if not finished:
             write_results(summary, store)
-        if _owes_baseline(config, summary):
+        if _owes_baseline(config.simulation, summary):
             watcher.result(summary)
             watcher.message(f"{ended_words(summary)}; the results are written. Now the random baseline, for comparison")
             summary["random_baseline"] = _random_baseline(setup, summary, watcher)
@@ -130,16 +130,12 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
     return SimulationResult(store.path, summary)
 
 
-def _owes_baseline(config: CampaignConfig, summary: Mapping[str, Any]) -> bool:
+def _owes_baseline(simulation: SimulationConfig, summary: Mapping[str, Any]) -> bool:
     """Whether a comparison with random selection is asked for, and not there yet.
 
     Where no model ever predicted, there is nothing to compare it with.
     """
-    return (
-        config.simulation.random_baseline
-        and summary["system_accuracy"] is not None
-        and "random_baseline" not in summary
-    )
+    return simulation.random_baseline and summary["system_accuracy"] is not None and "random_baseline" not in summary
 
 
 def _read_finished(config: CampaignConfig, out: str | Path, summary: Mapping[str, Any]) -> SimulationResult:

@@ -1,14 +1,62 @@
-"""Readouts that are given as objects of Python, as a table: any value on its own, so that a bad one spoils no other."""
+"""Readouts as they are given: a file, or objects of Python, which are written as one to be read as files are.
+
+Objects become a table of texts, any value on its own, so that a bad one spoils no other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from isd_ray.config import ReadoutsConfig
+from isd_ray.errors import IsdError, LabelError
 from isd_ray.plates.readers.parquet import as_text
+
+_WRITTEN = "readouts.parquet"
+"""What a table that is told is written to, to be read as files are."""
+
+
+def as_file(readouts: Any, folder: Path, config: ReadoutsConfig) -> Path:
+    """A file with the readouts: the given one, or one written from a table.
+
+    Raises
+    ------
+    LabelError
+        If they are of a type that no table can be made of.
+    """
+    if isinstance(readouts, str | Path):
+        return Path(readouts)
+    try:
+        pq.write_table(as_table(readouts, config), folder / _WRITTEN)
+    except (AttributeError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
+        detail = f" ({error})" if not isinstance(error, AttributeError | TypeError) else ""
+        raise LabelError(
+            f"no readouts can be taken from a {type(readouts).__name__}{detail}",
+            "readouts",
+            "give a file, an Arrow table, a pandas frame, or a mapping from id to readout; see Campaign.tell",
+        ) from error
+    return folder / _WRITTEN
+
+
+@contextmanager
+def naming(readouts: Any) -> Iterator[None]:
+    """Have errors name the readouts as their teller knows them, not the copy that was read."""
+    if is_file := isinstance(readouts, str | Path):
+        name, copy = str(readouts), Path(readouts).name
+    else:
+        name, copy = "the mapping" if isinstance(readouts, Mapping) else "the table", _WRITTEN
+    try:
+        yield
+    except IsdError as error:
+        # The name of a file alone is right wherever its copy lies.
+        if Path(error.where).name != copy or (is_file and error.where == copy):
+            raise
+        raise type(error)(error.what, name, error.remedy) from error
 
 
 def as_table(readouts: Any, config: ReadoutsConfig) -> pa.Table:

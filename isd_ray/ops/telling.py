@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,27 +12,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from isd_ray.campaign.entries import KNOWN, LOST, NEW, REFUSED, WAITING, Outcome, of_file
 from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.ledger import Ledger
-from isd_ray.campaign.notes import Note, note_lost, note_new
 from isd_ray.campaign.refused import refused_table, with_refused
-from isd_ray.campaign.telling import Place, Refusal, n_missing, newly_lost, placed
+from isd_ray.campaign.telling import Note, Place, Refusal, n_missing, newly_lost, note_lost, note_new, placed
 from isd_ray.card import card, pairs, paragraphs
-from isd_ray.config import CampaignConfig
-from isd_ray.errors import IsdError, LabelError, StoreError
+from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows
 from isd_ray.ops.opened import Opened
-from isd_ray.ops.tables import as_table
+from isd_ray.ops.tables import as_file, naming
 from isd_ray.plates.collect import ReadoutFile
 
 _SHOWN = 5
 """Lines in a message."""
-_WRITTEN = "readouts.parquet"
-"""What a table that is told is written to, to be read as files are."""
 
 
 class FailedPlate(NamedTuple):
@@ -172,7 +166,7 @@ class Telling:
         if external:
             self._opened.refuse_beside_reserve()
         with tempfile.TemporaryDirectory() as folder:
-            return self._opened.intake.read(as_file(readouts, Path(folder), self._opened.config), said)
+            return self._opened.intake.read(as_file(readouts, Path(folder), self._opened.config.readouts), said)
 
     def _decided(
         self, read: ReadoutFile, ledger: Ledger, place: Place, *, external: bool
@@ -290,41 +284,3 @@ def _failed_plates(quality: pa.Table | None, told: pa.ChunkedArray) -> tuple[Fai
         return ()
     failed = quality.filter(pc.and_(pc.is_in(quality["plate"], told), pc.invert(quality["counts"])))
     return tuple(map(FailedPlate, failed["plate"].to_pylist(), failed["reason"].to_pylist()))
-
-
-def as_file(readouts: Any, folder: Path, config: CampaignConfig) -> Path:
-    """A file with the readouts: the given one, or one written from a table.
-
-    Raises
-    ------
-    LabelError
-        If they are of a type that no table can be made of.
-    """
-    if isinstance(readouts, str | Path):
-        return Path(readouts)
-    try:
-        pq.write_table(as_table(readouts, config.readouts), folder / _WRITTEN)
-    except (AttributeError, TypeError, ValueError, OverflowError, pa.ArrowException) as error:
-        detail = f" ({error})" if not isinstance(error, AttributeError | TypeError) else ""
-        raise LabelError(
-            f"no readouts can be taken from a {type(readouts).__name__}{detail}",
-            "readouts",
-            "give a file, an Arrow table, a pandas frame, or a mapping from id to readout; see Campaign.tell",
-        ) from error
-    return folder / _WRITTEN
-
-
-@contextmanager
-def naming(readouts: Any) -> Iterator[None]:
-    """Have errors name the readouts as their teller knows them, not the copy that was read."""
-    if is_file := isinstance(readouts, str | Path):
-        name, copy = str(readouts), Path(readouts).name
-    else:
-        name, copy = "the mapping" if isinstance(readouts, Mapping) else "the table", _WRITTEN
-    try:
-        yield
-    except IsdError as error:
-        # The name of a file alone is right wherever its copy lies.
-        if Path(error.where).name != copy or (is_file and error.where == copy):
-            raise
-        raise type(error)(error.what, name, error.remedy) from error

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isd_ray.errors import IsdError
+from isd_ray.ops.measuring import Verbs
 from isd_ray.ops.telling import Told
-from isd_ray.ops.verbs import Verbs
 from isd_ray.storage.files import sha256_file
 from isd_ray.storage.output_files import refuse_file_as_folder, written
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import (
     CONTROL_KINDS,
-    CampaignConfig,
+    AcquisitionConfig,
     ControlKind,
     ControlWells,
     PlateFormat,
@@ -131,7 +131,9 @@ def free_places(config: PlatesConfig, n_compounds: int) -> int:
     return plates_for(config, n_compounds) * capacity // config.replicates - n_compounds
 
 
-def batch_size(config: CampaignConfig, round_number: int = 0, n_left: int | None = None) -> int:
+def batch_size(
+    acquisition: AcquisitionConfig, plates: PlatesConfig | None, round_number: int = 0, n_left: int | None = None
+) -> int:
     """Compounds of the batch of a round: as configured, or as many as fit on the configured number of plates.
 
     Both grow by `acquisition.growth` from round to round, plates as whole ones, up to a largest share of what is left
@@ -147,28 +149,27 @@ def batch_size(config: CampaignConfig, round_number: int = 0, n_left: int | None
     ConfigError
         As `plate_layout`, or if the plates do not hold the wells of one compound.
     """
-    acquisition = config.acquisition
     most = math.inf if n_left is None else LARGEST_SHARE * n_left
     if acquisition.batch_size is not None:
         return grown(acquisition.batch_size, acquisition.growth, round_number, most)
     # The configuration has seen to it that there are both.
-    assert config.plates is not None
+    assert plates is not None
     assert acquisition.n_plates is not None
-    capacity = plate_layout(config.plates, 0, 0).capacity
-    n_plates = grown(acquisition.n_plates, acquisition.growth, round_number, most * config.replicates / capacity)
+    capacity = plate_layout(plates, 0, 0).capacity
+    n_plates = grown(acquisition.n_plates, acquisition.growth, round_number, most * plates.replicates / capacity)
     n_wells = n_plates * capacity
-    if n_wells < config.replicates:
+    if n_wells < plates.replicates:
         raise ConfigError(
-            f"n_plates={n_plates} have {n_wells} wells for samples, and a compound takes {config.replicates}",
+            f"n_plates={n_plates} have {n_wells} wells for samples, and a compound takes {plates.replicates}",
             "acquisition.n_plates",
             "take more plates, or fewer plates.replicates",
         )
-    return n_wells // config.replicates
+    return n_wells // plates.replicates
 
 
-def initial_size(config: CampaignConfig) -> int:
+def initial_size(acquisition: AcquisitionConfig, plates: PlatesConfig | None) -> int:
     """Compounds of the first batch (raises as `batch_size`)."""
-    return config.acquisition.initial_size or batch_size(config)
+    return acquisition.initial_size or batch_size(acquisition, plates)
 
 
 def _inside(config: PlatesConfig) -> NDArray[np.bool_]:

@@ -115,7 +115,9 @@ def stop(path: str | Path, address: str | None = None) -> bool:
 def _attached(transport: Transport, name: str, watcher: Watcher | None) -> AttachedCampaign:
     found = transport.ready()
     config = CampaignConfig.from_stored(found["config"])
-    return AttachedCampaign(transport, name, found["campaign_id"], config, watcher or default_watcher(config))
+    return AttachedCampaign(
+        transport, name, found["campaign_id"], config, watcher or default_watcher(config.stopping, config.task)
+    )
 
 
 def _service_of(

@@ -13,17 +13,18 @@ from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.released import Batch
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.card import asked_card
 from isd_ray.config import CampaignConfig
 from isd_ray.data.export import Exported
 from isd_ray.errors import StoreError
 from isd_ray.ops.calls import SentFile, VerbCall
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.opened import listed
-from isd_ray.ops.telling import Told, as_file, naming
+from isd_ray.ops.tables import as_file, naming
+from isd_ray.ops.telling import Told
 from isd_ray.ops.undo import Undoable
 from isd_ray.remote.transport import Transport
 from isd_ray.report.certificate import Certificate
-from isd_ray.report.looks import asked_card
 from isd_ray.report.words import status_lines
 from isd_ray.storage.output_files import replacing
 
@@ -231,7 +232,7 @@ class AttachedCampaign:
     def _read(self, do: Callable[..., Any], verb: str, readouts: Any, *, external: bool, said: ReadAs) -> Told:
         """Have a verb that reads readouts done."""
         with naming(readouts), tempfile.TemporaryDirectory() as folder:
-            file = _to_send(as_file(readouts, Path(folder), self.config))
+            file = _to_send(as_file(readouts, Path(folder), self.config.readouts))
             told: Told = do(verb, file, external=external, **asdict(said))
             return told
 

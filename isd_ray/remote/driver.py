@@ -41,7 +41,7 @@ class LoggedProgress(LiveProgress):
     """Lines for people, and after each round of the screen one for programs."""
 
     def __init__(self, config: CampaignConfig, out: str) -> None:
-        super().__init__(Console(force_terminal=False), goal_of(config))
+        super().__init__(Console(force_terminal=False), goal_of(config.stopping, config.task))
         self._name, self._out, self._round = config.name, out, 0
 
     def step(self, name: str, progress: Progress) -> None:

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from isd_ray.campaign.setup import as_begun
 from isd_ray.campaign.standing import Standing, standing_of
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.card import card, pairs
+from isd_ray.card import asked_card, card, pairs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import differences, parse_config
 from isd_ray.errors import IsdError, JobError, ResourceError
 from isd_ray.remote import joblog
 from isd_ray.remote.jobs_client import ENDED, JobsClient, Submission
-from isd_ray.report.looks import asked_card
 from isd_ray.report.notebook import CellDisplay, in_notebook
 from isd_ray.report.numbers import duration
 from isd_ray.report.steps import UNLESS

@@ -12,7 +12,7 @@ from typing import Any
 
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import bar, card, pairs, paragraphs
-from isd_ray.config import CampaignConfig
+from isd_ray.config import StoppingConfig, Task
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 from isd_ray.report.progress import build_words
@@ -32,9 +32,9 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def default_watcher(config: CampaignConfig) -> Watcher:
+def default_watcher(stopping: StoppingConfig, task: Task) -> Watcher:
     """Who is told about progress when nobody was named: in a notebook the reader, elsewhere nobody."""
-    return NotebookProgress(goal_of(config)) if in_notebook() else Watcher()
+    return NotebookProgress(goal_of(stopping, task)) if in_notebook() else Watcher()
 
 
 @dataclass(frozen=True, slots=True)

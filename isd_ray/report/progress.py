@@ -1,31 +1,38 @@
-"""Live progress in a terminal: a bar where there is a terminal, plain lines where there is none."""
+"""Live progress and status in a terminal: bars and a table where there is one, plain lines where there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.padding import Padding
 from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
+from isd_ray.campaign.status import Status
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 from isd_ray.printable import printable
 from isd_ray.report.numbers import duration
 from isd_ray.report.steps import ShownGoal, StepsByName
-from isd_ray.report.words import summary_table
+from isd_ray.report.tables import two_columns
+from isd_ray.report.words import status_line, status_lines, summary_table
 
 BUILD_LINE_SECONDS = 60
 """Without a terminal, seconds from one line about a library build to the next."""
 _LIBRARY = "library"
 _NAME_LETTERS = (15, 24)
 """Least and most letters of a name beside its bar."""
+STATUS_EVERY_S = 3.0
+"""From one look at the status to the next."""
 
 
 class _Bars(Bar):
@@ -154,3 +161,44 @@ def build_words(progress: BuildProgress) -> str:
     words += f", {progress.rate:,.0f} records/s"
     left = progress.seconds_left
     return words if left is None else f"{words}, about {duration(left)} left"
+
+
+def status_table(status: Status) -> Table:
+    """The status as a table."""
+    return two_columns(f"Campaign {status.campaign_id}", status_lines(status))
+
+
+def follow(
+    look: Callable[[], Status],
+    console: Console,
+    every_s: float = STATUS_EVERY_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Show the status again and again, until the screen has ended or Ctrl-C.
+
+    In a terminal one table is kept up to date; elsewhere a line is printed when something has changed.
+    """
+    with suppress(KeyboardInterrupt):
+        if not console.is_terminal:
+            _print_changes(look, console, every_s, sleep)
+            return
+        status = look()
+        with Live(status_table(status), console=console, auto_refresh=False) as live:
+            while status.state != "ended":
+                sleep(every_s)
+                status = look()
+                live.update(status_table(status), refresh=True)
+
+
+def _print_changes(
+    look: Callable[[], Status], console: Console, every_s: float, sleep: Callable[[float], None]
+) -> None:
+    said = None
+    while True:
+        status = look()
+        if (line := status_line(status)) != said:
+            said = line
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if status.state == "ended":
+            return
+        sleep(every_s)

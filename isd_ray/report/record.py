@@ -66,7 +66,7 @@ class Record:
         return cls(
             store=store,
             config=config,
-            goal=stored_goal(config, store),
+            goal=stored_goal(store),
             classes=classes,
             summary=summary,
             rounds=_rows(store, "rounds.parquet"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from isd_ray.campaign.states import LoopState
-from isd_ray.config import CampaignConfig
+from isd_ray.config import StoppingConfig, Task
 from isd_ray.messages import Progress
 from isd_ray.report.numbers import duration
 
@@ -58,9 +58,8 @@ class ShownGoal:
         return f"goal {self.level:g}{' met by it' if is_met else ''}"
 
 
-def goal_of(config: CampaignConfig) -> ShownGoal:
+def goal_of(stopping: StoppingConfig, task: Task) -> ShownGoal:
     """What the progress of a campaign is shown against."""
-    stopping = config.stopping
     about = f"at confidence {1 - stopping.delta:.4g} for that round"
     note = (
         f"bound: what the random compounds of one batch alone show, {about}"
@@ -69,7 +68,7 @@ def goal_of(config: CampaignConfig) -> ShownGoal:
     )
     note += "; the stop rests on it" if stopping.in_force.is_heuristic else "; no stop rests on it"
     level = stopping.level if stopping.in_force.judges else None
-    return ShownGoal(level, config.goal_class.is_error, f"{note} (isd explain bound)")
+    return ShownGoal(level, stopping.goal_class(task).is_error, f"{note} (isd explain bound)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
 
 if TYPE_CHECKING:
-    from isd_ray.campaign.phase import Phase
-    from isd_ray.campaign.status import Status
+    from isd_ray.campaign.status import Phase, Status
 
 
 TRIPS = "Trips to the laboratory"

@@ -1,12 +1,15 @@
-"""The page as an ASGI application."""
+"""The page as an ASGI application, and serving it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -15,16 +18,54 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from isd_ray.errors import IsdError
-from isd_ray.serve.actions import actions, doors, previews
+from isd_ray.serve.actions import actions, changes, doors, previews
 from isd_ray.serve.batch_pages import batch_pages
-from isd_ray.serve.changes import changes
 from isd_ray.serve.guard import Guard
 from isd_ray.serve.interim import interim
+from isd_ray.serve.listening import listening, uvicorn_of
 from isd_ray.serve.pages import pages
 from isd_ray.serve.settings import Settings
 from isd_ray.serve.shelf import Shelf
 from isd_ray.serve.site import Site
 from isd_ray.serve.uploads import Uploads
+
+
+def serve(places: Sequence[str], settings: Settings, host: str, port: int, started: Callable[[str], None]) -> None:
+    """Serve the page until the process is asked to end.
+
+    Parameters
+    ----------
+    places:
+        See `isd_ray.serve.shelf.Shelf`.
+    port:
+        0 takes a free one.
+    started:
+        Called with the address of the page, without a slash at its end, once it can be reached.
+
+    Raises
+    ------
+    StoreError
+        If a place holds no campaigns.
+    ResourceError
+        If the port is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="isd-serve-") as scratch:
+        socket = listening(host, port)
+        scheme = "https" if settings.is_encrypted else "http"
+        name = settings.names[0]
+        started(f"{scheme}://{name}:{socket.getsockname()[1]}")
+        uvicorn.Server(configuration(places, settings, Path(scratch))).run(sockets=[socket])
+
+
+def configuration(places: Sequence[str], settings: Settings, scratch: Path) -> uvicorn.Config:
+    """How uvicorn serves the page; `scratch` as of `create_app`."""
+    app = create_app(places, settings, scratch)
+    return uvicorn_of(app, settings.certificate, settings.key, settings.proxies)
+
+
+def login_address(address: str, token: str) -> str:
+    """The page's address with the token filled in."""
+    return f"{address}/login?token={quote(token)}"
 
 
 def create_app(places: Sequence[str], settings: Settings, scratch: Path) -> ASGIApp:

@@ -14,6 +14,7 @@ from isd_ray.actors.workers import RayWorkers
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle
+from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.features import OnBits
@@ -60,9 +61,17 @@ def run_rounds(
     """Run a campaign for some rounds; for each, its record, its wall time and the seconds of every call."""
     spec = WorkerSpec(config, {"target": str(library.path)}, CLASSES)
     backend = TimedBackend(Backend(spec, {}, RayWorkers(spec)))
-    store = CampaignStore.create(out, {"campaign_id": "benchmark", "library_hash": library.hash, "classes": CLASSES})
+    store = CampaignStore.create(
+        out,
+        {
+            "campaign_id": "benchmark",
+            "library_hash": library.hash,
+            "classes": CLASSES,
+            "config": config.model_dump(mode="json"),
+        },
+    )
     known = Labels(np.full(len(labels), np.nan), labels.astype(np.int64), LabelRule("classification", CLASSES, None), 0)
-    loop = CampaignLoop(config, store, library, LookupOracle(known), backend, CLASSES)
+    loop = CampaignLoop(Screen(config, store, library, LookupOracle(known), backend))
     return timed_rounds(loop, store, backend, n_rounds)
 
 

@@ -21,7 +21,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config_file import parse_config
 from isd_ray.data.library import Library
 from isd_ray.ops.simulate import simulate
-from isd_ray.report.html import render_report
+from isd_ray.report.sections import render_report
 from tests.benchmarks.campaigns import many_bits
 from tests.benchmarks.measure import Line, parser, report
 from tests.benchmarks.molecules import sample_library

@@ -17,7 +17,7 @@ import ray
 
 from isd_ray.actors.failure import FailurePolicy
 from isd_ray.actors.group import ActorGroup, GroupOptions
-from isd_ray.campaign.shards import merge_scores
+from isd_ray.campaign.backend import merge_scores
 from isd_ray.config import ComputeConfig
 from isd_ray.core.placement import Demand
 from isd_ray.core.trigger import N_BINS

@@ -153,7 +153,7 @@ def main() -> None:
     names = {node.node_id: name for name, node in nodes.items()}
     notes.leave("nodes", json.dumps(names))
     greedy = ["compute.trainer_resources.isd_trainer=3", "compute.start_timeout_s=1"]
-    options = trainer_options(CampaignConfig.from_toml(config_file, greedy))
+    options = trainer_options("greedy", CampaignConfig.from_toml(config_file, greedy).compute)
     try:
         ActorGroup(Trainer, (None,), options).wait_until_ready()
     except ResourceError as error:

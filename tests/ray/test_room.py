@@ -11,8 +11,7 @@ import ray
 
 from isd_ray.actors import room as rooms
 from isd_ray.actors.group import ActorGroup
-from isd_ray.actors.room import Room
-from isd_ray.actors.turns import ahead_of
+from isd_ray.actors.room import Room, ahead_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.placement import Demand
 from isd_ray.errors import ResourceError

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isd_ray.campaign.backend import merge_frozen
 from isd_ray.campaign.batch import Selection, unscored
 from isd_ray.campaign.history import History
 from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.round_files import Attempt
-from isd_ray.campaign.shards import merge_frozen
 from isd_ray.campaign.steps.score import choose
 from isd_ray.core.goals import Accuracy
 from isd_ray.core.looks import LookPlan

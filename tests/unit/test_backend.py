@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.backend import Backend, merge_scores
 from isd_ray.campaign.setup import begin_or_resume, open_loop
-from isd_ray.campaign.shards import merge_scores
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.campaign.workers import LocalWorkers
 from isd_ray.errors import IsdError

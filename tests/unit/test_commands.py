@@ -116,7 +116,7 @@ def test_the_page_says_that_no_campaign_lies_there(monkeypatch, tmp_path, campai
         ports.append(port)
         started("http://localhost")
 
-    monkeypatch.setattr("isd_ray.serve.run.serve", at_once)
+    monkeypatch.setattr("isd_ray.serve.app.serve", at_once)
     (tmp_path / "empty").mkdir()
     assert "no campaign lies there yet" in isd("serve", tmp_path / "empty")
     assert "no campaign" not in isd("serve", tmp_path, "--port", 0)

@@ -118,5 +118,6 @@ def test_functions_that_do_not_fit_the_campaign_are_refused(changes, message):
         "stopping": {"rule": "none"},
         "acquisition": {"batch_size": 5, "function": "least_confidence"},
     }
+    config = parse_config({**base, **changes})
     with pytest.raises(ConfigError, match=message):
-        acquisition_for(parse_config({**base, **changes}))
+        acquisition_for(config.acquisition_name, config.task, config.model, config.acquisition.column)

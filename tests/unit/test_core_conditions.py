@@ -218,10 +218,14 @@ def test_a_random_baseline_compares_accuracies_only(make_config):
 def test_what_is_shown_as_the_goal_is_what_is_claimed(make_config, regression):
     from isd_ray.report.steps import goal_of
 
+    def level(**changes):
+        config = make_config(**changes)
+        return goal_of(config.stopping, config.task).level
+
     mean_error = {"rule": "certify", "quantity": "mae", "max_loss": 4.0, "loss_clip": 20.0}
-    assert goal_of(make_config(**{**regression, "stopping": mean_error})).level == 4.0
-    assert goal_of(make_config(stopping={"rule": "certify", "quantity": "recall", "gamma": 0.8})).level == 0.8
-    assert goal_of(make_config(stopping={"rule": "none"})).level is None
+    assert level(**{**regression, "stopping": mean_error}) == 4.0
+    assert level(stopping={"rule": "certify", "quantity": "recall", "gamma": 0.8}) == 0.8
+    assert level(stopping={"rule": "none"}) is None
 
 
 def test_the_rules_that_a_configuration_takes_are_those_that_there_are():

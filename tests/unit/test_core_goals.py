@@ -214,13 +214,17 @@ def test_a_value_never_improves_with_a_loss(data):
 
 
 def test_a_goal_reads_its_campaign(make_config, regression):
+    def goal_of(classes=(), **changes):
+        config = make_config(**changes)
+        return goal_for(config.stopping, config.task, classes)
+
     hit = {"rule": "certify", "quantity": "recall", "gamma": 0.7}
     classes = ("BBB+", "BBB-")
-    assert goal_for(make_config(stopping=hit), classes) == Recall(0.7, 1)
-    assert goal_for(make_config(stopping={**hit, "positive": "BBB+"}), classes).positive == 0
+    assert goal_of(classes, stopping=hit) == Recall(0.7, 1)
+    assert goal_of(classes, stopping={**hit, "positive": "BBB+"}).positive == 0
     mse = {**regression, "stopping": {"rule": "certify", "quantity": "mse", "max_loss": 3.0, "loss_clip": 4.0}}
-    assert goal_for(make_config(**mse), ()) == MeanSquaredError(3.0, 4.0)
-    assert goal_for(make_config(**regression), ()) == WithinTolerance(0.9, 4.0)
+    assert goal_of(**mse) == MeanSquaredError(3.0, 4.0)
+    assert goal_of(**regression) == WithinTolerance(0.9, 4.0)
 
 
 @pytest.mark.parametrize(

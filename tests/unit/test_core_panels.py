@@ -109,10 +109,14 @@ def test_pieces_of_rows_change_nothing(monkeypatch):
         assert np.array_equal(a, b)
 
 
+def acquisition_of(config):
+    return acquisition_for(config.acquisition_name, config.task, config.model)
+
+
 @pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy", "vote_entropy", "bald"])
 def test_functions_of_classes_score_a_panel_by_their_mean_over_the_outputs(name, make_config, panel):
     panel["acquisition"], panel["model"] = {"function": name}, {"members": 3}
-    function = acquisition_for(make_config(**panel))
+    function = acquisition_of(make_config(**panel))
     outputs = random_outputs(3, 20)
     primary, secondary = function.score(Candidates(np.arange(20), outputs, np.arange(20.0)))
     for row in range(20):
@@ -124,13 +128,13 @@ def test_functions_of_classes_score_a_panel_by_their_mean_over_the_outputs(name,
 
 
 def test_functions_without_a_model_fit_a_panel_and_those_of_values_do_not(make_config, panel):
-    assert acquisition_for(make_config(**panel)).name == "least_confidence"
+    assert acquisition_of(make_config(**panel)).name == "least_confidence"
     for name in ("random", "in_order"):
         panel["acquisition"] = {"function": name}
-        assert acquisition_for(make_config(**panel)) is BUILT_IN[name]
+        assert acquisition_of(make_config(**panel)) is BUILT_IN[name]
     panel["acquisition"] = {"function": "variance"}
     with pytest.raises(ConfigError, match=r"'variance' is not for task = 'panel'(?s:.*)least_confidence"):
-        acquisition_for(make_config(**panel))
+        acquisition_of(make_config(**panel))
 
 
 def test_the_papers_bound_takes_the_mean_of_the_rows_for_that_of_coins(make_config, panel):

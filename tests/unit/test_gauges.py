@@ -7,7 +7,7 @@ from queue import Queue
 
 import pytest
 
-from isd_ray.actors.gauges import LastingGauges
+from isd_ray.actors.metrics import LastingGauges
 
 WAIT_S = 60.0
 N = 5

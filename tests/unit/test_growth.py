@@ -45,15 +45,17 @@ def test_a_batch_never_falls_below_the_first_nor_beyond_the_share_of_what_is_lef
 
 def test_the_first_batch_is_as_configured_and_a_grown_one_takes_a_quarter_of_what_is_left(make_config):
     config = make_config(acquisition={"batch_size": 40, "growth": 2.0})
-    assert [batch_size(config, number, 1000) for number in range(5)] == [40, 80, 160, 250, 250]
-    assert batch_size(config, 4, 100) == 40, "at the end batches are as large as the first again"
+    sections = config.acquisition, config.plates
+    assert [batch_size(*sections, number, 1000) for number in range(5)] == [40, 80, 160, 250, 250]
+    assert batch_size(*sections, 4, 100) == 40, "at the end batches are as large as the first again"
 
 
 def test_a_batch_of_plates_grows_by_whole_plates(make_config):
     config = make_config(**PLATED)
+    sections = config.acquisition, config.plates
     on_a_plate = plate_layout(config.plates, 0, 0).capacity // 2
-    assert [batch_size(config, number) / on_a_plate for number in range(5)] == [2, 3, 5, 7, 10]
-    assert batch_size(config, 4, 4 * 6 * on_a_plate + 3) == 6 * on_a_plate
+    assert [batch_size(*sections, number) / on_a_plate for number in range(5)] == [2, 3, 5, 7, 10]
+    assert batch_size(*sections, 4, 4 * 6 * on_a_plate + 3) == 6 * on_a_plate
 
 
 @pytest.mark.parametrize("growth", [0.9, 11.0, math.inf, math.nan])
@@ -167,10 +169,13 @@ def test_random_selection_that_a_screen_is_held_against_does_not_grow(make_confi
 
 
 def test_with_growing_batches_the_paper_rule_can_stop_earlier(make_config):
+    def earliest(config):
+        return earliest_stop(config.stopping, config.acquisition, config.plates, 100_000)
+
     stopping = {"rule": "paper", "gamma": 0.99}
     flat, grows = (
         make_config(acquisition={"batch_size": 50, "growth": growth}, stopping=stopping) for growth in (1.0, 1.5)
     )
-    assert earliest_stop(flat, 100_000) == pytest.approx(0.83, abs=0.01)
+    assert earliest(flat) == pytest.approx(0.83, abs=0.01)
     # Of 1.5^r: the batch of round 5 has 380, from which on 0.99 can be shown of nothing measured.
-    assert earliest_stop(grows, 100_000) == pytest.approx(sum(50 * 1.5**r for r in range(5)) / 100_000, abs=0.001)
+    assert earliest(grows) == pytest.approx(sum(50 * 1.5**r for r in range(5)) / 100_000, abs=0.001)

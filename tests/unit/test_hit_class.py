@@ -14,7 +14,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import goal_for
-from isd_ray.data.hit_class import hit_class, recognised
+from isd_ray.data.hit_class import recognised
 from isd_ray.errors import ConfigError
 from isd_ray.ops import prepare
 from isd_ray.ops.campaign import Campaign
@@ -73,18 +73,18 @@ def test_so_is_an_acquisition_function_about_hits_and_a_laboratory(make_config, 
         Campaign.create(tmp_path / "lab", make_config(labels=labels, stopping={**HITS, "quantity": "recall"}))
 
 
-def test_hit_calling_names_its_own(make_config):
+def test_hit_calling_names_its_own(make_config, tmp_path):
     config = make_config(
         stopping={**HITS, "quantity": "recall"},
         plates={"format": 96, "negative": {"columns": [1]}, "positive": {"columns": [12]}},
         hits={"method": "percent_inhibition", "cut": 50.0},
     )
-    assert hit_class(config, ("quiet", "loud")) == "loud"
+    assert prepare.with_hit(config, ("quiet", "loud"), tmp_path).stopping.positive == "loud"
 
 
-def test_a_class_may_be_named_for_an_acquisition_function_but_not_without_classes(make_config):
+def test_a_class_may_be_named_for_an_acquisition_function_but_not_without_classes(make_config, tmp_path):
     config = make_config(acquisition={"function": "hit_probability"}, stopping={"positive": "BBB+"})
-    assert hit_class(config, ("BBB+", "BBB-")) == "BBB+"
+    assert prepare.with_hit(config, ("BBB+", "BBB-"), tmp_path).stopping.positive == "BBB+"
     with pytest.raises(ConfigError, match=r"`stopping\.positive` names a class, and task='regression' has none"):
         make_config(
             task="regression", labels={"column": "size"}, stopping={"rule": "none", "positive": "BBB+"}, model=MODEL
@@ -128,7 +128,8 @@ def test_a_campaign_of_an_earlier_version_keeps_its_last_class(recall, tmp_path,
         simulate(recall, tmp_path / "old")
     store = CampaignStore.open(tmp_path / "old")
     assert store.config["stopping"]["positive"] is None
-    goal = goal_for(CampaignConfig.from_stored(store.config), tuple(store.manifest["classes"]))
+    stopping = CampaignConfig.from_stored(store.config).stopping
+    goal = goal_for(stopping, "classification", tuple(store.manifest["classes"]))
     assert store.manifest["classes"][goal.positive] == "inactive"
     # Cut off before its summary, as that version left it; and read when it is finished.
     (tmp_path / "old" / "summary.json").unlink()

@@ -86,6 +86,15 @@ def test_imports_only_go_down(path):
             assert not (layer == "data" and used in pure - {"data", "core", "chem"}), f"{path} imports {name}"
 
 
+def test_only_what_runs_a_campaign_is_handed_its_whole_configuration():
+    """What computes, stores or shows takes the sections that it reads, so that its signature says which these are."""
+    runs = {"campaign", "ops", "remote", "testing", "serve", "cli", "config", "config_file"}
+    for path in MODULES:
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if path.parts[0].removesuffix(".py") not in runs and isinstance(node, ast.arg) and node.annotation:
+                assert "CampaignConfig" not in ast.unparse(node.annotation), f"{path}: {node.arg}, line {node.lineno}"
+
+
 def test_an_actor_is_its_plain_class_with_a_start():
     """So a request is written twice only: where it is done, and where its calls are planned and merged."""
     for actor, plain in ((Trainer, MemberTrainer), (Scorer, ShardScorer), (BoundActor, Judge)):
@@ -123,7 +132,7 @@ def test_light_modules_load_nothing_heavy(module):
 
 
 def test_the_web_page_starts_without_ray_and_torch():
-    code = "import sys, isd_ray.serve.run; print(sorted({'ray', 'torch'} & set(sys.modules)))"
+    code = "import sys, isd_ray.serve.app; print(sorted({'ray', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from isd_ray.campaign.phase import phase_of
 from isd_ray.campaign.setup import begin_or_resume
-from isd_ray.campaign.status import status_of
+from isd_ray.campaign.status import phase_of, status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
@@ -21,8 +20,7 @@ from isd_ray.messages import Progress, StepTaken
 from isd_ray.ops.calls import StepsTaken
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.run import run
-from isd_ray.report.live_status import follow
-from isd_ray.report.progress import LiveProgress
+from isd_ray.report.progress import LiveProgress, follow
 from isd_ray.report.steps import ShownGoal, Steps, StepsByName, goal_of
 
 
@@ -106,7 +104,7 @@ def test_eighty_columns_show_everything():
 
 
 def test_a_bound_says_whether_the_goal_is_met_by_it_and_what_it_is_with_the_first(make_config):
-    certify = goal_of(make_config(stopping={"rule": "certify", "gamma": 0.9}))
+    certify = goal_of(make_config(stopping={"rule": "certify", "gamma": 0.9}).stopping, "classification")
     steps, mine = StepsByName(certify), progress_of(number=1)
     assert steps.words_of("s", mine).note == ""
     first = steps.words_of("s", progress_of(number=2, system_bound=0.91))
@@ -115,7 +113,7 @@ def test_a_bound_says_whether_the_goal_is_met_by_it_and_what_it_is_with_the_firs
     assert "no stop rests on it (isd explain bound)" in first.note
     assert steps.words_of("s", progress_of(number=3, system_bound=0.9)).numbers == ("bound 0.900 (goal 0.9)",)
     assert steps.words_of("other", progress_of(system_bound=0.9)).note == ""
-    paper = goal_of(make_config(stopping={"rule": "paper", "gamma": 0.9}))
+    paper = goal_of(make_config(stopping={"rule": "paper", "gamma": 0.9}).stopping, "classification")
     assert paper.note.endswith("a heuristic; the stop rests on it (isd explain bound)")
     error = ShownGoal(4.0, is_error=True)
     assert (error.words_of(3.9), error.words_of(4.1)) == ("goal 4 met by it", "goal 4")

@@ -203,7 +203,7 @@ def test_the_certificate_claims_what_the_configuration_asked_for(name, screens):
     assert certificate["claim"] == {
         "quantity": asked.quantity,
         "level": asked.gamma if asked.max_loss is None else asked.max_loss,
-        "words": goal_for(screen.config, ("BBB+", "BBB-")).words,
+        "words": goal_for(asked, screen.config.task, ("BBB+", "BBB-")).words,
         "tolerance": None,
         "clip": asked.loss_clip,
         "hit": POSITIVE.get(name),
@@ -383,7 +383,7 @@ def test_a_mean_loss_follows_from_the_frozen_predictions_and_the_readouts(name, 
 @pytest.mark.parametrize("name", ["recall", "mae"])
 def test_between_looks_the_random_rows_of_each_group_bound_the_claim(name, screens):
     screen = screens(name)
-    goal = goal_for(screen.config, ("BBB+", "BBB-") if name == "recall" else ())
+    goal = goal_for(screen.config.stopping, screen.config.task, ("BBB+", "BBB-") if name == "recall" else ())
     row = screen.rounds[1]
     batch, sizes = screen.batch(1), screen.released(1)["group_sizes"]
     batch = batch.filter(pa.compute.equal(batch["role"], "random")).to_pylist()

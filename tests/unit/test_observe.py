@@ -142,7 +142,7 @@ class Recorder:
 
 def test_metrics_say_where_the_campaign_stands(make_config):
     recorder = Recorder()
-    metrics = CampaignMetrics(make_config(), recorder)
+    metrics = CampaignMetrics("small", make_config().stopping, recorder)
     metrics.enter(RunState.RUNNING)
     metrics.step(progress(system_bound=0.8, calibration_alarm=True))
     metrics.step(progress("release"))
@@ -185,7 +185,7 @@ def test_who_begins_while_a_batch_waits_shows_what_the_last_step_showed(make_con
 @pytest.mark.parametrize("state", list(RunState))
 def test_a_campaign_is_in_one_state(make_config, state):
     recorder = Recorder()
-    metrics = CampaignMetrics(make_config(), recorder)
+    metrics = CampaignMetrics("small", make_config().stopping, recorder)
     metrics.enter(RunState.RUNNING)
     metrics.enter(state)
     values = {key[-1]: value for key, value in recorder.values.items() if key[0] == "isd_state"}

@@ -17,8 +17,7 @@ from isd_ray.config_file import load_config, parse_config
 from isd_ray.core.panels import unpack_labels
 from isd_ray.data.packed import labels_from
 from isd_ray.data.phenomics.aggregate import nested_weights
-from isd_ray.data.phenomics.build import build_map
-from isd_ray.data.phenomics.similarity import panel_bits, similarities
+from isd_ray.data.phenomics.build import build_map, panel_bits, similarities
 from isd_ray.errors import ConfigError, InputFileError
 from isd_ray.ops.simulate import simulate
 
@@ -197,7 +196,7 @@ def test_blocks_of_genes_and_compounds_change_nothing(monkeypatch):
     genes, doses = rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(3000, 8)).astype(np.float32)
     of_dose = np.arange(3000)
     whole = similarities(genes, doses, of_dose, 2.5)
-    monkeypatch.setattr("isd_ray.data.phenomics.similarity._CELLS", 3000 * 7)
+    monkeypatch.setattr("isd_ray.data.phenomics.build._CELLS", 3000 * 7)
     cut = similarities(genes, doses, of_dose, 2.5)
     assert np.array_equal(whole.bits, cut.bits)
     expected = np.packbits(np.unpackbits(whole.bits, axis=1, count=3000).T, axis=1)

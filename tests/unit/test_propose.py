@@ -51,7 +51,7 @@ def ids(n):
 
 def accepted(proposal, tmp_path):
     """The library as the written file builds it, and its labels, as a simulation would take them."""
-    from isd_ray.ops.proposal_file import proposal_text
+    from isd_ray.ops.propose import proposal_text
 
     file = tmp_path / "written.toml"
     file.write_text(proposal_text(proposal, file))

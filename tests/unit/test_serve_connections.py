@@ -13,7 +13,7 @@ import uvicorn
 
 from isd_ray.errors import ConfigError
 from isd_ray.serve import patience, sessions
-from isd_ray.serve.run import configuration
+from isd_ray.serve.app import configuration
 from isd_ray.serve.settings import Settings
 from tests.unit.serve_helpers import TOKEN
 

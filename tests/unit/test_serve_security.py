@@ -258,7 +258,7 @@ def started(monkeypatch, *arguments: str) -> dict:
         found.update(places=places, settings=settings, host=host, port=port)
         started("http://127.0.0.1:8765")
 
-    monkeypatch.setattr("isd_ray.serve.run.serve", run)
+    monkeypatch.setattr("isd_ray.serve.app.serve", run)
     with TemporaryDirectory() as folder:
         result = CliRunner().invoke(commands, ["serve", folder, *arguments])
     if result.exception is not None:
@@ -298,6 +298,6 @@ def test_others_reach_the_page_only_if_that_is_said_and_are_warned(monkeypatch):
 
 
 def test_missing_packages_are_named_with_what_installs_them(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "isd_ray.serve.run", None)
+    monkeypatch.setitem(__import__("sys").modules, "isd_ray.serve.app", None)
     with pytest.raises(ResourceError, match=r"pip install 'isd_ray\[serve\]'"):
         started(monkeypatch)

@@ -9,9 +9,8 @@ from isd_ray.core.bounds import plausible_range
 from isd_ray.ops.results import summary_of
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.digest import Digest, Histogram
-from isd_ray.report.found import Sample, sample_of
 from isd_ray.report.record import Record
-from isd_ray.report.sections.hits import hits
+from isd_ray.report.sections.hits import Sample, hits, sample_of
 
 CLASSES = ("BBB+", "BBB-")
 

@@ -93,7 +93,9 @@ def asked(store, library, column="price"):
 def test_what_is_out_of_stock_follows_the_configuration(settings, expected, make, library):
     config = make(acquisition={"stock_column": "stock", **settings})
     places = np.array([int(name[1:]) for name in library.ids()])
-    assert np.isin(np.arange(N), out_of_stock(config, library)).tolist() == [expected(n) for n in places.tolist()]
+    assert np.isin(np.arange(N), out_of_stock(config.acquisition, library)).tolist() == [
+        expected(n) for n in places.tolist()
+    ]
 
 
 def test_out_of_stock_compounds_leave_the_target_set_before_the_first_batch(make, tmp_path):
@@ -200,8 +202,8 @@ def test_a_budget_is_never_exceeded_and_never_given_up_too_early(seed, make):
     limit = float(rng.uniform(200.0, 900.0)) + 1000.0 * (seed % 2)
     kept = {"reserve_audit": True, "gamma": 0.8, "delta": 0.2, "rule": "none"} if seed % 2 else {"rule": "none"}
     config = make(stopping={"max_cost": limit, "cost_per_compound": 1.0, **kept}, acquisition={"batch_size": 50})
-    history = History(goal_for(config, ("BBB+", "BBB-")), N)
-    budget = Budget(config, history, prices)
+    history = History(goal_for(config.stopping, config.task, ("BBB+", "BBB-")), N)
+    budget = Budget(config.stopping, config.acquisition, config.plates, history, prices)
     n_kept = budget.look(True, 0) - budget.look(False, 0)
     for number in range(200):
         n_batch, n_drawn = budget.batch(number), budget.draw(number)
@@ -233,15 +235,18 @@ def test_missing_prices_are_filled_or_refused(make, library):
     def priced(**changes):
         return make(stopping={"rule": "none", "max_cost": 100.0, "cost_column": "quoted", **changes})
 
+    def prices(config):
+        return prices_of(config.stopping, config.acquisition, config.replicates, library)
+
     with pytest.raises(LibraryError, match="100 compounds have no price"):
-        prices_of(priced(), library)
-    filled = prices_of(priced(cost_per_compound=3.0), library)
+        prices(priced())
+    filled = prices(priced(cost_per_compound=3.0))
     assert np.bincount(filled.astype(int)).tolist() == [0, 800, 0, 100]
     in_stock = make(
         stopping={"rule": "none", "max_cost": 100.0, "cost_column": "quoted"},
         acquisition={"stock_column": "stock"},
     )
-    assert prices_of(in_stock, library).max() == 1.0
+    assert prices(in_stock).max() == 1.0
 
 
 @pytest.mark.parametrize(

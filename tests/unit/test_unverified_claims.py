@@ -152,12 +152,12 @@ def test_all_code_that_a_campaign_went_by_has_to_pass(install, config, tmp_path,
 def test_an_unverified_claim_whose_words_hide_it_is_refused(install, config):
     install(HIDING, "0.1")
     with pytest.raises(ConfigError, match=r"'at least 0.7', hide it\n.*made with `name`"):
-        goal_for(config, ("BBB+", "BBB-"), unverified=True)
-    assert goal_for(config, ("BBB+", "BBB-")).words == "at least 0.7"
+        goal_for(config.stopping, config.task, ("BBB+", "BBB-"), unverified=True)
+    assert goal_for(config.stopping, config.task, ("BBB+", "BBB-")).words == "at least 0.7"
 
 
 def test_our_own_claims_have_no_check_on_record(make_config, tmp_path):
-    assert claimed.checked_claim(make_config()) is None
+    assert claimed.checked_claim(make_config().stopping) is None
 
 
 def test_a_claim_is_called_as_its_class_says(install, config, make_config):

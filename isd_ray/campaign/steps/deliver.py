@@ -33,7 +33,7 @@ def frozen_for_delivery(screen: Screen, decided: Decided) -> Final:
 def deliver(screen: Screen, final: Final) -> bool:
     """Certify and write the screen; False if readouts were told meanwhile that it should hold."""
     certificate = screen.store.certificate() or make_certificate(
-        screen.config,
+        screen.config.stopping,
         screen.goal,
         screen.store.manifest,
         screen.history,

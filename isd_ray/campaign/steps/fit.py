@@ -88,7 +88,7 @@ def heed(screen: Screen, attempt: Attempt, standing: OnRecord, external_sha256: 
             screen.backend.write_features(rows, screen.store.address_of(attempt.external_file))
             external_sha256 = screen.store.hash_of(attempt.external_file)
         details["external_sha256"] = external_sha256
-        readouts, starts = standing.readouts.take(external), screen.config.starts_known and attempt.round == 0
+        readouts, starts = standing.readouts.take(external), screen.config.known is not None and attempt.round == 0
         screen.history.observe_external(attempt, rows, readouts, attempt.round, starts=starts)
     return details
 

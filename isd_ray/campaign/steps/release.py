@@ -34,7 +34,8 @@ def release(screen: Screen, chosen: Chosen) -> Released:
     released = released_of({**details, **stored_look(chosen.look, screen.store.address)})
     released["committee_hash"] = committee.hash if committee else None
     before = sum(files.released.get("n_plates", 0) for files in screen.store.rounds())
-    plates = plates_of(selection, screen.library, screen.config, before)
+    config = screen.config
+    plates = plates_of(selection, screen.library, config.plates, config.acquisition.n_plates, config.seed, before)
     if plates is not None:
         pq.write_table(plates, attempt.plates_file)
         released |= {"plates_sha256": sha256_file(attempt.plates_file), "n_plates": len(plates["plate"].unique())}

@@ -50,14 +50,14 @@ def _by_scores(
     screen: Screen, fitted: Trained, committee: Committee
 ) -> tuple[Selection, FrozenLook | None, RoundRecord]:
     """The audit of a look, or the random rows, the wanted and the best ones; with what the record says of them."""
-    number, start = fitted.number, time.perf_counter()
+    number, start, config = fitted.number, time.perf_counter(), screen.config
     n_batch, n_drawn = screen.budget.batch(number), screen.budget.draw(number)
-    n_random, reserve = min(random_count(n_batch, screen.config.random_share), n_drawn), screen.sets.reserve
+    n_random, reserve = min(random_count(n_batch, config.random_share), n_drawn), screen.sets.reserve
     random = screen.sets.draw(n_random, screen.draw_seed("random", number))
     wanted = np.setdiff1d(fitted.wanted[screen.sets.is_left(fitted.wanted)], random)[: n_batch - n_random]
     request = ScoreRequest(
         round=number,
-        k=screen.config.batch_pick.n_batches * n_batch + len(reserve),
+        k=config.batch_pick.n_batches * n_batch + len(reserve),
         tie_seed=screen.seed("tie", number),
         inference=screen.sets.packed_scored(),
         watch=np.unique(np.concatenate([random, wanted, reserve])),
@@ -66,7 +66,7 @@ def _by_scores(
     plans, outlook = plan_looks(screen, number, report, n_batch, n_random)
     found: RoundRecord = {
         "group_sizes": report.histogram.sum(axis=1).tolist(),
-        **simulation_metrics(report, screen.history, screen.config, screen.goal),
+        **simulation_metrics(report, screen.history, screen.goal, config.task, counts_errors=config.counts_errors),
         **outlook,
     }
     ranks, look = ranks_by(screen.goal, report.histogram), None

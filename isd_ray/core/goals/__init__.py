@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isd_ray.config import CampaignConfig, StoppingConfig
+from isd_ray.config import StoppingConfig, Task
 from isd_ray.core.goals.accuracy import Accuracy, WithinTolerance
 from isd_ray.core.goals.balanced_accuracy import BalancedAccuracy
 from isd_ray.core.goals.base import HITS, OTHERS, UNVERIFIED, Asked, Goal, OutputGoal
@@ -50,7 +50,8 @@ __all__ = [
 
 
 def goal_for(
-    config: CampaignConfig,
+    stopping: StoppingConfig,
+    task: Task,
     classes: tuple[str, ...],
     outputs: tuple[str, ...] = (),
     *,
@@ -69,7 +70,6 @@ def goal_for(
     ConfigError
         If the words of an unverified claim do not say that it is one.
     """
-    stopping = config.stopping
     claims = _of_outputs(stopping, outputs)
     asked = Asked(
         level=min((claim.gamma for claim in claims), default=stopping.level),
@@ -81,7 +81,7 @@ def goal_for(
         n_expected=len(outputs) if in_laboratory and outputs else None,
         claims=claims,
     )
-    goal: Goal = config.goal_class.asked(asked)
+    goal: Goal = stopping.goal_class(task).asked(asked)
     if not unverified:
         return goal
     goal = replace(goal, unverified=True)

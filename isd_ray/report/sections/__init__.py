@@ -1,5 +1,13 @@
-"""The parts of a campaign's report, each a function from its record to a section, or None where there is nothing."""
+"""The report of a campaign: its sections, each a function from its record, or None where there is nothing."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.report.page import render_page
+from isd_ray.report.record import Record
 from isd_ray.report.sections.accuracy import accuracy, batch_accuracy
 from isd_ray.report.sections.acquired import acquired
 from isd_ray.report.sections.compounds import compounds
@@ -30,3 +38,17 @@ SECTIONS = (
     glossary,
 )
 """In the order of the page."""
+
+
+def render_report(store: CampaignStore, summary: Mapping[str, Any] | None) -> str:
+    """The report of a campaign as one page, from what its directory and its library hold.
+
+    Parameters
+    ----------
+    summary:
+        The content of ``summary.json``; None while the screen goes on, which the page then says.
+    """
+    record = Record.read(store, summary)
+    sections = [section for make in SECTIONS if (section := make(record)) is not None]
+    subtitle = f"Campaign {store.manifest['campaign_id']}" + ("" if summary else ", in progress")
+    return render_page(f"Hybrid screen {record.config.name}", subtitle, sections)

@@ -1,15 +1,21 @@
-"""The service as an ASGI application: calls come in, are done in threads, and are asked for until they are answered."""
+"""The service of coordinators as an ASGI application, and serving it.
+
+Calls come in, are done in threads, and are asked for until they are answered.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -19,7 +25,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from isd_ray.errors import ClusterError, IsdError, ResourceError
+from isd_ray.errors import ClusterError, ConfigError, IsdError, ResourceError
 from isd_ray.ops.calls import CHANGES, LOOKS, SentFile, VerbCall
 from isd_ray.remote import wire
 from isd_ray.remote.joblog import error_to_json
@@ -28,7 +34,9 @@ from isd_ray.remote.transport import Transport
 from isd_ray.serve.coordinators.calls import Call, Calls
 from isd_ray.serve.coordinators.campaigns import Campaigns
 from isd_ray.serve.coordinators.guard import MAX_CALL_BYTES, TokenGuard, refused
+from isd_ray.serve.listening import check_tls, listening, uvicorn_of
 from isd_ray.serve.sessions import name_of
+from isd_ray.serve.settings import EVERY_ADDRESS, LOCAL_HOSTS
 from isd_ray.serve.uploads import file_name
 from isd_ray.storage.files import sha256_file
 
@@ -151,3 +159,72 @@ async def _misplaced(request: Request, error: Any) -> Response:
 
 async def _gone(request: Request, error: Any) -> Response:
     return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody hears it: who called is away
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where the service listens, and who ends the TLS of its callers.
+
+    Attributes
+    ----------
+    host, port:
+        Of the socket; port 0 takes a free one.
+    certificate, key:
+        PEM files; None where a proxy ends TLS, or where only this machine reaches the service.
+    behind_proxy:
+        Whether such a proxy stands before a service that others reach.
+
+    Raises
+    ------
+    ConfigError
+        If tokens and readouts would travel in the clear.
+    """
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+    behind_proxy: bool = False
+
+    def __post_init__(self) -> None:
+        check_tls(self.certificate, self.key)
+        if not (self.host in LOCAL_HOSTS or self.certificate or self.behind_proxy):
+            raise ConfigError(
+                f"at {self.host} others reach the service, and its tokens would travel in the clear",
+                "--host",
+                "give --tls-cert and --tls-key, or say --behind-proxy if a proxy ends TLS and nobody else reaches it",
+            )
+
+    def url(self, port: int) -> str:
+        """Where the service is reached, as far as it knows."""
+        host = "HOST" if self.host in EVERY_ADDRESS else f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.certificate is None else 'https'}://{host}:{port}"
+
+
+def serve(
+    places: Sequence[str],
+    address: str,
+    tokens: Tokens,
+    place: Served,
+    started: Callable[[str, dict[str, str]], None],
+) -> None:
+    """Serve coordinators until the process is asked to end; they stay.
+
+    Parameters
+    ----------
+    places, address:
+        See `isd_ray.serve.coordinators.campaigns.Campaigns`.
+    started:
+        Called with the URL and the campaigns' paths by name, once the service can be reached.
+
+    Raises
+    ------
+    StoreError, ResourceError, ClusterError
+        As `Campaigns`; or if the port is taken.
+    """
+    campaigns = Campaigns(places, address)
+    with tempfile.TemporaryDirectory(prefix="isd-coordinators-") as scratch:
+        socket = listening(place.host, place.port)
+        started(place.url(socket.getsockname()[1]), campaigns.paths())
+        app = create_app(campaigns, tokens, Path(scratch))
+        uvicorn.Server(uvicorn_of(app, place.certificate, place.key)).run(sockets=[socket])

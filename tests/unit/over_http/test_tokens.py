@@ -13,7 +13,7 @@ from isd_ray.errors import ClusterError, ConfigError, InputFileError
 from isd_ray.remote import wire
 from isd_ray.remote.attach import coordinated
 from isd_ray.remote.tokens import Tokens
-from isd_ray.serve.coordinators.run import Served
+from isd_ray.serve.coordinators.app import Served
 from tests.unit.attached_helpers import running
 
 
