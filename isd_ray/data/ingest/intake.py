@@ -246,7 +246,7 @@ class PieceIntake:
             else:
                 tally.n_duplicates += 1
         steps = found.steps[records.start : records.stop]
-        tally.changes.update({word: n for bit, word in STEPS.items() if (n := np.count_nonzero(steps & bit))})
+        tally.changes.update({word: n for bit, word in STEPS.items() if (n := int(np.count_nonzero(steps & bit)))})
         n_kept = kept.stop - kept.start
         tally.n_read += len(records)
         tally.n_kept += n_kept
