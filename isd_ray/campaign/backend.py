@@ -19,7 +19,7 @@ from isd_ray.campaign.workers import AnswerT, Kind, Workers
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.metrics import merge_evaluations
 from isd_ray.core.stopping import Audit, Judge, LookEvidence, LookOutlook
-from isd_ray.core.topk import RunningTopK, concatenate_rows, top_k
+from isd_ray.core.topk import RunningTopK, concatenate_rows
 from isd_ray.data.library import Library
 from isd_ray.messages import (
     Committee,
@@ -109,20 +109,29 @@ class Backend:
         return merge_frozen(self._all("scorer", ShardScorer.freeze, calls, stay=True))
 
     def look_up(self, directory: str, rows: Rows) -> ScoredRows:
-        """The frozen predictions of `rows`, ascending."""
-        calls = [(directory, rows, part) for part in self._parts]
+        """The frozen predictions of `rows`, which ascend."""
+        firsts = [self._target.part_rows_range(part)[0] for part in self._parts]
+        in_parts = np.split(rows, np.searchsorted(rows, firsts[1:]))
+        calls = [(directory, there, part) for part, there in enumerate(in_parts) if len(there)]
+        calls = calls or [(directory, rows, self._parts[0])]
         return concatenate_rows(self._all("scorer", ShardScorer.look_up, calls))
 
     def count_ranks(self, request: RankRequest) -> NDArray[np.int64]:
         """Exact position of each audited row in its group by decreasing uncertainty, int64 (m,)."""
         request_ref = self._workers.put(request)
-        counts = self._all("scorer", ShardScorer.count_ranks, [(request_ref, part) for part in self._parts])
-        return np.sum(counts, axis=0)
+        calls = [(request_ref, part) for part in self._parts]
+        ranks = np.zeros(len(request.rows), np.int64)
+        for _, counts in self._workers.each("scorer", ShardScorer.count_ranks, calls):
+            ranks += counts
+        return ranks
 
     def most_uncertain(self, request: FinishRequest) -> ScoredRows:
         """The most uncertain rows of a group of frozen predictions, most uncertain first."""
-        best = self._all("scorer", ShardScorer.most_uncertain, [(request, part) for part in self._parts])
-        return top_k(concatenate_rows(best), request.size, request.tie_seed)
+        best = RunningTopK(request.size, request.tie_seed)
+        calls = [(request, part) for part in self._parts]
+        for _, uncertain in self._workers.each("scorer", ShardScorer.most_uncertain, calls):
+            best.add(uncertain)
+        return best.rows()
 
     def write_hybrid(self, request: HybridRequest) -> None:
         """Write the hybrid screen, part by part."""

@@ -283,7 +283,7 @@ class History:
             "values": np.concatenate([part.values for part in readouts])[order],
             "rounds": np.concatenate(rounds)[order],
             "roles": np.concatenate(roles)[order],
-            "wells": pa.concat_tables([part.wells for part in readouts]).take(order).to_pydict(),
+            "wells": pa.concat_tables([part.wells for part in readouts]).take(order),
         }
 
     def absent(self) -> tuple[Rows, NDArray[np.bool_]]:

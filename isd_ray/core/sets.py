@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from isd_ray.messages import LabelArray, Rows
 
+_ROWS_AT_ONCE = 1 << 20
+"""Rows that are numbered at a time."""
+
 
 class TargetSets:
     """Which rows are observed, in which order, with which labels; and the reserve of the rule `reserved`.
@@ -66,9 +69,9 @@ class TargetSets:
         return np.packbits(self._inference)
 
     @property
-    def scored(self) -> Rows:
-        """The rows that models predict, ascending."""
-        return np.flatnonzero(self._scored)
+    def scored(self) -> NDArray[np.bool_]:
+        """Which rows models predict, bool (n_rows,)."""
+        return self._scored
 
     def packed_scored(self) -> NDArray[np.uint8]:
         """The rows that models predict as packed bits, one for each row of the library."""
@@ -124,4 +127,15 @@ class TargetSets:
     def draw(self, n: int, seed: int) -> Rows:
         """Draw n rows uniformly without replacement from the inference set, ascending."""
         generator = np.random.Generator(np.random.PCG64(seed))
-        return np.sort(generator.choice(np.flatnonzero(self._inference), size=n, replace=False))
+        return _places_of(self._inference, np.sort(generator.choice(self.n_inference, size=n, replace=False)))
+
+
+def _places_of(mask: NDArray[np.bool_], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Places of some of the set entries, by their ascending numbers among them; holds few places beside those."""
+    found, n_before = [numbers[:0]], 0
+    for first in range(0, len(mask), _ROWS_AT_ONCE):
+        places = first + np.flatnonzero(mask[first : first + _ROWS_AT_ONCE])
+        low, high = np.searchsorted(numbers, (n_before, n_before + len(places)))
+        found.append(places[numbers[low:high] - n_before])
+        n_before += len(places)
+    return np.concatenate(found)

@@ -12,6 +12,8 @@ from isd_ray.messages import ScoredRows
 
 _MERGE_AT = 8
 """Candidates are cut to the best k when they are this many times k rows: bounded memory, few sorts."""
+_ROWS_AT_ONCE = 1 << 20
+"""Rows of which keys are made at a time."""
 _WIDER = 4
 """How many times more rows are looked up where too few of a group are among them."""
 
@@ -47,30 +49,42 @@ def uniform_sample(candidates: ScoredRows, n: int, seed: int) -> ScoredRows:
 
 
 def sample_of_group(
-    rows: NDArray[np.int64],
+    asked: NDArray[np.bool_],
     n: int,
     seed: int,
     look_up: Callable[[NDArray[np.int64]], ScoredRows],
     is_inside: Callable[[ScoredRows], NDArray[np.bool_]],
 ) -> ScoredRows:
-    """The `uniform_sample` of n of those of `rows` that are inside a group, found without looking all of them up.
+    """The `uniform_sample` of n of some rows that are inside a group, found without looking all of them up.
 
     Parameters
     ----------
-    rows:
-        int64, ascending: every row that may be inside.
+    asked:
+        bool, one for each row of the library: whether it may be inside.
     look_up:
         Ascending rows to their predictions, which say whether they are inside.
     """
-    keys, k = tie_keys(seed, rows), min(n, len(rows))
+    n_asked = int(np.count_nonzero(asked))
+    k = min(n, n_asked)
     while True:
         # Whatever is inside and among the k smallest keys is among the smallest of the group.
-        nearest = np.argpartition(keys, k)[:k] if k < len(rows) else np.arange(len(rows))
-        found = look_up(np.sort(rows[nearest]))
+        found = look_up(_of_smallest_keys(asked, k, seed))
         inside = found.take(is_inside(found))
-        if len(inside.rows) >= n or k == len(rows):
+        if len(inside.rows) >= n or k == n_asked:
             return uniform_sample(inside, n, seed)
-        k = min(len(rows), _WIDER * k)
+        k = min(n_asked, _WIDER * k)
+
+
+def _of_smallest_keys(asked: NDArray[np.bool_], k: int, seed: int) -> NDArray[np.int64]:
+    """The k of the asked rows whose `tie_keys` are smallest, ascending; holds a few times k rows, however many ask."""
+    rows, keys = np.empty(0, np.int64), np.empty(0, np.uint64)
+    for first in range(0, len(asked), _ROWS_AT_ONCE):
+        more = first + np.flatnonzero(asked[first : first + _ROWS_AT_ONCE])
+        rows, keys = np.concatenate([rows, more]), np.concatenate([keys, tie_keys(seed, more)])
+        if k < len(rows):
+            nearest = np.argpartition(keys, k)[:k]
+            rows, keys = rows[nearest], keys[nearest]
+    return np.sort(rows)
 
 
 def top_k(candidates: ScoredRows, k: int, tie_seed: int) -> ScoredRows:

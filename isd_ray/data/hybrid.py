@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.core.panels import n_bytes, overlay
+from isd_ray.data.layout import ID, SMILES
 from isd_ray.data.library import Library
-from isd_ray.data.packed import label_columns, to_arrow
+from isd_ray.data.packed import from_arrow, label_columns, to_arrow
 from isd_ray.data.predictions import read_predictions, replace_table
 from isd_ray.messages import ROLES, HybridRequest, ScoredRows
 
@@ -91,10 +93,10 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest, froze
             f"measured, predicted and excluded rows do not make up the rows {first} to {stop - 1} of part {part}"
         )
     columns = {name: lines[name] for name in lines.column_names}
-    columns["id"] = pa.array(library.ids(rows), pa.string())
-    columns["smiles"] = pa.array(library.smiles(rows), pa.string())
-    columns["campaign_id"] = pa.array([request.campaign_id] * len(rows), pa.string())
-    columns["certificate_id"] = pa.array([request.certificate_id or None] * len(rows), pa.string())
+    for name in (ID, SMILES):
+        columns[name] = pa.concat_arrays(library.arrow_column(name, library.part_blocks(part)).chunks)
+    columns["campaign_id"] = _repeated(request.campaign_id, len(rows))
+    columns["certificate_id"] = _repeated(request.certificate_id or None, len(rows))
     schema = _schema(request)
     table = pa.table([columns[name] for name in schema.names], schema=schema)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -117,18 +119,20 @@ def amend_hybrid_part(
         Whether anything was to be done.
     """
     table = pq.read_table(file)
-    is_measured = np.array(table["source"].to_pylist()) == "measured"
-    places = np.flatnonzero(np.isin(table["row"].to_numpy(), list(amended)) & is_measured)
-    if len(places) and "labels" in table.column_names:
-        table = _with_entries(table, places, amended)
-    elif len(places):
-        columns = {name: table[name].to_pylist() for name in ("label", "value", "qc")}
-        for place in places.tolist():
-            label, value = amended[table["row"][place].as_py()]
-            [columns["label"][place]] = _class_names(np.array([label]), classes)
-            columns["value"][place], columns["qc"][place] = value, "amended"
-        for name, cells in columns.items():
-            table = _with_column(table, name, pa.array(cells, HYBRID_SCHEMA.field(name).type))
+    rows, is_measured = table["row"].to_numpy(), is_source(table, "measured")
+    places = np.flatnonzero(np.isin(rows, np.fromiter(amended, np.int64, len(amended))) & is_measured)
+    if len(places):
+        given = [amended[row] for row in rows[places].tolist()]
+        cells: dict[str, Any] = {"qc": ["amended"] * len(places)}
+        if "labels" in table.column_names:
+            before = np.stack([from_arrow(table[name].take(places)) for name in ("labels", "measured")], axis=1)
+            after = overlay(before, np.stack([label for label, _ in given]))
+            cells |= {name: to_arrow(after[:, half]) for half, name in enumerate(("labels", "measured"))}
+        else:
+            labels = _class_names(np.array([label for label, _ in given], np.float64), classes)
+            cells |= {"label": labels, "value": [value for _, value in given]}
+        for name, new in cells.items():
+            table = _with_cells(table, name, places, new)
     if withdrawn:
         table = _with_column(table, "certificate_id", pa.nulls(table.num_rows, pa.string()))
     changed = bool(len(places)) or withdrawn
@@ -137,19 +141,18 @@ def amend_hybrid_part(
     return changed
 
 
-def _with_entries(
-    table: pa.Table, places: NDArray[np.int64], amended: Mapping[int, tuple[Any, float | None]]
-) -> pa.Table:
-    """The lines of a panel with corrected entries."""
-    columns = {name: table[name].to_pylist() for name in ("labels", "measured", "qc")}
-    for place in places.tolist():
-        before = np.stack([np.frombuffer(columns[name][place], np.uint8) for name in ("labels", "measured")])
-        after = overlay(before, amended[table["row"][place].as_py()][0])
-        columns["labels"][place], columns["measured"][place] = (bits.tobytes() for bits in after)
-        columns["qc"][place] = "amended"
-    for name, cells in columns.items():
-        table = _with_column(table, name, pa.array(cells, table.schema.field(name).type))
-    return table
+def is_source(lines: pa.Table, source: str) -> NDArray[np.bool_]:
+    """Which lines of a hybrid screen are of a source, bool (n,)."""
+    mask: NDArray[np.bool_] = pc.equal(lines["source"], source).fill_null(False).to_numpy()
+    return mask
+
+
+def _with_cells(table: pa.Table, name: str, places: NDArray[np.int64], cells: Any) -> pa.Table:
+    """A table with other values of a column at ascending places."""
+    mask = np.zeros(table.num_rows, np.bool_)
+    mask[places] = True
+    new = pa.array(cells, table.schema.field(name).type)
+    return _with_column(table, name, pc.replace_with_mask(table[name].combine_chunks(), mask, new))
 
 
 def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -167,17 +170,16 @@ def _measured(request: HybridRequest, low: int, high: int) -> pa.Table:
     return _lines(
         _schema(request),
         row=request.rows[low:high],
-        source=["measured"] * n,
+        source=_repeated("measured", n),
         **readouts,
         round=request.rounds[low:high],
-        role=[ROLES[role] for role in request.roles[low:high]],
-        **{name: cells[low:high] for name, cells in request.wells.items()},
+        role=pa.array(ROLES).take(pa.array(request.roles[low:high])),
+        **{name: request.wells[name].slice(low, n).combine_chunks() for name in request.wells.column_names},
     )
 
 
 def _absent(request: HybridRequest, places: slice) -> pa.Table:
-    tried = request.abandoned[places].tolist()
-    sources = ["abandoned" if was else "excluded" for was in tried]
+    sources = pc.if_else(pa.array(request.abandoned[places]), "abandoned", "excluded")
     return _lines(_schema(request), row=request.absent[places], source=sources)
 
 
@@ -194,9 +196,9 @@ def _predicted(request: HybridRequest, predictions: ScoredRows) -> pa.Table:
     return _lines(
         _schema(request),
         row=predictions.rows,
-        source=["predicted"] * n,
+        source=_repeated("predicted", n),
         uncertainty=pa.array(predictions.uncertainty, from_pandas=True),
-        committee_hash=[request.committee_hash or None] * n,
+        committee_hash=_repeated(request.committee_hash or None, n),
         **kind,
     )
 
@@ -211,5 +213,11 @@ def _lines(schema: pa.Schema, **columns: Any) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _class_names(labels: NDArray[np.float64], classes: tuple[str, ...]) -> list[str | None]:
-    return [classes[int(label)] for label in labels] if classes else [None] * len(labels)
+def _class_names(labels: NDArray[np.float64], classes: tuple[str, ...]) -> pa.Array:
+    if not classes:
+        return _repeated(None, len(labels))
+    return pa.array(classes, pa.string()).take(pa.array(labels.astype(np.int64)))
+
+
+def _repeated(text: str | None, n: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), n)

@@ -291,9 +291,9 @@ class Library:
         values[order] = found
         return values
 
-    def arrow_column(self, name: str) -> pa.ChunkedArray:
-        """A whole column as Arrow, one chunk a block, memory-mapped (raises as `column`)."""
-        return pa.chunked_array([self._column_of(block, name) for block in range(self.n_blocks)])
+    def arrow_column(self, name: str, blocks: range | None = None) -> pa.ChunkedArray:
+        """A column of some blocks, default all, as Arrow: one chunk a block, memory-mapped (raises as `column`)."""
+        return pa.chunked_array([self._column_of(block, name) for block in blocks or range(self.n_blocks)])
 
     def ids(self, rows: NDArray[np.integer] | None = None) -> NDArray[np.object_]:
         """Compound ids (str), as `column`."""
@@ -317,8 +317,7 @@ class Library:
             blocks = range(first, min(first + _BLOCKS_LOOKED_UP, self.n_blocks))
             # Looking the library up among the asked keeps the hash table as small as the question; it is made anew for
             # each call.
-            ids = pa.chunked_array([self._column_of(block, ID) for block in blocks])
-            found = pc.index_in(ids, value_set=encoded.dictionary)
+            found = pc.index_in(self.arrow_column(ID, blocks), value_set=encoded.dictionary)
             hits = np.flatnonzero(found.is_valid().to_numpy())
             rows_of_distinct[found.drop_null().to_numpy()] = hits + first * self.block_rows
         return rows_of_distinct[encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()]

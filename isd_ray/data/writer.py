@@ -210,7 +210,7 @@ def _canonical(array: pa.Array) -> pa.Array:
     about. Files, and so the hash of a library, must not depend on how its rows were cut on the way.
     """
     if pa.types.is_string(array.type):
-        return pa.array(array.to_pylist(), array.type)
+        return _canonical_text(array)
     if pa.types.is_list(array.type):
         offsets = array.offsets.to_numpy()
         return pa.ListArray.from_arrays(pa.array(offsets - offsets[0]), _canonical(array.flatten()))
@@ -219,6 +219,16 @@ def _canonical(array: pa.Array) -> pa.Array:
     mask = array.is_null().to_numpy(zero_copy_only=False)
     filled = array.fill_null(0) if mask.any() else array
     return pa.array(filled.to_numpy(), array.type, mask=mask if mask.any() else None)
+
+
+def _canonical_text(array: pa.StringArray) -> pa.StringArray:
+    """Texts with offsets from 0, nothing beneath a null, and a bitmap only where there are nulls."""
+    filled = array.fill_null("") if array.null_count else array
+    _, offsets, text = filled.buffers()
+    ends = np.frombuffer(offsets, np.int32)[filled.offset : filled.offset + len(filled) + 1]
+    text = pa.py_buffer(b"") if text is None else text.slice(ends[0], ends[-1] - ends[0])
+    is_valid = array.is_valid().buffers()[1] if array.null_count else None
+    return pa.StringArray.from_buffers(len(array), pa.py_buffer(ends - ends[0]), text, is_valid)
 
 
 def sync(path: Path) -> None:

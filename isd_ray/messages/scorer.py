@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.messages.rows import LabelArray, Rows, ScoredRows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,7 @@ class HybridRequest:
         The observation set, sorted by row, n_observed rows each. `labels` are class indices, values or packed bits,
         `roles` index `ROLES`.
     wells:
-        Plate, well, n_replicates and qc of each readout, by name.
+        Plate, well, n_replicates and qc of each readout; as Arrow, so that no call for a part reads all of it.
     absent, abandoned:
         Rows that cannot be had, ascending, int64 (m,); and bool (m,): those of them that were tried and failed.
     classes:
@@ -210,7 +213,7 @@ class HybridRequest:
     values: NDArray[np.float64]
     rounds: NDArray[np.int32]
     roles: NDArray[np.int8]
-    wells: Mapping[str, Sequence[Any]]
+    wells: pa.Table
     absent: Rows
     abandoned: NDArray[np.bool_]
     classes: tuple[str, ...]

@@ -167,7 +167,7 @@ def _write_parts(
         values=readouts.values,
         rounds=rounds,
         roles=roles,
-        wells=readouts.wells.to_pydict(),
+        wells=readouts.wells,
         absent=absent,
         abandoned=np.zeros(len(absent), np.bool_),
         classes=model.classes,

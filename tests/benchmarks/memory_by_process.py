@@ -63,19 +63,23 @@ class MemoryWatch:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._look()  # what was shorter than the time between two looks is seen too
 
     def _watch(self) -> None:
-        me = psutil.Process()
         while not self._ended.wait(self._interval_s):
-            shared, now = 0, defaultdict(int)
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    size, name = memory_of(process.pid, self._kinds), role(process)
-                    shared += memory_of(process.pid, (SHARED,))
-                except (psutil.Error, OSError):
-                    continue
-                self.peak[name] = max(self.peak[name], size)
-                now[name] += size
-            for name, size in now.items():
-                self.together[name] = max(self.together[name], size)
-            self.shared, self.total = max(self.shared, shared), max(self.total, sum(now.values()))
+            self._look()
+
+    def _look(self) -> None:
+        me = psutil.Process()
+        shared, now = 0, defaultdict(int)
+        for process in [me, *me.children(recursive=True)]:
+            try:
+                size, name = memory_of(process.pid, self._kinds), role(process)
+                shared += memory_of(process.pid, (SHARED,))
+            except (psutil.Error, OSError):
+                continue
+            self.peak[name] = max(self.peak[name], size)
+            now[name] += size
+        for name, size in now.items():
+            self.together[name] = max(self.together[name], size)
+        self.shared, self.total = max(self.shared, shared), max(self.total, sum(now.values()))

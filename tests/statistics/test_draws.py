@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_audits_of_two_rounds_are_independent():
 @given(st.data())
 def test_the_sample_of_a_group_is_its_rows_of_smallest_keys_however_few_are_looked_up(data):
     n = data.draw(st.integers(0, 50))
-    rows = np.array(sorted(data.draw(st.sets(st.integers(0, 10**6), min_size=n, max_size=n))), np.int64)
+    rows = np.array(sorted(data.draw(st.sets(st.integers(0, 1000), min_size=n, max_size=n))), np.int64)
     group = np.array(data.draw(st.lists(st.booleans(), min_size=n, max_size=n)), np.bool_)
     size, seed = data.draw(st.integers(0, n + 2)), data.draw(st.integers(0, 2**63 - 1))
 
@@ -68,7 +69,10 @@ def test_the_sample_of_a_group_is_its_rows_of_smallest_keys_however_few_are_look
         assert (np.diff(asked) > 0).all()
         return unscored(rows[np.isin(rows, asked)])
 
-    drawn = sample_of_group(rows, size, seed, look_up, lambda found: group[np.searchsorted(rows, found.rows)])
+    asked = np.zeros(1001, np.bool_)
+    asked[rows] = True
+    with mock.patch("isd_ray.core.topk._ROWS_AT_ONCE", data.draw(st.integers(1, 1001))):
+        drawn = sample_of_group(asked, size, seed, look_up, lambda found: group[np.searchsorted(rows, found.rows)])
     inside = rows[group]
     assert drawn.rows.tolist() == inside[np.argsort(tie_keys(seed, inside))][:size].tolist()
     assert drawn.rows.tolist() == uniform_sample(unscored(inside), size, seed).rows.tolist()

@@ -94,6 +94,18 @@ def test_sets_partition_the_target_and_refuse_a_second_observation():
     assert sets.labels.tolist() == [1.0, 0.0]
 
 
+def test_random_rows_are_those_that_a_draw_from_a_list_of_all_rows_gives(monkeypatch):
+    monkeypatch.setattr("isd_ray.core.sets._ROWS_AT_ONCE", 7)
+    sets = TargetSets(40)
+    sets.observe(np.array([0, 6, 7, 13, *range(21, 28), 39]), np.zeros(12))
+    sets.exclude(np.array([20]))
+    left = np.flatnonzero(sets.is_left(np.arange(40)))
+    for seed in range(50):
+        for n in (0, 1, 5, 27):
+            drawn = np.random.Generator(np.random.PCG64(seed)).choice(left, size=n, replace=False)
+            assert sets.draw(n, seed).tolist() == sorted(drawn.tolist())
+
+
 def test_random_rows_are_uniform_over_the_inference_set_and_never_observed():
     sets = TargetSets(40)
     sets.observe(np.arange(0, 40, 2), np.zeros(20))

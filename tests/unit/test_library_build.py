@@ -12,10 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
 from isd_ray.config import LibraryConfig, SplitConfig
+from isd_ray.data import writer
 from isd_ray.data.ingest import dedupe, molecules
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.dedupe import DuplicateIndex, hash_keys
@@ -346,6 +349,25 @@ def test_the_duplicate_index_finds_what_a_dictionary_finds_in_16_bytes_a_key(mon
             rows.setdefault(key, len(rows))
         assert found.tolist() == expected
     assert index.nbytes <= 16 * len(rows)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.none() | st.text(max_size=5), min_size=1, max_size=40), st.data())
+def test_texts_are_stored_alike_however_they_came_about(texts, data):
+    def stored(array):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, pa.schema({"text": array.type})) as stream:
+            stream.write_batch(pa.record_batch({"text": array}))
+        return sink.getvalue().to_pybytes()
+
+    before, behind = (data.draw(st.lists(st.none() | st.text(max_size=5), max_size=20)) for _ in range(2))
+    cut = pa.array([*before, *texts, *behind], pa.string()).slice(len(before), len(texts))
+    _, offsets, content = pa.array([text or "beneath" for text in texts]).buffers()
+    is_valid = pa.array([text is not None for text in texts]).buffers()[1]
+    masked = pa.StringArray.from_buffers(len(texts), offsets, content, is_valid)
+    filled = [None if text is None else text or "beneath" for text in texts]
+    for array, expected in ((cut, texts), (masked, filled)):
+        assert stored(writer._canonical(array)) == stored(pa.array(expected, pa.string()))
 
 
 def test_keys_that_agree_in_64_bits_are_told_apart():

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from isd_ray.config import LibraryConfig
+from isd_ray.data.ingest import intake
 from isd_ray.data.ingest.build import build_library
 from isd_ray.data.ingest.origins import Origins
 from isd_ray.data.writer import LibraryWriter, RejectsWriter, join_rejects
@@ -88,6 +89,30 @@ def cut_off(config, out, n_read):
 @pytest.fixture(scope="module")
 def undisturbed(sources, tmp_path_factory):
     return build(config_of(sources), tmp_path_factory.mktemp("undisturbed") / "library")
+
+
+@pytest.mark.parametrize("by", ["smiles", "features"])
+def test_records_that_are_looked_up_together_become_the_same_rows_and_rejects(sources, tmp_path, monkeypatch, by):
+    config = config_of(sources, duplicates_by=by)
+    one_by_one = build(config, tmp_path / "one-by-one")
+    monkeypatch.setattr(intake, "_LEAST_SHARE", 1)
+    for n_together in (8, 30, 1000):
+        monkeypatch.setattr(intake, "_MOST_AT_ONCE", n_together)
+        seen = []
+        together = build(config, tmp_path / f"by-{n_together}", seen.append)
+        assert files(together.path) == files(one_by_one.path)
+        assert seen[-1].n_read == one_by_one.metadata["counts"]["read"]
+        assert len({progress.n_read for progress in seen}) < len(seen), "some waited for others"
+
+
+def test_a_build_that_is_cut_while_records_wait_for_others_ends_in_the_same_bytes(
+    sources, undisturbed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(intake, "_LEAST_SHARE", 1)
+    monkeypatch.setattr(intake, "_MOST_AT_ONCE", 20)
+    for cut in range(7, 150, 14):
+        cut_off(config_of(sources), tmp_path / f"cut-{cut}", cut)
+        assert files(build(config_of(sources), tmp_path / f"cut-{cut}").path) == files(undisturbed.path), cut
 
 
 @pytest.mark.parametrize("by", ["smiles", "features"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -53,7 +54,7 @@ def build_library(
     base_dir:
         Folder that relative source paths start from.
     progress:
-        Called in this process after every chunk of records.
+        Called in this process after every chunk of records, some of which wait to be taken in together.
     prepare:
         Where the chemistry is done; default: in `config.workers` processes of this machine.
 
@@ -84,14 +85,19 @@ def build_library(
         intake = PieceIntake(plan, journal)
         before = journal.tally
         started = time.monotonic()
-        for piece, prepared in prepare(_remaining(plan, before)):
-            try:
-                intake.take_in(piece, prepared)
-            except (InputFileError, LibraryError):
-                journal.discard()  # the sources are to blame: going on would end here again
-                raise
+
+        def say() -> None:
             if progress is not None:
                 progress(_progress(intake.tally, before, time.monotonic() - started))
+
+        for piece, prepared in prepare(_remaining(plan, before)):
+            with _blamed(journal):
+                intake.take_in(piece, prepared)
+            say()
+        if intake.n_waiting:
+            with _blamed(journal):
+                intake.take_waiting()
+            say()
         parts = intake.close()
         _reconcile(intake.tally, out)
         if not intake.tally.n_kept:
@@ -111,6 +117,16 @@ def build_library(
 def n_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _blamed(journal: Journal) -> Iterator[None]:
+    """Throw a build away whose sources are to blame: going on would end here again."""
+    try:
+        yield
+    except (InputFileError, LibraryError):
+        journal.discard()
+        raise
 
 
 def _remaining(plan: BuildPlan, tally: Tally) -> Iterator[Piece]:

@@ -35,7 +35,7 @@ def repeated_ids(plan: BuildPlan) -> NDArray[np.uint64]:
 
 
 def _hashes(ids: pa.Array) -> NDArray[np.uint64]:
-    return hash_keys(text.encode() for text in ids.drop_null().to_pylist())
+    return hash_keys(map(str.encode, ids.drop_null().to_pylist()))
 
 
 class IdIndex:

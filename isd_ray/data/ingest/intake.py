@@ -31,6 +31,34 @@ from isd_ray.errors import InputFileError, LibraryError
 _SHOWN = 5
 """Examples in a message."""
 _NO_ID = "no id"
+_LEAST_SHARE, _MOST_AT_ONCE = 64, 1 << 15
+"""Records are looked up among those before when they are one for so many rows, at most so many: a look-up costs the
+more the more rows there are, however few are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A piece of which it is not yet known which records are duplicates.
+
+    Attributes
+    ----------
+    valid:
+        int64, shape (v,): indices of the records without a fault, ascending.
+    among_passed:
+        int64, shape (v,): their places among the structures that passed; without structures every record passes.
+    reasons:
+        What is wrong with the others, by index.
+    hashes:
+        uint64, shape (v, 2), of what duplicates are told by; None where they are kept.
+    """
+
+    piece: Piece
+    prepared: PreparedChunk
+    valid: NDArray[np.int64]
+    among_passed: NDArray[np.int64]
+    reasons: dict[int, str]
+    dense: Dense | None
+    hashes: NDArray[np.uint64] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +76,7 @@ class _Sorted:
     on_bits:
         Of the structures that passed, contexts included.
     steps:
-        What standardisation did to each record that passed, by index.
+        uint8, shape (n,): what standardisation did to each record, 0 for one that did not pass.
     """
 
     kept: NDArray[np.int64]
@@ -56,7 +84,7 @@ class _Sorted:
     rejects: dict[int, tuple[str, int | None]]
     on_bits: OnBits | None
     dense: Dense | None
-    steps: dict[int, int]
+    steps: NDArray[np.uint8]
 
 
 class PieceIntake:
@@ -83,11 +111,12 @@ class PieceIntake:
         self._writer = LibraryWriter(journal.library, config.block_rows, config.part_blocks, journal.parts)
         self._rejects = RejectsWriter(journal.rejects(len(journal.parts)))
         self._origins = Origins(journal.library, self._writer, self.tally.starts, self.tally.n_kept)
+        self._waiting: list[_Checked] = []
         for part in journal.parts:
             self._remember(str(journal.library / part["file"]), part["first_row"])
 
     def take_in(self, piece: Piece, prepared: PreparedChunk) -> None:
-        """Sort the records of one piece into rows and rejects.
+        """Sort the records of a piece into rows and rejects, together with others once these are enough.
 
         Raises
         ------
@@ -96,10 +125,57 @@ class PieceIntake:
         LibraryError
             If duplicates are refused and there is one.
         """
-        tally = self.tally
+        self._waiting.append(self._check(piece, prepared))
+        if self.n_waiting >= min(self.tally.n_kept // _LEAST_SHARE, _MOST_AT_ONCE):
+            self.take_waiting()
+
+    @property
+    def n_waiting(self) -> int:
+        """Records of pieces that wait for others."""
+        return sum(len(checked.piece) for checked in self._waiting)
+
+    def take_waiting(self) -> None:
+        """Sort the pieces that wait for others (raises as `take_in`)."""
+        waiting, self._waiting = self._waiting, []
+        first_rows = [np.full(len(checked.valid), -1, dtype=np.int64) for checked in waiting]
+        if hashes := [checked.hashes for checked in waiting if checked.hashes is not None]:
+            ends = np.cumsum([len(keys) for keys in hashes])
+            first_rows = np.split(self._compounds.add(np.concatenate(hashes), self.tally.n_kept), ends[:-1])
+        for checked, first_row in zip(waiting, first_rows, strict=True):
+            self._take(checked, first_row)
+
+    def close(self) -> list[dict[str, Any]]:
+        """Write what is left, and describe the parts."""
+        self._rejects.close()
+        return self._writer.close()
+
+    def _check(self, piece: Piece, prepared: PreparedChunk) -> _Checked:
+        plan, dense = self._plan, None
+        reasons: dict[int, str] = {}
+        if isinstance(plan.config.features, DenseFeatures):
+            dense, reasons = dense_rows(piece.table[plan.config.features.column], plan.config.features)
+        reasons.update(prepared.reasons)
+        without_id = np.flatnonzero(piece.ids.is_null().to_numpy(zero_copy_only=False))
+        reasons.update(dict.fromkeys(without_id.tolist(), _NO_ID))
+        reasons.update(piece.problems)
+        is_valid = np.ones(len(piece), dtype=bool)
+        is_valid[list(reasons)] = False
+        valid = np.flatnonzero(is_valid)
+        among_passed = np.searchsorted(prepared.passed, valid) if plan.has_structures else valid
+        hashes = None
+        if plan.hash_by is not None and prepared.hashes is not None:
+            hashes = self._contexts.paired(prepared.hashes[among_passed], piece.contexts[valid])
+        elif plan.hash_by is not None:
+            assert dense is not None  # plan: on-bits are hashed with the chemistry
+            hashes = hash_features(dense.take(valid))
+        return _Checked(piece, prepared, valid, among_passed, reasons, dense, hashes)
+
+    def _take(self, checked: _Checked, first_row: NDArray[np.int64]) -> None:
+        """Write the records of a piece; `first_row` says which rows the valid ones repeat, -1 for none."""
+        piece, tally = checked.piece, self.tally
         while len(tally.starts) <= piece.source:
             tally.starts.append((piece.position, tally.n_kept))
-        found = self._sort(piece, prepared)
+        found = self._sort(checked, first_row)
         start = 0
         while start < len(piece):
             # Cut behind the last row of a part, so that the journal can say: everything up to this record is done.
@@ -108,61 +184,36 @@ class PieceIntake:
             high = min(low + room, len(found.kept))
             fills_part = high - low == room
             stop = int(found.kept[high - 1]) + 1 if fills_part else len(piece)
-            self._write(piece, prepared, found, slice(low, high), range(start, stop))
+            self._write(piece, checked.prepared, found, slice(low, high), range(start, stop))
             if fills_part:
                 self._complete_part()
             start = stop
 
-    def close(self) -> list[dict[str, Any]]:
-        """Write what is left, and describe the parts."""
-        self._rejects.close()
-        return self._writer.close()
-
-    def _sort(self, piece: Piece, prepared: PreparedChunk) -> _Sorted:
-        plan = self._plan
-        n = len(piece)
-        dense: Dense | None = None
-        reasons: dict[int, str] = {}
-        if isinstance(plan.config.features, DenseFeatures):
-            dense, reasons = dense_rows(piece.table[plan.config.features.column], plan.config.features)
-        reasons.update(prepared.reasons)
-        reasons.update(
-            dict.fromkeys(np.flatnonzero(piece.ids.is_null().to_numpy(zero_copy_only=False)).tolist(), _NO_ID)
-        )
-        reasons.update(piece.problems)
-        is_valid = np.ones(n, dtype=bool)
-        is_valid[list(reasons)] = False
-        valid = np.flatnonzero(is_valid)
-        # Place of each valid record among those that passed chemistry; without structures every record passes.
-        among_passed = np.searchsorted(prepared.passed, valid) if plan.has_structures else valid
-        first_row = np.full(len(valid), -1, dtype=np.int64)
-        if plan.hash_by is not None:
-            if prepared.hashes is not None:
-                hashes = self._contexts.paired(prepared.hashes[among_passed], piece.contexts[valid])
-            else:
-                assert dense is not None  # plan: on-bits are hashed with the chemistry
-                hashes = hash_features(dense.take(valid))
-            first_row = self._compounds.add(hashes, self.tally.n_kept)
-        is_kept = first_row < 0
-        kept = valid[is_kept]
+    def _sort(self, checked: _Checked, first_row: NDArray[np.int64]) -> _Sorted:
+        plan, piece, prepared, valid = self._plan, checked.piece, checked.prepared, checked.valid
+        n, is_kept = len(piece), first_row < 0
+        kept, among_passed = valid[is_kept], checked.among_passed[is_kept]
         self._origins.add(piece.first + kept)
-        steps = prepared.steps if plan.has_structures else np.zeros(n, dtype=np.uint8)
-        self._stripped.add(self.tally.n_kept, steps[among_passed[is_kept]].tolist())
+        steps = np.zeros(n, dtype=np.uint8)
+        if plan.has_structures:
+            steps[valid] = prepared.steps[checked.among_passed]
+        self._stripped.add(self.tally.n_kept, steps[kept])
         merged = dict(zip(valid[~is_kept].tolist(), first_row[~is_kept].tolist(), strict=True))
         if merged and plan.config.duplicates == "refuse":
             raise self._duplicates_refused(piece, merged)
         self._check_ids(piece, kept)
         is_gone = np.ones(n, dtype=bool)
         is_gone[kept] = False
-        steps_of = dict(zip(valid.tolist(), steps[among_passed].tolist(), strict=True))
         rejects: dict[int, tuple[str, int | None]] = {}
         for index in np.flatnonzero(is_gone).tolist():
             row = merged.get(index)
-            rejects[index] = (reasons[index], None) if row is None else (self._merged(row, steps_of[index]), row)
+            rejects[index] = (
+                (checked.reasons[index], None) if row is None else (self._merged(row, int(steps[index])), row)
+            )
         on_bits = prepared.features
         if on_bits is not None:
             on_bits = self._contexts.append(on_bits, piece.contexts[prepared.passed])
-        return _Sorted(kept, among_passed[is_kept], rejects, on_bits, dense, steps_of)
+        return _Sorted(kept, among_passed, rejects, on_bits, checked.dense, steps)
 
     def _merged(self, row: int, steps: int) -> str:
         """Why a record is merged into a row: it is the same, or only becomes it by what was stripped of either."""
@@ -194,9 +245,8 @@ class PieceIntake:
                 tally.reasons[reason.split(":", 1)[0]] += 1
             else:
                 tally.n_duplicates += 1
-        for index, steps in found.steps.items():
-            if steps and index in records:
-                tally.changes.update(word for bit, word in STEPS.items() if steps & bit)
+        steps = found.steps[records.start : records.stop]
+        tally.changes.update({word: n for bit, word in STEPS.items() if (n := int(np.count_nonzero(steps & bit)))})
         n_kept = kept.stop - kept.start
         tally.n_read += len(records)
         tally.n_kept += n_kept

@@ -5,6 +5,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 
+import numpy as np
+from numpy.typing import NDArray
+
 from isd_ray.chem.parents import STEPS, STRIPS
 
 
@@ -22,12 +25,11 @@ class Stripped:
         self._steps = bytearray(steps for _, steps in known)
         self._n_noted = len(known)
 
-    def add(self, first_row: int, steps: list[int]) -> None:
-        """Add consecutive rows with what was done to each."""
-        for row, step in enumerate(steps, start=first_row):
-            if step & STRIPS:
-                self._rows.append(row)
-                self._steps.append(step)
+    def add(self, first_row: int, steps: NDArray[np.uint8]) -> None:
+        """Add consecutive rows with what was done to each, uint8 (n,)."""
+        stripped = np.flatnonzero(steps & STRIPS)
+        self._rows.extend((first_row + stripped).tolist())
+        self._steps.extend(steps[stripped].tobytes())
 
     def of(self, row: int) -> int:
         """The steps of a row."""

@@ -1,0 +1,81 @@
+"""What each leg of a long work costs: seconds, processor time of all processes, and the most memory of each of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.benchmarks.memory_by_process import OWN, MemoryWatch
+
+INTERVAL_S = 0.5
+
+
+@dataclass
+class Leg:
+    """One leg of a work.
+
+    Attributes
+    ----------
+    wall, cpu:
+        Seconds; processor time is that of this process and all that it started.
+    peak:
+        Most bytes that a process of each role held alone.
+    """
+
+    name: str
+    wall: float
+    cpu: float
+    peak: dict[str, int] = field(default_factory=dict)
+
+
+def cpu_seconds() -> float:
+    """Processor time until now of this process and of all that it started, those that have ended among them."""
+    me, seconds = psutil.Process(), 0.0
+    for process in [me, *me.children(recursive=True)]:
+        with suppress(psutil.Error):  # it has just ended: its parent has its time
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
+
+
+class Legs:
+    """Writes each leg to a file as it ends: a line of JSON, so that what a break-off costs is one leg."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def done(self) -> list[Leg]:
+        """The legs until now."""
+        if not self._file.exists():
+            return []
+        return [Leg(**json.loads(line)) for line in self._file.read_text().splitlines()]
+
+    @contextmanager
+    def leg(self, name: str) -> Iterator[None]:
+        """Measure the block."""
+        start, cpu = time.perf_counter(), cpu_seconds()
+        with MemoryWatch((OWN,), INTERVAL_S) as memory:
+            yield
+        leg = Leg(name, time.perf_counter() - start, cpu_seconds() - cpu, dict(memory.peak))
+        with self._file.open("a") as stream:
+            stream.write(json.dumps(asdict(leg)) + "\n")
+
+
+class LegsOfCalls:
+    """A backend each of whose calls is a leg of the name of its method."""
+
+    def __init__(self, backend: Any, legs: Legs) -> None:
+        self._backend, self._legs = backend, legs
+
+    def __getattr__(self, name: str) -> Any:
+        def measured(*arguments: Any) -> Any:
+            with self._legs.leg(name):
+                return getattr(self._backend, name)(*arguments)
+
+        return measured
