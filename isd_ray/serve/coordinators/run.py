@@ -9,7 +9,9 @@ from pathlib import Path
 
 import uvicorn
 
+from isd_ray.config import ComputeConfig
 from isd_ray.errors import ConfigError
+from isd_ray.ops.reach import wait_until_up
 from isd_ray.remote.tokens import Tokens
 from isd_ray.serve.coordinators.app import create_app
 from isd_ray.serve.coordinators.campaigns import Campaigns
@@ -63,8 +65,11 @@ def serve(
     tokens: Tokens,
     place: Served,
     started: Callable[[str, dict[str, str]], None],
+    say: Callable[[str], None],
 ) -> None:
     """Serve coordinators until the process is asked to end; they stay.
+
+    A cluster that is just starting, as that of the same pod, is waited for.
 
     Parameters
     ----------
@@ -72,12 +77,15 @@ def serve(
         See `isd_ray.serve.coordinators.campaigns.Campaigns`.
     started:
         Called with the URL and the campaigns' paths by name, once the service can be reached.
+    say:
+        Told if the cluster is waited for.
 
     Raises
     ------
     StoreError, ResourceError, ClusterError
         As `Campaigns`; or if the port is taken.
     """
+    wait_until_up(address, ComputeConfig().start_timeout_s, say)
     campaigns = Campaigns(places, address)
     with tempfile.TemporaryDirectory(prefix="isd-coordinators-") as scratch:
         socket = listening(place.host, place.port)
