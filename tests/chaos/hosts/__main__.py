@@ -63,6 +63,7 @@ def main() -> None:
         except (AssertionError, TimeoutError) as error:
             words = f"HARM: {type(error).__name__} {error}"
             harmful.append(fault.name)
+            cluster.switch_off()
         print(f"| {fault.name} | {words} | {time.monotonic() - began:.0f} |", flush=True)
     if harmful:
         sys.exit(f"{', '.join(harmful)}: see {folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -11,6 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from isd_ray.errors import ResourceError
+from isd_ray.ops import reach
 from tests.chaos.hosts.machines import Host, clock_library
 
 PORT = 6379
@@ -65,6 +70,7 @@ class Cluster:
             "RAY_memory_monitor_refresh_ms": "100",
             "RAY_worker_niceness": "0",
         }
+        os.environ.update(self._environment)  # this process asks the GCS, too
         self.hosts: dict[str, Host] = {}
         self.mend()
 
@@ -74,19 +80,29 @@ class Cluster:
         return self.hosts["head"]
 
     def mend(self) -> None:
-        """Bring back what was lost: all hosts where it is the head, else the nodes that are not there."""
-        if "head" not in self.hosts or not (self.head.is_on and self.head.has_process("gcs_server")):
-            for host in self.hosts.values():
-                host.switch_off()
-            self.hosts = {}
+        """Switch on what is off, and off and on what is no node any more; all where the head is lost."""
+        if "head" not in self.hosts or not self.head.is_on or self.head.address not in self._nodes():
+            self.switch_off()
         for number, name in enumerate(("head", *OTHERS), start=1):
-            if name in self.hosts and not self.hosts[name].is_on:
-                del self.hosts[name]
-            if name not in self.hosts:
+            host = self.hosts.get(name)
+            if host is None or not host.is_on or host.address not in self._nodes():
+                if host is not None:
+                    host.switch_off()
                 self.hosts[name] = Host(number, name, self._folder, self._clock)
                 self._start(name)
-            elif not self.hosts[name].has_process("raylet/raylet"):
-                self._start(name)
+
+    def switch_off(self) -> None:
+        """All hosts."""
+        for host in self.hosts.values():
+            host.switch_off()
+        self.hosts = {}
+
+    def _nodes(self) -> set[str]:
+        """Addresses of the nodes that the head knows of, none if there is no head."""
+        try:
+            return set(reach._nodes(f"{self.head.address}:{PORT}").values())
+        except ResourceError:
+            return set()
 
     def _start(self, name: str) -> None:
         host = self.hosts[name]
@@ -126,7 +142,7 @@ class Screen:
         for note in self._notes.iterdir():
             note.unlink()
         self.log = self._notes / "log"
-        words = [str(config), str(out), str(self._notes), str(1 + len(OTHERS)), held]
+        words = [str(config), str(out), str(self._notes), held]
         with self.log.open("w") as log:
             self._process = cluster.head.run(
                 [sys.executable, "-m", "tests.chaos.hosts.driver", *words], environment, log
@@ -143,13 +159,19 @@ class Screen:
         """The call that is held may go on."""
         (self._notes / "go").touch()
 
+    def stop(self) -> None:
+        """End it where it is."""
+        for process in (*psutil.Process(self._process.pid).children(recursive=True), self._process):
+            process.kill()
+        self._process.wait()
+
     def ended(self) -> dict[str, Any] | None:
         """None if it came to its end, else its error, once it has ended."""
         self.let_go()
         try:
             code = self._process.wait(ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.stop()
             return {"type": "hang", "words": f"no end within {ENDS_WITHIN_S:g} s"}
         note = self._notes / "error"
         if code == 0:

@@ -1,7 +1,7 @@
-"""A screen on a cluster of hosts: `python -m tests.chaos.hosts.driver CONFIG OUT NOTES N_NODES [HELD]`.
+"""A screen on a cluster of hosts: `python -m tests.chaos.hosts.driver CONFIG OUT NOTES HELD`.
 
 The first call of an actor of the class HELD in the round `ROUND` says in NOTES/held on which host it is, and goes on
-when NOTES/go is there.
+when NOTES/go is there; none is held where HELD is empty.
 """
 
 from __future__ import annotations
@@ -55,11 +55,9 @@ def _holding(method: Any, notes: Path) -> Any:
 
 def main() -> None:
     """Run the screen; an error of ours is left in NOTES/error."""
-    config, out, notes, n_nodes, held = sys.argv[1:6]
+    config, out, notes, held = sys.argv[1:5]
     environment = {"env_vars": {NOTES: notes, HELD: held}, "worker_process_setup_hook": listen} if held else {}
     ray.init(address="auto", runtime_env=environment, log_to_driver=False)
-    while sum(node["Alive"] for node in ray.nodes()) < int(n_nodes):
-        time.sleep(0.1)
     try:
         simulate(CampaignConfig.from_toml(config), Path(out))
     except IsdError as error:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -25,6 +26,12 @@ _SWITCH, _NETWORK = "switch", "10.77.0"
 _ACCOUNTS = Path("/sys/fs/cgroup")
 _BITS = 1 << 32
 _INSIDE = "ISD_TEST_APART"
+TOOLS = ("unshare", "nsenter", "ip", "tc", "gcc", "pgrep")
+UNSHARE = [
+    *("unshare", *(() if os.geteuid() == 0 else ("--user", "--map-root-user"))),
+    *("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+]
+"""Root, or somebody who may be root among namespaces of their own."""
 _FIRST_PROCESS = "while :; do sleep 3600 & wait; done"  # a shell takes in what others leave behind
 _WAIT_S = 20.0
 
@@ -40,9 +47,16 @@ def apart(module: str, arguments: Sequence[str]) -> None:
         _call("ip", "address", "add", f"{_NETWORK}.254/24", "dev", _SWITCH)
         _call("ip", "link", "set", _SWITCH, "up")
         return
-    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    command = [*unshare, sys.executable, "-m", module, *arguments]
+    command = [*UNSHARE, sys.executable, "-m", module, *arguments]
     sys.exit(subprocess.run(command, check=False, env={**os.environ, _INSIDE: "1"}).returncode)
+
+
+def what_is_missing() -> str:
+    """What keeps this machine from having such hosts; empty if nothing does."""
+    if lacking := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        return f"{', '.join(lacking)} not installed"
+    tried = subprocess.run([*UNSHARE, "true"], check=False, capture_output=True, text=True)
+    return tried.stderr.strip()
 
 
 class Host:
@@ -73,7 +87,8 @@ class Host:
         age = str(10_000 * number)
         unshare = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         unshare += ["--time", "--monotonic", age, "--boottime", age]
-        self._process = subprocess.Popen([*unshare, "bash", "-c", _FIRST_PROCESS])
+        with self.log.open("a") as log:
+            self._process = subprocess.Popen([*unshare, "bash", "-c", _FIRST_PROCESS], stderr=log)
         self._pid = self._first_pid()
         _call("ip", "link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", str(self._pid))
         _call("ip", "link", "set", self._cable, "master", _SWITCH, "up")
@@ -95,12 +110,12 @@ class Host:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         give_up = time.monotonic() + _WAIT_S
         while not (found := children.read_text().split()):
-            assert time.monotonic() < give_up, "no host came to be; it takes root"
+            assert time.monotonic() < give_up, "no host came to be"
             time.sleep(0.02)
         return int(found[0])
 
     def run(
-        self, command: Sequence[str], environment: Mapping[str, str] | None = None, output: IO[str] | None = None
+        self, command: Sequence[str], environment: Mapping[str, str] | None = None, output: IO[str] | int | None = None
     ) -> subprocess.Popen[str]:
         """Begin a command on this host."""
         enter = ["nsenter", "--target", str(self._pid), "--net", "--mount", "--uts", "--pid", "--time"]
