@@ -26,6 +26,9 @@ HEAD = "node:__internal_head__"
 ON_HEAD = {HEAD: 0.001}
 """What an actor asks for that belongs on the head, which outlives the others. An affinity to the node is not enough:
 Ray places actors that ask for nothing anywhere, whatever they prefer (2.60)."""
+A_BYTE = 1
+"""Of memory: what an actor asks for that needs nothing. One that asks for nothing at all is placed by another rule of
+Ray's, which can leave it behind for ever where labels choose its node and another node is lost just then (2.60)."""
 STILL_WAITING_S = 30.0
 """From one word about what is waited for to the next."""
 SMALLER = (
@@ -93,6 +96,7 @@ class ActorGroup:
         self._actors: list[Any] = [None] * options.size
         self._starting: dict[ray.ObjectRef, int] = {}
         self._n_lost = 0
+        self._say_waiting: Callable[[], None] = self._log_waiting
         for slot in range(options.size):
             self._start(slot)
 
@@ -103,6 +107,7 @@ class ActorGroup:
         remote = self._remote.options(
             num_cpus=amounts.pop("CPU", 0.0),
             num_gpus=amounts.pop("GPU", 0.0),
+            memory=None if any(demand.resources.values()) else A_BYTE,
             resources=amounts,
             label_selector=(dict(demand.labels) or None) if place is None else None,
             scheduling_strategy=place or "SPREAD",
@@ -116,7 +121,8 @@ class ActorGroup:
         Parameters
         ----------
         meanwhile:
-            Called every `STILL_WAITING_S` until then; default: what is waited for is logged.
+            Called every `STILL_WAITING_S` until then, and whenever later all are lost and none runs; default: what is
+            waited for is logged.
 
         Raises
         ------
@@ -127,7 +133,7 @@ class ActorGroup:
         """
         options = self._options
         give_up = math.inf if options.start_timeout_s is None else time.monotonic() + options.start_timeout_s
-        self._n_lost = 0
+        self._n_lost, self._say_waiting = 0, meanwhile or self._log_waiting
         # One by one: what keeps an actor from starting is said at once, whatever the others still wait for.
         while len(self._starting) > options.size - options.min_size:
             left = max(0.0, give_up - time.monotonic())
@@ -137,7 +143,7 @@ class ActorGroup:
             elif left <= STILL_WAITING_S:
                 raise self._unplaced()
             else:
-                (meanwhile or self._log_waiting)()
+                self._say_waiting()
 
     def _log_waiting(self) -> None:
         labels = {"campaign": self._options.campaign, "group": self._options.name}
@@ -228,10 +234,17 @@ class ActorGroup:
         """An answer, or an actor that has started."""
         options = self._options
         timeout = options.call_timeout_s if running else options.start_timeout_s
-        # Of several that are ready Ray gives the first: many short calls must not keep a new actor from joining.
-        ready, _ = ray.wait([*self._starting, *running], timeout=timeout)
-        if ready:
-            return ready[0]
+        left = math.inf if timeout is None else timeout
+        while True:
+            # Of several that are ready Ray gives the first: many short calls must not keep a new actor from joining.
+            ready, _ = ray.wait([*self._starting, *running], timeout=min(left, STILL_WAITING_S))
+            if ready:
+                return ready[0]
+            left -= STILL_WAITING_S
+            if left <= 0:
+                break
+            if not running:
+                self._say_waiting()
         if not running:
             raise self._unplaced()
         raise ActorLostError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from ray import exceptions
 
-from isd_ray.errors import IsdError
+from isd_ray.errors import IsdError, ResourceError, StoreError
 
 LOSSES = (
     exceptions.ActorDiedError,
@@ -19,8 +21,33 @@ LOSSES = (
 
 
 def unwrap(error: exceptions.RayTaskError) -> Exception:
-    """The error that the process raised itself, when it is one of ours; else Ray's, with the remote traceback."""
-    return error.cause if isinstance(error.cause, IsdError) else error
+    """The error that the process raised itself, when it is one of ours or of its node's disk; else Ray's.
+
+    Ray's holds the remote traceback. A disk is that of one node among many, so the error says of which.
+    """
+    cause = error.cause
+    if isinstance(cause, IsdError):
+        return cause
+    if isinstance(cause, OSError):
+        return StoreError(
+            f"a file cannot be written or read ({cause.strerror or cause})",
+            ", ".join(filter(None, (str(cause.filename or ""), _node_of(error)))),
+            "make room or give access there, and repeat the command: it continues where this one stopped",
+        )
+    if isinstance(cause, exceptions.OutOfDiskError | exceptions.ObjectStoreFullError):
+        return ResourceError(
+            "the object store is full, and there is no room on the disk for what does not fit into it",
+            _node_of(error),
+            "make room in Ray's folder there (--temp-dir, /tmp/ray by default) or start Ray with more "
+            "(--object-store-memory), and repeat the command: it continues where this one stopped",
+        )
+    return error
+
+
+def _node_of(error: exceptions.RayTaskError) -> str:
+    """The node on which it was raised, as Ray says it in words only."""
+    found = re.search(r"\bip=([^,)\s]+)", str(error))
+    return f"node {found[1]}" if found else ""
 
 
 def cause_of(error: Exception) -> str:

@@ -81,12 +81,15 @@ def serve_coordinators(
 
     place = Served(host, port, tls_cert, tls_key, behind_proxy)
 
+    def say(line: str) -> None:
+        out_console.print(line, highlight=False, soft_wrap=True)
+
     def started(url: str, paths: dict[str, str]) -> None:
         for line in (
             f"coordinators served at {url}, token in {token_file}",
             *(f"{name}  {path}" for name, path in sorted(paths.items())),
             "Ctrl-C ends it; coordinators stay",
         ):
-            out_console.print(line, highlight=False, soft_wrap=True)
+            say(line)
 
-    serve(places, address, Tokens.read(token_file), place, started)
+    serve(places, address, Tokens.read(token_file), place, started, say)

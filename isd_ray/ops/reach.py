@@ -9,7 +9,7 @@ import importlib.util
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psutil
@@ -22,6 +22,7 @@ AUTO = "auto"
 _ALIVE = 0
 _FIRST_NODE_S, _POLL_S = 30.0, 0.2
 """A GCS answers before its first node is there."""
+_UP_POLL_S = 1.0
 _FORM = "give compute.address as HOST:PORT of the cluster's GCS (port 6379 unless it was started on another)"
 _ELSEWHERE = (
     "give the command on a node of the cluster (`kubectl exec`, ssh), or submit it from here: "
@@ -75,6 +76,37 @@ def started_here() -> str:
     return str(found)
 
 
+def wait_until_up(address: str, timeout_s: float, say: Callable[[str], None]) -> None:
+    """Wait until the GCS of an address (as of `compute.address`) takes calls; one that never does is not refused here.
+
+    Parameters
+    ----------
+    timeout_s:
+        Longest wait.
+    say:
+        Told once what is waited for.
+
+    Raises
+    ------
+    ResourceError
+        If it is no address of a cluster.
+    """
+    named, give_up, is_said = located(address), time.monotonic() + timeout_s, False
+    while not _is_up(named) and time.monotonic() < give_up:
+        if not is_said:
+            say(f"no Ray cluster is reached at {address} yet; waiting for it, {timeout_s:g} s at most")
+            is_said = True
+        time.sleep(_UP_POLL_S)
+
+
+def _is_up(named: str | None) -> bool:
+    try:
+        _call_at(named or started_here())
+    except (OSError, ResourceError):
+        return False
+    return True
+
+
 def require_reachable(address: str) -> None:
     """Refuse a GCS (HOST:PORT) that does not answer this process, or whose cluster this machine is no node of.
 
@@ -83,9 +115,8 @@ def require_reachable(address: str) -> None:
     ResourceError
         Which of them, and what to do.
     """
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), PROBE_TIMEOUT_S).close()
+        _call_at(address)
     except OSError as error:
         raise ResourceError(
             f"no Ray cluster is reached here: {error}",
@@ -104,6 +135,11 @@ def require_reachable(address: str) -> None:
             address,
             _ELSEWHERE,
         )
+
+
+def _call_at(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), PROBE_TIMEOUT_S).close()
 
 
 def same_cluster(address: str, other: str) -> bool:

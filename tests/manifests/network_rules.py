@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.manifests.kustomize import Object
 from tests.manifests.pod_rules import PORTS
-from tests.manifests.specs import PAGE, is_openshift, of_kind, pods
+from tests.manifests.specs import COORDINATORS, PAGE, is_openshift, of_kind, pods
 
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 ANY_WORKER_PORT = 34_567
@@ -30,7 +30,7 @@ PROMETHEUS = Peer("prometheus", "monitoring", {"app.kubernetes.io/name": "promet
 DNS = Peer("dns", "kube-system", {"k8s-app": "kube-dns"})
 NODE_LOCAL_DNS = Peer("NodeLocal DNSCache", address="169.254.20.10")
 OPENSHIFT_DNS = Peer("dns of OpenShift", "openshift-dns", {"dns.operator.openshift.io/daemonset-dns": "default"})
-PAGE_PORT = 8765
+PAGE_PORT, COORDINATORS_PORT = 8765, 8766
 INTERNET = Peer("internet", address="203.0.113.7")
 METADATA = Peer("metadata service", address="169.254.169.254")
 
@@ -112,13 +112,22 @@ def _controller(objects: list[Object]) -> Peer:
     return Peer("ingress controller", namespace, {"app.kubernetes.io/component": "controller"})
 
 
+def _serving(objects: list[Object]) -> list[Peer]:
+    """The pods with the service of coordinators."""
+    return [
+        Peer(pod.name, pod.namespace, pod.labels)
+        for pod in pods(objects)
+        if any(container["name"] == COORDINATORS for container in pod.containers)
+    ]
+
+
 def _names(objects: list[Object]) -> list[tuple[Peer, int]]:
     """Where names are asked for: the pod and the port that a NetworkPolicy sees, behind the Service."""
     return [(OPENSHIFT_DNS, 5353)] if is_openshift(objects) else [(DNS, 53), (NODE_LOCAL_DNS, 53)]
 
 
 def what_must_work_is_open(objects: list[Object]) -> Iterator[str]:
-    """Ray nodes among themselves, clients and the operator at the head, metrics, names, Kubernetes, the page."""
+    """Ray nodes among themselves, clients and the operator at the head, metrics, names, Kubernetes, page, service."""
     policies = of_kind(objects, "NetworkPolicy")
     nodes, submitters, pages = _peers(objects)
     client = Peer("client", nodes[0].namespace, {"isd-ray-client": "true"})
@@ -131,6 +140,7 @@ def what_must_work_is_open(objects: list[Object]) -> Iterator[str]:
     ours = (*nodes, *submitters, *pages)
     wanted += [(peer, dns, port, how) for peer in ours for dns, port in _names(objects) for how in ("UDP", "TCP")]
     wanted += [(_controller(objects), page, PAGE_PORT, "TCP") for page in pages]
+    wanted += [(_controller(objects), node, COORDINATORS_PORT, "TCP") for node in _serving(objects)]
     wanted += [(head, INTERNET, 6443, "TCP"), (head, INTERNET, 443, "TCP")]
     for source, target, port, protocol in wanted:
         if not reaches(policies, source, target, port, protocol):
@@ -156,6 +166,13 @@ def everything_else_is_shut(objects: list[Object]) -> Iterator[str]:
     unwanted += [(peer, page, PAGE_PORT) for page in pages for peer in (stranger, elsewhere, client, OPERATOR, *nodes)]
     unwanted += [(page, node, port) for page in pages for node in nodes for port in ports]
     unwanted += [(_controller(objects), node, port) for node in nodes for port in (*ports, PAGE_PORT)]
+    unwanted += [
+        (peer, node, COORDINATORS_PORT)
+        for node in nodes
+        for peer in (stranger, elsewhere, client, OPERATOR, PROMETHEUS, *pages)
+    ]
+    served = _serving(objects)
+    unwanted += [(_controller(objects), node, COORDINATORS_PORT) for node in nodes if node not in served]
     unwanted += [(page, INTERNET, port) for page in pages for port in (22, 80)]
     unwanted += [(node, METADATA, 443) for node in nodes if node.name != "head"]
     unwanted += [(node, INTERNET, port) for node in nodes for port in (22, 80)]
@@ -193,7 +210,7 @@ def metrics_are_collected(objects: list[Object]) -> Iterator[str]:
         for pod in pods(objects):
             if selects(spec["selector"], pod.labels) != pod.is_ray_node:
                 yield f"{pod.name}: wrongly selected or left out"
-            named = {port.get("name") for port in pod.containers[0].get("ports", [])}
+            named = {port.get("name") for port in pod.main.get("ports", [])}
             if pod.is_ray_node and not {endpoint.get("port") for endpoint in spec["podMetricsEndpoints"]} <= named:
                 yield f"{pod.name}: has no such port"
 

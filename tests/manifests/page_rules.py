@@ -16,7 +16,7 @@ from isd_ray.serve.settings import EVERY_ADDRESS, LOOPBACK_NAMES, Settings
 from isd_ray.serve.uploads import MAX_UPLOADS
 from tests.manifests.campaign_rules import UsageError, is_kept, mount_of, parse_command
 from tests.manifests.kustomize import Object
-from tests.manifests.specs import PAGE, Pod, behind, of_kind, pods, quantity
+from tests.manifests.specs import PAGE, Pod, backends_of, behind, of_kind, pods, quantity
 
 POD_ADDRESS = "10.1.2.3:8765"
 """What a probe names as its host unless it is told another."""
@@ -74,7 +74,11 @@ def pages_are_reached(objects: list[Object]) -> Iterator[str]:
             for thing in services
             for port in thing["spec"]["ports"]
         }
-        ingresses = of_kind(objects, "Ingress")
+        ingresses = [
+            ingress
+            for ingress in of_kind(objects, "Ingress")
+            if {name for name, _ in targets} & {service for service, _ in backends_of(ingress)}
+        ]
         for ingress in ingresses:
             for rule in ingress["spec"].get("rules", []):
                 if rule["host"] not in given.get("name", ()):
@@ -83,13 +87,13 @@ def pages_are_reached(objects: list[Object]) -> Iterator[str]:
                     backend = path["backend"]["service"]
                     if targets.get((backend["name"], backend["port"].get("name"))) != given.get("port"):
                         yield f"{backend} leads nowhere"
-            if quantity(_in_bytes(ingress["metadata"].get("annotations", {}).get(BODY_SIZE, "1m"))) <= MAX_UPLOAD_BYTES:
+            if quantity(in_bytes(ingress["metadata"].get("annotations", {}).get(BODY_SIZE, "1m"))) <= MAX_UPLOAD_BYTES:
                 yield "files of readouts are refused on the way"
         if not ingresses:
             yield "nobody is led to the page"
 
 
-def _in_bytes(size: str) -> str:
+def in_bytes(size: str) -> str:
     """A size as nginx writes it as a quantity of Kubernetes."""
     return size.replace("m", "Mi").replace("g", "Gi")
 

@@ -7,7 +7,18 @@ from collections.abc import Iterator
 
 from tests.manifests.kustomize import Object
 from tests.manifests.project import PROJECT
-from tests.manifests.specs import PAGE, behind, clusters, groups, is_openshift, of_kind, pods, quantity
+from tests.manifests.specs import (
+    COORDINATORS,
+    PAGE,
+    backends_of,
+    behind,
+    clusters,
+    groups,
+    is_openshift,
+    of_kind,
+    pods,
+    quantity,
+)
 
 GPU = "nvidia.com/gpu"
 PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001, "metrics": 8080}
@@ -108,14 +119,13 @@ def object_store_fits_shared_memory(objects: list[Object]) -> Iterator[str]:
 
 
 def secrets_are_references(objects: list[Object]) -> Iterator[str]:
-    """No Secret and no secret value is in a manifest; the operator sets Ray's token itself."""
+    """No Secret and no secret value is in a manifest; the operator sets Ray's token itself, in Ray's own containers."""
     yield from (f"Secret {thing['metadata']['name']}" for thing in of_kind(objects, "Secret"))
     for pod in pods(objects):
         for container in pod.containers:
             for variable in container.get("env", []):
-                if variable["name"].startswith("RAY_AUTH") or (
-                    "value" in variable and _SECRET_NAME.search(variable["name"])
-                ):
+                is_set_by_the_operator = variable["name"].startswith("RAY_AUTH") and container["name"] != COORDINATORS
+                if is_set_by_the_operator or ("value" in variable and _SECRET_NAME.search(variable["name"])):
                     yield f"{pod.name}: {variable['name']}"
 
 
@@ -182,13 +192,13 @@ def ports_are_rays(objects: list[Object]) -> Iterator[str]:
     for pod in pods(objects):
         if pod.is_ray_node:
             wanted = PORTS if pod.name == "head" else {"metrics": PORTS["metrics"]}
-            found = {port.get("name"): port["containerPort"] for port in pod.containers[0].get("ports", [])}
+            found = {port.get("name"): port["containerPort"] for port in pod.main.get("ports", [])}
             if found != wanted:
                 yield f"{pod.name}: {found}"
 
 
 def services_stay_inside(objects: list[Object]) -> Iterator[str]:
-    """Nothing but the laboratory's page is published outside the cluster, and that by an Ingress with TLS alone."""
+    """Nothing but the page and the service of coordinators is published, and these by an Ingress with TLS alone."""
     for cluster in clusters(objects):
         head = cluster["headGroupSpec"]
         own = head.get("headService", {}).get("spec", {}).get("type", "ClusterIP")
@@ -196,7 +206,7 @@ def services_stay_inside(objects: list[Object]) -> Iterator[str]:
             yield f"head: serviceType={head.get('serviceType')}"
     for thing in objects:
         published = thing["kind"] == "Service" and thing["spec"].get("type", "ClusterIP") != "ClusterIP"
-        published |= thing["kind"] == "Ingress" and not _shows_a_page_alone(thing, objects)
+        published |= thing["kind"] == "Ingress" and not _is_guarded(thing, objects)
         if published or thing["kind"] in ("HTTPRoute", "Route"):
             yield f"{thing['kind']} {thing['metadata']['name']}"
 
@@ -213,16 +223,34 @@ def namespace_is_restricted(objects: list[Object]) -> Iterator[str]:
             yield f"{thing['kind']} {thing['metadata']['name']} is elsewhere"
 
 
-def _shows_a_page_alone(ingress: Object, objects: list[Object]) -> bool:
-    """Whether every host of an Ingress has a certificate, and every path of it leads to the laboratory's page."""
+def _is_guarded(ingress: Object, objects: list[Object]) -> bool:
+    """Whether every host of an Ingress has a certificate, and every path of it leads to what asks for a login."""
     spec = ingress["spec"]
     hosts = [rule.get("host") for rule in spec.get("rules", [])]
     secured = [host for entry in spec.get("tls", []) if entry.get("secretName") for host in entry["hosts"]]
-    names = [path["backend"]["service"]["name"] for rule in spec.get("rules", []) for path in rule["http"]["paths"]]
-    led_to = [{pod.name for pod in behind(objects, name)} for name in names]
-    return (
-        bool(hosts) and set(hosts) <= set(secured) and "defaultBackend" not in spec and led_to == [{PAGE}] * len(names)
-    )
+    is_secured = bool(hosts) and set(hosts) <= set(secured) and "defaultBackend" not in spec
+    return is_secured and all(_asks_for_login(objects, *backend) for backend in backends_of(ingress))
+
+
+def _asks_for_login(objects: list[Object], service: str, port: str | None) -> bool:
+    """Whether all pods behind a port of a Service are pages, or it is the one of the coordinators in them."""
+    found = behind(objects, service)
+    if {pod.name for pod in found} == {PAGE}:
+        return True
+    [to] = [
+        each["targetPort"]
+        for thing in of_kind(objects, "Service")
+        if thing["metadata"]["name"] == service
+        for each in thing["spec"]["ports"]
+        if each["name"] == port
+    ] or [None]
+    ports = [
+        {each["containerPort"] for each in container.get("ports", [])}
+        for pod in found
+        for container in pod.containers
+        if container["name"] == COORDINATORS
+    ]
+    return bool(ports) and len(ports) == len(found) and all(to in each for each in ports)
 
 
 RULES = (

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tests.manifests import campaign_rules, network_rules, operator_rules, page_rules, pod_rules, promql
+from tests.manifests import (
+    campaign_rules,
+    coordinator_rules,
+    network_rules,
+    operator_rules,
+    page_rules,
+    pod_rules,
+    promql,
+)
 from tests.manifests.kustomize import Object, schema
 
 Rule = Callable[[list[Object]], Iterator[str]]
@@ -15,6 +23,7 @@ RULES: tuple[Rule, ...] = (
     *network_rules.RULES,
     *campaign_rules.RULES,
     *page_rules.RULES,
+    *coordinator_rules.RULES,
     *promql.RULES,
 )
 

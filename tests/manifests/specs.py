@@ -18,6 +18,10 @@ PAGE = "serve"
 """The pod of the laboratory's web page."""
 
 
+COORDINATORS = "coordinators"
+"""The container with the service of coordinators."""
+
+
 def quantity(text: Any) -> float:
     """A Kubernetes quantity as a number; nan if it is none."""
     found = _QUANTITY.fullmatch(str(text))
@@ -121,6 +125,13 @@ def behind(objects: list[Object], service: str) -> list[Pod]:
     """The pods that a Service of the bundle leads to."""
     found = [thing["spec"]["selector"] for thing in of_kind(objects, "Service") if thing["metadata"]["name"] == service]
     return [pod for pod in pods(objects) for labels in found if labels.items() <= pod.labels.items()]
+
+
+def backends_of(ingress: Object) -> list[tuple[str, Any]]:
+    """Service and name of the port that each path of an Ingress leads to."""
+    paths = [path for rule in ingress["spec"].get("rules", []) for path in rule["http"]["paths"]]
+    services = [path["backend"]["service"] for path in paths]
+    return [(service["name"], service["port"].get("name")) for service in services]
 
 
 def is_openshift(objects: list[Object]) -> bool:

@@ -44,6 +44,15 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "kueue": {"queue": {"kueue": "isd-ray"}, "trainer": {"maxReplicas": 1}, "scorer": {"maxReplicas": 2}},
     "volcano": {"queue": {"volcano": "isd-ray"}},
+    "laptops": {"kind": "cluster", "coordinators": {"enabled": True}, "ca": {"configMap": "company"}},
+    "laptops on openshift": {"kind": "cluster", "coordinators": {"enabled": True}, "openshift": True},
+    "laptops and page in a store": {
+        "kind": "cluster",
+        "campaign": IN_STORE,
+        "objectStore": STORE["objectStore"],
+        "coordinators": {"enabled": True, "places": ["s3://my-bucket/campaigns/laboratory"]},
+        "serve": {"enabled": True, "places": ["s3://my-bucket/campaigns/laboratory"]},
+    },
     "monitoring": {"kind": "cluster", "monitoring": {"enabled": True}},
 }
 SAME = [
@@ -52,6 +61,12 @@ SAME = [
     ({"kind": "nightly"}, "nightly", []),
     ({"kind": "nightly", "serve": {"enabled": True}}, "nightly", ["serve"]),
     ({"openshift": True, "serve": {"enabled": True}}, "screen", ["serve", "openshift"]),
+    ({"kind": "cluster", "coordinators": {"enabled": True}}, None, ["coordinators"]),
+    (
+        {"kind": "cluster", "coordinators": {"enabled": True}, "openshift": True},
+        None,
+        ["coordinators", "openshift"],
+    ),
     ({"monitoring": {"enabled": True}, "queue": {"volcano": "isd-ray"}}, "screen", ["volcano", "monitoring"]),
     ({"image": {"pullSecrets": ["isd-ray-registry"]}}, "screen", ["pull-secret"]),
     ({"trainer": {"nodeSelector": {"nvidia.com/gpu.present": "true"}}}, "screen", ["gpu-nodes"]),
@@ -184,6 +199,8 @@ MUTANTS = {
         ("  seccompProfile: {type: RuntimeDefault}\n", "", "pods_are_not_root"),
         ('-%s" .root.Values', '%s" .root.Values', "images_are_pinned"),
         ('printf "%s-storage"', 'printf "%s-store"', "mounts_resolve"),
+        ("    - {hosts: [{{ .of.host }}]", "    - {hosts: [x.example.com]", "services_stay_inside"),
+        ("mkdir", "ls", "pages_are_served"),
     ],
     "templates/ray.yaml": [
         ("shutdownAfterJobFinishes: true\n", "", "jobs_end_and_clean_up"),
@@ -198,12 +215,18 @@ MUTANTS = {
         ("component: kuberay-operator", "component: operator", "what_must_work_is_open"),
     ],
     "templates/serve.yaml": [
-        ("    - {hosts: [{{ .Values.serve.host }}]", "    - {hosts: [x.example.com]", "services_stay_inside"),
         (", httpHeaders: [{name: Host, value: localhost}]", "", "pages_answer_probes"),
         ("--token-file=/etc/isd-serve/token", "--token-file=/isd/token", "pages_take_their_token_from_a_secret"),
-        ("mkdir", "ls", "pages_are_served"),
-        ("targetPort: page", "targetPort: 80", "pages_are_reached"),
+        ('"port" "page"', '"port" 80', "pages_are_reached"),
         ("sizeLimit: 4Gi", "sizeLimit: 1Gi", "pages_have_room"),
+    ],
+    "templates/coordinators.yaml": [
+        ("- --behind-proxy ", "# ", "coordinators_are_served"),
+        ("restartPolicy: Always", "", "coordinators_outlive_errors"),
+        ("mountPath: /tmp/ray", "mountPath: /tmp/rays", "coordinators_join_ray"),
+        ("key: auth_token", "key: token", "coordinators_join_ray"),
+        ('"port" 8766', '"port" 8765', "coordinators_are_reached"),
+        ("--token-file=/etc/isd-coordinators/", "--token-file=/isd/", "coordinators_take_their_tokens_from_a_secret"),
     ],
     "templates/monitoring.yaml": [
         ("- port: metrics", "- port: metric", "metrics_are_collected"),
@@ -222,5 +245,8 @@ def test_a_worse_chart_is_caught(file, mutant, tmp_path: Path):
     good = (chart / file).read_text(encoding="utf-8")
     assert text in good
     (chart / file).write_text(good.replace(text, changed), encoding="utf-8")
-    objects = installed({"serve": {"enabled": True}, "monitoring": {"enabled": True}}, chart=chart)
+    values = {name: {"enabled": True} for name in ("serve", "monitoring")}
+    if file == "templates/coordinators.yaml":
+        values |= {"kind": "cluster", "coordinators": {"enabled": True}}
+    objects = installed(values, chart=chart)
     assert list(BY_NAME[caught_by](objects))

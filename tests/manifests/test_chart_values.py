@@ -22,6 +22,7 @@ STORE: dict[str, Any] = {
 WHERE: dict[str, dict[str, Any]] = {
     "nightly": {"kind": "nightly"},
     "serve": {"serve": {"enabled": True}},
+    "coordinators": {"kind": "cluster", "coordinators": {"enabled": True}},
     "monitoring": {"monitoring": {"enabled": True}},
     "objectStore": STORE,
     "proxy": {"proxy": {"url": "http://proxy.example.com:3128"}},
@@ -55,6 +56,10 @@ OTHER: dict[Path, Any] = {
     ("serve", "places"): ["/isd/other"],
     ("serve", "proxies"): ["10.0.0.0/8"],
     ("serve", "ingress", "annotations"): {"haproxy.org/timeout-client": "60s"},
+    ("coordinators", "enabled"): False,
+    ("coordinators", "host"): "laptops.example.org",
+    ("coordinators", "places"): ["/isd/other"],
+    ("coordinators", "ingress", "annotations"): {"haproxy.org/timeout-client": "60s"},
 }
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"kind": "screens"}, "kind"),
@@ -77,6 +82,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (STORE | {"serve": {"enabled": True}}, "/isd/campaigns would be lost"),
     ({"screen": {"out": "s3://bucket/x"}}, "objectStore.secret"),
     ({"kind": "nightly", "queue": {"kueue": "isd-ray"}}, "no queue sees them"),
+    ({"coordinators": {"enabled": True}}, "with kind cluster"),
 ]
 
 

@@ -23,6 +23,10 @@ COMPOSED = [
     (None, ["gpu-nodes", "nfs"]),
     ("screen", ["openshift", "pull-secret"]),
     ("nightly", ["serve"]),
+    (None, ["coordinators"]),
+    (None, ["coordinators", "serve", "openshift", "pull-secret", "monitoring"]),
+    (None, ["coordinators", "kueue"]),
+    (None, ["coordinators", "nfs", "object-storage", "coordinators/object-storage"]),
     ("nightly", ["serve", "openshift", "pull-secret"]),
     ("screen", ["serve", "object-storage", "nfs"]),
 ]
@@ -38,6 +42,7 @@ def test_the_base_and_the_jobs_obey_the_schemas_as_they_are_written():
     files = [KUBERAY / "kinds" / name for name in ("screen/rayjob.yaml", "nightly/raycronjob.yaml")]
     pages = KUBERAY / "overlays" / "serve"
     files += [KUBERAY / "base" / "submitter.yaml", pages / "page.yaml", pages / "network-policy.yaml"]
+    files += [KUBERAY / "overlays" / "coordinators" / name for name in ("service.yaml", "network-policy.yaml")]
     assert list(schema(read(*files))) == []
 
 

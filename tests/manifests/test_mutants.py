@@ -9,20 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.manifests import coordinator_mutants, mutants
 from tests.manifests.kustomize import KUBERAY, Object, base_as_written, composed, rendered
-from tests.manifests.mutants import MUTANTS, Mutant
+from tests.manifests.mutants import Mutant
 from tests.manifests.rules import RULES
 
+MUTANTS = [*mutants.MUTANTS, *coordinator_mutants.MUTANTS]
 BY_NAME = {rule.__name__: rule for rule in RULES}
 
 
 @functools.cache
 def as_text(name: str) -> str:
-    """The base, a folder that is ready to be applied, or a kind with overlays: `kind+overlay+overlay`."""
+    """The base, a folder that is ready to be applied, or overlays on a kind, or on none: `kind+overlay+overlay`."""
     kind, *overlays = name.split("+")
     if overlays:
         with tempfile.TemporaryDirectory() as folder:
-            return json.dumps(composed(Path(folder), kind, overlays))
+            return json.dumps(composed(Path(folder), kind or None, overlays))
     return base_as_written() if name == "base" else rendered(KUBERAY / name)
 
 

@@ -38,13 +38,19 @@ def test_commands_of_isd_exist():
 def test_secrets_are_those_that_manifests_refer_to():
     [cluster] = of_kind(json.loads(base_as_written()), "RayCluster")
     overlay = (KUBERAY / "overlays" / "object-storage" / "kustomization.yaml").read_text(encoding="utf-8")
-    token, page, store = dict.fromkeys(re.findall(r"create secret generic ([\w-]+)", CODE))
+    token, page, laptops, store = dict.fromkeys(re.findall(r"create secret generic ([\w-]+)", CODE))
     assert token == cluster["spec"]["authOptions"]["secretName"]
     assert f"secretRef: {{name: {store}}}" in overlay
-    written = (KUBERAY / "overlays" / "serve" / "page.yaml").read_text(encoding="utf-8")
-    [certificate] = re.findall(r"create secret tls ([\w-]+)", CODE)
-    assert f"secretName: {page}" in written
-    assert f"secretName: {certificate}" in written
+    written = [
+        "".join(file.read_text(encoding="utf-8") for file in (KUBERAY / "overlays" / name).glob("*.yaml"))
+        for name in ("serve", "coordinators")
+    ]
+    certificates = re.findall(r"create secret tls ([\w-]+)", CODE)
+    for text, secret, certificate in zip(written, (page, laptops), certificates, strict=True):
+        assert f"secretName: {secret}" in text
+        assert f"secretName: {certificate}" in text
+    assert "--from-file=tokens" in CODE
+    assert "--token-file=/etc/isd-coordinators/tokens" in written[1]
     assert "--from-literal=token=" in CODE  # the file that the page reads
     assert "--from-literal=auth_token=" in CODE  # the key that the operator reads
 

@@ -6,6 +6,7 @@ own code are not retried and keep their type; an actor that cannot be placed is 
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -22,6 +23,7 @@ from ray.exceptions import (
     ObjectFetchTimedOutError,
     ObjectLostError,
     ObjectReconstructionFailedError,
+    OutOfDiskError,
     OutOfMemoryError,
     OwnerDiedError,
     WorkerCrashedError,
@@ -32,7 +34,7 @@ from isd_ray.actors.group import ActorGroup, GroupOptions
 from isd_ray.actors.named import NamedActor, NamedOptions
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.placement import Demand
-from isd_ray.errors import ActorLostError, LabelError, ResourceError
+from isd_ray.errors import ActorLostError, LabelError, ResourceError, StoreError
 from isd_ray.ops.simulate import simulate
 
 LOST = (
@@ -74,6 +76,15 @@ class Worker:
             file.write("called\n")
         raise LabelError("a NaN", "line 7", "remove it")
 
+    def finds_the_disk_full(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/cache/part-00000.parquet")
+
+    def finds_the_object_store_full(self) -> None:
+        raise OutOfDiskError("Local disk is full")
+
+    def asks_for(self) -> dict[str, float]:
+        return ray.get_runtime_context().get_assigned_resources()
+
     def who(self, seconds: float) -> int:
         time.sleep(seconds)
         return os.getpid()
@@ -92,6 +103,14 @@ class DiesAtTheStart(Worker):
 
     def ready(self) -> None:
         self.square(3)
+
+
+class StartsSlowlyAgain(Worker):
+    """In the place of one that was lost it takes a while."""
+
+    def ready(self) -> None:
+        if self._marker.exists():
+            time.sleep(3.0)
 
 
 class CannotBeMade(Worker):
@@ -130,6 +149,38 @@ def test_our_own_errors_keep_their_type_and_are_not_retried(group, tmp_path):
     with pytest.raises(LabelError, match=r"line 7: a NaN"):
         group.map("refuses", [()])
     assert (tmp_path / "marker").read_text() == "called\n"
+
+
+def test_who_waits_for_the_replacement_of_the_last_actor_says_so(ray_cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr("isd_ray.actors.group.STILL_WAITING_S", 0.5)
+    alone = ActorGroup(StartsSlowlyAgain, (str(tmp_path / "marker"),), options(size=1, start_timeout_s=None))
+    heard: list[str] = []
+    alone.wait_until_ready(lambda: heard.append("waiting"))
+    heard.clear()
+    assert alone.map("square", [(3,)]) == [9]
+    assert len(heard) > 2
+    alone.close()
+
+
+def test_an_actor_that_needs_nothing_asks_for_a_byte(ray_cluster, tmp_path):
+    """Ray places those that ask for nothing at all by another rule, which has left some behind for ever."""
+    idle = ActorGroup(Worker, (str(tmp_path / "marker"),), options(size=1, demand=Demand({"CPU": 0.0}, {})))
+    idle.wait_until_ready()
+    assert idle.map("asks_for", [()]) == [{"memory": 1.0}]
+    idle.close()
+
+
+def test_a_full_disk_is_named_with_its_node_and_no_traceback(group):
+    node = ray.util.get_node_ip_address()
+    with pytest.raises(StoreError) as full:
+        group.map("finds_the_disk_full", [()])
+    assert full.value.where == f"/cache/part-00000.parquet, node {node}"
+    assert "No space left" in full.value.what
+    assert "Traceback" not in str(full.value)
+    with pytest.raises(ResourceError, match="object store is full") as both:
+        group.map("finds_the_object_store_full", [()])
+    assert both.value.where == f"node {node}"
+    assert "--temp-dir" in both.value.remedy
 
 
 def test_silence_is_an_error_that_names_what_was_waited_for(ray_cluster, tmp_path):

@@ -13,7 +13,7 @@ from ray.core.generated.gcs_service_pb2 import GetAllNodeInfoReply
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ResourceError
 from isd_ray.ops import connect, reach, security
-from isd_ray.ops.reach import located, require_reachable, same_cluster
+from isd_ray.ops.reach import located, require_reachable, same_cluster, wait_until_up
 from isd_ray.ops.security import Door
 
 HEAD = "192.0.2.7:6379"
@@ -125,6 +125,32 @@ def test_the_first_node_of_a_cluster_is_waited_for(listening, monkeypatch):
     monkeypatch.setattr(reach, "_nodes", lambda address: {})
     with pytest.raises(ResourceError, match="whose nodes are gone"):
         require_reachable(listening)
+
+
+def test_a_cluster_that_is_not_there_yet_is_waited_for_and_that_is_said_once(monkeypatch):
+    heard, answers = [], iter([OSError("refused"), OSError("refused"), None])
+
+    def call_at(address):
+        if (error := next(answers)) is not None:
+            raise error
+
+    monkeypatch.setattr(reach, "_call_at", call_at)
+    monkeypatch.setattr(reach, "_UP_POLL_S", 0.0)
+    wait_until_up(HEAD, 60.0, heard.append)
+    assert next(answers, "none left") == "none left"
+    [line] = heard
+    assert HEAD in line
+    assert "60 s at most" in line
+
+
+def test_one_that_never_comes_is_left_to_whoever_connects(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray._private.services.canonicalize_bootstrap_address", lambda address: "127.0.0.1:1")
+    heard = []
+    wait_until_up("auto", 0.0, heard.append)
+    assert heard == []
+    with pytest.raises(ResourceError, match="Ray Client"):
+        wait_until_up("ray://head:10001", 0.0, heard.append)
 
 
 def test_raylets_of_this_machine_are_found_by_their_ids():

@@ -25,8 +25,10 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from isd_ray.config import ComputeConfig
 from isd_ray.errors import ClusterError, ConfigError, IsdError, ResourceError
 from isd_ray.ops.calls import CHANGES, LOOKS, SentFile, VerbCall
+from isd_ray.ops.reach import wait_until_up
 from isd_ray.remote import wire
 from isd_ray.remote.joblog import error_to_json
 from isd_ray.remote.tokens import Tokens
@@ -207,8 +209,11 @@ def serve(
     tokens: Tokens,
     place: Served,
     started: Callable[[str, dict[str, str]], None],
+    say: Callable[[str], None],
 ) -> None:
     """Serve coordinators until the process is asked to end; they stay.
+
+    A cluster that is just starting, as that of the same pod, is waited for.
 
     Parameters
     ----------
@@ -216,12 +221,15 @@ def serve(
         See `isd_ray.serve.coordinators.campaigns.Campaigns`.
     started:
         Called with the URL and the campaigns' paths by name, once the service can be reached.
+    say:
+        Told if the cluster is waited for.
 
     Raises
     ------
     StoreError, ResourceError, ClusterError
         As `Campaigns`; or if the port is taken.
     """
+    wait_until_up(address, ComputeConfig().start_timeout_s, say)
     campaigns = Campaigns(places, address)
     with tempfile.TemporaryDirectory(prefix="isd-coordinators-") as scratch:
         socket = listening(place.host, place.port)

@@ -78,6 +78,12 @@ maxReplicas: {{ .n }}
 {{/* A Ray node: dict "root" "group" "name" "variant". */}}
 {{- define "isd.rayPod" -}}
 {{- include "isd.pod" . | trim }}
+{{- $serving := and (eq .name "ray-head") .root.Values.coordinators.enabled }}
+{{- if $serving }}
+shareProcessNamespace: true
+initContainers:
+  {{- include "isd.coordinators" .root | trim | nindent 2 }}
+{{- end }}
 containers:
   - name: {{ .name }}
     {{- include "isd.image" . | nindent 4 }}
@@ -113,6 +119,9 @@ volumes:
   - {name: tmp, emptyDir: {sizeLimit: 20Gi}}
   - {name: ray-logs, emptyDir: {sizeLimit: 50Gi}}   # also objects that spill
   - {name: shared-mem, emptyDir: {medium: Memory, sizeLimit: {{ .group.sharedMemory }}}}
+  {{- if $serving }}
+  - {name: coordinators-tokens, secret: {secretName: {{ .root.Values.coordinators.tokenSecret }}, defaultMode: 288}}   # 0440
+  {{- end }}
   {{- with include "isd.caVolume" .root | trim }}{{ . | nindent 2 }}{{ end }}
 {{- end -}}
 

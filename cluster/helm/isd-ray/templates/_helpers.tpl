@@ -12,6 +12,7 @@
 {{- $out := dict "screen" .Values.screen.out "nightly" .Values.nightly.folder "cluster" "" -}}
 {{- $places := list (get $out .Values.kind) -}}
 {{- if .Values.serve.enabled }}{{ $places = concat $places .Values.serve.places }}{{ end -}}
+{{- if .Values.coordinators.enabled }}{{ $places = concat $places .Values.coordinators.places }}{{ end -}}
 {{- range compact $places -}}
 {{- if and $.Values.objectStore.secret (not (contains "://" .)) -}}
 {{- fail (printf "with objectStore.secret there is no claim, so %s would be lost: name a URI, as s3://bucket/folder" .) -}}
@@ -22,6 +23,9 @@
 {{- end -}}
 {{- if and .Values.objectStore.secret (not .Values.campaign) -}}
 {{- fail "the quickstart lies on a claim, and with objectStore.secret there is none: give your campaign, --set-file campaign=campaign.toml" -}}
+{{- end -}}
+{{- if and .Values.coordinators.enabled (ne .Values.kind "cluster") -}}
+{{- fail (printf "the cluster of kind %s ends with its job, and the service of coordinators with it: give coordinators.enabled with kind cluster" .Values.kind) -}}
 {{- end -}}
 {{- if and (eq .Values.kind "nightly") (or .Values.queue.kueue .Values.queue.volcano) -}}
 {{- fail "jobs of a RayCronJob do not inherit labels, so no queue sees them: leave queue empty with kind nightly" -}}
@@ -90,23 +94,91 @@ runAsNonRoot: true
 envFrom:
   - secretRef: {name: {{ .Values.objectStore.secret }}}
 {{- end }}
-{{- if or .Values.objectStore.secret .Values.proxy.url .Values.ca.configMap }}
+{{- with include "isd.variables" . | trim }}
 env:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Variables of whoever reaches outside, as items of a list. */}}
+{{- define "isd.variables" -}}
 {{- if .Values.objectStore.secret }}
-  - {name: ISD_CACHE, value: /cache}
+- {name: ISD_CACHE, value: /cache}
 {{- end }}
 {{- if .Values.proxy.url }}
 {{- range list "HTTP_PROXY" "HTTPS_PROXY" }}
-  - {name: {{ . }}, value: {{ $.Values.proxy.url | quote }}}
+- {name: {{ . }}, value: {{ $.Values.proxy.url | quote }}}
 {{- end }}
-  - {name: NO_PROXY, value: {{ .Values.proxy.exceptions | quote }}}
+- {name: NO_PROXY, value: {{ .Values.proxy.exceptions | quote }}}
 {{- end }}
 {{- if .Values.ca.configMap }}
 {{- range list "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" }}
-  - {name: {{ . }}, value: /etc/isd-ca/ca.crt}
+- {name: {{ . }}, value: /etc/isd-ca/ca.crt}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* A container that makes the folders among places of campaigns, for on a new claim there are none yet: dict "root" "places". */}}
+{{- define "isd.folders" -}}
+{{- $folders := list }}
+{{- range .places }}
+{{- if hasPrefix "/" . }}{{ $folders = append $folders . }}{{ end }}
 {{- end }}
+{{- if $folders }}
+- name: folder
+  {{- include "isd.image" (dict "root" .root "variant" "cpu") | nindent 2 }}
+  command: {{ toJson (concat (list "mkdir" "-p") $folders) }}
+  resources:
+    requests: {cpu: 100m, memory: 64Mi}
+    limits: {cpu: 100m, memory: 64Mi}
+  securityContext:
+    {{- include "isd.containerSecurity" .root | nindent 4 }}
+  volumeMounts:
+    - {{ include "isd.storageMount" .root }}
+    - {name: tmp, mountPath: /tmp}
+{{- end }}
+{{- end -}}
+
+{{/* Service and Ingress of what people reach from outside, with TLS: dict "root" "name" "component" "of" "portName" "port". */}}
+{{- define "isd.published" -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ .root.Release.Name }}-{{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "isd.labels" .root | nindent 4 }}
+spec:
+  type: ClusterIP
+  selector:
+    {{- include "isd.podLabels" . | nindent 4 }}
+  ports:
+    - {name: {{ .portName }}, port: 80, targetPort: {{ .port }}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: {{ .root.Release.Name }}-{{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "isd.labels" .root | nindent 4 }}
+  {{- with .of.ingress.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- with .of.ingress.className }}
+  ingressClassName: {{ . }}
+  {{- end }}
+  tls:
+    - {hosts: [{{ .of.host }}], secretName: {{ .of.tlsSecret }}}
+  rules:
+    - host: {{ .of.host }}
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend: {service: {name: {{ .root.Release.Name }}-{{ .name }}, port: {name: {{ .portName }}}}}
 {{- end -}}
 
 {{/* Where campaigns lie: the claim, or copies of what is in the object store. */}}

@@ -1,0 +1,200 @@
+"""A Ray cluster on hosts, and screens on it that can be held in the middle of a call."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from isd_ray.errors import ResourceError
+from isd_ray.ops import reach
+from tests.chaos.hosts.machines import Host, clock_library
+
+PORT = 6379
+OTHERS = ("one", "two", "three")
+ROOM = {"isd_trainer": 1, "isd_scorer": 1}
+"""Of each host but the head: together they have room for a trainer and a scorer more than there are."""
+DEAD_AFTER_S = 5.0
+"""When Ray gives up a node that does not answer; 25 s by default."""
+SETTINGS = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 2000,
+    "health_check_failure_threshold": int(DEAD_AFTER_S) - 2,
+}
+COMPUTE = {
+    "backend": "ray",
+    "address": "auto",
+    "trainers": 2,
+    "trainer_cpus": 0.0,
+    "trainer_resources": {"isd_trainer": 1.0},
+    "scorers": 2,
+    "scorer_cpus": 0.0,
+    "scorer_resources": {"isd_scorer": 1.0},
+    "start_timeout_s": 60.0,
+    "call_timeout_s": 120.0,
+}
+PORTS = (
+    "--dashboard-agent-listen-port=52365",
+    "--dashboard-agent-grpc-port=52366",
+    "--runtime-env-agent-port=52367",
+    "--metrics-export-port=52368",
+)
+"""Every host has all of them for itself; Ray waits for none that it would have to be told."""
+STARTED, TRIES = "Ray runtime started", 3
+STARTS_WITHIN_S, ENDS_WITHIN_S, _POLL_S = 120.0, 300.0, 0.05
+
+
+class Cluster:
+    """A head, where drivers run, and the other hosts.
+
+    Parameters
+    ----------
+    folder:
+        On the disk that they share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._clock = folder, clock_library(folder)
+        self._environment = {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_memory_monitor_refresh_ms": "100",
+            "RAY_worker_niceness": "0",
+        }
+        os.environ.update(self._environment)  # this process asks the GCS, too
+        self.hosts: dict[str, Host] = {}
+        self.mend()
+
+    @property
+    def head(self) -> Host:
+        """Where the GCS is, drivers and, unless they are told otherwise, coordinators."""
+        return self.hosts["head"]
+
+    def mend(self) -> None:
+        """Switch on what is off, and off and on what is no node any more; all where the head is lost."""
+        if "head" not in self.hosts or not self.head.is_on or self.head.address not in self._nodes():
+            self.switch_off()
+        for number, name in enumerate(("head", *OTHERS), start=1):
+            host = self.hosts.get(name)
+            if host is None or not host.is_on or host.address not in self._nodes():
+                if host is not None:
+                    host.switch_off()
+                self.hosts[name] = Host(number, name, self._folder, self._clock)
+                self._start(name)
+
+    def switch_off(self) -> None:
+        """All hosts."""
+        for host in self.hosts.values():
+            host.switch_off()
+        self.hosts = {}
+
+    def _nodes(self) -> set[str]:
+        """Addresses of the nodes that the head knows of, none if there is no head."""
+        try:
+            return set(reach._nodes(f"{self.head.address}:{PORT}").values())
+        except ResourceError:
+            return set()
+
+    def _start(self, name: str) -> None:
+        host = self.hosts[name]
+        options = [*PORTS, "--block", f"--node-ip-address={host.address}", "--object-store-memory=80000000"]
+        if name == "head":
+            options += ["--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false"]
+            options += [f"--system-config={json.dumps(SETTINGS)}"]
+        else:
+            options += [f"--address={self.head.address}:{PORT}", "--num-cpus=1", f"--resources={json.dumps(ROOM)}"]
+            options += [f"--labels=host={name}"]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
+        for _ in range(TRIES):  # on a machine that is busy Ray gives up its own processes
+            with host.log.open("w") as log:
+                process = host.run(command, self._environment, log)
+            if _has_started(process, host.log):
+                return
+        raise TimeoutError(f"Ray on {name}: {host.log.read_text()[-2000:]}")
+
+    def screen(self, config: Path, out: Path, held: str = "") -> Screen:
+        """Begin a screen, or go on with it; see `Screen`."""
+        return Screen(self, config, out, held, self._environment)
+
+
+class Screen:
+    """A screen that a process on the head has taken on: `tests.chaos.hosts.driver`.
+
+    Parameters
+    ----------
+    held:
+        The class of the actor whose call in the middle of the screen is held until `let_go`; empty for none.
+    """
+
+    def __init__(self, cluster: Cluster, config: Path, out: Path, held: str, environment: Mapping[str, str]) -> None:
+        self.cluster, self.out = cluster, out
+        self._notes = out.with_name(f"{out.name}-notes")
+        self._notes.mkdir(exist_ok=True)
+        for note in self._notes.iterdir():
+            note.unlink()
+        self.log = self._notes / "log"
+        words = [str(config), str(out), str(self._notes), held]
+        with self.log.open("w") as log:
+            self._process = cluster.head.run(
+                [sys.executable, "-m", "tests.chaos.hosts.driver", *words], environment, log
+            )
+
+    def held(self) -> Host:
+        """The host of the call that is held, once it is."""
+        note = self._notes / "held"
+        wait_for(lambda: note.exists() or self._process.poll() is not None, "a call to hold", ENDS_WITHIN_S)
+        assert note.exists(), f"the screen has ended before\n{self.log.read_text()[-3000:]}"
+        return self.cluster.hosts[note.read_text()]
+
+    def let_go(self) -> None:
+        """The call that is held may go on."""
+        (self._notes / "go").touch()
+
+    def stop(self) -> None:
+        """End it where it is."""
+        for process in (*psutil.Process(self._process.pid).children(recursive=True), self._process):
+            process.kill()
+        self._process.wait()
+
+    def ended(self) -> dict[str, Any] | None:
+        """None if it came to its end, else its error, once it has ended."""
+        self.let_go()
+        try:
+            code = self._process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            return {"type": "hang", "words": f"no end within {ENDS_WITHIN_S:g} s"}
+        note = self._notes / "error"
+        if code == 0:
+            return None
+        return json.loads(note.read_text()) if note.exists() else {"type": "killed", "words": f"exit {code}"}
+
+
+def _has_started(ray: subprocess.Popen, log: Path) -> bool:
+    """Whether a node came up, once that is known."""
+    wait_for(lambda: ray.poll() is not None or STARTED in log.read_text(), f"Ray, which writes into {log}")
+    return ray.poll() is None
+
+
+def wait_for(holds: Callable[[], object], what: str, within_s: float = STARTS_WITHIN_S) -> None:
+    """Wait until something holds.
+
+    Raises
+    ------
+    TimeoutError
+        If it does not.
+    """
+    give_up = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > give_up:
+            raise TimeoutError(what)
+        time.sleep(_POLL_S)

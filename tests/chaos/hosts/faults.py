@@ -1,0 +1,149 @@
+"""What becomes of hosts while a screen runs on them. Each fault is told of the screen, and lets it go on in the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.hosts.cluster import DEAD_AFTER_S, OTHERS, Screen, wait_for
+
+Do = Callable[[Screen], None]
+BRIEF_S, LONG_S = 2.0, DEAD_AFTER_S + 10.0
+LOST_PACKETS = 0.05
+DAY_S = 86_400.0
+KEEPERS = {"coordinator_labels": {"host": "in(two, three)"}}
+"""Coordinator and bound actor are away from the head, and another host could take them."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault.
+
+    Attributes
+    ----------
+    held:
+        Whose call is under way when it happens; empty if it is there from the start.
+    do:
+        Makes it happen.
+    compute:
+        What the screen's configuration says of its actors, beside the usual.
+    """
+
+    name: str
+    held: str
+    do: Do
+    compute: dict[str, Any] = field(default_factory=dict)
+
+
+def nothing(screen: Screen) -> None:
+    """The screen is let go on."""
+
+
+def cut_for(seconds: float, which: str = "") -> Do:
+    """A host is cut off for a while: the one of the call, or one that is named."""
+
+    def do(screen: Screen) -> None:
+        host = screen.cluster.hosts[which] if which else screen.held()
+        screen.held()
+        with host.cut_off():
+            time.sleep(seconds)
+
+    return do
+
+
+def cut_until_the_end(screen: Screen) -> None:
+    """The host of the call is cut off, and stays so until the screen has ended."""
+    with screen.held().cut_off():
+        time.sleep(LONG_S)
+        screen.ended()
+
+
+def cut_off_the_coordinator(screen: Screen) -> None:
+    """The host of the coordinator is cut off until Ray has started another one, and then has both of them go on."""
+    screen.held()
+    hosts = screen.cluster.hosts
+    [host] = [host for host in hosts.values() if host.has_process("ray::Coordinator")]
+    others = [other for other in hosts.values() if other is not host]
+    with host.cut_off():
+        wait_for(lambda: any(other.has_process("ray::Coordinator") for other in others), "another coordinator")
+        screen.let_go()
+        time.sleep(BRIEF_S)
+
+
+def no_power(which: str) -> Do:
+    """A host loses its power: that of the call, or one that is named."""
+
+    def do(screen: Screen) -> None:
+        held = screen.held()
+        (screen.cluster.hosts[which] if which else held).switch_off()
+
+    return do
+
+
+def lost_packets(screen: Screen) -> None:
+    """All cables lose packets, from the start to the end."""
+    with ExitStack() as stack:
+        for host in screen.cluster.hosts.values():
+            stack.enter_context(host.lossy(LOST_PACKETS))
+        screen.ended()
+
+
+def wrong_clocks(screen: Screen) -> None:
+    """The clocks of the hosts are days apart, and that of the head is set back in the middle."""
+    hosts = screen.cluster.hosts
+    for host, days in zip((screen.cluster.head, *(hosts[name] for name in OTHERS)), (2, -1, 3, 0), strict=True):
+        host.set_clock(days * DAY_S)
+    screen.held()
+    screen.cluster.head.set_clock(-DAY_S)
+    screen.ended()
+    for host in hosts.values():
+        host.set_clock(0.0)
+
+
+def full_disk(which: str = "") -> Do:
+    """The disk of a host, with Ray's files and those of processes that work there, is full until the screen ends."""
+
+    def do(screen: Screen) -> None:
+        held = screen.held()
+        with (screen.cluster.hosts[which] if which else held).full_disk():
+            screen.ended()
+
+    return do
+
+
+def short_of_memory(title: str) -> Do:
+    """The memory of a host is used up until Ray has ended the actor that is meant there."""
+
+    def do(screen: Screen) -> None:
+        held = screen.held()
+        [host] = [host for host in screen.cluster.hosts.values() if host.has_process(title)][:1] or [held]
+        with host.short_of_memory():
+            wait_for(lambda: not host.has_process(title), f"the end of {title}")
+
+    return do
+
+
+FAULTS = (
+    Fault("none", "", nothing),
+    Fault(f"scorer's host cut off for {BRIEF_S:g} s", "Scorer", cut_for(BRIEF_S)),
+    Fault(f"scorer's host cut off for {LONG_S:g} s", "Scorer", cut_for(LONG_S)),
+    Fault("scorer's host cut off until the end", "Scorer", cut_until_the_end),
+    Fault(f"trainer's host cut off for {LONG_S:g} s", "Trainer", cut_for(LONG_S)),
+    Fault("coordinator's host cut off while another goes on", "Scorer", cut_off_the_coordinator, KEEPERS),
+    Fault(f"head cut off for {BRIEF_S:g} s", "Scorer", cut_for(BRIEF_S, "head")),
+    Fault(f"head cut off for {LONG_S:g} s", "Scorer", cut_for(LONG_S, "head")),
+    Fault("scorer's host without power", "Scorer", no_power("")),
+    Fault("head without power", "Scorer", no_power("head")),
+    Fault(f"{LOST_PACKETS:.0%} of all packets lost", "", lost_packets),
+    Fault("clocks days apart, one set back", "Scorer", wrong_clocks),
+    Fault("disk of a trainer's host full", "Trainer", full_disk()),
+    Fault("disk of a scorer's host full", "Scorer", full_disk()),
+    Fault("disk of the head full", "Scorer", full_disk("head")),
+    Fault("memory of a trainer's host short", "Trainer", short_of_memory("ray::Trainer")),
+    Fault("memory of a scorer's host short", "Scorer", short_of_memory("ray::Scorer")),
+    Fault("memory of the bound actor's host short", "BoundActor", short_of_memory("ray::BoundActor")),
+    Fault("memory of the coordinator's host short", "Scorer", short_of_memory("ray::Coordinator")),
+)
