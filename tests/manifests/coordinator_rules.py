@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from isd_ray.serve.coordinators.run import Served
+from isd_ray.serve.coordinators.app import Served
 from starlette.testclient import TestClient
 
 from isd_ray.config import ComputeConfig
