@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from isd_ray.serve.coordinators.app import Served
 from starlette.testclient import TestClient
 
 from isd_ray.config import ComputeConfig
 from isd_ray.errors import ConfigError
 from isd_ray.ops.calls import MAX_SENT_BYTES
 from isd_ray.remote.tokens import Tokens
-from isd_ray.serve.coordinators.app import create_app
+from isd_ray.serve.coordinators.app import Served, create_app
 from isd_ray.serve.coordinators.campaigns import Campaigns
 from isd_ray.serve.coordinators.guard import MAX_CALL_BYTES
 from isd_ray.serve.settings import EVERY_ADDRESS
