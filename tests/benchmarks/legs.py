@@ -60,6 +60,7 @@ class Legs:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._looked = 0.0
 
     def done(self) -> list[Leg]:
         """The legs until now."""
@@ -70,10 +71,12 @@ class Legs:
     @contextmanager
     def leg(self, name: str) -> Iterator[None]:
         """Measure the block."""
-        start, cpu = time.perf_counter(), cpu_seconds()
+        start, cpu, looked = time.perf_counter(), cpu_seconds(), self._looked
         with MemoryWatch((OWN,), INTERVAL_S) as memory:
             yield
-        leg = Leg(name, time.perf_counter() - start, cpu_seconds() - cpu - memory.seconds, dict(memory.peak))
+        self._looked += memory.seconds  # also in the legs within this one
+        cpu = cpu_seconds() - cpu - (self._looked - looked)
+        leg = Leg(name, time.perf_counter() - start, cpu, dict(memory.peak))
         with self._file.open("a") as stream:
             stream.write(json.dumps(asdict(leg)) + "\n")
 
