@@ -42,6 +42,8 @@ from tests.benchmarks.without_chemistry import SPEC, prepared, write_source
 
 BATCH, HIDDEN, GAMMA = 10_000, 128, 0.8
 WORKERS = 2
+MEMORY = "24 GiB"
+"""What the check before the start allows: it reckons with the labels of a simulation."""
 LEGS = {
     "source": "write the source",
     "build": "build the library",
@@ -53,11 +55,14 @@ LEGS = {
     "look": "draw and judge the audit",
     "tell": "tell",
     "write_hybrid": "hybrid screen",
+    "rest": "all else in the rounds, and the results",
     "verify": "verify",
     "export": "export to Parquet",
     "digest": "digest of the report",
 }
 """Legs of the table, in its order."""
+OUTSIDE = ("source", "build", "open", "create", "ask", "tell", "verify", "export", "digest")
+"""Legs that are no calls of workers."""
 OF_LOOK = ("look_up", "count_ranks", "most_uncertain", "forecast_look", "decide_look")
 
 
@@ -76,7 +81,7 @@ def config_of(folder: Path) -> CampaignConfig:
             "model": {"families": ["resmlp"], "members": 1, "hidden_size": HIDDEN, "epochs": 5, "batch_size": 256},
             "acquisition": {"batch_size": BATCH},
             "stopping": {"gamma": GAMMA, "max_compounds": 10 * BATCH},
-            "compute": {"scorers": WORKERS},
+            "compute": {"scorers": WORKERS, "memory": MEMORY},
         }
     )
 
@@ -115,7 +120,11 @@ def screen(folder: Path, legs: Legs) -> None:
                     return
 
         campaign = Campaign(CampaignStore.open(folder / "run"), run=steps)
-        while (batch := campaign.ask()) is not None:
+        while not campaign.has_ended:
+            with legs.leg("ask"):
+                batch = campaign.ask()
+            if batch is None:
+                break
             readouts = readouts_of(campaign.library, batch.ids)
             with legs.leg("tell"):
                 campaign.tell(readouts)
@@ -175,12 +184,16 @@ def by_name(folder: Path) -> dict[str, Leg]:
         roles = {role for leg in legs for role in leg.peak}
         peak = {role: max(leg.peak.get(role, 0) for leg in legs) for role in roles}
         together[name] = Leg(name, sum(leg.wall for leg in legs) / n, sum(leg.cpu for leg in legs) / n, peak)
+    asked = together["ask"]
+    calls = [leg for name, legs in found.items() if name not in OUTSIDE for leg in legs]
+    wall, cpu = (getattr(asked, kind) - sum(getattr(leg, kind) for leg in calls) for kind in ("wall", "cpu"))
+    together["rest"] = Leg("rest", wall, cpu, {"driver": asked.peak["driver"]})
     return together
 
 
 def table(out: Path) -> str:
-    """Processor time a row of all sizes that are there, and of the largest the rest."""
-    sizes = sorted(int(folder.name) for folder in out.iterdir() if folder.name.isdigit())
+    """Processor time a row of all sizes that are done, and of the largest the rest."""
+    sizes = sorted(int(folder.name) for folder in out.iterdir() if folder.name.isdigit() and is_done("digest", folder))
     found = {n_rows: by_name(out / str(n_rows)) for n_rows in sizes}
     largest = found[sizes[-1]]
     heads = [f"{n_rows:,} rows: CPU-µs a row" for n_rows in sizes]

@@ -14,7 +14,8 @@ import psutil
 
 from tests.benchmarks.memory_by_process import OWN, MemoryWatch
 
-INTERVAL_S = 0.5
+INTERVAL_S = 2.0
+SERVICES_OF_RAY = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
 @dataclass
@@ -24,7 +25,8 @@ class Leg:
     Attributes
     ----------
     wall, cpu:
-        Seconds; processor time is that of this process and all that it started.
+        Seconds; processor time is that of this process, of those that share its work, and of Ray's actors. What Ray's
+        services take by the clock, and looking at memory, are left out.
     peak:
         Most bytes that a process of each role held alone.
     """
@@ -35,12 +37,21 @@ class Leg:
     peak: dict[str, int] = field(default_factory=dict)
 
 
+def works(process: psutil.Process) -> bool:
+    """Whether a process is one of a pool, or an actor."""
+    if process.name().startswith("ray::"):
+        return process.name() not in SERVICES_OF_RAY
+    return any("spawn_main" in word for word in process.cmdline())
+
+
 def cpu_seconds() -> float:
-    """Processor time until now of this process and of all that it started, those that have ended among them."""
-    me, seconds = psutil.Process(), 0.0
-    for process in [me, *me.children(recursive=True)]:
+    """Processor time until now, with that of processes of a pool that have ended."""
+    me = psutil.Process()
+    seconds: float = sum(me.cpu_times()[:4])
+    for process in me.children(recursive=True):
         with suppress(psutil.Error):  # it has just ended: its parent has its time
-            seconds += sum(process.cpu_times()[:4])
+            if works(process):
+                seconds += sum(process.cpu_times()[:2])
     return seconds
 
 
@@ -49,6 +60,7 @@ class Legs:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._looked = 0.0
 
     def done(self) -> list[Leg]:
         """The legs until now."""
@@ -59,10 +71,12 @@ class Legs:
     @contextmanager
     def leg(self, name: str) -> Iterator[None]:
         """Measure the block."""
-        start, cpu = time.perf_counter(), cpu_seconds()
+        start, cpu, looked = time.perf_counter(), cpu_seconds(), self._looked
         with MemoryWatch((OWN,), INTERVAL_S) as memory:
             yield
-        leg = Leg(name, time.perf_counter() - start, cpu_seconds() - cpu, dict(memory.peak))
+        self._looked += memory.seconds  # also in the legs within this one
+        cpu = cpu_seconds() - cpu - (self._looked - looked)
+        leg = Leg(name, time.perf_counter() - start, cpu, dict(memory.peak))
         with self._file.open("a") as stream:
             stream.write(json.dumps(asdict(leg)) + "\n")
 

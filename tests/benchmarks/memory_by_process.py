@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,8 @@ class MemoryWatch:
         Bytes of the largest process of each role, and of all of a role at once.
     total, shared:
         Bytes of all processes at once; and of what they share.
+    seconds:
+        Processor time of looking.
     """
 
     def __init__(self, kinds: tuple[str, ...] = (OWN, SHARED), interval_s: float = 1.0) -> None:
@@ -53,6 +56,7 @@ class MemoryWatch:
         self.peak: dict[str, int] = defaultdict(int)
         self.together: dict[str, int] = defaultdict(int)
         self.total = self.shared = 0
+        self.seconds = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -70,7 +74,7 @@ class MemoryWatch:
             self._look()
 
     def _look(self) -> None:
-        me = psutil.Process()
+        start, me = time.thread_time(), psutil.Process()
         shared, now = 0, defaultdict(int)
         for process in [me, *me.children(recursive=True)]:
             try:
@@ -83,3 +87,4 @@ class MemoryWatch:
         for name, size in now.items():
             self.together[name] = max(self.together[name], size)
         self.shared, self.total = max(self.shared, shared), max(self.total, sum(now.values()))
+        self.seconds += time.thread_time() - start

@@ -95,7 +95,7 @@ def undisturbed(sources, tmp_path_factory):
 def test_records_that_are_looked_up_together_become_the_same_rows_and_rejects(sources, tmp_path, monkeypatch, by):
     config = config_of(sources, duplicates_by=by)
     one_by_one = build(config, tmp_path / "one-by-one")
-    monkeypatch.setattr(intake, "_LEAST_SHARE", 1)
+    monkeypatch.setattr(intake, "_ONE_IN", 1)
     for n_together in (8, 30, 1000):
         monkeypatch.setattr(intake, "_MOST_AT_ONCE", n_together)
         seen = []
@@ -108,7 +108,7 @@ def test_records_that_are_looked_up_together_become_the_same_rows_and_rejects(so
 def test_a_build_that_is_cut_while_records_wait_for_others_ends_in_the_same_bytes(
     sources, undisturbed, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(intake, "_LEAST_SHARE", 1)
+    monkeypatch.setattr(intake, "_ONE_IN", 1)
     monkeypatch.setattr(intake, "_MOST_AT_ONCE", 20)
     for cut in range(7, 150, 14):
         cut_off(config_of(sources), tmp_path / f"cut-{cut}", cut)

@@ -31,9 +31,9 @@ from isd_ray.errors import InputFileError, LibraryError
 _SHOWN = 5
 """Examples in a message."""
 _NO_ID = "no id"
-_LEAST_SHARE, _MOST_AT_ONCE = 64, 1 << 15
-"""Records are looked up among those before when they are one for so many rows, at most so many: a look-up costs the
-more the more rows there are, however few are asked for."""
+_ONE_IN, _MOST_AT_ONCE = 64, 1 << 15
+"""Records wait until they are one in so many of the rows, or so many, and are looked up together: what a look-up costs
+grows with the rows, and hardly with the records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class PieceIntake:
             If duplicates are refused and there is one.
         """
         self._waiting.append(self._check(piece, prepared))
-        if self.n_waiting >= min(self.tally.n_kept // _LEAST_SHARE, _MOST_AT_ONCE):
+        if self.n_waiting >= min(self.tally.n_kept // _ONE_IN, _MOST_AT_ONCE):
             self.take_waiting()
 
     @property
