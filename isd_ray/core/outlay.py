@@ -49,6 +49,10 @@ class Rates:
         Features of one row on disk.
     member_bytes:
         Weights of one member.
+    start_s:
+        Starting one process.
+    end_row_s:
+        Writing the line of one row of the hybrid screen, and what else each row costs once.
     row_values:
         Set bits, or values, of one row.
     others:
@@ -60,6 +64,8 @@ class Rates:
     score_row_s: float
     row_bytes: float
     member_bytes: int
+    start_s: float = 0.0
+    end_row_s: float = 0.0
     row_values: float = 0.0
     others: tuple[FamilyRates, ...] = ()
 
@@ -84,6 +90,8 @@ class Workload:
         GPUs, or cores, that all together hold, at work or not.
     has_gpus:
         Whether devices are GPUs.
+    processes:
+        That are started: those of the campaign, and of Ray as many as its own are worth.
     trip_s:
         Seconds of one trip to the laboratory.
     growth:
@@ -110,6 +118,7 @@ class Workload:
     scorer_devices: float = 1.0
     devices: float = 1.0
     has_gpus: bool = False
+    processes: int = 1
     trip_s: float = 0.0
     growth: float = 1.0
     n_outputs: int = 0
@@ -130,6 +139,8 @@ class Outlay:
         Seconds of (fit, score) in the first and in the last round with a model.
     size, memory:
         What memory depends on, and bytes of one process of each kind (`isd_ray.core.memory`).
+    core_s:
+        Seconds of one core for all of it, with those that a GPU does the work of: starts and the end are counted.
     used_hours:
         Hours of one GPU, or core, at work: each waits while the other kind of process works, or for its turn.
     held_hours:
@@ -150,6 +161,7 @@ class Outlay:
     disk_bytes: float
     size: ScreenSize
     memory: dict[str, float]
+    core_s: float
     used_hours: float
     held_hours: float
     computing_hours: float
@@ -220,7 +232,8 @@ def outlay(demand: Workload, rates: Rates) -> Outlay:
     def round_s(n_rows: int) -> tuple[float, float]:
         return fit_s(1, n_rows), score_s * (demand.n_rows - n_rows)
 
-    n_scored = observed.rounds * demand.n_rows - observed.total
+    # What is delivered, or judged by a look, is predicted in a pass of its own.
+    n_scored = (observed.rounds + 1) * demand.n_rows - observed.total - observed.last
     fits_s, scores_s = fit_s(observed.rounds, observed.total), score_s * n_scored
     build_s = demand.n_rows * rates.build_row_s / demand.builders
     n_trips = observed.rounds + demand.n_audits
@@ -251,6 +264,11 @@ def outlay(demand: Workload, rates: Rates) -> Outlay:
         disk_bytes=demand.n_rows * rates.row_bytes,
         size=size,
         memory=memory_of_each(size),
+        core_s=build_s * demand.builders
+        + at_work * demand.trainer_speed
+        + scores_s * demand.scorers * demand.scorer_speed
+        + demand.processes * rates.start_s
+        + demand.n_rows * rates.end_row_s,
         used_hours=used_s / 3600.0,
         held_hours=demand.devices * (build_s + fits_s + scores_s + n_trips * demand.trip_s) / 3600.0,
         computing_hours=demand.devices * (fits_s + scores_s) / 3600.0,

@@ -34,6 +34,10 @@ _BUILD_S = {"morgan": 35e-6, "torsion": 80e-6, "atom_pair": 90e-6, "rdkit_path":
 """RDKit's seconds for one fingerprint of one drug-like molecule, on a core of 2024."""
 _STANDARDISE_S = 270e-6
 """Likewise for parsing and standardising."""
+_START_S = 2.5
+"""Likewise for starting a process of a screen."""
+_END_ROW_S = 20e-6
+"""Likewise for what each row costs once: its id, its label, its line of the hybrid screen."""
 _TYPICAL_BITS = {"morgan": 48, "torsion": 44, "atom_pair": 210, "rdkit_path": 180}
 """Set bits of a drug-like molecule, where there is no library to look at."""
 _DESCRIPTORS_S = 1e-3
@@ -45,6 +49,8 @@ def calibrate(config: CampaignConfig, library: Library | None, known: LabelArray
 
     Parameters
     ----------
+    library:
+        That of the campaign, or of a past screen like it; None where there is none.
     known:
         Labels of the library, where they are known: trees of labels that nothing predicts are larger than others.
     """
@@ -60,11 +66,13 @@ def calibrate(config: CampaignConfig, library: Library | None, known: LabelArray
     if library is not None:
         on_disk = n_bytes(library) / library.n_rows
     return Rates(
-        build_row_s=0.0 if library else _build_row_s(config),
+        build_row_s=0.0 if library else build_row_s(config),
         fit_row_s=networks[0],
         score_row_s=networks[1],
         row_bytes=on_disk or features.nbytes / len(features) + 100.0,
         member_bytes=networks[2],
+        start_s=_START_S,
+        end_row_s=_END_ROW_S,
         row_values=_typical_values(config, features) if library is None else values_of_row(library),
         others=tuple(_family_rates(config, library, features, labels, n_outputs)),
     )
@@ -196,7 +204,8 @@ def _bits(fingerprint: Fingerprint) -> int:
     return round(_TYPICAL_BITS[fingerprint.kind] * (1.4 if fingerprint.count_levels > 1 else 1.0))
 
 
-def _build_row_s(config: CampaignConfig) -> float:
+def build_row_s(config: CampaignConfig) -> float:
+    """Seconds for one record of a library that is not built yet."""
     spec = config.library.features
     if isinstance(spec, DenseFeatures):
         return 0.0

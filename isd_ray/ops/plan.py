@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, ru
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError
 from isd_ray.ops.beforehand import constant_of
-from isd_ray.ops.calibration import ROWS, calibrate
+from isd_ray.ops.calibration import ROWS, build_row_s, calibrate
 from isd_ray.ops.courses import courses_of, epochs_of, most_measured
 from isd_ray.ops.memory import memory_needed
 from isd_ray.ops.plan_trips import plan_trips
@@ -95,7 +96,7 @@ def plan_campaign(
         courses = Courses.one(n_acquired, f"the screen stops at {stop_share:.0%} measured, as assumed")
     epochs = epochs_of(config, past if own is None else (own.address, *past))
     labels = _labels(config, library)
-    rates = calibrate(config, library, None if labels is None else labels.labels)
+    rates, measured_on = _rates(config, library, labels, past)
     demand = workload(config, n_rows, courses.planned, epochs, gpus, gpu_speedup, trip_days)
     forecast = outlay(demand, rates)
     ends = [outlay(going(demand, course), rates) for course in (courses.least, courses.most)]
@@ -110,15 +111,35 @@ def plan_campaign(
         least=ends[0] if courses.least != courses.most else None,
         most=ends[1] if courses.least != courses.most else None,
         problems=tuple(_problems(config, demand, ends[1])),
-        assumptions=(*courses.known_by, *_assumptions(config, library, demand, rates, epochs, gpu_speedup)),
+        assumptions=(*courses.known_by, *_assumptions(config, measured_on, demand, rates, epochs, gpu_speedup)),
         price_hour=price_hour,
         trips=trips,
     )
 
 
+def _rates(
+    config: CampaignConfig, library: Library | None, labels: Labels | None, past: Sequence[str | Path]
+) -> tuple[Rates, str]:
+    """Speeds on the library; where it is not built yet, on that of a past screen if it has the same features."""
+    if library is not None:
+        return calibrate(config, library, None if labels is None else labels.labels), "rows of the library"
+    for run in past:
+        there = CampaignConfig.from_stored(CampaignStore.open(run).config)
+        found, like = _library(there, Path(run)), there.model_copy(update={"model": config.model})
+        if found is not None and config.library.asks_for(found.spec) and _blocks(there) == _blocks(config):
+            known = _labels(there, found)
+            rates = calibrate(like, found, None if known is None else known.labels)
+            return replace(rates, build_row_s=build_row_s(config)), "rows of a past screen"
+    return calibrate(config, None), "rows of typical size"
+
+
+def _blocks(config: CampaignConfig) -> set[str]:
+    return set(config.library.descriptor_sets)
+
+
 def _assumptions(
     config: CampaignConfig,
-    library: Library | None,
+    measured_on: str,
     demand: Workload,
     rates: Rates,
     epochs: float | None,
@@ -129,8 +150,7 @@ def _assumptions(
         yield f"every fit of a network runs all {config.model.epochs} epochs; most end before"
     elif demand.members:
         yield f"a fit of a network runs {epochs:.1f} of at most {config.model.epochs} epochs, as there"
-    rows = f"{ROWS:,} {'rows of the library' if library else 'rows of typical size'}"
-    yield f"speeds were measured just now on one core, with {rows}"
+    yield f"speeds were measured just now on one core, with up to {ROWS:,} {measured_on}"
     yield from _speeds(rates, has_networks=demand.members > 0)
     yield f"a record takes {rates.build_row_s * 1e6:.0f} µs to build" if rates.build_row_s else "the library is built"
     if demand.has_gpus:
