@@ -49,8 +49,10 @@ class Rates:
         Features of one row on disk.
     member_bytes:
         Weights of one member.
-    start_s:
-        Starting one process.
+    start_s, builder_start_s:
+        Starting one process of the campaign, and one that builds the library.
+    pass_row_s:
+        One inference row in a pass of scoring, beside what its members take.
     end_row_s:
         Writing the line of one row of the hybrid screen, and what else each row costs once.
     row_values:
@@ -65,6 +67,8 @@ class Rates:
     row_bytes: float
     member_bytes: int
     start_s: float = 0.0
+    builder_start_s: float = 0.0
+    pass_row_s: float = 0.0
     end_row_s: float = 0.0
     row_values: float = 0.0
     others: tuple[FamilyRates, ...] = ()
@@ -224,7 +228,7 @@ def outlay(demand: Workload, rates: Rates) -> Outlay:
     base_s = sum(family.members * family.fit_base_s for family in rates.others) / demand.trainer_speed
     others_s = sum(family.members * family.fit_row_s for family in rates.others) / demand.trainer_speed
     row_s = demand.members * rates.score_row_s + sum(family.members * family.score_row_s for family in rates.others)
-    score_s = row_s / demand.scorers / demand.scorer_speed
+    score_s = (row_s / demand.scorer_speed + rates.pass_row_s) / demand.scorers
 
     def fit_s(n_fits: int, n_rows: int) -> float:
         return turns * network_s * n_rows + (base_s * n_fits + others_s * n_rows) / demand.trainers
@@ -264,9 +268,9 @@ def outlay(demand: Workload, rates: Rates) -> Outlay:
         disk_bytes=demand.n_rows * rates.row_bytes,
         size=size,
         memory=memory_of_each(size),
-        core_s=build_s * demand.builders
+        core_s=(build_s + rates.builder_start_s * (build_s > 0.0)) * demand.builders
         + at_work * demand.trainer_speed
-        + scores_s * demand.scorers * demand.scorer_speed
+        + (row_s + rates.pass_row_s) * n_scored
         + demand.processes * rates.start_s
         + demand.n_rows * rates.end_row_s,
         used_hours=used_s / 3600.0,

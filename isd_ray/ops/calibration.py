@@ -34,8 +34,10 @@ _BUILD_S = {"morgan": 35e-6, "torsion": 80e-6, "atom_pair": 90e-6, "rdkit_path":
 """RDKit's seconds for one fingerprint of one drug-like molecule, on a core of 2024."""
 _STANDARDISE_S = 270e-6
 """Likewise for parsing and standardising."""
-_START_S = 2.5
-"""Likewise for starting a process of a screen."""
+_START_S, _START_BUILDER_S = 4.0, 1.5
+"""Likewise for starting a process of a screen, and one that builds its library."""
+_PASS_ROW_S = 1e-6
+"""Likewise for what a row costs in a pass of scoring whatever its models: counted, ranked, perhaps chosen."""
 _END_ROW_S = 20e-6
 """Likewise for what each row costs once: its id, its label, its line of the hybrid screen."""
 _TYPICAL_BITS = {"morgan": 48, "torsion": 44, "atom_pair": 210, "rdkit_path": 180}
@@ -72,6 +74,8 @@ def calibrate(config: CampaignConfig, library: Library | None, known: LabelArray
         row_bytes=on_disk or features.nbytes / len(features) + 100.0,
         member_bytes=networks[2],
         start_s=_START_S,
+        builder_start_s=_START_BUILDER_S,
+        pass_row_s=_PASS_ROW_S,
         end_row_s=_END_ROW_S,
         row_values=_typical_values(config, features) if library is None else values_of_row(library),
         others=tuple(_family_rates(config, library, features, labels, n_outputs)),

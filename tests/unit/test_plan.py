@@ -34,6 +34,8 @@ def test_the_forecast_is_the_sum_of_its_rounds():
         if observed >= 30_000:
             break
         observed += 2_000
+    # What is delivered is predicted once more.
+    score += (100_000 - observed) * 5 * 4e-6 / 4
     made = outlay(DEMAND, RATES)
     assert made.rounds == rounds
     assert made.fit_s == pytest.approx(fit)
@@ -50,7 +52,8 @@ def test_other_families_cost_their_whole_fit_and_their_scoring():
     observed = [min(100_000, 1_000 + 2_000 * number) for number in range(alone.rounds)]
     assert alone.fit_s == pytest.approx(3 * (0.5 * len(observed) + 1e-3 * sum(observed)) / DEMAND.trainers)
     assert alone.first[0] == pytest.approx(3 * (0.5 + 1e-3 * 1_000) / DEMAND.trainers)
-    assert alone.score_s == pytest.approx(sum(100_000 - n for n in observed) * 3 * 2e-5 / DEMAND.scorers)
+    scored = [100_000 - n for n in (*observed, observed[-1])]
+    assert alone.score_s == pytest.approx(sum(scored) * 3 * 2e-5 / DEMAND.scorers)
     both = outlay(DEMAND, dataclasses.replace(RATES, others=(trees,)))
     assert both.fit_s == pytest.approx(alone.fit_s + outlay(DEMAND, RATES).fit_s)
 
@@ -64,6 +67,28 @@ def test_a_plan_speaks_of_the_families_that_the_campaign_has_and_of_no_other(mak
     assert "network" not in said
     assert made.demand.members == 0
     assert made.outlay.fit_s > 0
+
+
+def test_what_an_audit_takes_is_in_no_batch():
+    audited = outlay(dataclasses.replace(DEMAND, n_acquired=31_500, n_audit=1_500, n_audits=1), RATES)
+    plain = outlay(DEMAND, RATES)
+    assert (audited.rounds, audited.n_trips, audited.fit_s) == (plain.rounds, plain.n_trips + 1, plain.fit_s)
+    assert audited.n_acquired == audited.size.n_observed == 31_500
+
+
+def test_core_seconds_are_those_of_all_processes():
+    made = outlay(DEMAND, RATES)
+    # Two trainers share five members: one of them has nothing to do in a third of its turns.
+    work = 2 * made.build_s + 5 / 3 * made.fit_s + 4 * made.score_s
+    assert made.core_s == pytest.approx(work)
+    costs = dataclasses.replace(RATES, start_s=3.0, builder_start_s=2.0, pass_row_s=1e-6, end_row_s=1e-5)
+    dear = outlay(dataclasses.replace(DEMAND, processes=7), costs)
+    n_scored = made.score_s * 4 / (5 * 4e-6)
+    assert dear.core_s - made.core_s == pytest.approx(7 * 3.0 + 2 * 2.0 + n_scored * 1e-6 + 100_000 * 1e-5)
+    built = outlay(DEMAND, dataclasses.replace(costs, build_row_s=0.0))
+    assert built.core_s == pytest.approx(dear.core_s - 6 * 3.0 - 2 * 2.0 - 2 * dear.build_s), (
+        "nobody is started to build"
+    )
 
 
 ON_GPUS = dataclasses.replace(
