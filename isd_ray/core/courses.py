@@ -43,22 +43,35 @@ class Courses:
 
     @classmethod
     def of(
-        cls, ends: Sequence[Replayed | None], n_limit: int, known_by: Sequence[str], *, is_guess: bool = False
+        cls,
+        ends: Sequence[Replayed | None],
+        n_limit: int,
+        known_by: Sequence[str],
+        unlucky: Sequence[Replayed | None] = (),
+        *,
+        is_guess: bool = False,
     ) -> Courses:
         """The least, the median (of two the larger) and the most wells of some replays.
 
         Parameters
         ----------
+        unlucky:
+            Replays that are less likely, as a look of theirs fails: the most wells may be theirs.
         n_limit:
             Rows after which the screen ends in any case: where a replay does not end before.
         is_guess:
             None of the replays is more likely than another.
         """
-        found = sorted(
-            (Course(min(n_limit, end.n_wells), end.n_audit) if end else Course(n_limit) for end in ends),
-            key=lambda course: course.n_acquired,
-        )
-        return cls(found[0], None if is_guess else found[len(found) // 2], found[-1], tuple(known_by))
+
+        def course(end: Replayed | None) -> Course:
+            return Course(min(n_limit, end.n_wells), end.n_audit) if end else Course(n_limit)
+
+        def wells(course: Course) -> int:
+            return course.n_acquired
+
+        found = sorted(map(course, ends), key=wells)
+        most = max((found[-1], *map(course, unlucky)), key=wells)
+        return cls(found[0], None if is_guess else found[len(found) // 2], most, tuple(known_by))
 
     @property
     def planned(self) -> Course:

@@ -219,7 +219,8 @@ class CampaignPlan:
 def outlay(demand: Workload, rates: Rates) -> Outlay:
     """Forecast a campaign: every member runs all epochs, every round refits from scratch and scores all that is left.
 
-    Networks are shared out to the trainers in turns, members of other families and rows to the workers evenly.
+    Networks are shared out to the trainers in turns, members of other families evenly to as many trainers as there are
+    such members, and rows evenly to the scorers.
     """
     observed = _observed(demand, demand.n_acquired - demand.n_audit)
     turns = math.ceil(demand.members / demand.trainers)
@@ -227,11 +228,12 @@ def outlay(demand: Workload, rates: Rates) -> Outlay:
     network_s = demand.epochs * demand.trained_share * rates.fit_row_s / demand.trainer_speed
     base_s = sum(family.members * family.fit_base_s for family in rates.others) / demand.trainer_speed
     others_s = sum(family.members * family.fit_row_s for family in rates.others) / demand.trainer_speed
+    busy = max(1, min(demand.trainers, sum(family.members for family in rates.others)))
     row_s = demand.members * rates.score_row_s + sum(family.members * family.score_row_s for family in rates.others)
     score_s = (row_s / demand.scorer_speed + rates.pass_row_s) / demand.scorers
 
     def fit_s(n_fits: int, n_rows: int) -> float:
-        return turns * network_s * n_rows + (base_s * n_fits + others_s * n_rows) / demand.trainers
+        return turns * network_s * n_rows + (base_s * n_fits + others_s * n_rows) / busy
 
     def round_s(n_rows: int) -> tuple[float, float]:
         return fit_s(1, n_rows), score_s * (demand.n_rows - n_rows)

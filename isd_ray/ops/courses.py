@@ -24,6 +24,12 @@ MOST_ROUNDS = 1000
 _GUESS = Learnt(GUESS, 7802)
 _NAME = "name a past screen, --like RUN or --like CAMPAIGN.toml, or the campaign's own folder once it has rounds"
 
+_UNLUCKY = "the longest with a look that fails, as about three in ten do"
+_OWN_ROUNDS = (
+    f"by its rounds so far: models learn no more, or go on as until now, with {AROUND[0]:g} to {AROUND[-1]:g} times as "
+    "many errors"
+)
+
 
 def courses_of(
     config: CampaignConfig, n_target: int, past: Sequence[str | Path] = (), own: CampaignStore | None = None
@@ -74,12 +80,6 @@ def courses_of(
     return _at_least(n_measured, Courses(least, None, most, (said,)))
 
 
-_OWN_ROUNDS = (
-    f"by its rounds so far: models learn no more, or go on as until now, with {AROUND[0]:g} to {AROUND[-1]:g} times as "
-    "many errors"
-)
-
-
 def epochs_of(config: CampaignConfig, runs: Sequence[str | Path]) -> float | None:
     """Epochs that fits of networks took on average in some screens; None if that is not known."""
     if RESMLP not in config.model.families:
@@ -118,8 +118,10 @@ def _replayed(
     def batch(number: int, left: int) -> int:
         return max(batch_size(config, number, left), n_target // MOST_ROUNDS)
 
-    ends = [end for way in ways for end in way.ends(config, n_target, batch, factors)]
-    return Courses.of(ends, limit, (said,), is_guess=factors is GUESSED)
+    ends, unlucky = (
+        [end for way in ways for end in way.ends(config, n_target, batch, factors, n_failing)] for n_failing in (0, 1)
+    )
+    return Courses.of(ends, limit, (f"{said}; {_UNLUCKY}",), unlucky, is_guess=factors is GUESSED)
 
 
 def _by_past(config: CampaignConfig, n_target: int, past: Sequence[str | Path], limit: int) -> Courses:

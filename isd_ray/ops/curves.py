@@ -82,13 +82,14 @@ class Learnt:
         n_target: int,
         batch: Callable[[int, int], int] | None = None,
         factors: Sequence[float] = AROUND,
+        n_failing: int = 0,
     ) -> list[Replayed | None]:
         """Replays of a configuration, without its limit on rounds, on a target set of a size, in each of the cases.
 
         Parameters
         ----------
-        batch:
-            As of `isd_ray.core.replay.replay`; default: as configured.
+        batch, n_failing:
+            As of `isd_ray.core.replay.replay`; default: batches as configured.
         factors:
             How many times as many errors are thought of.
         """
@@ -97,7 +98,8 @@ class Learnt:
         for n_hits, n_in_vain in self.hit_cases:
             allowed = None if n_hits is None else (1.0 - config.stopping.gamma) * n_hits * size
             terms = terms_of(config, n_target, allowed)
-            ends = [replay(self.curve.times(factor), terms, initial_size(config), batch) for factor in factors]
+            curves, first = [self.curve.times(factor) for factor in factors], initial_size(config)
+            ends = [replay(curve, terms, first, batch, n_failing=n_failing) for curve in curves]
             in_vain = round(n_in_vain * size)
             found += [end and replace(end, n_wells=min(n_target, end.n_wells + in_vain)) for end in ends]
         return found

@@ -13,7 +13,7 @@ from isd_ray.ops.prepare import panel_outputs
 from isd_ray.plates.layout import batch_size, initial_size
 
 DAY_S = 86400.0
-OF_RAY = 4
+OF_RAY = 3
 """An embedded Ray takes as much processor time to start and run as the start of so many processes of a screen."""
 
 
@@ -55,7 +55,7 @@ def workload(
         block_rows=config.library.block_rows,
         part_rows=config.library.block_rows * config.library.part_blocks,
         resident_bytes=float(compute.resident),
-        processes=_processes(config),
+        processes=_processes(config, gpus),
         **_workers(config, gpus, gpu_speedup),
     )
     return going(demand, course)
@@ -66,12 +66,14 @@ def going(demand: Workload, course: Course) -> Workload:
     return replace(demand, n_acquired=course.n_acquired, n_audit=course.n_audit)
 
 
-def _processes(config: CampaignConfig) -> int:
+def _processes(config: CampaignConfig, gpus: int) -> int:
     """Processes that are started: the driver; on Ray also coordinator, judge, trainers, scorers, and Ray itself."""
     compute = config.compute
+    own_ray = OF_RAY if compute.address is None else 0
+    if gpus:
+        return 3 + 2 * gpus + own_ray
     if compute.backend == "local":
         return 1
-    own_ray = OF_RAY if compute.address is None else 0
     return 3 + min(compute.trainers, config.model.n_members) + compute.scorers + own_ray
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED
-from isd_ray.core.outlay import CampaignPlan, Outlay
+from isd_ray.core.outlay import CampaignPlan, Outlay, Workload
 from isd_ray.core.replay import TripsOption, TripsPlan
 from isd_ray.report.numbers import counted, duration, size
 from isd_ray.report.tables import two_columns
@@ -19,10 +20,7 @@ MANY_ROUNDS = 500
 def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
     """The plan as (what, answer) pairs; of a range of courses with both ends."""
     demand, forecast = plan.demand, plan.outlay
-    devices = "GPU" if demand.has_gpus else "core"
-    workers = f"{counted(demand.trainers, 'trainer')} and {counted(demand.scorers, 'scorer')}"
-    if demand.has_gpus:
-        workers += f" on {counted(round(demand.devices), 'GPU')}"
+    kind = "GPU" if demand.has_gpus else "Core"
     lines = [
         *([("Goal", plan.goal), (COMPARED, plan.constant or "–")] if plan.goal else []),
         *(("Warning", words) for words in plan.warnings),
@@ -33,18 +31,21 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
         ("First round with a model", f"fit {duration(forecast.first[0])}, score {duration(forecast.first[1])}"),
         ("Last round", f"fit {duration(forecast.last[0])}, score {duration(forecast.last[1])}"),
         ("All rounds", f"fit {duration(forecast.fit_s)}, score {duration(forecast.score_s)}"),
-        ("Computing in all", _ranged(plan, lambda end: duration(end.total_s), f" on {workers}")),
-        (f"{devices} hours at work".capitalize(), _ranged(plan, lambda end: f"{end.used_hours:,.1f}")),
-        (f"{devices} hours held".capitalize(), _ranged(plan, lambda end: f"{end.held_hours:,.1f}", f" {_FIXED}")),
-        ("  given back between", _ranged(plan, lambda end: f"{end.computing_hours:,.1f}", f" {_SCALED}")),
+        ("Computing in all", _ranged(plan, lambda end: duration(end.total_s), f" {_workers(demand)}")),
+        (f"{kind} hours at work", _ranged(plan, lambda end: f"{end.used_hours:,.1f}")),
     ]
-    lines = [(what.replace("Gpu", "GPU"), answer) for what, answer in lines]
+    held = _ranged(plan, lambda end: f"{end.held_hours:,.1f}")
+    given_back = _ranged(plan, lambda end: f"{end.computing_hours:,.1f}")
+    if demand.processes > 1:
+        lines += [(f"{kind} hours held", f"{held} {_FIXED}"), ("  given back between", f"{given_back} {_SCALED}")]
     longest = plan.most or forecast
     lines += [(f"Memory of a {kind}", size(n_bytes)) for kind, n_bytes in longest.memory.items()]
     if (price := plan.price_hour) is not None:
-        held = _ranged(plan, lambda end: f"{price * end.held_hours:,.2f}")
-        given_back = _ranged(plan, lambda end: f"{price * end.computing_hours:,.2f}")
-        lines.append(("Money", f"{held} held all the time; {given_back} given back between"))
+        words = _ranged(plan, lambda end: f"{price * end.held_hours:,.2f}")
+        if demand.processes > 1:
+            less = _ranged(plan, lambda end: f"{price * end.computing_hours:,.2f}")
+            words = f"{words} held all the time; {less} given back between"
+        lines.append(("Money", words))
     if forecast.rounds > MANY_ROUNDS:
         words = f"batches of {demand.n_batch:,} are few compounds for so many rounds; raise acquisition.batch_size"
         lines.append(("Many rounds", words))
@@ -60,6 +61,14 @@ _SCALED = (
     "held while a round is computed: nodes that scale to zero while a library is built and wells are measured, with no "
     "coordinator that stays (`isd coordinators stop`)"
 )
+
+
+def _workers(demand: Workload) -> str:
+    """Who computes, in words."""
+    if demand.processes == 1:
+        return "in one process"
+    workers = f"on {counted(demand.trainers, 'trainer')} and {counted(demand.scorers, 'scorer')}"
+    return f"{workers}, {counted(math.ceil(demand.devices), 'GPU')}" if demand.has_gpus else workers
 
 
 def _trips(plan: CampaignPlan) -> str:

@@ -17,13 +17,14 @@ from isd_ray.core.replay import LearningCurve, Replayed
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError
 from isd_ray.ops import short_screens
+from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.courses import MOST_ROUNDS, SEEN, courses_of, epochs_of, most_measured
 from isd_ray.ops.curves import Learnt, learnt_of
 from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.short_screens import past_run
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.plan import plan_lines
-from tests.unit.test_stop_by_hand import FAST, CutOff, CutOffError
+from tests.unit.test_stop_by_hand import FAST, LABORATORY, CutOff, CutOffError
 
 N = 10_000
 ACCURACY = {"rule": "certify", "gamma": 0.85}
@@ -45,6 +46,8 @@ def test_courses_are_the_least_the_median_and_the_most():
     found = Courses.of(ends, 600, ["so"])
     assert (found.least, found.likely, found.most) == (Course(300, 20), Course(600, 40), Course(600))
     assert found.planned == Course(600, 40)
+    unlucky = Courses.of(ends[:2], 5_000, ["so"], [Replayed(11, 900, 50)])
+    assert (unlucky.least, unlucky.likely, unlucky.most) == (Course(300, 20), Course(700, 40), Course(900, 50))
     guess = Courses.of(ends, 10_000, ["so"], is_guess=True)
     assert (guess.likely, guess.planned, guess.least) == (None, Course(10_000), Course(300, 20))
 
@@ -99,7 +102,7 @@ def test_how_fast_classes_are_learnt_is_guessed_and_a_higher_goal_takes_more(mak
 def test_a_large_library_is_replayed_in_coarse_steps(make_config, monkeypatch):
     taken = []
     monkeypatch.setattr(
-        Learnt, "ends", lambda self, config, n, batch, factors: taken.append(batch(1, n)) or [Replayed(3, 9, 1)]
+        Learnt, "ends", lambda self, config, n, batch, *rest: taken.append(batch(1, n)) or [Replayed(3, 9, 1)]
     )
     for n in (N, 10**9):
         courses_of(make_config(**FAST, stopping=ACCURACY), n)
@@ -215,6 +218,14 @@ def test_a_campaign_under_way_is_planned_by_its_own_rounds(make_config, tmp_path
     assert f"{summary['n_acquired']} compounds" in shown.output
     refused = CliRunner().invoke(app, ["plan", str(tmp_path / "run"), "--set", "seed=3"])
     assert isinstance(refused.exception, ConfigError) or "keeps its configuration" in refused.output
+
+
+def test_a_campaign_of_a_laboratory_is_planned_before_its_first_readouts(make_config, tmp_path):
+    Campaign.create(tmp_path / "run", make_config(**LABORATORY, stopping=ACCURACY)).ask()
+    made = plan_campaign(tmp_path / "run")
+    assert made.demand.n_rows == 900
+    assert made.courses.likely is None
+    assert "a GUESS" in made.assumptions[0]
 
 
 def test_what_is_measured_cannot_be_taken_back(make_config, tmp_path):

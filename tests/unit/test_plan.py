@@ -124,6 +124,28 @@ def test_a_gpu_that_waits_is_held():
     assert apart.held_hours == pytest.approx(6 * (apart.fit_s + apart.score_s) / 3600)
 
 
+def test_a_member_of_a_family_is_fitted_by_one_trainer():
+    trees = FamilyRates("trees", members=2, fit_base_s=0.5, fit_row_s=1e-3, score_row_s=2e-5, member_bytes=1000)
+    alone = dataclasses.replace(RATES, others=(trees,))
+    many, two = (outlay(dataclasses.replace(DEMAND, members=0, trainers=n), alone) for n in (64, 2))
+    assert many.fit_s == two.fit_s
+
+
+def test_a_plan_for_ray_says_what_is_held_and_what_is_given_back(make_config):
+    config = make_config(stopping={"rule": "none"}, compute={"backend": "ray", "trainers": 2, "trainer_gpus": 1.0})
+    made = plan_campaign(config, n_rows=900, price_hour=2.0, trip_days=7.0)
+    said, outlay = dict(plan_lines(made)), made.outlay
+    assert said["GPU hours held"].startswith(f"{outlay.held_hours:,.1f} ")
+    assert said["  given back between"].startswith(f"{outlay.computing_hours:,.1f} ")
+    assert outlay.held_hours > 2 * 7 * 24 * outlay.n_trips > outlay.computing_hours
+    assert said["Money"].startswith(f"{2.0 * outlay.held_hours:,.2f} held all the time; ")
+    assert "2 trainers and 1 scorer, 2 GPUs" in said["Computing in all"]
+    assert any("a trip to the laboratory takes 7 days" in text for text in made.assumptions)
+    here = dict(plan_lines(plan_campaign(make_config(stopping={"rule": "none"}), n_rows=900)))
+    assert "in one process" in here["Computing in all"]
+    assert "Core hours held" not in here
+
+
 @pytest.mark.parametrize(
     ("compute", "gpus", "expected"),
     [
@@ -146,7 +168,7 @@ def test_a_campaign_is_planned_from_its_configuration(make_config, tmp_path):
     assert made.demand.n_rows == 900
     assert made.outlay.n_acquired == 225
     assert made.outlay.rounds == 1 + math.ceil((225 - 120) / 120)
-    assert f"{2.0 * made.outlay.held_hours:,.2f} held all the time" in dict(plan_lines(made))["Money"]
+    assert dict(plan_lines(made))["Money"] == f"{2.0 * made.outlay.held_hours:,.2f}"
     assert made.problems == ()
     assert any("measured just now" in text for text in made.assumptions)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +14,7 @@ from isd_ray.cli import app
 from isd_ray.config_file import to_toml
 from isd_ray.core.audit_size import audit_size
 from isd_ray.core.bounds import allowed_errors
-from isd_ray.core.looks import LookRule
+from isd_ray.core.looks import LookRule, look_deltas
 from isd_ray.core.outlay import outlay
 from isd_ray.core.replay import LearningCurve, Replayed, Terms, TripsOption, TripsPlan, replay
 from isd_ray.errors import ConfigError
@@ -50,6 +51,21 @@ def test_a_replay_looks_when_the_rate_of_a_batch_ago_meets_the_goal_and_pays_tha
     # 499 errors are allowed: the rate of 3,000 measured, 0.05, leaves 300 of 6,000, that of 2,000 leaves 700 of 7,000.
     size = audit_size(6000, 300.0, 499, 0.04)
     assert found == Replayed(5, 4000 + size, size)
+
+
+def test_a_look_that_fails_is_a_trip_whose_audit_is_learnt_from_and_a_batch_comes_before_the_next():
+    size = audit_size(6000, 300.0, 499, 0.04)
+    # At the next round none may be made yet; after a batch, errors are those before it, and the risk is what is left.
+    n = 4000 + size + 1000
+    errors = STEEP.rate((4000 + size) / N) * (N - n)
+    deltas = LookRule.certify(0.05, 5, 1000)
+    second = audit_size(N - n, errors, 499, look_deltas(deltas.delta, 5, deltas.first_share)[1])
+    found = replay(STEEP, terms(), 1000, lambda number, left: 1000, n_failing=1)
+    assert found == Replayed(7, n + second, second)
+    once = replace(terms(), rule=lambda size: LookRule.pac(0.05, size))
+    n_after = math.ceil((6000 - audit_size(6000, 300.0, 499, 0.05)) / 1000)
+    complete = replay(STEEP, once, 1000, lambda number, left: 1000, n_failing=1)
+    assert complete == Replayed(5 + n_after, N, 0), "pac has one look"
 
 
 @pytest.mark.parametrize("batch", [250, 1000])
