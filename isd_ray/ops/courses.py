@@ -23,7 +23,6 @@ MOST_ROUNDS = 1000
 """A replay on a large library takes batches of at least one of so many parts: it is about wells, not rounds."""
 _GUESS = Learnt(GUESS, 7802)
 _NAME = "name a past screen, --like RUN or --like CAMPAIGN.toml, or the campaign's own folder once it has rounds"
-
 _UNLUCKY = "the longest with a look that fails, as about three in ten do"
 _OWN_ROUNDS = (
     f"by its rounds so far: models learn no more, or go on as until now, with {AROUND[0]:g} to {AROUND[-1]:g} times as "
@@ -128,10 +127,8 @@ def _by_past(config: CampaignConfig, n_target: int, past: Sequence[str | Path], 
     named = " or ".join(map(str, past))
     if unsaid(config) is None:
         ways = [way for run in past for way in _ways(learnt_of(config, run), n_target)]
-        sizes = (
-            "by the share measured, and by the number of labels" if len(ways) > len(past) else "by the share measured"
-        )
-        said = f"models learn as fast as in {named}, {sizes}, with {AROUND[0]:g} to {AROUND[-1]:g} times as many errors"
+        by = "the share measured" + (" and by the number of labels" if len(ways) > len(past) else "")
+        said = f"models learn as fast as in {named} by {by}, with {AROUND[0]:g} to {AROUND[-1]:g} times as many errors"
         return _replayed(config, n_target, ways, limit, said)
     ends = [end for run in past for end in _ends_like(config, CampaignStore.open(run), n_target)]
     said = f"it ends as {named} did, at the same share measured or, of another size, with as many wells"
@@ -152,7 +149,7 @@ def _ends_like(config: CampaignConfig, store: CampaignStore, n_target: int) -> l
         )
     n_there = int(store.manifest["n_target"])
     rounds = rounds_of(store).to_pylist()
-    n_wells, n_audit = rounds[-1]["n_acquired"], sum(row["n_audit"] for row in rounds[-1:])
+    n_wells, n_audit = rounds[-1]["n_acquired"], rounds[-1]["n_audit"]
     by_share = Replayed(len(rounds), round(n_wells / n_there * n_target), round(n_audit / n_there * n_target))
     if 1 / UNLIKE <= n_there / n_target <= UNLIKE:
         return [by_share]

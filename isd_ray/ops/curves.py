@@ -37,7 +37,7 @@ FEWEST_POINTS = 2
 UNLIKE = 2.0
 """A past screen of a library so many times larger or smaller is pointed at."""
 _SHARES = np.linspace(0.02, 1.0, 50)
-"""Where a learning curve is carried on."""
+"""Where a learning curve is carried on; below the first of them in equal ratios."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,8 @@ def carried_on(curve: LearningCurve) -> LearningCurve:
     """
     shares, rates = np.array(curve.shares), np.maximum(curve.rates, 1e-6)
     slope = min(0.0, float(np.polyfit(np.log(shares), np.log(rates), 1)[0]))
-    later = np.array([share for share in _SHARES if share > shares[-1]])
+    small = np.geomspace(shares[-1], _SHARES[0], len(_SHARES))[1:-1] if shares[-1] < _SHARES[0] else _SHARES[:0]
+    later = np.array([*small, *_SHARES[shares[-1] < _SHARES]])
     more = rates[-1] * (later / shares[-1]) ** slope
     return replace(curve, shares=(*curve.shares, *later.tolist()), rates=(*curve.rates, *more.tolist()))
 

@@ -25,16 +25,7 @@ FEWEST_HITS = 200
 """Hits that it should have where the claim is about hits: it has more compounds where they are rare."""
 MOST_BATCHES = 25
 """A batch is at least one of so many parts of the compounds."""
-_LIMITS = (
-    "max_compounds",
-    "max_rounds",
-    "max_cost",
-    "cost_per_compound",
-    "cost_column",
-    "any_of",
-    "all_of",
-    "reserve_size",
-)
+_LIMITS = ("max_compounds", "max_rounds", "max_cost", "cost_per_compound", "cost_column", "any_of", "all_of")
 _OTHERS = {"max_fraction": 1.0, "reserve_audit": False, "reserve_size": None, "continue_after_stop": False}
 
 
@@ -93,7 +84,7 @@ def _shortened(
         n_short = _enough(past, config, whole)
         part = whole
         if n_short < whole.n_rows:
-            parts = folder / f"part-{n_short}"
+            parts = folder / f"part-{whole.hash[:8]}-{n_short}-{past.seed}"
             share = n_short / whole.n_rows
             split = SplitConfig(fractions=(share, 1.0 - share, 0.0), seed=past.seed)
             part = (

@@ -13,8 +13,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import parse_config, to_toml
-from isd_ray.core.memory import memory_in_one, memory_together
+from isd_ray.core.memory import MIB, memory_in_one, memory_together
 from isd_ray.core.outlay import Outlay
 from isd_ray.data.ingest.sources import resolve_source
 from isd_ray.ops.plan import plan_campaign
@@ -150,18 +150,20 @@ def campaign_files(name: str, case: Case, folder: Path) -> list[Path]:
 
 
 def foretold(file: Path, past: Path, out: Path) -> dict[str, Any]:
-    """Least, likely and most of what the plan says."""
+    """Least, likely and most of what the plan says, as if no library were built of a source."""
     config = CampaignConfig.from_toml(file)
+    if config.library.source is not None:
+        library = config.library.model_copy(update={"path": str(file.with_name("unbuilt"))})
+        config = config.model_copy(update={"library": library})
     plan = plan_campaign(config, out=out, like=[past])
 
     def numbers(end: Outlay) -> dict[str, float]:
         in_one = config.compute.backend == "local"
         memory = memory_in_one(end.size) if in_one else memory_together(end.size, 0.0)
-        return {"wells": end.n_acquired, "trips": end.n_trips, "core seconds": end.core_s, "memory": memory / 2**20}
+        return {"wells": end.n_acquired, "trips": end.n_trips, "core seconds": end.core_s, "memory": memory / MIB}
 
     ends = [plan.least or plan.outlay, plan.outlay, plan.most or plan.outlay]
-    return {"ends": [numbers(end) for end in ends], "build_s": plan.outlay.build_s, "said": plan.assumptions,
-            "core": {"fit": plan.outlay.fit_s, "score": plan.outlay.score_s}}  # fmt: skip
+    return {"ends": [numbers(end) for end in ends], "outlay": asdict(plan.outlay), "assumed": plan.assumptions}
 
 
 def taken(file: Path, out: Path) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def taken(file: Path, out: Path) -> dict[str, Any]:
         "wells": summary["n_acquired"],
         "trips": summary["n_trips"],
         "core seconds": watched.core_s,
-        "memory": watched.peak_bytes / 2**20,
+        "memory": watched.peak_bytes / MIB,
         "wall seconds": watched.wall_s,
         "by role": watched.by_role,
         "certified": summary["certified"],
@@ -181,15 +183,11 @@ def taken(file: Path, out: Path) -> dict[str, Any]:
     }
 
 
-def found_of(name: str, case: Case, folder: Path) -> dict[str, Any]:
-    """Forecast and truth of a screen; found if they are not there."""
-    kept = folder / "found.json"
-    if not kept.exists():
-        past, screen = campaign_files(name, case, folder)
-        plan = foretold(screen, past, folder / "run")
-        truth = taken(screen, folder / "run")
-        kept.write_text(json.dumps({"plan": plan, "truth": truth}, indent=1) + "\n")
-    found: dict[str, Any] = json.loads(kept.read_text())
+def kept(file: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a file holds; made and written if it is not there."""
+    if not file.exists():
+        file.write_text(json.dumps(make(), indent=1) + "\n")
+    found: dict[str, Any] = json.loads(file.read_text())
     return found
 
 
@@ -208,9 +206,11 @@ def main() -> None:
     columns = ("screen", "compounds", "what", "forecast", "truth", "forecast / truth", "within 30 %")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for name in asked.cases:
-        found = found_of(name, CASES[name], root / name.replace(",", "").replace(" ", "-"))
-        least, likely, most = found["plan"]["ends"]
-        truth = found["truth"]
+        folder = root / name.replace(",", "").replace(" ", "-")
+        past, screen = campaign_files(name, CASES[name], folder)
+        plan = kept(folder / "plan.json", lambda: foretold(screen, past, folder / "run"))  # noqa: B023
+        truth = kept(folder / "truth.json", lambda: taken(screen, folder / "run"))  # noqa: B023
+        least, likely, most = plan["ends"]
         for what, unit in OF_ALL.items():
             ratio = likely[what] / truth[what]
             near = 1 / (1 + TARGET) <= ratio <= 1 + TARGET

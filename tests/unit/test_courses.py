@@ -148,6 +148,8 @@ def test_labels_are_worth_as_much_in_a_larger_library():
     ten_times = learnt.by_number(10_000)
     assert [ten_times.curve.rate(share) for share in (0.01, 0.02, 0.04)] == pytest.approx([0.4, 0.3, 0.2])
     assert ten_times.curve.rate(0.4) < 0.1, "and goes on"
+    huge = learnt.by_number(10**9).curve
+    assert huge.rate(0.001) == pytest.approx(0.2 * (0.001 / 4e-7) ** -0.5, rel=0.02), "as a power, also in between"
     half = learnt.by_number(500)
     assert half.curve.rate(0.8) == pytest.approx(0.2)
     assert learnt.by_number(150) is None, "one point is no curve"
