@@ -13,6 +13,7 @@ from isd_ray.cli.common import AsJson, ConfigFile, Out, Set, live_console, out_c
 
 if TYPE_CHECKING:
     from isd_ray.campaign.watcher import Watcher
+    from isd_ray.core.outlay import CampaignPlan
 
 
 def init(
@@ -131,47 +132,71 @@ def _comparison_table(agents: dict[str, Any]) -> Table:
 
 
 def plan(
-    config: ConfigFile,
+    source: Annotated[
+        Path, typer.Argument(help="TOML file of the campaign; or folder of one under way, whose rounds then count.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run, where its library may lie.")] = Path(),
     rows: Annotated[
         float | None, typer.Option(min=1, help="Size of the target set, as 1e9; default: of the library or source.")
     ] = None,
-    stop_at: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share measured at the stop, assumed.")] = 0.3,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs that fit and score.")] = 0,
+    stop_at: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Share measured at the stop, assumed; default: by what is known."),
+    ] = None,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs that fit and score; default: those of the configuration.")] = 0,
     gpu_speedup: Annotated[float, typer.Option(min=1.0, help="Cores that one GPU is assumed to be worth.")] = 50.0,
     price_hour: Annotated[
         float | None, typer.Option(min=0.0, help="Price of an hour of a GPU, else of a core.")
     ] = None,
+    trip_days: Annotated[
+        float, typer.Option(min=0.0, help="Days of a trip to the laboratory, in which a fixed cluster is held.")
+    ] = 0.0,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="At most so many trips to the laboratory: which batches, at which cost.")
     ] = None,
     like: Annotated[
-        list[str] | None, typer.Option(help="With --rounds: folder of a past screen to learn from; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Past screen to learn from: its folder, or campaign file, simulated in short; repeatable."),
     ] = None,
     overrides: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell time, memory and money of a screen beforehand, by a short calibration on this machine."""
+    """Tell wells, rounds, time, memory and money of a screen beforehand, by a short calibration on this machine."""
+    from isd_ray.campaign.store import CampaignStore
     from isd_ray.config import CampaignConfig
+    from isd_ray.errors import ConfigError
     from isd_ray.ops.plan import plan_campaign
     from isd_ray.report.plan import plan_table
 
-    campaign = CampaignConfig.from_toml(config, overrides or ())
-    made = plan_campaign(
-        campaign,
-        out=out,
-        n_rows=None if rows is None else int(rows),
-        stop_share=stop_at,
-        gpus=gpus,
-        gpu_speedup=gpu_speedup,
-        price_hour=price_hour,
-        most_trips=rounds,
-        like=like or (),
-    )
+    if is_run := CampaignStore.exists(source):
+        if overrides:
+            raise ConfigError("a campaign under way keeps its configuration", "--set", "plan its campaign file instead")
+        name = source.name
+    else:
+        campaign = CampaignConfig.from_toml(source, overrides or ())
+        name = campaign.name
+
+    def work(watcher: Watcher | None) -> CampaignPlan:
+        return plan_campaign(
+            source if is_run else campaign,
+            out=out,
+            n_rows=None if rows is None else int(rows),
+            stop_share=stop_at,
+            gpus=gpus,
+            gpu_speedup=gpu_speedup,
+            price_hour=price_hour,
+            trip_days=trip_days,
+            most_trips=rounds,
+            like=like or (),
+            watcher=watcher,
+        )
+
+    # Only short simulations take long enough to be shown.
+    made = watched(work, name) if like else work(None)
     if as_json:
         print_json(asdict(made))
         return
-    out_console.print(plan_table(made, campaign.name))
+    out_console.print(plan_table(made, name))
 
 
 def advise(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from isd_ray.core.courses import Courses
 from isd_ray.core.growth import LARGEST_SHARE, grown
 from isd_ray.core.memory import ScreenSize, memory_of_each
 from isd_ray.core.replay import TripsPlan
@@ -18,14 +19,15 @@ class FamilyRates:
     ----------
     name, members:
         The family, and its members in the committee.
-    fit_row_s:
-        One observed row in the whole fit of one member.
+    fit_base_s, fit_row_s:
+        The whole fit of one member: whatever its rows, and for each observed row.
     score_row_s, member_bytes:
         As of `Rates`.
     """
 
     name: str
     members: int
+    fit_base_s: float
     fit_row_s: float
     score_row_s: float
     member_bytes: int
@@ -47,6 +49,12 @@ class Rates:
         Features of one row on disk.
     member_bytes:
         Weights of one member.
+    start_s, builder_start_s:
+        Starting one process of the campaign, and one that builds the library.
+    pass_row_s:
+        One inference row in a pass of scoring, beside what its members take.
+    end_row_s:
+        Writing the line of one row of the hybrid screen, and what else each row costs once.
     row_values:
         Set bits, or values, of one row.
     others:
@@ -58,44 +66,65 @@ class Rates:
     score_row_s: float
     row_bytes: float
     member_bytes: int
+    start_s: float = 0.0
+    builder_start_s: float = 0.0
+    pass_row_s: float = 0.0
+    end_row_s: float = 0.0
     row_values: float = 0.0
     others: tuple[FamilyRates, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A campaign's size and workers.
+    """A campaign's size, how far it goes, and its workers.
 
     Attributes
     ----------
-    stop_share:
-        Share of the target set assumed to be acquired at the stop.
-    gpus:
-        GPUs that trainers and scorers use; 0 for cores alone.
-    gpu_speedup:
-        How many cores of the calibrated kind one GPU is assumed to be worth.
-    n_outputs, block_rows, part_rows, resident_bytes:
-        As of `ScreenSize`.
-    growth:
-        As `acquisition.growth`.
+    n_acquired, n_audit:
+        Rows measured at the end, and those of them that an audit takes.
     n_audits:
         Trips to the laboratory for an audit at the end, beside the batches.
+    trainers, scorers, builders:
+        Processes of each kind.
+    trainer_speed, scorer_speed:
+        How many cores of the calibrated kind one of them is worth.
+    trainer_devices, scorer_devices:
+        GPUs that one of them has; cores, where the campaign has no GPU.
+    devices:
+        GPUs, or cores, that all together hold, at work or not.
+    has_gpus:
+        Whether devices are GPUs.
+    processes:
+        That are started: those of the campaign, and of Ray as many as its own are worth.
+    trip_s:
+        Seconds of one trip to the laboratory.
+    growth:
+        As `acquisition.growth`.
+    n_outputs, block_rows, part_rows, resident_bytes:
+        As of `ScreenSize`.
     """
 
     n_rows: int
     n_initial: int
     n_batch: int
     members: int
-    epochs: int
+    epochs: float
     trained_share: float
     trainers: int
     scorers: int
     builders: int
-    stop_share: float
-    gpus: int
-    gpu_speedup: float
-    growth: float = 1.0
+    n_acquired: int
+    n_audit: int = 0
     n_audits: int = 0
+    trainer_speed: float = 1.0
+    scorer_speed: float = 1.0
+    trainer_devices: float = 1.0
+    scorer_devices: float = 1.0
+    devices: float = 1.0
+    has_gpus: bool = False
+    processes: int = 1
+    trip_s: float = 0.0
+    growth: float = 1.0
     n_outputs: int = 0
     block_rows: int = 8192
     part_rows: int = 131_072
@@ -114,6 +143,15 @@ class Outlay:
         Seconds of (fit, score) in the first and in the last round with a model.
     size, memory:
         What memory depends on, and bytes of one process of each kind (`isd_ray.core.memory`).
+    core_s:
+        Seconds of one core for all of it, with those that a GPU does the work of: starts and the end are counted.
+    used_hours:
+        Hours of one GPU, or core, at work: each waits while the other kind of process works, or for its turn.
+    held_hours:
+        Hours for which they are held from the start to the end, as on a cluster of a fixed size: while the library is
+        built, while they wait, and while the laboratory measures.
+    computing_hours:
+        Hours for which they are held if they are given back while the library is built and the laboratory measures.
     """
 
     rounds: int
@@ -127,7 +165,10 @@ class Outlay:
     disk_bytes: float
     size: ScreenSize
     memory: dict[str, float]
-    device_hours: float
+    core_s: float
+    used_hours: float
+    held_hours: float
+    computing_hours: float
 
     @property
     def total_s(self) -> float:
@@ -141,12 +182,18 @@ class CampaignPlan:
 
     Attributes
     ----------
+    demand, outlay:
+        Of the likely course; where nothing is known, of the longest that is thought of.
+    least, most:
+        Of the shortest and the longest course; None where there is but one.
+    courses:
+        How far the screen goes, and how that is known.
     problems:
         What cannot fit; empty if nothing was found.
     assumptions:
         In words.
-    money:
-        In the unit of the prices; None without a price.
+    price_hour:
+        Of an hour of one device; None without a price.
     goal, constant:
         What will be claimed, and what it is held against; None where nothing is.
     warnings:
@@ -157,9 +204,12 @@ class CampaignPlan:
 
     demand: Workload
     outlay: Outlay
+    courses: Courses
     problems: tuple[str, ...]
     assumptions: tuple[str, ...]
-    money: float | None
+    price_hour: float | None = None
+    least: Outlay | None = None
+    most: Outlay | None = None
     goal: str | None = None
     constant: str | None = None
     warnings: tuple[str, ...] = ()
@@ -169,47 +219,65 @@ class CampaignPlan:
 def outlay(demand: Workload, rates: Rates) -> Outlay:
     """Forecast a campaign: every member runs all epochs, every round refits from scratch and scores all that is left.
 
-    Networks are shared out to the trainers in turns, members of other families and rows to the workers evenly.
+    Networks are shared out to the trainers in turns, members of other families evenly to as many trainers as there are
+    such members, and rows evenly to the scorers.
     """
-    n_acquired = max(demand.n_initial, round(demand.stop_share * demand.n_rows))
-    observed = _observed(demand, n_acquired)
-    speed = demand.gpu_speedup if demand.gpus else 1.0
-    trainers, scorers = demand.gpus or demand.trainers, demand.gpus or demand.scorers
-    turns = math.ceil(demand.members / trainers)
-    # Seconds of one observed row, in a round; of the networks by one member.
-    network_s = demand.epochs * demand.trained_share * rates.fit_row_s / speed
-    others_s = sum(family.members * family.fit_row_s for family in rates.others) / speed
-    fit_s = turns * network_s + others_s / trainers
+    observed = _observed(demand, demand.n_acquired - demand.n_audit)
+    turns = math.ceil(demand.members / demand.trainers)
+    # Of a whole fit: seconds whatever the rows, and of one observed row; of the networks by one member.
+    network_s = demand.epochs * demand.trained_share * rates.fit_row_s / demand.trainer_speed
+    base_s = sum(family.members * family.fit_base_s for family in rates.others) / demand.trainer_speed
+    others_s = sum(family.members * family.fit_row_s for family in rates.others) / demand.trainer_speed
+    busy = max(1, min(demand.trainers, sum(family.members for family in rates.others)))
     row_s = demand.members * rates.score_row_s + sum(family.members * family.score_row_s for family in rates.others)
-    score_s = row_s / scorers / speed
-    n_scored = observed.rounds * demand.n_rows - observed.total
-    used = (network_s * demand.members + others_s) * observed.total + score_s * scorers * n_scored
+    score_s = (row_s / demand.scorer_speed + rates.pass_row_s) / demand.scorers
+
+    def fit_s(n_fits: int, n_rows: int) -> float:
+        return turns * network_s * n_rows + (base_s * n_fits + others_s * n_rows) / busy
+
+    def round_s(n_rows: int) -> tuple[float, float]:
+        return fit_s(1, n_rows), score_s * (demand.n_rows - n_rows)
+
+    # What is delivered, or judged by a look, is predicted in a pass of its own.
+    n_scored = (observed.rounds + 1) * demand.n_rows - observed.total - observed.last
+    fits_s, scores_s = fit_s(observed.rounds, observed.total), score_s * n_scored
+    build_s = demand.n_rows * rates.build_row_s / demand.builders
+    n_trips = observed.rounds + demand.n_audits
+    at_work = (network_s * demand.members + others_s) * observed.total + base_s * observed.rounds
+    used_s = at_work * demand.trainer_devices + scores_s * demand.scorers * demand.scorer_devices
     size = ScreenSize(
         n_rows=demand.n_rows,
-        n_observed=n_acquired,
+        n_observed=demand.n_acquired,
         n_outputs=demand.n_outputs,
         members=demand.members + sum(family.members for family in rates.others),
         member_bytes=max([rates.member_bytes, *(family.member_bytes for family in rates.others)]),
         row_values=rates.row_values if rates.others else 0.0,
         block_rows=demand.block_rows,
         part_rows=min(demand.n_rows, demand.part_rows),
-        trainers=trainers,
-        scorers=scorers,
+        trainers=demand.trainers,
+        scorers=demand.scorers,
         resident_bytes=min(demand.resident_bytes, demand.n_rows * rates.row_bytes),
     )
     return Outlay(
         rounds=observed.rounds,
-        n_trips=observed.rounds + demand.n_audits,
-        n_acquired=n_acquired,
-        build_s=demand.n_rows * rates.build_row_s / demand.builders,
-        fit_s=fit_s * observed.total,
-        score_s=score_s * n_scored,
-        first=(fit_s * observed.first, score_s * (demand.n_rows - observed.first)),
-        last=(fit_s * observed.last, score_s * (demand.n_rows - observed.last)),
+        n_trips=n_trips,
+        n_acquired=demand.n_acquired,
+        build_s=build_s,
+        fit_s=fits_s,
+        score_s=scores_s,
+        first=round_s(observed.first),
+        last=round_s(observed.last),
         disk_bytes=demand.n_rows * rates.row_bytes,
         size=size,
         memory=memory_of_each(size),
-        device_hours=used / 3600.0,
+        core_s=(build_s + rates.builder_start_s * (build_s > 0.0)) * demand.builders
+        + at_work * demand.trainer_speed
+        + (row_s + rates.pass_row_s) * n_scored
+        + demand.processes * rates.start_s
+        + demand.n_rows * rates.end_row_s,
+        used_hours=used_s / 3600.0,
+        held_hours=demand.devices * (build_s + fits_s + scores_s + n_trips * demand.trip_s) / 3600.0,
+        computing_hours=demand.devices * (fits_s + scores_s) / 3600.0,
     )
 
 
@@ -223,15 +291,17 @@ class _Observed:
     total: int
 
 
-def _observed(demand: Workload, n_acquired: int) -> _Observed:
+def _observed(demand: Workload, n_chosen: int) -> _Observed:
+    """Of batches alone, until they have `n_chosen` rows."""
     first, n_batch = demand.n_initial, demand.n_batch
+    n_chosen = max(first, n_chosen)
     if demand.growth == 1.0:
-        n_after = math.ceil((n_acquired - first) / n_batch)
+        n_after = math.ceil((n_chosen - first) / n_batch)
         last = min(demand.n_rows, first + n_batch * n_after)
         before = n_after * first + n_batch * n_after * (n_after - 1) // 2
         return _Observed(1 + n_after, first, last, before + last)
     observed = [first]
-    while observed[-1] < n_acquired:
+    while observed[-1] < n_chosen:
         most = LARGEST_SHARE * (demand.n_rows - observed[-1])
         observed.append(min(demand.n_rows, observed[-1] + grown(n_batch, demand.growth, len(observed), most)))
     return _Observed(len(observed), first, observed[-1], sum(observed))

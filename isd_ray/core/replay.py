@@ -92,7 +92,12 @@ class Terms:
 
 
 def replay(
-    curve: LearningCurve, terms: Terms, n_initial: int, batch: Callable[[int, int], int], most_trips: int = MOST_TRIPS
+    curve: LearningCurve,
+    terms: Terms,
+    n_initial: int,
+    batch: Callable[[int, int], int],
+    most_trips: int = MOST_TRIPS,
+    n_failing: int = 0,
 ) -> Replayed | None:
     """Trips and wells until a look, which passes; None if the budget or `most_trips` end before.
 
@@ -100,26 +105,35 @@ def replay(
     ----------
     batch:
         Rows of a batch by the number of its round and by how many are left.
+    n_failing:
+        Looks that fail before: each is a trip, and its audit is learnt from.
     """
-    n, before = n_initial, 0
+    n, before, failed, since = n_initial, 0, 0, 0
     for number in range(1, most_trips):
         left = terms.n_target - n
         usual, n_affordable = batch(number, left), terms.n_affordable(n, number)
         n_batch = min(usual, left, n_affordable)
         # As in a screen: before a batch that a model has chosen is measured, there is nothing to learn from.
-        size = (
-            _audit(curve, terms, (before, n), usual, n_batch) if number > 1 and terms.rule_counts(n, number) else None
-        )
+        may_look = number > 1 and terms.rule_counts(n, number)
+        size = _audit(curve, terms, (before, n), usual, n_batch, (failed, since)) if may_look else None
         if size is not None and size <= n_affordable:
-            return Replayed(number + 1, n + size, size)
+            if failed == n_failing:
+                return Replayed(number + 1, n + size, size)
+            n, before, failed, since = n + size, n, failed + 1, 0
+            continue
         if n_batch <= 0:
             return Replayed(number, n, 0) if left == 0 else None
-        n, before = n + n_batch, n
+        n, before, since = n + n_batch, n, since + 1
     return None
 
 
-def _audit(curve: LearningCurve, terms: Terms, measured: tuple[int, int], usual: int, n_batch: int) -> int | None:
-    """Size of the audit if this is the round to look, with so many rows measured a round ago and now."""
+def _audit(
+    curve: LearningCurve, terms: Terms, measured: tuple[int, int], usual: int, n_batch: int, looks: tuple[int, int]
+) -> int | None:
+    """Size of the audit if this is the round to look.
+
+    Rows measured are those of a round ago and now; looks those that failed, and the batches since.
+    """
     shares, left = [n / terms.n_target for n in measured], terms.n_target - measured[1]
     errors, later = curve.rate(shares[0]) * left, curve.rate(shares[1]) * (left - n_batch)
     saved = max(0.0, errors - later)
@@ -127,8 +141,8 @@ def _audit(curve: LearningCurve, terms: Terms, measured: tuple[int, int], usual:
         n_inference=left,
         allowed=terms.allowed,
         forecast=Forecast(errors, saved),
-        failed_looks=0,
-        batches_since_look=0,
+        failed_looks=looks[0],
+        batches_since_look=looks[1],
         loss_variance=None if terms.is_exact or not left else errors / left * (1.0 - errors / left),
     )
     plan = plan_look(terms.rule(usual), state).plan

@@ -15,6 +15,7 @@ from isd_ray.data.labels import classes_of, read_labels
 from isd_ray.errors import ConfigError
 from isd_ray.ops.advise_rounds import advise_by_rounds
 from isd_ray.ops.goal_costs import LEVELS, Advice, GoalCost, range_of
+from isd_ray.ops.short_screens import without_limits
 from isd_ray.ops.simulate import simulate, with_settings
 
 
@@ -58,18 +59,12 @@ def _by_simulations(config: CampaignConfig, seeds: int, out: Path, watcher: Watc
     for quantity, level in _goals(config, positive):
         ends = []
         for seed in range(seeds):
-            # Whatever ends the screen otherwise is left out: the question is what the goal costs.
-            limits = ("max_compounds", "max_rounds", "max_cost", "cost_per_compound", "cost_column", "any_of", "all_of")
             stopping: dict[str, Any] = {
-                **dict.fromkeys(limits),
+                **without_limits(),
                 "rule": "certify",
                 "quantity": quantity,
                 "gamma": level,
                 "positive": positive if config.task == "classification" else None,
-                "max_fraction": 1.0,
-                "reserve_size": None,
-                "reserve_audit": False,
-                "continue_after_stop": False,
                 "repeatability": None,
                 "panel": None,
                 "max_loss": None,

@@ -6,18 +6,19 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isd_ray.campaign.families import SeenBlocks, block_hashes, models_of
 from isd_ray.chem.descriptor_sets import descriptor_set
-from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, Fingerprint
+from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, Fingerprint, ValidationConfig
 from isd_ray.config.model import family_class
 from isd_ray.core.features import Block, Dense, FeatureBlocks, Features, OnBits, Stack
 from isd_ray.core.outlay import FamilyRates, Rates
 from isd_ray.core.panels import pack_labels
 from isd_ray.data.library import Library
 from isd_ray.messages import LabelArray, WorkerSpec
-from isd_ray.models.base import BlockShape, Observed, Problem, family
-from isd_ray.models.device import configure_threads, resolve_placement
+from isd_ray.models.base import BlockShape, Fitted, Model, Observed, Problem, family
+from isd_ray.models.device import Placement, configure_threads, resolve_placement
 from isd_ray.models.fit import fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import Architecture
@@ -26,35 +27,66 @@ from isd_ray.ops.prepare import output_embeddings, panel_outputs
 
 ROWS = 8192
 """Rows that are fitted and scored."""
+_FEW = 8
+"""Trees cost most of their time whatever the rows are: they are fitted on one in so many as well."""
 _EPOCHS = 2
 _BUILD_S = {"morgan": 35e-6, "torsion": 80e-6, "atom_pair": 90e-6, "rdkit_path": 160e-6}
 """RDKit's seconds for one fingerprint of one drug-like molecule, on a core of 2024."""
 _STANDARDISE_S = 270e-6
 """Likewise for parsing and standardising."""
+_START_S, _START_BUILDER_S = 4.0, 1.5
+"""Likewise for starting a process of a screen, and one that builds its library."""
+_PASS_ROW_S = 1e-6
+"""Likewise for what a row costs in a pass of scoring whatever its models: counted, ranked, perhaps chosen."""
+_END_ROW_S = 20e-6
+"""Likewise for what each row costs once: its id, its label, its line of the hybrid screen."""
 _TYPICAL_BITS = {"morgan": 48, "torsion": 44, "atom_pair": 210, "rdkit_path": 180}
 """Set bits of a drug-like molecule, where there is no library to look at."""
 _DESCRIPTORS_S = 1e-3
 """Likewise for a set of descriptors."""
 
 
-def calibrate(config: CampaignConfig, library: Library | None) -> Rates:
-    """Fit a member of each family for a moment and score some rows with it, by the code that will do it."""
+def calibrate(config: CampaignConfig, library: Library | None, known: LabelArray | None = None) -> Rates:
+    """Fit a member of each family for a moment and score some rows with it, by the code that will do it.
+
+    Parameters
+    ----------
+    library:
+        That of the campaign, or of a past screen like it; None where there is none.
+    known:
+        Labels of the library, where they are known: trees of labels that nothing predicts are larger than others.
+    """
     configure_threads(1)
-    features = _typical(config) if library is None else library.features(np.arange(min(library.n_rows, ROWS)))
+    rows = _some_rows(library)
+    features = _typical(config) if library is None else library.features(rows)
     labels, n_outputs = _typical_labels(config, len(features))
+    if library is not None and known is not None and (known[rows] != known[rows][0]).any():
+        labels = known[rows]
+        n_outputs = max(n_outputs, int(labels.max()) + 1) if config.task == "classification" else n_outputs
     networks = _network_rates(config, features, labels, n_outputs) if RESMLP in config.model.families else (0.0, 0.0, 0)
     on_disk = None
     if library is not None:
         on_disk = n_bytes(library) / library.n_rows
     return Rates(
-        build_row_s=0.0 if library else _build_row_s(config),
+        build_row_s=0.0 if library else build_row_s(config),
         fit_row_s=networks[0],
         score_row_s=networks[1],
         row_bytes=on_disk or features.nbytes / len(features) + 100.0,
         member_bytes=networks[2],
+        start_s=_START_S,
+        builder_start_s=_START_BUILDER_S,
+        pass_row_s=_PASS_ROW_S,
+        end_row_s=_END_ROW_S,
         row_values=_typical_values(config, features) if library is None else values_of_row(library),
         others=tuple(_family_rates(config, library, features, labels, n_outputs)),
     )
+
+
+def _some_rows(library: Library | None) -> NDArray[np.int64]:
+    """Rows that are fitted and scored, ascending: of a library at random, as files often are in order."""
+    if library is None or library.n_rows <= ROWS:
+        return np.arange(ROWS if library is None else library.n_rows)
+    return np.sort(np.random.default_rng(0).permutation(library.n_rows)[:ROWS])
 
 
 def _network_rates(
@@ -93,7 +125,7 @@ def _family_rates(
 ) -> Iterator[FamilyRates]:
     """The same of each family beside the networks, on all blocks of the library, or those it will have."""
     outputs = panel_outputs(config.task, config.labels, config.library)
-    rows = np.arange(len(features))
+    rows = _some_rows(library)
     placement = resolve_placement("cpu", "float32")
     if library is None:
         generator = np.random.default_rng(0)
@@ -119,16 +151,29 @@ def _family_rates(
         together = seen.rows(rows)
         models = {name: model for name, model in models_of(spec, seen).items() if name != RESMLP}
     for name, model in models.items():
-        start = time.process_time()
-        data = Observed(Stack((together,)), rows, labels, config.validation)
-        fitted = model.fit(data, seed=0, split_seed=0, placement=placement)
-        fit_s = time.process_time() - start
+        fitted, base_s, row_s = _fit_rates(model, together, labels, config.validation, placement)
         predictor = model.open([fitted.weights], placement)
         start = time.process_time()
         predictor.outputs(together)
-        score_s = time.process_time() - start
+        score_s = (time.process_time() - start) / len(rows)
         weights = sum(array.nbytes for array in fitted.weights.values())
-        yield FamilyRates(name, config.model.members_of(name), fit_s / len(rows), score_s / len(rows), weights)
+        yield FamilyRates(name, config.model.members_of(name), base_s, row_s, score_s, weights)
+
+
+def _fit_rates(
+    model: Model, features: FeatureBlocks, labels: LabelArray, validation: ValidationConfig, placement: Placement
+) -> tuple[Fitted, float, float]:
+    """A model fitted on all rows, and the line through its time and that of a fit on a few: base and seconds a row."""
+    taken: list[float] = []
+    n_few = max(1, len(features) // _FEW)
+    # The first fit of all also loads its package.
+    for n in (n_few, n_few, len(features)):
+        start = time.process_time()
+        data = Observed(Stack((features,)), np.arange(n), labels[:n], validation)
+        fitted = model.fit(data, seed=0, split_seed=0, placement=placement)
+        taken.append(time.process_time() - start)
+    row_s = max(0.0, taken[2] - taken[1]) / max(1, len(features) - n_few)
+    return fitted, max(0.0, taken[1] - row_s * n_few), row_s
 
 
 def _typical(config: CampaignConfig) -> Features:
@@ -164,7 +209,8 @@ def _bits(fingerprint: Fingerprint) -> int:
     return round(_TYPICAL_BITS[fingerprint.kind] * (1.4 if fingerprint.count_levels > 1 else 1.0))
 
 
-def _build_row_s(config: CampaignConfig) -> float:
+def build_row_s(config: CampaignConfig) -> float:
+    """Seconds for one record of a library that is not built yet."""
     spec = config.library.features
     if isinstance(spec, DenseFeatures):
         return 0.0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,11 @@ import pyarrow.parquet as pq
 
 from isd_ray.campaign.claimed import would_be_unverified
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import RESMLP, CampaignConfig
+from isd_ray.config_file import as_config
+from isd_ray.core.courses import Courses
 from isd_ray.core.goals import UNVERIFIED
 from isd_ray.core.outlay import CampaignPlan, Outlay, Rates, Workload, outlay
 from isd_ray.data.ingest.sources import SourceFile, format_of, open_source, resolve_sources, source_format
@@ -22,101 +26,142 @@ from isd_ray.data.labels import LabelRule, Labels, place_labels, read_labels, ru
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError, LabelError, LibraryError
 from isd_ray.ops.beforehand import constant_of
-from isd_ray.ops.calibration import ROWS, calibrate
+from isd_ray.ops.calibration import ROWS, build_row_s, calibrate
+from isd_ray.ops.courses import courses_of, epochs_of, most_measured
 from isd_ray.ops.memory import memory_needed
 from isd_ray.ops.plan_trips import plan_trips
-from isd_ray.ops.prepare import known_labels, library_address, panel_outputs, with_hit
-from isd_ray.plates.layout import batch_size, initial_size
+from isd_ray.ops.prepare import known_labels, library_address, with_hit
+from isd_ray.ops.short_screens import past_run
+from isd_ray.ops.workload import DAY_S, going, workload
+from isd_ray.plates.layout import initial_size
 
 
 def plan_campaign(
-    config: CampaignConfig,
+    source: CampaignConfig | str | Path,
     *,
     out: Path = Path(),
     n_rows: int | None = None,
-    stop_share: float = 0.3,
+    stop_share: float | None = None,
     gpus: int = 0,
     gpu_speedup: float = 50.0,
     price_hour: float | None = None,
+    trip_days: float = 0.0,
     most_trips: int | None = None,
     like: Sequence[str | Path] = (),
+    watcher: Watcher | None = None,
 ) -> CampaignPlan:
     """Forecast a campaign.
 
     Parameters
     ----------
+    source:
+        A configuration or campaign file; or the folder of a campaign, whose rounds then say how fast models learn.
     out:
         The run's folder, where its library may lie.
     n_rows:
         Size of the target set; default: of the library or of the source, less the held-out parts.
     stop_share:
-        Share acquired at the stop.
+        Share acquired at the stop, assumed; default: by what is known (`isd_ray.ops.courses`).
     gpus, gpu_speedup:
-        As in `Workload`.
+        GPUs that fit and score, and how many cores one is worth; default: those of the configuration.
     price_hour:
         Price of an hour of one GPU, or of one core without GPUs.
-    most_trips, like:
-        Largest number of trips to the laboratory, and past screens that this one may be like; see `plan_trips`.
+    trip_days:
+        Days that a trip to the laboratory takes, in which a cluster of a fixed size is held.
+    most_trips:
+        Largest number of trips to the laboratory; see `plan_trips`.
+    like:
+        Past screens that this one may be like: their folders, or campaign files, which are simulated in short.
+    watcher:
+        Told of these simulations.
 
     Raises
     ------
     ConfigError
-        If the size is not known, or as `plan_trips`.
+        If the size is not known, a past screen says nothing of this one, or as `plan_trips`.
     """
+    own = None
+    if not isinstance(source, CampaignConfig) and CampaignStore.exists(source):
+        own, out = CampaignStore.open(source), Path(source)
+        n_rows = n_rows or int(own.manifest["n_target"])
+    config = as_config(source) if own is None else CampaignConfig.from_stored(own.config)
     library = _library(config, out)
     n_rows = n_rows or _count(config, library)
-    if like and most_trips is None:
-        raise ConfigError("past screens are compared with for a number of trips only", "--like", "give --rounds too")
-    trips = None if most_trips is None else plan_trips(config, n_rows, most_trips, like)
-    rates = calibrate(config, library)
-    compute, model = config.compute, config.model
-    demand = Workload(
-        n_rows=n_rows,
-        n_initial=min(initial_size(config.acquisition, config.plates), n_rows),
-        n_batch=batch_size(config.acquisition, config.plates),
-        members=model.members_of(RESMLP) if RESMLP in model.families else 0,
-        epochs=model.epochs,
-        trained_share=1.0 if config.validation.source == "external" else 1.0 - config.validation.fraction,
-        trainers=min(compute.trainers, model.n_members),
-        scorers=compute.scorers,
-        builders=config.library.workers or os.cpu_count() or 1,
-        stop_share=min(stop_share, config.stopping.max_fraction),
-        gpus=gpus,
-        gpu_speedup=gpu_speedup,
-        growth=config.acquisition.growth,
-        # A reserve is measured with the first batch.
-        n_audits=int(config.stopping.in_force.draws_audits),
-        n_outputs=len(panel_outputs(config.task, config.labels, config.library)),
-        block_rows=config.library.block_rows,
-        part_rows=config.library.block_rows * config.library.part_blocks,
-        resident_bytes=float(compute.resident),
-    )
-    forecast = outlay(demand, rates)
-    fits = f"; every fit of a network runs all {model.epochs} epochs" if demand.members else ""
-    rows = f"{ROWS:,} {'rows of the library' if library else 'rows of typical size'}"
-    assumptions = [
-        f"the screen stops at {demand.stop_share:.0%} measured{fits}",
-        f"speeds were measured just now on one core, with {rows}",
-        *_speeds(rates, has_networks=demand.members > 0),
-        f"a record takes {rates.build_row_s * 1e6:.0f} µs to build" if rates.build_row_s else "the library is built",
-        "the laboratory's time, and the first start of Ray, are not counted",
-    ]
-    if gpus:
-        assumptions.append(
-            f"one GPU does the work of {gpu_speedup:g} such cores; python -m tests.benchmarks.gpu measures yours"
+    past = [past_run(run, config, n_rows, watcher) for run in like]
+    trips = None if most_trips is None else plan_trips(config, n_rows, most_trips, past)
+    if stop_share is None:
+        courses = courses_of(config, n_rows, past, own)
+    else:
+        n_acquired = min(
+            most_measured(config, n_rows),
+            max(initial_size(config.acquisition, config.plates), round(stop_share * n_rows)),
         )
-    goal, constant, warnings = _claim(config, library, out)
+        courses = Courses.one(n_acquired, f"the screen stops at {stop_share:.0%} measured, as assumed")
+    epochs = epochs_of(config, past if own is None else (own.address, *past))
+    labels = _labels(config, library)
+    rates, measured_on = _rates(config, library, labels, past)
+    demand = workload(config, n_rows, courses.planned, epochs, gpus, gpu_speedup, trip_days)
+    forecast = outlay(demand, rates)
+    ends = [outlay(going(demand, course), rates) for course in (courses.least, courses.most)]
+    goal, constant, warnings = _claim(config, labels, out)
     return CampaignPlan(
         goal=goal,
         constant=constant,
         warnings=warnings,
         demand=demand,
         outlay=forecast,
-        problems=tuple(_problems(config, demand, forecast)),
-        assumptions=tuple(assumptions),
-        money=None if price_hour is None else price_hour * forecast.device_hours,
+        courses=courses,
+        least=ends[0] if courses.least != courses.most else None,
+        most=ends[1] if courses.least != courses.most else None,
+        problems=tuple(_problems(config, demand, ends[1])),
+        assumptions=(*courses.known_by, *_assumptions(config, measured_on, demand, rates, epochs, gpu_speedup)),
+        price_hour=price_hour,
         trips=trips,
     )
+
+
+def _rates(
+    config: CampaignConfig, library: Library | None, labels: Labels | None, past: Sequence[str | Path]
+) -> tuple[Rates, str]:
+    """Speeds on the library; where it is not built yet, on that of a past screen if it has the same features."""
+    if library is not None:
+        return calibrate(config, library, None if labels is None else labels.labels), "rows of the library"
+    for run in past:
+        there = CampaignConfig.from_stored(CampaignStore.open(run).config)
+        found, like = _library(there, Path(run)), there.model_copy(update={"model": config.model})
+        if found is not None and config.library.asks_for(found.spec) and _blocks(there) == _blocks(config):
+            known = _labels(there, found)
+            rates = calibrate(like, found, None if known is None else known.labels)
+            return replace(rates, build_row_s=build_row_s(config)), "rows of a past screen"
+    return calibrate(config, None), "rows of typical size"
+
+
+def _blocks(config: CampaignConfig) -> set[str]:
+    return set(config.library.descriptor_sets)
+
+
+def _assumptions(
+    config: CampaignConfig,
+    measured_on: str,
+    demand: Workload,
+    rates: Rates,
+    epochs: float | None,
+    gpu_speedup: float,
+) -> Iterator[str]:
+    """What the forecast of time rests on, in words."""
+    if demand.members and epochs is None:
+        yield f"every fit of a network runs all {config.model.epochs} epochs; most end before"
+    elif demand.members:
+        yield f"a fit of a network runs {epochs:.1f} of at most {config.model.epochs} epochs, as there"
+    yield f"speeds were measured just now on one core, with up to {ROWS:,} {measured_on}"
+    yield from _speeds(rates, has_networks=demand.members > 0)
+    yield f"a record takes {rates.build_row_s * 1e6:.0f} µs to build" if rates.build_row_s else "the library is built"
+    if demand.has_gpus:
+        yield f"one GPU does the work of {gpu_speedup:g} such cores; python -m tests.benchmarks.gpu measures yours"
+    if demand.trip_s:
+        yield f"a trip to the laboratory takes {demand.trip_s / DAY_S:g} days"
+    else:
+        yield "the laboratory's time is not counted; --trip-days says what a trip takes"
 
 
 def _speeds(rates: Rates, *, has_networks: bool) -> Iterator[str]:
@@ -128,21 +173,18 @@ def _speeds(rates: Rates, *, has_networks: bool) -> Iterator[str]:
         )
     for family in rates.others:
         yield (
-            f"{family.name}: fit {family.fit_row_s * 1e6:.0f} µs a row and member in all, score "
+            f"{family.name}: fit {family.fit_base_s:.2f} s and {family.fit_row_s * 1e6:.0f} µs a row by member, score "
             f"{family.score_row_s * 1e6:.1f} µs a row and member"
         )
 
 
-def _claim(
-    config: CampaignConfig, library: Library | None, out: Path
-) -> tuple[str | None, str | None, tuple[str, ...]]:
+def _claim(config: CampaignConfig, labels: Labels | None, out: Path) -> tuple[str | None, str | None, tuple[str, ...]]:
     """The goal, what it is held against, and a warning, by the labels as far as they are known.
 
     Those of a library that is not built yet are taken as they stand in the file: each compound once, none refused.
     """
     if not config.stopping.claims:
         return None, None, ()
-    labels = _labels(config, library)
     rule = LabelRule(config.task, (), None) if labels is None else labels.rule
     if labels is None and config.task != "regression":
         with suppress(LabelError):
@@ -206,7 +248,7 @@ def _records(file: SourceFile) -> int:
 
 def _problems(config: CampaignConfig, demand: Workload, forecast: Outlay) -> list[str]:
     """What cannot fit on this machine, if the campaign runs on it."""
-    if config.compute.address is not None or demand.gpus:
+    if config.compute.address is not None or demand.has_gpus:
         return []
     need = memory_needed(config.compute, forecast.size)
     free = psutil.virtual_memory().available

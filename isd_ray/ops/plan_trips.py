@@ -4,43 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
-from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.config.rules import BUILT_IN_RULES, rule_named
-from isd_ray.core.conditions import affordable, rule_counts
-from isd_ray.core.goals import ScreenCounts, goal_for
-from isd_ray.core.replay import MOST_TRIPS, LearningCurve, Terms, TripsOption, TripsPlan, replay
-from isd_ray.core.stopping import rule_of
+from isd_ray.core.replay import MOST_TRIPS, TripsOption, TripsPlan, replay
 from isd_ray.errors import ConfigError
-from isd_ray.ops.results import rounds_of
+from isd_ray.ops.curves import AROUND, GUESS, GUESSED, UNLIKE, curve_of, terms_of
 from isd_ray.plates.layout import batch_size, initial_size
 
-GUESS = LearningCurve(
-    "B3DB",
-    (0.051, 0.103, 0.154, 0.205, 0.256, 0.308, 0.359),
-    (0.164, 0.137, 0.117, 0.091, 0.071, 0.057, 0.043),
-)
-"""Share of wrong predictions in a real screen of 7,802 compounds in two classes, by the share measured: growth 1, seed
-0 of `tests/benchmarks/growth.py`."""
-GUESSED = (0.5, 0.7, 1.0, 1.4, 2.0)
-AROUND = (0.8, 0.9, 1.0, 1.1, 1.25)
-"""How many times as many errors are thought of: as in `GUESS`, and as in a past screen that is named."""
 _NOTHING = (None, None, None)
 GROWTHS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2.0, 2.5, 3.0)
 SIZES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """What is tried: growths, and first batches in multiples of the configured one."""
 FEWEST_TRIPS = 3
 """A first batch, one that a model has chosen, and the audit."""
-FEWEST_POINTS = 2
 PLANNED_RULES = tuple(name for name in BUILT_IN_RULES if rule_named(name).draws_audits)
 MANY_TRIPS = 100
 """Options that take more trips, where no more are allowed, are not looked into."""
-UNLIKE = 2.0
-"""A past screen of a library so many times larger or smaller is pointed at."""
 
 
 def plan_trips(config: CampaignConfig, n_target: int, most_trips: int, like: Sequence[str | Path] = ()) -> TripsPlan:
@@ -59,9 +41,7 @@ def plan_trips(config: CampaignConfig, n_target: int, most_trips: int, like: Seq
     _refuse(config, most_trips, guesses=not like)
     known = [curve_of(config, run) for run in like]
     curves = [curve.times(factor) for curve in known or [GUESS] for factor in (AROUND if known else GUESSED)]
-    # Without the limit on rounds that may stand in the file: how many there may be is the question here.
-    free = config.model_copy(update={"stopping": config.stopping.model_copy(update={"max_rounds": None})})
-    terms = terms_of(free, n_target)
+    terms = terms_of(config, n_target)
 
     def replayed(option: CampaignConfig, give_up: int) -> TripsOption:
         sections = option.acquisition, option.plates
@@ -104,30 +84,6 @@ def _options(config: CampaignConfig, n_target: int) -> Iterator[CampaignConfig]:
                 yield option
 
 
-def terms_of(config: CampaignConfig, n_target: int, allowed: float | None = None) -> Terms:
-    """What a replay of a configuration goes by.
-
-    Parameters
-    ----------
-    allowed:
-        Largest loss that may be left; default: by the claim, which must be about no hits.
-    """
-    stopping, paid = config.stopping, paid_evenly(config, n_target)
-    goal = goal_for(stopping, config.task, (stopping.positive or "0", "1"))
-    if allowed is None:
-        allowances = goal.allowances(ScreenCounts(n_target, 0, 0, (n_target,)), (0.0,))
-        assert allowances is not None, "of the claims that are let through, each allows for some loss"
-        [allowed] = allowances
-    return Terms(
-        n_target=n_target,
-        allowed=allowed,
-        is_exact=goal.is_exact,
-        rule=lambda size: rule_of(stopping).looks(stopping, size),
-        n_affordable=lambda n, rounds: affordable(stopping, n, rounds, n_target, paid),
-        rule_counts=lambda n, rounds: rule_counts(stopping, n, rounds, n_target, paid),
-    )
-
-
 def _refuse(config: CampaignConfig, most_trips: int, *, guesses: bool) -> None:
     """Refuse what no learning curve says anything of."""
     stopping, remedy = config.stopping, "simulate a past screen with acquisition.growth, and see its wells and trips"
@@ -152,47 +108,6 @@ def _refuse(config: CampaignConfig, most_trips: int, *, guesses: bool) -> None:
             "--rounds",
             "name a past screen with the same readout: --like RUN",
         )
-
-
-def curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
-    """The errors of a past screen, round by round: true ones where its labels are known, else as it forecast them.
-
-    A forecast rests on batches that the models of the round before had predicted, so it speaks of these (`replay`).
-    """
-    store = CampaignStore.open(run)
-    past = CampaignConfig.from_stored(store.config)
-    there, here = _losses_of(past), _losses_of(config)
-    if other := [f"{key} is {there[key]!r} there and {here[key]!r} here" for key in here if there[key] != here[key]]:
-        raise ConfigError(
-            f"the past screen counts other errors: {', '.join(other)}",
-            f"--like {store.address}",
-            "name a screen with the same task, quantity and tolerance",
-        )
-    rounds = [row for row in rounds_of(store).to_pylist() if row["n_inference"]]
-    known = [
-        (row["fraction_acquired"], row["inference_errors"] / row["n_inference"])
-        for row in rounds
-        if row["inference_errors"] is not None and not config.goal_class.is_error
-    ] or [
-        (before["fraction_acquired"], row["forecast_errors"] / row["n_inference"])
-        for before, row in pairwise(rounds)
-        if row["forecast_errors"] is not None
-    ]
-    if len(known) < FEWEST_POINTS:
-        raise ConfigError(
-            f"too few of its rounds ({len(known)}) say how many predictions were wrong: a curve has {FEWEST_POINTS}",
-            f"--like {store.address}",
-            "name a screen of more rounds that ended by an audit",
-        )
-    shares, rates = zip(*known, strict=True)
-    return LearningCurve(str(run), shares, rates)
-
-
-def _losses_of(config: CampaignConfig) -> dict[str, str | float | None]:
-    """What decides what an error is."""
-    stopping = config.stopping
-    keys = {"quantity": stopping.quantity, "tolerance": stopping.tolerance, "loss_clip": stopping.loss_clip}
-    return {"task": config.task, **{f"stopping.{key}": value for key, value in keys.items()}}
 
 
 def _assumptions(n_target: int, like: Sequence[str | Path]) -> Iterator[str]:

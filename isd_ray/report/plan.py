@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED
-from isd_ray.core.outlay import CampaignPlan
+from isd_ray.core.outlay import CampaignPlan, Outlay, Workload
 from isd_ray.core.replay import TripsOption, TripsPlan
 from isd_ray.report.numbers import counted, duration, size
 from isd_ray.report.tables import two_columns
@@ -15,32 +18,34 @@ MANY_ROUNDS = 500
 
 
 def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
-    """The plan as (what, answer) pairs."""
+    """The plan as (what, answer) pairs; of a range of courses with both ends."""
     demand, forecast = plan.demand, plan.outlay
-    device = (
-        counted(demand.gpus, "GPU")
-        if demand.gpus
-        else f"{counted(demand.trainers, 'trainer')} and {counted(demand.scorers, 'scorer')}"
-    )
+    kind = "GPU" if demand.has_gpus else "Core"
     lines = [
         *([("Goal", plan.goal), (COMPARED, plan.constant or "–")] if plan.goal else []),
         *(("Warning", words) for words in plan.warnings),
         ("Compounds in the target set", f"{demand.n_rows:,}"),
-        (
-            "Measured at the stop (assumed)",
-            f"{forecast.n_acquired:,} in {counted(forecast.rounds, 'round')}; with audits "
-            f"{counted(forecast.n_trips, 'trip')} to the laboratory",
-        ),
+        ("Measured at the stop", _ranged(plan, lambda end: f"{end.n_acquired:,}", " compounds")),
+        ("Rounds", _ranged(plan, lambda end: f"{end.rounds:,}", f"; {_trips(plan)}")),
         ("Library", f"{size(forecast.disk_bytes)} on disk, {duration(forecast.build_s)} to build"),
         ("First round with a model", f"fit {duration(forecast.first[0])}, score {duration(forecast.first[1])}"),
         ("Last round", f"fit {duration(forecast.last[0])}, score {duration(forecast.last[1])}"),
         ("All rounds", f"fit {duration(forecast.fit_s)}, score {duration(forecast.score_s)}"),
-        ("Computing in all", f"{duration(forecast.total_s)} on {device}"),
-        ("GPU hours" if demand.gpus else "Core hours", f"{forecast.device_hours:,.1f}"),
+        ("Computing in all", _ranged(plan, lambda end: duration(end.total_s), f" {_workers(demand)}")),
+        (f"{kind} hours at work", _ranged(plan, lambda end: f"{end.used_hours:,.1f}")),
     ]
-    lines += [(f"Memory of a {kind}", size(n_bytes)) for kind, n_bytes in forecast.memory.items()]
-    if plan.money is not None:
-        lines.append(("Money", f"{plan.money:,.2f}"))
+    held = _ranged(plan, lambda end: f"{end.held_hours:,.1f}")
+    given_back = _ranged(plan, lambda end: f"{end.computing_hours:,.1f}")
+    if demand.processes > 1:
+        lines += [(f"{kind} hours held", f"{held} {_FIXED}"), ("  given back between", f"{given_back} {_SCALED}")]
+    longest = plan.most or forecast
+    lines += [(f"Memory of a {kind}", size(n_bytes)) for kind, n_bytes in longest.memory.items()]
+    if (price := plan.price_hour) is not None:
+        words = _ranged(plan, lambda end: f"{price * end.held_hours:,.2f}")
+        if demand.processes > 1:
+            less = _ranged(plan, lambda end: f"{price * end.computing_hours:,.2f}")
+            words = f"{words} held all the time; {less} given back between"
+        lines.append(("Money", words))
     if forecast.rounds > MANY_ROUNDS:
         words = f"batches of {demand.n_batch:,} are few compounds for so many rounds; raise acquisition.batch_size"
         lines.append(("Many rounds", words))
@@ -49,6 +54,38 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
     lines += [("Does NOT fit", problem) for problem in plan.problems]
     lines += [("Assumed", text) for text in plan.assumptions]
     return lines
+
+
+_FIXED = "from the start to the end, also while they wait: what a cluster of a fixed size takes"
+_SCALED = (
+    "held while a round is computed: nodes that scale to zero while a library is built and wells are measured, with no "
+    "coordinator that stays (`isd coordinators stop`)"
+)
+
+
+def _workers(demand: Workload) -> str:
+    """Who computes, in words."""
+    if demand.processes == 1:
+        return "in one process"
+    workers = f"on {counted(demand.trainers, 'trainer')} and {counted(demand.scorers, 'scorer')}"
+    return f"{workers}, {counted(math.ceil(demand.devices), 'GPU')}" if demand.has_gpus else workers
+
+
+def _trips(plan: CampaignPlan) -> str:
+    """The trips to the laboratory in words."""
+    trips = _ranged(plan, lambda end: f"{end.n_trips:,}")
+    return f"with audits {trips} trip{'' if trips == '1' else 's'} to the laboratory"
+
+
+def _ranged(plan: CampaignPlan, words: Callable[[Outlay], str], what: str = "") -> str:
+    """What the likely course takes, with both ends of the range; without a likely one the ends alone."""
+    likely = words(plan.outlay)
+    if plan.least is None or plan.most is None:
+        return f"{likely}{what}"
+    least, most = words(plan.least), words(plan.most)
+    if plan.courses.likely is None:
+        return f"{least} to {most}{what}"
+    return f"{likely} ({least} to {most}){what}"
 
 
 def trips_lines(plan: TripsPlan) -> list[tuple[str, str]]:

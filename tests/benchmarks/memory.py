@@ -72,7 +72,8 @@ def synthetic_library(n_rows: int, folder: Path) -> Library:
             "sources": [],
             "counts": {"read": n_rows, "kept": n_rows, "duplicates": 0, "rejected": {}, "changed": {}},
             "columns": [],
-            "options": {},
+            "options": {"part_blocks": PART_BLOCKS},
+            "rdkit": "none",
         },
     )
     return Library.open(folder)

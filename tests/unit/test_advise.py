@@ -12,7 +12,8 @@ from isd_ray.core.replay import LearningCurve, Replayed
 from isd_ray.errors import ConfigError
 from isd_ray.ops import advise as module
 from isd_ray.ops.advise import advise
-from isd_ray.ops.advise_rounds import _cost, carried_on
+from isd_ray.ops.advise_rounds import _cost
+from isd_ray.ops.curves import carried_on
 from isd_ray.ops.goal_costs import GoalCost
 from isd_ray.ops.simulate import simulate
 from tests.unit.test_stop_by_hand import FAST, CutOff, CutOffError, under_way

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import isd_ray
 from isd_ray.cli import app, serve
 from isd_ray.config_file import load_config, parse_config, template
+from isd_ray.core.courses import Courses
 from isd_ray.core.outlay import CampaignPlan
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError
@@ -128,7 +129,7 @@ def test_very_many_rounds_point_to_the_size_of_a_batch():
     for demand, is_pointed_at in ((DEMAND, False), (many, True)):
         forecast = outlay(demand, RATES)
         assert (forecast.rounds > MANY_ROUNDS) == is_pointed_at
-        words = dict(plan_lines(CampaignPlan(demand, forecast, (), (), None)))
+        words = dict(plan_lines(CampaignPlan(demand, forecast, Courses.one(30_000), (), ())))
         assert ("acquisition.batch_size" in words.get("Many rounds", "")) == is_pointed_at
 
 
