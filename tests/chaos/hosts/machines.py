@@ -198,6 +198,11 @@ def clock_library(folder: Path) -> Path:
     return library
 
 
+def mount_disk(folder: Path, size: str) -> None:
+    """Have a folder lie on a disk of its own, as those see it that are apart with this process."""
+    _call("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+
+
 def fill(file: Path) -> None:
     """Write into a file until its disk is full."""
     with file.open("wb", buffering=0) as sink:
