@@ -17,7 +17,7 @@ from isd_ray.config_file import to_toml
 from isd_ray.ops.simulate import simulate
 from tests.chaos.hosts.cluster import COMPUTE, Cluster
 from tests.chaos.hosts.faults import FAULTS, Fault
-from tests.chaos.hosts.machines import DISK, apart, mount_disk
+from tests.chaos.hosts.machines import DISK, apart, mount_disk, unmount_disk
 from tests.chaos.laboratory import SCREEN, assert_same, outcome
 from tests.small import small_config, write_compounds
 
@@ -75,9 +75,8 @@ def main() -> None:
             cluster.switch_off()
         print(f"| {fault.name} | {words} | {time.monotonic() - began:.0f} |", flush=True)
     cluster.switch_off()
-    shutil.rmtree(
-        folder, ignore_errors=True
-    )  # but for the place where the shared disk lies, which goes with this process
+    unmount_disk(shared)
+    shutil.rmtree(folder)
     sys.exit(f"harm was done: {', '.join(harmful)}" if harmful else 0)
 
 
