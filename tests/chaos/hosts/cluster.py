@@ -50,8 +50,10 @@ PORTS = (
     "--metrics-export-port=52368",
 )
 """Every host has all of them for itself; Ray waits for none that it would have to be told."""
-STARTED, TRIES = "Ray runtime started", 3
-STARTS_WITHIN_S, ENDS_WITHIN_S, _POLL_S = 120.0, 300.0, 0.05
+STARTED, TRIES = "Ray runtime started", 5
+"""Ray gives a node 30 s, which is not enough on a machine that is busy."""
+STARTS_WITHIN_S, ENDS_WITHIN_S, _POLL_S = 240.0, 600.0, 0.05
+"""On a machine that is busy."""
 
 
 class Cluster:
@@ -115,7 +117,7 @@ class Cluster:
             options += [f"--address={self.head.address}:{PORT}", "--num-cpus=1", f"--resources={json.dumps(ROOM)}"]
             options += [f"--labels=host={name}"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
-        for _ in range(TRIES):  # on a machine that is busy Ray gives up its own processes
+        for _ in range(TRIES):
             with host.log.open("w") as log:
                 process = host.run(command, self._environment, log)
             if _has_started(process, host.log):
