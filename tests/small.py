@@ -33,7 +33,7 @@ def write_compounds(path: Path) -> None:
     pa.csv.write_csv(small, path)
 
 
-def small_config(compounds: Path, library: Path, **changes: Any) -> CampaignConfig:
+def small_config(compounds: Path, library: Path, /, **changes: Any) -> CampaignConfig:
     """A campaign on these compounds; tables given are merged over it."""
     data = {
         "name": "small",

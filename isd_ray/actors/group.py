@@ -26,9 +26,6 @@ HEAD = "node:__internal_head__"
 ON_HEAD = {HEAD: 0.001}
 """What an actor asks for that belongs on the head, which outlives the others. An affinity to the node is not enough:
 Ray places actors that ask for nothing anywhere, whatever they prefer (2.60)."""
-A_BYTE = 1
-"""Of memory: what an actor asks for that needs nothing. One that asks for nothing at all is placed by another rule of
-Ray's, which can leave it behind for ever where labels choose its node and another node is lost just then (2.60)."""
 STILL_WAITING_S = 30.0
 """From one word about what is waited for to the next."""
 SMALLER = (
@@ -107,9 +104,8 @@ class ActorGroup:
         remote = self._remote.options(
             num_cpus=amounts.pop("CPU", 0.0),
             num_gpus=amounts.pop("GPU", 0.0),
-            memory=None if any(demand.resources.values()) else A_BYTE,
             resources=amounts,
-            label_selector=(dict(demand.labels) or None) if place is None else None,
+            label_selector=(demand.selectors or None) if place is None else None,
             scheduling_strategy=place or "SPREAD",
         )
         self._actors[slot] = remote.remote(*self._arguments)

@@ -200,7 +200,7 @@ class Room:
             self._reserved = placement_group(
                 [{name: amount for name, amount in group.demand.resources.items() if amount} for group in self._each],
                 strategy="SPREAD",
-                bundle_label_selector=[dict(group.demand.labels) for group in self._each],
+                bundle_label_selector=[group.demand.selectors for group in self._each],
                 name=self._ticket.name,
             )
         if not self._reserved.wait(1):

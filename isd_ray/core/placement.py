@@ -27,6 +27,11 @@ class Demand:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def selectors(self) -> dict[str, str]:
+        """The label selectors as Ray has to be told them: a space in a list is part of a value for it (2.60)."""
+        return {name: "".join(wanted.split()) for name, wanted in self.labels.items()}
+
+    @property
     def words(self) -> str:
         """For messages."""
         amounts = [f"{amount:g} {name}" for name, amount in self.resources.items() if amount]

@@ -55,7 +55,7 @@ COMPUTE = {
     "min_scorers": 3,
     "scorer_cpus": 0.0,
     "scorer_resources": {"isd_scorer": 1.0},
-    "scorer_labels": {"pool": "in(screening, spot)"},
+    "scorer_labels": {"pool": "in(spot, screening)"},
     "start_timeout_s": 120.0,
 }
 

@@ -82,9 +82,6 @@ class Worker:
     def finds_the_object_store_full(self) -> None:
         raise OutOfDiskError("Local disk is full")
 
-    def asks_for(self) -> dict[str, float]:
-        return ray.get_runtime_context().get_assigned_resources()
-
     def who(self, seconds: float) -> int:
         time.sleep(seconds)
         return os.getpid()
@@ -160,14 +157,6 @@ def test_who_waits_for_the_replacement_of_the_last_actor_says_so(ray_cluster, tm
     assert alone.map("square", [(3,)]) == [9]
     assert len(heard) > 2
     alone.close()
-
-
-def test_an_actor_that_needs_nothing_asks_for_a_byte(ray_cluster, tmp_path):
-    """Ray places those that ask for nothing at all by another rule, which has left some behind for ever."""
-    idle = ActorGroup(Worker, (str(tmp_path / "marker"),), options(size=1, demand=Demand({"CPU": 0.0}, {})))
-    idle.wait_until_ready()
-    assert idle.map("asks_for", [()]) == [{"memory": 1.0}]
-    idle.close()
 
 
 def test_a_full_disk_is_named_with_its_node_and_no_traceback(group):

@@ -18,6 +18,11 @@ def test_each_actor_goes_where_it_just_fits_so_that_the_demanding_ones_find_room
     assert unplaced({"scorer": (5, scorer), "trainer": (2, trainer)}, NODES) == {"scorer": 1, "trainer": 1}
 
 
+def test_spaces_in_a_list_of_labels_are_not_told_to_ray_which_takes_them_for_parts_of_values():
+    demand = Demand({"CPU": 1.0}, {"type": "in(H100, A100)", "market": "!in( spot )", "zone": "a"})
+    assert demand.selectors == {"type": "in(H100,A100)", "market": "!in(spot)", "zone": "a"}
+
+
 def test_custom_resources_and_labels_keep_actors_where_they_are_meant_to_be():
     assert unplaced({"scorer": (5, Demand({"CPU": 0.0, "isd_scorer": 1.0}))}, NODES) == {"scorer": 1}
     assert unplaced({"scorer": (3, Demand({"CPU": 2.0}, {"market": "spot"}))}, NODES) == {"scorer": 1}

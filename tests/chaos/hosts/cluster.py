@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -49,8 +50,10 @@ PORTS = (
     "--metrics-export-port=52368",
 )
 """Every host has all of them for itself; Ray waits for none that it would have to be told."""
-STARTED, TRIES = "Ray runtime started", 3
-STARTS_WITHIN_S, ENDS_WITHIN_S, _POLL_S = 120.0, 300.0, 0.05
+STARTED, TRIES = "Ray runtime started", 5
+"""Ray gives a node 30 s, which is not enough on a machine that is busy."""
+STARTS_WITHIN_S, ENDS_WITHIN_S, _POLL_S = 240.0, 600.0, 0.05
+"""On a machine that is busy."""
 
 
 class Cluster:
@@ -59,7 +62,7 @@ class Cluster:
     Parameters
     ----------
     folder:
-        On the disk that they share.
+        Seen by all hosts, as everything outside their own disks.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -114,7 +117,7 @@ class Cluster:
             options += [f"--address={self.head.address}:{PORT}", "--num-cpus=1", f"--resources={json.dumps(ROOM)}"]
             options += [f"--labels=host={name}"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
-        for _ in range(TRIES):  # on a machine that is busy Ray gives up its own processes
+        for _ in range(TRIES):
             with host.log.open("w") as log:
                 process = host.run(command, self._environment, log)
             if _has_started(process, host.log):
@@ -123,7 +126,10 @@ class Cluster:
 
     def screen(self, config: Path, out: Path, held: str = "") -> Screen:
         """Begin a screen, or go on with it; see `Screen`."""
-        return Screen(self, config, out, held, self._environment)
+        notes = self._folder / "notes"
+        shutil.rmtree(notes, ignore_errors=True)
+        notes.mkdir()
+        return Screen(self, config, out, notes, held, self._environment)
 
 
 class Screen:
@@ -131,18 +137,17 @@ class Screen:
 
     Parameters
     ----------
+    notes:
+        An empty folder for what is said between processes, not on the disk of the campaign.
     held:
         The class of the actor whose call in the middle of the screen is held until `let_go`; empty for none.
     """
 
-    def __init__(self, cluster: Cluster, config: Path, out: Path, held: str, environment: Mapping[str, str]) -> None:
-        self.cluster, self.out = cluster, out
-        self._notes = out.with_name(f"{out.name}-notes")
-        self._notes.mkdir(exist_ok=True)
-        for note in self._notes.iterdir():
-            note.unlink()
-        self.log = self._notes / "log"
-        words = [str(config), str(out), str(self._notes), held]
+    def __init__(
+        self, cluster: Cluster, config: Path, out: Path, notes: Path, held: str, environment: Mapping[str, str]
+    ) -> None:
+        self.cluster, self.out, self._notes, self.log = cluster, out, notes, notes / "log"
+        words = [str(config), str(out), str(notes), held]
         with self.log.open("w") as log:
             self._process = cluster.head.run(
                 [sys.executable, "-m", "tests.chaos.hosts.driver", *words], environment, log
@@ -166,7 +171,7 @@ class Screen:
         self._process.wait()
 
     def ended(self) -> dict[str, Any] | None:
-        """None if it came to its end, else its error, once it has ended."""
+        """None if it came to its end, else the type of its error and what it says, once it has ended."""
         self.let_go()
         try:
             code = self._process.wait(ENDS_WITHIN_S)
@@ -176,7 +181,9 @@ class Screen:
         note = self._notes / "error"
         if code == 0:
             return None
-        return json.loads(note.read_text()) if note.exists() else {"type": "killed", "words": f"exit {code}"}
+        if note.exists():
+            return json.loads(note.read_text())
+        return {"type": "power cut" if not self.cluster.head.is_on else "traceback", "words": f"exit {code}"}
 
 
 def _has_started(ray: subprocess.Popen, log: Path) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.hosts.cluster import DEAD_AFTER_S, OTHERS, Screen, wait_for
+from tests.chaos.hosts.machines import fill
 
 Do = Callable[[Screen], None]
 BRIEF_S, LONG_S = 2.0, DEAD_AFTER_S + 10.0
@@ -114,6 +115,15 @@ def full_disk(which: str = "") -> Do:
     return do
 
 
+def full_shared_disk(screen: Screen) -> None:
+    """The disk with the campaign, which all hosts share, is full until the screen has ended."""
+    screen.held()
+    filler = screen.out.with_name("filler")
+    fill(filler)
+    screen.ended()
+    filler.unlink()
+
+
 def short_of_memory(title: str) -> Do:
     """The memory of a host is used up until Ray has ended the actor that is meant there."""
 
@@ -142,6 +152,7 @@ FAULTS = (
     Fault("disk of a trainer's host full", "Trainer", full_disk()),
     Fault("disk of a scorer's host full", "Scorer", full_disk()),
     Fault("disk of the head full", "Scorer", full_disk("head")),
+    Fault("disk of the campaign full", "Scorer", full_shared_disk),
     Fault("memory of a trainer's host short", "Trainer", short_of_memory("ray::Trainer")),
     Fault("memory of a scorer's host short", "Scorer", short_of_memory("ray::Scorer")),
     Fault("memory of the bound actor's host short", "BoundActor", short_of_memory("ray::BoundActor")),

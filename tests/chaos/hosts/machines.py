@@ -134,6 +134,8 @@ class Host:
         with suppress(ProcessLookupError):
             os.kill(self._pid, 9)
         self._process.wait(_WAIT_S)
+        # Its cable would go a while later by itself.
+        subprocess.run(["ip", "link", "delete", self._cable], check=False, stderr=subprocess.DEVNULL)
 
     @contextmanager
     def cut_off(self) -> Iterator[None]:
@@ -196,6 +198,16 @@ def clock_library(folder: Path) -> Path:
     library = folder / "clock.so"
     _call("gcc", "-O2", "-shared", "-fPIC", "-o", str(library), str(Path(__file__).with_name("clock.c")), "-ldl")
     return library
+
+
+def mount_disk(folder: Path, size: str) -> None:
+    """Have a folder lie on a disk of its own, as those see it that are apart with this process."""
+    _call("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+
+
+def unmount_disk(folder: Path) -> None:
+    """The end of `mount_disk`, when no host is on."""
+    _call("umount", str(folder))
 
 
 def fill(file: Path) -> None:
