@@ -110,6 +110,10 @@ class NotebookProgress(Watcher):
         self._messages.append(text)
         self._show()
 
+    def begins(self, name: str, config: CampaignConfig) -> None:
+        """The campaign `name` is shown against the goal of this configuration."""
+        self._steps.begins(name, goal_of(config))
+
     def building(self, progress: BuildProgress) -> None:
         """The library grows."""
         now = time.monotonic()

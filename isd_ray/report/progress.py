@@ -14,11 +14,12 @@ from rich.table import Column
 from rich.text import Text
 
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 from isd_ray.printable import printable
 from isd_ray.report.numbers import duration
-from isd_ray.report.steps import ShownGoal, StepsByName
+from isd_ray.report.steps import ShownGoal, StepsByName, goal_of
 from isd_ray.report.words import summary_table
 
 BUILD_LINE_SECONDS = 60
@@ -92,6 +93,10 @@ class LiveProgress(Watcher):
     def message(self, text: str) -> None:
         """One line, between the updates."""
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+    def begins(self, name: str, config: CampaignConfig) -> None:
+        """The campaign `name` is shown against the goal of this configuration."""
+        self._steps.begins(name, goal_of(config))
 
     def building(self, progress: BuildProgress) -> None:
         """The library grows."""
