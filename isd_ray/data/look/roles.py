@@ -197,7 +197,8 @@ def _broken_numbers(column: ColumnLook, *, may_be: bool) -> NoLabel | None:
     """Of a column of numbers of which some, or all, are not written as such: what they are, and what to write."""
     commas = [text for text in column.examples if has_comma(text)]
     words = [text for text in column.examples if text not in commas and parse_number(text) is None]
-    if 2 * len(words) > len(column.examples) or not (commas or column.words):
+    is_mixed = bool(column.words) or (bool(commas) and 2 * len(words) <= len(column.examples))
+    if not is_mixed:
         return None
     shown = ", ".join(map(repr, dict.fromkeys([*commas[:_SHOWN], *(words or column.words)[:_SHOWN]])))
     remedies = [remedy_for_commas([*commas, *column.words]), "leave cells without a number empty" if words else None]
