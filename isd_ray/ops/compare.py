@@ -34,7 +34,7 @@ from isd_ray.ops.simulate import (
 )
 from isd_ray.report.comparison import render_comparison
 from isd_ray.report.notebook import default_watcher
-from isd_ray.report.words import comparison_note, comparison_table, ended_words
+from isd_ray.report.words import ACCURACY, comparison_note, comparison_table, ended_words
 from isd_ray.storage.addresses import address_of, is_uri, within
 from isd_ray.storage.copies import fetched, local_path, sent
 from isd_ray.storage.files import replace_text
@@ -58,7 +58,7 @@ class Comparison:
         return f"Comparison({str(self.path)!r}, agents={list(self.summary['agents'])})"
 
     def _repr_html_(self) -> str:
-        measure = self.summary["measure"]
+        measure = self.summary.get("measure", ACCURACY)  # comparisons of earlier versions went by it
         table = rows(*comparison_table(self.summary["agents"], measure))
         notes = paragraphs(
             [f"Means over the seeds. {comparison_note(measure)}.", f"Its report: {self.path / 'report.html'}"]
@@ -169,7 +169,7 @@ def compare(
     summary = {
         "name": config.name,
         "task": config.task,
-        "measure": "accuracy" if column == "system_accuracy" else config.goal_class.noun,
+        "measure": ACCURACY if column == "system_accuracy" else config.goal_class.noun,
         "agents": _agent_summaries(results, rounds, goals, column),
     }
     n_target = max(result.summary["n_target"] for by_seed in results.values() for result in by_seed.values())
