@@ -166,10 +166,16 @@ def race_cautions(batches: Sequence[RaceBatch], families: Sequence[str]) -> list
 
 def _lost(rival: Rival) -> str:
     name = "the constant answer, the share of hits known before" if rival.family == CONSTANT else repr(rival.family)
+    batches = "batch" if rival.n == 1 else f"{rival.n} batches"
+    remedy = (
+        "models with other features may find hits sooner"
+        if rival.family == CONSTANT
+        else f"a replay with model.families = [{rival.family!r}] tells how many"
+    )
     return (
-        f"on the last {rival.n} batches {name} forecast the readouts better than the families that count together "
+        f"on the last {batches} {name} forecast the readouts better than the families that count together "
         f"(mean loss {rival.loss:.3f} against {rival.committee_loss:.3f}): hits are looked for in no "
-        "better order than its own; a certificate still holds, but wells are lost"
+        f"better order than its own; a certificate still holds, but wells are lost; {remedy}"
     )
 
 

@@ -255,7 +255,7 @@ def export(
 def report(
     path: Folder,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File to write; default report.html in the folder.")
+        Path | None, typer.Option("--out", "-o", help="File to write, .html; default report.html in the folder.")
     ] = None,
     address: Address = None,
 ) -> None:
@@ -271,16 +271,17 @@ def report(
 
 def _report_here(path: Path, out: Path | None) -> None:
     from isd_ray.campaign.store import CampaignStore
-    from isd_ray.ops.results import report_of, restore_card
+    from isd_ray.ops.results import page_file, report_of, restore_card
     from isd_ray.storage.files import replace_text
 
+    file = None if out is None else page_file(out)
     store = CampaignStore.open(path)
     page = report_of(store)
     restore_card(store)
-    if out is None:
+    if file is None:
         store.write_text("report.html", page)
     else:
-        replace_text(out, page)
+        replace_text(file, page)
 
 
 def verify(

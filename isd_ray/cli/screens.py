@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,19 +114,22 @@ def compare(
     if as_json:
         print_json(dict(result.summary))
         return
-    out_console.print(_comparison_table(result.summary["agents"]))
+    out_console.print(_comparison_table(result.summary))
     out_console.print(
         f"Files in {result.path}: report.html, comparison.parquet, summary.json", highlight=False, soft_wrap=True
     )
 
 
-def _comparison_table(agents: dict[str, Any]) -> Table:
-    from isd_ray.report.words import COMPARISON_NOTE, comparison_table
+def _comparison_table(summary: Mapping[str, Any]) -> Table:
+    from isd_ray.report.words import comparison_note, comparison_table
 
-    headings, lines = comparison_table(agents)
-    table = Table(title="Means over the seeds", caption=COMPARISON_NOTE, title_justify="left", caption_justify="left")
+    measure = summary["measure"]
+    headings, lines = comparison_table(summary["agents"], measure)
+    title, caption = "Means over the seeds", comparison_note(measure)
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", padding=(0, 0))
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "agent" else "right")
+        # In a narrow window words go on in the next line: cut short they say nothing.
+        table.add_column(heading, justify="left" if heading == "agent" else "right", overflow="fold")
     for line in lines:
         table.add_row(*line)
     return table
@@ -204,7 +208,7 @@ def advise(
         Path, typer.Argument(help="Campaign file of a past screen; or folder of a screen, also under way.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the simulations; default runs/NAME-advice.")
+        Path | None, typer.Option("--out", "-o", help="Folder of the simulations; default runs/<config>-advice.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Of a past screen: simulations of each goal.")] = 3,
     overrides: Set = None,
@@ -220,7 +224,8 @@ def advise(
         made = find(source)
     else:
         config = CampaignConfig.from_toml(source, overrides or ())
-        made = watched(lambda watcher: find(config, seeds=seeds, out=out, watcher=watcher), config.name, config)
+        folder = out or Path("runs") / f"{source.stem}-advice"
+        made = watched(lambda watcher: find(config, seeds=seeds, out=folder, watcher=watcher), config.name, config)
     if as_json:
         print_json(asdict(made))
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, LibraryConfig
 from isd_ray.core.censored import Number, interval, mark_of, parse_number
+from isd_ray.data.commas import remedy_for_commas
 from isd_ray.data.ingest.columns import (
     NULL_WORDS,
     ColumnKind,
@@ -30,9 +30,6 @@ from isd_ray.errors import InputFileError, LabelError
 
 N_SHOWN = 5
 """Examples in a message."""
-_DECIMAL_COMMA = re.compile(r"[+-]?[\d.]*\d,\d+([eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
-"""A comma that stands before each three digits: "10,000" is ten thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ def as_numbers(table: LabelTable) -> LabelTable:
         raise LabelError(
             f"labels in column {table.column!r} are not numbers: {table.examples(wrong)}",
             table.file,
-            _remedy_for_words(table.values.drop_null().to_pylist()),
+            remedy_for_commas(words := table.values.drop_null().to_pylist()) or _remedy_for_words(words),
         )
     known = [number for number in numbers if number is not None]
     values = np.array([*(number.number for number in known), np.nan])[codes]
@@ -127,13 +124,6 @@ def _number(word: str) -> Number | None:
 
 def _remedy_for_words(words: list[str]) -> str:
     """What to do about labels that are no numbers, by how they are written."""
-    commas = [word for word in words if _DECIMAL_COMMA.fullmatch(word) or _THOUSANDS.fullmatch(word)]
-    if commas:
-        decimal = next((word for word in commas if not _THOUSANDS.fullmatch(word)), None)
-        if decimal is not None:
-            return "export numbers with a decimal point instead of a comma, and with nothing between thousands"
-        number = commas[0].replace(",", "")
-        return f"export numbers without commas between thousands: {number} for {commas[0]!r}"
     bounded = next((word for word in words if _number(word) is None and mark_of(word) is not None), None)
     if bounded is not None:
         return f"{bounded!r} has more than a bound: write the number alone behind its mark, and no unit"

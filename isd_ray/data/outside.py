@@ -131,9 +131,9 @@ class Preparation:
         if options.get("smiles_column") is None:
             self._structure = None
         elif source.structure == "smiles" and self._structure is not None:
-            source.require(self._structure, "smiles_column")
+            source.require(self._structure, "--smiles-column")
         if self.id_column is not None:
-            source.require(self.id_column, "id_column")
+            source.require(self.id_column, "--id-column")
         else:
             known = [name for name in (options.get("id_column"), "id") if name in source.column_names]
             self.id_column = known[0] if known else None

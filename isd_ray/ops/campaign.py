@@ -375,9 +375,9 @@ class Campaign:
 
     def report(self, file: str | Path) -> None:
         """Write the report of the screen as it stands to an HTML file; of one that goes on, the page says so."""
-        from isd_ray.ops.results import report_of
+        from isd_ray.ops.results import page_file, report_of
 
-        replace_text(Path(file), report_of(self.store))
+        replace_text(page_file(file), report_of(self.store))
 
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json`` of a screen that has ended.

@@ -15,27 +15,26 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.watcher import Watcher
+from isd_ray.campaign.watcher import Named, Watcher
 from isd_ray.card import card, paragraphs, rows
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config
 from isd_ray.core.trips import trips_until
-from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.errors import ConfigError
-from isd_ray.messages import Progress
 from isd_ray.ops.connect import ray_session, work_for
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import (
     SimulationResult,
-    accuracy_curve,
+    TrueColumn,
     fraction_reaching,
     simulate,
     trips_reaching,
+    true_curve,
     with_settings,
 )
 from isd_ray.report.comparison import render_comparison
 from isd_ray.report.notebook import default_watcher
-from isd_ray.report.words import COMPARISON_NOTE, comparison_table, ended_words
+from isd_ray.report.words import ACCURACY, comparison_note, comparison_table, ended_words
 from isd_ray.storage.addresses import address_of, is_uri, within
 from isd_ray.storage.copies import fetched, local_path, sent
 from isd_ray.storage.files import replace_text
@@ -44,6 +43,8 @@ from isd_ray.storage.output_files import refuse_file_as_folder
 AGENTS = ("active", "random", "in-order")
 GOALS = (0.90, 0.95, 0.98, 0.99)
 """System accuracies for which the comparison tells what each agent had to acquire."""
+SHARE_GOALS = (0.80, 0.90, 0.95)
+"""The same of another claimed share, as a recall, beside the configured one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,11 @@ class Comparison:
         return f"Comparison({str(self.path)!r}, agents={list(self.summary['agents'])})"
 
     def _repr_html_(self) -> str:
-        table = rows(*comparison_table(self.summary["agents"]))
-        notes = paragraphs([f"Means over the seeds. {COMPARISON_NOTE}.", f"Its report: {self.path / 'report.html'}"])
+        measure = self.summary.get("measure", ACCURACY)  # comparisons of earlier versions went by it
+        table = rows(*comparison_table(self.summary["agents"], measure))
+        notes = paragraphs(
+            [f"Means over the seeds. {comparison_note(measure)}.", f"Its report: {self.path / 'report.html'}"]
+        )
         return card(f"Comparison {self.summary['name']}", table, notes)
 
 
@@ -140,7 +144,7 @@ def compare(
 
     def run(agent: str, seed: int) -> SimulationResult:
         watcher.message(f"{agent}, seed {seed}")
-        named = watcher if n_parallel == 1 else _Named(watcher, f"{agent}, seed {seed}")
+        named = watcher if n_parallel == 1 else Named(watcher, f"{agent}, seed {seed}")
         found = simulate(variants[agent, seed], within(root, f"{agent}/{seed}"), named)
         measured = f"measured {found.summary['n_acquired']:,} of {found.summary['n_target']:,}"
         watcher.message(f"{agent}, seed {seed}: {ended_words(found.summary)}, {measured}")
@@ -158,9 +162,16 @@ def compare(
     }
     with sent(within(root, "comparison.parquet")) as path:
         _write_rounds(results, path)
-    claims_accuracy = config.stopping.in_force.judges and config.stopping.claim.is_share_right
-    gamma = config.stopping.gamma if claims_accuracy else None
-    summary = {"name": config.name, "task": config.task, "agents": _agent_summaries(results, rounds)}
+    column = _told_column(config, rounds)
+    is_told = config.stopping.in_force.judges and (config.stopping.claim.is_share_right or column == "system_value")
+    gamma = config.stopping.gamma if is_told else None
+    goals = GOALS if column == "system_accuracy" else sorted({*SHARE_GOALS, config.stopping.gamma})
+    summary = {
+        "name": config.name,
+        "task": config.task,
+        "measure": ACCURACY if column == "system_accuracy" else config.goal_class.noun,
+        "agents": _agent_summaries(results, rounds, goals, column),
+    }
     n_target = max(result.summary["n_target"] for by_seed in results.values() for result in by_seed.values())
     texts = {
         "report.html": render_comparison(summary, rounds, gamma, n_target),
@@ -170,25 +181,6 @@ def compare(
         with sent(within(root, name)) as path:
             replace_text(path, text)
     return Comparison(local_path(root), summary)
-
-
-class _Named(Watcher):
-    """Tells the steps of one variant from those of others that run at the same time."""
-
-    def __init__(self, watcher: Watcher, name: str) -> None:
-        self._watcher, self._name = watcher, name
-
-    def message(self, text: str) -> None:
-        """A line of text."""
-        self._watcher.message(f"{self._name}: {text}")
-
-    def building(self, progress: BuildProgress) -> None:
-        """The library grows."""
-        self._watcher.building(progress)
-
-    def step(self, name: str, progress: Progress) -> None:
-        """A step of the variant."""
-        self._watcher.step(self._name, progress)
 
 
 def _build_once(variants: Mapping[tuple[str, int], CampaignConfig], root: str, watcher: Watcher) -> None:
@@ -215,8 +207,22 @@ def _mean_range(ranges: Sequence[Sequence[float] | None]) -> list[float] | None:
     return [mean(ends) for ends in zip(*known, strict=True)] if known else None
 
 
+def _told_column(config: CampaignConfig, rounds: Mapping[str, Mapping[int, list[dict[str, Any]]]]) -> TrueColumn:
+    """What agents are compared by: the claimed quantity where it is a share of something else than right labels.
+
+    Where hits are rare an accuracy tells nothing: it is reached before anything is measured.
+    """
+    if config.stopping.claim.is_share_right or config.stopping.claim.is_error or not config.stopping.claims:
+        return "system_accuracy"
+    every = (row for by_seed in rounds.values() for curve in by_seed.values() for row in curve)
+    return "system_value" if any(row.get("system_value") is not None for row in every) else "system_accuracy"
+
+
 def _agent_summaries(
-    results: Mapping[str, Mapping[int, SimulationResult]], rounds: Mapping[str, Mapping[int, list[dict[str, Any]]]]
+    results: Mapping[str, Mapping[int, SimulationResult]],
+    rounds: Mapping[str, Mapping[int, list[dict[str, Any]]]],
+    goals: Sequence[float],
+    column: TrueColumn,
 ) -> dict[str, Any]:
     """Means over the seeds for each agent, and what it had to acquire, in how many trips, for each goal."""
     summaries = {}
@@ -225,8 +231,8 @@ def _agent_summaries(
         curves = rounds[agent].values()
         reached = [
             goal
-            for goal in GOALS
-            if all(max((y for _, y in accuracy_curve(curve)), default=0.0) >= goal for curve in curves)
+            for goal in goals
+            if all(max((y for _, y in true_curve(curve, column)), default=0.0) >= goal for curve in curves)
         ]
         summaries[agent] = {
             "seeds": list(by_seed),
@@ -237,11 +243,13 @@ def _agent_summaries(
             "stopped_at_round": [final["stopped_at_round"] for final in finals],
             **{
                 name: mean(final[name] for final in finals)
-                for name in ("system_accuracy", "test_accuracy", "system_mse")
+                for name in ("system_accuracy", "test_accuracy", "system_mse", "system_value")
                 if all(final[name] is not None for final in finals)
             },
             "constant_range": _mean_range([final["constant_range"] for final in finals]),
-            "fraction_to_reach": {f"{goal:g}": mean(fraction_reaching(c, goal) for c in curves) for goal in reached},
-            "trips_to_reach": {f"{goal:g}": mean(trips_reaching(c, goal) for c in curves) for goal in reached},
+            "fraction_to_reach": {
+                f"{goal:g}": mean(fraction_reaching(c, goal, column) for c in curves) for goal in reached
+            },
+            "trips_to_reach": {f"{goal:g}": mean(trips_reaching(c, goal, column) for c in curves) for goal in reached},
         }
     return summaries

@@ -14,9 +14,9 @@ LEVELS = {"accuracy": (0.9, 0.95), "recall": (0.8, 0.9), "precision": (0.9,), "b
 """Goals that are tried of each quantity, beside the configured one."""
 
 
-def _noun(quantity: str) -> str:
-    """A quantity in words."""
-    return str(next(iter(claim_named(quantity).goals.values())).noun)
+def goal_name(quantity: str, level: float) -> str:
+    """A goal in a few words."""
+    return f"{next(iter(claim_named(quantity).goals.values())).noun} {level:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,9 @@ class GoalCost:
         Compounds of the target set.
     n_tried, n_ended:
         Replays, or seeds, and those that ended with the goal met before everything was measured.
+    constant:
+        What one answer for every compound has of the quantity, if that is no less than the goal: then nothing else was
+        tried of it.
     """
 
     quantity: str
@@ -42,15 +45,18 @@ class GoalCost:
     n_target: int
     n_tried: int
     n_ended: int
+    constant: float | None = None
 
     @property
     def name(self) -> str:
         """The claim in a few words."""
-        return f"{_noun(self.quantity)} {self.level:g}"
+        return goal_name(self.quantity, self.level)
 
     @property
     def verdict(self) -> str:
         """Whether anything is saved."""
+        if self.constant is not None:
+            return f"worth nothing: one answer for every compound has {self.constant:.4g}, without any model"
         if self.wells is None:
             return "nothing is saved: all is measured"
         low, high = (n / self.n_target for n in self.wells)
@@ -92,7 +98,12 @@ def range_of(numbers: Sequence[int]) -> tuple[int, int] | None:
 
 def advice_lines(advice: Advice) -> list[tuple[str, str, str, str]]:
     """A line for each goal: its name, wells, trips, and whether anything is saved."""
-    return [(cost.name, _words(cost.wells), _words(cost.trips), cost.verdict) for cost in advice.goals]
+    return [cost_line(cost) for cost in advice.goals]
+
+
+def cost_line(cost: GoalCost) -> tuple[str, str, str, str]:
+    """Name, wells and trips of a goal, and whether anything is saved."""
+    return cost.name, _words(cost.wells), _words(cost.trips), cost.verdict
 
 
 def _words(ends: tuple[int, int] | None) -> str:

@@ -5,12 +5,14 @@ In words, and as a campaign file: the keys that matter with their reasons, or ev
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from isd_ray.card import card, paragraphs, rows
@@ -122,7 +124,7 @@ def propose(file: str | Path, label: str | Sequence[str] = (), *, unlabelled: bo
     choice = choose_label(columns, taken, named, unlabelled=unlabelled, file=text)
     labels = [one.column.name for one in choice.chosen]
     repeats = find_repeats(source, smiles, [name for name in candidates if name not in labels], labels)
-    keys = [*_library_keys(text, smiles, repeats, choice), *_id_keys(repeats)]
+    keys = [*_name_key(text), *_library_keys(text, smiles, repeats, choice), *_id_keys(repeats)]
     unknown = list(_doubts(choice, repeats, n))
     more, n_labelled, of_goal = goal_keys(keys, choice)
     if smiles is not None and (broken := unreadable(first, smiles))[0]:
@@ -141,6 +143,13 @@ def propose(file: str | Path, label: str | Sequence[str] = (), *, unlabelled: bo
 
 def _count(source: Source) -> int:
     return sum(len(records) - len(records.problems) for records in source.read(()))
+
+
+def _name_key(file: str) -> Iterator[ProposedKey]:
+    """A name by that of the file, as far as its letters may stand in one."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePosixPath(file).name.partition(".")[0]).strip("._-")
+    if name:
+        yield proposed("name", name, "after the file: in titles, and what jobs and metrics are called by")
 
 
 def _library_keys(file: str, smiles: str | None, repeats: Repeats, choice: LabelChoice) -> Iterator[ProposedKey]:
@@ -171,7 +180,10 @@ def _id_keys(repeats: Repeats) -> Iterator[ProposedKey]:
 
 def _doubts(choice: LabelChoice, repeats: Repeats, n: int) -> Iterator[str]:
     if repeats.id_column is None:
-        yield "ids: numbers of records are taken, and files of readouts have to name compounds by them"
+        words = "ids: numbers of records are taken, and files of readouts have to name compounds by them"
+        if repeats.kept_id is not None:
+            words += f". With one label for each value of {repeats.kept_id!r} in the file, that is taken for ids"
+        yield words
     if repeats.n_same:
         yield (
             f"{repeats.n_same:,} of {n:,} records are of a structure that stands there before: each is one compound, "
@@ -193,7 +205,11 @@ def _doubts(choice: LabelChoice, repeats: Repeats, n: int) -> Iterator[str]:
 
 def _rest(n: int) -> list[ProposedKey]:
     size = max(size for size in _BATCHES if size == _BATCHES[0] or size * _BATCHES_OF_A_SCREEN <= n)
-    why = "compounds of a round; or n_plates with [plates]"
+    trips = math.ceil(n / size)
+    why = (
+        f"compounds of a round, each a trip to the laboratory: {trips} rounds are everything. Larger batches are fewer "
+        "trips and more wells; or n_plates with [plates]"
+    )
     return [
         proposed("acquisition.batch_size", size, why),
         proposed("stopping.rule", "certify", "ends by a random audit, with a guarantee"),

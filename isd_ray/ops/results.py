@@ -16,12 +16,16 @@ from isd_ray.campaign.record import summarise
 from isd_ray.campaign.round_files import ROUND_SCHEMA
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
-from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.errors import CorruptFileError, OutputFileError, StoreError
 from isd_ray.report.model_card import CARD_FILES, card_text, model_card
 from isd_ray.report.sections import render_report
 from isd_ray.storage.addresses import within
 from isd_ray.storage.copies import fetched
 from isd_ray.storage.files import read_json
+from isd_ray.storage.output_files import written
+
+PAGE_SUFFIXES = (".html", ".htm", "")
+"""Of a report; a device, as ``/dev/stdout``, has none."""
 
 
 def summary_of(store: CampaignStore) -> dict[str, Any]:
@@ -163,6 +167,26 @@ def report_of(store: CampaignStore) -> str:
     store.check_hybrid()
     summary = stored_summary(store) or summary
     return render_report(store, summary)
+
+
+def page_file(file: str | Path) -> Path:
+    """Where a report goes.
+
+    Raises
+    ------
+    OutputFileError
+        If it is a URI, or has the ending of another kind of file: a page of HTML that is called a PDF opens nowhere.
+    """
+    path = Path(file)
+    with written(path):
+        is_page = path.suffix.lower() in PAGE_SUFFIXES
+    if not is_page:
+        raise OutputFileError(
+            f"{path.suffix!r} is no ending of a report, which is a page of HTML",
+            str(path),
+            f"name it {path.with_suffix('.html').name}; a browser prints it, also to a PDF",
+        )
+    return path
 
 
 def restore_card(store: CampaignStore) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -216,36 +216,43 @@ def _random_baseline(setup: CampaignSetup, summary: Mapping[str, Any], watcher: 
     }
 
 
-def accuracy_curve(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
-    """Share acquired and true accuracy of the screen, round by round, and what the last round delivers."""
-    points = [
-        (row["fraction_acquired"], row["system_accuracy"]) for row in rounds if row["system_accuracy"] is not None
-    ]
+TrueColumn = Literal["system_accuracy", "system_value"]
+"""Column of ``rounds.parquet`` with the true accuracy, or the true value of the claimed quantity where that is another
+share."""
+
+
+def true_curve(
+    rounds: Sequence[Mapping[str, Any]], column: TrueColumn = "system_accuracy"
+) -> list[tuple[float, float]]:
+    """Share acquired and a true value of the screen, round by round, and what the last round delivers."""
+    points = [(row["fraction_acquired"], row[column]) for row in rounds if row[column] is not None]
     last = rounds[-1]
-    if last.get("delivered_accuracy") is not None:
-        points.append((last["n_acquired"] / (last["n_observed"] + last["n_inference"]), last["delivered_accuracy"]))
+    if (delivered := last.get(column.replace("system", "delivered"))) is not None:
+        points.append((last["n_acquired"] / (last["n_observed"] + last["n_inference"]), delivered))
     return points
 
 
-def fraction_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> float:
-    """Least share acquired at which `system_accuracy` reaches a value, interpolated linearly between rounds.
+def fraction_reaching(
+    rounds: Sequence[Mapping[str, Any]], level: float, column: TrueColumn = "system_accuracy"
+) -> float:
+    """Least share acquired at which a true value reaches a level, interpolated linearly between rounds.
 
-    Measuring everything gives accuracy 1, which is the last point of the curve.
+    Measuring everything gives 1, which is the last point of the curve.
     """
-    points = [*accuracy_curve(rounds), (1.0, 1.0)]
+    points = [*true_curve(rounds, column), (1.0, 1.0)]
     before: tuple[float, float] | None = None
     for x, y in points:
-        if y >= accuracy:
-            return x if before is None or y == before[1] else float(np.interp(accuracy, (before[1], y), (before[0], x)))
+        if y >= level:
+            return x if before is None or y == before[1] else float(np.interp(level, (before[1], y), (before[0], x)))
         before = (x, y)
     return 1.0
 
 
-def trips_reaching(rounds: Sequence[Mapping[str, Any]], accuracy: float) -> int:
-    """Trips to the laboratory made when a model first has a `system_accuracy`; all where only the end has it."""
+def trips_reaching(rounds: Sequence[Mapping[str, Any]], level: float, column: TrueColumn = "system_accuracy") -> int:
+    """Trips to the laboratory made when a model first reaches a level; all where only the end does."""
     before = 0
     for row, made in zip(rounds, trips_made(rounds), strict=True):
-        if (row["system_accuracy"] or 0.0) >= accuracy:
+        if (row[column] or 0.0) >= level:
             return before
         before = made
     return before

@@ -20,6 +20,7 @@ from isd_ray.errors import StoreError
 from isd_ray.ops.calls import SentFile, VerbCall
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.opened import listed
+from isd_ray.ops.results import page_file
 from isd_ray.ops.tables import as_file, naming
 from isd_ray.ops.telling import Told
 from isd_ray.ops.undo import Undoable
@@ -221,7 +222,7 @@ class AttachedCampaign:
 
     def report(self, file: str | Path) -> None:
         """See `Campaign.report`; the file is written here."""
-        self._fetch(Path(file), "report")
+        self._fetch(page_file(file), "report")
 
     def _change(self, verb: str, *arguments: Any, **keywords: Any) -> Any:
         return self._transport.change(self._call(verb, *arguments, **keywords))

@@ -14,7 +14,7 @@ from isd_ray.report.figures import Line, lines
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Rows, series
 from isd_ray.report.sections.accuracy import MEASURED
-from isd_ray.report.words import CONSTANT, constant_cell, percent
+from isd_ray.report.words import ACCURACY, CONSTANT, constant_cell, percent
 
 SHARE = "share, 0 to 1"
 PANELS = {
@@ -49,13 +49,16 @@ def render_comparison(
     runs:
         Rounds by agent and seed.
     gamma:
-        Drawn where the accuracy of the screen is.
+        Drawn where that is which agents are compared by: the accuracy of the screen, or another claimed share.
     """
     styles = {agent: style for style, agent in enumerate(runs)}
+    measure = summary.get("measure", ACCURACY)
+    claimed = [] if measure == ACCURACY else [("system_value", f"{measure} of the whole screen", SHARE)]
+    drawn = "system_value" if claimed else "system_accuracy"
     panels = [
         panel
-        for column, name, unit in PANELS[summary["task"]]
-        if (panel := _panel(runs, styles, column, name, unit, gamma))
+        for column, name, unit in (*claimed, *PANELS[summary["task"]])
+        if (panel := _panel(runs, styles, column, name, unit, gamma if column == drawn else None))
     ]
     panels.append(_wells_by_trip(runs, styles))
     seeds = max(len(by_seed) for by_seed in runs.values())
@@ -69,7 +72,7 @@ def render_comparison(
         (f"{agent}/{seed}/report.html", f"{agent}, seed {seed}") for agent, by_seed in runs.items() for seed in by_seed
     ]
     sections = [
-        ReportSection("In short", "short", _savings(summary["agents"], n_target)),
+        ReportSection("In short", "short", _savings(summary["agents"], n_target, measure)),
         ReportSection("Curves", "curves", (*curves, *panels)),
         ReportSection("Reports of the runs", "runs", (Links(tuple(links)),)),
     ]
@@ -93,13 +96,12 @@ def _panel(
             drawn.append(_mean(agent, curves, styles[agent]))
     if not drawn:
         return None
-    has_goal = column == "system_accuracy" and gamma is not None
     return lines(
         column.replace("_", "-"),
         drawn,
         x=MEASURED,
         y=f"{name} ({unit})",
-        level=(gamma, f"goal γ = {gamma:g}") if has_goal and gamma is not None else None,
+        level=None if gamma is None else (gamma, f"goal γ = {gamma:g}"),
         alt=f"{name.capitalize()} by agent, against the share of compounds measured",
         caption="",
     )
@@ -140,8 +142,10 @@ def _mean(agent: str, curves: Sequence[tuple[list[float], list[float]]], style: 
     return Line(agent, grid, values.mean(axis=0).tolist(), low, high, style)
 
 
-def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Block, ...]:
-    """What each agent measured, what it had to measure for each accuracy, and what that saves."""
+def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int, measure: str) -> tuple[Block, ...]:
+    """What each agent measured, what it had to measure for each level of the measure, and what that saves."""
+    asked = "the screen is as accurate as asked" if measure == ACCURACY else f"the {measure} is as asked"
+    of_claim = {} if measure == ACCURACY else {f"{measure} of the screen": "system_value"}
 
     def share(value: float | None) -> str:
         return NOTHING if value is None else percent(value)
@@ -154,6 +158,7 @@ def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Bl
             "compounds": [f"{numbers['fraction_acquired'] * n_target:,.0f}" for numbers in agents.values()],
             "rounds": [f"{mean(numbers['stopped_at_round']) + 1:.3g}" for numbers in agents.values()],
             "trips to the laboratory": [f"{numbers['n_trips']:.3g}" for numbers in agents.values()],
+            **{name: [share(numbers.get(column)) for numbers in agents.values()] for name, column in of_claim.items()},
             "accuracy of the screen": [share(numbers.get("system_accuracy")) for numbers in agents.values()],
             "accuracy on the test set": [share(numbers.get("test_accuracy")) for numbers in agents.values()],
             f"{CONSTANT}, by the claim": [constant_cell(numbers) for numbers in agents.values()],
@@ -161,23 +166,23 @@ def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Bl
     )
     goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]}, key=float)
     if not goals:
-        return (ends, Text("No agent reached an accuracy that savings are counted for."))
+        return (ends, Text(f"No agent reached a level of the {measure} that savings are counted for."))
     reached = Table.of(
-        "Share of compounds to be measured before the screen is as accurate as asked (means over the seeds)",
+        f"Share of compounds to be measured before {asked} (means over the seeds)",
         {
             "agent": list(agents),
             **{
-                f"accuracy ≥ {goal}": [share(numbers["fraction_to_reach"].get(goal)) for numbers in agents.values()]
+                f"{measure} ≥ {goal}": [share(numbers["fraction_to_reach"].get(goal)) for numbers in agents.values()]
                 for goal in goals
             },
         },
     )
     trips = Table.of(
-        "Trips to the laboratory before the screen is as accurate as asked (means over the seeds)",
+        f"Trips to the laboratory before {asked} (means over the seeds)",
         {
             "agent": list(agents),
             **{
-                f"accuracy ≥ {goal}": [
+                f"{measure} ≥ {goal}": [
                     NOTHING if (made := numbers["trips_to_reach"].get(goal)) is None else f"{made:.3g}"
                     for numbers in agents.values()
                 ]
@@ -192,11 +197,12 @@ def _savings(agents: Mapping[str, Mapping[str, Any]], n_target: int) -> tuple[Bl
         columns: dict[str, Sequence[Any]] = {"agent": list(others)}
         for goal in goals:
             pairs = [(random.get(goal), fractions.get(goal)) for fractions in others.values()]
-            columns[f"accuracy ≥ {goal}"] = [
+            columns[f"{measure} ≥ {goal}"] = [
                 None if None in pair else round((pair[0] - pair[1]) * n_target) for pair in pairs
             ]
         blocks.insert(
-            0, Table.of("Compounds saved against random selection at equal accuracy (negative: it needs more)", columns)
+            0,
+            Table.of(f"Compounds saved against random selection at equal {measure} (negative: it needs more)", columns),
         )
-    blocks.append(Text(f"{NOTHING} stands where not all seeds reached the accuracy."))
+    blocks.append(Text(f"{NOTHING} stands where not all seeds reached the {measure}."))
     return tuple(blocks)

@@ -110,6 +110,10 @@ class NotebookProgress(Watcher):
         self._messages.append(text)
         self._show()
 
+    def begins(self, name: str, stopping: StoppingConfig, task: Task) -> None:
+        """The campaign `name` is shown against this goal."""
+        self._steps.begins(name, goal_of(stopping, task))
+
     def building(self, progress: BuildProgress) -> None:
         """The library grows."""
         now = time.monotonic()

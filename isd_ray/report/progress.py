@@ -11,18 +11,20 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
-from rich.progress import BarColumn, SpinnerColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+from rich.progress import Task as BarTask
 from rich.table import Column, Table
 from rich.text import Text
 
 from isd_ray.campaign.status import Status
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import StoppingConfig, Task
 from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.messages import Progress
 from isd_ray.printable import printable
 from isd_ray.report.numbers import duration
-from isd_ray.report.steps import ShownGoal, StepsByName
+from isd_ray.report.steps import ShownGoal, StepsByName, goal_of
 from isd_ray.report.tables import two_columns
 from isd_ray.report.words import status_line, status_lines, summary_table
 
@@ -100,6 +102,10 @@ class LiveProgress(Watcher):
         """One line, between the updates."""
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
+    def begins(self, name: str, stopping: StoppingConfig, task: Task) -> None:
+        """The campaign `name` is shown against this goal."""
+        self._steps.begins(name, goal_of(stopping, task))
+
     def building(self, progress: BuildProgress) -> None:
         """The library grows."""
         status = build_words(progress)
@@ -149,7 +155,7 @@ class LiveProgress(Watcher):
         task = self._task(name)
         self._bar.update(task.id, completed=task.total, status="")
 
-    def _task(self, name: str) -> Task:
+    def _task(self, name: str) -> BarTask:
         return next(task for task in self._bar.tasks if task.id == self._tasks[name])
 
 

@@ -171,6 +171,10 @@ class StepsByName:
         self._note = asked.note
         self._steps: defaultdict[str, Steps] = defaultdict(lambda: Steps(asked))
 
+    def begins(self, name: str, asked: ShownGoal) -> None:
+        """The campaign `name` begins, or begins anew, and is shown against this."""
+        self._steps[name] = Steps(asked)
+
     def words_of(self, name: str, progress: Progress) -> Step:
         """The words of the newest step of the campaign `name`."""
         step = self._steps[name].words_of(progress)

@@ -165,8 +165,16 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     return two_columns(f"Hybrid screen {summary['name']}", summary_lines(summary))
 
 
-def comparison_table(agents: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and lines of a comparison: means over the seeds, and share and trips for each accuracy."""
+ACCURACY = "accuracy"
+"""What agents are compared by, unless another share is claimed."""
+CONSTANT = "constant answer"
+"""Heading of what `constant_cell` says."""
+
+
+def comparison_table(
+    agents: Mapping[str, Mapping[str, Any]], measure: str = ACCURACY
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and lines of a comparison: means over the seeds, and share and trips for each level of the measure."""
     goals = sorted({goal for numbers in agents.values() for goal in numbers["fraction_to_reach"]}, key=float)
 
     def cell(value: float | None) -> str:
@@ -178,10 +186,12 @@ def comparison_table(agents: Mapping[str, Mapping[str, Any]]) -> tuple[list[str]
 
     lines = []
     for agent, numbers in agents.items():
-        ends = [cell(numbers.get(name)) for name in ("fraction_acquired", "system_accuracy", "test_accuracy")]
-        ends.insert(1, f"{numbers['n_trips']:.3g}")
+        names = ("system_accuracy", "test_accuracy") if measure == ACCURACY else ("system_value", "system_accuracy")
+        ends = [cell(numbers.get("fraction_acquired")), f"{numbers['n_trips']:.3g}"]
+        ends += [cell(numbers.get(name)) for name in names]
         lines.append([agent, *ends, constant_cell(numbers), *(reached(numbers, goal) for goal in goals)])
-    return ["agent", "measured", "trips", "accuracy", "test", CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
+    told = [ACCURACY, "test"] if measure == ACCURACY else [measure, ACCURACY]
+    return ["agent", "measured", "trips", *told, CONSTANT, *(f"≥ {goal}" for goal in goals)], lines
 
 
 def constant_cell(numbers: Mapping[str, Any]) -> str:
@@ -189,14 +199,13 @@ def constant_cell(numbers: Mapping[str, Any]) -> str:
     return "–" if numbers.get("constant_range") is None else range_words(*numbers["constant_range"])
 
 
-CONSTANT = "constant answer"
-"""Heading of what `constant_cell` says."""
-COMPARISON_NOTE = (
-    "≥ x: share measured, and trips to the laboratory made, when the accuracy of the whole screen reaches x; "
-    f"{CONSTANT}: what one answer for every compound reaches of the claimed quantity (of a recall, as many picked at "
-    "random)"
-)
-"""What the last headings of `comparison_table` mean."""
+def comparison_note(measure: str) -> str:
+    """What the last headings of `comparison_table` mean."""
+    return (
+        f"≥ x: share measured, and trips to the laboratory made, when the {measure} of the whole screen reaches x; "
+        f"{CONSTANT}: what one answer for every compound reaches of the claimed quantity (of a recall, as many picked "
+        "at random)"
+    )
 
 
 def phase_words(phase: Phase) -> str:

@@ -7,6 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
 from isd_ray.core.replay import LearningCurve, Replayed
 from isd_ray.errors import ConfigError
@@ -19,6 +20,22 @@ from isd_ray.ops.simulate import simulate
 from tests.unit.test_stop_by_hand import FAST, CutOff, CutOffError, under_way
 
 __all__ = ["under_way"]
+
+
+class Shown(Watcher):
+    """What is told."""
+
+    def __init__(self):
+        self.lines, self.levels, self.stepped = [], {}, set()
+
+    def message(self, text):
+        self.lines.append(text)
+
+    def begins(self, name, config):
+        self.levels[name] = config.stopping.gamma
+
+    def step(self, name, progress):
+        self.stepped.add(name)
 
 
 def test_a_curve_goes_on_as_a_power_and_never_upwards():
@@ -50,18 +67,29 @@ def test_what_is_measured_cannot_be_taken_back_and_what_ended_without_an_audit_d
 
 def test_a_past_screen_is_simulated_for_each_goal_and_seed(make_config, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        module, "LEVELS", {"accuracy": (0.7,), "recall": (0.6,), "precision": (), "balanced_accuracy": ()}
+        module, "LEVELS", {"accuracy": (0.6, 0.7), "recall": (0.6,), "precision": (), "balanced_accuracy": ()}
     )
     config = make_config(**FAST, stopping={"rule": "certify", "gamma": 0.75, "positive": "BBB-", "max_compounds": 100})
-    made = advise(config, seeds=2, out=tmp_path)
+    shown = Shown()
+    made = advise(config, seeds=2, out=tmp_path, watcher=shown)
     assert [(goal.quantity, goal.level) for goal in made.goals] == [
+        ("accuracy", 0.6),
         ("accuracy", 0.7),
         ("accuracy", 0.75),
         ("recall", 0.6),
     ]
+    assert made.goals[0].n_tried == 1  # it needs no model
+    assert made.goals[0].verdict.startswith("worth nothing: one answer for every compound has 0.6")
+    assert [line for line in shown.lines if line.startswith("goal ")] == [
+        f"goal {number} of 4: {name}, 2 simulations"
+        for number, name in enumerate(("accuracy 0.6", "accuracy 0.7", "accuracy 0.75", "recall of hits 0.6"), 1)
+    ]
+    assert shown.levels["accuracy 0.75, 2 of 2"] == 0.75
+    assert {"accuracy 0.6, 1 of 2", "accuracy 0.7, 1 of 2", "accuracy 0.7, 2 of 2"} < shown.stepped
+    assert "accuracy 0.6, 2 of 2" not in shown.levels
     first = [json.loads((tmp_path / f"accuracy-0.7-seed-{seed}" / "summary.json").read_text()) for seed in range(2)]
     found = sorted(summary["n_acquired"] for summary in first)
-    assert made.goals[0].wells == (found[0], found[1])
+    assert made.goals[1].wells == (found[0], found[1])
     assert all(summary["certified"] for summary in first)
     assert "2 simulations of this very screen" in made.interval
     assert advise(config, seeds=2, out=tmp_path) == made  # nothing is simulated again

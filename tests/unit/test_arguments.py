@@ -12,7 +12,7 @@ import isd_ray as isd
 from isd_ray.campaign.intake import ReadAs
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config_file import load_config, to_toml
-from isd_ray.errors import ConfigError, InputFileError, LabelError
+from isd_ray.errors import ConfigError, InputFileError, LabelError, OutputFileError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.telling import Telling, Told
 from isd_ray.remote.attached import AttachedCampaign
@@ -138,5 +138,7 @@ def write_line(file, *lines):
 def test_what_an_attached_campaign_writes_here_meets_the_same_errors(campaign, tmp_path):
     with pytest.raises(isd.IsdError, match="cannot be written"):
         campaign.report(tmp_path / "nodir" / "report.html")
+    with pytest.raises(OutputFileError, match=r"'.pdf' is no ending of a report.*\n.*name it report.html; a br"):
+        campaign.report(tmp_path / "report.pdf")
     campaign.report(tmp_path / "report.html")
     assert {path.name for path in tmp_path.iterdir()} == {"run", "report.html"}

@@ -113,6 +113,9 @@ def test_a_bound_says_whether_the_goal_is_met_by_it_and_what_it_is_with_the_firs
     assert "no stop rests on it (isd explain bound)" in first.note
     assert steps.words_of("s", progress_of(number=3, system_bound=0.9)).numbers == ("bound 0.900 (goal 0.9)",)
     assert steps.words_of("other", progress_of(system_bound=0.9)).note == ""
+    steps.begins("other", goal_of(make_config(stopping={"rule": "certify", "gamma": 0.8}).stopping, "classification"))
+    assert steps.words_of("other", progress_of(system_bound=0.9)).numbers == ("bound 0.900 (goal 0.8 met by it)",)
+    assert steps.words_of("s", progress_of(number=4, system_bound=0.8)).numbers == ("bound 0.800 (goal 0.9)",)
     paper = goal_of(make_config(stopping={"rule": "paper", "gamma": 0.9}).stopping, "classification")
     assert paper.note.endswith("a heuristic; the stop rests on it (isd explain bound)")
     error = ShownGoal(4.0, is_error=True)

@@ -46,8 +46,9 @@ def refused(*arguments) -> str:
     return str(result.exception)
 
 
-@pytest.mark.parametrize("command", ["export", "report"])
-@pytest.mark.parametrize("ending", [".csv", ".sdf", ".parquet"])
+@pytest.mark.parametrize(
+    ("command", "ending"), [("export", ".csv"), ("export", ".sdf"), ("export", ".parquet"), ("report", ".html")]
+)
 def test_a_file_cannot_lie_in_no_folder_or_take_the_place_of_one(screen, tmp_path, command, ending):
     name = f"d{ending}"
     missing = refused(command, screen, "--out", tmp_path / "nodir" / name)

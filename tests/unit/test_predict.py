@@ -244,9 +244,9 @@ def test_a_salt_is_standardised_as_in_the_library(model):
 
 def test_a_file_without_structures_or_of_another_kind_is_refused_in_words(model, tmp_path):
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputFileError, match="smiles_column = 'smiles' is no column"):
+    with pytest.raises(InputFileError, match="--smiles-column = 'smiles' is no column"):
         model.predict_file(tmp_path / "x.csv", tmp_path / "out.csv")
-    with pytest.raises(InputFileError, match="id_column = 'nope'"):
+    with pytest.raises(InputFileError, match="--id-column = 'nope'"):
         model.predict(pa.table({"smiles": ["CCO"]}), id_column="nope")
     (tmp_path / "y.csv").write_text("smiles\nCCO\n")
     with pytest.raises(InputFileError, match=r"'.xlsx' is no kind of file"):

@@ -217,7 +217,8 @@ def test_replicates_that_differ_are_counted_and_take_no_id(smiles, tmp_path):
     )
     made = propose(file)
     assert made.value("library.id_column") is None
-    assert "stand there with different labels" in made.left["sample name"]
+    assert "20 of its values stand there with different labels: 'X-0000', 'X-0001', " in made.left["sample name"]
+    assert any("With one label for each value of 'sample name'" in words for words in made.unknown)
     assert any("20 compounds were read more than once" in words for words in made.unknown)
     assert accepted(made, tmp_path)[0].n_rows == 150
 
@@ -244,6 +245,48 @@ def test_several_columns_that_may_be_the_label_are_named_for_the_user_to_choose(
         propose(file)
     assert propose(file, "dipole").value("labels.column") == "dipole"
     assert not propose(file, unlabelled=True).is_measured
+
+
+@pytest.mark.parametrize(
+    ("values", "reason", "remedy"),
+    [
+        (["0,5", "1", "12,25", "n.d."], "'0,5', '12,25', 'n.d.'", "a decimal point instead of a comma.*; leave cells"),
+        (["1,200", "700", "3"], "'1,200'", "without commas between thousands: 1200 for '1,200'"),
+        (["0.5", "> 1,5", "0.1"], "'> 1,5'", "a decimal point instead of a comma"),
+        (["0.5", "1", "n.d.", "7"], "'n.d.'", "leave cells without a number empty"),
+    ],
+)
+def test_readouts_that_cannot_be_read_as_numbers_say_what_to_write(smiles, tmp_path, values, reason, remedy):
+    column = [values[number % len(values)] for number in range(N)]
+    columns = {"id": ids(N), "smiles": smiles, "score": column}
+    file = write(tmp_path / "scores.csv", {**columns, "hit": hits(N, 0.3)}, ";")
+    left = propose(file).left
+    assert next(iter(left)) == "score"  # what can be mended comes first
+    assert reason in left["score"]
+    assert re.search(remedy, left["score"])
+    with pytest.raises(InputFileError, match=remedy):
+        propose(file, "score")
+    alone = write(tmp_path / "alone.csv", columns, ";")
+    with pytest.raises(InputFileError, match=f"'score' may be the label: .*\n.*{remedy}.*say --unlabelled"):
+        propose(alone)
+    assert propose(alone, unlabelled=True).left == {"score": left["score"]}
+
+
+def test_words_with_commas_and_catalogue_numbers_are_no_broken_readouts(smiles, tmp_path):
+    plates = [f"{number % 16}, {number % 24}" for number in range(N)]
+    numbers = [f"{number}" if number % 3 else f"{number}-A" for number in range(N)]
+    file = write(tmp_path / "stock.csv", {"smiles": smiles, "place on it": plates, "supply": numbers}, ";")
+    made = propose(file)
+    assert not made.is_measured
+    assert made.left["place on it"].startswith("its words are names or remarks")
+
+
+def test_a_campaign_is_called_after_its_file(smiles, tmp_path):
+    columns = {"id": ids(N), "smiles": smiles, "hit": hits(N, 0.3)}
+    names = {"HTS 2024 (primär).v2.csv": "HTS-2024-prim-r", "_plates.csv.gz": "plates", "ß.csv": None}
+    for file, name in names.items():
+        assert propose(write(tmp_path / file, columns)).value("name") == name
+        assert propose(tmp_path / file).config().name == (name or "screen")
 
 
 def test_a_table_without_structures_is_refused_with_its_columns(tmp_path):

@@ -116,6 +116,7 @@ def test_a_claim_about_hits_with_models_that_linear_beats_is_warned_about_once_a
     run, heard = poor
     [said] = [words for words in heard.warnings if "forecast the readouts better" in words]
     assert "'linear'" in said
+    assert said.endswith("wells are lost; a replay with model.families = ['linear'] tells how many")
     status = status_of(CampaignStore.open(run.path))
     [shown] = [words for words in status.warnings if "'linear'" in words]
     assert shown in {words for name, words in status_lines(status) if name == "Warning"}

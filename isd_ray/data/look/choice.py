@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from isd_ray.data.look.columns import ColumnLook
-from isd_ray.data.look.roles import Candidate, candidate
+from isd_ray.data.look.roles import Candidate, NoLabel, candidate
 from isd_ray.errors import InputFileError
 
 _NEAR = 1
@@ -56,12 +56,15 @@ def choose_label(
             raise InputFileError(
                 f"there is no column {name!r}; there are {', '.join(map(repr, looks))}", file, "name one by --label"
             )
-        if isinstance(why := found[name], str):
-            raise InputFileError(f"column {name!r} cannot be the label: {why}", file, "name another by --label")
+        if isinstance(no := found[name], NoLabel):
+            remedy = f"{no.remedy}, or name another by --label" if no.remedy else "name another by --label"
+            raise InputFileError(f"column {name!r} cannot be the label: {no.why}", file, remedy)
     candidates = [one for one in found.values() if isinstance(one, Candidate)]
-    reasons = {name: one for name, one in found.items() if isinstance(one, str)}
+    refused = {name: one for name, one in found.items() if isinstance(one, NoLabel)}
+    why_not = "another column is likelier"
     if unlabelled:
         chosen: list[Candidate] = []
+        why_not = "nothing is measured, as you say"
     elif named:
         chosen = [one for one in candidates if one.column.name in named]
         if len(chosen) > 1 and not all(one.classes == _BINARY for one in chosen):
@@ -69,8 +72,23 @@ def choose_label(
             raise InputFileError(f"outputs of a panel are 0 or 1, and these are not all: {words}", file, "name one")
     else:
         chosen = _best(candidates, file)
-    others = {one.column.name: "another column is likelier" for one in candidates if one not in chosen}
+        if not chosen:
+            _refuse_what_may_be(refused, file)
+    # What can be mended is said first: of many columns the last ones are only counted.
+    reasons = {name: one.words for name, one in sorted(refused.items(), key=lambda each: not each[1].remedy)}
+    others = {one.column.name: why_not for one in candidates if one not in chosen}
     return LabelChoice(tuple(chosen), reasons | others)
+
+
+def _refuse_what_may_be(refused: Mapping[str, NoLabel], file: str) -> None:
+    """Do not take for unmeasured what has readouts that cannot be read."""
+    for name, no in refused.items():
+        if no.may_be:
+            raise InputFileError(
+                f"column {name!r} may be the label: {no.why}",
+                file,
+                f"{no.remedy}; if nothing is measured yet, say --unlabelled",
+            )
 
 
 def _best(candidates: Sequence[Candidate], file: str) -> list[Candidate]:

@@ -15,6 +15,8 @@ from isd_ray.data.ingest.plan import compounds
 from isd_ray.data.ingest.records import Source
 
 _MOST_CANDIDATES = 4
+_SHOWN = 5
+"""Ids in a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +54,41 @@ def find_repeats(source: Source, smiles: str | None, ids: Sequence[str], labels:
         for name in wanted:
             values = as_text(records.table[name].filter(keep))
             columns[name] += (ids_as_text(values) if name in (smiles, *ids) else values).chunks
-    codes = {name: _codes(pa.chunked_array(chunks, pa.string())) for name, chunks in columns.items()}
+    encoded = {name: _encoded(pa.chunked_array(chunks, pa.string())) for name, chunks in columns.items()}
+    codes = {name: _codes(values) for name, values in encoded.items()}
     structures = codes.get(smiles) if smiles else None
     refused: dict[str, str] = {}
     chosen, kept = None, None
     for name in ids:
         n_repeated = len(codes[name]) - len(np.unique(codes[name]))
-        n_conflicts = _n_conflicts(codes[name], [codes[label] for label in labels])
-        if n_repeated and (structures is None or _n_conflicts(codes[name], [structures])):
+        torn = _conflicts(codes[name], [codes[label] for label in labels])
+        if n_repeated and (structures is None or len(_conflicts(codes[name], [structures]))):
             refused[name] = f"{n_repeated:,} of its values stand there twice, for different structures"
-        elif n_conflicts:
-            refused[name] = f"{n_conflicts:,} of its values stand there with different labels"
+        elif len(torn):
+            shown = ", ".join(map(repr, encoded[name].dictionary.take(pa.array(torn[:_SHOWN])).to_pylist()))
+            more = ", …" if len(torn) > _SHOWN else ""
+            refused[name] = f"{len(torn):,} of its values stand there with different labels: {shown}{more}"
             kept = kept or name
         else:
             chosen = name
             break
     n_same = 0 if structures is None else len(structures) - len(np.unique(structures))
     by = structures if structures is not None else codes[ids[0]] if ids else None
-    n_contradicting = 0 if by is None else _n_conflicts(by, [codes[label] for label in labels])
+    n_contradicting = 0 if by is None else len(_conflicts(by, [codes[label] for label in labels]))
     return Repeats(chosen, None if chosen else kept, n_same, n_contradicting, refused)
 
 
-def _codes(values: pa.ChunkedArray) -> NDArray[np.int64]:
+def _encoded(values: pa.ChunkedArray) -> pa.DictionaryArray:
+    return values.combine_chunks().dictionary_encode()
+
+
+def _codes(encoded: pa.DictionaryArray) -> NDArray[np.int64]:
     """A number for each distinct value, -1 where there is none."""
-    encoded = values.combine_chunks().dictionary_encode()
     found: NDArray[np.int64] = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return found
 
 
-def _n_conflicts(keys: NDArray[np.int64], values: Sequence[NDArray[np.int64]]) -> int:
+def _conflicts(keys: NDArray[np.int64], values: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Keys that stand with two different values of any column; missing ones are none."""
     differ = np.zeros(int(keys.max(initial=-1)) + 1, np.bool_)
     for column in values:
@@ -88,4 +96,4 @@ def _n_conflicts(keys: NDArray[np.int64], values: Sequence[NDArray[np.int64]]) -
         order = np.lexsort((column[there], keys[there]))
         key, value = keys[there][order], column[there][order]
         differ[key[1:][(key[1:] == key[:-1]) & (value[1:] != value[:-1])]] = True
-    return int(differ.sum())
+    return np.flatnonzero(differ)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from isd_ray.chem.smiles import prepare, silenced
+from isd_ray.core.censored import parse_number
+from isd_ray.data.commas import has_comma, remedy_for_commas
 from isd_ray.data.hit_class import recognised
 from isd_ray.data.ingest.readers import SMI_HEADERS
 from isd_ray.data.ingest.records import Records, Source
@@ -24,6 +26,8 @@ MOST_CODES = 10
 MOST_REPLICATES = 8
 """Records of one compound, on average, of a column of ids."""
 _TWO = 2
+_SHOWN = 3
+"""Values in a reason."""
 _ID = re.compile(r"(^|_)(id|ids|cid|sid|no|nr|name|names|compound|molecule|zinc|chembl|cas|barcode|key)($|_)")
 _LABEL = re.compile(
     r"(^|_)(label|labels|active|activity|outcome|class|hit|hits|target|y|readout|response|result|value|inhibition|"
@@ -134,33 +138,72 @@ class Candidate:
         return f"{self.column.name!r} ({what}, {self.column.n_filled:,} filled)"
 
 
-def candidate(column: ColumnLook, *, is_named: bool = False) -> Candidate | str:
+@dataclass(frozen=True, slots=True)
+class NoLabel:
+    """Why a column cannot be the label.
+
+    Attributes
+    ----------
+    remedy:
+        What to change in the file for it to be one; empty where it is none whatever is changed.
+    may_be:
+        Whether it is called like a label, so that it may be the one once that is done.
+    """
+
+    why: str
+    remedy: str = ""
+    may_be: bool = False
+
+    @property
+    def words(self) -> str:
+        """The reason, and what to do about it."""
+        return f"{self.why}; {self.remedy}" if self.remedy else self.why
+
+
+_ANOTHER_THING = NoLabel("by its name it describes the compound or where it lay, and is no readout")
+
+
+def candidate(column: ColumnLook, *, is_named: bool = False) -> Candidate | NoLabel:
     """What speaks for a column as the label, or why it cannot be one; one that the user names needs no good name."""
     name = plain(column.name)
     if column.kind == "empty":
-        return "it is empty"
+        return NoLabel("it is empty")
     if column.kind == "vectors":
-        return "it holds vectors or images"
+        return NoLabel("it holds vectors or images")
     if len(column.counts) == 1:
-        return f"every value is {next(iter(column.counts))!r}, so there is nothing to predict"
+        return NoLabel(f"every value is {next(iter(column.counts))!r}, so there is nothing to predict")
     if column.examples[0].startswith(_INCHI):
-        return "it holds structures"
+        return NoLabel("it holds structures")
+    is_about = bool(_ABOUT.search(name))
+    if (broken := _broken_numbers(column, may_be=bool(_LABEL.search(name)) and not is_about)) is not None:
+        return _ANOTHER_THING if is_about and not is_named else broken
     n = len(column.counts) or MOST_VALUES + 1
     repeats = n <= column.n_filled // _TWO
     if column.kind == "numbers":
         classes = tuple(sorted(column.counts, key=float)) if _are_codes(column, n) and repeats else ()
-    elif column.words:
-        return f"most values are numbers, but not all: {', '.join(map(repr, column.words))}"
     elif n > MOST_CLASSES or not repeats:
         more = f"more than {MOST_VALUES:,}" if n > MOST_VALUES else f"{n:,}"
-        return f"its words are names or remarks: {more} different ones"
+        return NoLabel(f"its words are names or remarks: {more} different ones")
     else:
         classes = tuple(sorted(column.counts))
     score = 4 * bool(_LABEL.search(name)) + 3 * (recognised(classes) is not None or _signs(classes))
-    score += 2 * (len(classes) == _TWO) + (not classes and bool(column.n_bounds)) - 6 * bool(_ABOUT.search(name))
+    score += 2 * (len(classes) == _TWO) + (not classes and bool(column.n_bounds)) - 6 * is_about
     if score < 0 and not is_named:
-        return "by its name it describes the compound or where it lay, and is no readout"
+        return _ANOTHER_THING
     return Candidate(column, classes, score)
+
+
+def _broken_numbers(column: ColumnLook, *, may_be: bool) -> NoLabel | None:
+    """Of a column of numbers of which some, or all, are not written as such: what they are, and what to write."""
+    commas = [text for text in column.examples if has_comma(text)]
+    words = [text for text in column.examples if text not in commas and parse_number(text) is None]
+    is_mixed = bool(column.words) or (bool(commas) and 2 * len(words) <= len(column.examples))
+    if not is_mixed:
+        return None
+    shown = ", ".join(map(repr, dict.fromkeys([*commas[:_SHOWN], *(words or column.words)[:_SHOWN]])))
+    remedies = [remedy_for_commas([*commas, *column.words]), "leave cells without a number empty" if words else None]
+    remedy = "; ".join(filter(None, remedies)) or "leave cells without a number empty"
+    return NoLabel(f"most values are numbers, but not all can be read: {shown}", remedy, may_be)
 
 
 def _are_codes(column: ColumnLook, n: int) -> bool:
