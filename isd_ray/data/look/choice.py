@@ -69,7 +69,8 @@ def choose_label(
             raise InputFileError(f"outputs of a panel are 0 or 1, and these are not all: {words}", file, "name one")
     else:
         chosen = _best(candidates, file)
-    others = {one.column.name: "another column is likelier" for one in candidates if one not in chosen}
+    why = "nothing is measured" if unlabelled else "another one was named" if named else "another column is likelier"
+    others = {one.column.name: why for one in candidates if one not in chosen}
     return LabelChoice(tuple(chosen), reasons | others)
 
 

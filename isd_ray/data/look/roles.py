@@ -111,11 +111,14 @@ class Candidate:
         Its distinct values where they are classes, else empty: then it holds numbers.
     score:
         How much speaks for it.
+    is_named:
+        Whether the user named it.
     """
 
     column: ColumnLook
     classes: tuple[str, ...]
     score: int
+    is_named: bool = False
 
     @property
     def is_pair(self) -> bool:
@@ -160,7 +163,7 @@ def candidate(column: ColumnLook, *, is_named: bool = False) -> Candidate | str:
     score += 2 * (len(classes) == _TWO) + (not classes and bool(column.n_bounds)) - 6 * bool(_ABOUT.search(name))
     if score < 0 and not is_named:
         return "by its name it describes the compound or where it lay, and is no readout"
-    return Candidate(column, classes, score)
+    return Candidate(column, classes, score, is_named)
 
 
 def _are_codes(column: ColumnLook, n: int) -> bool:
