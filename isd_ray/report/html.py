@@ -9,6 +9,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Record
 from isd_ray.report.sections import SECTIONS
+from isd_ray.report.words import title_of
 
 
 def render_report(store: CampaignStore, summary: Mapping[str, Any] | None) -> str:
@@ -22,4 +23,4 @@ def render_report(store: CampaignStore, summary: Mapping[str, Any] | None) -> st
     record = Record.read(store, summary)
     sections = [section for make in SECTIONS if (section := make(record)) is not None]
     subtitle = f"Campaign {store.manifest['campaign_id']}" + ("" if summary else ", in progress")
-    return render_page(f"Hybrid screen {record.config.name}", subtitle, sections)
+    return render_page(title_of(record.config.name), subtitle, sections)
