@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
     from isd_ray.ops.advise import advise
+    from isd_ray.ops.blocks import add_table
     from isd_ray.ops.build import build_library
     from isd_ray.ops.campaign import Campaign
     from isd_ray.ops.compare import Comparison, compare
@@ -46,6 +47,7 @@ _HOMES = {
     "Proposal": "isd_ray.ops.propose",
     "SimulationResult": "isd_ray.ops.simulate",
     "Webhook": "isd_ray.ops.follow",
+    "add_table": "isd_ray.ops.blocks",
     "advise": "isd_ray.ops.advise",
     "attach": "isd_ray.remote.attach",
     "build_library": "isd_ray.ops.build",
@@ -81,6 +83,7 @@ __all__ = [
     "Proposal",
     "SimulationResult",
     "Webhook",
+    "add_table",
     "advise",
     "attach",
     "build_library",

@@ -139,4 +139,6 @@ class DeliveredModel:
 
     def mixture(self, placement: Placement) -> Mixture:
         """Its members, ready to predict."""
-        return Mixture(self.committee, models_of(self.spec, self.seen), placement)
+        return Mixture(
+            self.committee, models_of(self.spec, self.seen), placement, self.config.task, self.spec.n_outputs
+        )

@@ -36,8 +36,10 @@ GIVEN = ("columns", "history", "table")
 """Sources of blocks whose values people brought: they may hold the answer. What is computed of structures cannot."""
 MAX_ROWS = 5_000
 """Observed rows that columns are held against in a round, evenly spaced among all."""
+N_ALONE = 3
+"""Columns of a block up to which each has a warning of its own; more, as those of an embedding, share one."""
 N_NAMED = 10
-"""Columns that are named one by one."""
+"""Columns that the shared one names."""
 MOST = 0.5
 """Share of what all columns contribute beyond which a family leans on one column alone."""
 _TWO = 2
@@ -87,21 +89,23 @@ def column_cautions(
     places = evenly(len(history.places), MAX_ROWS)
     taken = features.take(history.places[places])
     answers, called = _answers(task, history.sets.labels[places], history.values[places], names)
-    found: dict[tuple[str, str], tuple[BlockDescription, Suspect]] = {}
+    cautions: list[Caution] = []
     for block in blocks:
         values = taken[block.name]
         assert isinstance(values, Dense), "blocks beside the main one are dense"
+        found: dict[str, Suspect] = {}
         for suspect in suspects(np.asarray(values.values, np.float64), answers):
-            key = (block.name, seen.columns(block.name)[suspect.column].removesuffix(HIT))
-            if key not in found or abs(suspect.correlation) > abs(found[key][1].correlation):
-                found[key] = block, suspect
-    ordered = sorted(found.items(), key=lambda item: (-abs(item[1][1].correlation), item[0]))
-    cautions: list[Caution] = [
-        {"about": f"column:{name}:{column}", "words": _follows(column, block, suspect, called[suspect.answer])}
-        for (name, column), (block, suspect) in ordered[:N_NAMED]
-    ]
-    if (n_more := len(ordered) - N_NAMED) > 0:
-        cautions.append({"about": "column:more", "words": f"{n_more:,} more input columns correlate with the readouts"})
+            column = seen.columns(block.name)[suspect.column].removesuffix(HIT)
+            if column not in found or abs(suspect.correlation) > abs(found[column].correlation):
+                found[column] = suspect
+        named = sorted(found.items(), key=lambda item: (-abs(item[1].correlation), item[0]))
+        if len(named) > N_ALONE:
+            cautions.append({"about": f"columns:{block.name}", "words": _follow(named, block, called)})
+            continue
+        cautions += [
+            {"about": f"column:{block.name}:{column}", "words": _follows(column, block, suspect, called)}
+            for column, suspect in named
+        ]
     return cautions
 
 
@@ -127,10 +131,29 @@ def age_cautions(history: HistoryConfig | None, seen: SeenBlocks, began: str | N
     ]
 
 
-def _follows(column: str, block: BlockDescription, suspect: Suspect, answer: str) -> str:
+def _follow(named: Sequence[tuple[str, Suspect]], block: BlockDescription, called: Sequence[str]) -> str:
+    kind = "earlier assays" if block.source == "history" else "input columns"
+    several = len({suspect.answer for _, suspect in named}) > 1
+    told = [
+        f"{column!r} {suspect.correlation:+.2f}" + (f" with {called[suspect.answer]}" if several else "")
+        for column, suspect in named[:N_NAMED]
+    ]
+    with_what = "what was measured" if several else called[named[0][1].answer]
+    more = " …" if len(named) > N_NAMED else ""
+    return (
+        f"{len(named):,} {kind} of block {block.name!r} correlate with {with_what}, over up to "
+        f"{max(suspect.n for _, suspect in named):,} measured compounds: {', '.join(told)}{more}. One that is the same "
+        f"wells read in another way holds the answer, and so does an embedding that was trained on these readouts: "
+        f"leave out what would not be known of new compounds (`model.exclude`) and begin anew. One that was made "
+        f"without them may stay"
+    )
+
+
+def _follows(column: str, block: BlockDescription, suspect: Suspect, called: Sequence[str]) -> str:
     kind = "the earlier assay" if block.source == "history" else "the input column"
     return (
-        f"{kind} {column!r} (block {block.name!r}) correlates {suspect.correlation:+.2f} with {answer}, over "
+        f"{kind} {column!r} (block {block.name!r}) correlates {suspect.correlation:+.2f} with "
+        f"{called[suspect.answer]}, over "
         f"{suspect.n:,} measured compounds: it may hold the answer, as the same wells read in another way; if it would "
         f"not be known of new compounds, leave it out (`model.exclude`) and begin anew"
     )

@@ -264,7 +264,9 @@ class ShardScorer:
 
     def _predictor_of(self, committee: Committee) -> Mixture:
         if self._predictor is None or self._committee_hash != committee.hash:
-            self._predictor = Mixture(committee, models_of(self._spec, self._seen("target")), self._placement)
+            models = models_of(self._spec, self._seen("target"))
+            task, n_outputs = self._spec.config.task, self._spec.n_outputs
+            self._predictor = Mixture(committee, models, self._placement, task, n_outputs)
             self._committee_hash = committee.hash
         return self._predictor
 

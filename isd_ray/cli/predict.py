@@ -54,7 +54,7 @@ def predict(
 ) -> None:
     """Predict compounds outside the library by a campaign's model. Nothing is certified of them."""
     from isd_ray.campaign.predicting import NEAR, NO_CLAIM
-    from isd_ray.ops.predict import load_model
+    from isd_ray.ops.predict import load_model, missing_in_words
 
     if as_json and out is None:
         raise typer.BadParameter(
@@ -77,10 +77,8 @@ def predict(
     )
     for reason, n in sorted(found.reasons.items(), key=lambda pair: -pair[1])[:_SHOWN]:
         live_console.print(f"  rejected: {reason} ({n:,})", highlight=False, soft_wrap=True)
-    for block, absent in found.missing.items():
-        shown = ", ".join(absent[:_SHOWN]) + (" …" if len(absent) > _SHOWN else "")
-        words = f"  {counted(len(absent), 'column')} of block {block!r} not in the file, taken as missing: {shown}"
-        live_console.print(words, highlight=False, soft_wrap=True)
+    for words in missing_in_words(found.missing):
+        live_console.print(f"  {words}", highlight=False, soft_wrap=True)
     live_console.print(NO_CLAIM, highlight=False, soft_wrap=True)
 
 

@@ -66,6 +66,9 @@ class Library:
         self._main_name = MAIN_ON_BITS if self.spec.kind == "on_bits" else MAIN_DENSE
         self._added = AddedBlocks(path, metadata, self._main_name, remote, self._residents)
 
+    def __repr__(self) -> str:
+        return f"Library({self.address!r}, {self.n_rows:,} compounds, blocks {', '.join(self.block_names)})"
+
     def __len__(self) -> int:
         return self.n_rows
 

@@ -193,11 +193,12 @@ class Model(Protocol):
         Parameters
         ----------
         seed:
-            Of this member.
+            Of this member, 0 to 2⁶³ − 1. NumPy and torch take it as it is; scikit-learn, whose ``random_state`` has
+            32 bits, takes ``seed % 2**32``.
         split_seed:
-            That the members of a committee share.
+            That the members of a committee share; as large.
         placement:
-            Device, precision and threads.
+            ``device`` and ``bf16`` for families on torch, ``threads`` for others (`isd_ray.models.device.Placement`).
         """
         ...
 

@@ -99,7 +99,18 @@ def add_descriptors(library: Library, name: str, compute: ComputeConfig, progres
 def add_table(
     library: Library, file: str, columns: Sequence[str], *, id_column: str | None = None, name: str | None = None
 ) -> Library:
-    """Put columns of a table into a library, joined by ids; the block is called as the file if it has no other name.
+    """Put numbers of a table into a library as a block of features, joined by ids, and standardise them.
+
+    Parameters
+    ----------
+    file:
+        CSV or Parquet, with a column of ids. Embeddings are a column of lists in Parquet, or a column for each number.
+    columns:
+        Names; wildcards allowed.
+    id_column:
+        Default: the library's.
+    name:
+        Of the block; default: as the file.
 
     Raises
     ------

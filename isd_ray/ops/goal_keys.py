@@ -168,7 +168,8 @@ def _of_panel(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
 
 
 def _column(one: Candidate) -> ProposedKey:
-    return proposed("labels.column", one.column.name, f"the likeliest label: {one.words}")
+    how = "the label that was named" if one.is_named else "the likeliest label"
+    return proposed("labels.column", one.column.name, f"{how}: {one.words}")
 
 
 def _keys(choice: Choice) -> list[ProposedKey]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,11 +22,14 @@ from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.errors import InputFileError
 from isd_ray.formulas import escaped
 from isd_ray.models.device import configure_threads, resolve_placement
+from isd_ray.report.numbers import counted
 from isd_ray.storage.output_files import replacing
 
 SUFFIXES = (".csv", ".parquet")
 _RECORDS = 1 << 14
 """Compounds of a table in memory that are taken at a time."""
+_SHOWN = 5
+"""Columns that are named of those that a block lacks."""
 _SERIAL_ROWS = 1 << 14
 """Compounds up to which no further process is started."""
 
@@ -84,7 +88,10 @@ class LoadedModel:
         smiles_column: str | None = None,
         id_column: str | None = None,
     ) -> pa.Table:
-        """Predict some compounds; the table's columns are those of `isd predict` (docs/results.md).
+        """Predict some compounds; the table's columns are those of `isd predict` (docs/predict.md).
+
+        Columns of the model's blocks that are not given count as missing, and a `UserWarning` names them: families that
+        read little else then say the same of every compound.
 
         Parameters
         ----------
@@ -96,16 +103,17 @@ class LoadedModel:
         Raises
         ------
         InputFileError
-            If a column is missing that the model cannot do without.
+            If a column is missing that the model cannot do without, or `compounds` is something else.
         """
         if not isinstance(compounds, pa.Table):
             if hasattr(compounds, "columns"):
                 compounds = pa.Table.from_pandas(compounds, preserve_index=False)
             else:
-                texts = pa.array([compounds] if isinstance(compounds, str) else list(compounds), pa.string())
                 smiles_column = self._model.library.metadata["options"].get("smiles_column") or "smiles"
-                compounds = pa.table({smiles_column: texts})
+                compounds = pa.table({smiles_column: _texts(compounds)})
         preparation = self._predictor.preparation(_TableSource(compounds), smiles_column, id_column)
+        for words in missing_in_words(preparation.missing):
+            warnings.warn(words, stacklevel=2)
         n_processes = 1 if len(compounds) <= _SERIAL_ROWS else n_cores()
         tables = list(self._predictor.tables(preparation, n_processes))
         return pa.concat_tables(tables) if tables else self._predictor.schema.empty_table()
@@ -197,6 +205,27 @@ def load_model(
         If the library's description is not there, or is of another library.
     """
     return LoadedModel(DeliveredModel.open(CampaignStore.open(run), round_number, library), near)
+
+
+def missing_in_words(missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """Which columns of the model's blocks were not given, a line for each block."""
+    return [
+        f"{counted(len(absent), 'column')} of block {block!r} not given, taken as missing: "
+        f"{', '.join(absent[:_SHOWN])}{' …' if len(absent) > _SHOWN else ''}"
+        for block, absent in missing.items()
+    ]
+
+
+def _texts(compounds: Any) -> pa.Array:
+    try:
+        return pa.array([compounds] if isinstance(compounds, str) else list(compounds), pa.string())
+    except (TypeError, pa.ArrowException) as error:
+        raise InputFileError(
+            f"the compounds to predict are no SMILES: {error}",
+            "",
+            "give a list of SMILES, or an Arrow table or pandas frame with a column of them; numbers of a block are "
+            "columns beside it, called as in the library",
+        ) from error
 
 
 def _write(tables: Iterator[pa.Table], writer: Any) -> None:

@@ -279,7 +279,8 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
         raise LibraryError(
             f"the library was built otherwise than the configuration asks for: {', '.join(changed)}",
             str(library.path),
-            "remove it, so that it is built again, or name another folder (library.path; --out of isd library build)",
+            "remove it, or name a folder that is not there yet (library.path): the run builds it as is asked for here; "
+            "or build it with the same keys (--set of isd library build; isd_ray.build_library takes config.library)",
         )
 
 

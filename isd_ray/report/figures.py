@@ -24,6 +24,8 @@ NEUTRAL = "#6A6A6A"
 _PATTERN = {"fillmode": "overlay", "fgcolor": "rgba(255,255,255,.65)", "size": 7, "solidity": 0.25}
 TITLE_LETTERS = 34
 """Letters in a line of the title of an axis."""
+WHOLE = {"tick0": 0, "dtick": 1}
+"""Ticks of an axis at whole numbers."""
 FEW_ROUNDS = 12
 """So many bars and fewer are numbered one by one."""
 MANY_POINTS = 60
@@ -166,6 +168,8 @@ def lines(
         data.append(ideal)
     layout = _layout(x, y)
     layout["yaxis"]["rangemode"] = "nonnegative"
+    if every and all(isinstance(place, int) for place in every) and max(every) - min(every) < FEW_ROUNDS:
+        layout["xaxis"] |= WHOLE
     return Figure(name, {"data": data, "layout": layout}, alt, caption, Table.of(alt, columns))
 
 
@@ -212,7 +216,7 @@ def bars(
     if named:
         layout["xaxis"]["type"] = "category"
     elif len(places) <= FEW_ROUNDS:
-        layout["xaxis"] |= {"tick0": 0, "dtick": 1}
+        layout["xaxis"] |= WHOLE
     if limits is not None:
         layout["yaxis"]["range"] = list(limits)
     if logarithmic:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED, range_words
+from isd_ray.config import CampaignConfig
 from isd_ray.config.claims import claim_named
 from isd_ray.core.goals import UNVERIFIED, Accuracy, PanelAccuracy
 from isd_ray.core.goals.by_output import asked_words
@@ -160,9 +161,14 @@ def baseline_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("Saved against random selection", f"{words} (random needs {share} for the same accuracy)")]
 
 
+def title_of(name: str) -> str:
+    """What a screen is called; one that nobody gave a name is just that."""
+    return "Hybrid screen" if name == CampaignConfig.model_fields["name"].default else f"Hybrid screen {name}"
+
+
 def summary_table(summary: Mapping[str, Any]) -> Table:
     """The summary as a table for the terminal."""
-    return two_columns(f"Hybrid screen {summary['name']}", summary_lines(summary))
+    return two_columns(title_of(summary["name"]), summary_lines(summary))
 
 
 ACCURACY = "accuracy"

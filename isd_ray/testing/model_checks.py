@@ -33,6 +33,7 @@ def refuse_pickle(*_: object, **__: object) -> None:
 
 def assert_same_weights(found: Mapping[str, NDArray[Any]], expected: Mapping[str, NDArray[Any]], what: str) -> None:
     """The same arrays, bit for bit."""
+    assert_arrays(expected)
     assert sorted(found) == sorted(expected), f"{what}: the arrays are {sorted(found)}, they were {sorted(expected)}"
     for name, array in expected.items():
         other = np.asarray(found[name])

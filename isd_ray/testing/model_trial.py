@@ -14,6 +14,7 @@ from isd_ray.core.seeding import derive_seed
 from isd_ray.models.base import Fitted, Model, Observed, Predictor, Problem
 from isd_ray.models.device import Placement, configure_threads
 from isd_ray.testing.campaigns import TRIED
+from isd_ray.testing.model_checks import assert_arrays
 from isd_ray.testing.problems import KINDS, USUAL, Rows, make_rows, problem_of
 
 SEED, SPLIT_SEED = derive_seed(0, "member", 1), derive_seed(0, "split")
@@ -68,10 +69,12 @@ class ModelTrial:
         return make_rows(kind, n or self.n_rows, seed, self.blocks(blocks))
 
     def fit(self, problem: Problem, data: Observed, seed: int = SEED, threads: int = 1) -> Fitted:
-        """A member, fitted by a model of its own."""
+        """A member, fitted by a model of its own; its weights are arrays, or the test ends here and says so."""
         configure_threads(threads)
         model = self.model(self.make_config(), problem)
-        return model.fit(data, seed=seed, split_seed=SPLIT_SEED, placement=Placement(threads=threads))
+        fitted = model.fit(data, seed=seed, split_seed=SPLIT_SEED, placement=Placement(threads=threads))
+        assert_arrays(fitted.weights)
+        return fitted
 
     def open(self, problem: Problem, *members: Mapping[str, NDArray[Any]]) -> Predictor:
         """A predictor by a model that has not fitted them, as scorers do; the arrays are read-only."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
@@ -398,6 +399,25 @@ FINDS = {
 }
 """Tests, and the models that each must find."""
 CASES = [(f"test_{test}", model) for test, models in FINDS.items() for model in models]
+
+
+class Tensors(Means):
+    """As a state_dict is."""
+
+    def fit(self, data, **options):
+        fitted = super().fit(data, **options)
+        return changed(fitted, weights=torch.from_numpy(fitted.weights["weights"]))
+
+
+@pytest.mark.parametrize(
+    "test", ["only_measured_rows_count", "a_rule_is_learnt", "the_same_seed_gives_the_same_arrays"]
+)
+def test_weights_that_are_no_arrays_are_named_by_whatever_test_meets_them_first(test) -> None:
+    class Suite(ModelConformance):
+        model = Tensors
+
+    with pytest.raises(AssertionError, match="the weight 'weights' is a Tensor, no numpy array"):
+        getattr(Suite(), f"test_{test}")("two classes")
 
 
 def test_every_test_is_shown_to_find_something() -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from isd_ray.campaign.honesty import leading_cautions
+from isd_ray.campaign.honesty import N_ALONE, N_NAMED, leading_cautions
 from isd_ray.campaign.status import status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
@@ -75,6 +75,25 @@ def test_a_column_that_holds_the_answer_is_named_once_and_stays_named(make_confi
     facts = next(b for b in headline(Record.read(store, run.summary)).blocks if isinstance(b, Facts))
     assert ("Warning", shown) in facts.pairs
     assert shown in json.loads((run.path / "model_card.json").read_text())["warnings"]
+
+
+@pytest.mark.parametrize("n", [N_ALONE, N_ALONE + 1, N_NAMED + 2])
+def test_many_columns_of_a_block_share_one_warning_that_names_the_strongest(n, make_config, labels, tmp_path):
+    rng = np.random.default_rng(0)
+    signs, noise = (-1.0) ** np.arange(n), np.linspace(0.2, 0.35, n)  # as in an embedding that knows the answer
+    values = labels[:, None] * signs + rng.normal(size=(900, n)) * noise
+    heard = Heard()
+    run = screen(make_config, tmp_path, np.column_stack([rng.normal(size=900), values]), (), heard)
+    shown = status_of(CampaignStore.open(run.path)).warnings
+    if n == N_ALONE:
+        assert len(shown) == n
+        assert all(" correlates " in words for words in shown)
+        return
+    [said] = shown
+    assert said.startswith(f"{n} input columns of block 'brought' correlate with class ")
+    assert said.count(" +0.") + said.count(" -0.") == min(n, N_NAMED)
+    assert (" …." in said) == (n > N_NAMED)
+    assert len([words for words in heard.warnings if "correlate" in words]) == 1  # not anew in each round
 
 
 def test_columns_of_chance_and_descriptors_are_not_named(make_config, tmp_path):

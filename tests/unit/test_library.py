@@ -90,6 +90,10 @@ def test_a_pickled_library_is_small_and_opens_its_files_again(library):
     assert rows_equal(pickle.loads(data).block(0), library.block(0))  # noqa: S301
 
 
+def test_a_notebook_shows_what_a_library_is(library):
+    assert repr(library) == f"Library({library.address!r}, {library.n_rows:,} compounds, blocks fingerprints)"
+
+
 def test_info_sums_up(library):
     info = library.info()
     assert (info.n_rows, info.n_blocks, info.block_rows) == (N, 5, 16)

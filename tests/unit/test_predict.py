@@ -306,6 +306,22 @@ def test_columns_that_the_file_lacks_are_missing_and_named(dense, compounds, tmp
     )
 
 
+def test_columns_that_a_table_lacks_are_warned_of_in_python(dense, compounds):
+    run, values = dense
+    model = isd.load_model(run.path)
+    model.predict(dense_table(compounds, values).slice(0, 3))  # whole: a warning would be an error here
+    with pytest.warns(UserWarning, match=r"^1 column of block 'emb' not given, taken as missing: vector\[1\]$"):
+        model.predict(dense_table(compounds, values).select(["name", "smiles", "e1"]).slice(0, 3))
+    with pytest.warns(UserWarning, match=r"2 columns of block 'emb' not given, taken as missing: e1, vector\[1\]"):
+        model.predict(["CCO"])
+
+
+@pytest.mark.parametrize("given", [np.zeros((2, 3)), [1, 2], 5])
+def test_what_is_no_smiles_is_refused_in_words(model, given):
+    with pytest.raises(InputFileError, match=r"no SMILES.*\n  Remedy: give a list of SMILES"):
+        model.predict(given)
+
+
 def test_a_value_that_is_no_number_rejects_its_line_and_no_other(dense, tmp_path):
     run, _ = dense
     (tmp_path / "x.csv").write_text("smiles,e1\nCCO,1.5\nCCN,much\nCCC,inf\nCCCC,NA\n")

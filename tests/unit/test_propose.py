@@ -243,8 +243,13 @@ def test_several_columns_that_may_be_the_label_are_named_for_the_user_to_choose(
     file = write(tmp_path / "two.csv", {"smiles": smiles, **numbers})
     with pytest.raises(InputFileError, match=r"2 columns may be the label: 'gap' \(numbers, 300 filled\), 'dipole'"):
         propose(file)
-    assert propose(file, "dipole").value("labels.column") == "dipole"
-    assert not propose(file, unlabelled=True).is_measured
+    made = propose(file, "dipole")
+    assert made.value("labels.column") == "dipole"
+    assert made.why("labels.column").startswith("the label that was named: ")
+    assert made.left["gap"] == "another one was named"
+    made = propose(file, unlabelled=True)
+    assert not made.is_measured
+    assert made.left["gap"] == "nothing is measured"
 
 
 @pytest.mark.parametrize(

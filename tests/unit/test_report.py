@@ -40,6 +40,7 @@ from isd_ray.report.numbers import duration
 from isd_ray.report.page import render_page
 from isd_ray.report.record import Record
 from isd_ray.report.sections import SECTIONS, accuracy
+from isd_ray.report.words import title_of
 from isd_ray.storage.folder import folder_at
 from tests.browser.looking import browser, look, window
 from tests.unit.test_laboratory import HITS, LABORATORY, signals, truth, write
@@ -236,6 +237,20 @@ def test_lines_keep_their_contrast_on_white_and_in_the_dark(colour):
     for paper in ("#ffffff", "#14171a"):
         low, high = sorted((luminance(colour), luminance(paper)))
         assert (high + 0.05) / (low + 0.05) >= 3.0
+
+
+@pytest.mark.parametrize(
+    ("x", "is_whole"),
+    [((1, 2), True), ((3,), True), ((0, 11), True), ((0, 12), False), ((4.0, 9.7), False), ((), False)],
+)
+def test_few_rounds_have_ticks_at_whole_numbers(x, is_whole):
+    figure = lines("f", [Line("one", x, [0.5] * len(x))], x="round", y="loss", alt="a", caption="c")
+    assert (figure.spec["layout"]["xaxis"].get("dtick") == 1) == is_whole
+
+
+def test_a_screen_without_a_name_is_called_a_hybrid_screen_once():
+    assert title_of("screen") == "Hybrid screen"
+    assert title_of("kinase") == "Hybrid screen kinase"
 
 
 def test_lines_and_bars_put_their_numbers_into_the_table():

@@ -66,6 +66,7 @@ def choose_label(
         chosen: list[Candidate] = []
         why_not = "nothing is measured, as you say"
     elif named:
+        why_not = "another one was named"
         chosen = [one for one in candidates if one.column.name in named]
         if len(chosen) > 1 and not all(one.classes == _BINARY for one in chosen):
             words = ", ".join(one.words for one in chosen)

@@ -115,11 +115,14 @@ class Candidate:
         Its distinct values where they are classes, else empty: then it holds numbers.
     score:
         How much speaks for it.
+    is_named:
+        Whether the user named it.
     """
 
     column: ColumnLook
     classes: tuple[str, ...]
     score: int
+    is_named: bool = False
 
     @property
     def is_pair(self) -> bool:
@@ -190,7 +193,7 @@ def candidate(column: ColumnLook, *, is_named: bool = False) -> Candidate | NoLa
     score += 2 * (len(classes) == _TWO) + (not classes and bool(column.n_bounds)) - 6 * is_about
     if score < 0 and not is_named:
         return _ANOTHER_THING
-    return Candidate(column, classes, score)
+    return Candidate(column, classes, score, is_named)
 
 
 def _broken_numbers(column: ColumnLook, *, may_be: bool) -> NoLabel | None:

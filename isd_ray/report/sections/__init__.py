@@ -19,6 +19,7 @@ from isd_ray.report.sections.history import configuration, events, rounds
 from isd_ray.report.sections.hits import hits
 from isd_ray.report.sections.plates import plates
 from isd_ray.report.sections.race import race
+from isd_ray.report.words import title_of
 
 SECTIONS = (
     headline,
@@ -51,4 +52,4 @@ def render_report(store: CampaignStore, summary: Mapping[str, Any] | None) -> st
     record = Record.read(store, summary)
     sections = [section for make in SECTIONS if (section := make(record)) is not None]
     subtitle = f"Campaign {store.manifest['campaign_id']}" + ("" if summary else ", in progress")
-    return render_page(f"Hybrid screen {record.config.name}", subtitle, sections)
+    return render_page(title_of(record.config.name), subtitle, sections)
