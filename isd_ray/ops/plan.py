@@ -31,7 +31,7 @@ from isd_ray.ops.courses import courses_of, epochs_of, most_measured
 from isd_ray.ops.memory import memory_needed
 from isd_ray.ops.plan_trips import plan_trips
 from isd_ray.ops.prepare import known_labels, library_address, with_hit
-from isd_ray.ops.short_screens import past_run
+from isd_ray.ops.short_screens import past_run, smaller_run
 from isd_ray.ops.workload import DAY_S, going, workload
 from isd_ray.plates.layout import initial_size
 from isd_ray.report.numbers import counted
@@ -89,9 +89,14 @@ def plan_campaign(
     library = _library(config, out)
     n_rows = n_rows or _count(config, library)
     past = [past_run(run, config, n_rows, watcher) for run in like]
+    parts = {
+        run: part
+        for name, run in zip(like, past, strict=True)
+        if (part := smaller_run(name, run, config, n_rows, watcher)) is not None
+    }
     trips = None if most_trips is None else plan_trips(config, n_rows, most_trips, past)
     if stop_share is None:
-        courses = courses_of(config, n_rows, past, own)
+        courses = courses_of(config, n_rows, past, own, parts)
     else:
         n_acquired = min(most_measured(config, n_rows), max(initial_size(config), round(stop_share * n_rows)))
         courses = Courses.one(n_acquired, f"the screen stops at {stop_share:.0%} measured, as assumed")
