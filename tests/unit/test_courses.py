@@ -21,7 +21,7 @@ from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.courses import MOST_ROUNDS, SEEN, courses_of, epochs_of, most_measured
 from isd_ray.ops.curves import Learnt, learnt_of
 from isd_ray.ops.plan import plan_campaign
-from isd_ray.ops.short_screens import past_run
+from isd_ray.ops.short_screens import past_run, smaller_run
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.plan import plan_lines
 from tests.unit.test_stop_by_hand import FAST, LABORATORY, CutOff, CutOffError
@@ -201,6 +201,15 @@ def test_a_campaign_file_is_simulated_in_short_with_the_goal_that_is_planned(mak
     assert past_run(file, config, N) == run
     assert (run / "summary.json").stat().st_mtime_ns == before, "not simulated again"
     assert past_run(file, make_config(stopping={**ACCURACY, "gamma": 0.8}), N) != run
+    # What size does is seen by a quarter of it, where it matters.
+    smaller = smaller_run(file, run, config, N)
+    assert CampaignStore.open(smaller).manifest["n_target"] == 100
+    known = courses_of(make_config(stopping=ACCURACY), N, [run], smaller={run: smaller})
+    blind = courses_of(make_config(stopping=ACCURACY), N, [run])
+    assert "as a quarter of them has shown" in known.known_by[0]
+    assert known.least.n_acquired == blind.least.n_acquired <= known.likely.n_acquired <= known.most.n_acquired
+    assert smaller_run(run, run, config, N) is None, "a folder has no compounds to draw from"
+    assert smaller_run(file, run, config, 500) is None, "about as large"
 
 
 def test_rare_hits_ask_for_more_compounds(make_config, monkeypatch):
