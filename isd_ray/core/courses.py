@@ -47,7 +47,7 @@ class Courses:
         ends: Sequence[Replayed | None],
         n_limit: int,
         known_by: Sequence[str],
-        unlucky: Sequence[Replayed | None] = (),
+        others: Sequence[Replayed | None] = (),
         *,
         is_guess: bool = False,
     ) -> Courses:
@@ -55,8 +55,8 @@ class Courses:
 
         Parameters
         ----------
-        unlucky:
-            Replays that are less likely, as a look of theirs fails: the most wells may be theirs.
+        others:
+            Replays that are less likely: of them only the least and the most count.
         n_limit:
             Rows after which the screen ends in any case: where a replay does not end before.
         is_guess:
@@ -70,8 +70,8 @@ class Courses:
             return course.n_acquired
 
         found = sorted(map(course, ends), key=wells)
-        most = max((found[-1], *map(course, unlucky)), key=wells)
-        return cls(found[0], None if is_guess else found[len(found) // 2], most, tuple(known_by))
+        ends_of_all = sorted((*found, *map(course, others)), key=wells)
+        return cls(ends_of_all[0], None if is_guess else found[len(found) // 2], ends_of_all[-1], tuple(known_by))
 
     @property
     def planned(self) -> Course:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.standing import paid_evenly
@@ -13,7 +15,7 @@ from isd_ray.core.conditions import affordable
 from isd_ray.core.courses import Course, Courses
 from isd_ray.core.replay import Replayed
 from isd_ray.errors import ConfigError
-from isd_ray.ops.curves import AROUND, GUESS, GUESSED, UNLIKE, Learnt, learnt_of, unsaid
+from isd_ray.ops.curves import AROUND, GUESS, GUESSED, Learnt, is_like, learnt_of, unsaid
 from isd_ray.ops.results import rounds_of
 from isd_ray.plates.layout import batch_size, initial_size
 
@@ -22,6 +24,7 @@ SEEN = (0.075, 0.67)
 MOST_ROUNDS = 1000
 """A replay on a large library takes batches of at least one of so many parts: it is about wells, not rounds."""
 _GUESS = Learnt(GUESS, 7802)
+_NONE: Mapping[str | Path, str | Path] = MappingProxyType({})
 _NAME = "name a past screen, --like RUN or --like CAMPAIGN.toml, or the campaign's own folder once it has rounds"
 _UNLUCKY = "the longest with a look that fails, as about three in ten do"
 _OWN_ROUNDS = (
@@ -31,7 +34,11 @@ _OWN_ROUNDS = (
 
 
 def courses_of(
-    config: CampaignConfig, n_target: int, past: Sequence[str | Path] = (), own: CampaignStore | None = None
+    config: CampaignConfig,
+    n_target: int,
+    past: Sequence[str | Path] = (),
+    own: CampaignStore | None = None,
+    smaller: Mapping[str | Path, str | Path] = _NONE,
 ) -> Courses:
     """How many rows a campaign measures.
 
@@ -41,6 +48,8 @@ def courses_of(
         Folders of screens that this one may be like.
     own:
         The campaign itself, under way or over.
+    smaller:
+        By the folder of a past screen that of one of a part of its compounds: what its size does is seen by that.
 
     Raises
     ------
@@ -58,12 +67,12 @@ def courses_of(
         try:
             if why is None:
                 learnt = learnt_of(config, own.address)
-                ways = (learnt, learnt.carried_on)
-                return _at_least(n_measured, _replayed(config, n_target, ways, limit, _OWN_ROUNDS))
+                ways = [learnt, learnt.carried_on]
+                return _at_least(n_measured, _replayed(config, n_target, (ways, []), limit, _OWN_ROUNDS))
         except ConfigError as error:
             why = error.what
     if past:
-        return _at_least(n_measured, _by_past(config, n_target, past, limit))
+        return _at_least(n_measured, _by_past(config, n_target, past, smaller, limit))
     if config.task == "classification" and unsaid(config) is None and not config.goal_class.knows_hits:
         said = (
             f"a GUESS: models learn as fast as in {GUESS.name}, a public set of 7,802 compounds, with half to twice as "
@@ -105,17 +114,24 @@ def most_measured(config: CampaignConfig, n_target: int) -> int:
     return n
 
 
-def _ways(learnt: Learnt, n_target: int) -> tuple[Learnt, ...]:
-    """A library of another size learns by the share that is measured, or by the number of labels."""
-    by_number = learnt.by_number(n_target)
-    is_like = 1 / UNLIKE <= learnt.n_target / n_target <= UNLIKE
-    return (learnt.carried_on,) if is_like or by_number is None else (learnt.carried_on, by_number)
+Ways: TypeAlias = tuple[list[Learnt], list[Learnt]]
+"""How a library may learn: the likely ways, and the others."""
+
+
+def _ways(learnt: Learnt, n_target: int, exponent: float | None = None) -> Ways:
+    """Of a library of another size: as a smaller part has shown, else by the share measured or the number of labels."""
+    by_number = learnt.scaled(n_target, 0.0)
+    if is_like(learnt.n_target, n_target) or by_number is None:
+        return [learnt.carried_on], []
+    between = None if exponent is None else learnt.scaled(n_target, exponent)
+    ends = [learnt.carried_on, by_number]
+    return (ends, []) if between is None else ([between], ends)
 
 
 def _replayed(
     config: CampaignConfig,
     n_target: int,
-    ways: Sequence[Learnt],
+    ways: Ways,
     limit: int,
     said: str,
     factors: Sequence[float] = AROUND,
@@ -123,22 +139,41 @@ def _replayed(
     def batch(number: int, left: int) -> int:
         return max(batch_size(config.acquisition, config.plates, number, left), n_target // MOST_ROUNDS)
 
-    ends, unlucky = (
-        [end for way in ways for end in way.ends(config, n_target, batch, factors, n_failing)] for n_failing in (0, 1)
-    )
-    return Courses.of(ends, limit, (f"{said}; {_UNLUCKY}",), unlucky, is_guess=factors is GUESSED)
+    def ends(ways: Sequence[Learnt], n_failing: int) -> list[Replayed | None]:
+        return [end for way in ways for end in way.ends(config, n_target, batch, factors, n_failing)]
+
+    likely, others = ways
+    unlikely = [*ends(others, 0), *ends(likely, 1), *ends(others, 1)]
+    return Courses.of(ends(likely, 0), limit, (f"{said}; {_UNLUCKY}",), unlikely, is_guess=factors is GUESSED)
 
 
-def _by_past(config: CampaignConfig, n_target: int, past: Sequence[str | Path], limit: int) -> Courses:
+def _by_past(
+    config: CampaignConfig,
+    n_target: int,
+    past: Sequence[str | Path],
+    smaller: Mapping[str | Path, str | Path],
+    limit: int,
+) -> Courses:
     named = " or ".join(map(str, past))
-    if unsaid(config) is None:
-        ways = [way for run in past for way in _ways(learnt_of(config, run), n_target)]
-        by = "the share measured" + (" and by the number of labels" if len(ways) > len(past) else "")
-        said = f"models learn as fast as in {named} by {by}, with {AROUND[0]:g} to {AROUND[-1]:g} times as many errors"
-        return _replayed(config, n_target, ways, limit, said)
-    ends = [end for run in past for end in _ends_like(config, CampaignStore.open(run), n_target)]
-    said = f"it ends as {named} did, at the same share measured or, of another size, with as many wells"
-    return Courses.of(ends, limit, (said,))
+    if unsaid(config) is not None:
+        ends = [end for run in past for end in _ends_like(config, CampaignStore.open(run), n_target)]
+        said = f"it ends as {named} did, at the same share measured or, of another size, with as many wells"
+        return Courses.of(ends, limit, (said,))
+    likely: list[Learnt] = []
+    others: list[Learnt] = []
+    known_by = {"the share measured"}
+    for run in past:
+        learnt = learnt_of(config, run)
+        exponent = learnt.exponent(learnt_of(config, smaller[run])) if run in smaller else None
+        ways = _ways(learnt, n_target, exponent)
+        likely, others = likely + ways[0], others + ways[1]
+        if ways[1]:
+            known_by = {f"labels as a quarter of them has shown (a size to the power of {exponent:.2f})"}
+        elif len(ways[0]) > 1:
+            known_by |= {"the number of labels"}
+    by = " and by ".join(sorted(known_by, reverse=True))
+    said = f"models learn as fast as in {named} by {by}, with {AROUND[0]:g} to {AROUND[-1]:g} times as many errors"
+    return _replayed(config, n_target, (likely, others), limit, said)
 
 
 def _ends_like(config: CampaignConfig, store: CampaignStore, n_target: int) -> list[Replayed]:
@@ -157,7 +192,7 @@ def _ends_like(config: CampaignConfig, store: CampaignStore, n_target: int) -> l
     rounds = rounds_of(store).to_pylist()
     n_wells, n_audit = rounds[-1]["n_acquired"], rounds[-1]["n_audit"]
     by_share = Replayed(len(rounds), round(n_wells / n_there * n_target), round(n_audit / n_there * n_target))
-    if 1 / UNLIKE <= n_there / n_target <= UNLIKE:
+    if is_like(n_there, n_target):
         return [by_share]
     return [by_share, Replayed(len(rounds), min(n_wells, n_target), min(n_audit, n_target))]
 

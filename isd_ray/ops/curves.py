@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.standing import paid_evenly
@@ -64,17 +65,31 @@ class Learnt:
         """The same of models that go on learning behind the last point."""
         return replace(self, curve=carried_on(self.curve))
 
-    def by_number(self, n_target: int) -> Learnt | None:
-        """What a library of another size would learn if as many labels were worth as much; None if that says nothing.
+    def scaled(self, n_target: int, exponent: float) -> Learnt | None:
+        """What a library of another size would learn; None if the curve says nothing of it.
 
-        Where a curve is taken by its shares instead, a label of a larger library is worth less.
+        Parameters
+        ----------
+        exponent:
+            The labels that a model needs for an error grow as the size of the library to this power: 1 where their
+            share counts, 0 where their number does.
         """
-        times = self.n_target / n_target
+        times = (self.n_target / n_target) ** (1.0 - exponent)
         known = [(times * x, y) for x, y in zip(self.curve.shares, self.curve.rates, strict=True) if times * x <= 1.0]
         if len(known) < FEWEST_POINTS:
             return None
         shares, rates = zip(*known, strict=True)
         return replace(self, curve=carried_on(replace(self.curve, shares=shares, rates=rates)))
+
+    def exponent(self, smaller: Learnt) -> float | None:
+        """The power of `scaled` by a smaller part of the same library; None if their errors never were the same."""
+        (errors, labels), (errors_there, labels_there) = map(_labels_needed, (self, smaller))
+        low, high = max(errors[0], errors_there[0]), min(errors[-1], errors_there[-1])
+        if low >= high:
+            return None
+        common = np.linspace(low, high, len(_SHARES))
+        times = np.interp(common, errors, np.log(labels)) - np.interp(common, errors_there, np.log(labels_there))
+        return float(np.clip(times.mean() / np.log(self.n_target / smaller.n_target), 0.0, 1.0))
 
     def ends(
         self,
@@ -106,6 +121,17 @@ class Learnt:
             in_vain = round(n_in_vain * size)
             found += [end and replace(end, n_wells=min(n_target, end.n_wells + in_vain)) for end in ends]
         return found
+
+
+def _labels_needed(learnt: Learnt) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Errors of a curve, ascending, and the labels that models needed for them."""
+    rates = np.minimum.accumulate(learnt.curve.rates)
+    return rates[::-1], learnt.n_target * np.array(learnt.curve.shares)[::-1]
+
+
+def is_like(n_there: int, n_target: int) -> bool:
+    """Whether a library is about as large as another."""
+    return 1 / UNLIKE <= n_there / n_target <= UNLIKE
 
 
 def unsaid(config: CampaignConfig) -> str | None:

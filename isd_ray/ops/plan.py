@@ -31,15 +31,16 @@ from isd_ray.ops.courses import courses_of, epochs_of, most_measured
 from isd_ray.ops.memory import memory_needed
 from isd_ray.ops.plan_trips import plan_trips
 from isd_ray.ops.prepare import known_labels, library_address, with_hit
-from isd_ray.ops.short_screens import past_run
+from isd_ray.ops.short_screens import past_run, smaller_run
 from isd_ray.ops.workload import DAY_S, going, workload
 from isd_ray.plates.layout import initial_size
+from isd_ray.report.numbers import counted
 
 
 def plan_campaign(
     source: CampaignConfig | str | Path,
     *,
-    out: Path = Path(),
+    out: str | Path = Path(),
     n_rows: int | None = None,
     stop_share: float | None = None,
     gpus: int = 0,
@@ -82,15 +83,20 @@ def plan_campaign(
     """
     own = None
     if not isinstance(source, CampaignConfig) and CampaignStore.exists(source):
-        own, out = CampaignStore.open(source), Path(source)
+        own, out = CampaignStore.open(source), source
         n_rows = n_rows or int(own.manifest["n_target"])
     config = as_config(source) if own is None else CampaignConfig.from_stored(own.config)
     library = _library(config, out)
     n_rows = n_rows or _count(config, library)
     past = [past_run(run, config, n_rows, watcher) for run in like]
+    parts = {
+        run: part
+        for name, run in zip(like, past, strict=True)
+        if (part := smaller_run(name, run, config, n_rows, watcher)) is not None
+    }
     trips = None if most_trips is None else plan_trips(config, n_rows, most_trips, past)
     if stop_share is None:
-        courses = courses_of(config, n_rows, past, own)
+        courses = courses_of(config, n_rows, past, own, parts)
     else:
         n_acquired = min(
             most_measured(config, n_rows),
@@ -128,7 +134,7 @@ def _rates(
         return calibrate(config, library, None if labels is None else labels.labels), "rows of the library"
     for run in past:
         there = CampaignConfig.from_stored(CampaignStore.open(run).config)
-        found, like = _library(there, Path(run)), there.model_copy(update={"model": config.model})
+        found, like = _library(there, run), there.model_copy(update={"model": config.model})
         if found is not None and config.library.asks_for(found.spec) and _blocks(there) == _blocks(config):
             known = _labels(there, found)
             rates = calibrate(like, found, None if known is None else known.labels)
@@ -155,7 +161,10 @@ def _assumptions(
         yield f"a fit of a network runs {epochs:.1f} of at most {config.model.epochs} epochs, as there"
     yield f"speeds were measured just now on one core, with up to {ROWS:,} {measured_on}"
     yield from _speeds(rates, has_networks=demand.members > 0)
-    yield f"a record takes {rates.build_row_s * 1e6:.0f} µs to build" if rates.build_row_s else "the library is built"
+    if rates.build_row_s:
+        yield f"a record takes {rates.build_row_s * 1e6:.0f} µs to build, on {counted(demand.builders, 'core')}"
+    else:
+        yield "the library is built"
     if demand.has_gpus:
         yield f"one GPU does the work of {gpu_speedup:g} such cores; python -m tests.benchmarks.gpu measures yours"
     if demand.trip_s:
@@ -178,7 +187,9 @@ def _speeds(rates: Rates, *, has_networks: bool) -> Iterator[str]:
         )
 
 
-def _claim(config: CampaignConfig, labels: Labels | None, out: Path) -> tuple[str | None, str | None, tuple[str, ...]]:
+def _claim(
+    config: CampaignConfig, labels: Labels | None, out: str | Path
+) -> tuple[str | None, str | None, tuple[str, ...]]:
     """The goal, what it is held against, and a warning, by the labels as far as they are known.
 
     Those of a library that is not built yet are taken as they stand in the file: each compound once, none refused.
@@ -212,7 +223,7 @@ def _labels(config: CampaignConfig, library: Library | None) -> Labels | None:
         return None
 
 
-def _library(config: CampaignConfig, out: Path) -> Library | None:
+def _library(config: CampaignConfig, out: str | Path) -> Library | None:
     address = library_address(config.library, out)
     return Library.open(address) if Library.exists(address) else None
 

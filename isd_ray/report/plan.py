@@ -32,6 +32,7 @@ def plan_lines(plan: CampaignPlan) -> list[tuple[str, str]]:
         ("Last round", f"fit {duration(forecast.last[0])}, score {duration(forecast.last[1])}"),
         ("All rounds", f"fit {duration(forecast.fit_s)}, score {duration(forecast.score_s)}"),
         ("Computing in all", _ranged(plan, lambda end: duration(end.total_s), f" {_workers(demand)}")),
+        ("Processor time", _ranged(plan, lambda end: duration(end.core_s), " of one core, with all processes' starts")),
         (f"{kind} hours at work", _ranged(plan, lambda end: f"{end.used_hours:,.1f}")),
     ]
     held = _ranged(plan, lambda end: f"{end.held_hours:,.1f}")

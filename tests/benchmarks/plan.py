@@ -213,7 +213,7 @@ def main() -> None:
         least, likely, most = plan["ends"]
         for what, unit in OF_ALL.items():
             ratio = likely[what] / truth[what]
-            near = 1 / (1 + TARGET) <= ratio <= 1 + TARGET
+            near = abs(ratio - 1.0) <= TARGET
             between = f"{likely[what]:,.0f} ({least[what]:,.0f} to {most[what]:,.0f}) {unit}"
             cells = (
                 name,

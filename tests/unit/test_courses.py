@@ -21,7 +21,7 @@ from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.courses import MOST_ROUNDS, SEEN, courses_of, epochs_of, most_measured
 from isd_ray.ops.curves import Learnt, learnt_of
 from isd_ray.ops.plan import plan_campaign
-from isd_ray.ops.short_screens import past_run
+from isd_ray.ops.short_screens import past_run, smaller_run
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.plan import plan_lines
 from tests.unit.test_stop_by_hand import FAST, LABORATORY, CutOff, CutOffError
@@ -46,8 +46,8 @@ def test_courses_are_the_least_the_median_and_the_most():
     found = Courses.of(ends, 600, ["so"])
     assert (found.least, found.likely, found.most) == (Course(300, 20), Course(600, 40), Course(600))
     assert found.planned == Course(600, 40)
-    unlucky = Courses.of(ends[:2], 5_000, ["so"], [Replayed(11, 900, 50)])
-    assert (unlucky.least, unlucky.likely, unlucky.most) == (Course(300, 20), Course(700, 40), Course(900, 50))
+    wide = Courses.of(ends[:2], 5_000, ["so"], [Replayed(11, 900, 50), Replayed(3, 200, 10)])
+    assert (wide.least, wide.likely, wide.most) == (Course(200, 10), Course(700, 40), Course(900, 50))
     guess = Courses.of(ends, 10_000, ["so"], is_guess=True)
     assert (guess.likely, guess.planned, guess.least) == (None, Course(10_000), Course(300, 20))
 
@@ -145,14 +145,30 @@ def test_a_library_of_another_size_learns_by_the_share_or_by_the_number_of_label
 
 def test_labels_are_worth_as_much_in_a_larger_library():
     learnt = Learnt(LearningCurve("a", (0.1, 0.2, 0.4), (0.4, 0.3, 0.2)), 1000)
-    ten_times = learnt.by_number(10_000)
+    ten_times = learnt.scaled(10_000, 0.0)
     assert [ten_times.curve.rate(share) for share in (0.01, 0.02, 0.04)] == pytest.approx([0.4, 0.3, 0.2])
     assert ten_times.curve.rate(0.4) < 0.1, "and goes on"
-    huge = learnt.by_number(10**9).curve
+    huge = learnt.scaled(10**9, 0.0).curve
     assert huge.rate(0.001) == pytest.approx(0.2 * (0.001 / 4e-7) ** -0.5, rel=0.02), "as a power, also in between"
-    half = learnt.by_number(500)
+    half = learnt.scaled(500, 0.0)
     assert half.curve.rate(0.8) == pytest.approx(0.2)
-    assert learnt.by_number(150) is None, "one point is no curve"
+    assert learnt.scaled(150, 0.0) is None, "one point is no curve"
+    assert learnt.scaled(150, 1.0).curve.rate(0.2) == pytest.approx(0.3), "by the share"
+
+
+def test_what_size_does_is_seen_by_a_smaller_part():
+    rates = (0.4, 0.3, 0.2, 0.1)
+    part = Learnt(LearningCurve("part", (0.1, 0.2, 0.4, 0.8), rates), 1000)
+    for exponent in (0.0, 0.5, 1.0):
+        shares = tuple(share * 4.0 ** (exponent - 1.0) for share in part.curve.shares)
+        whole = Learnt(LearningCurve("whole", shares, rates), 4000)
+        assert whole.exponent(part) == pytest.approx(exponent)
+        large = whole.scaled(64_000, exponent)
+        assert large.curve.rate(shares[1] * 16.0 ** (exponent - 1.0)) == pytest.approx(0.3)
+    other = Learnt(LearningCurve("other", (0.1, 0.2), (0.09, 0.05)), 4000)
+    assert other.exponent(part) is None
+    worse = Learnt(LearningCurve("worse", (0.3, 0.9), (0.4, 0.1)), 4000)
+    assert worse.exponent(part) == 1.0, "no more than that"
 
 
 def test_claims_that_no_curve_speaks_of_end_as_the_same_claim_did(past, make_config, tmp_path):
@@ -185,6 +201,15 @@ def test_a_campaign_file_is_simulated_in_short_with_the_goal_that_is_planned(mak
     assert past_run(file, config, N) == run
     assert (run / "summary.json").stat().st_mtime_ns == before, "not simulated again"
     assert past_run(file, make_config(stopping={**ACCURACY, "gamma": 0.8}), N) != run
+    # What size does is seen by a quarter of it, where it matters.
+    smaller = smaller_run(file, run, config, N)
+    assert CampaignStore.open(smaller).manifest["n_target"] == 100
+    known = courses_of(make_config(stopping=ACCURACY), N, [run], smaller={run: smaller})
+    blind = courses_of(make_config(stopping=ACCURACY), N, [run])
+    assert "as a quarter of them has shown" in known.known_by[0]
+    assert known.least.n_acquired == blind.least.n_acquired <= known.likely.n_acquired <= known.most.n_acquired
+    assert smaller_run(run, run, config, N) is None, "a folder has no compounds to draw from"
+    assert smaller_run(file, run, config, 500) is None, "about as large"
 
 
 def test_rare_hits_ask_for_more_compounds(make_config, monkeypatch):
