@@ -22,6 +22,7 @@ from isd_ray.data.features_file import write_features
 from isd_ray.data.forecasts import write_forecasts
 from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
+from isd_ray.data.packed import bits_of
 from isd_ray.data.predictions import part_name, read_predictions, write_predictions
 from isd_ray.messages import (
     Committee,
@@ -200,7 +201,7 @@ class ShardScorer:
     def _inference_rows(self, inference: NDArray[np.uint8], name: str, block: int) -> NDArray[np.int64]:
         """Places of the inference rows within a block."""
         first, stop = self._library(name).block_rows_range(block)
-        return np.flatnonzero(np.unpackbits(inference[first // 8 : (stop + 7) // 8], count=stop - first))
+        return np.flatnonzero(bits_of(inference, first, stop))
 
     def write_hybrid(self, request: HybridRequest, part: int) -> None:
         """Write one part's lines of the hybrid screen from its frozen predictions and the readouts."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from isd_ray.core.panels import n_bytes, overlay
 from isd_ray.data.library import Library
-from isd_ray.data.packed import label_columns, to_arrow
+from isd_ray.data.packed import bits_of, label_columns, to_arrow
 from isd_ray.data.predictions import read_predictions, replace_table
 from isd_ray.messages import ROLES, HybridRequest, ScoredRows
 
@@ -80,7 +80,7 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest, froze
     first, stop = library.part_rows_range(part)
     low, high = np.searchsorted(request.rows, (first, stop)).tolist()
     predictions = read_predictions(frozen)
-    left = np.unpackbits(request.inference[first // 8 : (stop + 7) // 8], count=stop - first).astype(np.bool_)
+    left = bits_of(request.inference, first, stop)
     predictions = predictions.take(left[predictions.rows - first])
     absent = slice(*np.searchsorted(request.absent, (first, stop)).tolist())
     parts = [_measured(request, low, high), _predicted(request, predictions), _absent(request, absent)]

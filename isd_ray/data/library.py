@@ -16,6 +16,7 @@ from isd_ray.config import FeatureSpec
 from isd_ray.core.features import Block, FeatureBlocks, Features, OnBits, Texts, concatenate
 from isd_ray.data.blocks.added import AddedBlocks
 from isd_ray.data.blocks.description import MAIN_DENSE, MAIN_ON_BITS, TEXTS, BlockDescription
+from isd_ray.data.grid import Grid
 from isd_ray.data.info import LibraryInfo
 from isd_ray.data.layout import ID, METADATA_FILE, REBUILD, SMILES, read_metadata, spec_from_json
 from isd_ray.data.part_files import PartFiles, Residents
@@ -55,16 +56,15 @@ class Library:
         self.metadata = metadata
         self.n_rows: int = metadata["n_rows"]
         self.block_rows: int = metadata["block_rows"]
-        self.n_blocks: int = -(-self.n_rows // self.block_rows)
+        self._grid = Grid(metadata["parts"], self.n_rows, self.block_rows)
+        self.n_blocks: int = self._grid.n_blocks
         self.width: int = metadata["width"]
         self.hash: str = metadata["hash"]
         self.spec: FeatureSpec = spec_from_json(metadata["features"])
         self._residents = Residents()
-        self._main = PartFiles(
-            path, metadata["parts"], self.n_rows, self.block_rows, remote=remote, residents=self._residents
-        )
+        self._main = PartFiles(path, metadata["parts"], self._grid, remote=remote, residents=self._residents)
         self._main_name = MAIN_ON_BITS if self.spec.kind == "on_bits" else MAIN_DENSE
-        self._added = AddedBlocks(path, metadata, self._main_name, remote, self._residents)
+        self._added = AddedBlocks(path, metadata, self._grid, self._main_name, remote, self._residents)
 
     def __len__(self) -> int:
         return self.n_rows
@@ -147,10 +147,7 @@ class Library:
 
     def block_rows_range(self, index: int) -> tuple[int, int]:
         """First row of a block, and the row after its last."""
-        if not 0 <= index < self.n_blocks:
-            raise IndexError(f"block {index} of {self.n_blocks}")
-        first = index * self.block_rows
-        return first, min(first + self.block_rows, self.n_rows)
+        return self._grid.rows_range(index)
 
     @property
     def n_parts(self) -> int:
@@ -159,7 +156,7 @@ class Library:
 
     def part_blocks(self, part: int) -> range:
         """The blocks of a part file."""
-        firsts = [*self._main.blocks_before, self.n_blocks]
+        firsts = [*self._grid.blocks_before, self.n_blocks]
         return range(firsts[part], firsts[part + 1])
 
     def part_rows_range(self, part: int) -> tuple[int, int]:
@@ -320,7 +317,7 @@ class Library:
             ids = pa.chunked_array([self._column_of(block, ID) for block in blocks])
             found = pc.index_in(ids, value_set=encoded.dictionary)
             hits = np.flatnonzero(found.is_valid().to_numpy())
-            rows_of_distinct[found.drop_null().to_numpy()] = hits + first * self.block_rows
+            rows_of_distinct[found.drop_null().to_numpy()] = hits + self.block_rows_range(first)[0]
         return rows_of_distinct[encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()]
 
     def verify(self) -> None:
@@ -385,11 +382,11 @@ class Library:
 
     def _by_block(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Blocks that ascending rows touch, each with the rows counted from its first."""
-        blocks = rows // self.block_rows
+        blocks = self._grid.blocks_of(rows)
         edges = [*np.flatnonzero(np.diff(blocks, prepend=-1)).tolist(), len(rows)]
         for start, stop in pairwise(edges):
             block = int(blocks[start])
-            yield block, rows[start:stop] - block * self.block_rows
+            yield block, rows[start:stop] - self.block_rows_range(block)[0]
 
 
 def _to_numpy(values: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
