@@ -17,10 +17,11 @@ from isd_ray.core.features import Block, FeatureBlocks, Features, OnBits, Texts,
 from isd_ray.data.blocks.added import AddedBlocks
 from isd_ray.data.blocks.description import MAIN_DENSE, MAIN_ON_BITS, TEXTS, BlockDescription
 from isd_ray.data.grid import Grid
-from isd_ray.data.info import LibraryInfo
-from isd_ray.data.layout import ID, METADATA_FILE, REBUILD, SMILES, read_metadata, spec_from_json
+from isd_ray.data.info import LibraryInfo, features_in_short
+from isd_ray.data.layout import ID, METADATA_FILE, REBUILD, SMILES, spec_from_json
 from isd_ray.data.part_files import PartFiles, Residents
 from isd_ray.data.remote import RemoteLibrary, is_published
+from isd_ray.data.versions import LibraryVersion, changed, described, versions_of
 from isd_ray.errors import CorruptFileError, LibraryError
 from isd_ray.storage.addresses import address_of, is_uri
 from isd_ray.storage.copies import cache_folder
@@ -83,7 +84,7 @@ class Library:
         return is_published(address) if is_uri(address) else (Path(address) / METADATA_FILE).is_file()
 
     @classmethod
-    def open(cls, path: str | Path) -> Library:
+    def open(cls, path: str | Path, version: str | None = None) -> Library:
         """Open a library, checking its description and the size of every part.
 
         Parameters
@@ -91,37 +92,42 @@ class Library:
         path:
             A directory, or the URI of one (``s3://bucket/library``): its parts are then copied to `cache_folder` one
             by one when they are first read, and checked on the way.
+        version:
+            Hash of the library as it is to be opened, before compounds were added; default: as it is now.
 
         Raises
         ------
         LibraryError
-            If there is no library at `path`, or it was written by a newer version.
+            If there is no library at `path`, or it was written by a newer version of isd_ray.
+        LibraryChangedError
+            If it is not, and never was, the one with the hash `version`.
         CorruptFileError
             If library.json cannot be read, or a part is missing or has another size than when it was written.
         """
         if is_uri(address := address_of(path)):
             remote = RemoteLibrary(address)
             metadata = remote.read_metadata()
+            if version not in (None, metadata.get("hash")):
+                raise changed(str(remote), str(version), str(metadata.get("hash")))
             return cls._described(cache_folder() / str(metadata.get("hash")), metadata, str(remote), remote)
-        folder = Path(path)
-        file = folder / METADATA_FILE
-        library = cls._described(folder, read_metadata(folder), str(file))
+        library = cls.describe(path, version)
         for files in (library._main, *library._added.files):
             files.check_sizes()
         return library
 
     @classmethod
-    def describe(cls, path: str | Path) -> Library:
+    def describe(cls, path: str | Path, version: str | None = None) -> Library:
         """A library by its description alone: its parts need not be there, and nothing that reads them works.
 
         Raises
         ------
-        LibraryError, CorruptFileError
+        LibraryError, LibraryChangedError, CorruptFileError
             As `open`, but for the parts.
         """
         if is_uri(address_of(path)):
-            return cls.open(path)
-        return cls._described(Path(path), read_metadata(Path(path)), str(Path(path) / METADATA_FILE))
+            return cls.open(path, version)
+        metadata, file = described(Path(path), version)
+        return cls._described(Path(path), metadata, str(file))
 
     @classmethod
     def _described(
@@ -139,6 +145,11 @@ class Library:
     def address(self) -> str:
         """What `open` takes to open this library on any machine: the URI, or the absolute path."""
         return self._remote.uri if self._remote is not None else str(self.path.resolve())
+
+    @property
+    def versions(self) -> tuple[LibraryVersion, ...]:
+        """Its versions up to this one, oldest first; one, where no compounds were ever added."""
+        return versions_of(self.metadata)
 
     @property
     def column_names(self) -> list[str]:
@@ -341,21 +352,15 @@ class Library:
             n_blocks=self.n_blocks,
             block_rows=self.block_rows,
             width=self.width,
-            features=self._features_in_short(),
+            features=features_in_short(self.metadata["features"]),
             nbytes=sum(part["bytes"] for part in self.metadata["parts"]),
             mean_on_bits=float(np.diff(first.offsets).mean()) if isinstance(first, OnBits) else None,
             columns=dict(self.metadata["columns"]),
             counts=self.metadata["counts"],
             sources=self.metadata["sources"],
             blocks=self._added.info(self.n_rows),
+            versions=list(self.versions),
         )
-
-    def _features_in_short(self) -> dict[str, Any]:
-        """The description of the features with the number of values of each context in place of thousands of them."""
-        features: dict[str, Any] = dict(self.metadata["features"])
-        if contexts := features.get("contexts"):
-            features["contexts"] = [{"column": one["column"], "n_values": len(one["values"])} for one in contexts]
-        return features
 
     def block_table(self, index: int) -> pa.RecordBatch:
         """All columns of a block, memory-mapped (raises as `block`)."""
