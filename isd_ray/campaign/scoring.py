@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.families import SeenBlocks, models_of
+from isd_ray.campaign.versions import target_of
 from isd_ray.core.acquisition import Candidates, acquisition_for
 from isd_ray.core.audit_ranks import count_preceding
 from isd_ray.core.features import FeatureBlocks
@@ -252,7 +253,9 @@ class ShardScorer:
 
     def _library(self, name: str) -> Library:
         if name not in self._libraries:
-            self._libraries[name] = Library.open(self._spec.libraries[name])
+            is_target = name == "target"
+            library = target_of(self._spec) if is_target else Library.open(self._spec.libraries[name])
+            self._libraries[name] = library
             self._libraries[name].keep_resident(int(self._spec.config.compute.resident))
         return self._libraries[name]
 

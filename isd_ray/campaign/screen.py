@@ -13,11 +13,12 @@ from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.history import RANDOM_ROLES, History
-from isd_ray.campaign.oracle import Oracle, Readouts, Stopped
+from isd_ray.campaign.oracle import OnRecord, Oracle, Readouts, Stopped
 from isd_ray.campaign.round_files import Attempt
 from isd_ray.campaign.stages import Released
 from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import TakenVersion, open_library, version_by, versions_on_record
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking
 from isd_ray.core.looks import LookPlan
@@ -39,6 +40,8 @@ class Screen:
 
     Attributes
     ----------
+    library:
+        Its target library, in the version whose compounds are the target set.
     outputs:
         Names of a panel's outputs.
     goal:
@@ -66,7 +69,7 @@ class Screen:
     ) -> None:
         self.config = config
         self.store = store
-        self.library = library
+        self._opened = library
         self.oracle = oracle
         self.backend = backend
         self.classes = classes
@@ -78,12 +81,36 @@ class Screen:
 
     def begin(self) -> None:
         """Stand before the first round, with the corrections that are on record now."""
+        self.library = self._version(version_by(self.store, 0))
+        self.backend.work_on(self.library)
         self.history = History(self.goal, self.library.n_rows)
         self.budget = Budget(self.config, self.history, prices_of(self.config, self.library))
         self.n_amendments = len(amendments(self.store))
         self.amended = amended_readouts(self.store)
         self._constant: ConstantAnswer | None = None
         self.stopped: Stopped | None = None
+
+    def standing(self) -> OnRecord:
+        """What people have said, as far as the library was opened: what it got meanwhile waits for the next opening."""
+        standing = self.oracle.standing()
+        later = [one for one in versions_on_record(self.store) if one.n_rows > self._opened.n_rows]
+        if later and later[0].n_events <= standing.n_events:
+            return self.oracle.standing(later[0].n_events - 1)
+        return standing
+
+    def take_up(self, n_events: int) -> None:
+        """Have the target set be that of the library's version by the first so many events of the log."""
+        version = version_by(self.store, n_events)
+        if version.hash == self.library.hash:
+            return
+        self.library = self._version(version)
+        self.backend.work_on(self.library)
+        self.history.extend(version.n_rows)
+        self.budget.set_prices(prices_of(self.config, self.library))
+        self._constant = None
+
+    def _version(self, version: TakenVersion) -> Library:
+        return self._opened if version.hash == self._opened.hash else open_library(self.store, version)
 
     def stop(self, stopped: Stopped | None) -> None:
         """Acquire no more if a person has stopped the screen."""

@@ -51,6 +51,8 @@ A panel (`panel_schema`) has `labels` and `measured` in the place of `label` and
 order of the metadata key `outputs`, the first in the highest bit of the first byte. A set bit of `labels` is the second
 class; `measured` says which entries are readouts. An entry of a measured compound that has none was neither measured
 nor predicted: its bit in `labels` means nothing, and no claim is made of it.
+
+Where the library has grown meanwhile the metadata key `library_hash` says which version of it this is the screen of.
 """
 _LABEL_PLACE = HYBRID_SCHEMA.names.index("label")
 
@@ -64,7 +66,10 @@ def panel_schema(outputs: Sequence[str], classes: Sequence[str]) -> pa.Schema:
 
 
 def _schema(request: HybridRequest) -> pa.Schema:
-    return panel_schema(request.outputs, request.classes) if request.outputs else HYBRID_SCHEMA
+    schema = panel_schema(request.outputs, request.classes) if request.outputs else HYBRID_SCHEMA
+    if not request.library_hash:
+        return schema
+    return schema.with_metadata({**(schema.metadata or {}), b"library_hash": request.library_hash.encode()})
 
 
 def write_hybrid_part(library: Library, part: int, request: HybridRequest, frozen: Path, out: Path) -> None:

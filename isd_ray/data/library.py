@@ -21,7 +21,7 @@ from isd_ray.data.info import LibraryInfo, features_in_short
 from isd_ray.data.layout import ID, METADATA_FILE, REBUILD, SMILES, spec_from_json
 from isd_ray.data.part_files import PartFiles, Residents
 from isd_ray.data.remote import RemoteLibrary, is_published
-from isd_ray.data.versions import LibraryVersion, changed, described, versions_of
+from isd_ray.data.versions import LibraryVersion, described, other_library, versions_of
 from isd_ray.errors import CorruptFileError, LibraryError
 from isd_ray.storage.addresses import address_of, is_uri
 from isd_ray.storage.copies import cache_folder
@@ -108,7 +108,7 @@ class Library:
             remote = RemoteLibrary(address)
             metadata = remote.read_metadata()
             if version not in (None, metadata.get("hash")):
-                raise changed(str(remote), str(version), str(metadata.get("hash")))
+                raise other_library(str(remote), str(version), str(metadata.get("hash")))
             return cls._described(cache_folder() / str(metadata.get("hash")), metadata, str(remote), remote)
         library = cls.describe(path, version)
         for files in (library._main, *library._added.files):

@@ -90,11 +90,11 @@ def described(folder: Path, sha256: str | None) -> tuple[dict[str, Any], Path]:
         return metadata, file
     file = version_file(folder, sha256)
     if not any(one.get("hash") == sha256 for one in metadata.get(VERSIONS) or ()) or not file.is_file():
-        raise changed(str(folder), sha256, str(metadata.get("hash")))
+        raise other_library(str(folder), sha256, str(metadata.get("hash")))
     return check_version(read_json(file), str(file)), file
 
 
-def changed(where: str, began: str, found: str) -> LibraryChangedError:
+def other_library(where: str, began: str, found: str) -> LibraryChangedError:
     """That another library lies where a campaign began with one."""
     return LibraryChangedError(
         f"the library has changed since the campaign began: its hash was {began[:12]}, now it is {found[:12]}",
@@ -103,7 +103,7 @@ def changed(where: str, began: str, found: str) -> LibraryChangedError:
     )
 
 
-def is_grown_from(metadata: dict[str, Any], sha256: str) -> bool:
+def is_grown_from(metadata: dict[str, Any], sha256: str | None) -> bool:
     """Whether a library was once the one with this hash."""
     return sha256 in [one["hash"] for one in noted_versions(metadata)]
 

@@ -21,6 +21,7 @@ from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.scoring import ShardScorer
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import open_library
 from isd_ray.card import card, paragraphs
 from isd_ray.core.goals import Goal, goal_for
 from isd_ray.core.panels import n_bytes
@@ -96,14 +97,16 @@ def export_interim(
     """
     if store.is_delivered():
         raise StoreError("the screen has ended", store.address, "export its hybrid screen, without --interim")
-    model, library = DeliveredModel.open(store), Library.open(store.library)
+    model, library = DeliveredModel.open(store), open_library(store)
     config = model.config
     goal = goal_for(config, model.classes, model.outputs, in_laboratory=bool(store.manifest["in_laboratory"]))
     if hits and (config.task == "regression" or (config.task == "classification" and config.stopping.positive is None)):
         raise ConfigError(
             "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"
         )
-    measured = measured_readouts(store)
+    rows, readouts = measured_readouts(store)
+    n_here = int(np.searchsorted(rows, library.n_rows))  # the others join with the next round
+    measured = rows[:n_here], readouts.take(np.arange(n_here))
     waiting, absent = _not_predicted(store, measured[0])
     with tempfile.TemporaryDirectory() as folder:
         hybrid = Path(folder) / "hybrid"
