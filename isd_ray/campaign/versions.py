@@ -35,7 +35,7 @@ class TakenVersion:
         Events of the log up to the one that took it up; 0 of the version that the campaign began with.
     number:
         Of the version in the library; None of the one that the campaign began with, which does not say.
-    reason, time:
+    reason:
         Of the event.
     """
 
@@ -46,7 +46,6 @@ class TakenVersion:
     n_events: int = 0
     number: int | None = None
     reason: str = ""
-    time: str = ""
 
 
 def versions_on_record(store: CampaignStore) -> list[TakenVersion]:
@@ -63,7 +62,6 @@ def versions_on_record(store: CampaignStore) -> list[TakenVersion]:
             n_events=event["sequence"] + 1,
             number=event["version"],
             reason=event["reason"],
-            time=event["time"],
         )
         for event in store.events()
         if event["kind"] == EXTEND
@@ -92,7 +90,7 @@ def in_force(store: CampaignStore, rounds: Sequence[RoundFiles] | None = None) -
 def taken_up(store: CampaignStore, rounds: Sequence[RoundFiles] | None = None) -> list[dict[str, Any]]:
     """What joined the target set after the beginning, oldest first, as plain values.
 
-    Of each version its hash, `version`, `n_rows` and `n` (rows that came with it), the reason and the day, and the
+    Of each version its hash, `version`, `n_rows` and `n` (rows that came with it), the reason, and the
     `round` with which they joined: None while they wait for the next one.
     """
     rounds = store.rounds() if rounds is None else rounds
@@ -103,7 +101,6 @@ def taken_up(store: CampaignStore, rounds: Sequence[RoundFiles] | None = None) -
             "n_rows": version.n_rows,
             "n": version.n_added,
             "reason": version.reason,
-            "day": version.time[:10],
             "round": next((one.round for one in rounds if one.released.get("n_events", 0) >= version.n_events), None),
         }
         for version in versions_on_record(store)[1:]
