@@ -27,6 +27,7 @@ from isd_ray.core.seeding import derive_seed, draw_seed, tie_keys
 from isd_ray.core.sets import TargetSets
 from isd_ray.data.forecasts import read_forecasts
 from isd_ray.data.library import Library
+from isd_ray.errors import StoreError
 from isd_ray.messages import ROLES, Committee
 
 
@@ -103,6 +104,12 @@ class Screen:
         version = version_by(self.store, n_events)
         if version.hash == self.library.hash:
             return
+        if version.n_rows > self._opened.n_rows:
+            raise StoreError(
+                "another process has gone on with more compounds of the library meanwhile",
+                self.store.address,
+                "give the command again: it continues where that one stopped",
+            )
         self.library = self._version(version)
         self.backend.work_on(self.library)
         self.history.extend(version.n_rows)

@@ -85,8 +85,8 @@ def note_stock(config: CampaignConfig, library: Library, store: CampaignStore) -
     if config.acquisition.unknown_stock == "none":
         reason += " or missing"
     details = {"readouts_sha256": store.keep(pa.table({"row": rows})), "n": len(rows), "reason": reason}
-    is_first = {} if not noted else {_N_ROWS: library.n_rows}
-    store.append_event("exclude", {**details, "stock_column": column, **is_first})
+    of_rows = {_N_ROWS: library.n_rows} if noted else {}
+    store.append_event("exclude", {**details, "stock_column": column, **of_rows})
 
 
 def _numbers(library: Library, column: str, key: str) -> NDArray[np.float64]:

@@ -90,8 +90,8 @@ def in_force(store: CampaignStore, rounds: Sequence[RoundFiles] | None = None) -
 def taken_up(store: CampaignStore, rounds: Sequence[RoundFiles] | None = None) -> list[dict[str, Any]]:
     """What joined the target set after the beginning, oldest first, as plain values.
 
-    Of each version its hash, `version`, `n_rows` and `n` (rows that came with it), the reason, and the
-    `round` with which they joined: None while they wait for the next one.
+    Of each version its hash, `version`, `n_rows` and `n` (rows that came with it), the reason, and the `round` with
+    which they joined: None of those that wait for the next one, or came too late.
     """
     rounds = store.rounds() if rounds is None else rounds
     return [
@@ -107,10 +107,11 @@ def taken_up(store: CampaignStore, rounds: Sequence[RoundFiles] | None = None) -
     ]
 
 
-def taken_words(taken: Mapping[str, Any]) -> str:
+def taken_words(taken: Mapping[str, Any], *, has_ended: bool = False) -> str:
     """One entry of `taken_up` in words."""
     n, compounds = taken["n"], "compound" if taken["n"] == 1 else "compounds"
-    when = "waiting for the next batch" if taken["round"] is None else f"joined in round {taken['round']}"
+    late = "came too late and are no part of the screen" if has_ended else "wait for the next batch"
+    when = late if taken["round"] is None else f"joined in round {taken['round']}"
     return f"version {taken['version']} of the library: {n:,} {compounds} {when} ({taken['reason']})"
 
 

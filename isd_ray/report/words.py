@@ -240,7 +240,7 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         ("Compounds", f"{status.n_library:,}: {'; '.join(counts)}"),
         ("Goal", f"{status.goal} (rule {status.rule})"),
     ]
-    lines += [("Library", taken_words(taken)) for taken in status.joined]
+    lines += [("Library", taken_words(taken, has_ended=is_delivered)) for taken in status.joined]
     if status.constant is not None:
         lines.append((COMPARED, status.constant))
     if status.decision is not None:

@@ -21,12 +21,12 @@ from isd_ray.ops.results import report_of
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 from isd_ray.report.words import status_lines
+from tests.conftest import EARLIER_CAMPAIGNS
 from tests.unit.test_laboratory import LABORATORY, isd, truth
 
 __all__ = ["truth"]
 
 N_BASE = 420
-NONE = {**LABORATORY, "stopping": {"rule": "none", "max_compounds": 200}}
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_they_join_with_the_next_batch_and_the_certificate_speaks_of_them(campai
     assert campaign.batch().ids == old.ids
     status = campaign.status()
     assert (status.n_library, sum(status.counts.values())) == (N_BASE, N_BASE)
-    waiting = ("Library", f"version 2 of the library: {n_all - N_BASE} compounds waiting for the next batch (bought)")
+    waiting = ("Library", f"version 2 of the library: {n_all - N_BASE} compounds wait for the next batch (bought)")
     assert waiting in status_lines(status)
     campaign.tell({name: truth[name] for name in old.ids})
     campaign.ask()
@@ -146,7 +146,7 @@ def test_a_campaign_that_does_not_take_them_up_is_not_disturbed(config_of, more,
     assert b"library_hash" not in (hybrid(beside).schema.metadata or {})
     new = Campaign.create(tmp_path / "new", config_of(library={"source": [str(tmp_path / "base.csv"), more]}))
     assert newest(new.store).n_rows == len(truth)
-    assert len(new.store.manifest["earlier"]) == 2, "those on an earlier version are on the same compounds"
+    assert len(EARLIER_CAMPAIGNS(tmp_path / "next", new.library)) == 3, "on an earlier version are the same compounds"
 
 
 def test_nothing_joins_while_a_look_is_out_nor_after_a_stop(campaign, more, truth):
@@ -178,7 +178,9 @@ def test_a_reserve_that_is_drawn_knows_no_others(config_of, more, truth, tmp_pat
 
 
 def test_simulations_and_other_libraries_are_refused(config_of, make_config, more, truth, tmp_path):
-    simulated = simulate(config_of(labels={"classes": None}, **{"stopping": NONE["stopping"]}), tmp_path / "sim")
+    library = {"source": str(tmp_path / "base.csv"), "path": str(tmp_path / "lib")}
+    config = make_config(library=library, stopping={"rule": "none", "max_compounds": 130})
+    simulated = simulate(config, tmp_path / "sim")
     with pytest.raises(StoreError, match="this is a simulation"):
         Campaign.open(simulated.path).extend("bought")
     campaign = Campaign.create(tmp_path / "run", config_of())
@@ -255,7 +257,7 @@ def test_what_waits_when_the_screen_stops_is_no_part_of_it(config_of, more, trut
     finish(campaign, truth)
     assert campaign.summary()["stopped_at_round"] == 1
     assert (campaign.summary()["n_target"], hybrid(campaign).num_rows) == (N_BASE, N_BASE)
-    assert campaign.status().joined[0]["round"] is None
+    assert "came too late and are no part of the screen" in dict(status_lines(campaign.status()))["Library"]
     assert verify(campaign.store).problems == ()
 
 

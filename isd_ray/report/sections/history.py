@@ -153,7 +153,10 @@ def configuration(record: Record) -> ReportSection:
         ("Campaign", manifest["campaign_id"]),
         ("Seed", str(record.config.seed)),
         ("Library (SHA-256)", in_force(record.store, record.files).hash),
-        *(("Library since", taken_words(taken)) for taken in taken_up(record.store, record.files)),
+        *(
+            ("Library since", taken_words(taken, has_ended=record.summary is not None))
+            for taken in taken_up(record.store, record.files)
+        ),
         *_records(record),
         ("Last model (SHA-256)", last.get("committee_hash") or "none yet"),
         ("Last batch (SHA-256)", last.get("batch_sha256") or "none yet"),
