@@ -115,17 +115,18 @@ def of_a_purchase(make_config, compounds, technician, tmp_path_factory) -> list[
     for name, part in {"base.csv": lines[:420], "bought.csv": lines[420:]}.items():
         (root / name).write_text("\n".join([header, *part]) + "\n")
     library = {"source": str(root / "base.csv"), "path": str(root / "library")}
+    config = make_config(**{**CONFIG, "library": library, "model": {"families": ["linear"], "members": 1}})
     buyer = Buyer(technician.truth, root / "library", root / "bought.csv")
-    every = commands_of(make_config(**{**CONFIG, "library": library}), buyer, root)
-    at = next(place for place, command in enumerate(every) if command.give is take_up)
-    return [every[at], next(command for command in every[at:] if command.give == Campaign.ask)]
+    every = commands_of(config, buyer, root, last_round=2)
+    return [*(command for command in every if command.give is take_up), every[-1]]
 
 
 def said_of(command: Command, decision: str) -> int:
     return sum(f'"decision": "{decision}"' in record for _, record in command.decided["rounds"])
 
 
-def commands_of(config, technician, root: Path) -> list[Command]:
+def commands_of(config, technician, root: Path, last_round: int | None = None) -> list[Command]:
+    """Every command of a campaign to its end, or until the batch of a round is asked for."""
     path = root / "run"
     create(path, config)
     done: list[Command] = []
@@ -137,7 +138,7 @@ def commands_of(config, technician, root: Path) -> list[Command]:
         done.append(Command(before, command, outcome(path), ledger(path), disk.n_writes))
         return answer
 
-    while (batch := give(Campaign.ask)) is not None:
+    while (batch := give(Campaign.ask)) is not None and batch.round != last_round:
         for step in technician.steps(batch.round, sorted(batch.ids)):
             give(step)
     return done
