@@ -41,7 +41,7 @@ def locked(library: Library, what: str, remedy: str) -> Iterator[None]:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            words = f"another process adds to it ({error})"
+            words = f"another process adds a block or compounds to it ({error})"
             raise LibraryError(words, str(library.path), "wait for that one, and give the command again") from error
         yield
     finally:
