@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from isd_ray.config import CampaignConfig
     from isd_ray.data.library import Library
     from isd_ray.errors import IsdError
+    from isd_ray.ops.additions import add_compounds
     from isd_ray.ops.advise import advise
     from isd_ray.ops.blocks import add_table
     from isd_ray.ops.build import build_library
@@ -47,6 +48,7 @@ _HOMES = {
     "Proposal": "isd_ray.ops.propose",
     "SimulationResult": "isd_ray.ops.simulate",
     "Webhook": "isd_ray.ops.follow",
+    "add_compounds": "isd_ray.ops.additions",
     "add_table": "isd_ray.ops.blocks",
     "advise": "isd_ray.ops.advise",
     "attach": "isd_ray.remote.attach",
@@ -83,6 +85,7 @@ __all__ = [
     "Proposal",
     "SimulationResult",
     "Webhook",
+    "add_compounds",
     "add_table",
     "advise",
     "attach",

@@ -28,7 +28,7 @@ def repeatable_draws():
     """Laboratories draw as simulations do, from their seed alone; `own_draws` has them draw as they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(setup, "new_nonce", lambda: None)
-        patch.setattr(setup, "earlier_campaigns", lambda out, library_hash: [])
+        patch.setattr(setup, "earlier_campaigns", lambda out, library: [])
         yield
 
 

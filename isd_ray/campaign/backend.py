@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.fitting import MemberTrainer
 from isd_ray.campaign.scoring import ShardScorer
+from isd_ray.campaign.versions import target_of
 from isd_ray.campaign.workers import AnswerT, Kind, Workers
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.metrics import merge_evaluations
@@ -64,7 +65,7 @@ class Backend:
         self._spec, self._workers = spec, workers
         self._committee: tuple[str, Any] = ("", None)
         try:
-            self._target = Library.open(spec.libraries["target"])
+            self._target = target_of(spec)
             self._truth = {name: workers.put(labels) for name, labels in truth.items()}
         except BaseException:
             self.close()
@@ -151,6 +152,10 @@ class Backend:
     def decide(self, evidence: RoundEvidence) -> StopDecision:
         """Let the stopping rule judge a round."""
         return self._one("bound", Judge.decide, evidence)
+
+    def work_on(self, library: Library) -> None:
+        """From now on plan requests for another version of the target library; that of the workers begins with it."""
+        self._target, self._parts = library, range(library.n_parts)
 
     def close(self) -> None:
         """End the workers, and give their room back."""

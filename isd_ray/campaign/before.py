@@ -17,6 +17,7 @@ import pyarrow as pa
 from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Note
+from isd_ray.campaign.versions import open_library
 from isd_ray.config import CampaignConfig, LabelsConfig, LibraryConfig
 from isd_ray.core.panels import pack_labels
 from isd_ray.data.ingest.columns import ids_as_text
@@ -148,7 +149,7 @@ def tell_known(store: CampaignStore, config: CampaignConfig, rule: LabelRule) ->
                 "restore the file; readouts that are new are told from outside the plan (isd tell --external)",
             )
         return None
-    rows, readouts = known_readouts(config, Library.open(store.library), rule)
+    rows, readouts = known_readouts(config, open_library(store), rule)
     if not len(rows):
         raise LabelError(
             "no compound of the library has a readout in it", config.labels.known, "check ids and label columns"

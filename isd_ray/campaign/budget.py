@@ -59,10 +59,14 @@ class Budget:
         self._plates = plates
         self._history = history
         self._sets = history.sets
-        self._prices = prices
-        self._by_price = None if prices is None else np.argsort(-prices, kind="stable")
         self._initial_size = initial_size(acquisition, plates)
         self.is_stopped = False
+        self.set_prices(prices)
+
+    def set_prices(self, prices: NDArray[np.float64] | None) -> None:
+        """Go by the prices of a library that has more rows."""
+        self._prices = prices
+        self._by_price = None if prices is None else np.argsort(-prices, kind="stable")
 
     def usual(self, rounds: int) -> int:
         """Compounds of a batch after so many rounds while the budget lasts: the unit in which an audit is weighed."""

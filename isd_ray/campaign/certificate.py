@@ -9,6 +9,7 @@ from isd_ray.campaign.claimed import claim_lines
 from isd_ray.campaign.constant import COMPARED, constant_words
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.history import History
+from isd_ray.campaign.versions import taken_words
 from isd_ray.config import StoppingConfig
 from isd_ray.config.claims import claim_named
 from isd_ray.core.bounds import accuracy_on_truth
@@ -48,6 +49,7 @@ def make_certificate(
     corrections: Sequence[Event] = (),
     constant: ConstantAnswer | None = None,
     checks: Sequence[Mapping[str, Any]] = (),
+    joined: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any] | None:
     """The certificate of a campaign that has just stopped; None if no look was passed.
 
@@ -61,6 +63,8 @@ def make_certificate(
         What one answer for every compound, or random picking, would reach.
     checks:
         What the suite said of a claim that a package defines (`isd_ray.campaign.claimed.claims_on_record`).
+    joined:
+        Compounds that joined the target set after the beginning (`isd_ray.campaign.versions.taken_up`).
     """
     look = next((record for record in reversed(history.records) if record["look"]), None)
     spent = {record["round"] for record in history.spent_looks}
@@ -77,7 +81,8 @@ def make_certificate(
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "campaign_id": manifest["campaign_id"],
-        "library_hash": manifest["library_hash"],
+        "library_hash": joined[-1]["library_hash"] if joined else manifest["library_hash"],
+        **({"joined": list(joined)} if joined else {}),
         "committee_hash": committee.hash if committee else None,
         "rule": stopping.rule,
         "claim": {
@@ -211,6 +216,11 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{certificate['n_excluded']:,} other compounds of the library were excluded, as they could not be had: "
             "they are neither measured nor predicted, and nothing is claimed of them."
+        )
+    if joined := certificate.get("joined"):
+        lines.append(
+            f"It speaks of version {joined[-1]['version']} of the library, {joined[-1]['n_rows']:,} compounds. After "
+            f"the beginning came {'; '.join(map(taken_words, joined))}. The audit was drawn from all that were left."
         )
     if claim["hit"] is not None:
         lines.append(f"A hit is {claim['hit']}; {certificate['n_hits_measured']:,} are measured.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from isd_ray.campaign.look_rounds import unjudged
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.undone import UNDO, undone_events
 from isd_ray.core.panels import unpack
-from isd_ray.data.layout import REJECTS_FILE
+from isd_ray.data.addition import rejects_file
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 
@@ -64,8 +65,7 @@ def history_of(store: CampaignStore, library: Library, compound: str) -> list[di
 
 def _rejected(library: Library, compound: str) -> tuple[str, str]:
     """Why a compound is not in the library, and what to do."""
-    file = library.path / REJECTS_FILE
-    if file.is_file():
+    for file in filter(Path.is_file, (library.path / rejects_file(version.number) for version in library.versions)):
         for line in pq.read_table(file, filters=pc.field("id") == compound).to_pylist():
             if line["row"] is None:
                 return f"{compound!r} was left out of the library: {line['reason']}", "mend it in the source"

@@ -13,8 +13,10 @@ from isd_ray.campaign.families import SeenBlocks, check_blocks, models_of
 from isd_ray.campaign.look_rounds import unjudged
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import in_force
 from isd_ray.config import CampaignConfig
 from isd_ray.data.library import Library
+from isd_ray.data.versions import is_grown_from
 from isd_ray.errors import LibraryChangedError, StoreError
 from isd_ray.messages import Committee, WorkerSpec
 from isd_ray.models.device import Placement
@@ -86,15 +88,18 @@ class DeliveredModel:
         if files is None:
             named = ", ".join(str(files.round) for files in with_model)
             raise StoreError(f"round {wanted} has no model", store.address, f"name one of rounds {named}")
-        described = Library.describe(library or store.library)
-        if described.hash != store.manifest["library_hash"]:
+        version = in_force(store, rounds)
+        where = library or store.library
+        described = Library.describe(where)
+        if not is_grown_from(described.metadata, version.hash):
             raise LibraryChangedError(
                 f"the library is not the one that the campaign began with: its hash is {described.hash[:12]}, "
-                f"it was {store.manifest['library_hash'][:12]}",
-                str(library or store.library),
+                f"it was {version.hash[:12]}",
+                str(where),
                 "name the right one: --library",
             )
-        check_blocks(store.manifest.get("blocks") or {}, described)
+        described = Library.describe(where, version.hash)
+        check_blocks(version.blocks, described)
         store.bring_committee(files.attempt)
         committee = load_committee(files.attempt.committee_dir, files.released["committee_hash"])
         assert committee is not None, "it has a hash"
@@ -123,9 +128,11 @@ class DeliveredModel:
     @cached_property
     def spec(self) -> WorkerSpec:
         """What the families are opened with."""
-        blocks = self.manifest.get("blocks") or {}
+        version = in_force(self.store)
         libraries = {"target": str(self.library.path)}
-        return WorkerSpec(self.config, libraries, self.classes, self.outputs, blocks=blocks)
+        return WorkerSpec(
+            self.config, libraries, self.classes, self.outputs, blocks=version.blocks, version=version.hash
+        )
 
     @cached_property
     def seen(self) -> SeenBlocks:

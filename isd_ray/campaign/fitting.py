@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from isd_ray.campaign.families import SeenBlocks, models_of
+from isd_ray.campaign.versions import target_of
 from isd_ray.core.features import FeatureBlocks, Stack, stack
 from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
@@ -28,7 +29,7 @@ class MemberTrainer:
     def __init__(self, spec: WorkerSpec, placement: Placement) -> None:
         self._spec = spec
         self._placement = placement
-        target = Library.open(spec.libraries["target"])
+        target = target_of(spec)
         seen = SeenBlocks(spec.config.model, spec.blocks, target)
         self._main = target.block_names[0]
         self._widths = {name: seen.shape(name).width for name in seen.names}

@@ -55,7 +55,8 @@ class History:
     Attributes
     ----------
     n_drawn_from, n_beside:
-        Rows that the first random rows were drawn from, and the others of the target set, measured before.
+        Rows that the first random rows were drawn from, and the others of the target set: measured before, or come
+        into it later.
     n_known:
         Rows whose readouts started the screen: no limit counts them.
     """
@@ -72,6 +73,12 @@ class History:
         self._n_in_files = 0
         self.n_drawn_from, self.n_beside = 0, 0
         self.n_known = 0
+
+    def extend(self, n_rows: int) -> None:
+        """Let further rows of the library into the target set, up to `n_rows` in all; the first draw knew none."""
+        if self.n_drawn_from:
+            self.n_beside += n_rows - self.sets.n_rows
+        self.sets.extend(n_rows)
 
     def correct(self, selection: Selection, readouts: Readouts) -> NDArray[np.float64]:
         """How far the model had predicted the rows of a batch right before their labels were used, float64 (n,)."""

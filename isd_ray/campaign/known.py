@@ -128,7 +128,7 @@ def _delivered(store: CampaignStore) -> Iterator[_Lines]:
 def _under_way(store: CampaignStore, library: Library) -> tuple[Iterator[_Lines], bool]:
     measured = measured_readouts(store)
     try:
-        whole = Library.open(library.address)
+        whole = Library.open(library.address, library.hash)
         whole.block_table(0)
     except IsdError:
         return _of_batches(store, measured), False

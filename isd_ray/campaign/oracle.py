@@ -133,6 +133,11 @@ class OnRecord:
     readouts: Readouts
     stopped: Stopped | None = None
 
+    def within(self, n_rows: int) -> OnRecord:
+        """The same with the readouts of the first so many rows of the library."""
+        n = int(np.searchsorted(self.rows, n_rows))
+        return replace(self, rows=self.rows[:n], readouts=self.readouts.take(np.arange(n)))
+
 
 _NO_ROWS = np.empty(0, np.int64)
 NOTHING = OnRecord(0, _NO_ROWS, _NO_ROWS, _NO_ROWS, Readouts(np.empty(0), np.empty(0), unplated(0)))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.families import SeenBlocks, models_of
+from isd_ray.campaign.versions import target_of
 from isd_ray.core.acquisition import Candidates, acquisition_for
 from isd_ray.core.audit_ranks import count_preceding
 from isd_ray.core.features import FeatureBlocks
@@ -22,6 +23,7 @@ from isd_ray.data.features_file import write_features
 from isd_ray.data.forecasts import write_forecasts
 from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
+from isd_ray.data.packed import bits_of
 from isd_ray.data.predictions import part_name, read_predictions, write_predictions
 from isd_ray.messages import (
     Committee,
@@ -202,7 +204,7 @@ class ShardScorer:
     def _inference_rows(self, inference: NDArray[np.uint8], name: str, block: int) -> NDArray[np.int64]:
         """Places of the inference rows within a block."""
         first, stop = self._library(name).block_rows_range(block)
-        return np.flatnonzero(np.unpackbits(inference[first // 8 : (stop + 7) // 8], count=stop - first))
+        return np.flatnonzero(bits_of(inference, first, stop))
 
     def write_hybrid(self, request: HybridRequest, part: int) -> None:
         """Write one part's lines of the hybrid screen from its frozen predictions and the readouts."""
@@ -253,7 +255,9 @@ class ShardScorer:
 
     def _library(self, name: str) -> Library:
         if name not in self._libraries:
-            self._libraries[name] = Library.open(self._spec.libraries[name])
+            is_target = name == "target"
+            library = target_of(self._spec) if is_target else Library.open(self._spec.libraries[name])
+            self._libraries[name] = library
             self._libraries[name].keep_resident(int(self._spec.config.compute.resident))
         return self._libraries[name]
 

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import amended_readouts, amendments
 from isd_ray.campaign.backend import Backend
@@ -13,11 +14,12 @@ from isd_ray.campaign.budget import Budget
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.committees import load_committee, save_committee
 from isd_ray.campaign.history import RANDOM_ROLES, History
-from isd_ray.campaign.oracle import Oracle, Readouts, Stopped
+from isd_ray.campaign.oracle import OnRecord, Oracle, Readouts, Stopped
 from isd_ray.campaign.round_files import Attempt
 from isd_ray.campaign.stages import Released
 from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import TakenVersion, open_library, version_by, versions_on_record
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking
 from isd_ray.core.looks import LookPlan
@@ -26,6 +28,7 @@ from isd_ray.core.seeding import derive_seed, draw_seed, tie_keys
 from isd_ray.core.sets import TargetSets
 from isd_ray.data.forecasts import read_forecasts
 from isd_ray.data.library import Library
+from isd_ray.errors import StoreError
 from isd_ray.messages import ROLES, Committee
 
 
@@ -43,6 +46,8 @@ class Screen:
     ----------
     classes:
         Names of the classes; empty for a regression.
+    library:
+        Its target library, in the version whose compounds are the target set.
     outputs:
         Names of a panel's outputs.
     goal:
@@ -69,7 +74,7 @@ class Screen:
     ) -> None:
         self.config = config
         self.store = store
-        self.library = library
+        self._opened = library
         self.oracle = oracle
         self.backend = backend
         self.classes = tuple(store.manifest["classes"])
@@ -81,14 +86,47 @@ class Screen:
 
     def begin(self) -> None:
         """Stand before the first round, with the corrections that are on record now."""
+        self.library = self._version(version_by(self.store, 0))
+        self.backend.work_on(self.library)
         stopping, acquisition, plates = self.config.stopping, self.config.acquisition, self.config.plates
-        prices = prices_of(stopping, acquisition, self.config.replicates, self.library)
         self.history = History(self.goal, self.library.n_rows)
-        self.budget = Budget(stopping, acquisition, plates, self.history, prices)
+        self.budget = Budget(stopping, acquisition, plates, self.history, self._prices())
         self.n_amendments = len(amendments(self.store))
         self.amended = amended_readouts(self.store)
         self._constant: ConstantAnswer | None = None
         self.stopped: Stopped | None = None
+
+    def standing(self) -> OnRecord:
+        """What people have said, as far as the library was opened: what it got meanwhile waits for the next opening."""
+        standing = self.oracle.standing()
+        later = [one for one in versions_on_record(self.store) if one.n_rows > self._opened.n_rows]
+        if later and later[0].n_events <= standing.n_events:
+            return self.oracle.standing(later[0].n_events - 1)
+        return standing
+
+    def take_up(self, n_events: int) -> None:
+        """Have the target set be that of the library's version by the first so many events of the log."""
+        version = version_by(self.store, n_events)
+        if version.hash == self.library.hash:
+            return
+        if version.n_rows > self._opened.n_rows:
+            raise StoreError(
+                "another process has gone on with more compounds of the library meanwhile",
+                self.store.address,
+                "give the command again: it continues where that one stopped",
+            )
+        self.library = self._version(version)
+        self.backend.work_on(self.library)
+        self.history.extend(version.n_rows)
+        self.budget.set_prices(self._prices())
+        self._constant = None
+
+    def _prices(self) -> NDArray[np.float64] | None:
+        config = self.config
+        return prices_of(config.stopping, config.acquisition, config.replicates, self.library)
+
+    def _version(self, version: TakenVersion) -> Library:
+        return self._opened if version.hash == self._opened.hash else open_library(self.store, version)
 
     def stop(self, stopped: Stopped | None) -> None:
         """Acquire no more if a person has stopped the screen."""

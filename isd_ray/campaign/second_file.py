@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import open_library
 from isd_ray.config import CampaignConfig
 from isd_ray.core.censored import is_number
 from isd_ray.core.goals import goal_for
 from isd_ray.data.ingest.columns import NULL_WORDS, as_text, has_leading_zero, ids_as_text, trimmed
 from isd_ray.data.ingest.sources import open_source, resolve_source
-from isd_ray.data.library import Library
 from isd_ray.errors import LabelError
 
 ID = "id"
@@ -70,7 +70,7 @@ def read_second(
         ids = ids_as_text(records.table[id_column]).to_pylist()
         found += zip(records.lines.tolist(), ids, map(_plain, words.to_pylist()), strict=True)
     ids = [name for _, name, _ in found]
-    rows = Library.open(store.library).rows_of(pa.array(ids, pa.string())).tolist()
+    rows = open_library(store).rows_of(pa.array(ids, pa.string())).tolist()
     said = {word for row, (_, _, word) in zip(rows, found, strict=True) if row in wanted and word is not None}
     where = f"{file}: column {column!r}"
     hit_word = _hit(said, _plain(positive), _plain(hit), {_plain(name) for name in classes}, where)

@@ -25,6 +25,7 @@ from isd_ray.campaign.oracle import LookupOracle, Oracle
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stock import note_stock, out_of_stock, prices_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import newest, target_of, versions_on_record
 from isd_ray.config import (
     CONTROL_KINDS,
     EARLIER_DEFAULTS,
@@ -40,7 +41,8 @@ from isd_ray.core.rules.paper import earliest_paper_stop
 from isd_ray.core.stopping import kept_wells, rule_of
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
-from isd_ray.errors import ConfigError, LibraryChangedError, StoreError
+from isd_ray.data.versions import is_grown_from, other_library
+from isd_ray.errors import ConfigError, StoreError
 from isd_ray.messages import LabelArray, Rows, WorkerSpec
 from isd_ray.plates.layout import batch_size, initial_size
 from isd_ray.storage.addresses import absolute, address_of, is_uri
@@ -262,7 +264,7 @@ def blocks_for(model: ModelConfig, label: str | None, library: Library, out: str
     """
     if not CampaignStore.exists(out):
         return block_hashes(model, label, library)
-    blocks: Mapping[str, str] = CampaignStore.open(out).manifest.get("blocks") or {}
+    blocks = newest(CampaignStore.open(out)).blocks
     check_blocks(blocks, library)
     return blocks
 
@@ -277,7 +279,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     StoreError
         If another campaign lies there.
     """
-    library, config = Library.open(setup.spec.libraries["target"]), setup.config.model_dump(mode="json")
+    library, config = target_of(setup.spec), setup.config.model_dump(mode="json")
     if not CampaignStore.exists(setup.out):
         manifest = {
             "campaign_id": campaign_id(config, library.hash, setup.labels_hash, setup.spec.blocks),
@@ -288,7 +290,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "repeats_lost": True,
             "fills_plates": True,
             "nonce": new_nonce() if setup.labels is None else None,
-            "earlier": earlier_campaigns(setup.out, library.hash) if setup.labels is None else [],
+            "earlier": earlier_campaigns(setup.out, library) if setup.labels is None else [],
             "n_target": library.n_rows,
             "library": absolute(setup.spec.libraries["target"]),
             "classes": list(setup.rule.classes),
@@ -303,13 +305,8 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
         note_stock(setup.config.acquisition, library, store)
         return store
     store = CampaignStore.open(setup.out)
-    if store.manifest["library_hash"] != library.hash:
-        raise LibraryChangedError(
-            "the library has changed since the campaign began: "
-            f"its hash was {store.manifest['library_hash'][:12]}, now it is {library.hash[:12]}",
-            str(setup.spec.libraries["target"]),
-            "restore the library, or begin a new campaign in another folder",
-        )
+    if library.hash not in [version.hash for version in versions_on_record(store)]:
+        raise other_library(str(setup.spec.libraries["target"]), newest(store).hash, library.hash)
     # A version that knows more keys has begun with their defaults as well; the name is that of the keys of its time.
     stored = store.manifest["config"]
     begun = CampaignConfig.from_stored(stored).model_dump(mode="json")
@@ -319,7 +316,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
     )
     if (
         not is_same
-        or campaign_id(stored, library.hash, setup.labels_hash, store.manifest.get("blocks", {}))
+        or campaign_id(stored, store.manifest["library_hash"], setup.labels_hash, store.manifest.get("blocks", {}))
         != store.manifest["campaign_id"]
     ):
         changed = differences(begun, config)
@@ -354,8 +351,8 @@ def new_nonce() -> str | None:
     return secrets.token_hex(16)
 
 
-def earlier_campaigns(out: str | Path, library_hash: str) -> list[str]:
-    """Names of the campaigns of a laboratory on the same library that lie beside `out`, for its certificate.
+def earlier_campaigns(out: str | Path, library: Library) -> list[str]:
+    """Names of the campaigns of a laboratory on a library, in any version, that lie beside `out`, for its certificate.
 
     Only what can be seen: folders beside it on a file system.
     """
@@ -365,14 +362,14 @@ def earlier_campaigns(out: str | Path, library_hash: str) -> list[str]:
     for file in sorted(Path(out).absolute().parent.glob("*/campaign.json")):
         with suppress(OSError, ValueError):
             manifest = json.loads(file.read_bytes())
-            if manifest.get("library_hash") == library_hash and manifest.get("in_laboratory"):
+            if is_grown_from(library.metadata, manifest.get("library_hash")) and manifest.get("in_laboratory"):
                 found.append(f"{manifest['campaign_id']} in {file.parent.name}")
     return found
 
 
 def open_loop(setup: CampaignSetup, backend: Backend) -> CampaignLoop:
     """The campaign's loop, standing where its store says."""
-    library = Library.open(setup.spec.libraries["target"])
+    library = target_of(setup.spec)
     store = begin_or_resume(setup)
     laboratory = Laboratory(store)
     oracle: Oracle = laboratory

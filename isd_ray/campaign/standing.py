@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import in_force
 from isd_ray.config import CampaignConfig
 from isd_ray.core.conditions import Bought, affordable
 
@@ -42,7 +43,7 @@ class Standing:
 def standing_of(store: CampaignStore) -> Standing:
     """How far the campaign of a store is."""
     records = [files.committed for files in store.rounds() if files.committed is not None]
-    n_target = int(store.manifest["n_target"])
+    n_target = in_force(store).n_rows
     if not records:
         return Standing(None, 0, n_target, None, None, None)
     config = CampaignConfig.from_stored(store.config)

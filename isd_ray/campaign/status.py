@@ -20,6 +20,7 @@ from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place
+from isd_ray.campaign.versions import in_force, taken_up
 from isd_ray.card import Carded
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals.by_output import asked_words
@@ -47,7 +48,10 @@ class Status(Carded):
     n_trips:
         Trips to the laboratory so far (`isd_ray.core.trips`), with the batch that is out.
     n_library:
-        Compounds of the library.
+        Compounds of the library, in the version whose compounds are the target set.
+    joined:
+        What came to the library after the beginning and joined the target set, or waits for the next batch: `version`,
+        `n`, `reason`, and `round` (None while it waits), and more (`isd_ray.campaign.versions.taken_up`).
     counts:
         How many of them are INFERENCE (predicted so far), STAGED or RUNNING (in the batch that is out, before and
         after its files were written), FAILED (no readout, may be asked again), OBSERVED, EXTERNAL (measured outside the
@@ -109,6 +113,7 @@ class Status(Carded):
     seconds_left: float | None
     confirmed: str | None = None
     head: str | None = None
+    joined: tuple[Mapping[str, Any], ...] = ()
 
 
 TOLD, IN_PART, FAILED, MISSING = "told", "told in part", "failed", "missing"
@@ -125,8 +130,10 @@ def status_of(store: CampaignStore) -> Status:
     missing = np.zeros(0) if place.open_round is None else ledger.missing(place.open_round, place.open_rows)
     under_way = is_dispatched(store, place.open_round)
     measured, out = measured_readouts(store)[0], place.open_rows[missing > 0]
-    counts.update(_statuses(place.released_rows, measured, ledger.excluded, out, under_way=under_way))
-    counts["INFERENCE"] = store.manifest["n_target"] - sum(counts.values())
+    n_library = in_force(store, rounds).n_rows
+    measured, excluded = (rows[rows < n_library] for rows in (measured, ledger.excluded))
+    counts.update(_statuses(place.released_rows, measured, excluded, out, under_way=under_way))
+    counts["INFERENCE"] = n_library - sum(counts.values())
     closed = place.open_round in ledger.closed
     in_laboratory = bool(store.manifest["in_laboratory"])
     n_missing = 0 if closed or not in_laboratory else int(missing.sum())
@@ -156,7 +163,7 @@ def status_of(store: CampaignStore) -> Status:
         }[state],
         round=rounds[-1].round if rounds else None,
         n_trips=n_trips(files.released for files in rounds),
-        n_library=store.manifest["n_target"],
+        n_library=n_library,
         counts=dict(counts),
         n_missing=n_missing,
         bound=last.get("system_bound"),
@@ -185,6 +192,7 @@ def status_of(store: CampaignStore) -> Status:
         seconds_left=None if in_laboratory else standing_of(store).seconds_left,
         confirmed=standing_words(store),
         head=store.head(),
+        joined=tuple(taken_up(store, rounds)),
     )
 
 

@@ -13,6 +13,8 @@ from isd_ray.errors import LibraryError
 from isd_ray.messages import Rows
 
 _SHOWN = 5
+_N_ROWS = "n_rows"
+"""Key of how many rows of the library a note on stock is of; without it, of those that the campaign began with."""
 
 
 def out_of_stock(acquisition: AcquisitionConfig, library: Library) -> Rows:
@@ -71,16 +73,20 @@ def prices_of(
 
 
 def note_stock(acquisition: AcquisitionConfig, library: Library, store: CampaignStore) -> None:
-    """Put on record, once, which compounds leave the target set because they are not in stock."""
+    """Put on record, once of each row, which compounds leave the target set because they are not in stock."""
     column = acquisition.stock_column
-    if column is None or any(event.get("stock_column") == column for event in store.events()):
+    noted = [event for event in store.events() if column is not None and event.get("stock_column") == column]
+    n_noted = max((event.get(_N_ROWS, store.manifest["n_target"]) for event in noted), default=0)
+    if column is None or n_noted >= library.n_rows:
         return
     rows, limit = out_of_stock(acquisition, library), acquisition.min_stock
+    rows = rows[rows >= n_noted]
     reason = f"out of stock: {column} is " + ("0" if limit is None else f"below {limit:g}")
     if acquisition.unknown_stock == "none":
         reason += " or missing"
     details = {"readouts_sha256": store.keep(pa.table({"row": rows})), "n": len(rows), "reason": reason}
-    store.append_event("exclude", {**details, "stock_column": column})
+    of_rows = {_N_ROWS: library.n_rows} if noted else {}
+    store.append_event("exclude", {**details, "stock_column": column, **of_rows})
 
 
 def _numbers(library: Library, column: str, key: str) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from isd_ray.cli.common import (
     print_json,
     watched,
 )
-from isd_ray.cli.saying import amend, close, exclude, fail, include, stop
+from isd_ray.cli.saying import amend, close, exclude, extend, fail, include, stop
 from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
@@ -368,6 +368,7 @@ COMMANDS = (
     amend,
     exclude,
     include,
+    extend,
     close,
     stop,
     status,

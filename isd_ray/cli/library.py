@@ -13,7 +13,7 @@ from isd_ray.cli.common import AsJson, live_console, out_console, print_json, wa
 if TYPE_CHECKING:
     from isd_ray.data.library import Library
 
-app = typer.Typer(help="Build, inspect and split target libraries.", no_args_is_help=True)
+app = typer.Typer(help="Build, inspect, extend and split target libraries.", no_args_is_help=True)
 
 
 @app.command("build")
@@ -65,6 +65,53 @@ def library_info(
     if verify:
         library.verify()
     _print_library(library, as_json, *([("Verified", "every file is as it was written")] if verify else []))
+
+
+@app.command("add")
+def library_add(
+    path: Annotated[Path, typer.Argument(help="Folder of the library.")],
+    source: Annotated[list[str], typer.Argument(help="Files with more compounds, as `build` takes them.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--values",
+            metavar="BLOCK=FILE",
+            help="Values of these compounds for a block of a table or of earlier readouts; else they are missing.",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Where compounds stand in these files: id_column=name."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster that does the chemistry; default: this machine.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add compounds behind those of a library, as its next version; campaigns keep theirs until `isd extend`."""
+    from isd_ray.config import ComputeConfig
+    from isd_ray.ops.additions import add_compounds
+
+    files: dict[str, list[str]] = {}
+    for given in values or ():
+        block, is_pair, file = given.partition("=")
+        if not (block and is_pair and file):
+            raise typer.BadParameter(f"{given!r} is not BLOCK=FILE", param_hint="--values")
+        files.setdefault(block, []).append(file)
+    compute = ComputeConfig(address=address)
+    library = watched(
+        lambda watcher: add_compounds(
+            path,
+            source,
+            overrides or (),
+            values=files,
+            compute=compute,
+            progress=watcher.building,
+            say=watcher.message,
+        ),
+        "library",
+    )
+    _print_library(library, as_json)
 
 
 @app.command("add-block")

@@ -62,6 +62,13 @@ def include(path: Folder, reason: Reason, ids: Ids = None, file: IdFile = None, 
     _print_said(words, len(set(named)) - n_new, "measured, or included, already")
 
 
+def extend(path: Folder, reason: Reason, address: Address = None) -> None:
+    """Take compounds that were added to the library (isd library add) into the target set, from the next batch on."""
+    n_new = open_campaign(path, address).extend(reason)
+    words = f"{counted(n_new, 'compound')} more from the next batch on" if n_new else "the library has no new compounds"
+    out_console.print(words, highlight=False, soft_wrap=True)
+
+
 def close(path: Folder, reason: Reason, address: Address = None) -> None:
     """End the round that is out without the readouts that are missing."""
     n_missing = open_campaign(path, address).close(reason)

@@ -77,6 +77,12 @@ class TargetSets:
         """The rows that models predict as packed bits, one for each row of the library."""
         return np.packbits(self._scored)
 
+    def extend(self, n_rows: int) -> None:
+        """Let further rows of the library into the inference set, up to `n_rows` in all."""
+        new = np.ones(n_rows - self.n_rows, dtype=np.bool_)
+        self._inference, self._scored = np.append(self._inference, new), np.append(self._scored, new)
+        self.n_rows = n_rows
+
     @property
     def excluded(self) -> Rows:
         """Rows that have left the target set, ascending."""

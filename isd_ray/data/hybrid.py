@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isd_ray.core.panels import n_bytes, overlay
 from isd_ray.data.layout import ID, SMILES
 from isd_ray.data.library import Library
-from isd_ray.data.packed import from_arrow, label_columns, to_arrow
+from isd_ray.data.packed import bits_of, from_arrow, label_columns, to_arrow
 from isd_ray.data.predictions import read_predictions, replace_table
 from isd_ray.messages import ROLES, HybridRequest, ScoredRows
 
@@ -53,6 +53,8 @@ A panel (`panel_schema`) has `labels` and `measured` in the place of `label` and
 order of the metadata key `outputs`, the first in the highest bit of the first byte. A set bit of `labels` is the second
 class; `measured` says which entries are readouts. An entry of a measured compound that has none was neither measured
 nor predicted: its bit in `labels` means nothing, and no claim is made of it.
+
+Where the library has grown meanwhile the metadata key `library_hash` says which version of it this is the screen of.
 """
 _LABEL_PLACE = HYBRID_SCHEMA.names.index("label")
 
@@ -66,7 +68,10 @@ def panel_schema(outputs: Sequence[str], classes: Sequence[str]) -> pa.Schema:
 
 
 def _schema(request: HybridRequest) -> pa.Schema:
-    return panel_schema(request.outputs, request.classes) if request.outputs else HYBRID_SCHEMA
+    schema = panel_schema(request.outputs, request.classes) if request.outputs else HYBRID_SCHEMA
+    if not request.library_hash:
+        return schema
+    return schema.with_metadata({**(schema.metadata or {}), b"library_hash": request.library_hash.encode()})
 
 
 def write_hybrid_part(library: Library, part: int, request: HybridRequest, frozen: Path, out: Path) -> None:
@@ -82,7 +87,7 @@ def write_hybrid_part(library: Library, part: int, request: HybridRequest, froze
     first, stop = library.part_rows_range(part)
     low, high = np.searchsorted(request.rows, (first, stop)).tolist()
     predictions = read_predictions(frozen)
-    left = np.unpackbits(request.inference[first // 8 : (stop + 7) // 8], count=stop - first).astype(np.bool_)
+    left = bits_of(request.inference, first, stop)
     predictions = predictions.take(left[predictions.rows - first])
     absent = slice(*np.searchsorted(request.absent, (first, stop)).tolist())
     parts = [_measured(request, low, high), _predicted(request, predictions), _absent(request, absent)]

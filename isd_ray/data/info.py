@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from isd_ray.card import Carded
+from isd_ray.data.versions import LibraryVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class LibraryInfo(Carded):
         Records read and kept, duplicates merged, rejects by reason.
     blocks:
         Features beside the main ones.
+    versions:
+        What it was before compounds were added, and what it is.
     """
 
     path: str
@@ -59,3 +63,12 @@ class LibraryInfo(Carded):
     counts: dict[str, Any]
     sources: list[dict[str, Any]]
     blocks: list[BlockInfo]
+    versions: list[LibraryVersion]
+
+
+def features_in_short(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of the features with the number of values of each context in place of thousands of them."""
+    features: dict[str, Any] = dict(described)
+    if contexts := features.get("contexts"):
+        features["contexts"] = [{"column": one["column"], "n_values": len(one["values"])} for one in contexts]
+    return features

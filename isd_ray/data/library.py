@@ -16,10 +16,12 @@ from isd_ray.config import FeatureSpec
 from isd_ray.core.features import Block, FeatureBlocks, Features, OnBits, Texts, concatenate
 from isd_ray.data.blocks.added import AddedBlocks
 from isd_ray.data.blocks.description import MAIN_DENSE, MAIN_ON_BITS, TEXTS, BlockDescription
-from isd_ray.data.info import LibraryInfo
-from isd_ray.data.layout import ID, METADATA_FILE, REBUILD, SMILES, read_metadata, spec_from_json
+from isd_ray.data.grid import Grid
+from isd_ray.data.info import LibraryInfo, features_in_short
+from isd_ray.data.layout import ID, METADATA_FILE, REBUILD, SMILES, spec_from_json
 from isd_ray.data.part_files import PartFiles, Residents
 from isd_ray.data.remote import RemoteLibrary, is_published
+from isd_ray.data.versions import LibraryVersion, described, other_library, versions_of
 from isd_ray.errors import CorruptFileError, LibraryError
 from isd_ray.storage.addresses import address_of, is_uri
 from isd_ray.storage.copies import cache_folder
@@ -55,16 +57,15 @@ class Library:
         self.metadata = metadata
         self.n_rows: int = metadata["n_rows"]
         self.block_rows: int = metadata["block_rows"]
-        self.n_blocks: int = -(-self.n_rows // self.block_rows)
+        self._grid = Grid(metadata["parts"], self.n_rows, self.block_rows)
+        self.n_blocks: int = self._grid.n_blocks
         self.width: int = metadata["width"]
         self.hash: str = metadata["hash"]
         self.spec: FeatureSpec = spec_from_json(metadata["features"])
         self._residents = Residents()
-        self._main = PartFiles(
-            path, metadata["parts"], self.n_rows, self.block_rows, remote=remote, residents=self._residents
-        )
+        self._main = PartFiles(path, metadata["parts"], self._grid, remote=remote, residents=self._residents)
         self._main_name = MAIN_ON_BITS if self.spec.kind == "on_bits" else MAIN_DENSE
-        self._added = AddedBlocks(path, metadata, self._main_name, remote, self._residents)
+        self._added = AddedBlocks(path, metadata, self._grid, self._main_name, remote, self._residents)
 
     def __repr__(self) -> str:
         return f"Library({self.address!r}, {self.n_rows:,} compounds, blocks {', '.join(self.block_names)})"
@@ -86,7 +87,7 @@ class Library:
         return is_published(address) if is_uri(address) else (Path(address) / METADATA_FILE).is_file()
 
     @classmethod
-    def open(cls, path: str | Path) -> Library:
+    def open(cls, path: str | Path, version: str | None = None) -> Library:
         """Open a library, checking its description and the size of every part.
 
         Parameters
@@ -94,37 +95,42 @@ class Library:
         path:
             A directory, or the URI of one (``s3://bucket/library``): its parts are then copied to `cache_folder` one
             by one when they are first read, and checked on the way.
+        version:
+            Hash of the library as it is to be opened, before compounds were added; default: as it is now.
 
         Raises
         ------
         LibraryError
-            If there is no library at `path`, or it was written by a newer version.
+            If there is no library at `path`, or it was written by a newer version of isd_ray.
+        LibraryChangedError
+            If it is not, and never was, the one with the hash `version`.
         CorruptFileError
             If library.json cannot be read, or a part is missing or has another size than when it was written.
         """
         if is_uri(address := address_of(path)):
             remote = RemoteLibrary(address)
             metadata = remote.read_metadata()
+            if version not in (None, metadata.get("hash")):
+                raise other_library(str(remote), str(version), str(metadata.get("hash")))
             return cls._described(cache_folder() / str(metadata.get("hash")), metadata, str(remote), remote)
-        folder = Path(path)
-        file = folder / METADATA_FILE
-        library = cls._described(folder, read_metadata(folder), str(file))
+        library = cls.describe(path, version)
         for files in (library._main, *library._added.files):
             files.check_sizes()
         return library
 
     @classmethod
-    def describe(cls, path: str | Path) -> Library:
+    def describe(cls, path: str | Path, version: str | None = None) -> Library:
         """A library by its description alone: its parts need not be there, and nothing that reads them works.
 
         Raises
         ------
-        LibraryError, CorruptFileError
+        LibraryError, LibraryChangedError, CorruptFileError
             As `open`, but for the parts.
         """
         if is_uri(address_of(path)):
-            return cls.open(path)
-        return cls._described(Path(path), read_metadata(Path(path)), str(Path(path) / METADATA_FILE))
+            return cls.open(path, version)
+        metadata, file = described(Path(path), version)
+        return cls._described(Path(path), metadata, str(file))
 
     @classmethod
     def _described(
@@ -144,16 +150,18 @@ class Library:
         return self._remote.uri if self._remote is not None else str(self.path.resolve())
 
     @property
+    def versions(self) -> tuple[LibraryVersion, ...]:
+        """Its versions up to this one, oldest first; one, where no compounds were ever added."""
+        return versions_of(self.metadata)
+
+    @property
     def column_names(self) -> list[str]:
         """Columns that `column` gives: row, id, smiles, record, those kept from the source, descriptors."""
         return ["row", ID, SMILES, "record", *self.metadata["columns"]]
 
     def block_rows_range(self, index: int) -> tuple[int, int]:
         """First row of a block, and the row after its last."""
-        if not 0 <= index < self.n_blocks:
-            raise IndexError(f"block {index} of {self.n_blocks}")
-        first = index * self.block_rows
-        return first, min(first + self.block_rows, self.n_rows)
+        return self._grid.rows_range(index)
 
     @property
     def n_parts(self) -> int:
@@ -162,7 +170,7 @@ class Library:
 
     def part_blocks(self, part: int) -> range:
         """The blocks of a part file."""
-        firsts = [*self._main.blocks_before, self.n_blocks]
+        firsts = [*self._grid.blocks_before, self.n_blocks]
         return range(firsts[part], firsts[part + 1])
 
     def part_rows_range(self, part: int) -> tuple[int, int]:
@@ -322,7 +330,7 @@ class Library:
             # each call.
             found = pc.index_in(self.arrow_column(ID, blocks), value_set=encoded.dictionary)
             hits = np.flatnonzero(found.is_valid().to_numpy())
-            rows_of_distinct[found.drop_null().to_numpy()] = hits + first * self.block_rows
+            rows_of_distinct[found.drop_null().to_numpy()] = hits + self.block_rows_range(first)[0]
         return rows_of_distinct[encoded.indices.fill_null(len(encoded.dictionary)).to_numpy()]
 
     def verify(self) -> None:
@@ -346,21 +354,15 @@ class Library:
             n_blocks=self.n_blocks,
             block_rows=self.block_rows,
             width=self.width,
-            features=self._features_in_short(),
+            features=features_in_short(self.metadata["features"]),
             nbytes=sum(part["bytes"] for part in self.metadata["parts"]),
             mean_on_bits=float(np.diff(first.offsets).mean()) if isinstance(first, OnBits) else None,
             columns=dict(self.metadata["columns"]),
             counts=self.metadata["counts"],
             sources=self.metadata["sources"],
             blocks=self._added.info(self.n_rows),
+            versions=list(self.versions),
         )
-
-    def _features_in_short(self) -> dict[str, Any]:
-        """The description of the features with the number of values of each context in place of thousands of them."""
-        features: dict[str, Any] = dict(self.metadata["features"])
-        if contexts := features.get("contexts"):
-            features["contexts"] = [{"column": one["column"], "n_values": len(one["values"])} for one in contexts]
-        return features
 
     def block_table(self, index: int) -> pa.RecordBatch:
         """All columns of a block, memory-mapped (raises as `block`)."""
@@ -387,11 +389,11 @@ class Library:
 
     def _by_block(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Blocks that ascending rows touch, each with the rows counted from its first."""
-        blocks = rows // self.block_rows
+        blocks = self._grid.blocks_of(rows)
         edges = [*np.flatnonzero(np.diff(blocks, prepend=-1)).tolist(), len(rows)]
         for start, stop in pairwise(edges):
             block = int(blocks[start])
-            yield block, rows[start:stop] - block * self.block_rows
+            yield block, rows[start:stop] - self.block_rows_range(block)[0]
 
 
 def _to_numpy(values: pa.Array | pa.ChunkedArray) -> NDArray[Any]:

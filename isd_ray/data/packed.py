@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from isd_ray.messages import LabelArray
 
@@ -41,3 +42,9 @@ def labels_from(table: pa.Table) -> LabelArray:
     if "label" in table.column_names:
         return from_arrow(table["label"])
     return np.stack([from_arrow(table["labels"]), from_arrow(table["measured"])], axis=1)
+
+
+def bits_of(packed: NDArray[np.uint8], first: int, stop: int) -> NDArray[np.bool_]:
+    """A run of a mask that `numpy.packbits` packed, bool (stop - first,)."""
+    bits = np.unpackbits(packed[first // 8 : (stop + 7) // 8])[first % 8 :]
+    return bits[: stop - first].astype(np.bool_)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from isd_ray.core.features import Features
+from isd_ray.data.grid import Grid
 from isd_ray.data.layout import FEATURES, REBUILD, arrow_to_features
 from isd_ray.data.remote import RemoteLibrary
 from isd_ray.errors import CorruptFileError
@@ -34,8 +34,8 @@ class PartFiles:
         Of the library, or of its local copy.
     parts:
         Of the description: file, first_row, n_rows, bytes, sha256.
-    n_rows, block_rows:
-        The grid.
+    grid:
+        Of the library.
     remedy:
         What helps against damage.
     remote:
@@ -50,18 +50,15 @@ class PartFiles:
         self,
         folder: Path,
         parts: Sequence[dict[str, Any]],
-        n_rows: int,
-        block_rows: int,
+        grid: Grid,
         remedy: str = REBUILD,
         remote: RemoteLibrary | None = None,
         cached_in: str | None = None,
         residents: Residents | None = None,
     ) -> None:
         self.parts = parts
-        self.blocks_before = [part["first_row"] // block_rows for part in parts]
         self._folder = folder
-        self._n_rows = n_rows
-        self._block_rows = block_rows
+        self._grid = grid
         self._remedy = remedy
         self._remote = remote
         self._cached_in = cached_in
@@ -100,17 +97,18 @@ class PartFiles:
         try:
             yield
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            part = self._folder / self.parts[self._part_of(block)]["file"]
+            part = self._folder / self.parts[self._grid.part_of(block)]["file"]
             raise CorruptFileError(f"cannot be read: {error}", str(part), self._remedy) from error
 
     def batch(self, block: int) -> pa.RecordBatch:
         """The rows of a block; call it within `guarded`."""
-        part = self._part_of(block)
+        part = self._grid.part_of(block)
         reader = self._readers.get(part)
         if reader is None:
             reader = self._readers[part] = pa.ipc.open_file(self._source_of(part))
-        batch = reader.get_batch(block - self.blocks_before[part])
-        n_rows = min(self._block_rows, self._n_rows - block * self._block_rows)
+        batch = reader.get_batch(block - self._grid.blocks_before[part])
+        first, stop = self._grid.rows_range(block)
+        n_rows = stop - first
         if batch.num_rows != n_rows:
             raise ValueError(f"block {block} has {batch.num_rows} rows instead of {n_rows}")
         return batch
@@ -119,9 +117,6 @@ class PartFiles:
         """Features of a block: read-only views of the memory map (raises CorruptFileError)."""
         with self.guarded(block):
             return arrow_to_features(self.batch(block).column(FEATURES), width)
-
-    def _part_of(self, block: int) -> int:
-        return int(np.searchsorted(self.blocks_before, block, side="right")) - 1
 
     def _source_of(self, part: int) -> pa.NativeFile | pa.Buffer:
         file, n_bytes = self.file(part), self.parts[part]["bytes"]

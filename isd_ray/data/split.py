@@ -138,9 +138,9 @@ def _write_part(library: Library, rows: NDArray[np.int64], name: str, config: Sp
     part_blocks = library.metadata["options"]["part_blocks"]
     writer = LibraryWriter(folder, library.block_rows, part_blocks)
     RejectsWriter(folder / REJECTS_FILE).close()
-    cuts = np.searchsorted(rows, np.arange(library.n_blocks + 1) * library.block_rows)
     for block in range(library.n_blocks):
-        local = rows[cuts[block] : cuts[block + 1]] - block * library.block_rows
+        first, stop = library.block_rows_range(block)
+        local = rows[slice(*np.searchsorted(rows, (first, stop)).tolist())] - first
         if len(local):
             table = pa.Table.from_batches([library.block_table(block).take(pa.array(local))])
             writer.append(table.drop_columns([ROW]))

@@ -78,12 +78,22 @@ class LibraryWriter:
     ----------
     parts:
         Complete parts that are there already; rows go on behind them.
+    n_before:
+        Rows of the library that these are written to be added to: the column `row` goes on behind them.
     """
 
-    def __init__(self, folder: Path, block_rows: int, part_blocks: int, parts: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        block_rows: int,
+        part_blocks: int,
+        parts: Sequence[dict[str, Any]] = (),
+        n_before: int = 0,
+    ) -> None:
         self._folder = folder
         self._block_rows = block_rows
         self._part_blocks = part_blocks
+        self._n_before = n_before
         self._buffer: list[pa.Table] = []
         self._n_buffered = 0
         self._n_blocks = part_blocks * len(parts)
@@ -122,7 +132,8 @@ class LibraryWriter:
         block = rows.slice(0, self._block_rows).combine_chunks()
         rest = rows.slice(self._block_rows)
         self._buffer, self._n_buffered = ([rest] if len(rest) else []), len(rest)
-        columns = {ROW: pa.array(np.arange(self._n_written, self._n_written + len(block)))}
+        first = self._n_before + self._n_written
+        columns = {ROW: pa.array(np.arange(first, first + len(block)))}
         columns.update((name, _canonical(block[name].chunk(0))) for name in block.column_names)
         block = pa.record_batch(columns)
         if self._file is None:

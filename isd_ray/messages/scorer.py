@@ -205,6 +205,8 @@ class HybridRequest:
         Names of a panel's outputs.
     certificate_id:
         Empty without a certificate.
+    library_hash:
+        Of the version of the library that this is the screen of; empty where the library has not grown meanwhile.
     """
 
     inference: NDArray[np.uint8]
@@ -223,3 +225,4 @@ class HybridRequest:
     certificate_id: str
     predictions_dir: str
     hybrid_dir: str
+    library_hash: str = ""

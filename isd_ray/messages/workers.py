@@ -30,6 +30,8 @@ class WorkerSpec:
         float32 (K, d): of the outputs of a panel with a two-tower head; else None.
     blocks:
         Hashes of the feature blocks that the campaign uses, by name and in order; empty for the library's main one.
+    version:
+        Hash of the version of the target library; None for the library as it is.
     """
 
     config: CampaignConfig
@@ -39,6 +41,7 @@ class WorkerSpec:
     validation_labels: LabelArray | None = None
     output_embeddings: NDArray[np.float32] | None = None
     blocks: Mapping[str, str] = field(default_factory=dict)
+    version: str | None = None
 
     @property
     def n_outputs(self) -> int:

@@ -14,6 +14,7 @@ from isd_ray.campaign.entries import LOST, REFUSED, readouts_table
 from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import newest, open_library
 from isd_ray.config import CampaignConfig
 from isd_ray.data.label_table import read_labels
 from isd_ray.data.labels import LabelRule, labels_for
@@ -44,7 +45,7 @@ def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
     store = CampaignStore.open(path)
     config = CampaignConfig.from_stored(store.config)
     check_reason(reason)
-    library, rule = Library.open(store.library), recorded_rule(store)
+    library, rule = open_library(store, newest(store)), recorded_rule(store)
     read = _entries if config.task == "panel" else _labels
     amended = amend(store, read(store, config, library, rule, file, reason), rule.classes)
     if (summary_file := store.latest("summary.json")).is_file():

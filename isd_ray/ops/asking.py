@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from isd_ray.campaign.released import Batch
+from isd_ray.campaign.versions import newest
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.messages import WorkerSpec
 from isd_ray.ops.opened import Opened
@@ -74,12 +75,14 @@ class Asking:
         from isd_ray.ops.prepare import output_embeddings
 
         config, store, rule = self._opened.config, self._opened.store, self._opened.rule
+        version = newest(store)
         spec = WorkerSpec(
             config,
             {"target": store.library},
             rule.classes,
             rule.outputs,
             output_embeddings=output_embeddings(config.model, rule.outputs),
-            blocks=store.manifest.get("blocks") or {},
+            blocks=version.blocks,
+            version=version.hash,
         )
         return CampaignSetup(config, store.address, spec, rule, None, None)

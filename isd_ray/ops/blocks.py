@@ -17,6 +17,7 @@ from isd_ray.data.blocks.columns import COLUMNS_BLOCK, SourceColumns, columns_de
 from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.descriptors import N_INFINITE, Descriptors, MoleculeRows, describe, descriptors_definition
 from isd_ray.data.blocks.history import HISTORY_BLOCK, AssayHistory, Structures, check_history, history_definition
+from isd_ray.data.blocks.missing import MissingValues
 from isd_ray.data.blocks.table import N_UNMATCHED, UNMATCHED, TableColumns
 from isd_ray.data.ingest.build import n_cores
 from isd_ray.data.ingest.molecules import Do, PreparedChunk, ResultT, WorkT, done, prepare_chunk
@@ -125,6 +126,52 @@ def add_history(library: Library, config: HistoryConfig, compute: ComputeConfig)
     """Put earlier readouts into a library (raises as `add_block` and `AssayHistory`)."""
     with ExitStack() as stack:
         return add_block(library, _history(library, config, None, None, compute, stack, None))
+
+
+def add_like(
+    addition: Library,
+    block: BlockDescription,
+    config: LibraryConfig,
+    files: Sequence[str],
+    compute: ComputeConfig,
+    progress: OnProgress | None,
+) -> Library:
+    """Give compounds that are to be added to a library one of its blocks, with the statistics that it has there.
+
+    Parameters
+    ----------
+    block:
+        Of the library.
+    config:
+        That the addition was built with.
+    files:
+        Where the values of a table, or of earlier readouts, of these compounds stand; without any they are missing.
+
+    Raises
+    ------
+    LibraryError
+        If a set of descriptors is another one than the block was made of.
+    IsdError
+        As `add_block`, and what makers raise.
+    """
+    with ExitStack() as stack:
+        maker: BlockMaker
+        if block.source == "table":
+            one, columns = "".join(files), block.definition["columns"]
+            ids = config.id_column or block.definition["id_column"]
+            known = TableColumns(addition, block.name, one, columns, Path.cwd(), ids) if files else None
+            maker = known or MissingValues(block)
+        elif config.history is None and block.source == "history":
+            maker = MissingValues(block)
+        else:
+            maker = _maker(block.name, config, addition, compute, stack, progress, block)
+            if block.source == "descriptors" and maker.definition != block.definition:
+                raise LibraryError(
+                    f"block {block.name!r} was made by {block.definition}, and now {maker.definition} is installed",
+                    addition.address,
+                    "install the version that made it, or drop the block and add it again when the library has grown",
+                )
+        return add_block(addition, maker, block)
 
 
 def found_words(block: BlockDescription) -> Iterator[str]:

@@ -57,12 +57,12 @@ def build_library(
     check_blocks(config)
     uri = address_of(out)
     if not is_uri(uri):
-        library = _build(config, compute, Path(out), progress)
+        library = build_rows(config, compute, Path(out), progress)
         return with_blocks(library, config, compute, say=say, progress=progress, like=like)
     refuse_published(uri)
     local = cache_folder() / f"build-{_key(config, uri)}"
     # A copy that was cut off finds the library finished.
-    library = Library.open(local) if local.is_dir() else _build(config, compute, local, progress)
+    library = Library.open(local) if local.is_dir() else build_rows(config, compute, local, progress)
     library = with_blocks(library, config, compute, say=say, progress=progress, like=like)
     publish(library.path, uri)
     keep_as_cache(library.path, library.metadata)
@@ -76,11 +76,16 @@ def _key(config: LibraryConfig, uri: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _build(
-    config: LibraryConfig, compute: ComputeConfig, out: Path, progress: Callable[[BuildProgress], None] | None
+def build_rows(
+    config: LibraryConfig,
+    compute: ComputeConfig,
+    out: Path,
+    progress: Callable[[BuildProgress], None] | None,
+    onto: Library | None = None,
 ) -> Library:
+    """Build rows with the main features (`isd_ray.data.ingest.build.build_library`), where `compute` says."""
     if compute.address is None:
-        return build_main_block(config, out, base_dir=Path.cwd(), progress=progress)
+        return build_main_block(config, out, base_dir=Path.cwd(), progress=progress, onto=onto)
     from isd_ray.actors.chemistry import prepare_on_ray
     from isd_ray.actors.failure import FailurePolicy
 
@@ -90,4 +95,4 @@ def _build(
         return prepare_on_ray(chunks, policy, compute.call_timeout_s)
 
     with ray_session(compute):
-        return build_main_block(config, out, base_dir=Path.cwd(), progress=progress, prepare=prepare)
+        return build_main_block(config, out, base_dir=Path.cwd(), progress=progress, prepare=prepare, onto=onto)

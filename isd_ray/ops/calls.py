@@ -23,6 +23,7 @@ CHANGES = (
     "fail",
     "exclude",
     "include",
+    "extend",
     "close",
     "stop",
     "undo",

@@ -20,6 +20,7 @@ from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
 from isd_ray.ops.amend import amend_from_file
 from isd_ray.ops.asking import Asking
+from isd_ray.ops.extending import Extending
 from isd_ray.ops.opened import Opened, listed
 from isd_ray.ops.saying import Saying
 from isd_ray.ops.telling import Telling, Told
@@ -112,8 +113,6 @@ class Campaign:
         """Whether the hybrid screen is delivered."""
         return self._opened.has_ended
 
-    # --- asking -----------------------------------------------------------------------------------------------------
-
     def ask(self) -> Batch | None:
         """The batch to be measured now; None when the screen has ended.
 
@@ -165,8 +164,6 @@ class Campaign:
         from isd_ray.ops.measuring import measure_to_end
 
         return measure_to_end(self, measure)
-
-    # --- telling ----------------------------------------------------------------------------------------------------
 
     def tell(
         self,
@@ -236,8 +233,6 @@ class Campaign:
         """
         return self._telling.preview(readouts, external=external, said=ReadAs(plate, assay, value, well, shape, read))
 
-    # --- what else people say ---------------------------------------------------------------------------------------
-
     def fail(
         self, ids: str | Sequence[str], reason: str, *, abandon: bool = False, assays: str | Sequence[str] = ()
     ) -> int:
@@ -267,10 +262,8 @@ class Campaign:
 
         Raises
         ------
-        StoreError
-            If the screen has ended, or a reserve is drawn, which this would bias.
-        LabelError
-            If an id is unknown, or no reason is given.
+        StoreError, LabelError
+            If the screen has ended, a reserve is drawn, which this would bias, an id is unknown, or there is no reason.
         """
         return self._saying.exclude(listed(ids), reason)
 
@@ -279,12 +272,23 @@ class Campaign:
 
         Raises
         ------
-        StoreError
+        StoreError, LabelError
             As `exclude`.
-        LabelError
-            If an id is unknown, or no reason is given.
         """
         return self._saying.include(listed(ids), reason)
+
+    def extend(self, reason: str) -> int:
+        """Take compounds that were added to the library into the target set; returns how many. Cannot be undone.
+
+        They join with the next batch, and the claim is from then on about the library with them.
+
+        Raises
+        ------
+        IsdError
+            If the screen has ended or is stopped, a look is out, a reserve is drawn, another library lies there, a
+            compound has no price, or no reason is given.
+        """
+        return Extending(self._opened).extend(reason)
 
     def close(self, reason: str) -> int:
         """End the round that is out without the readouts that are missing; returns how many those are.
@@ -345,8 +349,6 @@ class Campaign:
     def amend(self, file: str | Path, reason: str) -> int:
         """Correct readouts by a file with ids and labels; returns how many changed (`isd_ray.ops.amend`)."""
         return amend_from_file(self.store.address, Path(file), reason).n_changed
-
-    # --- looking ----------------------------------------------------------------------------------------------------
 
     def status(self) -> Status:
         """Where the campaign stands, and what to do now."""

@@ -26,8 +26,8 @@ from isd_ray.campaign.confirming import (
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.second_file import ID, placed, read_second
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import open_library
 from isd_ray.card import card, pairs
-from isd_ray.data.library import Library
 from isd_ray.errors import OutputFileError, StoreError
 from isd_ray.formulas import escaped
 from isd_ray.ops.results import conclude, stored_summary, write_results
@@ -225,7 +225,7 @@ class Confirmation:
             raise OutputFileError(
                 f"{file.suffix!r} is no kind of file to write a list to", str(file), f"choose {' or '.join(SUFFIXES)}"
             )
-        library, rows = Library.open(self._store.library), asked_rows(self._store, event)
+        library, rows = open_library(self._store), asked_rows(self._store, event)
         table = pa.table(
             {ID: pa.array(library.ids(rows), pa.string()), "smiles": pa.array(library.smiles(rows), pa.string())}
         ).sort_by(ID)

@@ -21,6 +21,7 @@ from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.campaign.scoring import ShardScorer
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import open_library
 from isd_ray.card import card, paragraphs
 from isd_ray.core.goals import Goal, goal_for
 from isd_ray.core.panels import n_bytes
@@ -96,7 +97,7 @@ def export_interim(
     """
     if store.is_delivered():
         raise StoreError("the screen has ended", store.address, "export its hybrid screen, without --interim")
-    model, library = DeliveredModel.open(store), Library.open(store.library)
+    model, library = DeliveredModel.open(store), open_library(store)
     config = model.config
     goal = goal_for(
         config.stopping, config.task, model.classes, model.outputs, in_laboratory=bool(store.manifest["in_laboratory"])
@@ -105,7 +106,9 @@ def export_interim(
         raise ConfigError(
             "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"
         )
-    measured = measured_readouts(store)
+    rows, readouts = measured_readouts(store)
+    n_here = int(np.searchsorted(rows, library.n_rows))  # the others join with the next round
+    measured = rows[:n_here], readouts.take(np.arange(n_here))
     waiting, absent = _not_predicted(store, measured[0])
     with tempfile.TemporaryDirectory() as folder:
         hybrid = Path(folder) / "hybrid"

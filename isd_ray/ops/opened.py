@@ -10,6 +10,7 @@ from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.ledger import Ledger
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place, n_missing
+from isd_ray.campaign.versions import newest
 from isd_ray.config import CampaignConfig
 from isd_ray.credentials import holds_credentials
 from isd_ray.data.labels import LabelRule
@@ -35,23 +36,27 @@ class Opened:
     def __init__(self, store: CampaignStore) -> None:
         self.store = store
         self._laboratory = Laboratory(store)
+        self._library: tuple[tuple[str, str], Library] | None = None
 
     @cached_property
     def config(self) -> CampaignConfig:
         """Its configuration."""
         return CampaignConfig.from_stored(self.store.config)
 
-    @cached_property
+    @property
     def library(self) -> Library:
-        """Its target library."""
-        return Library.open(self.store.library)
+        """Its target library, in the last version that it took up."""
+        wanted = (self.store.library, newest(self.store).hash)
+        if self._library is None or self._library[0] != wanted:
+            self._library = (wanted, Library.open(*wanted))
+        return self._library[1]
 
     @cached_property
     def rule(self) -> LabelRule:
         """How readouts become labels."""
         return recorded_rule(self.store)
 
-    @cached_property
+    @property
     def intake(self) -> Intake:
         """Reads and labels its files of readouts."""
         return Intake(self.store, self.library, self.config, self.rule)

@@ -12,6 +12,7 @@ from isd_ray.campaign.before import id_column_of, known_rows
 from isd_ray.campaign.setup import CampaignSetup, as_begun, blocks_for
 from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import newest, open_library
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import (
     CampaignConfig,
@@ -106,6 +107,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         validation_labels=validation,
         output_embeddings=output_embeddings(config.model, labels.rule.outputs),
         blocks=blocks_for(config.model, config.labels.column, target, out),
+        version=target.hash,
     )
     known = known_rows(config.known, id_column_of(config.labels, config.library), target)
     return CampaignSetup(config, out, spec, labels.rule, labels, test, known)
@@ -167,6 +169,7 @@ def _prepare_laboratory(
         outputs=rule.outputs,
         output_embeddings=output_embeddings(config.model, rule.outputs),
         blocks=blocks_for(config.model, config.labels.column, libraries["target"], out),
+        version=libraries["target"].hash,
     )
     return CampaignSetup(config, out, spec, rule, None, None)
 
@@ -194,10 +197,18 @@ def _check_outputs(stopping: StoppingConfig, task: Task, rule: LabelRule) -> Non
 def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dict[str, Library]:
     """The target library, and held-out ones from the split or from files of their own."""
     address = library_address(config.library, out)
-    whole = open_or_build(config.library, config.compute, address, watcher)
-    libraries = {"target": whole}
     # What is made of a library behind a URI goes into the campaign's folder.
     root = Path(address) if not is_uri(address) else local_path(address_of(out)) / "library"
+    split_folder = root.with_name(f"{root.name}-split")
+    store = CampaignStore.open(out) if CampaignStore.exists(out) else None
+    version = None
+    if store is not None:  # a library that has grown since is opened as it was
+        is_split = config.library.split is not None
+        version = _split_from(split_folder) if is_split else str(store.manifest["library_hash"])
+    whole = open_or_build(config.library, config.compute, address, watcher, version=version)
+    if store is not None and config.library.split is None:
+        whole = open_library(store, newest(store)) if newest(store).hash != whole.hash else whole
+    libraries = {"target": whole}
     has_held_out = config.library.split is not None or config.validation.file or config.test.file
     if has_held_out and is_uri(address_of(out)):
         raise ConfigError(
@@ -206,8 +217,7 @@ def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dic
             "run it in a folder that all machines share, or leave them out",
         )
     if config.library.split is not None:
-        folder = root.with_name(f"{root.name}-split")
-        libraries = _open_or_split(whole, config.library.split, folder)
+        libraries = _open_or_split(whole, config.library.split, split_folder)
     for name, held_out in (("validation", config.validation), ("test", config.test)):
         if held_out.file is not None:
             # Contexts by the target's values: what it has never seen has no place in the vocabulary.
@@ -220,8 +230,19 @@ def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dic
     return libraries
 
 
+def _split_from(folder: Path) -> str | None:
+    """The version of the library that its parts in `folder` were taken from; None where there are none."""
+    target = folder / PART_NAMES[0]
+    return str(Library.describe(target).metadata["parent"]["hash"]) if Library.exists(target) else None
+
+
 def open_or_build(
-    config: LibraryConfig, compute: ComputeConfig, address: str | Path, watcher: Watcher, like: Library | None = None
+    config: LibraryConfig,
+    compute: ComputeConfig,
+    address: str | Path,
+    watcher: Watcher,
+    like: Library | None = None,
+    version: str | None = None,
 ) -> Library:
     """The library of a configuration at a path or URI; built if there is none, and given the blocks that it lacks.
 
@@ -229,6 +250,8 @@ def open_or_build(
     ----------
     like:
         The target set, for held-out sets: its statistics standardise their blocks.
+    version:
+        Hash of the version that is meant of a library which has grown; default: the last.
 
     Raises
     ------
@@ -238,7 +261,7 @@ def open_or_build(
         As `build`.
     """
     if Library.exists(address):
-        library = _checked(config, Library.open(address))
+        library = _checked(config, Library.open(address, version))
         return with_blocks(library, config, compute, say=watcher.message, progress=watcher.building, like=like)
     if config.source is None:
         raise LibraryError(

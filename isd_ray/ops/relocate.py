@@ -8,10 +8,10 @@ from pathlib import Path
 from isd_ray.campaign.intake import recorded_rule
 from isd_ray.campaign.setup import CampaignSetup, begin_or_resume
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import newest, target_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import set_paths, to_toml
-from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError
 from isd_ray.messages import WorkerSpec
 from isd_ray.ops.prepare import output_embeddings, prepare
@@ -57,7 +57,7 @@ def relocate(path: str | Path, paths: Mapping[str, str]) -> str:
     setup = (
         _in_laboratory(store, config, moved) if store.manifest["in_laboratory"] else prepare(config, path, Watcher())
     )
-    library = Library.open(setup.spec.libraries["target"])
+    library = target_of(setup.spec)
     library.verify()
     begin_or_resume(setup)  # refuses what is not what the campaign began with
     store.note_relocation(absolute(library.address), moved)
@@ -66,13 +66,14 @@ def relocate(path: str | Path, paths: Mapping[str, str]) -> str:
 
 
 def _in_laboratory(store: CampaignStore, config: CampaignConfig, moved: Mapping[str, str]) -> CampaignSetup:
-    rule = recorded_rule(store)
+    rule, version = recorded_rule(store), newest(store)
     spec = WorkerSpec(
         config,
         {"target": moved.get(LIBRARY, store.library)},
         rule.classes,
         rule.outputs,
         output_embeddings=output_embeddings(config.model, rule.outputs),
-        blocks=store.manifest.get("blocks") or {},
+        blocks=version.blocks,
+        version=version.hash,
     )
     return CampaignSetup(config, store.address, spec, rule, None, None)

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.setup import CampaignSetup, open_loop
+from isd_ray.campaign.versions import target_of
 from isd_ray.campaign.workers import LocalWorkers
-from isd_ray.data.library import Library
 from isd_ray.messages import Progress
 from isd_ray.ops.connect import ray_session
 from isd_ray.ops.observe import observed
@@ -53,6 +53,7 @@ class WarmRun:
 
     def __init__(self) -> None:
         self._backend: Backend | None = None
+        self._version: str | None = None
 
     def __call__(self, setup: CampaignSetup) -> Steps:
         """See `Run`."""
@@ -61,7 +62,7 @@ class WarmRun:
     def _steps(self, setup: CampaignSetup) -> Steps:
         is_waiting = False
         try:
-            if self._backend is None:
+            if self._backend is None or self._version != setup.spec.version:
                 _verify_library(setup)
             for progress in _advance(setup, self.started(setup)):
                 yield progress
@@ -72,9 +73,12 @@ class WarmRun:
 
     def started(self, setup: CampaignSetup) -> Backend:
         """The backend, whose actors are started unless they are kept."""
+        if self._backend is not None and self._version != setup.spec.version:
+            self.close()  # the actors hold the library as it was before it grew
         if self._backend is None:
             from isd_ray.actors.workers import RayWorkers
 
+            self._version = setup.spec.version
             self._backend = Backend(setup.spec, setup.truth, RayWorkers(setup.spec, str(setup.out)))
         return self._backend
 
@@ -86,7 +90,7 @@ class WarmRun:
 
 
 def _verify_library(setup: CampaignSetup) -> None:
-    Library.open(setup.spec.libraries["target"]).verify()
+    target_of(setup.spec).verify()
 
 
 def _advance(setup: CampaignSetup, backend: Backend) -> Steps:

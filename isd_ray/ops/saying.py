@@ -8,6 +8,7 @@ import numpy as np
 
 from isd_ray.campaign.entries import lost_entries
 from isd_ray.campaign.telling import Place, newly_lost, note_lost, note_rows
+from isd_ray.campaign.versions import in_force
 from isd_ray.core.stopping import kept_wells
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows
@@ -141,6 +142,6 @@ def _refuse_last_look(opened: Opened) -> None:
             "stop without one: the screen is then delivered NOT CERTIFIED",
         )
     try:
-        kept_wells(stopping.model_copy(update={"reserve_audit": True}), int(opened.store.manifest["n_target"]))
+        kept_wells(stopping.model_copy(update={"reserve_audit": True}), in_force(opened.store).n_rows)
     except ValueError as error:
         raise StoreError(f"{error}: the library is too small for a last look", where, "stop without one") from error

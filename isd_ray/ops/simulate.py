@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.setup import CampaignSetup, as_begun, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import target_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.config import AcquisitionConfig, CampaignConfig, SimulationConfig, StoppingConfig
 from isd_ray.config_file import as_config, differences, parse_config, to_toml
 from isd_ray.core.trips import trips_made
-from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
 from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.connect import ray_session
@@ -111,7 +111,7 @@ def simulate(config: CampaignConfig | str | Path, out: str | Path, watcher: Watc
         if not _owes_baseline(config.simulation, finished.summary):
             return finished
     setup = prepare(config, out, watcher)
-    for warning in check(config, Library.open(setup.spec.libraries["target"])):
+    for warning in check(config, target_of(setup.spec)):
         watcher.message(f"warning: {warning}")
     say_beforehand(setup, watcher)
     store = begin_or_resume(setup)

@@ -17,6 +17,7 @@ from isd_ray.campaign.ledger import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
 from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence
+from isd_ray.campaign.versions import extension_problems, newest, open_library
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
@@ -90,7 +91,8 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
 
     The chain of events, without a gap and from what the campaign began with; that each decision is in it, and each file
     that an event names there; hashes of batches, features, plate maps, frozen predictions, models, readouts,
-    certificate, second readouts and library; that the sets partition the library; and that the hybrid screen says what
+    certificate, second readouts and library; that each version of it that was taken up begins with the one before, and
+    joined in no round of a look; that the sets partition the library; and that the hybrid screen says what
     was measured and, of all other compounds, what was frozen before.
 
     Parameters
@@ -104,16 +106,22 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
     events = findings.check(store.events)
     if head is not None and events is not None:
         _verify_head(findings, store, head)
-    library = findings.check(Library.open, store.manifest["library"] if events is None else store.library)
+    began = store.manifest
+    library = findings.check(
+        Library.open,
+        began["library"] if events is None else store.library,
+        began["library_hash"] if events is None else newest(store).hash,
+    )
     if library is not None:
         findings.check(library.verify)
-        if library.hash != store.manifest["library_hash"]:
-            findings.say(library.path, f"is another library than {store.manifest['library_hash'][:12]}")
         for problem in _description_problems(library.metadata):
             findings.say(library.path / METADATA_FILE, problem)
     rounds = findings.check(store.rounds) or []
     for files in rounds:
         _verify_round(findings, store, files)
+    if events is not None and library is not None:
+        for problem in findings.check(lambda: list(extension_problems(store, library, rounds))) or ():
+            findings.say(store.path / "events", problem)
     # Of a log that cannot be read nothing more is said: all else would seem not to be in it.
     notes = [] if events is None else _verify_log(findings, store, events, rounds)
     if events is not None:
@@ -122,7 +130,8 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
         findings.check(check_rounds, store)
         findings.check(stored_summary, store)
     if events is not None and library is not None and store.is_delivered():
-        for problem in findings.check(lambda: list(hybrid_problems(store, library, rounds))) or ():
+        delivered = findings.check(open_library, store) or library
+        for problem in findings.check(lambda: list(hybrid_problems(store, delivered, rounds))) or ():
             findings.say(store.hybrid_dir, problem)
     n_rows = 0 if library is None else library.n_rows
     return Verified(tuple(findings.problems), tuple(notes), len(events or ()), findings.n_files, n_rows)

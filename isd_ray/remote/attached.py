@@ -162,6 +162,10 @@ class AttachedCampaign:
         """See `Campaign.include`."""
         return int(self._change("include", listed(ids), reason))
 
+    def extend(self, reason: str) -> int:
+        """See `Campaign.extend`; the library is the one that the coordinator sees."""
+        return int(self._change("extend", reason))
+
     def close(self, reason: str) -> int:
         """See `Campaign.close`."""
         return int(self._change("close", reason))

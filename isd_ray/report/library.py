@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isd_ray.data.info import BlockInfo, LibraryInfo
+from isd_ray.data.versions import LibraryVersion
 from isd_ray.report.numbers import counted, size
 
 _SHOWN = 5
@@ -48,7 +49,21 @@ def library_lines(info: LibraryInfo) -> list[tuple[str, str]]:
         ("Built from", ", ".join([*sources[:_SHOWN], *more])),
         ("SHA-256", info.hash),
     ]
+    if len(info.versions) > 1:
+        lines += [(f"Version {version.number}", _version(version)) for version in info.versions]
     return lines
+
+
+def _version(version: LibraryVersion) -> str:
+    """What came with a version of a library."""
+    counts, files = version.counts, list(version.sources)
+    more = f" and {len(files) - _SHOWN:,} more" if len(files) > _SHOWN else ""
+    merged = f", {counted(counts['duplicates'], 'duplicate')} merged" if counts["duplicates"] else ""
+    rejected = f", {sum(counts['rejected'].values()):,} rejected" if counts["rejected"] else ""
+    return (
+        f"{version.n_rows:,} compounds, SHA-256 {version.hash[:12]}: {version.n_added:,} from "
+        f"{', '.join(files[:_SHOWN])}{more}{merged}{rejected}"
+    )
 
 
 def _block(block: BlockInfo) -> str:

@@ -15,6 +15,7 @@ from isd_ray.campaign.confirmed import confirmed_lines
 from isd_ray.campaign.constant import COMPARED
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import in_force, taken_up
 from isd_ray.config import RESMLP
 from isd_ray.core.race import CONSTANT, counting
 from isd_ray.data.library import Library
@@ -56,7 +57,8 @@ def model_card(store: CampaignStore, summary: Mapping[str, Any]) -> dict[str, An
     manifest, model = store.manifest, record.config.model
     shares = {line["family"]: line["share"] for line in counting([fitted.released])}
     software = [event["versions"] for event in record.events if event["kind"] == "software"]
-    certificate = store.certificate()
+    certificate, version = store.certificate(), in_force(store)
+    joined = [taken for taken in taken_up(store) if taken["round"] is not None]
     return {
         "schema_version": SCHEMA_VERSION,
         "campaign_id": manifest["campaign_id"],
@@ -80,7 +82,7 @@ def model_card(store: CampaignStore, summary: Mapping[str, Any]) -> dict[str, An
             }
             for family in model.families
         ],
-        "library": {"hash": manifest["library_hash"], "n": manifest["n_target"]},
+        "library": {"hash": version.hash, "n": version.n_rows, **({"joined": joined} if joined else {})},
         "blocks": _blocks(store),
         "training": _training(store, rounds, fitted_in, record.rounds),
         "evidence": {
@@ -213,9 +215,10 @@ def _settings(record: Record, family: str) -> dict[str, Any]:
 
 def _blocks(store: CampaignStore) -> list[dict[str, Any]]:
     """Blocks of features with their hashes; what the library's description adds, where it is at hand."""
-    hashes: Mapping[str, str] = store.manifest.get("blocks") or {"features": store.manifest["library_hash"]}
+    version = in_force(store)
+    hashes: Mapping[str, str] = version.blocks or {"features": version.hash}
     try:
-        library = Library.describe(store.library)
+        library = Library.describe(store.library, version.hash)
         sources = {block.name: block.source for block in library.added_blocks}
         widths = {name: library.block_width(name) for name in library.block_names}
     except IsdError:

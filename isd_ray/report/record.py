@@ -15,6 +15,7 @@ from isd_ray.campaign.events import Event
 from isd_ray.campaign.look_rounds import unjudged
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import in_force
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
 from isd_ray.report.digest import Digest, digest_of
@@ -80,7 +81,7 @@ class Record:
     @property
     def n_target(self) -> int:
         """Compounds of the target set."""
-        return int(self.store.manifest["n_target"])
+        return in_force(self.store, self.files).n_rows
 
     @property
     def readout(self) -> str:

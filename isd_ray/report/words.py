@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from isd_ray.campaign.constant import COMPARED, range_words
+from isd_ray.campaign.versions import taken_words
 from isd_ray.config import CampaignConfig
 from isd_ray.config.claims import claim_named
 from isd_ray.core.goals import UNVERIFIED, Accuracy, PanelAccuracy
@@ -253,6 +254,7 @@ def status_lines(status: Status) -> list[tuple[str, str]]:
         ("Compounds", f"{status.n_library:,}: {'; '.join(counts)}"),
         ("Goal", f"{status.goal} (rule {status.rule})"),
     ]
+    lines += [("Library", taken_words(taken, has_ended=is_delivered)) for taken in status.joined]
     if status.constant is not None:
         lines.append((COMPARED, status.constant))
     if status.decision is not None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import taken_up
+from isd_ray.ops.additions import add_compounds
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
 from tests.chaos.crashes import Disk, Killed, writing_to
@@ -86,11 +88,45 @@ def of_a_mistake(laboratory_config, technician, tmp_path_factory) -> list[Comman
     return every[1:5]
 
 
+@dataclass(frozen=True)
+class Buyer(Technician):
+    """Buys compounds while the second batch is out, and has the campaign take them up."""
+
+    library: Path = Path()
+    bought: Path = Path()
+
+    def steps(self, number: int, ids: list[str]) -> list[Callable[[Campaign], object]]:
+        """As others, and the purchase."""
+        if number != 1:
+            return super().steps(number, ids)
+        add_compounds(self.library, [str(self.bought)])
+        return [take_up, *super().steps(number, ids)]
+
+
+def take_up(campaign: Campaign) -> int:
+    return campaign.extend("bought")
+
+
+@pytest.fixture(scope="module")
+def of_a_purchase(make_config, compounds, technician, tmp_path_factory) -> list[Command]:
+    """The command that takes up what was bought, and that with which it joins."""
+    root = tmp_path_factory.mktemp("purchase")
+    header, *lines = compounds.read_text().splitlines()
+    for name, part in {"base.csv": lines[:420], "bought.csv": lines[420:]}.items():
+        (root / name).write_text("\n".join([header, *part]) + "\n")
+    library = {"source": str(root / "base.csv"), "path": str(root / "library")}
+    config = make_config(**{**CONFIG, "library": library, "model": {"families": ["linear"], "members": 1}})
+    buyer = Buyer(technician.truth, root / "library", root / "bought.csv")
+    every = commands_of(config, buyer, root, last_round=2)
+    return [*(command for command in every if command.give is take_up), every[-1]]
+
+
 def said_of(command: Command, decision: str) -> int:
     return sum(f'"decision": "{decision}"' in record for _, record in command.decided["rounds"])
 
 
-def commands_of(config, technician, root: Path) -> list[Command]:
+def commands_of(config, technician, root: Path, last_round: int | None = None) -> list[Command]:
+    """Every command of a campaign to its end, or until the batch of a round is asked for."""
     path = root / "run"
     create(path, config)
     done: list[Command] = []
@@ -102,7 +138,7 @@ def commands_of(config, technician, root: Path) -> list[Command]:
         done.append(Command(before, command, outcome(path), ledger(path), disk.n_writes))
         return answer
 
-    while (batch := give(Campaign.ask)) is not None:
+    while (batch := give(Campaign.ask)) is not None and batch.round != last_round:
         for step in technician.steps(batch.round, sorted(batch.ids)):
             give(step)
     return done
@@ -149,6 +185,12 @@ def test_every_crash_point_of_a_mistake_is_survived(of_a_mistake, tmp_path):
     kinds = [event["kind"] for event in CampaignStore.open(of_a_mistake[-1].before.parent / "run").events()]
     assert [kind for kind in kinds[1:] if kind != "fail"][:4] == ["tell", "undo", "tell", "refuse"]
     assert survived_points(of_a_mistake, tmp_path, torn=False) >= 12
+
+
+def test_every_crash_point_of_a_purchase_is_survived(of_a_purchase, tmp_path):
+    taken, joined = of_a_purchase
+    assert [record["round"] for record in taken_up(CampaignStore.open(joined.before))] == [None]
+    assert survived_points([taken, joined], tmp_path, torn=False) >= 12
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["killed", "torn"])

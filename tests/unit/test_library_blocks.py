@@ -321,7 +321,7 @@ def test_an_addition_cut_off_between_its_finished_parts_goes_on_too(tmp_path, li
     with monkeypatch.context() as patch:
         patch.setattr(Spool, "finish", finish)
         if after == "in place":
-            patch.setattr(add, "_replace_metadata", fail)
+            patch.setattr(add, "replace_description", fail)
         with pytest.raises(KeyboardInterrupt):
             add_values(other, "embedding", raw_values())
     again = Values("embedding", raw_values())

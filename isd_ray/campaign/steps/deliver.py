@@ -14,6 +14,7 @@ from isd_ray.campaign.oracle import Stopped
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stages import Decided, Final
 from isd_ray.campaign.steps.look import freeze
+from isd_ray.campaign.versions import taken_up
 from isd_ray.core.looks import is_all_spent
 from isd_ray.messages import HybridRequest
 
@@ -32,6 +33,7 @@ def frozen_for_delivery(screen: Screen, decided: Decided) -> Final:
 
 def deliver(screen: Screen, final: Final) -> bool:
     """Certify and write the screen; False if readouts were told meanwhile that it should hold."""
+    joined = [one for one in taken_up(screen.store) if one["round"] is not None]
     certificate = screen.store.certificate() or make_certificate(
         screen.config.stopping,
         screen.goal,
@@ -41,6 +43,7 @@ def deliver(screen: Screen, final: Final) -> bool:
         amendments(screen.store),
         screen.constant_answer(),
         claims_on_record(screen.store),
+        joined,
     )
     if certificate is not None:
         screen.store.certify(certificate)
@@ -60,6 +63,7 @@ def deliver(screen: Screen, final: Final) -> bool:
         certificate_id=certificate["certificate_id"] if certificate else "",
         predictions_dir=final.frozen,
         hybrid_dir=screen.store.address_of(screen.store.hybrid_dir),
+        library_hash=screen.library.hash if joined else "",
     )
     screen.backend.write_hybrid(request)
     if len(screen.oracle.standing().rows) > n_told:
@@ -105,12 +109,14 @@ def _take_late(screen: Screen, round_number: int) -> int:
     predicted compounds stay predicted that were measured in part: their other entries, right or wrong, would leave
     the screen, and wrong ones would weigh more in what is left.
     """
-    standing = screen.oracle.standing()
+    told = screen.oracle.standing()
+    # Of compounds that were to join with a next round, and have none, nothing is delivered.
+    standing = told.within(screen.sets.n_rows)
     if not len(standing.rows):
-        return 0
+        return len(told.rows)
     spoils = ~screen.goal.is_whole(standing.readouts.labels) & screen.sets.is_left(standing.rows)
     screen.sets.exclude(np.setdiff1d(screen.sets.excluded, standing.rows))
     late = screen.sets.is_left(standing.rows) & ~spoils
     if late.any():
         screen.history.observe_late(standing.rows[late], standing.readouts.take(late), round_number)
-    return len(standing.rows)
+    return len(told.rows)

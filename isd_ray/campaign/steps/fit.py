@@ -19,7 +19,7 @@ from isd_ray.models.committee import committee_hash
 def fit(screen: Screen, opened: Begun) -> Trained:
     """Fit the committee of the round, unless there is nothing to fit it on."""
     number, attempt = opened.number, screen.store.new_attempt(opened.number)
-    standing = screen.oracle.standing()
+    standing = screen.standing()
     details = heed(screen, attempt, standing)
     if not _can_fit(screen, number):
         return Trained(number, opened.started, attempt, None, (), standing.wanted, details)
@@ -64,7 +64,7 @@ def fit(screen: Screen, opened: Begun) -> Trained:
 
 
 def heed(screen: Screen, attempt: Attempt, standing: OnRecord, external_sha256: str | None = None) -> RoundRecord:
-    """Take in what people have said: rows that cannot be had, or must; readouts from outside the plan.
+    """Take in what people have said: compounds that join; rows that cannot be had, or must; readouts from elsewhere.
 
     Parameters
     ----------
@@ -77,6 +77,7 @@ def heed(screen: Screen, attempt: Attempt, standing: OnRecord, external_sha256: 
         What the record of the round says of it.
     """
     details: RoundRecord = {"n_events": standing.n_events}
+    screen.take_up(standing.n_events)
     screen.stop(standing.stopped)
     screen.sets.exclude(standing.excluded)
     external = screen.sets.is_left(standing.rows)

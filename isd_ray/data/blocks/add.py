@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +13,11 @@ from numpy.typing import NDArray
 from isd_ray.data.blocks.description import BlockColumn, BlockDescription, BlockSource, require_name
 from isd_ray.data.blocks.spool import Spool
 from isd_ray.data.blocks.standard import scaled
-from isd_ray.data.layout import BLOCKS_DIRECTORY, METADATA_FILE, read_metadata
+from isd_ray.data.changing import locked, replace_description, unwritable
+from isd_ray.data.layout import BLOCKS_DIRECTORY, read_metadata
 from isd_ray.data.library import Library
-from isd_ray.data.writer import sync
+from isd_ray.data.versions import described, noted_versions
 from isd_ray.errors import LibraryError
-from isd_ray.storage.addresses import is_uri
 
 
 class BlockMaker(Protocol):
@@ -86,8 +81,19 @@ def add_block(library: Library, maker: BlockMaker, like: BlockDescription | None
         What the maker raises.
     """
     require_name(maker.name)
-    with _locked(library):
-        library = Library.open(library.path)
+    remedy = "build it with the block at another address, as isd library build --descriptors rdkit2d --out URI"
+    with locked(library, "blocks", remedy):
+        asked, library = library, Library.open(library.path)
+        if library.hash != asked.hash:
+            raise LibraryError(
+                f"this is version {asked.hash[:12]} of the library, which has grown since",
+                str(library.path),
+                "blocks are made for the last version: begin with that one, or leave the block out",
+            )
+        try:
+            (library.path / BLOCKS_DIRECTORY).mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritable(library.path, error) from error
         if maker.name in library.block_names:
             raise LibraryError(
                 f"there is a block {maker.name!r} already",
@@ -127,13 +133,13 @@ def add_block(library: Library, maker: BlockMaker, like: BlockDescription | None
         )
         spool.put_in_place()
         metadata = read_metadata(library.path)
-        _replace_metadata(library.path, {**metadata, "blocks": [*metadata.get("blocks", ()), described.to_json()]})
+        replace_description(library.path, {**metadata, "blocks": [*metadata.get("blocks", ()), described.to_json()]})
         spool.discard()
     return Library.open(library.path)
 
 
 def remove_block(path: Path, name: str) -> None:
-    """Drop a block from a library; a damaged one too.
+    """Drop a block from a library, and from its earlier versions; a damaged one too.
 
     Raises
     ------
@@ -143,15 +149,23 @@ def remove_block(path: Path, name: str) -> None:
         If the library's description cannot be read.
     """
     metadata = read_metadata(path)
-    blocks = list(metadata.get("blocks", ()))
-    kept = [block for block in blocks if block.get("name") != name]
-    if len(kept) == len(blocks):
+    blocks = metadata.get("blocks", ())
+    if all(block.get("name") != name for block in blocks):
         names = ", ".join(str(block.get("name")) for block in blocks) or "none"
         raise LibraryError(f"there is no block {name!r} to drop", str(path), f"blocks beside the main one: {names}")
-    rest = {key: value for key, value in metadata.items() if key != "blocks"}
-    _replace_metadata(path, {**rest, "blocks": kept} if kept else rest)
     require_name(name)  # never a path of somebody else's description
+    for noted in noted_versions(metadata)[:-1]:
+        earlier, file = described(path, noted["hash"])
+        replace_description(path, _without(earlier, name), file)
+    replace_description(path, _without(metadata, name))
     shutil.rmtree(path / BLOCKS_DIRECTORY / name, ignore_errors=True)
+
+
+def _without(metadata: dict[str, Any], name: str) -> dict[str, Any]:
+    """A description without a block."""
+    kept = [block for block in metadata.get("blocks", ()) if block.get("name") != name]
+    rest = {key: value for key, value in metadata.items() if key != "blocks"}
+    return {**rest, "blocks": kept} if kept else rest
 
 
 def _identity(library: Library, maker: BlockMaker, like: BlockDescription | None) -> dict[str, Any]:
@@ -186,38 +200,3 @@ def _finish_parts(spool: Spool, maker: BlockMaker, columns: tuple[BlockColumn, .
     for part, (first, stop) in enumerate(spool.rows):
         if not spool.is_done(part):
             spool.finish(part, (stored(spool.raw(part, start)) for start in range(0, stop - first, block_rows)))
-
-
-def _replace_metadata(path: Path, metadata: dict[str, Any]) -> None:
-    """Put another description in place of the one that is there, at once."""
-    file, new = path / METADATA_FILE, path / f".{METADATA_FILE}.new"
-    new.write_text(json.dumps(metadata, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    sync(new)
-    new.replace(file)
-
-
-@contextmanager
-def _locked(library: Library) -> Iterator[None]:
-    """Keep two additions to one library apart; the lock is on its folder, and gone with the process."""
-    if is_uri(library.address):
-        raise LibraryError(
-            "blocks cannot be added to a published library",
-            library.address,
-            "build it with the block at another address, as isd library build --descriptors rdkit2d --out URI",
-        )
-    try:
-        (library.path / BLOCKS_DIRECTORY).mkdir(exist_ok=True)
-        folder = os.open(library.path, os.O_RDONLY)
-    except OSError as error:
-        raise LibraryError(
-            f"cannot be written: {error}", str(library.path), "choose a library in a folder that can be written"
-        ) from error
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            words = f"another process adds a block to it ({error})"
-            raise LibraryError(words, str(library.path), "wait for that one, and give the command again") from error
-        yield
-    finally:
-        os.close(folder)

@@ -8,6 +8,7 @@ from typing import Any
 
 from isd_ray.core.features import Features
 from isd_ray.data.blocks.description import BLOCK_DTYPE, BlockDescription, cached_block, described_blocks, remedy_of
+from isd_ray.data.grid import Grid
 from isd_ray.data.info import BlockInfo
 from isd_ray.data.layout import METADATA_FILE
 from isd_ray.data.part_files import PartFiles, Residents
@@ -30,17 +31,22 @@ class AddedBlocks:
     """
 
     def __init__(
-        self, path: Path, metadata: dict[str, Any], main: str, remote: RemoteLibrary | None, residents: Residents
+        self,
+        path: Path,
+        metadata: dict[str, Any],
+        grid: Grid,
+        main: str,
+        remote: RemoteLibrary | None,
+        residents: Residents,
     ) -> None:
         self._path = path
         self._main = main
         self._blocks = {block.name: block for block in described_blocks(metadata, str(path / METADATA_FILE))}
-        grid = (metadata["n_rows"], metadata["block_rows"])
         self._files = {
             name: PartFiles(
                 path,
                 block.parts,
-                *grid,
+                grid,
                 remedy=remedy_of(name),
                 remote=remote,
                 cached_in=cached_block(block),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -26,6 +27,8 @@ from isd_ray.errors import InputFileError, LibraryError
 
 _SHOWN = 5
 """Examples in a message."""
+ONTO = "onto"
+"""Key of what is to be added to a library: the hash of that library."""
 
 Prepare: TypeAlias = Callable[[Iterable[Piece]], Iterator[tuple[Piece, PreparedChunk]]]
 """Does the chemistry of pieces, wherever and however many at a time, and gives them back in their order."""
@@ -38,6 +41,7 @@ def build_library(
     base_dir: Path,
     progress: Callable[[BuildProgress], None] | None = None,
     prepare: Prepare | None = None,
+    onto: Library | None = None,
 ) -> Library:
     """Build the target library of `config` in the directory `out`.
 
@@ -57,6 +61,9 @@ def build_library(
         Called in this process after every chunk of records, some of which wait to be taken in together.
     prepare:
         Where the chemistry is done; default: in `config.workers` processes of this machine.
+    onto:
+        Build what is to be added to this library (`isd_ray.data.addition`): its compounds are known, and ids, rows and
+        types of columns go on with its own.
 
     Raises
     ------
@@ -71,7 +78,7 @@ def build_library(
         If a process of the build died.
     """
     out = Path(out)
-    plan = plan_build(config, base_dir)
+    plan = plan_build(config, base_dir, None if onto is None else onto.metadata["columns"])
     if prepare is None:
         n_processes = (config.workers or n_cores()) if plan.has_structures else 1
 
@@ -81,8 +88,8 @@ def build_library(
     with unfinished(out) as folder:
         stamps = [planned.source.file.stamp for planned in plan.sources]
         sources = [_description(planned.source.file) for planned in plan.sources]
-        journal = Journal(folder, _identity(plan, sources))
-        intake = PieceIntake(plan, journal)
+        journal = Journal(folder, _identity(plan, sources, onto))
+        intake = PieceIntake(plan, journal, onto)
         before = journal.tally
         started = time.monotonic()
 
@@ -109,7 +116,8 @@ def build_library(
                     "changed while it was read", str(planned.source.file), "build again when it is complete"
                 )
         join_rejects(journal.all_rejects(), journal.library / REJECTS_FILE)
-        write_metadata(journal.library, _metadata(plan, intake.tally, parts, sources))
+        described = _metadata(plan, intake.tally, parts, sources)
+        write_metadata(journal.library, described if onto is None else {**described, ONTO: onto.hash})
         journal.finish(out)
     return Library.open(out)
 
@@ -160,7 +168,7 @@ def _options(config: LibraryConfig) -> dict[str, Any]:
     return {**options, "smiles_column": config.smiles_column, "part_blocks": config.part_blocks}
 
 
-def _identity(plan: BuildPlan, sources: list[dict[str, Any]]) -> dict[str, Any]:
+def _identity(plan: BuildPlan, sources: list[dict[str, Any]], onto: Library | None) -> dict[str, Any]:
     """All that the parts of an unfinished build depend on."""
     config = plan.config
     return {
@@ -173,6 +181,7 @@ def _identity(plan: BuildPlan, sources: list[dict[str, Any]]) -> dict[str, Any]:
         "rdkit": rdkit_version(),
         "schema_version": SCHEMA_VERSION,
         "isd_ray": version("isd_ray"),
+        **({} if onto is None else {ONTO: onto.hash}),
     }
 
 
@@ -189,8 +198,10 @@ def _reconcile(tally: Tally, out: Path) -> None:
 
 
 def _nothing_kept(plan: BuildPlan, tally: Tally) -> InputFileError:
-    common = ", ".join(f"{reason} ({count})" for reason, count in tally.reasons.most_common(_SHOWN))
-    what = f"none of {tally.n_read} records is valid: {common}" if tally.n_read else "there are no records"
+    reasons = Counter({**tally.reasons, "duplicate": tally.n_duplicates} if tally.n_duplicates else tally.reasons)
+    common = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(_SHOWN))
+    is_wanted = "a new compound" if tally.n_duplicates else "valid"
+    what = f"none of {tally.n_read} records is {is_wanted}: {common}" if tally.n_read else "there are no records"
     return InputFileError(
         what,
         ", ".join(str(planned.source.file) for planned in plan.sources),

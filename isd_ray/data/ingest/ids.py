@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from isd_ray.data.ingest.dedupe import DuplicateIndex, hash_keys
 from isd_ray.data.ingest.plan import BuildPlan, record_ids
+from isd_ray.data.layout import ID
+from isd_ray.data.library import Library
 
 
-def repeated_ids(plan: BuildPlan) -> NDArray[np.uint64]:
+def repeated_ids(plan: BuildPlan, onto: Library | None = None) -> NDArray[np.uint64]:
     """Hashes of the ids that more than one record has, ascending; none when ids are record numbers.
+
+    Of compounds that are added to a library also those that a compound of it has.
 
     Reads the id columns once, before the build. Most sources repeat no id, so that the build need not remember any;
     what is remembered here for a moment, 8 bytes a record, is gone before it begins.
@@ -25,13 +29,18 @@ def repeated_ids(plan: BuildPlan) -> NDArray[np.uint64]:
     """
     collected = array("Q")  # grows in place, where arrays would have to be joined
     for planned in plan.sources:
-        if planned.id_column is not None:
-            for records in planned.source.read((planned.id_column,)):
+        if planned.id_column is not None or onto is not None:
+            for records in planned.source.read((planned.id_column,) if planned.id_column else planned.columns):
                 ids = record_ids(records.table, planned, records.first, len(records))
                 collected.frombytes(_hashes(ids)[:, 0].tobytes())
     hashes = np.frombuffer(collected, dtype=np.uint64)
     hashes.sort()
-    return np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    repeated = [hashes[1:][hashes[1:] == hashes[:-1]]]
+    if onto is not None:
+        for block in range(onto.n_blocks):
+            known = _hashes(onto.block_table(block)[ID])[:, 0]
+            repeated.append(known[np.isin(known, hashes)])
+    return np.unique(np.concatenate(repeated))
 
 
 def _hashes(ids: pa.Array) -> NDArray[np.uint64]:

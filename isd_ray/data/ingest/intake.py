@@ -25,6 +25,7 @@ from isd_ray.data.ingest.pieces import Piece
 from isd_ray.data.ingest.plan import BuildPlan
 from isd_ray.data.ingest.stripped import Stripped, words
 from isd_ray.data.layout import FEATURES, ID, RECORD, SMILES, arrow_to_features, features_to_arrow
+from isd_ray.data.library import Library
 from isd_ray.data.writer import LibraryWriter, RejectsWriter
 from isd_ray.errors import InputFileError, LibraryError
 
@@ -93,27 +94,38 @@ class PieceIntake:
     All that grows with the rows is the duplicate index. An intake that begins behind the parts of an interrupted build
     reads them back and goes on as if nothing had happened.
 
+    Parameters
+    ----------
+    onto:
+        The library whose rows come before: its compounds are known, and new rows are numbered on behind them.
+
     Raises
     ------
     InputFileError
         If the id column of a source cannot be read.
     """
 
-    def __init__(self, plan: BuildPlan, journal: Journal) -> None:
+    def __init__(self, plan: BuildPlan, journal: Journal, onto: Library | None = None) -> None:
         self.tally: Tally = deepcopy(journal.tally)
         self._plan = plan
         self._journal = journal
+        self._n_before = 0 if onto is None else onto.n_rows
         self._contexts = plan.contexts
         self._compounds = DuplicateIndex()
         self._stripped = Stripped(journal.stripped)
-        self._ids = IdIndex(repeated_ids(plan))
+        self._ids = IdIndex(repeated_ids(plan, onto))
         config = plan.config
-        self._writer = LibraryWriter(journal.library, config.block_rows, config.part_blocks, journal.parts)
+        self._writer = LibraryWriter(
+            journal.library, config.block_rows, config.part_blocks, journal.parts, self._n_before
+        )
         self._rejects = RejectsWriter(journal.rejects(len(journal.parts)))
         self._origins = Origins(journal.library, self._writer, self.tally.starts, self.tally.n_kept)
         self._waiting: list[_Checked] = []
+        if onto is not None:
+            for block in range(onto.n_blocks):
+                self._remember(onto.block_table(block), onto.block_rows_range(block)[0])
         for part in journal.parts:
-            self._remember(str(journal.library / part["file"]), part["first_row"])
+            self._remember_part(str(journal.library / part["file"]), self._n_before + part["first_row"])
 
     def take_in(self, piece: Piece, prepared: PreparedChunk) -> None:
         """Sort the records of a piece into rows and rejects, together with others once these are enough.
@@ -140,7 +152,7 @@ class PieceIntake:
         first_rows = [np.full(len(checked.valid), -1, dtype=np.int64) for checked in waiting]
         if hashes := [checked.hashes for checked in waiting if checked.hashes is not None]:
             ends = np.cumsum([len(keys) for keys in hashes])
-            first_rows = np.split(self._compounds.add(np.concatenate(hashes), self.tally.n_kept), ends[:-1])
+            first_rows = np.split(self._compounds.add(np.concatenate(hashes), self._next_row), ends[:-1])
         for checked, first_row in zip(waiting, first_rows, strict=True):
             self._take(checked, first_row)
 
@@ -197,7 +209,7 @@ class PieceIntake:
         steps = np.zeros(n, dtype=np.uint8)
         if plan.has_structures:
             steps[valid] = prepared.steps[checked.among_passed]
-        self._stripped.add(self.tally.n_kept, steps[kept])
+        self._stripped.add(self._next_row, steps[kept])
         merged = dict(zip(valid[~is_kept].tolist(), first_row[~is_kept].tolist(), strict=True))
         if merged and plan.config.duplicates == "refuse":
             raise self._duplicates_refused(piece, merged)
@@ -256,7 +268,7 @@ class PieceIntake:
 
     def _complete_part(self) -> None:
         self._rejects.close()
-        self._journal.record(self._writer.parts[-1], self.tally, self._stripped.news(self.tally.n_kept))
+        self._journal.record(self._writer.parts[-1], self.tally, self._stripped.news(self._next_row))
         self._rejects = RejectsWriter(self._journal.rejects(len(self._journal.parts)))
         self._origins.flushed(self.tally.n_kept)
 
@@ -281,16 +293,23 @@ class PieceIntake:
             columns[FEATURES] = features_to_arrow(found.on_bits.take(among_passed))
         return pa.table(columns)
 
-    def _remember(self, file: str, first_row: int) -> None:
+    @property
+    def _next_row(self) -> int:
+        return self._n_before + self.tally.n_kept
+
+    def _remember_part(self, file: str, first_row: int) -> None:
         """Put the compounds and ids of a complete part back into the indices."""
         with pa.memory_map(file) as source:
             reader = pa.ipc.open_file(source)
             for index in range(reader.num_record_batches):
                 batch = reader.get_batch(index)
-                if self._plan.hash_by is not None:
-                    self._compounds.add(self._keys(batch), first_row)
-                self._ids.add(batch[ID], first_row)
+                self._remember(batch, first_row)
                 first_row += batch.num_rows
+
+    def _remember(self, block: pa.RecordBatch, first_row: int) -> None:
+        if self._plan.hash_by is not None:
+            self._compounds.add(self._keys(block), first_row)
+        self._ids.add(block[ID], first_row)
 
     def _keys(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
         """What tells the rows of a written block from others: the hashes that `_sort` knew them by."""
@@ -310,7 +329,7 @@ class PieceIntake:
 
     def _check_ids(self, piece: Piece, kept: NDArray[np.int64]) -> None:
         ids = piece.ids.take(pa.array(kept))
-        repeated = self._ids.add(ids, self.tally.n_kept)
+        repeated = self._ids.add(ids, self._next_row)
         if repeated is None:
             return
         index, row = repeated
@@ -335,6 +354,8 @@ class PieceIntake:
 
     def _named(self, row: int, piece: Piece) -> str:
         """The record of a row, in words; the file too where it is not that of the piece."""
-        source, record = self._origins.of(row)
+        if row < self._n_before:
+            return f"row {row} of the library"
+        source, record = self._origins.of(row - self._n_before)
         of_file = "" if source == piece.source else f" of {self._plan.sources[source].source.file.name}"
         return f"record {record}{of_file}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -124,15 +124,15 @@ def open_sources(config: LibraryConfig, base_dir: Path) -> list[Source]:
     return [open_source(file, config.format, columns) for file in files]
 
 
-def id_prefixes(sources: Sequence[Source]) -> list[str]:
-    """What precedes record numbers used as ids: nothing for one source, ``stem:`` for several.
+def id_prefixes(sources: Sequence[Source], *, is_addition: bool = False) -> list[str]:
+    """What precedes record numbers used as ids: nothing for one source, ``stem:`` for several, or for an addition.
 
     Raises
     ------
     InputFileError
         If two sources would share a prefix.
     """
-    if len(sources) == 1:
+    if len(sources) == 1 and not is_addition:
         return [""]
     stems = [source.file.name.split(".", 1)[0] for source in sources]
     repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
@@ -145,8 +145,13 @@ def id_prefixes(sources: Sequence[Source]) -> list[str]:
     return [f"{stem}:" for stem in stems]
 
 
-def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
+def plan_build(config: LibraryConfig, base_dir: Path, kinds: Mapping[str, ColumnKind] | None = None) -> BuildPlan:
     """Open and check the sources.
+
+    Parameters
+    ----------
+    kinds:
+        Types of the columns of the library that compounds are added to.
 
     Raises
     ------
@@ -157,7 +162,9 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
         require_chembl()
     sources = open_sources(config, base_dir)
     extra = library_columns(config)
-    prefixes = id_prefixes(sources) if config.id_column is None else [""] * len(sources)
+    prefixes = [""] * len(sources)
+    if config.id_column is None:
+        prefixes = id_prefixes(sources, is_addition=kinds is not None)
     planned = []
     for source, prefix in zip(sources, prefixes, strict=True):
         structure = source.structure_column(config.smiles_column)
@@ -182,7 +189,7 @@ def plan_build(config: LibraryConfig, base_dir: Path) -> BuildPlan:
     if isinstance(config.features, OnBitFeatures) and config.context_columns and not config.features.contexts:
         contexts = collect_contexts(sources, config.context_columns)
         config = config.model_copy(update={"features": config.features.model_copy(update={"contexts": contexts})})
-    return BuildPlan(config, planned, _kept_kinds(planned, extra))
+    return BuildPlan(config, planned, _kept_kinds(planned, extra, kinds))
 
 
 def compounds(records: Records, id_column: str | None, structure: str | None) -> NDArray[np.bool_]:
@@ -198,8 +205,16 @@ def compounds(records: Records, id_column: str | None, structure: str | None) ->
     return is_compound
 
 
-def _kept_kinds(sources: Sequence[PlannedSource], columns: list[str]) -> dict[str, ColumnKind]:
-    """Types of kept columns over all sources; text columns are read once to see whether they are numbers."""
+def _kept_kinds(
+    sources: Sequence[PlannedSource], columns: list[str], wanted: Mapping[str, ColumnKind] | None
+) -> dict[str, ColumnKind]:
+    """Types of kept columns over all sources; text columns are read once to see whether they are numbers.
+
+    Raises
+    ------
+    InputFileError
+        If a column does not fit the type that is asked for.
+    """
     kinds: dict[str, ColumnKind | None] = dict.fromkeys(columns)
     for planned in sources:
         source = planned.source
@@ -216,7 +231,16 @@ def _kept_kinds(sources: Sequence[PlannedSource], columns: list[str]) -> dict[st
             is_compound = pa.array(compounds(records, planned.id_column, structure))
             for name in columns:
                 kinds[name] = common_kind(kinds[name], text_kind(records.table[name].filter(is_compound)))
-    return {name: kind or "string" for name, kind in kinds.items()}
+    if wanted is None:
+        return {name: kind or "string" for name, kind in kinds.items()}
+    for name, kind in kinds.items():
+        if common_kind(kind, wanted[name]) != wanted[name]:
+            raise InputFileError(
+                f"column {name!r} holds {kind}, and the library keeps it as {wanted[name]}",
+                ", ".join(str(planned.source.file) for planned in sources),
+                "mend its values, or build a new library from all files",
+            )
+    return {name: wanted[name] for name in kinds}
 
 
 def require_text(source: Source, name: str, role: str) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from isd_ray.campaign.versions import open_library
 from isd_ray.chem.draw import draw_svg
-from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
 from isd_ray.report.blocks import Block, Card, Cards, Drawing, ReportSection, Text
 from isd_ray.report.digest import Digest, lines_of, nearest_measured
@@ -44,7 +44,7 @@ def _neighbours(record: Record, digest: Digest) -> tuple[dict[int, tuple[Line, f
     rows = [line["row"] for line in (*digest.hardest[:N_COMPARED], *digest.surest[:N_COMPARED])]
     words = "Predicted compounds only. "
     try:
-        library = Library.open(record.store.library)
+        library = open_library(record.store)
         found = nearest_measured(library, np.array(rows, np.int64), digest.measured_rows)
     except IsdError:
         return {}, words + "The library is not at hand, so their nearest measured neighbours are not shown."

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from isd_ray.campaign.versions import in_force, open_library, taken_up, taken_words
 from isd_ray.config_file import to_toml
 from isd_ray.core.trips import trips_made
-from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
 from isd_ray.report.blocks import Block, Code, Facts, ReportSection, Table, Text
 from isd_ray.report.numbers import counted
@@ -41,6 +41,7 @@ EVENTS = {
     "confirmed": "recall of confirmed hits decided",
     "deliver": "hybrid screen delivered",
     "relocate": "library or other files have moved",
+    "extend": "compounds added to the library taken up",
     "software": "other software from here on",
     "claim": "the claim tried once more, as its code is another",
     "hybrid": "files of the hybrid screen noted",
@@ -151,7 +152,11 @@ def configuration(record: Record) -> ReportSection:
     pairs = [
         ("Campaign", manifest["campaign_id"]),
         ("Seed", str(record.config.seed)),
-        ("Library (SHA-256)", manifest["library_hash"]),
+        ("Library (SHA-256)", in_force(record.store, record.files).hash),
+        *(
+            ("Library since", taken_words(taken, has_ended=record.summary is not None))
+            for taken in taken_up(record.store, record.files)
+        ),
         *_records(record),
         ("Last model (SHA-256)", last.get("committee_hash") or "none yet"),
         ("Last batch (SHA-256)", last.get("batch_sha256") or "none yet"),
@@ -171,7 +176,7 @@ def configuration(record: Record) -> ReportSection:
 def _records(record: Record) -> list[tuple[str, str]]:
     """What became of the records of the library's sources; nothing where the library is out of reach."""
     try:
-        counts = Library.open(record.store.library).metadata["counts"]
+        counts = open_library(record.store).metadata["counts"]
     except IsdError:
         return []
     words = f"{counts['read']:,} read, {counts['kept']:,} of them the library"

@@ -105,7 +105,12 @@ def test_steps_are_told_while_they_are_taken_and_each_once(service, monkeypatch)
 
 def test_errors_are_those_of_the_campaign_word_for_word(made, service, tmp_path):
     campaign = isd.attach(f"{service.url}/kinase")
-    for verb, given in (("fail", ("nobody", "spilt")), ("exclude", ("C0000", " ")), ("close", ("",))):
+    for verb, given in (
+        ("fail", ("nobody", "spilt")),
+        ("exclude", ("C0000", " ")),
+        ("extend", (" ",)),
+        ("close", ("",)),
+    ):
         with pytest.raises(LabelError) as here:
             getattr(made, verb)(*given)
         with pytest.raises(LabelError) as there:
