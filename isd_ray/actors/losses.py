@@ -28,9 +28,9 @@ def unwrap(error: exceptions.RayTaskError) -> Exception:
     cause = error.cause
     if isinstance(cause, IsdError):
         return cause
-    if isinstance(cause, OSError):
+    if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, ConnectionError | TimeoutError):
         return StoreError(
-            f"a file cannot be written or read ({cause.strerror or cause})",
+            f"a file cannot be written or read ({cause.strerror})",
             ", ".join(filter(None, (str(cause.filename or ""), _node_of(error)))),
             "make room or give access there, and repeat the command: it continues where this one stopped",
         )

@@ -206,8 +206,8 @@ def mount_disk(folder: Path, size: str) -> None:
 
 
 def unmount_disk(folder: Path) -> None:
-    """The end of `mount_disk`, when no host is on."""
-    _call("umount", str(folder))
+    """The end of `mount_disk`, when no host is on; what this process still has open of it stays to the end."""
+    _call("umount", "--lazy", str(folder))
 
 
 def fill(file: Path) -> None:
