@@ -283,3 +283,17 @@ def test_the_command_and_an_earlier_version_that_is_gone(campaign, more, truth, 
     assert not verify(CampaignStore.open(tmp_path / "run")).is_sound
     with pytest.raises(LibraryError):
         Library.open(tmp_path / "lib", old.stem)
+
+
+def test_models_see_the_blocks_of_new_compounds(config_of, more, truth, tmp_path):
+    config = config_of(library={"dense_columns": ["size"]}, model={"families": ["linear"], "members": 1})
+    campaign = Campaign.create(tmp_path / "run", config)
+    measured(campaign, truth)
+    before = newest(campaign.store).blocks
+    extend(campaign, more)
+    assert newest(campaign.store).blocks.keys() == before.keys() == {"fingerprints", "columns"}
+    assert set(newest(campaign.store).blocks.values()).isdisjoint(before.values())
+    measured(campaign, truth)
+    campaign.ask()
+    assert sum(campaign.store.rounds()[-1].released["group_sizes"]) == len(truth) - campaign.status().counts["OBSERVED"]
+    assert verify(campaign.store).problems == ()
