@@ -78,7 +78,7 @@ def courses_of(
             f"a GUESS: models learn as fast as in {GUESS.name}, a public set of 7,802 compounds, with half to twice as "
             f"many errors; {_NAME}"
         )
-        return _at_least(n_measured, _replayed(config, n_target, _ways(_GUESS, n_target), limit, said, GUESSED))
+        return _at_least(n_measured, _replayed(config, n_target, _ways(_GUESS, n_target), limit, said, is_guess=True))
     least, most = (
         Course(min(limit, max(initial_size(config.acquisition, config.plates), round(share * n_target))))
         for share in SEEN
@@ -134,8 +134,11 @@ def _replayed(
     ways: Ways,
     limit: int,
     said: str,
-    factors: Sequence[float] = AROUND,
+    *,
+    is_guess: bool = False,
 ) -> Courses:
+    factors = GUESSED if is_guess else AROUND
+
     def batch(number: int, left: int) -> int:
         return max(batch_size(config.acquisition, config.plates, number, left), n_target // MOST_ROUNDS)
 
@@ -144,7 +147,7 @@ def _replayed(
 
     likely, others = ways
     unlikely = [*ends(others, 0), *ends(likely, 1), *ends(others, 1)]
-    return Courses.of(ends(likely, 0), limit, (f"{said}; {_UNLUCKY}",), unlikely, is_guess=factors is GUESSED)
+    return Courses.of(ends(likely, 0), limit, (f"{said}; {_UNLUCKY}",), unlikely, is_guess=is_guess)
 
 
 def _by_past(
@@ -161,19 +164,29 @@ def _by_past(
         return Courses.of(ends, limit, (said,))
     likely: list[Learnt] = []
     others: list[Learnt] = []
-    known_by = {"the share measured"}
+    known_by: set[str] = set()
     for run in past:
         learnt = learnt_of(config, run)
-        exponent = learnt.exponent(learnt_of(config, smaller[run])) if run in smaller else None
+        exponent = _exponent(config, learnt, smaller.get(run))
         ways = _ways(learnt, n_target, exponent)
         likely, others = likely + ways[0], others + ways[1]
         if ways[1]:
-            known_by = {f"labels as a quarter of them has shown (a size to the power of {exponent:.2f})"}
-        elif len(ways[0]) > 1:
-            known_by |= {"the number of labels"}
+            known_by.add(f"labels as a quarter of them has shown (a size to the power of {exponent:.2f})")
+        else:
+            known_by |= {"the share measured", "the number of labels"} if len(ways[0]) > 1 else {"the share measured"}
     by = " and by ".join(sorted(known_by, reverse=True))
     said = f"models learn as fast as in {named} by {by}, with {AROUND[0]:g} to {AROUND[-1]:g} times as many errors"
     return _replayed(config, n_target, (likely, others), limit, said)
+
+
+def _exponent(config: CampaignConfig, learnt: Learnt, smaller: str | Path | None) -> float | None:
+    """What the size does, by a screen of a smaller part; None where that says nothing, as it ended too soon."""
+    if smaller is None:
+        return None
+    try:
+        return learnt.exponent(learnt_of(config, smaller))
+    except ConfigError:
+        return None
 
 
 def _ends_like(config: CampaignConfig, store: CampaignStore, n_target: int) -> list[Replayed]:

@@ -208,6 +208,8 @@ def test_a_campaign_file_is_simulated_in_short_with_the_goal_that_is_planned(mak
     blind = courses_of(make_config(stopping=ACCURACY), N, [run])
     assert "as a quarter of them has shown" in known.known_by[0]
     assert known.least.n_acquired == blind.least.n_acquired <= known.likely.n_acquired <= known.most.n_acquired
+    monkeypatch.setattr(Learnt, "exponent", lambda self, smaller: None)
+    assert courses_of(make_config(stopping=ACCURACY), N, [run], smaller={run: smaller}) == blind
     assert smaller_run(run, run, config, N) is None, "a folder has no compounds to draw from"
     assert smaller_run(file, run, config, 500) is None, "about as large"
 
