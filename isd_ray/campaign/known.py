@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import measured_readouts
+from isd_ray.campaign.manifest import numbers_of
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.core.panels import unpack
 from isd_ray.data.ingest.dedupe import hash_keys
 from isd_ray.data.library import Library
-from isd_ray.data.packed import from_arrow
+from isd_ray.data.packed import labels_from, named_entries
 from isd_ray.errors import IsdError
 from isd_ray.messages import LabelArray, Rows
 
@@ -112,10 +112,10 @@ def _delivered(store: CampaignStore) -> Iterator[_Lines]:
             sources = table["source"].to_pylist()
             is_measured = [source == MEASURED for source in sources]
             if outputs:
-                halves = [from_arrow(table[name]) for name in ("labels", "measured")]
+                labels = labels_from(table)
                 readouts = [
-                    _panel_text(np.stack([half[place] for half in halves]), classes, outputs) if was else None
-                    for place, was in enumerate(is_measured)
+                    _panel_text(label, store.manifest) if was else None
+                    for label, was in zip(labels, is_measured, strict=True)
                 ]
             else:
                 told = table["label" if classes else "value"].to_pylist()
@@ -152,26 +152,23 @@ def _of_batches(store: CampaignStore, measured: tuple[Rows, Readouts]) -> Iterat
 def _lines(
     store: CampaignStore, rows: Rows, ids: list[str], smiles: list[str | None], measured: tuple[Rows, Readouts]
 ) -> _Lines:
-    classes, outputs = store.manifest["classes"], store.manifest["outputs"]
     known, of_known = measured
     found: list[Any] = [None] * len(rows)
     there = np.flatnonzero(np.isin(rows, known)).tolist()
     labels = of_known.labels[np.searchsorted(known, rows[there])]
     for place, label in zip(there, labels, strict=True):
-        found[place] = _readout(label, classes, outputs)
+        found[place] = _readout(label, store.manifest)
     sources = np.where(np.isin(rows, known), MEASURED, PREDICTED).tolist()
     return _Lines(rows, ids, smiles, sources, found)
 
 
-def _readout(label: LabelArray | float, classes: Sequence[str], outputs: Sequence[str]) -> Any:
-    if outputs:
-        return _panel_text(np.asarray(label, np.uint8), classes, outputs)
+def _readout(label: LabelArray | float, manifest: Mapping[str, Any]) -> Any:
+    if manifest["outputs"]:
+        return _panel_text(np.asarray(label), manifest)
+    classes = manifest["classes"]
     return classes[int(label)] if classes else float(label)
 
 
-def _panel_text(label: NDArray[np.uint8], classes: Sequence[str], outputs: Sequence[str]) -> str:
+def _panel_text(label: LabelArray, manifest: Mapping[str, Any]) -> str:
     """The measured outputs of a compound as a JSON object."""
-    ones, measured = unpack(label, len(outputs))
-    return json.dumps(
-        {name: classes[one] for name, one, was in zip(outputs, ones.tolist(), measured.tolist(), strict=True) if was}
-    )
+    return json.dumps(named_entries(label, manifest["outputs"], manifest["classes"], numbers_of(manifest)))

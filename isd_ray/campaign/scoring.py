@@ -49,7 +49,7 @@ from isd_ray.storage.copies import fetched, sent
 class _Kept:
     """The last predictions of a block, for the freeze: good for the same model and the same rows.
 
-    16 bytes a row, or of a panel 8 and a bit for each output.
+    16 bytes a row, or of a panel 8 and for each output a bit, with numbers among them 8 bytes.
     """
 
     committee_hash: str
@@ -78,6 +78,7 @@ class ShardScorer:
         self._acquisition = acquisition_for(spec.config)
         self._goal = goal_for(spec.config, spec.classes, spec.outputs)
         self._hit = self._goal.positive if spec.config.task == "classification" else None
+        self._tolerances = spec.config.tolerances(spec.outputs)
         self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}
         self._seen_blocks: dict[str, SeenBlocks] = {}
@@ -228,7 +229,7 @@ class ShardScorer:
                 features = features.take(within)
             predictor = self._predictor_of(committee)
             outputs, weights = predictor.outputs(features), predictor.weights
-            prediction, uncertainty = predict(outputs, self._spec.config.task, weights)
+            prediction, uncertainty = predict(outputs, self._spec.config.task, weights, self._tolerances)
             if name == "target":
                 self._kept[block] = _Kept(committee.hash, within.astype(np.uint32), prediction, uncertainty)
         if not request.k:
@@ -239,7 +240,8 @@ class ShardScorer:
             seed = derive_seed(config.seed, "dropout", request.round, block)
             outputs = self._predictor_of(committee).samples(features, config.acquisition.dropout_samples, seed)
             weights = None
-        candidates = Candidates(rows, outputs, self._column(library, rows), weights, self._hit)
+        column = self._column(library, rows)
+        candidates = Candidates(rows, outputs, column, weights, self._hit, self._tolerances)
         primary, secondary = self._acquisition.score(candidates)
         return ScoredRows(rows, primary, secondary, prediction, uncertainty)
 

@@ -26,7 +26,7 @@ from isd_ray.config.model import (
 from isd_ray.config.picks import BatchPick, pick_named
 from isd_ray.config.plates import PlatesConfig
 from isd_ray.config.readouts import ReadoutsConfig
-from isd_ray.config.section import Section, Task
+from isd_ray.config.section import Section, Task, by_output
 from isd_ray.config.stopping import (
     DEFAULT_RANDOM_SHARE,
     EARLIER_DEFAULTS,
@@ -35,13 +35,20 @@ from isd_ray.config.stopping import (
 from isd_ray.credentials import cleaned
 
 
+def _has_numbers(data: Mapping[str, Any]) -> bool:
+    """Whether raw settings ask for numbers, which are measured first where the members of a committee differ."""
+    labels = data.get("labels")
+    numbers = labels.numbers if isinstance(labels, LabelsConfig) else dict(labels or {}).get("numbers")
+    return data.get("task") == "regression" or bool(numbers)
+
+
 class CampaignConfig(Section):
     """A whole campaign: one TOML file."""
 
     name: str = Field(default="screen", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of letters, digits, dots, dashes and underscores; metrics and jobs are called by it."""
     task: Task = "classification"
-    """Labels are one class of each compound, a number, or many binary outputs."""
+    """Labels are one class of each compound, a number, or many outputs, each of two classes or a number."""
     seed: int = Field(default=0, ge=0)
     """Everything random follows from it: the same seed, the same screen."""
     library: LibraryConfig
@@ -75,7 +82,7 @@ class CampaignConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _give_a_regression_its_committee(cls, data: Any) -> Any:
-        model = data.get("model", {}) if isinstance(data, dict) and data.get("task") == "regression" else None
+        model = data.get("model", {}) if isinstance(data, dict) and _has_numbers(data) else None
         if isinstance(model, ModelConfig):
             model = model.model_dump(exclude_unset=True)
         if not isinstance(model, dict):
@@ -92,7 +99,8 @@ class CampaignConfig(Section):
             model = model.model_dump(exclude_unset=True)
         if not isinstance(model, dict):
             return data
-        return {**data, "model": resolved_families(model, data.get("task", "classification"))}
+        has_numbers = data.get("task") == "panel" and _has_numbers(data)
+        return {**data, "model": resolved_families(model, data.get("task", "classification"), has_numbers=has_numbers)}
 
     @classmethod
     def from_stored(cls, data: Mapping[str, Any]) -> CampaignConfig:
@@ -161,6 +169,28 @@ class CampaignConfig(Section):
         """Whether predictions are right or wrong: always for classes, for values if there is a tolerance."""
         return self.task != "regression" or self.stopping.tolerance is not None
 
+    def tolerances(self, outputs: Sequence[str]) -> tuple[float | None, ...]:
+        """Of a panel with numbers: by output the error that counts as none, None of classes; of others empty.
+
+        Raises
+        ------
+        ValueError
+            If names mean no output, one of classes, or an output that is a number has none.
+        """
+        if not self.labels.numbers or not outputs:
+            return ()
+        are_numbers = self.labels.are_numbers(outputs)
+        asked = by_output(self.stopping.tolerances, outputs, self.stopping.tolerance)
+        for name, is_number, tolerance in zip(outputs, are_numbers, asked, strict=True):
+            if is_number and tolerance is None:
+                raise ValueError(
+                    f"the output {name!r} is a number and has no tolerance; give it in stopping.tolerances, or "
+                    "stopping.tolerance for all: it says what is right, and weighs outputs against each other"
+                )
+            if not is_number and name in self.stopping.tolerances:
+                raise ValueError(f"{name!r} in stopping.tolerances is no number by labels.numbers; remove it")
+        return tuple(one if is_number else None for is_number, one in zip(are_numbers, asked, strict=True))
+
     @property
     def starts_known(self) -> bool:
         """Whether readouts of before start the screen, which no limit then counts."""
@@ -209,6 +239,13 @@ class CampaignConfig(Section):
             )
         if self.stopping.panel is not None and not is_panel:
             raise ValueError("[stopping.panel] is for task = 'panel'; remove it")
+        if labels.numbers and not is_panel:
+            raise ValueError("labels.numbers are outputs of a panel; remove it, or use task = 'regression'")
+        if labels.numbers and self.goal_class.knows_hits:
+            raise ValueError(
+                f"stopping.quantity={self.stopping.quantity!r} is of hits, which outputs that are numbers "
+                "(labels.numbers) have none of; claim accuracy, or cut them by labels.transform"
+            )
         if self.stopping.positive is not None and self.task != "classification":
             raise ValueError(f"`stopping.positive` names a class, and task={self.task!r} has none; remove it")
         if not is_panel:
@@ -242,8 +279,10 @@ class CampaignConfig(Section):
                 raise ValueError(
                     "simulation.random_baseline on a regression needs stopping.tolerance; give both or none"
                 )
-        elif self.stopping.tolerance is not None:
-            raise ValueError("stopping.tolerance is for task='regression'; remove it")
+        elif self.stopping.tolerance is not None and not self.labels.numbers:
+            raise ValueError("stopping.tolerance is for task='regression', and labels.numbers of a panel; remove it")
+        if self.stopping.tolerances and not self.labels.numbers:
+            raise ValueError("stopping.tolerances are of a panel's outputs in labels.numbers; remove them")
         if self.hits is not None and (self.plates is None or self.task != "classification"):
             raise ValueError("[hits] calls classes plate by plate; it needs [plates] and task = 'classification'")
         if self.hits is not None and self.labels.transform != "none":

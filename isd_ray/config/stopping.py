@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from isd_ray.config.claims import claim_named
 from isd_ray.config.rules import Rule, rule_named
-from isd_ray.config.section import Fraction, Section
+from isd_ray.config.section import Fraction, Section, by_output
 
 EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
 """Of `[stopping]`, in campaigns of versions before."""
@@ -48,9 +47,6 @@ class Condition(Section):
         return tuple(leaf for part in parts for leaf in part.leaves()) if parts else (self,)
 
 
-T = TypeVar("T")
-
-
 class PanelStoppingConfig(Section):
     """A claim about each output (assay) of a panel in the place of one about their mean.
 
@@ -59,14 +55,14 @@ class PanelStoppingConfig(Section):
     """
 
     gamma: dict[str, Fraction] = Field(default_factory=dict)
-    """Accuracy that the whole column of an output has to exceed, or recall of hits to reach; of outputs that are not
-    named `stopping.gamma`."""
+    """Accuracy that the whole column of an output has to exceed (of numbers the share within the tolerance), or recall
+    of hits to reach; of outputs that are not named `stopping.gamma`."""
     delta_weight: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     """Parts into which `stopping.delta` is split; of outputs that are not named 1."""
 
     def levels(self, outputs: Sequence[str], gamma: float) -> tuple[float, ...]:
         """What each output is held against; raises as `shares`."""
-        return tuple(_of_output(self.gamma, outputs, gamma))
+        return tuple(by_output(self.gamma, outputs, gamma))
 
     def shares(self, outputs: Sequence[str]) -> tuple[float, ...]:
         """Share of delta that is spent on each output; they sum to 1.
@@ -76,24 +72,8 @@ class PanelStoppingConfig(Section):
         ValueError
             If a key means no output, or two wildcards the same.
         """
-        weights = _of_output(self.delta_weight, outputs, 1.0)
+        weights = by_output(self.delta_weight, outputs, 1.0)
         return tuple(weight / sum(weights) for weight in weights)
-
-
-def _of_output(table: Mapping[str, T], outputs: Sequence[str], default: T) -> list[T]:
-    """The entry of a table for each output."""
-    patterns = {key: [name for name in outputs if fnmatchcase(name, key)] for key in table if key not in outputs}
-    for key, names in patterns.items():
-        if not names:
-            raise ValueError(f"{key!r} is none of the outputs {', '.join(map(repr, outputs))}; name one of them")
-    found = []
-    for name in outputs:
-        matching = [key for key, names in patterns.items() if name in names]
-        if name not in table and len(matching) > 1:
-            raise ValueError(f"{matching[0]!r} and {matching[1]!r} both match {name!r}; name it itself")
-        keys = [name] if name in table else matching
-        found.append(table[keys[0]] if keys else default)
-    return found
 
 
 class StoppingConfig(Section):
@@ -144,7 +124,10 @@ class StoppingConfig(Section):
     all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
     """The screen ends when all of these hold; the rule is asked only where its yes would end the screen."""
     tolerance: float | None = Field(default=None, gt=0.0)
-    """Regression: a prediction within this distance of the readout counts as right (unit of the label)."""
+    """Regression, and outputs of a panel that are numbers: a prediction within this distance of the readout counts as
+    right (unit of the label)."""
+    tolerances: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
+    """Panel: the same of single outputs, by name or wildcard; of others `tolerance`."""
     max_looks: int = Field(default=5, ge=1, le=50)
     """Most looks of `certify` and `reserved`."""
     first_look_share: Fraction = 0.8

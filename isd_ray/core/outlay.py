@@ -74,7 +74,7 @@ class Workload:
         GPUs that trainers and scorers use; 0 for cores alone.
     gpu_speedup:
         How many cores of the calibrated kind one GPU is assumed to be worth.
-    n_outputs, block_rows, part_rows, resident_bytes:
+    n_outputs, has_numbers, block_rows, part_rows, resident_bytes:
         As of `ScreenSize`.
     growth:
         As `acquisition.growth`.
@@ -97,6 +97,7 @@ class Workload:
     growth: float = 1.0
     n_audits: int = 0
     n_outputs: int = 0
+    has_numbers: bool = False
     block_rows: int = 8192
     part_rows: int = 131_072
     resident_bytes: float = 0.0
@@ -188,6 +189,7 @@ def outlay(demand: Workload, rates: Rates) -> Outlay:
         n_rows=demand.n_rows,
         n_observed=n_acquired,
         n_outputs=demand.n_outputs,
+        has_numbers=demand.has_numbers,
         members=demand.members + sum(family.members for family in rates.others),
         member_bytes=max([rates.member_bytes, *(family.member_bytes for family in rates.others)]),
         row_values=rates.row_values if rates.others else 0.0,

@@ -51,20 +51,30 @@ A panel (`panel_schema`) has `labels` and `measured` in the place of `label` and
 order of the metadata key `outputs`, the first in the highest bit of the first byte. A set bit of `labels` is the second
 class; `measured` says which entries are readouts. An entry of a measured compound that has none was neither measured
 nor predicted: its bit in `labels` means nothing, and no claim is made of it.
+
+A panel with numbers, which the metadata key `numbers` names, has a list of all outputs in `labels`: values, and class
+indices of the others. `source` says whether they are readouts; a null of a measured compound is an entry that
+was neither measured nor predicted.
 """
 _LABEL_PLACE = HYBRID_SCHEMA.names.index("label")
 
 
-def panel_schema(outputs: Sequence[str], classes: Sequence[str]) -> pa.Schema:
+def panel_schema(outputs: Sequence[str], classes: Sequence[str], numbers: Sequence[str] = ()) -> pa.Schema:
     """Schema of a panel's hybrid screen; names of outputs and classes are JSON lists in its metadata."""
     bits = pa.binary(n_bytes(len(outputs)))
     fields = [field for field in HYBRID_SCHEMA if field.name not in ("label", "value")]
-    fields[_LABEL_PLACE:_LABEL_PLACE] = [pa.field("labels", bits), pa.field("measured", bits)]
-    return pa.schema(fields, {"outputs": json.dumps(list(outputs)), "classes": json.dumps(list(classes))})
+    names = {"outputs": list(outputs), "classes": list(classes), **({"numbers": list(numbers)} if numbers else {})}
+    labels = [pa.field("labels", bits), pa.field("measured", bits)]
+    if numbers:
+        labels = [pa.field("labels", pa.list_(pa.float64(), len(outputs)))]
+    fields[_LABEL_PLACE:_LABEL_PLACE] = labels
+    return pa.schema(fields, {name: json.dumps(listed) for name, listed in names.items()})
 
 
 def _schema(request: HybridRequest) -> pa.Schema:
-    return panel_schema(request.outputs, request.classes) if request.outputs else HYBRID_SCHEMA
+    if not request.outputs:
+        return HYBRID_SCHEMA
+    return panel_schema(request.outputs, request.classes, request.numbers)
 
 
 def write_hybrid_part(library: Library, part: int, request: HybridRequest, frozen: Path, out: Path) -> None:
@@ -141,6 +151,8 @@ def _with_entries(
     table: pa.Table, places: NDArray[np.int64], amended: Mapping[int, tuple[Any, float | None]]
 ) -> pa.Table:
     """The lines of a panel with corrected entries."""
+    if "measured" not in table.column_names:
+        return _with_values(table, places, amended)
     columns = {name: table[name].to_pylist() for name in ("labels", "measured", "qc")}
     for place in places.tolist():
         before = np.stack([np.frombuffer(columns[name][place], np.uint8) for name in ("labels", "measured")])
@@ -148,6 +160,19 @@ def _with_entries(
         columns["labels"][place], columns["measured"][place] = (bits.tobytes() for bits in after)
         columns["qc"][place] = "amended"
     for name, cells in columns.items():
+        table = _with_column(table, name, pa.array(cells, table.schema.field(name).type))
+    return table
+
+
+def _with_values(
+    table: pa.Table, places: NDArray[np.int64], amended: Mapping[int, tuple[Any, float | None]]
+) -> pa.Table:
+    """The same of a panel with numbers."""
+    labels, qc = table["labels"].to_pylist(), table["qc"].to_pylist()
+    for place in places.tolist():
+        after = overlay(np.array(labels[place], np.float64), amended[table["row"][place].as_py()][0])
+        labels[place], qc[place] = [None if np.isnan(value) else value for value in after.tolist()], "amended"
+    for name, cells in {"labels": labels, "qc": qc}.items():
         table = _with_column(table, name, pa.array(cells, table.schema.field(name).type))
     return table
 
@@ -185,8 +210,9 @@ def _predicted(request: HybridRequest, predictions: ScoredRows) -> pa.Table:
     n = len(predictions.rows)
     kind: dict[str, Any] = {"confidence": pa.array(1 - predictions.uncertainty, from_pandas=True)}
     if request.outputs:
-        nothing = np.zeros_like(predictions.prediction)
-        kind |= {"labels": to_arrow(predictions.prediction), "measured": to_arrow(nothing)}
+        kind["labels"] = to_arrow(predictions.prediction)
+        if not request.numbers:
+            kind["measured"] = to_arrow(np.zeros_like(predictions.prediction))
     elif request.classes:
         kind["label"] = _class_names(predictions.prediction, request.classes)
     else:

@@ -198,8 +198,8 @@ class HybridRequest:
         Rows that cannot be had, ascending, int64 (m,); and bool (m,): those of them that were tried and failed.
     classes:
         Names of the classes; empty for a regression.
-    outputs:
-        Names of a panel's outputs.
+    outputs, numbers:
+        Names of a panel's outputs, and of those that are numbers.
     certificate_id:
         Empty without a certificate.
     """
@@ -220,3 +220,4 @@ class HybridRequest:
     certificate_id: str
     predictions_dir: str
     hybrid_dir: str
+    numbers: tuple[str, ...] = ()

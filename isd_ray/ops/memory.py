@@ -70,6 +70,7 @@ def check_memory(config: CampaignConfig, target: Library, n_outputs: int) -> Non
         trainers=min(compute.trainers, model.n_members),
         scorers=compute.scorers,
         resident_bytes=float(min(int(compute.resident), n_bytes(target))),
+        has_numbers=bool(config.labels.numbers),
     )
     need = memory_needed(compute, size)
     limit = int(compute.memory) if compute.memory is not None else psutil.virtual_memory().available

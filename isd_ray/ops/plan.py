@@ -87,6 +87,7 @@ def plan_campaign(
         # A reserve is measured with the first batch.
         n_audits=int(config.stopping.in_force.draws_audits),
         n_outputs=len(panel_outputs(config)),
+        has_numbers=bool(config.labels.numbers),
         block_rows=config.library.block_rows,
         part_rows=config.library.block_rows * config.library.part_blocks,
         resident_bytes=float(compute.resident),
@@ -149,7 +150,7 @@ def _claim(
             rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
     if rule.classes:
         config = with_hit(config, rule.classes, out)
-    elif config.task != "regression":
+    elif config.task != "regression" and not rule.outputs:
         unverified = f" ({UNVERIFIED})" if would_be_unverified(config) else ""
         return f"{config.goal_class.noun}{unverified} {config.stopping.level:g}", UNKNOWN, ()
     goal, constant = constant_of(config, rule, None if labels is None else labels.labels)

@@ -80,6 +80,7 @@ def goal_for(
         n_outputs=len(outputs),
         n_expected=len(outputs) if in_laboratory and outputs else None,
         claims=claims,
+        tolerances=config.tolerances(outputs),
     )
     goal: Goal = config.goal_class.asked(asked)
     if not unverified:

@@ -56,6 +56,8 @@ class Asked:
         Of a panel: its outputs, and how many of them every compound should have a readout of (`PanelAccuracy`).
     claims:
         Of a panel with a claim about each output.
+    tolerances:
+        Of a panel with numbers: by output (`isd_ray.core.panels`).
     """
 
     level: float
@@ -66,6 +68,7 @@ class Asked:
     n_outputs: int = 0
     n_expected: int | None = None
     claims: tuple[OutputGoal, ...] = ()
+    tolerances: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class Goal(ABC):
     sign:
         How the quantity of a screen that meets the goal relates to the level.
     is_regression, is_panel:
-        Predictions and labels are values, or packed bits of many outputs (`isd_ray.core.panels`), not class indices.
+        Predictions and labels are values, or of many outputs (`isd_ray.core.panels`), not class indices.
     is_exact:
         A loss is 0 or 1.
     is_error:

@@ -56,10 +56,14 @@ class ByOutput(ABC):
         """
         if prediction.ndim == 1:
             return np.full((len(labels), len(self.claims)), LOST, np.int8)
-        found = panels.outcomes(prediction, labels, len(self.claims))
+        found = self.found(prediction, labels)
         if self.n_expected is not None:
             found[found == MISSING] = LOST
         return found
+
+    def found(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
+        """As `outcomes`, of rows that a model has predicted; what has no readout is missing."""
+        return panels.outcomes(prediction, labels, len(self.claims))
 
     @abstractmethod
     def allowed(self, place: int, counts: ScreenCounts) -> int:

@@ -55,7 +55,7 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
     @classmethod
     def asked(cls, asked: Asked) -> Goal:
         """With the claims."""
-        return cls(asked.level, asked.n_expected, asked.claims)
+        return cls(asked.level, asked.n_expected, asked.claims, tolerances=asked.tolerances)
 
     @property
     def words(self) -> str:
@@ -64,8 +64,12 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
 
     def is_whole(self, labels: LabelArray) -> NDArray[np.bool_]:
         """Which labels speak of every output."""
-        whole: NDArray[np.bool_] = np.logical_and.reduce(panels.unpack(labels[:, 1], len(self.claims)), axis=1)
+        whole: NDArray[np.bool_] = np.logical_and.reduce(panels.there(labels, len(self.claims)), axis=1)
         return whole
+
+    def found(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
+        """A number is right within its tolerance."""
+        return panels.outcomes(prediction, labels, len(self.claims), self.tolerances)
 
     def allowed(self, place: int, counts: ScreenCounts) -> int:
         """As if every compound had an entry."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from isd_ray.data.hit_class import recognised
-from isd_ray.report.blocks import ReportSection, Table, Text
+from isd_ray.report.blocks import Block, ReportSection, Table, Text
 from isd_ray.report.digest import Digest
 from isd_ray.report.figures import Line, bars, lines
 from isd_ray.report.found import CONFIDENCE, sample_of
@@ -79,8 +81,19 @@ def _values(record: Record, digest: Digest) -> ReportSection:
 
 
 def _outputs(record: Record, digest: Digest) -> ReportSection:
-    readouts, ones, said = digest.output_counts.tolist()
-    n_predicted, positive = digest.sources["predicted"], record.classes[-1]
+    n_predicted, blocks = digest.sources["predicted"], list[Block]()
+    if digest.numbers:
+        blocks.append(_numbers(digest, n_predicted))
+        words = (
+            f"{counted(len(digest.numbers), 'output')} of {len(digest.outputs):,} are numbers, each in its own unit. "
+        )
+        if len(digest.numbers) == len(digest.outputs):
+            words += "Measured compounds are the uncertain ones, so the two means need not agree."
+            return ReportSection("Values found and predicted", "hits", (Text(words), *blocks))
+    outputs = [name for name in digest.outputs if name not in digest.numbers]
+    counts = digest.output_counts[:, [name not in digest.numbers for name in digest.outputs]]
+    readouts, ones, said = counts.astype(np.int64).tolist()
+    positive = record.classes[-1]
     rates = {
         "measured": [100 * one / max(1, n) for one, n in zip(ones, readouts, strict=True)],
         "predicted": [100 * one / max(1, n_predicted) for one in said],
@@ -88,20 +101,18 @@ def _outputs(record: Record, digest: Digest) -> ReportSection:
     shown = slice(N_OUTPUTS)
     figure = bars(
         "outputs",
-        list(digest.outputs[shown]),
+        outputs[shown],
         {source: values[shown] for source, values in rates.items()},
         x="output of the panel",
         y=f"entries of class {positive} (%)",
         mode="group",
         alt=f"Share of entries of class {positive} among readouts and among predictions, by output",
-        caption="All outputs."
-        if len(digest.outputs) <= N_OUTPUTS
-        else f"The first {N_OUTPUTS} outputs; the table has all.",
+        caption="All outputs." if len(outputs) <= N_OUTPUTS else f"The first {N_OUTPUTS} outputs; the table has all.",
     )
     table = Table.of(
         "Entries by output",
         {
-            "output": digest.outputs,
+            "output": outputs,
             "readouts": readouts,
             f"of class {positive}": ones,
             "compounds predicted": [n_predicted] * len(said),
@@ -109,7 +120,24 @@ def _outputs(record: Record, digest: Digest) -> ReportSection:
         },
     )
     words = (
-        f"For each of the {len(digest.outputs):,} outputs, the readouts and the predictions of class {positive}. "
-        "Measured compounds are the uncertain ones, so the two shares need not agree."
+        f"For each of the {len(outputs):,} outputs of classes, the readouts and the predictions of class {positive}. "
+        if digest.numbers
+        else f"For each of the {len(outputs):,} outputs, the readouts and the predictions of class {positive}. "
+    ) + ("Measured compounds are the uncertain ones, so the two shares need not agree.")
+    return ReportSection("Hits found and predicted", "hits", (Text(words), figure, table, *blocks))
+
+
+def _numbers(digest: Digest, n_predicted: int) -> Table:
+    """Means of the outputs that are numbers."""
+    places = [place for place, name in enumerate(digest.outputs) if name in digest.numbers]
+    readouts, measured, said = digest.output_counts[:, places].tolist()
+    return Table.of(
+        "Numbers by output",
+        {
+            "output": [digest.outputs[place] for place in places],
+            "readouts": [int(n) for n in readouts],
+            "mean measured": [total / n if n else None for total, n in zip(measured, readouts, strict=True)],
+            "compounds predicted": [n_predicted] * len(places),
+            "mean predicted": [total / n_predicted if n_predicted else None for total in said],
+        },
     )
-    return ReportSection("Hits found and predicted", "hits", (Text(words), figure, table))
