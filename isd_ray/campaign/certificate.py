@@ -185,13 +185,14 @@ def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "name": output.name,
-            "gamma": output.gamma,
-            "bound": bound,
+            "gamma": output.level,
+            "bound": output.shown(bound),
             "delta": plan["delta"],
             "n_measured": plan["n_measured"],
             "n_audited": plan["size"],
             "n_inference": plan["n_inference"],
             **found,
+            **output.on_record,
         }
         for output, plan, found, bound in columns
     ]
@@ -328,8 +329,14 @@ def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Map
 
 
 def _proof_of_output(output: Mapping[str, Any], quantity: str) -> str:
+    if output.get("is_error", False):
+        return (
+            f"{output['name']}: {output['asked']} asked for, at most {output['bound']:.4g} shown by betting at "
+            f"{output['delta']:.3g} (losses, in parts of the largest error that counts, that add up to "
+            f"{output['n_errors']:.4g} of {output['n']:,} in the audit)."
+        )
     return (
-        f"{output['name']}: {asked_words(quantity, output['gamma'])} asked for, at least {output['bound']:.4g} shown "
+        f"{output['name']}: {asked_words(output, quantity)} asked for, at least {output['bound']:.4g} shown "
         f"by an exact test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
     )
 

@@ -153,7 +153,10 @@ class CampaignConfig(Section):
     @property
     def goal_class(self) -> type[Any]:
         """The class of the claim (`isd_ray.core.goals.base.Goal`)."""
-        kind = self.claim.goals[self.task] if self.stopping.panel is None else self.claim.by_output
+        panel = self.stopping.panel
+        kind = self.claim.goals[self.task] if panel is None else self.claim.by_output
+        if panel is not None and panel.has_errors:
+            kind = self.claim.by_output_errors
         assert kind is not None, "the configuration was checked"
         return kind
 
@@ -227,6 +230,12 @@ class CampaignConfig(Section):
             )
         if self.stopping.panel is not None and self.task == "panel" and self.claim.by_output is None:
             raise ValueError(f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel]")
+        panel = self.stopping.panel
+        if panel is not None and panel.has_errors and (not self.labels.numbers or self.claim.by_output_errors is None):
+            raise ValueError(
+                "stopping.panel.quantity claims mean errors of outputs that are numbers, beside accuracies; name them "
+                "in labels.numbers, and leave stopping.quantity = 'accuracy'"
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -57,12 +58,40 @@ class PanelStoppingConfig(Section):
     gamma: dict[str, Fraction] = Field(default_factory=dict)
     """Accuracy that the whole column of an output has to exceed (of numbers the share within the tolerance), or recall
     of hits to reach; of outputs that are not named `stopping.gamma`."""
+    quantity: dict[str, Literal["accuracy", "mae", "mse"]] = Field(default_factory=dict)
+    """What is claimed of outputs that are numbers: `accuracy`, the share within the tolerance, or that the mean error
+    is at most `max_loss`; of outputs that are not named `accuracy`."""
+    max_loss: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
+    """mae, mse: largest mean error of the whole column, measured compounds counting as 0; unit of the output, for mse
+    its square."""
+    loss_clip: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
+    """mae, mse: larger errors count as this one (unit of the output)."""
     delta_weight: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     """Parts into which `stopping.delta` is split; of outputs that are not named 1."""
 
     def levels(self, outputs: Sequence[str], gamma: float) -> tuple[float, ...]:
         """What each output is held against; raises as `shares`."""
         return tuple(by_output(self.gamma, outputs, gamma))
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a mean error is claimed of any output."""
+        return any(quantity != "accuracy" for quantity in self.quantity.values())
+
+    def errors(self, outputs: Sequence[str]) -> tuple[MeanErrorClaim | None, ...]:
+        """The mean error that is claimed of each output; None of those of which an accuracy is.
+
+        Raises
+        ------
+        ValueError
+            As `shares`; or if a key is missing, or given where it has no use.
+        """
+        columns = (by_output(self.quantity, outputs, "accuracy"), *self._limits(outputs))
+        return tuple(_mean_error(*claim) for claim in zip(outputs, *columns, strict=True))
+
+    def _limits(self, outputs: Sequence[str]) -> tuple[list[float | None], list[float | None]]:
+        nothing: float | None = None
+        return by_output(self.max_loss, outputs, nothing), by_output(self.loss_clip, outputs, nothing)
 
     def shares(self, outputs: Sequence[str]) -> tuple[float, ...]:
         """Share of delta that is spent on each output; they sum to 1.
@@ -74,6 +103,34 @@ class PanelStoppingConfig(Section):
         """
         weights = by_output(self.delta_weight, outputs, 1.0)
         return tuple(weight / sum(weights) for weight in weights)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanErrorClaim:
+    """That a mean error is at most `max_loss`, errors above `clip` counted as that.
+
+    Attributes
+    ----------
+    power:
+        1 of absolute errors, 2 of squared ones.
+    """
+
+    max_loss: float
+    clip: float
+    power: int
+
+
+def _mean_error(name: str, quantity: str, max_loss: float | None, clip: float | None) -> MeanErrorClaim | None:
+    """The claim about one output."""
+    is_error = quantity != "accuracy"
+    if {max_loss is not None, clip is not None} != {is_error}:
+        raise ValueError(f"`max_loss` and `loss_clip` of {name!r} go with quantity = 'mae' or 'mse'; give all or none")
+    if max_loss is None or clip is None:
+        return None
+    power = 2 if quantity == "mse" else 1
+    if max_loss >= clip**power:
+        raise ValueError(f"max_loss={max_loss:g} of {name!r} is not below the largest loss, {clip**power:g}; lower it")
+    return MeanErrorClaim(max_loss, clip, power)
 
 
 class StoppingConfig(Section):

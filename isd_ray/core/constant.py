@@ -27,7 +27,17 @@ from numpy.typing import NDArray
 from isd_ray.core.best_constant import Answer
 from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import kl_lower_bound, plausible_range
-from isd_ray.core.goals import Accuracy, Goal, OutputAccuracies, PanelAccuracy, WithinTolerance
+from isd_ray.core.goals import (
+    Accuracy,
+    Goal,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    OutputAccuracies,
+    OutputGoal,
+    PanelAccuracy,
+    WithinTolerance,
+)
+from isd_ray.core.goals.base import SQUARED
 from isd_ray.core.panels import entries_of, has_readout
 from isd_ray.messages import LabelArray
 
@@ -194,11 +204,21 @@ def _of_outputs(
         if goal.n_expected is None:
             column = column[~np.isnan(column)]
         n_rows = n_drawn if goal.n_expected is not None else len(column)
-        claim = Accuracy(output.gamma) if tolerance is None else WithinTolerance(output.gamma, tolerance)
-        one = constant_answer(claim, column, 2, n_rows, delta * output.share, n_others)
-        found.append(ConstantAnswer(None, 0.0, 1.0, len(labels)) if one is None else one)
+        one = constant_answer(_alone(output, tolerance), column, 2, n_rows, delta * output.share, n_others)
+        one = ConstantAnswer(None, 0.0, 1.0, len(labels)) if one is None else one
+        if output.error is not None:  # as errors are on record
+            one = replace(one, low=1.0 - one.high / output.unit, high=1.0 - one.low / output.unit)
+        found.append(one)
     low, high = min(one.low for one in found), max(one.high for one in found)
     return replace(found[0], answer=None, low=low, high=high, outputs=tuple(found))
+
+
+def _alone(output: OutputGoal, tolerance: float | None) -> Goal:
+    """The claim about one output as that of a single label."""
+    if output.error is not None:
+        kind = MeanSquaredError if output.error.power == SQUARED else MeanAbsoluteError
+        return kind(output.level, output.error.clip)
+    return Accuracy(output.gamma) if tolerance is None else WithinTolerance(output.gamma, tolerance)
 
 
 def losses_of(goal: Goal, answer: Answer, labels: LabelArray) -> NDArray[np.float64]:

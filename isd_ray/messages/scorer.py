@@ -62,7 +62,8 @@ class Evaluation:
     losses:
         For each block its sums of losses by group (`isd_ray.core.goals`).
     wrong, entries:
-        Of a panel with a claim about each output: for each block the wrong predictions of each, and its readouts.
+        Of a panel with a claim about each output: for each block the wrong predictions of each, or where a mean error
+        is claimed of some the losses, and its readouts.
     """
 
     n: int = 0
@@ -70,7 +71,7 @@ class Evaluation:
     losses: tuple[tuple[float, ...], ...] = ()
     squared: tuple[float, ...] = ()
     absolute: tuple[float, ...] = ()
-    wrong: tuple[tuple[int, ...], ...] = ()
+    wrong: tuple[tuple[float, ...], ...] = ()
     entries: tuple[tuple[int, ...], ...] = ()
 
 

@@ -67,3 +67,29 @@ def test_what_is_delivered_is_what_was_measured_or_predicted(screen, truth):
     assert set(np.unique(labels[~of_measured][:, :2])) == {0.0, 1.0}
     assert json.loads(hybrid.schema.metadata[b"numbers"]) == OUTPUTS[2:]
     assert "measured" not in hybrid.column_names
+
+
+def test_mean_errors_are_certified_beside_accuracies(make_config, numbers, truth, tmp_path):
+    """By plain code: errors above the clip count as the clip, measured compounds as none."""
+    claims = {
+        "quantity": {"n_atoms": "mae", "n_hetero": "mse"},
+        "max_loss": {"n_atoms": 2.0, "n_hetero": 4e-6},
+        "loss_clip": {"n_atoms": 10.0, "n_hetero": 5e-3},
+    }
+    stopping = {**numbers["stopping"], "panel": {**claims, "gamma": {"n_aromatic": 0.7}}}
+    run = simulate(make_config(**{**numbers, "stopping": stopping}), tmp_path / "run")
+    assert run.summary["certified"]
+    of_measured = np.array(run.hybrid["source"].to_pylist()) == "measured"
+    errors = np.where(of_measured[:, None], 0.0, np.abs(matrix(run.hybrid["labels"]) - truth))
+    mae = np.nanmean(np.where(np.isnan(truth[:, 2]), np.nan, np.minimum(errors[:, 2], 10.0)))
+    mse = np.nanmean(np.where(np.isnan(truth[:, 3]), np.nan, np.minimum(errors[:, 3], 5e-3) ** 2))
+    found = {line["name"]: line for line in run.summary["outputs"]}
+    assert found["n_atoms"]["accuracy"] == pytest.approx(mae)
+    assert found["n_hetero"]["accuracy"] == pytest.approx(mse)
+    assert [found[name]["gamma"] for name in ("n_atoms", "n_hetero")] == [2.0, 4e-6]
+    for name, true in (("n_atoms", mae), ("n_hetero", mse)):
+        assert true <= found[name]["bound"] <= found[name]["gamma"]
+    assert verify(CampaignStore.open(run.path)).is_sound
+    words = "\n".join(certificate_lines(json.loads((run.path / "certificate.json").read_text())))
+    assert "n_atoms: mean absolute error at most 2 (errors above 10 counted as 10) asked for, at most" in words
+    assert "mean squared error at most 4e-06" in (run.path / "report.html").read_text()

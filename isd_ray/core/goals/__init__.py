@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from isd_ray.config import CampaignConfig, StoppingConfig
+from isd_ray.config import CampaignConfig
 from isd_ray.core.goals.accuracy import Accuracy, WithinTolerance
 from isd_ray.core.goals.balanced_accuracy import BalancedAccuracy
 from isd_ray.core.goals.base import HITS, OTHERS, UNVERIFIED, Asked, Goal, OutputGoal
@@ -15,6 +15,7 @@ from isd_ray.core.goals.by_output import ByOutput
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.goals.mean_loss import MeanAbsoluteError, MeanLoss, MeanSquaredError
 from isd_ray.core.goals.output_accuracies import OutputAccuracies
+from isd_ray.core.goals.output_errors import OutputErrors
 from isd_ray.core.goals.output_recalls import OutputRecalls
 from isd_ray.core.goals.panel import PanelAccuracy
 from isd_ray.core.goals.panel_recall import PanelRecall
@@ -37,6 +38,7 @@ __all__ = [
     "MeanLoss",
     "MeanSquaredError",
     "OutputAccuracies",
+    "OutputErrors",
     "OutputGoal",
     "OutputRecalls",
     "PanelAccuracy",
@@ -70,7 +72,7 @@ def goal_for(
         If the words of an unverified claim do not say that it is one.
     """
     stopping = config.stopping
-    claims = _of_outputs(stopping, outputs)
+    claims = _of_outputs(config, outputs)
     asked = Asked(
         level=min((claim.gamma for claim in claims), default=stopping.level),
         positive=len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive),
@@ -95,8 +97,20 @@ def goal_for(
     return goal
 
 
-def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...]) -> tuple[OutputGoal, ...]:
+def _of_outputs(config: CampaignConfig, outputs: tuple[str, ...]) -> tuple[OutputGoal, ...]:
+    stopping = config.stopping
     if stopping.panel is None:
         return ()
     levels, shares = stopping.panel.levels(outputs, stopping.gamma), stopping.panel.shares(outputs)
-    return tuple(OutputGoal(*claim) for claim in zip(outputs, levels, shares, strict=True))
+    found, tolerances = [], config.tolerances(outputs) or (None,) * len(outputs)
+    columns = zip(outputs, levels, shares, tolerances, stopping.panel.errors(outputs), strict=True)
+    for name, gamma, share, tolerance, error in columns:
+        if error is None:
+            found.append(OutputGoal(name, gamma, share, tolerance))
+            continue
+        if tolerance is None or name in stopping.panel.gamma:
+            what = "is no number" if tolerance is None else "has a gamma"
+            raise ValueError(f"a mean error is claimed of {name!r}, which {what}; correct stopping.panel")
+        unit = error.clip**error.power
+        found.append(OutputGoal(name, 1.0 - error.max_loss / unit, share, tolerance, error))
+    return tuple(found)
