@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.watcher import Watcher
+from isd_ray.cli import app
+from isd_ray.errors import ConfigError, LabelError
+from isd_ray.ops.plan import plan_campaign
+from isd_ray.ops.predict import load_model
+from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
+from tests.unit.test_panel_campaign import StopAt
 
 OUTPUTS = ["has_n", "has_cl", "n_atoms", "n_hetero", "n_aromatic"]
 WIDTHS = np.array([0.5, 0.5, 4.0, 2.5e-3, 3.5])
@@ -93,3 +103,114 @@ def test_mean_errors_are_certified_beside_accuracies(make_config, numbers, truth
     words = "\n".join(certificate_lines(json.loads((run.path / "certificate.json").read_text())))
     assert "n_atoms: mean absolute error at most 2 (errors above 10 counted as 10) asked for, at most" in words
     assert "mean squared error at most 4e-06" in (run.path / "report.html").read_text()
+
+
+def test_a_claim_about_all_outputs_counts_numbers_within_their_tolerance(make_config, numbers, truth, tmp_path):
+    stopping = {"rule": "certify", "gamma": 0.75, "tolerances": numbers["stopping"]["tolerances"]}
+    run = simulate(make_config(**{**numbers, "stopping": stopping}), tmp_path / "run")
+    of_measured = np.array(run.hybrid["source"].to_pylist()) == "measured"
+    wrong = (np.abs(matrix(run.hybrid["labels"]) - truth) > WIDTHS) & ~of_measured[:, None]
+    share = wrong.sum(axis=1) / (~np.isnan(truth)).sum(axis=1)
+    assert run.summary["certified"]
+    assert run.summary["system_accuracy"] == pytest.approx(1 - share.mean())
+    assert run.summary["system_accuracy"] >= 0.75
+
+
+def test_a_screen_that_was_cut_off_continues_to_the_same(screen, make_config, numbers, tmp_path):
+    look = next(row["round"] for row in screen.rounds.to_pylist() if row["n_audit"])
+    for at in ((2, "measure"), (look, "measure"), (look, "deliver")):
+        with pytest.raises(KeyboardInterrupt):
+            simulate(make_config(**numbers), tmp_path / "run", StopAt(*at))
+    again = simulate(make_config(**numbers), tmp_path / "run")
+    times = ["fit_seconds", "score_seconds", "round_seconds"]
+    assert again.rounds.drop(times).equals(screen.rounds.drop(times))
+    assert again.hybrid.equals(screen.hybrid)
+    assert (again.path / "certificate.json").read_bytes() == (screen.path / "certificate.json").read_bytes()
+
+
+def test_all_families_learn_it_in_a_race_and_any_order_may_be_asked_for(make_config, numbers, tmp_path):
+    model = {"families": ["boosted", "linear"], "members": 2, "boosted": {"trees": 20}}
+    for function in ("least_confidence", "variance", "standard_deviation", "random"):
+        stopping = {**numbers["stopping"], "rule": "none", "panel": None, "max_rounds": 3}
+        acquisition = {"function": function}
+        config = make_config(**{**numbers, "model": model, "stopping": stopping, "acquisition": acquisition})
+        run = simulate(config, tmp_path / function)
+        scores = [file for file in sorted(run.path.glob("rounds/00002/attempt-*/batch.parquet"))]
+        told = pq.read_table(scores[0])
+        assert (len(set(told["score"].to_pylist())) > 5) is (function != "random")
+        assert {line["family"] for line in run.summary["race"]} == {"boosted", "linear"}
+
+
+def test_a_panel_of_numbers_alone_has_no_classes(make_config, numbers, truth, tmp_path):
+    labels = {**numbers["labels"], "columns": ["n_*"], "numbers": ["*"]}
+    stopping = {"rule": "certify", "gamma": 0.6, "tolerances": numbers["stopping"]["tolerances"], "max_rounds": 4}
+    config = make_config(**{**numbers, "labels": {**labels, "source": str(_whole(numbers, tmp_path))}, "stopping": stopping})
+    run = simulate(config, tmp_path / "run")
+    assert json.loads(run.hybrid.schema.metadata[b"classes"]) == []
+    assert json.loads((run.path / "campaign.json").read_text())["classes"] == []
+    assert run.hybrid["labels"].type.list_size == 3
+    assert "mean predicted" in (run.path / "report.html").read_text()
+    assert CliRunner().invoke(app, ["export", str(run.path), "--long", "--out", str(tmp_path / "l.csv")]).exit_code == 0
+    lines = pa.csv.read_csv(tmp_path / "l.csv")
+    assert lines["label"].null_count == len(lines)
+    assert plan_campaign(config, out=tmp_path / "plan").outlay.total_s > 0
+
+
+def _whole(numbers, folder) -> Path:
+    """The file with an entry of each compound in the numbers alone."""
+    table = pa.csv.read_csv(numbers["labels"]["source"])
+    kept = table.set_column(3, "n_atoms", pc.fill_null(table["n_atoms"], 12.0))
+    pa.csv.write_csv(kept, folder / "whole.csv")
+    return folder / "whole.csv"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": {"numbers": ["n_atom"]}}, "'n_atom' is none of the outputs"),
+        ({"stopping": {"tolerances": {"n_atoms": 1.0}}}, "'n_hetero' is a number and has no tolerance"),
+        ({"stopping": {"tolerance": 1.0, "tolerances": {"has_n": 1.0}}}, "'has_n' in stopping.tolerances is no number"),
+        ({"stopping": {"quantity": "recall", "tolerance": 1.0}}, "is of hits, which outputs that are numbers"),
+        ({"acquisition": {"function": "entropy"}}, "'entropy' is not for task = 'panel' with numbers"),
+        ({"model": {"members": 1}}, "needs a committee"),
+        ({"labels": {"numbers": []}}, "are of a panel's outputs in labels.numbers"),
+        ({"stopping": {"panel": {"quantity": {"has_n": "mae"}}}}, "of 'has_n' go with quantity"),
+        (
+            {"stopping": {"panel": {"quantity": {"has_n": "mae"}, "max_loss": {"has_n": 0.1}, "loss_clip": {"has_n": 1.0}}}},
+            "a mean error is claimed of 'has_n', which is no number",
+        ),
+        (
+            {"stopping": {"panel": {"quantity": {"n_atoms": "mse"}, "max_loss": {"n_atoms": 9.0}, "loss_clip": {"n_atoms": 3.0}}}},
+            "max_loss=9 of 'n_atoms' is not below the largest loss, 9",
+        ),
+        ({"labels": {"columns": ["has_*", "n_*"], "source": "words"}}, "are not numbers|is no number|not a number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(changes, message, make_config, numbers, tmp_path):
+    words = tmp_path / "words.csv"
+    words.write_text(Path(numbers["labels"]["source"]).read_text().replace(",12,", ",many,"))
+    settings = {**numbers, "acquisition": {}}
+    for section, values in changes.items():
+        settings[section] = {**settings[section], **values}
+    if settings["labels"]["source"] == "words":
+        settings["labels"]["source"] = str(words)
+    with pytest.raises((ConfigError, LabelError), match=message):
+        prepare(make_config(**settings), tmp_path, Watcher())
+
+
+def test_a_family_that_knows_classes_only_is_refused(make_config, numbers, monkeypatch):
+    monkeypatch.delattr("isd_ray.models.linear.Linear.learns_numbers")
+    with pytest.raises(ConfigError, match="'linear' learns panels of classes only"):
+        make_config(**{**numbers, "model": {"families": ["linear", "boosted"]}})
+
+
+def test_what_models_say_of_other_compounds_is_by_output(screen):
+    table = load_model(screen.path).predict(["CCO", "c1ccncc1"])
+    assert [name for name in table.column_names if name.startswith(("p_", "value_"))] == [
+        "p_has_n",
+        "p_has_cl",
+        "value_n_atoms",
+        "value_n_hetero",
+        "value_n_aromatic",
+    ]
+    assert table["value_n_atoms"].to_pylist()[0] > 1.0
