@@ -182,7 +182,7 @@ def numbers(numbers_file):
         "stopping": {
             "rule": "certify",
             "gamma": 0.8,
-            "tolerances": {"n_atoms": 4.0, "n_hetero": 2.5e-3, "n_aromatic": 3.5},
+            "tolerances": {"n_atoms": 6.0, "n_hetero": 3.5e-3, "n_aromatic": 5.0},
             "panel": {"gamma": {"n_*": 0.7}, "delta_weight": {"n_atoms": 2}},
         },
     }
