@@ -17,6 +17,7 @@ from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
+from isd_ray.config_file import load_config
 from isd_ray.errors import ConfigError, LabelError
 from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.predict import load_model
@@ -25,6 +26,7 @@ from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 from tests.unit.test_panel_campaign import StopAt
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 OUTPUTS = ["has_n", "has_cl", "n_atoms", "n_hetero", "n_aromatic"]
 WIDTHS = np.array([0.5, 0.5, 6.0, 3.5e-3, 5.0])
 GAMMA = [0.8, 0.8, 0.7, 0.7, 0.7]
@@ -227,3 +229,40 @@ def test_what_models_say_of_other_compounds_is_by_output(screen):
         "value_n_aromatic",
     ]
     assert table["value_n_atoms"].to_pylist()[0] > 1.0
+
+
+def test_four_properties_of_qm9_keep_their_claims(isd_data, tmp_path):
+    """`examples/panel-numbers.toml` on a sample, by cheaper trees: against the file, molecule by molecule."""
+    table = pq.read_table(isd_data / "qm9.parquet").filter(pc.field("n_atoms") > 0)
+    rows = np.sort(np.random.default_rng(0).permutation(len(table))[:900])
+    columns = ["lumo", "gap", "mu", "alpha"]
+    sample = table.take(rows).select(["smiles", *columns]).append_column("name", pa.array([f"M{row}" for row in rows]))
+    pq.write_table(sample, tmp_path / "qm9.parquet")
+    changes = [
+        f'library.source="{tmp_path}/qm9.parquet"',
+        'library.id_column="name"',
+        'library.features="ecfp4"',
+        "library.workers=1",
+        "model.members=2",
+        "model.boosted.trees=40",
+        'compute.backend="local"',
+        "acquisition.batch_size=150",
+        "stopping.panel.gamma={ lumo = 0.75, gap = 0.7, mu = 0.5 }",
+        "stopping.panel.max_loss={ alpha = 2.5 }",
+    ]
+    run = simulate(load_config(EXAMPLES / "panel-numbers.toml", changes), tmp_path / "run")
+    assert run.summary["certified"]
+    assert run.summary["n_predicted"] > 0
+    truth = {line["name"]: line for line in sample.to_pylist()}
+    hybrid = run.hybrid.to_pylist()
+    errors = {name: [] for name in columns}
+    for line in hybrid:
+        for name, said in zip(columns, line["labels"], strict=True):
+            known = truth[line["id"]][name]
+            if known is not None and not np.isnan(known):
+                expected = float(known > 0.0) if name == "lumo" else known
+                errors[name].append(abs(said - expected))
+    levels = {"lumo": (0.5, 0.75), "gap": (0.02, 0.7), "mu": (1.0, 0.5)}
+    for name, (tolerance, gamma) in levels.items():
+        assert np.mean(np.array(errors[name]) <= tolerance) > gamma
+    assert np.minimum(errors["alpha"], 10.0).mean() <= 2.5
