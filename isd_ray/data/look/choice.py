@@ -64,13 +64,22 @@ def choose_label(
         chosen: list[Candidate] = []
     elif named:
         chosen = [one for one in candidates if one.column.name in named]
-        if len(chosen) > 1 and not all(one.classes == _BINARY for one in chosen):
-            words = ", ".join(one.words for one in chosen)
-            raise InputFileError(f"outputs of a panel are 0 or 1, and these are not all: {words}", file, "name one")
+        if len(chosen) > 1 and not all(one.classes == _BINARY or _is_output(one) for one in chosen):
+            words = ", ".join(one.words for one in chosen if one.classes != _BINARY and not _is_output(one))
+            raise InputFileError(
+                f"outputs of a panel are 0 or 1, or numbers without bounds that are no concentrations, unlike {words}",
+                file,
+                "name one, or leave these out; take logarithms of concentrations, as pIC50",
+            )
     else:
         chosen = _best(candidates, file)
     others = {one.column.name: "another column is likelier" for one in candidates if one not in chosen}
     return LabelChoice(tuple(chosen), reasons | others)
+
+
+def _is_output(one: Candidate) -> bool:
+    """Whether a column may be an output of a panel that is a number."""
+    return not one.classes and not one.is_concentration and not one.column.n_bounds
 
 
 def _best(candidates: Sequence[Candidate], file: str) -> list[Candidate]:
