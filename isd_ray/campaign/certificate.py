@@ -89,6 +89,7 @@ def make_certificate(
             "clip": stopping.loss_clip,
             "hit": (manifest["classes"] or ("0", "1"))[goal.positive] if goal.knows_hits else None,
             "n_outputs": len(manifest.get("outputs", ())) or None,
+            **_tolerances(config, manifest.get("outputs", ())),
             "truth": truth,
             "constant": None if constant is None else constant_words(goal, constant, manifest["classes"]),
             "constant_range": None if constant is None else [constant.low, constant.high],
@@ -177,6 +178,13 @@ def _portions(of_look: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"portions": {"declared": n, "measured": measured, "delta": risk, "readouts_sha256": readouts}}
 
 
+def _tolerances(config: CampaignConfig, outputs: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What counts as right of the outputs that are numbers; nothing where there are none."""
+    pairs = zip(outputs, config.tolerances(outputs), strict=False)
+    found = {name: tolerance for name, tolerance in pairs if tolerance is not None}
+    return {"tolerances": found} if found else {}
+
+
 def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the look proves of each output of a panel that has a claim."""
     if not goal.outputs:
@@ -232,6 +240,9 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
             f"A compound counts by the share of its outputs, {claim['n_outputs']:,} in all, that are right among those "
             "with a readout; an entry without one has no error and no weight. Errors are sums of wrong shares."
         )
+        if tolerances := claim.get("tolerances"):
+            within = ", ".join(f"{name} within {tolerance:g}" for name, tolerance in tolerances.items())
+            lines.append(f"Of the outputs that are numbers a prediction is right if it is near its readout: {within}.")
     judged_at = audit.get("portions", look)["delta"]
     lines += [_proof(group, audit["seed"], look, judged_at) for group in audit["groups"]]
     if portions := audit.get("portions"):

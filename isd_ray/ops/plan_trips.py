@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
@@ -186,10 +187,10 @@ def curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
     return LearningCurve(str(run), shares, rates)
 
 
-def _losses_of(config: CampaignConfig) -> dict[str, str | float | None]:
+def _losses_of(config: CampaignConfig) -> dict[str, Any]:
     """What decides what an error is."""
     stopping = config.stopping
-    keys = {"quantity": stopping.quantity, "tolerance": stopping.tolerance, "loss_clip": stopping.loss_clip}
+    keys = {name: getattr(stopping, name) for name in ("quantity", "tolerance", "tolerances", "loss_clip")}
     return {"task": config.task, **{f"stopping.{key}": value for key, value in keys.items()}}
 
 
