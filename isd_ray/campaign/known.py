@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +104,7 @@ class Known:
 
 def _delivered(store: CampaignStore) -> Iterator[_Lines]:
     classes, outputs = store.manifest["classes"], store.manifest["outputs"]
+    numbers = numbers_of(store.manifest)
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
         reader = pq.ParquetFile(file)
         names = [name for name in ("labels", "measured", "label", "value") if name in reader.schema_arrow.names]
@@ -114,7 +115,7 @@ def _delivered(store: CampaignStore) -> Iterator[_Lines]:
             if outputs:
                 labels = labels_from(table)
                 readouts = [
-                    _panel_text(label, store.manifest) if was else None
+                    _panel_text(label, classes, outputs, numbers) if was else None
                     for label, was in zip(labels, is_measured, strict=True)
                 ]
             else:
@@ -152,23 +153,23 @@ def _of_batches(store: CampaignStore, measured: tuple[Rows, Readouts]) -> Iterat
 def _lines(
     store: CampaignStore, rows: Rows, ids: list[str], smiles: list[str | None], measured: tuple[Rows, Readouts]
 ) -> _Lines:
+    classes, outputs, numbers = store.manifest["classes"], store.manifest["outputs"], numbers_of(store.manifest)
     known, of_known = measured
     found: list[Any] = [None] * len(rows)
     there = np.flatnonzero(np.isin(rows, known)).tolist()
     labels = of_known.labels[np.searchsorted(known, rows[there])]
     for place, label in zip(there, labels, strict=True):
-        found[place] = _readout(label, store.manifest)
+        found[place] = _readout(label, classes, outputs, numbers)
     sources = np.where(np.isin(rows, known), MEASURED, PREDICTED).tolist()
     return _Lines(rows, ids, smiles, sources, found)
 
 
-def _readout(label: LabelArray | float, manifest: Mapping[str, Any]) -> Any:
-    if manifest["outputs"]:
-        return _panel_text(np.asarray(label), manifest)
-    classes = manifest["classes"]
+def _readout(label: LabelArray | float, classes: Sequence[str], outputs: Sequence[str], numbers: Sequence[str]) -> Any:
+    if outputs:
+        return _panel_text(np.asarray(label), classes, outputs, numbers)
     return classes[int(label)] if classes else float(label)
 
 
-def _panel_text(label: LabelArray, manifest: Mapping[str, Any]) -> str:
+def _panel_text(label: LabelArray, classes: Sequence[str], outputs: Sequence[str], numbers: Sequence[str]) -> str:
     """The measured outputs of a compound as a JSON object."""
-    return json.dumps(named_entries(label, manifest["outputs"], manifest["classes"], numbers_of(manifest)))
+    return json.dumps(named_entries(label, outputs, classes, numbers))

@@ -133,9 +133,12 @@ def _read_values(
         )
     matrix = np.full((library.n_rows, len(rule.outputs)), np.nan)
     cuts: list[float | None] = []
-    n_unused, file = 0, ""
+    at: NDArray[np.int64] = np.empty(0, np.int64)
+    n_unused, file, ids = 0, "", None
     for place, table in enumerate(read_label_columns(config, rule.outputs, library_config, sources)):
-        is_number, at = rule.numbers[place], match(table, library)
+        # Columns of a file share their ids, unless an id is repeated.
+        at = match(table, library) if table.ids is not ids else at
+        is_number, ids = rule.numbers[place], table.ids
         own = rule.of_output(place) if is_number or not settles else None
         found = place_labels(table, at, "regression" if is_number else "panel", own)
         cuts.append(found.cut)

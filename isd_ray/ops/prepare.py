@@ -73,7 +73,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     reader = _LabelReader(config)
     labels = reader.labels(target)
     config = with_hit(config, labels.classes, out)
-    _check_outputs(config, labels.rule)
+    goal_for(config, labels.classes, labels.rule.outputs)  # refuses claims about outputs that there are not
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     if labels.n_contradicting:
@@ -103,7 +103,7 @@ def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laborator
     if in_laboratory:
         rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
         with_hit(config, rule.classes, out)
-        _check_outputs(config, rule)
+        goal_for(config, rule.classes, rule.outputs)
         return rule
     labels = config.labels
     if labels.source is None and config.library.source is None:
@@ -158,14 +158,6 @@ def _prepare_laboratory(
 def library_address(config: CampaignConfig, out: str | Path) -> str:
     """Where the library of a run in `out` lies, or will: a path or URI."""
     return config.library.path or within(out, "library")
-
-
-def _check_outputs(config: CampaignConfig, rule: LabelRule) -> None:
-    """Refuse claims about outputs that the panel does not have."""
-    try:
-        goal_for(config, rule.classes, rule.outputs)
-    except ValueError as error:
-        raise ConfigError(str(error), "stopping.panel", "name outputs as labels.columns has them") from error
 
 
 def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dict[str, Library]:

@@ -76,6 +76,7 @@ def lines_of(store: CampaignStore, files: RoundFiles) -> list[BatchLine]:
     if files.committed is None:
         missing = set(rows[Laboratory(store).ledger().missing(files.round, rows) > 0].tolist())
     refused = _refused_since(store, files) if files.committed is None else set()
+    of_numbers = numbers_of(store.manifest)
     is_told_why = files.round not in unjudged(store.rounds())
     found = []
     for place, line in enumerate(batch.select(["row", "id", "smiles", "plate", "well", "role"]).to_pylist()):
@@ -83,7 +84,7 @@ def lines_of(store: CampaignStore, files: RoundFiles) -> list[BatchLine]:
         state = FAILED if readout is None else TOLD
         if line["row"] in missing:
             state = IN_PART if readout is not None else REFUSED if line["id"] in refused else MISSING
-        answer, value, classes, numbers = _said(readout, store.manifest)
+        answer, value, classes, numbers = _said(readout, store.manifest, of_numbers)
         found.append(
             BatchLine(
                 place=place,
@@ -113,7 +114,7 @@ def _refused_since(store: CampaignStore, files: RoundFiles) -> set[str]:
 
 
 def _said(
-    readout: tuple[Any, float] | None, manifest: Mapping[str, Any]
+    readout: tuple[Any, float] | None, manifest: Mapping[str, Any], of_numbers: Sequence[str]
 ) -> tuple[str, float | None, dict[str, str], dict[str, float]]:
     """A readout in words, its number, its classes, and of a panel its numbers."""
     if readout is None:
@@ -121,7 +122,7 @@ def _said(
     label, read_value = readout
     classes, outputs = manifest["classes"], manifest["outputs"]
     if outputs:
-        read = named_entries(label, outputs, classes, numbers_of(manifest))
+        read = named_entries(label, outputs, classes, of_numbers)
         named = {name: entry for name, entry in read.items() if isinstance(entry, str)}
         numbers = {name: entry for name, entry in read.items() if not isinstance(entry, str)}
         return f"{len(read):,} of {len(outputs):,} outputs", None, named, numbers

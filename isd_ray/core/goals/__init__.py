@@ -69,10 +69,15 @@ def goal_for(
     Raises
     ------
     ConfigError
-        If the words of an unverified claim do not say that it is one.
+        If claims or tolerances are of outputs that the panel does not have, or do not suit them; or if the words of an
+        unverified claim do not say that it is one.
     """
     stopping = config.stopping
-    claims = _of_outputs(config, outputs)
+    try:
+        claims, tolerances = _of_outputs(config, outputs), config.tolerances(outputs)
+    except ValueError as error:
+        where, remedy = "labels.numbers, stopping", "correct that key; outputs are called as labels.columns has them"
+        raise ConfigError(str(error), where, remedy) from error
     asked = Asked(
         level=min((claim.gamma for claim in claims), default=stopping.level),
         positive=len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive),
@@ -82,7 +87,7 @@ def goal_for(
         n_outputs=len(outputs),
         n_expected=len(outputs) if in_laboratory and outputs else None,
         claims=claims,
-        tolerances=config.tolerances(outputs),
+        tolerances=tolerances,
     )
     goal: Goal = config.goal_class.asked(asked)
     if not unverified:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from isd_ray.data.hit_class import recognised
-from isd_ray.report.blocks import Block, ReportSection, Table, Text
+from isd_ray.report.blocks import ReportSection, Table, Text
 from isd_ray.report.digest import Digest
 from isd_ray.report.figures import Line, bars, lines
 from isd_ray.report.found import CONFIDENCE, sample_of
@@ -81,15 +81,14 @@ def _values(record: Record, digest: Digest) -> ReportSection:
 
 
 def _outputs(record: Record, digest: Digest) -> ReportSection:
-    n_predicted, blocks = digest.sources["predicted"], list[Block]()
-    if digest.numbers:
-        blocks.append(_numbers(digest, n_predicted))
+    n_predicted = digest.sources["predicted"]
+    numbers = (_numbers(digest, n_predicted),) if digest.numbers else ()
+    if len(digest.numbers) == len(digest.outputs):
         words = (
-            f"{counted(len(digest.numbers), 'output')} of {len(digest.outputs):,} are numbers, each in its own unit. "
+            f"For each of the {len(digest.outputs):,} outputs, the mean of its readouts and of its predictions, in its "
+            "own unit. Measured compounds are the uncertain ones, so the two means need not agree."
         )
-        if len(digest.numbers) == len(digest.outputs):
-            words += "Measured compounds are the uncertain ones, so the two means need not agree."
-            return ReportSection("Values found and predicted", "hits", (Text(words), *blocks))
+        return ReportSection("Values found and predicted", "hits", (Text(words), *numbers))
     outputs = [name for name in digest.outputs if name not in digest.numbers]
     counts = digest.output_counts[:, [name not in digest.numbers for name in digest.outputs]]
     readouts, ones, said = counts.astype(np.int64).tolist()
@@ -119,12 +118,12 @@ def _outputs(record: Record, digest: Digest) -> ReportSection:
             f"predicted {positive}": said,
         },
     )
+    which = f"{len(outputs):,} outputs{' of classes' if numbers else ''}"
     words = (
-        f"For each of the {len(outputs):,} outputs of classes, the readouts and the predictions of class {positive}. "
-        if digest.numbers
-        else f"For each of the {len(outputs):,} outputs, the readouts and the predictions of class {positive}. "
-    ) + ("Measured compounds are the uncertain ones, so the two shares need not agree.")
-    return ReportSection("Hits found and predicted", "hits", (Text(words), figure, table, *blocks))
+        f"For each of the {which}, the readouts and the predictions of class {positive}. "
+        "Measured compounds are the uncertain ones, so the two shares need not agree."
+    )
+    return ReportSection("Hits found and predicted", "hits", (Text(words), figure, table, *numbers))
 
 
 def _numbers(digest: Digest, n_predicted: int) -> Table:
