@@ -25,6 +25,9 @@ CELL_BYTES = 0.25
 """Memory of one cell of a panel in a process that has its row: two bits."""
 VALUE_CELL_BYTES = 16
 """The same of a panel with numbers: a label and a prediction."""
+VALUE_BYTES_AT_ONCE = 20
+"""Memory of a cell of such a panel in the block that a scorer is at, of each member: its answer, and in double
+precision its difference from the mean."""
 PROBABILITY_BYTES, ANSWER_BYTES = 4, 8
 """Memory of a cell of a panel in the block that a scorer is at: of each member's answer, and of the committee's."""
 OBSERVED_ROW_BYTES = {"driver": 0, "coordinator": 64, "trainer": 64, "scorer": 0}
@@ -88,7 +91,8 @@ def memory_of_each(size: ScreenSize) -> dict[str, float]:
     }
     found["trainer"] += VALUE_BYTES * size.row_values * size.n_observed
     found["scorer"] += size.resident_bytes + PART_ROW_BYTES * size.part_rows
-    found["scorer"] += (PROBABILITY_BYTES * size.members + ANSWER_BYTES) * size.block_rows * size.n_outputs
+    of_member = VALUE_BYTES_AT_ONCE if size.has_numbers else PROBABILITY_BYTES
+    found["scorer"] += (of_member * size.members + ANSWER_BYTES) * size.block_rows * size.n_outputs
     return found
 
 

@@ -136,6 +136,11 @@ def count_ones(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     return count_bits(labels[:, 0] & labels[:, 1])
 
 
+def are_classes(tolerances: Tolerances) -> NDArray[np.bool_]:
+    """Which outputs of a panel with numbers are classes, bool (K,)."""
+    return np.array([tolerance is None for tolerance in tolerances], np.bool_)
+
+
 def lost(labels: LabelArray, n_expected: int | None) -> NDArray[np.float64]:
     """The part of `losses` that is of entries without a readout, float64 (n,)."""
     n_measured = count_measured_of_rows(labels)

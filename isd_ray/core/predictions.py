@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import Task
-from isd_ray.core.panels import Tolerances, n_bytes, widths_of
+from isd_ray.core.panels import Tolerances, are_classes, n_bytes, widths_of
 from isd_ray.messages import LabelArray
 
 HALF = 0.5
@@ -80,8 +80,7 @@ def doubt_of_outputs(
     """
     v = spreads(outputs, tolerances, weights)
     ones = np.clip(mean_over_members(outputs, weights), 0.0, 1.0)  # of classes, which alone are taken from it
-    is_class = np.array([tolerance is None for tolerance in tolerances])
-    return np.where(is_class, np.minimum(ones, 1.0 - ones), v / (v + 1.0))
+    return np.where(are_classes(tolerances), np.minimum(ones, 1.0 - ones), v / (v + 1.0))
 
 
 def row_pieces(outputs: NDArray[np.float32]) -> Iterator[slice]:
@@ -122,9 +121,8 @@ def predict(
     """
     if tolerances:
         means = mean_over_members(outputs, weights)
-        is_class = np.array([tolerance is None for tolerance in tolerances])
         doubts = doubt_of_outputs(outputs, tolerances, weights)
-        return np.where(is_class, means > HALF, means), doubts.mean(axis=1).astype(np.float32)
+        return np.where(are_classes(tolerances), means > HALF, means), doubts.mean(axis=1).astype(np.float32)
     if task == "panel":
         return _predict_panel(outputs, weights)
     if task == "classification":
