@@ -226,3 +226,24 @@ def test_single_numbers_are_amended_and_the_certificate_goes_with_its_audit(ende
     file = write(tmp_path / "no.csv", ["name", "n_atoms"], [[predicted, 1.0]])
     with pytest.raises(LabelError, match="never measured"):
         campaign.amend(file, "x")
+
+
+def test_a_panel_of_numbers_alone_takes_no_words_and_cut_classes_come_as_numbers(
+    make_config, settings, truth, tmp_path
+):
+    stopping = {"rule": "certify", "gamma": 0.6, "tolerance": 8.0}
+    alone = {"column": None, "columns": ["n_atoms", "n_hetero"], "numbers": ["*"]}
+    cut = {"column": None, "columns": ["n_atoms", "n_hetero"], "numbers": ["n_atoms"], "transform": "threshold"}
+    for name, labels, expected in (
+        ("alone", alone, lambda atoms, hetero: [atoms, hetero]),
+        ("cut", {**cut, "threshold": 0.3}, lambda atoms, hetero: [atoms, float(hetero > 0.3)]),
+    ):
+        config = make_config(**{**settings, "labels": labels, "stopping": stopping})
+        campaign = Campaign.create(tmp_path / name, config)
+        ids = campaign.ask().ids
+        campaign.tell(wide(tmp_path / f"{name}.csv", truth, ids, ("n_atoms", "n_hetero")))
+        assert len(set(campaign.ask().ids) - set(ids)) == 100
+        kept = campaign.store.read_readouts(campaign.store.rounds()[0].committed["readouts_sha256"])
+        names = campaign.library.ids(kept["row"].to_numpy()).tolist()
+        told = [(truth[name]["n_atoms"], truth[name]["n_hetero"]) for name in names]
+        assert kept["labels"].to_pylist() == [expected(*one) for one in told]
