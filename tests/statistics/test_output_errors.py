@@ -120,6 +120,16 @@ def test_outcomes_are_losses_of_mean_errors_and_right_or_wrong_of_the_others(n_e
     assert entries.tolist() == ([3, 2, 2] if n_expected is None else [3, 3, 3])
 
 
+def test_the_claim_names_a_few_outputs_each_with_what_is_asked_for():
+    claims = [OutputGoal("class", 0.8, 0.1), OutputGoal("near", 0.9, 0.1, 0.5)]
+    claims += [OutputGoal(f"mae {k}", 0.9, 0.1, 0.5, MeanErrorClaim(0.2, CLIP, 1)) for k in range(5)]
+    words = OutputErrors(0.8, None, tuple(claims), tolerances=(None, *[0.5] * 6)).words
+    assert words.startswith(
+        "claim about each of 7 outputs holds (class: accuracy above 0.8; near: share within 0.5 above"
+    )
+    assert "mae 2: mean absolute error at most 0.2 (errors above 2 counted as 2); and 2 more" in words
+
+
 def test_all_outputs_have_to_pass_whatever_is_claimed_of_them():
     claims = (OutputGoal("right", 0.6, 0.5, 0.5), OutputGoal("mae", 0.9, 0.5, 0.5, MeanErrorClaim(0.2, CLIP, 1)))
     goal, size = OutputErrors(0.6, None, claims, tolerances=(0.5, 0.5)), 80

@@ -78,8 +78,9 @@ def goal_for(
     except ValueError as error:
         where, remedy = "labels.numbers, stopping", "correct that key; outputs are called as labels.columns has them"
         raise ConfigError(str(error), where, remedy) from error
+    shares = [claim.gamma for claim in claims if claim.error is None] or [claim.gamma for claim in claims]
     asked = Asked(
-        level=min((claim.gamma for claim in claims), default=stopping.level),
+        level=min(shares, default=stopping.level),
         positive=len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive),
         hit=stopping.positive or "",
         tolerance=stopping.tolerance,

@@ -42,19 +42,22 @@ from isd_ray.messages import LabelArray
 
 _OF_A_COIN = 0.25
 """Variance of a loss before there are any."""
+_NAMED = 5
+"""Outputs named in the claim; certificate and report list all."""
 _ROUNDING = 1e-9
 """Of a sum of losses."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputErrors(OutputAccuracies):
-    """Each output of a panel has a claim of its own, of some a mean error; `level` is the lowest of them on record."""
+    """Each output of a panel has a claim of its own, of some a mean error; `level` is the lowest accuracy, if any."""
 
     @property
     def words(self) -> str:
         """The claim in words."""
-        said = "; ".join(f"{claim.name}: {claim.asked(self.quantity)}" for claim in self.claims)
-        return f"claim about each of {len(self.claims)} outputs holds ({said})"
+        said = "; ".join(f"{claim.name}: {claim.asked(self.quantity)}" for claim in self.claims[:_NAMED])
+        more = f"; and {len(self.claims) - _NAMED} more" if len(self.claims) > _NAMED else ""
+        return f"claim about each of {len(self.claims)} outputs holds ({said}{more})"
 
     def found(self, prediction: LabelArray, labels: LabelArray) -> Column:
         """Of outputs with a mean error the losses."""
