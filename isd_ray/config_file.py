@@ -340,7 +340,10 @@ def _field_lines(path: tuple[str, ...], field: FieldInfo, values: Mapping[tuple[
 
 
 def toml_line(key: str, value: Any) -> str:
-    """A key and its value on one line of TOML."""
+    """A key and its value on one line of TOML, a table between braces."""
+    if isinstance(value, Mapping):
+        name = tomli_w.dumps({key: 0}).partition(" = ")[0]
+        return f"{name} = {{ {', '.join(toml_line(*pair) for pair in value.items())} }}"
     return tomli_w.dumps({key: value}).strip().replace("\n    ", " ").replace("\n", " ")
 
 

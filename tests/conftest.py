@@ -115,6 +115,43 @@ def panel_file(compounds, tmp_path_factory) -> Path:
     return path
 
 
+NUMBERS = {"n_atoms": "CNOSFcnos", "n_hetero": "NOSFnos", "n_aromatic": "cnos"}
+"""Outputs that are numbers, by the letters that they count."""
+
+
+@pytest.fixture(scope="session")
+def numbers_file(compounds, tmp_path_factory) -> Path:
+    """A CSV of two outputs of classes and three of numbers, a quarter of the entries missing, none of a whole row."""
+    table = pa.csv.read_csv(compounds)
+    smiles = table["smiles"].to_pylist()
+    columns = {"has_n": [float("N" in text) for text in smiles], "has_cl": [float("Cl" in text) for text in smiles]}
+    columns |= {name: [float(sum(map(text.count, of))) for text in smiles] for name, of in NUMBERS.items()}
+    columns["n_hetero"] = [1e-3 * n for n in columns["n_hetero"]]
+    rng = np.random.default_rng(6)
+    missing = rng.random((len(smiles), len(columns))) < 0.25
+    missing[np.arange(len(smiles)), rng.integers(0, len(columns), len(smiles))] = False
+    path = tmp_path_factory.mktemp("numbers") / "numbers.csv"
+    cells = {name: pa.array(values, mask=missing[:, place]) for place, (name, values) in enumerate(columns.items())}
+    pa.csv.write_csv(pa.table({"name": table["name"], **cells}), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def numbers(numbers_file):
+    """Changes that make a small campaign a panel of classes and numbers, each with a claim of its own."""
+    return {
+        "task": "panel",
+        "labels": {"column": None, "columns": ["has_*", "n_*"], "numbers": ["n_*"], "source": str(numbers_file)},
+        "model": {"members": 3},
+        "stopping": {
+            "rule": "certify",
+            "gamma": 0.8,
+            "tolerances": {"n_atoms": 6.0, "n_hetero": 3.5e-3, "n_aromatic": 5.0},
+            "panel": {"gamma": {"n_*": 0.7}, "delta_weight": {"n_atoms": 2}},
+        },
+    }
+
+
 @pytest.fixture
 def panel(panel_file):
     """Changes that make a small campaign a panel."""

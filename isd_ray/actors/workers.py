@@ -38,7 +38,10 @@ class RayWorkers:
         campaign, compute = spec.config.name, spec.config.compute
         trainers, scorers = trainer_options(campaign, compute), scorer_options(campaign, compute)
         self.n_scorers, self.shards_per_scorer = scorers.size, SHARDS_PER_SCORER
-        rule = (spec.config.stopping, goal_for(spec.config.stopping, spec.config.task, spec.classes, spec.outputs))
+        rule = (
+            spec.config.stopping,
+            goal_for(spec.config.stopping, spec.config.task, spec.classes, spec.outputs, spec.config.labels.numbers),
+        )
         spec_ref = ray.put(spec)
         self._groups: dict[Kind, ActorGroup] = {}
         self._room = Room((trainers, scorers), compute.room_timeout_s, owner, compute.priority)

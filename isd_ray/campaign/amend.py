@@ -19,7 +19,7 @@ from isd_ray.campaign.oracle import Readout, Readouts, with_amendments, with_ent
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
-from isd_ray.core.panels import count_bits, has_readout, overlay
+from isd_ray.core.panels import are_values, count_bits, has_readout, overlay
 from isd_ray.data.hybrid import amend_hybrid_part
 from isd_ray.data.packed import label_columns, labels_from, to_arrow
 from isd_ray.errors import LabelError
@@ -41,7 +41,7 @@ class Amendment:
         Their ids, for messages.
     labels, values:
         float64 (n,): class index or value, and the raw readout (NaN for a class name), as they should have been. Of a
-        panel packed bits, whose measured entries are those that are corrected or were missing.
+        panel as `isd_ray.core.panels` has them, whose measured entries are those that are corrected or were missing.
     reason:
         Why, in the user's words.
     """
@@ -109,6 +109,11 @@ def _changed(amendment: Amendment, before: Readouts) -> tuple[pa.Table, int]:
         return pa.table({"row": rows, **labels, "value": to_arrow(values[kept])}), int(kept.sum())
     old, new = before.labels, overlay(before.labels, amendment.labels)
     # An entry has changed if it was not measured, or was measured as another one.
+    if are_values(new):
+        is_changed = ~np.isnan(new) & (new != old)
+        kept = is_changed.any(axis=1)
+        labels = label_columns(np.where(is_changed, new, np.nan)[kept])
+        return pa.table({"row": pa.array(amendment.rows[kept]), **labels}), int(is_changed.sum())
     changed = new[:, 1] & ~old[:, 1] | new[:, 1] & (new[:, 0] ^ old[:, 0])
     corrected = np.stack([new[:, 0] & changed, changed], axis=1)
     kept = changed.any(axis=1)

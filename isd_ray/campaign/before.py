@@ -94,14 +94,15 @@ def known_readouts(config: CampaignConfig, library: Library, rule: LabelRule) ->
     columns = rule.outputs or (str(settings.column),)
     tables = read_label_columns(settings, columns, config.library, sources)
     if rule.outputs:
-        placed = [
-            place_labels(table, match(table, library), "panel", rule.of_output(place)).labels
-            for place, table in enumerate(tables)
-        ]
+        placed = []
+        for place, table in enumerate(tables):
+            own = rule.of_output(place)
+            labels = place_labels(table, match(table, library), own.task, own).labels.astype(np.float64)
+            placed.append(labels if own.task == "regression" else np.where(labels == MISSING_CLASS, np.nan, labels))
         entries = np.stack(placed, axis=1)
-        rows = np.flatnonzero((entries != MISSING_CLASS).all(axis=1))
-        packed = pack_labels(entries[rows].astype(np.int8))
-        return rows, Readouts(packed, np.full(len(rows), np.nan), unplated(len(rows)))
+        rows = np.flatnonzero(~np.isnan(entries).any(axis=1))
+        known = entries[rows] if rule.numbers else pack_labels(entries[rows].astype(np.int8))
+        return rows, Readouts(known, np.full(len(rows), np.nan), unplated(len(rows)))
     found = place_labels(tables[0], match(tables[0], library), config.task, rule)
     labels = as_readouts(found.labels)
     rows = np.flatnonzero(~np.isnan(labels) & (labels != MISSING_CLASS if rule.classes else True))

@@ -93,6 +93,7 @@ def make_certificate(
             "clip": stopping.loss_clip,
             "hit": (manifest["classes"] or ("0", "1"))[goal.positive] if goal.knows_hits else None,
             "n_outputs": len(manifest.get("outputs", ())) or None,
+            **_tolerances(stopping, manifest),
             "truth": truth,
             "constant": None if constant is None else constant_words(goal, constant, manifest["classes"]),
             "constant_range": None if constant is None else [constant.low, constant.high],
@@ -181,6 +182,14 @@ def _portions(of_look: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"portions": {"declared": n, "measured": measured, "delta": risk, "readouts_sha256": readouts}}
 
 
+def _tolerances(stopping: StoppingConfig, manifest: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """What counts as right of the outputs that are numbers; nothing where there are none."""
+    outputs, numbers = manifest.get("outputs", ()), manifest["config"]["labels"].get("numbers", ())
+    pairs = zip(outputs, stopping.tolerances_of(outputs, numbers), strict=False)
+    found = {name: tolerance for name, tolerance in pairs if tolerance is not None}
+    return {"tolerances": found} if found else {}
+
+
 def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the look proves of each output of a panel that has a claim."""
     if not goal.outputs:
@@ -189,13 +198,14 @@ def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "name": output.name,
-            "gamma": output.gamma,
-            "bound": bound,
+            "gamma": output.level,
+            "bound": output.shown(bound),
             "delta": plan["delta"],
             "n_measured": plan["n_measured"],
             "n_audited": plan["size"],
             "n_inference": plan["n_inference"],
             **found,
+            **output.on_record,
         }
         for output, plan, found, bound in columns
     ]
@@ -240,6 +250,9 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
             f"A compound counts by the share of its outputs, {claim['n_outputs']:,} in all, that are right among those "
             "with a readout; an entry without one has no error and no weight. Errors are sums of wrong shares."
         )
+        if tolerances := claim.get("tolerances"):
+            within = ", ".join(f"{name} within {tolerance:g}" for name, tolerance in tolerances.items())
+            lines.append(f"Of the outputs that are numbers a prediction is right if it is near its readout: {within}.")
     judged_at = audit.get("portions", look)["delta"]
     lines += [_proof(group, audit["seed"], look, judged_at) for group in audit["groups"]]
     if portions := audit.get("portions"):
@@ -337,8 +350,14 @@ def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Map
 
 
 def _proof_of_output(output: Mapping[str, Any], quantity: str) -> str:
+    if output.get("is_error", False):
+        return (
+            f"{output['name']}: {output['asked']} asked for, at most {output['bound']:.4g} shown by betting at "
+            f"{output['delta']:.3g} (losses, in parts of the largest error that counts, that add up to "
+            f"{output['n_errors']:.4g} of {output['n']:,} in the audit)."
+        )
     return (
-        f"{output['name']}: {asked_words(quantity, output['gamma'])} asked for, at least {output['bound']:.4g} shown "
+        f"{output['name']}: {asked_words(output, quantity)} asked for, at least {output['bound']:.4g} shown "
         f"by an exact test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
     )
 

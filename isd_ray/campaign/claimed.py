@@ -76,7 +76,15 @@ def stored_goal(store: CampaignStore) -> Goal:
     manifest, config = store.manifest, CampaignConfig.from_stored(store.config)
     classes, outputs = tuple(manifest["classes"]), tuple(manifest.get("outputs", ()))
     in_laboratory, unverified = bool(manifest.get("in_laboratory")), is_unverified(claims_on_record(store))
-    return goal_for(config.stopping, config.task, classes, outputs, in_laboratory=in_laboratory, unverified=unverified)
+    return goal_for(
+        config.stopping,
+        config.task,
+        classes,
+        outputs,
+        config.labels.numbers,
+        in_laboratory=in_laboratory,
+        unverified=unverified,
+    )
 
 
 def is_unverified(checks: Sequence[Mapping[str, Any]]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.look_rounds import unjudged
+from isd_ray.campaign.manifest import numbers_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.undone import UNDO, undone_events
 from isd_ray.core.panels import unpack
 from isd_ray.data.addition import rejects_file
 from isd_ray.data.library import Library
+from isd_ray.data.packed import named_entries
 from isd_ray.errors import LabelError
 
 _OF_BATCH = ["role", "prediction", "uncertainty", "plate", "well"]
@@ -87,14 +89,27 @@ def _delivered(store: CampaignStore, row: int) -> dict[str, Any]:
             shown = {name: line[name] for name in _OF_HYBRID if name in line}
             if line["source"] == "predicted" and "labels" in shown:  # of a panel: nothing of it was measured
                 shown["prediction"] = shown.pop("labels")
-                del shown["measured"]
+                shown.pop("measured", None)
             return shown
     return {}
 
 
+def _with_values(
+    line: Mapping[str, Any], outputs: Sequence[str], classes: Sequence[str], numbers: Sequence[str]
+) -> dict[str, Any]:
+    """A line of a panel with numbers whose lists are there by output."""
+    found = dict(line)
+    for name, by_name in (("labels", "readouts"), ("prediction", "prediction")):
+        if (values := found.pop(name, None)) is not None:
+            found[by_name] = named_entries(np.array(values, np.float64), outputs, classes, numbers)
+    return found
+
+
 def _readable(line: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """A line without what is unknown, with classes by name and the packed bits of a panel by output."""
+    """A line without what is unknown, with classes by name and the entries of a panel by output."""
     outputs, classes = manifest["outputs"], manifest["classes"]
+    if numbers := numbers_of(manifest):
+        line = _with_values(line, outputs, classes, numbers)
     known = {name: value for name, value in line.items() if value is not None}
     packed = {name: known.pop(name) for name in list(known) if isinstance(known[name], bytes)}
     bits = {name: unpack(np.frombuffer(content, np.uint8), len(outputs)).tolist() for name, content in packed.items()}
@@ -106,6 +121,6 @@ def _readable(line: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str,
     if "entries" in bits:
         known["outputs"] = [name for name, is_named in zip(outputs, bits["entries"], strict=True) if is_named]
     if classes and not outputs:
-        numbers = {name for name in ("label", "prediction") if isinstance(known.get(name), float)}
-        known |= {name: classes[int(known[name])] for name in numbers}
+        coded = {name for name in ("label", "prediction") if isinstance(known.get(name), float)}
+        known |= {name: classes[int(known[name])] for name in coded}
     return known

@@ -13,6 +13,8 @@ N_NAMED = 3
 """Outputs of a panel that a warning names."""
 COMPARED = "For comparison"
 """What stands before the words, as a heading or at the beginning of a line."""
+COMMONER = "the commonest answer of each output"
+"""Of a panel."""
 UNKNOWN = "what one answer for every compound would reach is said once the first batch is measured"
 """Before the start, where no label is known."""
 UNSAID = "what one answer for every compound would reach of it, this claim does not say"
@@ -53,7 +55,7 @@ def constant_words(goal: Goal, constant: ConstantAnswer, classes: Sequence[str])
 
 def _answer(goal: Goal, constant: ConstantAnswer, classes: Sequence[str]) -> str:
     if goal.is_panel:
-        return "the commoner answer of each output"
+        return COMMONER
     if constant.answer is None:
         return "the same answer"
     return f"the value {constant.answer:.4g}" if goal.is_regression else repr(classes[int(constant.answer)])
@@ -78,7 +80,7 @@ def constant_warning(goal: Goal, constant: ConstantAnswer | None, classes: Seque
         outputs = constant.reached(goal)
         more = f" and {len(outputs) - N_NAMED} more" if len(outputs) > N_NAMED else ""
         named = ", ".join(map(repr, outputs[:N_NAMED]))
-        by = "as many compounds picked at random" if goal.takes_hits else "the commoner answer for every compound"
+        by = "as many compounds picked at random" if goal.takes_hits else f"{COMMONER} for every compound"
         return (
             f"what is claimed of {named}{more} may be worth nothing: {by}, without any model, may reach as much. Ask "
             "for more (stopping.panel.gamma)"

@@ -148,15 +148,16 @@ def lost_entries(
     return pa.table([known.get(each.name, pa.nulls(n, each.type)) for each in ENTRIES], schema=ENTRIES)
 
 
-def readouts_table(entries: pa.Table, n_outputs: int) -> pa.Table:
-    """Entries as the store keeps readouts, `READOUT_SCHEMA`; of a panel row, labels, measured, plate and well."""
+def readouts_table(entries: pa.Table, n_outputs: int, *, has_numbers: bool = False) -> pa.Table:
+    """Entries as the store keeps readouts, `READOUT_SCHEMA`; of a panel row, labels as `label_columns`, plate, well."""
     if not n_outputs:
         return entries.select(READOUT_SCHEMA.names).combine_chunks()
     rows, of_row = np.unique(entries["row"].to_numpy(), return_inverse=True)
-    matrix = np.full((len(rows), n_outputs), MISSING, np.int8)
+    matrix = np.full((len(rows), n_outputs), np.nan)
     matrix[of_row, entries["output"].to_numpy()] = entries["label"].to_numpy()
     wells = {name: joined(entries[name], of_row, len(rows), distinct=True) for name in ("plate", "well")}
-    return pa.table({"row": pa.array(rows), **label_columns(pack_labels(matrix)), **wells})
+    labels = matrix if has_numbers else pack_labels(np.nan_to_num(matrix, nan=MISSING).astype(np.int8))
+    return pa.table({"row": pa.array(rows), **label_columns(labels), **wells})
 
 
 def lost_table(entries: pa.Table, n_outputs: int) -> pa.Table:

@@ -147,11 +147,11 @@ def _is_excluded(column: str, exclude: Sequence[str]) -> bool:
 def models_of(spec: WorkerSpec, seen: SeenBlocks) -> dict[str, Model]:
     """The families by name, in the order of the configuration."""
     config = spec.config
-    models = {}
+    models, numbers = {}, config.labels.are_numbers(spec.outputs)
     for name in config.model.families:
         found = family_class(name)
         table = config.model if name == RESMLP else found.Config.model_validate(config.model.options[name])
         asked = (config.model.options.get(name, {}).get("blocks")) or [block for block in seen.names if block != TEXTS]
         shapes = tuple(map(seen.shape, dict.fromkeys((*asked, *found.needs))))
-        models[name] = family(name, table, Problem(config.task, spec.n_outputs, shapes))
+        models[name] = family(name, table, Problem(config.task, spec.n_outputs, shapes, numbers))
     return models

@@ -17,7 +17,7 @@ from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.correlation import Suspect, evenly, suspects
 from isd_ray.core.features import Dense, stack
 from isd_ray.core.goals import Goal
-from isd_ray.core.panels import MISSING, unpack_labels
+from isd_ray.core.panels import entries_of
 from isd_ray.core.race import CONSTANT, RaceBatch, Rival, lost_against
 from isd_ray.data.blocks.assays import HIT
 from isd_ray.data.blocks.description import BlockDescription
@@ -164,8 +164,7 @@ def _answers(
 ) -> tuple[NDArray[np.float64], list[str]]:
     """What was measured as numbers (n, q), NaN where missing, and what each is called."""
     if task == "panel":
-        entries = unpack_labels(np.asarray(labels, np.uint8), len(names)).astype(np.float64)
-        return np.where(entries == MISSING, np.nan, entries), [f"output {name!r}" for name in names]
+        return entries_of(labels, len(names)), [f"output {name!r}" for name in names]
     if task == "regression":
         return np.asarray(labels, np.float64)[:, None], ["the readouts"]
     codes = np.asarray(labels, np.float64)

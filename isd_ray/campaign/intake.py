@@ -87,8 +87,10 @@ class ReadAs:
 def recorded_rule(store: CampaignStore) -> LabelRule:
     """How readouts of a campaign become labels."""
     manifest = store.manifest
-    lists = (tuple(manifest.get(name, ())) for name in ("outputs", "cuts"))
-    return LabelRule(manifest["config"]["task"], tuple(manifest["classes"]), manifest["cut"], *lists)
+    outputs, cuts = (tuple(manifest.get(name, ())) for name in ("outputs", "cuts"))
+    numbers = CampaignConfig.from_stored(manifest["config"]).labels.are_numbers(outputs)
+    task, classes = manifest["config"]["task"], tuple(manifest["classes"])
+    return LabelRule(task, classes, manifest["cut"], outputs, cuts, numbers)
 
 
 NOTHING_SAID = ReadAs()
@@ -130,6 +132,7 @@ class Intake:
                 "name one of them",
             )
         are_numbers = self._config.hits is not None or rule.cut is not None or any(c is not None for c in rule.cuts)
+        numbers = frozenset() if are_numbers else frozenset(rule.names_of_numbers)
         content = read_readouts(
             file,
             self._config.readouts.model_copy(update=names),
@@ -140,6 +143,7 @@ class Intake:
             classes=() if are_numbers else rule.classes,
             outputs=rule.outputs,
             output=assay,
+            numbers=numbers,
             whole_plates=self._config.hits is not None,
             known_plates=self._known_plates(),
         )

@@ -28,7 +28,8 @@ _AUDITS = pa.schema(
         ("lost", pa.float64()),
     ]
 )
-"""`audit` is the place of a row's audit among those of the look; the lines of one are in the order of drawing."""
+"""`audit` is the place of a row's audit among those of the look; the lines of one are in the order of drawing. Where a
+mean error is claimed of some outputs, `outcomes` are float64 (`isd_ray.core.goals.by_output.Column`)."""
 
 
 def doubted(audit: Audit, amended: Rows) -> Audit:
@@ -68,7 +69,11 @@ def audits_table(audits: Sequence[Audit]) -> pa.Table:
             strict=True,
         )
     ]
-    return pa.Table.from_pylist(lines, _AUDITS)
+    schema = _AUDITS
+    if any(audit.outcomes is not None and audit.outcomes.dtype.kind == "f" for audit in audits):
+        place = schema.get_field_index("outcomes")
+        schema = schema.set(place, schema.field(place).with_type(pa.list_(pa.float64())))
+    return pa.Table.from_pylist(lines, schema)
 
 
 def audits_from(table: pa.Table, n_audits: int) -> tuple[Audit, ...]:
@@ -86,7 +91,7 @@ def _audit(table: pa.Table) -> Audit:
         ranks=ranked.to_numpy(),
         losses=table["loss"].to_numpy(),
         measured=table["measured"].to_numpy(),
-        outcomes=np.array(by_output, np.int8) if by_output else None,
+        outcomes=np.array(by_output, table["outcomes"].type.value_type.to_pandas_dtype()) if by_output else None,
         amended=table["amended"].to_numpy(),
         rows=table["row"].to_numpy(),
         lost=lost.to_numpy() if len(lost) else None,

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.campaign.amend import measured_readouts
+from isd_ray.campaign.manifest import numbers_of
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.core.panels import unpack
 from isd_ray.data.ingest.dedupe import hash_keys
 from isd_ray.data.library import Library
-from isd_ray.data.packed import from_arrow
+from isd_ray.data.packed import labels_from, named_entries
 from isd_ray.errors import IsdError
 from isd_ray.messages import LabelArray, Rows
 
@@ -104,6 +104,7 @@ class Known:
 
 def _delivered(store: CampaignStore) -> Iterator[_Lines]:
     classes, outputs = store.manifest["classes"], store.manifest["outputs"]
+    numbers = numbers_of(store.manifest)
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
         reader = pq.ParquetFile(file)
         names = [name for name in ("labels", "measured", "label", "value") if name in reader.schema_arrow.names]
@@ -112,10 +113,10 @@ def _delivered(store: CampaignStore) -> Iterator[_Lines]:
             sources = table["source"].to_pylist()
             is_measured = [source == MEASURED for source in sources]
             if outputs:
-                halves = [from_arrow(table[name]) for name in ("labels", "measured")]
+                labels = labels_from(table)
                 readouts = [
-                    _panel_text(np.stack([half[place] for half in halves]), classes, outputs) if was else None
-                    for place, was in enumerate(is_measured)
+                    _panel_text(label, classes, outputs, numbers) if was else None
+                    for label, was in zip(labels, is_measured, strict=True)
                 ]
             else:
                 told = table["label" if classes else "value"].to_pylist()
@@ -152,26 +153,23 @@ def _of_batches(store: CampaignStore, measured: tuple[Rows, Readouts]) -> Iterat
 def _lines(
     store: CampaignStore, rows: Rows, ids: list[str], smiles: list[str | None], measured: tuple[Rows, Readouts]
 ) -> _Lines:
-    classes, outputs = store.manifest["classes"], store.manifest["outputs"]
+    classes, outputs, numbers = store.manifest["classes"], store.manifest["outputs"], numbers_of(store.manifest)
     known, of_known = measured
     found: list[Any] = [None] * len(rows)
     there = np.flatnonzero(np.isin(rows, known)).tolist()
     labels = of_known.labels[np.searchsorted(known, rows[there])]
     for place, label in zip(there, labels, strict=True):
-        found[place] = _readout(label, classes, outputs)
+        found[place] = _readout(label, classes, outputs, numbers)
     sources = np.where(np.isin(rows, known), MEASURED, PREDICTED).tolist()
     return _Lines(rows, ids, smiles, sources, found)
 
 
-def _readout(label: LabelArray | float, classes: Sequence[str], outputs: Sequence[str]) -> Any:
+def _readout(label: LabelArray | float, classes: Sequence[str], outputs: Sequence[str], numbers: Sequence[str]) -> Any:
     if outputs:
-        return _panel_text(np.asarray(label, np.uint8), classes, outputs)
+        return _panel_text(np.asarray(label), classes, outputs, numbers)
     return classes[int(label)] if classes else float(label)
 
 
-def _panel_text(label: NDArray[np.uint8], classes: Sequence[str], outputs: Sequence[str]) -> str:
+def _panel_text(label: LabelArray, classes: Sequence[str], outputs: Sequence[str], numbers: Sequence[str]) -> str:
     """The measured outputs of a compound as a JSON object."""
-    ones, measured = unpack(label, len(outputs))
-    return json.dumps(
-        {name: classes[one] for name, one, was in zip(outputs, ones.tolist(), measured.tolist(), strict=True) if was}
-    )
+    return json.dumps(named_entries(label, outputs, classes, numbers))

@@ -27,7 +27,8 @@ class Laboratory:
     def __init__(self, store: CampaignStore) -> None:
         self._store = store
         self._n_outputs = len(store.manifest.get("outputs", ()))
-        self._ledger = Ledger(self._n_outputs)
+        self._has_numbers = bool(store.config["labels"].get("numbers"))
+        self._ledger = self._new_ledger()
         self._undone = dict[int, int]()
 
     def ledger(self) -> Ledger:
@@ -35,7 +36,7 @@ class Laboratory:
         events = self._store.events()
         undone = undone_events(self._store, events)
         if undone != self._undone:
-            self._ledger, self._undone = Ledger(self._n_outputs), undone
+            self._ledger, self._undone = self._new_ledger(), undone
         for event in events[self._ledger.n_events :]:
             self._ledger.enter(event, self._table(event, undone))
         return self._ledger
@@ -51,7 +52,7 @@ class Laboratory:
         """Exclusions, wishes and all readouts, by the first `n_events` of the log or by all of it."""
         ledger = self.ledger()
         if n_events is not None and n_events < ledger.n_events:
-            ledger, events = Ledger(self._n_outputs), self._store.events()[:n_events]
+            ledger, events = self._new_ledger(), self._store.events()[:n_events]
             undone = undone_events(self._store, events)
             for event in events:
                 ledger.enter(event, self._table(event, undone))
@@ -74,6 +75,9 @@ class Laboratory:
 
     def known(self) -> None:
         """Nothing is known before it is measured."""
+
+    def _new_ledger(self) -> Ledger:
+        return Ledger(self._n_outputs, has_numbers=self._has_numbers)
 
     def _table(self, event: Event, undone: Mapping[int, int]) -> pa.Table | None:
         is_said = event["kind"] in SAYINGS and event["sequence"] not in undone

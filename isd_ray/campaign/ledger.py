@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,8 @@ class Ledger:
         Of a panel; 0 for other tasks.
     n_events:
         How many events that is.
+    has_numbers:
+        Of a panel: some outputs are numbers.
     closed:
         Why a round ends although readouts are missing.
     stopped:
@@ -89,6 +91,7 @@ class Ledger:
     n_outputs: int = 0
     n_events: int = 0
     closed: dict[int, str] = field(default_factory=dict)
+    has_numbers: bool = False
     stopped: Stopped | None = None
     readings: list[str] = field(default_factory=list)
     hits: Mapping[str, Any] | None = None
@@ -180,8 +183,12 @@ class Ledger:
         found = self.take(rows)
         if not self.n_outputs:
             return found.select(["label", "value", "qc"])
-        ones, measured = (has_entry(from_arrow(found[name]), outputs) for name in ("labels", "measured"))
-        label = pa.array(ones.astype(np.float64), mask=~measured)
+        if self.has_numbers:
+            values = from_arrow(found["labels"])[np.arange(len(rows)), outputs]
+            label = pa.array(values, from_pandas=True)
+        else:
+            ones, measured = (has_entry(from_arrow(found[name]), outputs) for name in ("labels", "measured"))
+            label = pa.array(ones.astype(np.float64), mask=~measured)
         return pa.table({"label": label, "value": found["value"], "qc": found["qc"]})
 
     def take(self, rows: Rows) -> pa.Table:
@@ -199,12 +206,15 @@ class Ledger:
             found = told.table.take(pa.array(places, mask=places < 0))
             return found.set_column(0, READOUT_SCHEMA.field("row"), pa.array(rows))
         taken = told.table.take(pa.array(lines))
-        labels, measured = from_arrow(taken["labels"]), from_arrow(taken["measured"])
-        halves = _first(of_row, labels, measured, len(rows))
+        if self.has_numbers:
+            labels = _first_values(of_row, from_arrow(taken["labels"]), len(rows))
+        else:
+            halves = _first(of_row, from_arrow(taken["labels"]), from_arrow(taken["measured"]), len(rows))
+            labels = np.stack(halves, axis=1)
         wells = [joined(taken[name], of_row, len(rows), distinct=True) for name in ("plate", "well")]
         nothing = pa.nulls(len(rows), pa.int32()), pa.nulls(len(rows), pa.string())
         columns = pa.table([*wells, *nothing], schema=WELL_SCHEMA)
-        return Readouts(np.stack(halves, axis=1), np.full(len(rows), np.nan), columns).to_table(rows)
+        return Readouts(labels, np.full(len(rows), np.nan), columns).to_table(rows)
 
     def all(self) -> pa.Table:
         """Every readout, by row, as `READOUT_SCHEMA`."""
@@ -214,8 +224,10 @@ class Ledger:
     def _schema(self) -> pa.Schema:
         if not self.n_outputs:
             return READOUT_SCHEMA
-        bits = [(name, pa.binary(n_bytes(self.n_outputs))) for name in ("labels", "measured")]
-        return pa.schema([("row", pa.int64()), *bits, ("plate", pa.string()), ("well", pa.string())])
+        labels = [(name, pa.binary(n_bytes(self.n_outputs))) for name in ("labels", "measured")]
+        if self.has_numbers:
+            labels = [("labels", pa.list_(pa.float64(), self.n_outputs))]
+        return pa.schema([("row", pa.int64()), *labels, ("plate", pa.string()), ("well", pa.string())])
 
     @property
     def _every(self) -> Bits:
@@ -227,7 +239,10 @@ class Ledger:
             # In one piece: taking from many is slow, and the pieces would be held beside it.
             table = pa.concat_tables([self._schema.empty_table(), *self._tables]).combine_chunks()
             self._tables = [table]
-            measured = from_arrow(table["measured"]) if self.n_outputs else np.tile(self._every, (len(table), 1))
+            if self.has_numbers:
+                measured = np.packbits(~np.isnan(from_arrow(table["labels"])), axis=1)
+            else:
+                measured = from_arrow(table["measured"]) if self.n_outputs else np.tile(self._every, (len(table), 1))
             self._told = _Told(table, _Lines(table["row"].to_numpy()), np.asarray(measured, np.uint8))
         return self._told
 
@@ -266,14 +281,27 @@ def _united(of_row: NDArray[np.int64], bits: Bits, n_rows: int) -> Bits:
     return found
 
 
-def _first(of_row: NDArray[np.int64], labels: Bits, measured: Bits, n_rows: int) -> tuple[Bits, Bits]:
-    """Labels and presence of the entries of each row, each by the first line that has it; `of_row` ascending."""
-    found, known = (np.zeros((n_rows, labels.shape[1]), np.uint8) for _ in range(2))
+def _in_turn(of_row: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The first line of each row, then the second of each that has one, and so on: rows, and lines; as `_first`."""
     starts = np.flatnonzero(np.diff(of_row, prepend=-1))
     rank = np.arange(len(of_row)) - np.repeat(starts, np.diff(starts, append=len(of_row)))
     for each in range(rank.max(initial=-1) + 1):
         lines = np.flatnonzero(rank == each)
-        rows = of_row[lines]
+        yield of_row[lines], lines
+
+
+def _first(of_row: NDArray[np.int64], labels: Bits, measured: Bits, n_rows: int) -> tuple[Bits, Bits]:
+    """Labels and presence of the entries of each row, each by the first line that has it; `of_row` ascending."""
+    found, known = (np.zeros((n_rows, labels.shape[1]), np.uint8) for _ in range(2))
+    for rows, lines in _in_turn(of_row):
         found[rows] |= labels[lines] & ~known[rows]
         known[rows] |= measured[lines]
     return found, known
+
+
+def _first_values(of_row: NDArray[np.int64], labels: NDArray[np.float64], n_rows: int) -> NDArray[np.float64]:
+    """As `_first`, of a panel with numbers, float64 (n_rows, K)."""
+    found = np.full((n_rows, labels.shape[1]), np.nan)
+    for rows, lines in _in_turn(of_row):
+        found[rows] = np.where(np.isnan(found[rows]), labels[lines], found[rows])
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isd_ray.campaign.events import Event
+from isd_ray.config import LabelsConfig
 from isd_ray.config_file import set_paths
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.storage.files import canonical_json, read_json
@@ -66,3 +67,11 @@ def origin_of(manifest: Mapping[str, Any]) -> str:
     config = {name: value for name, value in manifest.get("config", {}).items() if name not in _MAY_CHANGE}
     began = {name: value for name, value in manifest.items() if name != "library"}
     return hashlib.sha256(canonical_json({**began, "config": config})).hexdigest()
+
+
+def numbers_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of a panel's outputs that are numbers."""
+    labels = manifest["config"]["labels"]
+    if not labels.get("numbers"):  # as in all campaigns of earlier versions
+        return ()
+    return LabelsConfig.model_validate(labels).numbers_among(manifest["outputs"])

@@ -65,6 +65,8 @@ class OutsidePredictor:
         self._mixture = model.mixture(placement)
         self._near = near
         self._task = model.config.task
+        self._numbers = model.config.labels.numbers_among(model.outputs)
+        self._tolerances = model.config.tolerances(model.outputs)
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -84,7 +86,7 @@ class OutsidePredictor:
             told = [("label", pa.string()), ("confidence", pa.float32())]
             told += [(f"p_{name}", pa.float32()) for name in model.classes]
         elif self._task == "panel":
-            told = [("confidence", pa.float32()), *((f"p_{name}", pa.float32()) for name in model.outputs)]
+            told = [("confidence", pa.float32()), *map(self._column, model.outputs)]
         else:
             told = [("value", pa.float64())]
         readout = pa.float64() if self._task == "regression" else pa.string()
@@ -115,6 +117,10 @@ class OutsidePredictor:
             about,
         )
 
+    def _column(self, name: str) -> tuple[str, pa.DataType]:
+        """The column of a class, or of an output of a panel: its probability, or its value."""
+        return (f"value_{name}", pa.float64()) if name in self._numbers else (f"p_{name}", pa.float32())
+
     def preparation(
         self, source: Source, smiles_column: str | None, id_column: str | None, history: Source | None = None
     ) -> Preparation:
@@ -142,15 +148,15 @@ class OutsidePredictor:
     def _predicted(self, rows: OutsideRows) -> dict[str, list[Any]]:
         outputs = self._mixture.outputs(self._model.seen.without_excluded(rows.features.only(self.blocks)))
         weights = self._mixture.weights
-        prediction, uncertainty = predict(outputs, self._task, weights)
+        prediction, uncertainty = predict(outputs, self._task, weights, self._tolerances)
         made: dict[str, list[Any]] = {"smiles": rows.smiles, "uncertainty": uncertainty.tolist()}
         if self._task == "regression":
             made["value"] = prediction.tolist()
         else:
             made["confidence"] = (1.0 - uncertainty).tolist()
             names = self._model.outputs or self._model.classes
-            probabilities = mean_over_members(outputs, weights)
-            made |= {f"p_{name}": column.tolist() for name, column in zip(names, probabilities.T, strict=True)}
+            means = mean_over_members(outputs, weights)
+            made |= {self._column(name)[0]: column.tolist() for name, column in zip(names, means.T, strict=True)}
         if self._task == "classification":
             made["label"] = [self._model.classes[int(label)] for label in prediction]
         made["share_wrong"] = self._shares_wrong(uncertainty)

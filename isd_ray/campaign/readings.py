@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,8 @@ def label_readings(
     -------
     Table with the schema `ENTRIES`; those without a readout have a fate.
     """
+    if rule.numbers and pa.types.is_string(readings["value"].type):
+        return _of_both_kinds(readings, rule, by_majority=by_majority, takes_bounds=takes_bounds)
     rows, outputs = readings["row"].to_numpy(), places_of(readings["output"], rule.outputs)
     order = np.lexsort((outputs, rows))
     readings, rows, outputs = readings.take(pa.array(order)), rows[order], outputs[order]
@@ -124,6 +126,18 @@ def label_readings(
         .select(ENTRIES.names)
         .cast(ENTRIES)
     )
+
+
+def _of_both_kinds(readings: pa.Table, rule: LabelRule, *, by_majority: bool, takes_bounds: bool) -> pa.Table:
+    """As `label_readings`, of outputs that are numbers beside those that are classes, all of them as texts."""
+    is_number = pc.is_in(readings["output"], value_set=pa.array(rule.names_of_numbers, pa.string()))
+    numbers = readings.filter(is_number)
+    at = numbers.column_names.index("value")
+    numbers = numbers.set_column(at, "value", numbers["value"].cast(pa.float64()))
+    of_classes = replace(rule, numbers=())
+    of_kind = [part for part in (numbers, readings.filter(pc.invert(is_number))) if len(part)] or [numbers]
+    parts = [label_readings(p, of_classes, by_majority=by_majority, takes_bounds=takes_bounds) for p in of_kind]
+    return pa.concat_tables(parts).sort_by([("row", "ascending"), ("output", "ascending")])
 
 
 def _texts(texts: dict[int, str], n: int) -> pa.Array:

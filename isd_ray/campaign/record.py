@@ -16,7 +16,7 @@ from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import RoundRecord, some_of
 from isd_ray.config import CampaignConfig, Task
 from isd_ray.core.goals import UNVERIFIED, Goal
-from isd_ray.core.goals.by_output import ByOutput, n_bad, n_there, n_wrong
+from isd_ray.core.goals.by_output import ByOutput, losses_of, n_lost, n_there
 from isd_ray.core.metrics import (
     accuracy,
     by_output,
@@ -134,8 +134,8 @@ def _found(audit: Audit) -> list[dict[str, Any]]:
     return [
         {
             "n": n_there(column),
-            "n_errors": n_bad(column),
-            "n_lost": n_bad(column) - n_wrong(column),
+            "n_errors": _total(losses_of(column)),
+            "n_lost": n_lost(column),
             "n_amended": audit.n_amended,
         }
         for column in audit.outcomes.T
@@ -339,11 +339,12 @@ def _outputs(config: CampaignConfig, goal: Goal, at_stop: Mapping[str, Any]) -> 
     return [
         {
             "name": output.name,
-            "gamma": output.gamma,
+            "gamma": output.level,
             "delta": config.stopping.delta * output.share,
-            "bound": bound,
-            "accuracy": accuracy,
-            **({} if constant is None else {"constant": constant}),
+            "bound": None if bound is None else output.shown(bound),
+            "accuracy": None if accuracy is None else output.shown(accuracy),
+            **({} if constant is None else {"constant": output.shown_range(constant)}),
+            **output.on_record,
         }
         for output, bound, accuracy, constant in columns
     ]

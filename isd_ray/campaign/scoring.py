@@ -51,7 +51,7 @@ from isd_ray.storage.copies import fetched, sent
 class _Kept:
     """The last predictions of a block, for the freeze: good for the same model and the same rows.
 
-    16 bytes a row, or of a panel 8 and a bit for each output.
+    16 bytes a row, or of a panel 8 and for each output a bit, with numbers among them 8 bytes.
     """
 
     committee_hash: str
@@ -78,10 +78,16 @@ class ShardScorer:
         self._spec = spec
         self._placement = placement
         config = spec.config
-        column = config.acquisition.column
-        self._acquisition = acquisition_for(config.acquisition_name, config.task, config.model, column)
-        self._goal = goal_for(config.stopping, config.task, spec.classes, spec.outputs)
+        self._acquisition = acquisition_for(
+            config.acquisition_name,
+            config.task,
+            config.model,
+            config.acquisition.column,
+            has_numbers=bool(config.labels.numbers),
+        )
+        self._goal = goal_for(config.stopping, config.task, spec.classes, spec.outputs, config.labels.numbers)
         self._hit = self._goal.positive if config.task == "classification" else None
+        self._tolerances = config.tolerances(spec.outputs)
         self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}
         self._seen_blocks: dict[str, SeenBlocks] = {}
@@ -232,7 +238,7 @@ class ShardScorer:
                 features = features.take(within)
             predictor = self._predictor_of(committee)
             outputs, weights = predictor.outputs(features), predictor.weights
-            prediction, uncertainty = predict(outputs, self._spec.config.task, weights)
+            prediction, uncertainty = predict(outputs, self._spec.config.task, weights, self._tolerances)
             if name == "target":
                 self._kept[block] = _Kept(committee.hash, within.astype(np.uint32), prediction, uncertainty)
         if not request.k:
@@ -243,7 +249,8 @@ class ShardScorer:
             seed = derive_seed(config.seed, "dropout", request.round, block)
             outputs = self._predictor_of(committee).samples(features, config.acquisition.dropout_samples, seed)
             weights = None
-        candidates = Candidates(rows, outputs, self._column(library, rows), weights, self._hit)
+        column = self._column(library, rows)
+        candidates = Candidates(rows, outputs, column, weights, self._hit, self._tolerances)
         primary, secondary = self._acquisition.score(candidates)
         return ScoredRows(rows, primary, secondary, prediction, uncertainty)
 

@@ -213,7 +213,10 @@ class Screen:
         audited = roles != ROLES.index("reserve")
         task, labels = self.config.task, readouts.labels[audited]
         is_random = np.isin(roles[audited], RANDOM_ROLES)
-        found = race_batch(forecasts[:, audited], labels, is_random, self.sets.labels, task, forecasts.shape[-1])
+        numbers = self.config.labels.are_numbers(self.outputs)
+        found = race_batch(
+            forecasts[:, audited], labels, is_random, self.sets.labels, task, forecasts.shape[-1], numbers
+        )
         return None if found is None else found.with_counted(batch.details["race"])
 
     def save_committee(self, committee: Committee | None, attempt: Attempt) -> tuple[Future[None], ...]:

@@ -86,8 +86,10 @@ class CampaignSetup:
 
     @property
     def labels_hash(self) -> str:
-        """SHA-256 of classes, outputs, their embeddings, and of every known label that a decision may rest on."""
+        """SHA-256 of classes, outputs with kinds and embeddings, and every known label that a decision may rest on."""
         digest = hashlib.sha256("\n".join((*self.rule.classes, *self.spec.outputs)).encode())
+        if self.rule.numbers:
+            digest.update(bytes(self.rule.numbers))
         if self.labels is not None:
             digest.update(self.labels.labels.tobytes())
         digest.update(self.known.tobytes())

@@ -23,7 +23,6 @@ from isd_ray.campaign.telling import Place
 from isd_ray.campaign.versions import in_force, taken_up
 from isd_ray.card import Carded
 from isd_ray.config import CampaignConfig
-from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.race import counting
 from isd_ray.core.trips import n_trips
 from isd_ray.messages import Rows
@@ -176,15 +175,14 @@ def status_of(store: CampaignStore) -> Status:
         outputs=tuple(
             {
                 "name": output.name,
-                "gamma": output.gamma,
-                "asked": asked_words(goal.quantity, output.gamma),
+                "gamma": output.level,
+                "asked": output.asked(goal.quantity),
                 "low": low,
                 "high": high,
-                "constant": constant,
+                "constant": output.shown_range(constant),
             }
-            for output, (low, high), constant in zip(
-                goal.outputs, (found or (None, None) for found in ranges), constants, strict=True
-            )
+            for output, found, constant in zip(goal.outputs, ranges, constants, strict=True)
+            for low, high in [output.shown_range(found) or (None, None)]
         ),
         phase=None if state == "ended" or waits else phase_of(store, rounds),
         race=counting([files.released for files in rounds]),

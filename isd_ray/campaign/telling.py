@@ -215,6 +215,7 @@ def note_new(
     read: ReadoutFile | None = None,
     *,
     external: bool = False,
+    has_numbers: bool = False,
 ) -> Note:
     """The new readouts of an outcome.
 
@@ -224,9 +225,11 @@ def note_new(
         Of a panel; 0 of single labels.
     read:
         The file that they are from; None of readouts by what was on record.
+    has_numbers:
+        Of a panel: some outputs are numbers.
     """
     new = outcome.fated(NEW)
-    tables = {"quality_sha256": outcome.quality, _SAID: readouts_table(new, n_outputs)}
+    tables = {"quality_sha256": outcome.quality, _SAID: readouts_table(new, n_outputs, has_numbers=has_numbers)}
     details: dict[str, Any] = {"round": round_number, "n": len(new), "external": external}
     if read is not None:
         tables["readings_sha256"] = read.readings

@@ -75,7 +75,10 @@ class LocalWorkers:
             "trainer": MemberTrainer(spec, placement),
             "scorer": ShardScorer(spec, placement),
             "bound": Judge(
-                spec.config.stopping, goal_for(spec.config.stopping, spec.config.task, spec.classes, spec.outputs)
+                spec.config.stopping,
+                goal_for(
+                    spec.config.stopping, spec.config.task, spec.classes, spec.outputs, spec.config.labels.numbers
+                ),
             ),
         }
 

@@ -34,13 +34,20 @@ from isd_ray.config.stopping import (
 from isd_ray.credentials import cleaned
 
 
+def _has_numbers(data: Mapping[str, Any]) -> bool:
+    """Whether raw settings ask for numbers, which are measured first where the members of a committee differ."""
+    labels = data.get("labels")
+    numbers = labels.numbers if isinstance(labels, LabelsConfig) else dict(labels or {}).get("numbers")
+    return data.get("task") == "regression" or bool(numbers)
+
+
 class CampaignConfig(Section):
     """A whole campaign: one TOML file."""
 
     name: str = Field(default="screen", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of letters, digits, dots, dashes and underscores; metrics and jobs are called by it."""
     task: Task = "classification"
-    """Labels are one class of each compound, a number, or many binary outputs."""
+    """Labels are one class of each compound, a number, or many outputs, each of two classes or a number."""
     seed: int = Field(default=0, ge=0)
     """Everything random follows from it: the same seed, the same screen."""
     library: LibraryConfig
@@ -74,7 +81,7 @@ class CampaignConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _give_a_regression_its_committee(cls, data: Any) -> Any:
-        model = data.get("model", {}) if isinstance(data, dict) and data.get("task") == "regression" else None
+        model = data.get("model", {}) if isinstance(data, dict) and _has_numbers(data) else None
         if isinstance(model, ModelConfig):
             model = model.model_dump(exclude_unset=True)
         if not isinstance(model, dict):
@@ -91,7 +98,8 @@ class CampaignConfig(Section):
             model = model.model_dump(exclude_unset=True)
         if not isinstance(model, dict):
             return data
-        return {**data, "model": resolved_families(model, data.get("task", "classification"))}
+        has_numbers = data.get("task") == "panel" and _has_numbers(data)
+        return {**data, "model": resolved_families(model, data.get("task", "classification"), has_numbers=has_numbers)}
 
     @classmethod
     def from_stored(cls, data: Mapping[str, Any]) -> CampaignConfig:
@@ -153,6 +161,10 @@ class CampaignConfig(Section):
         """Whether predictions are right or wrong: always for classes, for values if there is a tolerance."""
         return self.task != "regression" or self.stopping.tolerance is not None
 
+    def tolerances(self, outputs: Sequence[str]) -> tuple[float | None, ...]:
+        """Of a panel with numbers: by output the error that counts as none; see `StoppingConfig.tolerances_of`."""
+        return self.stopping.tolerances_of(outputs, self.labels.numbers)
+
     @property
     def known(self) -> str | None:
         """The file with the readouts of before that start the screen, which no limit then counts; None without one."""
@@ -189,6 +201,16 @@ class CampaignConfig(Section):
             )
         if self.stopping.panel is not None and self.task == "panel" and self.stopping.claim.by_output is None:
             raise ValueError(f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel]")
+        panel = self.stopping.panel
+        if (
+            panel is not None
+            and panel.has_errors
+            and (not self.labels.numbers or self.stopping.claim.by_output_errors is None)
+        ):
+            raise ValueError(
+                "stopping.panel.quantity claims mean errors of outputs that are numbers, beside accuracies; name them "
+                "in labels.numbers, and leave stopping.quantity = 'accuracy'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -201,6 +223,13 @@ class CampaignConfig(Section):
             )
         if self.stopping.panel is not None and not is_panel:
             raise ValueError("[stopping.panel] is for task = 'panel'; remove it")
+        if labels.numbers and not is_panel:
+            raise ValueError("labels.numbers are outputs of a panel; remove it, or use task = 'regression'")
+        if labels.numbers and self.goal_class.knows_hits:
+            raise ValueError(
+                f"stopping.quantity={self.stopping.quantity!r} is of hits, which outputs that are numbers "
+                "(labels.numbers) have none of; claim accuracy, or cut them by labels.transform"
+            )
         if self.stopping.positive is not None and self.task != "classification":
             raise ValueError(f"`stopping.positive` names a class, and task={self.task!r} has none; remove it")
         if not is_panel:
@@ -234,8 +263,10 @@ class CampaignConfig(Section):
                 raise ValueError(
                     "simulation.random_baseline on a regression needs stopping.tolerance; give both or none"
                 )
-        elif self.stopping.tolerance is not None:
-            raise ValueError("stopping.tolerance is for task='regression'; remove it")
+        elif self.stopping.tolerance is not None and not self.labels.numbers:
+            raise ValueError("stopping.tolerance is for task='regression', and labels.numbers of a panel; remove it")
+        if self.stopping.tolerances and not self.labels.numbers:
+            raise ValueError("stopping.tolerances are of a panel's outputs in labels.numbers; remove them")
         if self.hits is not None and (self.plates is None or self.task != "classification"):
             raise ValueError("[hits] calls classes plate by plate; it needs [plates] and task = 'classification'")
         if self.hits is not None and self.labels.transform != "none":

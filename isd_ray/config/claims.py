@@ -35,10 +35,13 @@ class Claim:
     by_output:
         Of a panel with a claim about each output: the class for these. Of our own claims only, as the suite that
         claims have to pass (`isd_ray.core.enumeration`) does not know them.
+    by_output_errors:
+        The same where of some outputs, which are numbers, a mean error is claimed.
     """
 
     goals: Mapping[Task, type[Any]]
     by_output: type[Any] | None = None
+    by_output_errors: type[Any] | None = None
 
     @property
     def is_error(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from isd_ray.config.formats import AUTO, LabelsFormat
-from isd_ray.config.section import Fraction, Section, Strings
+from isd_ray.config.section import Fraction, Section, Strings, by_output
 
 
 class LabelsConfig(Section):
@@ -18,6 +19,8 @@ class LabelsConfig(Section):
     columns: Strings = ()
     """Panel: the columns of its outputs, each 0 or 1, or cut by `transform`; wildcards, and names to leave out behind
     an exclamation mark, as in ["NR-*", "!NR-ER"]."""
+    numbers: Strings = ()
+    """Panel: outputs that are predicted as numbers, by name or wildcard; the others are of two classes."""
     source: str | None = None
     """File with the labels; default: the library's source."""
     format: LabelsFormat = AUTO
@@ -29,8 +32,8 @@ class LabelsConfig(Section):
     They start the screen: they are measured, no limit counts them, and with as many as a first batch has, of two
     classes, no batch is drawn at random (but for a reserve). In a simulation its ids say whose labels are known."""
     transform: Literal["none", "median", "threshold"] = "none"
-    """`median` and `threshold` turn a number into class 1 when it is above the cut, else 0; of a panel each output on
-    its own."""
+    """`median` and `threshold` turn a number into class 1 when it is above the cut, else 0; of a panel each output of
+    classes on its own."""
     threshold: float | None = None
     """The cut of transform = "threshold", in the unit of the label."""
     censored: Literal["refuse", "bound"] = "refuse"
@@ -42,6 +45,22 @@ class LabelsConfig(Section):
     """Rows whose median is the cut: every labelled row, or those of the target set only."""
     classes: Strings = ()
     """Names of the classes in the order of their index; default: the sorted distinct values, of a panel 0 and 1."""
+
+    def are_numbers(self, outputs: Sequence[str]) -> tuple[bool, ...]:
+        """Which outputs of a panel are numbers; empty where none is.
+
+        Raises
+        ------
+        ValueError
+            If a name of `numbers` means no output.
+        """
+        if not self.numbers:
+            return ()
+        return tuple(by_output(dict.fromkeys(self.numbers, True), outputs, default=False))
+
+    def numbers_among(self, outputs: Sequence[str]) -> tuple[str, ...]:
+        """Names of the outputs of a panel that are numbers; raises as `are_numbers`."""
+        return tuple(name for name, is_number in zip(outputs, self.are_numbers(outputs), strict=False) if is_number)
 
     @model_validator(mode="after")
     def _threshold_goes_with_transform(self) -> LabelsConfig:

@@ -60,10 +60,15 @@ def family_sections() -> dict[str, type[FamilyConfig]]:
     return {name: family_class(name).Config for name in BUILT_IN_FAMILIES if name != RESMLP}
 
 
-def resolved_families(model: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def resolved_families(model: Mapping[str, Any], task: Task, *, has_numbers: bool = False) -> dict[str, Any]:
     """A [model] table in which ``auto`` is a list, and the table of each family is there with its defaults.
 
     So the stored configuration of a campaign says all, and does not change its meaning with a later version.
+
+    Parameters
+    ----------
+    has_numbers:
+        Of a panel: some outputs are numbers.
 
     Raises
     ------
@@ -85,6 +90,12 @@ def resolved_families(model: Mapping[str, Any], task: Task) -> dict[str, Any]:
         if name in families and task not in found.tasks:
             raise ConfigError(
                 f"{name!r} does not learn a {task}", "model.families", f"leave it out; it learns {sorted(found.tasks)}"
+            )
+        if name in families and has_numbers and not getattr(found, "learns_numbers", False):
+            raise ConfigError(
+                f"{name!r} learns panels of classes only, and labels.numbers names outputs that are numbers",
+                "model.families",
+                "leave it out",
             )
         options[name] = _family_table(name, found.Config, options.get(name, {}))
     rest = {key: value for key, value in model.items() if key not in tables}
@@ -162,8 +173,8 @@ class ModelConfig(Section):
     patience: int = Field(default=4, ge=1)
     """Epochs without a lower validation loss before training stops; the best weights are restored."""
     members: int = Field(default=1, ge=1, le=1000)
-    """Members of each family. A regression has 5 where neither this nor a preset says otherwise: it measures first
-    where the members differ."""
+    """Members of each family. A regression, or a panel with numbers, has 5 where neither this nor a preset says
+    otherwise: it measures first where the members differ."""
     diversity: Literal["split", "bootstrap", "seed"] = "split"
     """How members differ beyond initial weights and order: own validation split, bootstrap sample, or no more."""
     head: Literal["outputs", "two-tower"] = "outputs"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -27,6 +28,29 @@ def _iso_day(value: Any) -> Any:
 
 Day = Annotated[str, BeforeValidator(_iso_day)]
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
+T = TypeVar("T")
+
+
+def by_output(table: Mapping[str, T], outputs: Sequence[str], default: T) -> list[T]:
+    """The entry of a table for each output of a panel; its keys are names or wildcards.
+
+    Raises
+    ------
+    ValueError
+        If a key means no output, or two wildcards the same.
+    """
+    patterns = {key: [name for name in outputs if fnmatchcase(name, key)] for key in table if key not in outputs}
+    for key, names in patterns.items():
+        if not names:
+            raise ValueError(f"{key!r} is none of the outputs {', '.join(map(repr, outputs))}; name one of them")
+    found = []
+    for name in outputs:
+        matching = [key for key, names in patterns.items() if name in names]
+        if name not in table and len(matching) > 1:
+            raise ValueError(f"{matching[0]!r} and {matching[1]!r} both match {name!r}; name it itself")
+        keys = [name] if name in table else matching
+        found.append(table[keys[0]] if keys else default)
+    return found
 
 
 class Section(BaseModel):

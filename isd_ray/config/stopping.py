@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from isd_ray.config.claims import Claim, claim_named
 from isd_ray.config.rules import Rule, rule_named
-from isd_ray.config.section import Fraction, Section, Task
+from isd_ray.config.section import Fraction, Section, Task, by_output
 
 EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
 """Of `[stopping]`, in campaigns of versions before."""
@@ -48,9 +48,6 @@ class Condition(Section):
         return tuple(leaf for part in parts for leaf in part.leaves()) if parts else (self,)
 
 
-T = TypeVar("T")
-
-
 class PanelStoppingConfig(Section):
     """A claim about each output (assay) of a panel in the place of one about their mean.
 
@@ -59,14 +56,42 @@ class PanelStoppingConfig(Section):
     """
 
     gamma: dict[str, Fraction] = Field(default_factory=dict)
-    """Accuracy that the whole column of an output has to exceed, or recall of hits to reach; of outputs that are not
-    named `stopping.gamma`."""
+    """Accuracy that the whole column of an output has to exceed (of numbers the share within the tolerance), or recall
+    of hits to reach; of outputs that are not named `stopping.gamma`."""
+    quantity: dict[str, Literal["accuracy", "mae", "mse"]] = Field(default_factory=dict)
+    """What is claimed of outputs that are numbers: `accuracy`, the share within the tolerance, or that the mean error
+    is at most `max_loss`; of outputs that are not named `accuracy`."""
+    max_loss: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
+    """mae, mse: largest mean error of the whole column, measured compounds counting as 0; unit of the output, for mse
+    its square."""
+    loss_clip: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
+    """mae, mse: larger errors count as this one (unit of the output)."""
     delta_weight: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     """Parts into which `stopping.delta` is split; of outputs that are not named 1."""
 
     def levels(self, outputs: Sequence[str], gamma: float) -> tuple[float, ...]:
         """What each output is held against; raises as `shares`."""
-        return tuple(_of_output(self.gamma, outputs, gamma))
+        return tuple(by_output(self.gamma, outputs, gamma))
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a mean error is claimed of any output."""
+        return any(quantity != "accuracy" for quantity in self.quantity.values())
+
+    def errors(self, outputs: Sequence[str]) -> tuple[MeanErrorClaim | None, ...]:
+        """The mean error that is claimed of each output; None of those of which an accuracy is.
+
+        Raises
+        ------
+        ValueError
+            As `shares`; or if a key is missing, or given where it has no use.
+        """
+        columns = (by_output(self.quantity, outputs, "accuracy"), *self._limits(outputs))
+        return tuple(_mean_error(*claim) for claim in zip(outputs, *columns, strict=True))
+
+    def _limits(self, outputs: Sequence[str]) -> tuple[list[float | None], list[float | None]]:
+        nothing: float | None = None
+        return by_output(self.max_loss, outputs, nothing), by_output(self.loss_clip, outputs, nothing)
 
     def shares(self, outputs: Sequence[str]) -> tuple[float, ...]:
         """Share of delta that is spent on each output; they sum to 1.
@@ -76,24 +101,36 @@ class PanelStoppingConfig(Section):
         ValueError
             If a key means no output, or two wildcards the same.
         """
-        weights = _of_output(self.delta_weight, outputs, 1.0)
+        weights = by_output(self.delta_weight, outputs, 1.0)
         return tuple(weight / sum(weights) for weight in weights)
 
 
-def _of_output(table: Mapping[str, T], outputs: Sequence[str], default: T) -> list[T]:
-    """The entry of a table for each output."""
-    patterns = {key: [name for name in outputs if fnmatchcase(name, key)] for key in table if key not in outputs}
-    for key, names in patterns.items():
-        if not names:
-            raise ValueError(f"{key!r} is none of the outputs {', '.join(map(repr, outputs))}; name one of them")
-    found = []
-    for name in outputs:
-        matching = [key for key, names in patterns.items() if name in names]
-        if name not in table and len(matching) > 1:
-            raise ValueError(f"{matching[0]!r} and {matching[1]!r} both match {name!r}; name it itself")
-        keys = [name] if name in table else matching
-        found.append(table[keys[0]] if keys else default)
-    return found
+@dataclass(frozen=True, slots=True)
+class MeanErrorClaim:
+    """That a mean error is at most `max_loss`, errors above `clip` counted as that.
+
+    Attributes
+    ----------
+    power:
+        1 of absolute errors, 2 of squared ones.
+    """
+
+    max_loss: float
+    clip: float
+    power: int
+
+
+def _mean_error(name: str, quantity: str, max_loss: float | None, clip: float | None) -> MeanErrorClaim | None:
+    """The claim about one output."""
+    is_error = quantity != "accuracy"
+    if {max_loss is not None, clip is not None} != {is_error}:
+        raise ValueError(f"`max_loss` and `loss_clip` of {name!r} go with quantity = 'mae' or 'mse'; give all or none")
+    if max_loss is None or clip is None:
+        return None
+    power = 2 if quantity == "mse" else 1
+    if max_loss >= clip**power:
+        raise ValueError(f"max_loss={max_loss:g} of {name!r} is not below the largest loss, {clip**power:g}; lower it")
+    return MeanErrorClaim(max_loss, clip, power)
 
 
 class StoppingConfig(Section):
@@ -144,7 +181,10 @@ class StoppingConfig(Section):
     all_of: Annotated[tuple[Condition, ...], Field(strict=False, min_length=1)] | None = None
     """The screen ends when all of these hold; the rule is asked only where its yes would end the screen."""
     tolerance: float | None = Field(default=None, gt=0.0)
-    """Regression: a prediction within this distance of the readout counts as right (unit of the label)."""
+    """Regression, and outputs of a panel that are numbers: a prediction within this distance of the readout counts as
+    right (unit of the label)."""
+    tolerances: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
+    """Panel: the same of single outputs, by name or wildcard; of others `tolerance`."""
     max_looks: int = Field(default=5, ge=1, le=50)
     """Most looks of `certify` and `reserved`."""
     first_look_share: Fraction = 0.8
@@ -179,8 +219,37 @@ class StoppingConfig(Section):
     def goal_class(self, task: Task) -> type[Any]:
         """The class of the claim about a task (`isd_ray.core.goals.base.Goal`)."""
         kind = self.claim.goals[task] if self.panel is None else self.claim.by_output
+        if self.panel is not None and self.panel.has_errors:
+            kind = self.claim.by_output_errors
         assert kind is not None, "the configuration was checked"
         return kind
+
+    def tolerances_of(self, outputs: Sequence[str], numbers: Sequence[str]) -> tuple[float | None, ...]:
+        """Of a panel with numbers: by output the error that counts as none, None of classes; of others empty.
+
+        Parameters
+        ----------
+        numbers:
+            Outputs that are numbers, by name or wildcard.
+
+        Raises
+        ------
+        ValueError
+            If names mean no output, one of classes, or an output that is a number has none.
+        """
+        if not numbers or not outputs:
+            return ()
+        are_numbers = by_output(dict.fromkeys(numbers, True), outputs, default=False)
+        asked = by_output(self.tolerances, outputs, self.tolerance)
+        for name, is_number, tolerance in zip(outputs, are_numbers, asked, strict=True):
+            if is_number and tolerance is None:
+                raise ValueError(
+                    f"the output {name!r} is a number and has no tolerance; give it in stopping.tolerances, or "
+                    "stopping.tolerance for all: it says what is right, and weighs outputs against each other"
+                )
+            if not is_number and name in self.tolerances:
+                raise ValueError(f"{name!r} in stopping.tolerances is no number by labels.numbers; remove it")
+        return tuple(one if is_number else None for is_number, one in zip(are_numbers, asked, strict=True))
 
     @property
     def in_force(self) -> Rule:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from isd_ray import plugins
 from isd_ray.config import ModelConfig, Task
-from isd_ray.core.predictions import doubt, mean_over_members, row_pieces, variances
+from isd_ray.core.panels import Tolerances
+from isd_ray.core.predictions import doubt, doubt_of_outputs, mean_over_members, row_pieces, spreads, variances
 from isd_ray.errors import ConfigError
 
 ENTRY_POINTS = "isd_ray.acquisition"
@@ -34,7 +35,8 @@ class Candidates:
         int64 (n,), rows of the target set.
     outputs:
         float32: class probabilities (M, n, K), values (M, n), or of a panel probabilities that an output is 1
-        (M, n, K), of the M members, or of M stochastic passes; empty for functions that need no model.
+        (M, n, K), beside numbers in their units, of the M members, or of M stochastic passes; empty for functions that
+        need no model.
     column:
         float64 (n,): the library column that `acquisition.column` names, or the row number; negated for a descending
         order.
@@ -42,6 +44,8 @@ class Candidates:
         float64 (M,), summing to 1: how much each member counts; None where all count the same.
     hit:
         Class index of a hit; None where labels are not classes.
+    tolerances:
+        Of a panel with numbers: by output the error that counts as none, None of a class; empty of all others.
     """
 
     rows: NDArray[np.int64]
@@ -49,6 +53,7 @@ class Candidates:
     column: NDArray[np.float64]
     weights: NDArray[np.float64] | None = None
     hit: int | None = None
+    tolerances: Tolerances = ()
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
@@ -141,6 +146,22 @@ def standard_deviation(candidates: Candidates) -> Scores:
     return _with_zeros(np.sqrt(variances(candidates.outputs, candidates.weights)))
 
 
+def doubtful_outputs(candidates: Candidates) -> Scores:
+    """Of a panel with numbers: about the share of outputs that are wrong (`doubt_of_outputs`)."""
+    doubts = doubt_of_outputs(candidates.outputs, candidates.tolerances, candidates.weights)
+    return _with_zeros(doubts.mean(axis=1))
+
+
+def variance_of_outputs(candidates: Candidates) -> Scores:
+    """Of a panel with numbers: the mean variance of its outputs, each in squared tolerances."""
+    return _with_zeros(spreads(candidates.outputs, candidates.tolerances, candidates.weights).mean(axis=1))
+
+
+def standard_deviation_of_outputs(candidates: Candidates) -> Scores:
+    """Of a panel with numbers: the mean standard deviation of its outputs, each in tolerances."""
+    return _with_zeros(np.sqrt(spreads(candidates.outputs, candidates.tolerances, candidates.weights)).mean(axis=1))
+
+
 def random(candidates: Candidates) -> Scores:
     """Equal scores: the seeded hash of the rows decides."""
     return _with_zeros(np.zeros(len(candidates.rows)))
@@ -197,6 +218,17 @@ BUILT_IN = {
 }
 
 
+OF_NUMBERS = {
+    function.name: function
+    for function in (
+        AcquisitionFunction("least_confidence", doubtful_outputs, ("panel",), min_members=2),
+        AcquisitionFunction("variance", variance_of_outputs, ("panel",), min_members=2),
+        AcquisitionFunction("standard_deviation", standard_deviation_of_outputs, ("panel",), min_members=2),
+    )
+}
+"""What functions are of a panel with numbers: those of packages know nothing of such."""
+
+
 def find_acquisition(name: str) -> AcquisitionFunction:
     """The acquisition function of that name: built in, or from an entry point.
 
@@ -209,7 +241,9 @@ def find_acquisition(name: str) -> AcquisitionFunction:
     return plugins.load(ENTRY_POINTS, BUILT_IN, name, what, where, AcquisitionFunction)
 
 
-def acquisition_for(name: str, task: Task, model: ModelConfig, column: str | None = None) -> AcquisitionFunction:
+def acquisition_for(
+    name: str, task: Task, model: ModelConfig, column: str | None = None, *, has_numbers: bool = False
+) -> AcquisitionFunction:
     """The acquisition function of that name, made for a task and checked against a committee.
 
     Parameters
@@ -223,13 +257,17 @@ def acquisition_for(name: str, task: Task, model: ModelConfig, column: str | Non
         If they do not fit together.
     """
     function = find_acquisition(name)
+    if has_numbers:
+        function = _of_numbers(function)
     if task == "panel" and "panel" not in function.tasks and "classification" in function.tasks:
         function = replace(function, score=mean_over_outputs(function.score), tasks=("panel",))
     if task not in function.tasks:
         usual = "classification" if task == "panel" else task
         fitting = [known.name for known in BUILT_IN.values() if usual in known.tasks]
+        if has_numbers:
+            fitting = [*OF_NUMBERS, "random", "in_order"]
         raise ConfigError(
-            f"{function.name!r} is not for task = {task!r}",
+            f"{function.name!r} is not for task = {task!r}{' with numbers' * has_numbers}",
             "acquisition.function",
             f"choose one of {', '.join(fitting)}",
         )
@@ -253,3 +291,10 @@ def acquisition_for(name: str, task: Task, model: ModelConfig, column: str | Non
             f"a column is only for 'in_order', not for {function.name!r}", "acquisition.column", "remove it"
         )
     return function
+
+
+def _of_numbers(function: AcquisitionFunction) -> AcquisitionFunction:
+    """A function as it is of a panel with numbers; of no task where it looks at outputs that it takes for classes."""
+    if function.name in OF_NUMBERS and function is BUILT_IN.get(function.name):
+        return OF_NUMBERS[function.name]
+    return function if function.needs == "nothing" else replace(function, tasks=())

@@ -10,19 +10,22 @@ from numpy.typing import NDArray
 from isd_ray.core import panels
 from isd_ray.messages import LabelArray
 
-Answer: TypeAlias = int | float | NDArray[np.uint8]
-"""Class index, value, or the packed bits of a panel's outputs, uint8 (ceil(K / 8),)."""
+Answer: TypeAlias = int | float | NDArray[np.uint8] | NDArray[np.float64]
+"""Class index, value, or the packed bits of a panel's outputs, uint8 (ceil(K / 8),), or their values, float64 (K,)."""
 _ROWS = 1 << 16
 """Rows of a panel that are unpacked at once."""
 
 
-def middle_of_window(ordered: NDArray[np.float64], tolerance: float) -> float:
-    """Middle of the labels in the window of width twice the tolerance that holds most of them.
+def middle_of_window(
+    ordered: NDArray[np.float64], tolerance: float, weights: NDArray[np.float64] | None = None
+) -> float:
+    """Middle of the labels in the window of width twice the tolerance that holds most of them, or of their weights.
 
     The best window may begin at a label: moved right until it does, it loses none.
     """
     last = np.searchsorted(ordered, ordered + 2 * tolerance, side="right") - 1
-    first = int((last - np.arange(len(ordered))).argmax())
+    total = np.arange(len(ordered) + 1) if weights is None else np.concatenate([[0.0], np.cumsum(weights)])
+    first = int((total[last + 1] - total[:-1]).argmax())
     return float(ordered[first] + ordered[last[first]]) / 2
 
 
@@ -72,3 +75,24 @@ def commoner_bits(labels: LabelArray, n_outputs: int, n_expected: int | None) ->
         weight = np.full(len(entries), 1.0) if n_expected else 1.0 / np.maximum(there.sum(axis=1), 1)
         balance += (weight[:, None] * there * (2 * entries - 1)).sum(axis=0)
     return np.packbits(balance > 0)
+
+
+def likeliest_values(
+    labels: NDArray[np.float64], tolerances: panels.Tolerances, n_expected: int | None
+) -> NDArray[np.float64]:
+    """The answer of each output of a panel with numbers that is right for most entries, float64 (K,).
+
+    Entries weigh as of `commoner_bits`; of a class the answer is 0 or 1. An output without a readout is answered 0.
+    """
+    known = ~np.isnan(labels)
+    weight = known * (np.ones((len(labels), 1)) if n_expected else 1.0 / np.maximum(known.sum(axis=1), 1)[:, None])
+    found = np.zeros(labels.shape[1])
+    for place, tolerance in enumerate(tolerances):
+        there = known[:, place]
+        values, weights = labels[there, place], weight[there, place]
+        if tolerance is None:
+            found[place] = float((weights * (2 * values - 1)).sum() > 0)
+        elif len(values):
+            order = np.argsort(values, kind="stable")
+            found[place] = middle_of_window(values[order], tolerance, weights[order])
+    return found

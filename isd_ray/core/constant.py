@@ -27,8 +27,18 @@ from numpy.typing import NDArray
 from isd_ray.core.best_constant import Answer
 from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import kl_lower_bound, plausible_range
-from isd_ray.core.goals import Accuracy, Goal, OutputAccuracies, PanelAccuracy, WithinTolerance
-from isd_ray.core.panels import MISSING, has_readout, unpack_labels
+from isd_ray.core.goals import (
+    Accuracy,
+    Goal,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    OutputAccuracies,
+    OutputGoal,
+    PanelAccuracy,
+    WithinTolerance,
+)
+from isd_ray.core.goals.base import SQUARED
+from isd_ray.core.panels import entries_of, has_readout
 from isd_ray.messages import LabelArray
 
 _ROUNDING = 1e-9
@@ -122,8 +132,7 @@ def constant_answer(
         return None
     if isinstance(goal, OutputAccuracies):
         return _of_outputs(goal, labels, n_drawn, delta, n_others)
-    if isinstance(goal, WithinTolerance) and goal.tolerance is not None:
-        goal = replace(goal, tolerance=goal.tolerance * (1.0 + _ROUNDING))
+    goal = _with_slack(goal)
     n, answer = n_drawn + n_others, goal.best_answer(labels[present], n_classes)
     if len(labels) == n and not _lost(goal, labels).any():
         total = float(losses_of(goal, answer, labels).sum())
@@ -131,6 +140,16 @@ def constant_answer(
     fewest = _at_least(goal, labels, answer, n_drawn, delta)
     most = _at_most(goal, labels, n_classes, n_drawn, delta) + n_others
     return _between(goal, answer, (fewest, most), n, len(labels))
+
+
+def _with_slack(goal: Goal) -> Goal:
+    """The goal with tolerances that hold what lies exactly so far away."""
+    if isinstance(goal, WithinTolerance) and goal.tolerance is not None:
+        return replace(goal, tolerance=goal.tolerance * (1.0 + _ROUNDING))
+    if isinstance(goal, PanelAccuracy):
+        slack = tuple(None if one is None else one * (1.0 + _ROUNDING) for one in goal.tolerances)
+        return replace(goal, tolerances=slack)
+    return goal
 
 
 def _at_least(goal: Goal, labels: LabelArray, answer: Answer, n_drawn: int, delta: float) -> float:
@@ -174,22 +193,32 @@ def _between(goal: Goal, answer: Answer, total: tuple[float, float], n: int, n_s
 def _of_outputs(
     goal: OutputAccuracies, labels: LabelArray, n_drawn: int, delta: float, n_others: int
 ) -> ConstantAnswer | None:
-    """Of each output as of two classes, each at its part of the risk, so that all hold together (Bonferroni).
+    """Of each output as of classes, or of values, at its part of the risk, so that all hold together (Bonferroni).
 
     In a simulation rows without a readout of an output are none of its rows.
     """
-    entries = unpack_labels(labels, len(goal.outputs)).astype(np.float64)
-    entries[entries == MISSING] = np.nan
     found = []
-    for output, column in zip(goal.outputs, entries.T, strict=True):
+    tolerances = goal.tolerances or (None,) * len(goal.outputs)
+    columns = entries_of(labels, len(goal.outputs)).T
+    for output, tolerance, column in zip(goal.outputs, tolerances, columns, strict=True):
         if goal.n_expected is None:
             column = column[~np.isnan(column)]
         n_rows = n_drawn if goal.n_expected is not None else len(column)
-        claim = Accuracy(output.gamma)
-        one = constant_answer(claim, column, 2, n_rows, delta * output.share, n_others)
-        found.append(ConstantAnswer(None, 0.0, 1.0, len(labels)) if one is None else one)
+        one = constant_answer(_alone(output, tolerance), column, 2, n_rows, delta * output.share, n_others)
+        one = ConstantAnswer(None, 0.0, 1.0, len(labels)) if one is None else one
+        if output.error is not None:  # as errors are on record
+            one = replace(one, low=1.0 - one.high / output.unit, high=1.0 - one.low / output.unit)
+        found.append(one)
     low, high = min(one.low for one in found), max(one.high for one in found)
     return replace(found[0], answer=None, low=low, high=high, outputs=tuple(found))
+
+
+def _alone(output: OutputGoal, tolerance: float | None) -> Goal:
+    """The claim about one output as that of a single label."""
+    if output.error is not None:
+        kind = MeanSquaredError if output.error.power == SQUARED else MeanAbsoluteError
+        return kind(output.level, output.error.clip)
+    return Accuracy(output.gamma) if tolerance is None else WithinTolerance(output.gamma, tolerance)
 
 
 def losses_of(goal: Goal, answer: Answer, labels: LabelArray) -> NDArray[np.float64]:

@@ -124,7 +124,7 @@ class Audit:
     measured:
         bool (m,): rows with a readout. The others count as errors that nobody corrects.
     outcomes:
-        Of a panel with a claim about each output, int8 (m, K) of `isd_ray.core.panels.outcomes`; else None.
+        Of a panel with a claim about each output, (m, K) as `isd_ray.core.goals.by_output.Column`; else None.
     amended:
         bool (m,): rows whose first readout was amended; None if none was. Whatever the amendment says, they count as
         errors that nobody corrects: an error too many makes a pass less likely, so nothing is won by amending.
@@ -140,7 +140,7 @@ class Audit:
     ranks: NDArray[np.int64]
     losses: NDArray[np.float64]
     measured: NDArray[np.bool_]
-    outcomes: NDArray[np.int8] | None = None
+    outcomes: NDArray[np.int8] | NDArray[np.float64] | None = None
     amended: NDArray[np.bool_] | None = None
     rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     filling: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))

@@ -23,6 +23,11 @@ PART_ROW_BYTES = 1200
 hybrid screen; what Arrow keeps of it for the next part is counted."""
 CELL_BYTES = 0.25
 """Memory of one cell of a panel in a process that has its row: two bits."""
+VALUE_CELL_BYTES = 16
+"""The same of a panel with numbers: a label and a prediction."""
+VALUE_BYTES_AT_ONCE = 20
+"""Memory of a cell of such a panel in the block that a scorer is at, of each member: its answer, and in double
+precision its difference from the mean."""
 PROBABILITY_BYTES, ANSWER_BYTES = 4, 8
 """Memory of a cell of a panel in the block that a scorer is at: of each member's answer, and of the committee's."""
 OBSERVED_ROW_BYTES = {"driver": 0, "coordinator": 64, "trainer": 64, "scorer": 0}
@@ -42,8 +47,8 @@ class ScreenSize:
     ----------
     n_rows, n_observed:
         Rows of the target set, and those of them that are measured at the end, at most.
-    n_outputs:
-        Of a panel; else 0.
+    n_outputs, has_numbers:
+        Of a panel, else 0; and whether some of these are numbers.
     members, member_bytes:
         Of the committee; bytes of the weights of the largest member.
     row_values:
@@ -67,24 +72,27 @@ class ScreenSize:
     trainers: int
     scorers: int
     resident_bytes: float = 0.0
+    has_numbers: bool = False
 
 
 def memory_of_each(size: ScreenSize) -> dict[str, float]:
     """Bytes of one process of each kind: driver, coordinator, trainer, scorer."""
     rows = {"driver": size.n_rows, "coordinator": size.n_rows, "trainer": 0, "scorer": size.n_rows / size.scorers}
+    cell = VALUE_CELL_BYTES if size.has_numbers else CELL_BYTES
     weights = {kind: WEIGHTS[kind] * size.member_bytes for kind in WEIGHTS}
     for kind in ("coordinator", "scorer"):
         weights[kind] *= size.members
     found = {
         kind: PROCESS_BYTES[kind]
-        + (TARGET_ROW_BYTES[kind] + CELL_BYTES * size.n_outputs) * rows[kind]
+        + (TARGET_ROW_BYTES[kind] + cell * size.n_outputs) * rows[kind]
         + OBSERVED_ROW_BYTES[kind] * size.n_observed
         + weights[kind]
         for kind in PROCESS_BYTES
     }
     found["trainer"] += VALUE_BYTES * size.row_values * size.n_observed
     found["scorer"] += size.resident_bytes + PART_ROW_BYTES * size.part_rows
-    found["scorer"] += (PROBABILITY_BYTES * size.members + ANSWER_BYTES) * size.block_rows * size.n_outputs
+    of_member = VALUE_BYTES_AT_ONCE if size.has_numbers else PROBABILITY_BYTES
+    found["scorer"] += (of_member * size.members + ANSWER_BYTES) * size.block_rows * size.n_outputs
     return found
 
 

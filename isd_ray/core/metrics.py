@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -51,9 +52,11 @@ def without(evaluation: Evaluation, part: Evaluation) -> Evaluation:
     )
 
 
-def by_output(blocks: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
-    """`wrong` or `entries` of an evaluation, of each output of a panel over all blocks."""
-    return tuple(sum(values) for values in zip(*blocks, strict=True))
+def by_output(blocks: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    """`wrong` or `entries` of an evaluation, of each output of a panel over all blocks; summed exactly."""
+    return tuple(
+        math.fsum(values) if isinstance(values[0], float) else sum(values) for values in zip(*blocks, strict=True)
+    )
 
 
 def accuracy(evaluation: Evaluation) -> float:

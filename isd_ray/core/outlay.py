@@ -100,7 +100,7 @@ class Workload:
         Seconds of one trip to the laboratory.
     growth:
         As `acquisition.growth`.
-    n_outputs, block_rows, part_rows, resident_bytes:
+    n_outputs, has_numbers, block_rows, part_rows, resident_bytes:
         As of `ScreenSize`.
     """
 
@@ -126,6 +126,7 @@ class Workload:
     trip_s: float = 0.0
     growth: float = 1.0
     n_outputs: int = 0
+    has_numbers: bool = False
     block_rows: int = 8192
     part_rows: int = 131_072
     resident_bytes: float = 0.0
@@ -249,6 +250,7 @@ def outlay(demand: Workload, rates: Rates) -> Outlay:
         n_rows=demand.n_rows,
         n_observed=demand.n_acquired,
         n_outputs=demand.n_outputs,
+        has_numbers=demand.has_numbers,
         members=demand.members + sum(family.members for family in rates.others),
         member_bytes=max([rates.member_bytes, *(family.member_bytes for family in rates.others)]),
         row_values=rates.row_values if rates.others else 0.0,

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import Task
-from isd_ray.core.panels import n_bytes
+from isd_ray.core.panels import Tolerances, are_classes, n_bytes, widths_of
 from isd_ray.messages import LabelArray
 
+HALF = 0.5
+"""Probability above which a class is predicted."""
 _CELLS = 1 << 20
 """Probabilities of a panel that are held in double precision at a time."""
 
@@ -33,7 +35,7 @@ def mean_over_members(outputs: NDArray[np.floating], weights: NDArray[np.float64
 
 
 def variances(outputs: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Variance of the members' values (M, n), each with its weight; float64 (n,)."""
+    """Variance of the members' values (M, n, …), each with its weight; float64 (n, …)."""
     values = outputs.astype(np.float64)
     if weights is None:
         return values.var(axis=0)
@@ -55,6 +57,32 @@ def doubt(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return others.sum(axis=-1)
 
 
+def spreads(
+    outputs: NDArray[np.float32], tolerances: Tolerances, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Variances over the members of each output of a panel with numbers, in squared tolerances; float64 (n, K).
+
+    So numbers of any unit, and of any spread, are weighed by what the screen counts as right. Of classes they are those
+    of the probability.
+    """
+    return variances(outputs, weights) / np.square(widths_of(tolerances))
+
+
+def doubt_of_outputs(
+    outputs: NDArray[np.float32], tolerances: Tolerances, weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """How likely each output of a panel with numbers is predicted wrong, float64 (n, K) in [0, 1].
+
+    Of classes one minus the probability of the predicted one. Of a number v / (v + 1), where v is the variance of the
+    members in squared tolerances: Cantelli's bound of the probability that a value lies more than the tolerance above
+    its mean. It assumes no distribution, and stays apart where members hardly differ, as a normal tail would not. So
+    both kinds are on one scale, and their mean is about the share of outputs that are wrong.
+    """
+    v = spreads(outputs, tolerances, weights)
+    ones = np.clip(mean_over_members(outputs, weights), 0.0, 1.0)  # of classes, which alone are taken from it
+    return np.where(are_classes(tolerances), np.minimum(ones, 1.0 - ones), v / (v + 1.0))
+
+
 def row_pieces(outputs: NDArray[np.float32]) -> Iterator[slice]:
     """Runs of rows of a panel's outputs (M, n, K), small enough to be copied in double precision."""
     members, n_rows, n_outputs = outputs.shape
@@ -64,7 +92,10 @@ def row_pieces(outputs: NDArray[np.float32]) -> Iterator[slice]:
 
 
 def predict(
-    outputs: NDArray[np.float32], task: Task, weights: NDArray[np.float64] | None = None
+    outputs: NDArray[np.float32],
+    task: Task,
+    weights: NDArray[np.float64] | None = None,
+    tolerances: Tolerances = (),
 ) -> tuple[LabelArray, NDArray[np.float32]]:
     """Prediction and uncertainty of the committee.
 
@@ -77,14 +108,21 @@ def predict(
         Which of these.
     weights:
         float64 (M,), summing to 1: how much each member counts; None where all count the same.
+    tolerances:
+        Of a panel with numbers, by output.
 
     Returns
     -------
     tuple
-        Class index or mean value, float64 (n,), or the packed bits of a panel, uint8 (n, ceil(K / 8)); and float32
-        (n,): one minus the mean probability of that class, of a panel its mean over the outputs, or the standard
-        deviation over the members (0 for a single member), in the unit of the label.
+        Class index or mean value, float64 (n,), or the packed bits of a panel, uint8 (n, ceil(K / 8)), or with numbers
+        its values, float64 (n, K); and float32 (n,): one minus the mean probability of that class, of a panel the mean
+        over its outputs (`doubt_of_outputs`), or the standard deviation over the members (0 for a single member), in
+        the unit of the label.
     """
+    if tolerances:
+        means = mean_over_members(outputs, weights)
+        doubts = doubt_of_outputs(outputs, tolerances, weights)
+        return np.where(are_classes(tolerances), means > HALF, means), doubts.mean(axis=1).astype(np.float32)
     if task == "panel":
         return _predict_panel(outputs, weights)
     if task == "classification":
@@ -101,6 +139,6 @@ def _predict_panel(
     uncertainty = np.empty(n_rows, np.float32)
     for piece in row_pieces(outputs):
         ones = mean_over_members(outputs[:, piece], weights)
-        bits[piece] = np.packbits(ones > 0.5, axis=1)
+        bits[piece] = np.packbits(ones > HALF, axis=1)
         uncertainty[piece] = np.minimum(ones, 1.0 - ones).mean(axis=1)
     return bits, uncertainty

@@ -85,6 +85,7 @@ def race_batch(
     known: LabelArray,
     task: Task,
     n_outputs: int,
+    numbers: Sequence[bool] = (),
 ) -> RaceBatch | None:
     """Judge the forecasts of a batch by its readouts; None if there is no readout.
 
@@ -98,7 +99,11 @@ def race_batch(
         bool (n,): rows drawn by chance.
     known:
         Labels that were known before the batch, for the constant answer.
+    numbers:
+        Of a panel: which outputs are numbers; empty where none is.
     """
+    if numbers:
+        return _of_entries(forecasts, labels, is_random, known, numbers)
     if task == "panel":
         ones, measured = (unpack(np.asarray(labels, np.uint8)[:, part], n_outputs).astype(bool) for part in (0, 1))
         if not measured.any():
@@ -115,14 +120,50 @@ def race_batch(
         return None
     weight = np.ones(int(present.sum()))
     if task == "regression":
-        errors = forecasts[:, present].astype(np.float64) - labels[present]
-        sd = max(float(np.sqrt((errors**2).mean(axis=1).min())), float(np.finfo(np.float32).tiny))
-        guess = labels[present] - float(np.mean(known))
-        return RaceBatch(_held(_normal(errors / sd)), _held(_normal(guess / sd)), weight, is_random[present])
+        likelihood, constant = _of_values(forecasts[:, present], labels[present], float(np.mean(known)))
+        return RaceBatch(_held(likelihood), _held(constant), weight, is_random[present])
     classes = labels[present].astype(np.int64)
     probability = forecasts[:, present][:, np.arange(len(classes)), classes]
     shares = (np.bincount(np.asarray(known, np.int64), minlength=n_outputs) + 1.0) / (len(known) + n_outputs)
     return RaceBatch(_held(probability), _held(shares[classes]), weight, is_random[present])
+
+
+def _of_values(
+    forecasts: NDArray[np.float32], values: NDArray[np.float64], guess: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Normal densities of the errors of forecasts (F, n), and of a guess, in those of the best family."""
+    errors = forecasts.astype(np.float64) - values
+    sd = max(float(np.sqrt((errors**2).mean(axis=1).min())), float(np.finfo(np.float32).tiny))
+    return _normal(errors / sd), _normal((values - guess) / sd)
+
+
+def _of_entries(
+    forecasts: NDArray[np.float32],
+    labels: NDArray[np.float64],
+    is_random: NDArray[np.bool_],
+    known: NDArray[np.float64],
+    numbers: Sequence[bool],
+) -> RaceBatch | None:
+    """As `race_batch`, of a panel with numbers: output by output, entries of each weighing what they weigh there."""
+    there = ~np.isnan(labels)
+    if not there.any():
+        return None
+    of_row = 1.0 / np.maximum(there.sum(axis=1), 1)
+    parts: list[tuple[NDArray[Any], ...]] = []
+    for place, is_number in enumerate(numbers):
+        rows = np.flatnonzero(there[:, place])
+        if not len(rows):
+            continue
+        values, said, seen = labels[rows, place], forecasts[:, rows, place], known[~np.isnan(known[:, place]), place]
+        if is_number:
+            likelihood, constant = _of_values(said, values, float(seen.mean()) if len(seen) else 0.0)
+        else:
+            share = (float(seen.sum()) + 1.0) / (len(seen) + 2.0)
+            likelihood = np.where(values == 1.0, said, 1.0 - said.astype(np.float64))
+            constant = np.where(values == 1.0, share, 1.0 - share)
+        parts.append((likelihood, constant, of_row[rows], rows))
+    likelihood, constant, weight, rows = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    return RaceBatch(_held(likelihood), _held(constant), weight, is_random[rows])
 
 
 def shares(batches: Sequence[RaceBatch], n_families: int) -> NDArray[np.float64]:

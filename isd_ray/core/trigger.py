@@ -66,7 +66,7 @@ class ScoredBatch:
     is_random:
         bool (k,): drawn uniformly from the whole inference set.
     outcomes:
-        Of a panel with a claim about each output, int8 (k, K) of `isd_ray.core.panels.outcomes`; else None.
+        Of a panel with a claim about each output, (k, K) as `isd_ray.core.goals.by_output.Column`; else None.
     """
 
     n_inference: int
@@ -75,7 +75,7 @@ class ScoredBatch:
     rank: NDArray[np.generic]
     loss: _Floats
     is_random: NDArray[np.bool_]
-    outcomes: NDArray[np.int8] | None = None
+    outcomes: NDArray[np.int8] | NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

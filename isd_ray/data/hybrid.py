@@ -55,20 +55,30 @@ class; `measured` says which entries are readouts. An entry of a measured compou
 nor predicted: its bit in `labels` means nothing, and no claim is made of it.
 
 Where the library has grown meanwhile the metadata key `library_hash` says which version of it this is the screen of.
+
+A panel with numbers, which the metadata key `numbers` names, has a list of all outputs in `labels`: values, and class
+indices of the others. `source` says whether they are readouts; a null of a measured compound is an entry that
+was neither measured nor predicted.
 """
 _LABEL_PLACE = HYBRID_SCHEMA.names.index("label")
 
 
-def panel_schema(outputs: Sequence[str], classes: Sequence[str]) -> pa.Schema:
+def panel_schema(outputs: Sequence[str], classes: Sequence[str], numbers: Sequence[str] = ()) -> pa.Schema:
     """Schema of a panel's hybrid screen; names of outputs and classes are JSON lists in its metadata."""
     bits = pa.binary(n_bytes(len(outputs)))
     fields = [field for field in HYBRID_SCHEMA if field.name not in ("label", "value")]
-    fields[_LABEL_PLACE:_LABEL_PLACE] = [pa.field("labels", bits), pa.field("measured", bits)]
-    return pa.schema(fields, {"outputs": json.dumps(list(outputs)), "classes": json.dumps(list(classes))})
+    names = {"outputs": list(outputs), "classes": list(classes), **({"numbers": list(numbers)} if numbers else {})}
+    labels = [pa.field("labels", bits), pa.field("measured", bits)]
+    if numbers:
+        labels = [pa.field("labels", pa.list_(pa.float64(), len(outputs)))]
+    fields[_LABEL_PLACE:_LABEL_PLACE] = labels
+    return pa.schema(fields, {name: json.dumps(listed) for name, listed in names.items()})
 
 
 def _schema(request: HybridRequest) -> pa.Schema:
-    schema = panel_schema(request.outputs, request.classes) if request.outputs else HYBRID_SCHEMA
+    schema = HYBRID_SCHEMA
+    if request.outputs:
+        schema = panel_schema(request.outputs, request.classes, request.numbers)
     if not request.library_hash:
         return schema
     return schema.with_metadata({**(schema.metadata or {}), b"library_hash": request.library_hash.encode()})
@@ -129,7 +139,9 @@ def amend_hybrid_part(
     if len(places):
         given = [amended[row] for row in rows[places].tolist()]
         cells: dict[str, Any] = {"qc": ["amended"] * len(places)}
-        if "labels" in table.column_names:
+        if "labels" in table.column_names and "measured" not in table.column_names:
+            table = _with_values(table, places, np.stack([label for label, _ in given]))
+        elif "labels" in table.column_names:
             before = np.stack([from_arrow(table[name].take(places)) for name in ("labels", "measured")], axis=1)
             after = overlay(before, np.stack([label for label, _ in given]))
             cells |= {name: to_arrow(after[:, half]) for half, name in enumerate(("labels", "measured"))}
@@ -158,6 +170,13 @@ def _with_cells(table: pa.Table, name: str, places: NDArray[np.int64], cells: An
     mask[places] = True
     new = pa.array(cells, table.schema.field(name).type)
     return _with_column(table, name, pc.replace_with_mask(table[name].combine_chunks(), mask, new))
+
+
+def _with_values(table: pa.Table, places: NDArray[np.int64], entries: NDArray[Any]) -> pa.Table:
+    """The lines of a panel with numbers, with corrected entries at some places; Arrow masks no lists."""
+    labels = from_arrow(table["labels"])
+    labels[places] = overlay(labels[places], entries)
+    return _with_column(table, "labels", to_arrow(labels))
 
 
 def _with_column(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
@@ -192,8 +211,9 @@ def _predicted(request: HybridRequest, predictions: ScoredRows) -> pa.Table:
     n = len(predictions.rows)
     kind: dict[str, Any] = {"confidence": pa.array(1 - predictions.uncertainty, from_pandas=True)}
     if request.outputs:
-        nothing = np.zeros_like(predictions.prediction)
-        kind |= {"labels": to_arrow(predictions.prediction), "measured": to_arrow(nothing)}
+        kind["labels"] = to_arrow(predictions.prediction)
+        if not request.numbers:
+            kind["measured"] = to_arrow(np.zeros_like(predictions.prediction))
     elif request.classes:
         kind["label"] = _class_names(predictions.prediction, request.classes)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,8 @@ class LabelRule:
         Class 1 is above it; None without a transform, and of a panel.
     outputs, cuts:
         Names of a panel's outputs, and the cut of each; empty for other tasks.
+    numbers:
+        Which of these outputs are numbers; empty where none is.
     """
 
     task: Task
@@ -40,9 +43,17 @@ class LabelRule:
     cut: float | None
     outputs: tuple[str, ...] = ()
     cuts: tuple[float | None, ...] = ()
+    numbers: tuple[bool, ...] = ()
+
+    @property
+    def names_of_numbers(self) -> tuple[str, ...]:
+        """Outputs that are numbers."""
+        return tuple(name for name, is_number in zip(self.outputs, self.numbers, strict=False) if is_number)
 
     def of_output(self, place: int) -> LabelRule:
         """The rule of one output of a panel."""
+        if self.numbers and self.numbers[place]:
+            return LabelRule("regression", (), None)
         return LabelRule(self.task, self.classes, self.cuts[place])
 
 
@@ -118,8 +129,24 @@ def _panel_rule_beforehand(config: LabelsConfig) -> LabelRule:
             "labels.columns",
             "name every output, as readouts will",
         )
-    classes = config.classes or BINARY_CLASSES
-    return LabelRule("panel", classes, None, config.columns, (config.threshold,) * len(config.columns))
+    return panel_rule(config, config.columns, (config.threshold,) * len(config.columns))
+
+
+def panel_rule(config: LabelsConfig, outputs: tuple[str, ...], cuts: Sequence[float | None]) -> LabelRule:
+    """The rule of a panel: without classes where all outputs are numbers, and no cut of those that are.
+
+    Raises
+    ------
+    LabelError
+        If `labels.numbers` names no output.
+    """
+    try:
+        numbers = config.are_numbers(outputs)
+    except ValueError as error:
+        raise LabelError(str(error), "labels.numbers", "name outputs as labels.columns has them") from error
+    classes = () if numbers and all(numbers) else config.classes or BINARY_CLASSES
+    kept = tuple(None if numbers and numbers[place] else cut for place, cut in enumerate(cuts))
+    return LabelRule("panel", classes, None, outputs, kept, numbers)
 
 
 def classes_of(table: LabelTable, task: Task) -> tuple[str, ...]:

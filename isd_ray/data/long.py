@@ -27,7 +27,8 @@ LONG_SCHEMA = pa.schema(
     ]
 )
 """Columns of a long table. `source` is measured, predicted, or missing: an entry of a measured compound without a
-readout, which has no label."""
+readout, which has no label. Of a panel with numbers `value` stands behind `label`: one of them is null."""
+_VALUES_SCHEMA = LONG_SCHEMA.insert(LONG_SCHEMA.names.index("label") + 1, pa.field("value", pa.float64()))
 _SOURCES = ("predicted", "missing", "measured")
 _CELLS = 1 << 20
 """Lines held at a time."""
@@ -51,10 +52,14 @@ def long_tables(files: Sequence[Path]) -> Iterator[pa.Table]:
                 "this hybrid screen has one label a compound: it is a long table already", str(path), "read it as it is"
             )
         outputs, classes = (json.loads(metadata[name]) for name in (b"outputs", b"classes"))
-        columns = ["row", "id", "source", "labels", "measured", "round", "certificate_id"]
+        numbers = json.loads(metadata.get(b"numbers", b"[]"))
+        columns = ["row", "id", "source", "labels", "round", "certificate_id", *([] if numbers else ["measured"])]
         for batch in file.iter_batches(max(1, _CELLS // len(outputs)), columns=columns):
             lines = pa.table(batch)
-            yield _long_table(lines.filter(pc.is_valid(lines["labels"])), outputs, classes)
+            lines = lines.filter(pc.is_valid(lines["labels"]))
+            yield (
+                _table_of_values(lines, outputs, classes, numbers) if numbers else _long_table(lines, outputs, classes)
+            )
 
 
 def _long_table(lines: pa.Table, outputs: list[str], classes: list[str]) -> pa.Table:
@@ -72,3 +77,22 @@ def _long_table(lines: pa.Table, outputs: list[str], classes: list[str]) -> pa.T
         "label": pa.array(classes).take(label),
     }
     return pa.table([columns[name] for name in LONG_SCHEMA.names], schema=LONG_SCHEMA)
+
+
+def _table_of_values(lines: pa.Table, outputs: list[str], classes: list[str], numbers: list[str]) -> pa.Table:
+    """The same of a panel with numbers."""
+    n, k = lines.num_rows, len(outputs)
+    compound = pa.array(np.repeat(np.arange(n, dtype=np.int32), k))
+    of_output = np.tile(np.arange(k, dtype=np.int32), n)
+    values = from_arrow(lines["labels"]).ravel()
+    is_number = np.tile(np.isin(outputs, numbers), n)
+    is_missing = np.isnan(values)
+    place = np.where(is_missing | is_number, 0, np.nan_to_num(values)).astype(np.int32)
+    columns = {
+        **{name: lines[name].take(compound) for name in ("row", "id", "round", "certificate_id")},
+        "output": pa.array(outputs).take(pa.array(of_output)),
+        "source": pc.if_else(pa.array(is_missing), pa.scalar("missing"), lines["source"].take(compound)),
+        "label": pa.array(classes).take(pa.array(place, mask=is_missing | is_number)),
+        "value": pa.array(values, mask=is_missing | ~is_number),
+    }
+    return pa.table([columns[name] for name in _VALUES_SCHEMA.names], schema=_VALUES_SCHEMA)

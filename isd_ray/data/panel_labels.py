@@ -1,8 +1,9 @@
-"""Known labels of a panel: many columns, each with entries missing, packed into bits as they are read."""
+"""Known labels of a panel: many columns, each with entries missing, packed into bits as they are read if all may be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from isd_ray.config import LabelsConfig, LibraryConfig
 from isd_ray.core.panels import is_measured, n_bytes, pack_labels, unpack
 from isd_ray.data.ingest.plan import PlannedSource, record_ids
 from isd_ray.data.ingest.sources import Source
-from isd_ray.data.label_rule import BINARY_CLASSES
+from isd_ray.data.label_rule import MISSING_CLASS, panel_rule
 from isd_ray.data.label_table import N_SHOWN, LabelTable, label_sources, read_label_columns
 from isd_ray.data.labels import LabelRule, Labels, match, place_labels
 from isd_ray.data.library import Library
 from isd_ray.data.panel_file import packed_outputs, read_packed
 from isd_ray.errors import LabelError
+from isd_ray.messages import LabelArray
 
 LEFT_OUT = "!"
 """What precedes a pattern of columns to leave out."""
@@ -70,7 +72,7 @@ def read_panel(
     library: Library,
     rule: LabelRule | None = None,
 ) -> Labels:
-    """Labels of the rows of a library, by a quarter of a byte for each output.
+    """Labels of the rows of a library, by a quarter of a byte for each output; with numbers among them by 8 bytes.
 
     Parameters
     ----------
@@ -86,11 +88,13 @@ def read_panel(
     """
     sources = label_sources(config, library_config, base_dir)
     outputs = panel_columns(config, library_config, sources) if rule is None else rule.outputs
+    settled = panel_rule(config, outputs, (None,) * len(outputs)) if rule is None else rule
+    if settled.numbers:
+        return _read_values(config, library_config, sources, library, settled, settles=rule is None)
     if packed_outputs(sources[0]) is not None:
         return _read_packed(config, library_config, sources[0], library, outputs, settles=rule is None)
     packed = np.zeros((library.n_rows, 2, n_bytes(len(outputs))), np.uint8)
     cuts: list[float | None] = []
-    classes = config.classes or BINARY_CLASSES
     n_unused, file = 0, ""
     for first in range(0, len(outputs), _COLUMNS_AT_ONCE):
         names = outputs[first : first + _COLUMNS_AT_ONCE]
@@ -110,7 +114,56 @@ def read_panel(
         packed[:, :, bytes_of] = pack_labels(matrix)
     _refuse_empty(packed, library, len(outputs), file)
     values = np.full(library.n_rows, np.nan)
-    return Labels(values, packed, LabelRule("panel", classes, None, outputs, tuple(cuts)), n_unused)
+    return Labels(values, packed, panel_rule(config, outputs, cuts), n_unused)
+
+
+def _read_values(
+    config: LabelsConfig,
+    library_config: LibraryConfig,
+    sources: Sequence[Source],
+    library: Library,
+    rule: LabelRule,
+    *,
+    settles: bool,
+) -> Labels:
+    """Labels of a panel with numbers, float64 (n, K)."""
+    if packed_outputs(sources[0]) is not None:
+        raise LabelError(
+            "packed labels are classes, and labels.numbers asks for numbers", str(sources[0].file), "remove it"
+        )
+    matrix = np.full((library.n_rows, len(rule.outputs)), np.nan)
+    cuts: list[float | None] = []
+    at: NDArray[np.int64] = np.empty(0, np.int64)
+    n_unused, file, ids = 0, "", None
+    for place, table in enumerate(read_label_columns(config, rule.outputs, library_config, sources)):
+        # Columns of a file share their ids, unless an id is repeated.
+        at = match(table, library) if table.ids is not ids else at
+        is_number, ids = rule.numbers[place], table.ids
+        own = rule.of_output(place) if is_number or not settles else None
+        found = place_labels(table, at, "regression" if is_number else "panel", own)
+        cuts.append(found.cut)
+        labels = found.labels.astype(np.float64)
+        matrix[:, place] = labels if is_number else np.where(labels == MISSING_CLASS, np.nan, labels)
+        if is_number and settles:
+            _refuse_constant(table, labels)
+        n_unused, file = len(table) - int((at >= 0).sum()), table.file
+    _refuse_empty(matrix, library, len(rule.outputs), file)
+    rule = replace(rule, cuts=tuple(cuts))
+    return Labels(np.full(library.n_rows, np.nan), matrix, rule, n_unused)
+
+
+def _refuse_constant(table: LabelTable, labels: NDArray[np.float64]) -> None:
+    """Refuse a number that is infinite, or the same for every compound."""
+    known = labels[~np.isnan(labels)]
+    if np.isinf(known).any():
+        raise LabelError(f"column {table.column!r} has infinite labels", table.file, "correct or remove them")
+    if not len(known) or known.min() == known.max():
+        what = f"every label in column {table.column!r} is {known[0]:g}" if len(known) else "it has no label"
+        raise LabelError(
+            f"{what}: there is nothing to predict of {table.column!r}",
+            table.file,
+            f'leave it out, as "!{table.column}" in labels.columns',
+        )
 
 
 def _read_packed(
@@ -177,7 +230,7 @@ def _ids_of(config: LabelsConfig, library_config: LibraryConfig, source: Source)
     return ids
 
 
-def _refuse_empty(packed: NDArray[np.uint8], library: Library, n_outputs: int, file: str) -> None:
+def _refuse_empty(packed: LabelArray, library: Library, n_outputs: int, file: str) -> None:
     rows = np.flatnonzero(~is_measured(packed))
     if len(rows):
         shown = ", ".join(map(repr, library.ids(rows[:N_SHOWN])))

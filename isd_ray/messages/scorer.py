@@ -65,7 +65,8 @@ class Evaluation:
     losses:
         For each block its sums of losses by group (`isd_ray.core.goals`).
     wrong, entries:
-        Of a panel with a claim about each output: for each block the wrong predictions of each, and its readouts.
+        Of a panel with a claim about each output: for each block the wrong predictions of each, or where a mean error
+        is claimed of some the losses, and its readouts.
     """
 
     n: int = 0
@@ -73,7 +74,7 @@ class Evaluation:
     losses: tuple[tuple[float, ...], ...] = ()
     squared: tuple[float, ...] = ()
     absolute: tuple[float, ...] = ()
-    wrong: tuple[tuple[int, ...], ...] = ()
+    wrong: tuple[tuple[float, ...], ...] = ()
     entries: tuple[tuple[int, ...], ...] = ()
 
 
@@ -201,8 +202,8 @@ class HybridRequest:
         Rows that cannot be had, ascending, int64 (m,); and bool (m,): those of them that were tried and failed.
     classes:
         Names of the classes; empty for a regression.
-    outputs:
-        Names of a panel's outputs.
+    outputs, numbers:
+        Names of a panel's outputs, and of those that are numbers.
     certificate_id:
         Empty without a certificate.
     library_hash:
@@ -225,4 +226,5 @@ class HybridRequest:
     certificate_id: str
     predictions_dir: str
     hybrid_dir: str
+    numbers: tuple[str, ...] = ()
     library_hash: str = ""

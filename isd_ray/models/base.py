@@ -61,11 +61,14 @@ class Problem:
         Classes, outputs of the panel, or 1.
     blocks:
         The feature blocks that the family sees, in order.
+    numbers:
+        Of a panel: which outputs are numbers; empty where all are of two classes.
     """
 
     task: Task
     n_outputs: int
     blocks: tuple[BlockShape, ...]
+    numbers: tuple[bool, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +89,8 @@ class Observed:
         int64 (n,): where the measured rows stand among those of `features`.
     labels:
         Of the measured rows: class indices, int64 (n,); values, float64 (n,); or of a panel packed bits, uint8
-        (n, 2, ceil(K / 8)), as `isd_ray.core.panels` unpacks them.
+        (n, 2, ceil(K / 8)), as `isd_ray.core.panels` unpacks them, with numbers among its outputs float64 (n, K):
+        values, 0 and 1 for classes, NaN for what was not measured.
     validation:
         Which of them only decide when a fit ends, for families that stop early.
     external:
@@ -137,8 +141,8 @@ class Predictor(Protocol):
         Returns
         -------
         numpy.ndarray
-            float32. Class probabilities (M, n, K); of a panel probabilities that an output is 1 (M, n, K); or values
-            in the unit of the label (M, n).
+            float32. Class probabilities (M, n, K); of a panel probabilities that an output is 1 (M, n, K), of numbers
+            among its outputs values in their units; or values in the unit of the label (M, n).
         """
         ...
 
@@ -179,6 +183,9 @@ class Model(Protocol):
         Those it can learn.
     needs:
         Blocks it cannot do without, beside those it is given: ``("smiles",)`` for a model that reads structures.
+
+    One that learns panels may have a class attribute ``learns_numbers = True``: outputs may be numbers, too
+    (`Problem.numbers`). Without it such a panel is refused.
     """
 
     Config: ClassVar[type[FamilyConfig]]

@@ -23,8 +23,8 @@ TREES = "trees"
 CONSTANT = "constant"
 """float32, one for each model: its answer where there was nothing to learn; NaN where there are trees."""
 SCALING = "scaling"
-"""float64 (2,), of values: mean and standard deviation, in which trees are fitted: XGBoost makes no split whose gain is
-below 1e-6, in whatever unit the label is."""
+"""float64 (2,), or of a panel with numbers (2, K), of values: mean and standard deviation, in which trees are fitted:
+XGBoost makes no split whose gain is below 1e-6, in whatever unit the label is."""
 
 
 class BoostedConfig(FamilyConfig):
@@ -55,6 +55,7 @@ class Boosted:
 
     Config: ClassVar[type[FamilyConfig]] = BoostedConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "panel"})
+    learns_numbers: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: BoostedConfig, problem: Problem) -> None:
@@ -66,13 +67,16 @@ class Boosted:
         del split_seed  # nothing is held out
         columns = Columns.seen(self._problem, data.features, data.rows, self._config.min_rows)
         settings = self._settings(seed, placement)
-        labels, constants, models = data.labels, [], []
-        scaling = np.array([labels.mean(), labels.std() or 1.0] if self._problem.task == "regression" else [0.0, 1.0])
-        for rows, targets in self._questions(data.rows, labels):
-            constant = self._constant(targets)
+        constants, scalings, models = [], [], []
+        for place, (rows, targets) in enumerate(self._questions(data.rows, data.labels)):
+            is_number = self._is_number(place)
+            constant = self._constant(targets, is_number=is_number)
             constants.append(constant)
-            targets = (targets - scaling[0]) / scaling[1]
-            models.append(b"" if np.isfinite(constant) else self._boost(columns, data, rows, targets, settings))
+            mean, sd = (targets.mean(), targets.std() or 1.0) if is_number and len(targets) else (0.0, 1.0)
+            scalings.append((mean, sd))
+            targets, asked = (targets - mean) / sd, {**self._objective(is_number=is_number), **settings}
+            models.append(b"" if np.isfinite(constant) else self._boost(columns, data, rows, targets, asked))
+        scaling = np.array(scalings, np.float64).T if self._problem.numbers else np.array(scalings[0], np.float64)
         arrays = {f"{TREES}.{place:05d}": np.frombuffer(model, np.uint8) for place, model in enumerate(models)}
         weights = {**columns.weights(), **arrays, CONSTANT: np.array(constants, np.float32), SCALING: scaling}
         return Fitted(weights, len(data.rows), leading=_leading(columns, models))
@@ -83,25 +87,37 @@ class Boosted:
         """Rows and targets of each model: all of them, or of a panel's output those measured."""
         if self._problem.task != "panel":
             return [(rows, labels.astype(np.float64))]
+        if self._problem.numbers:
+            known = ~np.isnan(labels)
+            return [(rows[there], column[there]) for column, there in zip(labels.T, known.T, strict=True)]
         ones, measured = (unpack(labels[:, part], self._problem.n_outputs).astype(bool) for part in (0, 1))
         return [(rows[known], one[known].astype(np.float64)) for one, known in zip(ones.T, measured.T, strict=True)]
 
-    def _constant(self, targets: NDArray[np.float64]) -> float:
+    def _is_number(self, place: int) -> bool:
+        """Whether a model is of values."""
+        return self._problem.numbers[place] if self._problem.numbers else self._problem.task == "regression"
+
+    def _constant(self, targets: NDArray[np.float64], *, is_number: bool) -> float:
         """The answer where the targets are all the same, or there are none; else NaN."""
         if len(targets) and targets.min() < targets.max():
             return float("nan")
+        if is_number:
+            return float(targets[0]) if len(targets) else 0.0
         if self._problem.task == "panel":
             return float((targets.sum() + 1.0) / (len(targets) + 2.0))
         return float(targets[0])
 
+    def _objective(self, *, is_number: bool) -> dict[str, Any]:
+        problem = self._problem
+        if is_number:
+            return {"objective": "reg:squarederror"}
+        if problem.task == "panel" or problem.n_outputs == 2:
+            return {"objective": "binary:logistic"}
+        return {"objective": "multi:softprob", "num_class": problem.n_outputs}
+
     def _settings(self, seed: int, placement: Placement) -> dict[str, Any]:
-        config, problem = self._config, self._problem
-        objective = {"regression": "reg:squarederror", "panel": "binary:logistic"}.get(problem.task)
-        if objective is None:
-            objective = "binary:logistic" if problem.n_outputs == 2 else "multi:softprob"
+        config = self._config
         return {
-            "objective": objective,
-            **({"num_class": problem.n_outputs} if objective == "multi:softprob" else {}),
             "tree_method": "hist",
             "grow_policy": "lossguide",
             "max_depth": 0,
@@ -203,15 +219,22 @@ class _Predictor:
 
     def outputs(self, block: FeatureBlocks) -> NDArray[np.float32]:
         found = []
-        for (columns, models), (mean, sd) in zip(self._members, self._scalings, strict=True):
+        for (columns, models), scaling in zip(self._members, self._scalings, strict=True):
             matrix = columns.matrix(block)
             answers = [
                 np.full(len(block), model, np.float32) if isinstance(model, float) else model.inplace_predict(matrix)
                 for model in models
             ]
+            if self._problem.numbers:
+                kinds = zip(self._problem.numbers, models, answers, scaling.T, strict=True)
+                answers = [
+                    (answer * sd + mean).astype(np.float32) if is_number and not isinstance(model, float) else answer
+                    for is_number, model, answer, (mean, sd) in kinds
+                ]
             is_constant = isinstance(models[0], float)
             shaped = self._shaped(answers, is_constant)
             if self._problem.task == "regression" and not is_constant:
+                mean, sd = scaling
                 shaped = (shaped * sd + mean).astype(np.float32)
             found.append(shaped)
         return np.stack(found)

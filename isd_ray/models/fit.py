@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ class FittedMember:
     ----------
     weights:
         Float32 arrays by name: those of `Architecture.shapes`, and for a regression ``target.mean`` and ``target.sd``,
-        shape (1,), in label units.
+        shape (1,), in label units; of a panel with numbers shape (n_outputs,).
     validation_loss:
         Lowest mean loss on the validation rows: cross-entropy in nats, of a panel the mean over a row's measured
         outputs, or squared error in units of the training targets' variance. NaN when nothing was held out.
@@ -111,7 +112,8 @@ def fit_member(
         larger than memory.
     labels:
         Classification: class indices 0 … n_outputs - 1, shape (n,). Panel: packed bits, uint8
-        (n, 2, ceil(n_outputs / 8)), of which those not measured touch nothing. Regression: finite numbers in label
+        (n, 2, ceil(n_outputs / 8)), of which those not measured touch nothing, or where `architecture` has numbers
+        float64 (n, n_outputs) with NaN for these. Regression: finite numbers in label
         units, shape (n,).
     seed:
         Seed of this member: initial weights, order, dropout, and what `model.diversity` adds: the validation split
@@ -143,7 +145,8 @@ def fit_member(
     streams = _Streams.of(seed, split_seed, model)
     observed = _stacked(features, architecture)
     rows = np.arange(len(observed)) if rows is None else rows
-    known = checked_labels(len(rows), labels, task, architecture.n_outputs)
+    numbers = architecture.numbers
+    known = checked_labels(len(rows), labels, task, architecture.n_outputs, numbers)
     labels = np.zeros((len(observed), *known.shape[1:]), known.dtype)
     labels[rows] = known
     if external is None:
@@ -151,14 +154,14 @@ def fit_member(
         validation_set, validation_labels = observed, labels
     else:
         train_rows, validation_set = rows, _stacked(external[0], architecture)
-        validation_labels = checked_labels(len(validation_set), external[1], task, architecture.n_outputs)
+        validation_labels = checked_labels(len(validation_set), external[1], task, architecture.n_outputs, numbers)
         held_out = np.arange(len(validation_labels))
     if model.diversity == "bootstrap":
         train_rows = streams.bootstrap.choice(train_rows, size=len(train_rows))
 
     scaling: NetworkWeights = {}
-    if task == "regression":
-        scaling = target_scaling(labels[train_rows])
+    if task == "regression" or numbers:
+        scaling = target_scaling(labels[train_rows], numbers)
         labels = standardised(labels, scaling)
         validation_labels = standardised(validation_labels, scaling)
 
@@ -304,6 +307,8 @@ class _Run:
         return into
 
     def _summed_loss(self, outputs: torch.Tensor, labels: NDArray[Any]) -> torch.Tensor:
+        if numbers := self.network.architecture.numbers:
+            return _summed_loss_with_numbers(outputs, labels, numbers)
         if self.task == "panel":
             return self._summed_panel_loss(outputs, labels)
         targets = torch.from_numpy(labels).to(self.placement.device)
@@ -318,3 +323,16 @@ class _Run:
         )
         losses = functional.binary_cross_entropy_with_logits(outputs, ones, weight=measured, reduction="none")
         return (losses.sum(dim=1) / measured.sum(dim=1).clamp(min=1.0)).sum()
+
+
+def _summed_loss_with_numbers(
+    outputs: torch.Tensor, labels: NDArray[np.float32], numbers: Sequence[bool]
+) -> torch.Tensor:
+    """As of other panels, of numbers half the squared error in standard deviations: the loss of a normal density."""
+    targets = torch.from_numpy(labels).to(outputs.device)
+    measured = (~torch.isnan(targets)).float()
+    targets = torch.nan_to_num(targets)
+    of_classes = functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    is_number = torch.tensor(numbers, device=outputs.device)
+    losses = torch.where(is_number, 0.5 * (outputs - targets) ** 2, of_classes) * measured
+    return (losses.sum(dim=1) / measured.sum(dim=1).clamp(min=1.0)).sum()

@@ -46,6 +46,7 @@ class Linear:
 
     Config: ClassVar[type[FamilyConfig]] = LinearConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "panel"})
+    learns_numbers: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: LinearConfig, problem: Problem) -> None:
@@ -54,7 +55,6 @@ class Linear:
 
     def fit(self, data: Observed, *, seed: int, split_seed: int, placement: Placement) -> Fitted:
         """See `isd_ray.models.base.Model.fit`."""
-        from scipy.optimize import minimize
         from scipy.sparse import vstack
 
         del split_seed, placement  # nothing is held out, and one thread does it
@@ -65,10 +65,34 @@ class Linear:
         columns = Columns.seen(self._problem, data.features, rows, self._config.min_rows)
         scale = _Scale.of(columns, Pieces(data.features, rows), self._config.dense_scale)
         design = vstack([scale.design(columns, piece) for piece in Pieces(data.features, rows)], format="csr")
-        if self._problem.task == "regression":
-            return self._fit_ridge(columns, scale, design, labels)
-        loss = _panel_loss(labels, self._problem.n_outputs) if self._problem.task == "panel" else _class_loss(labels)
-        n_columns = 1 if self._is_binary else self._problem.n_outputs
+        if self._problem.numbers:
+            weights, n_steps = self._with_numbers(design, labels)
+        elif self._problem.task == "regression":
+            weights, n_steps = self._ridge(design, labels)
+        else:
+            is_panel = self._problem.task == "panel"
+            loss = _panel_loss(labels, self._problem.n_outputs) if is_panel else _class_loss(labels)
+            weights, n_steps = self._logistic(design, loss, 1 if self._is_binary else self._problem.n_outputs)
+        return self._fitted(columns, scale, weights, n_steps, len(rows))
+
+    def _with_numbers(self, design: Any, labels: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+        """Classes of a panel together, numbers one by one, each by the rows that it was measured of."""
+        weights, known, n_steps = np.zeros((design.shape[1] + 1, labels.shape[1])), ~np.isnan(labels), 0
+        is_class = ~np.array(self._problem.numbers)
+        if is_class.any():
+            loss = _entries_loss(np.nan_to_num(labels[:, is_class]), known[:, is_class].astype(np.float64))
+            weights[:, is_class], n_steps = self._logistic(design, loss, int(is_class.sum()))
+        for place in np.flatnonzero(~is_class & known.any(axis=0)).tolist():
+            rows = np.flatnonzero(known[:, place])
+            found, steps = self._ridge(design[rows], labels[rows, place])
+            weights[:, place] = found[:, 0]
+            n_steps += steps
+        return weights, n_steps
+
+    def _logistic(self, design: Any, loss: Loss, n_columns: int) -> tuple[NDArray[np.float64], int]:
+        """Intercepts and weights, (1 + features, columns), and steps."""
+        from scipy.optimize import minimize
+
         shape = (design.shape[1] + 1, n_columns)
         penalty = self._penalty(design)
         turned = design.T.tocsr()
@@ -83,9 +107,10 @@ class Linear:
         found = minimize(
             objective, start.reshape(-1), jac=True, method="L-BFGS-B", options={"maxiter": self._config.max_steps}
         )
-        return self._fitted(columns, scale, found.x.reshape(shape), int(found.nit), len(rows))
+        return found.x.reshape(shape), int(found.nit)
 
-    def _fit_ridge(self, columns: Columns, scale: _Scale, design: Any, labels: NDArray[np.float64]) -> Fitted:
+    def _ridge(self, design: Any, labels: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+        """As `_logistic`, of one column of values."""
         from scipy.sparse.linalg import lsqr
 
         # Centred by hand, so that the intercept is not penalised.
@@ -94,7 +119,7 @@ class Linear:
         centred, damp = _Centred(design, means).operator(), float(np.sqrt(self._penalty(design)))
         found = lsqr(centred, labels - mean, damp=damp, iter_lim=self._config.max_steps)
         weights = np.concatenate([[mean - float(means @ found[0])], found[0]])[:, None]
-        return self._fitted(columns, scale, weights, int(found[2]), len(labels))
+        return weights, int(found[2])
 
     def _penalty(self, design: Any) -> float:
         return (
@@ -199,6 +224,10 @@ def _class_loss(labels: NDArray[np.int64]) -> Loss:
 def _panel_loss(labels: NDArray[np.uint8], n_outputs: int) -> Loss:
     """Cross-entropy over all measured entries."""
     ones, measured = (unpack(labels[:, part], n_outputs).astype(np.float64) for part in (0, 1))
+    return _entries_loss(ones, measured)
+
+
+def _entries_loss(ones: NDArray[np.float64], measured: NDArray[np.float64]) -> Loss:
     return lambda logits: _bits(logits, ones, measured)
 
 
@@ -228,7 +257,9 @@ class _Predictor:
             if task == "regression":
                 found.append(logits[:, 0])
             elif task == "panel":
-                found.append(_logistic(logits))
+                probabilities = _logistic(logits)
+                is_number = np.array(self._problem.numbers or (False,))
+                found.append(np.where(is_number, logits, probabilities))
             elif logits.shape[1] == 1:
                 found.append(np.concatenate([_logistic(-logits), _logistic(logits)], axis=1))
             else:

@@ -61,9 +61,14 @@ class CommitteePredictor:
                 network.first.weight = nn.Parameter(network.first.weight.half(), requires_grad=False)
             self._members.append(network.to(self._placement.device))
         self._scalings = [
-            (float(member[TARGET_MEAN][0]), float(member[TARGET_SD][0])) if TARGET_MEAN in member else None
+            (float(member[TARGET_MEAN][0]), float(member[TARGET_SD][0]))
+            if TARGET_MEAN in member and not architecture.numbers
+            else None
             for member in weights
         ]
+        of_outputs = [[member[name] for name in (TARGET_MEAN, TARGET_SD)] for member in weights if architecture.numbers]
+        self._of_outputs = [torch.from_numpy(np.array(pair)).to(self._placement.device) for pair in of_outputs]
+        self._is_number = torch.tensor(architecture.numbers, dtype=torch.bool, device=self._placement.device)
 
     @property
     def task(self) -> Task:
@@ -87,7 +92,7 @@ class CommitteePredictor:
         -------
         numpy.ndarray
             Float32. Classification: probabilities, shape (M, n, K). Panel: probabilities that an output is 1, shape
-            (M, n, K). Regression: label units, shape (M, n).
+            (M, n, K), of numbers among its outputs in label units. Regression: label units, shape (M, n).
 
         Raises
         ------
@@ -152,6 +157,9 @@ class CommitteePredictor:
         scaling = self._scalings[index]
         if scaling is not None:
             outputs = outputs[:, 0] * scaling[1] + scaling[0]
+        elif self._of_outputs:
+            mean, sd = self._of_outputs[index]
+            outputs = torch.where(self._is_number, outputs * sd + mean, torch.sigmoid(outputs))
         else:
             outputs = torch.sigmoid(outputs) if self.architecture.is_panel else torch.softmax(outputs, dim=1)
         array: NDArray[np.float32] = outputs.cpu().numpy()

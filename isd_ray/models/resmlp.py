@@ -43,6 +43,8 @@ class Architecture:
         Classes of a classification, or outputs of a panel (logits); 1 for a regression.
     is_panel:
         Outputs are questions of their own, not classes that exclude each other.
+    numbers:
+        Of a panel: which outputs are numbers, in standard deviations; empty where all are logits.
     main:
         Name of the block that the first layer reads; empty where features are no named blocks.
     beside:
@@ -63,6 +65,7 @@ class Architecture:
     main: str = ""
     beside: tuple[str, ...] = ()
     extra: int = 0
+    numbers: tuple[bool, ...] = ()
 
     @classmethod
     def for_problem(cls, model: ModelConfig, problem: Problem) -> Architecture:
@@ -87,6 +90,7 @@ class Architecture:
             main="" if main is None else main.name,
             beside=tuple(block.name for block in beside),
             extra=0 if main is None else extra,
+            numbers=problem.numbers,
         )
 
     def main_of(self, features: Features | FeatureBlocks) -> Features:
@@ -115,7 +119,13 @@ class Architecture:
 
     @classmethod
     def from_config(
-        cls, model: ModelConfig, spec: FeatureSpec, n_outputs: int, *, is_panel: bool = False
+        cls,
+        model: ModelConfig,
+        spec: FeatureSpec,
+        n_outputs: int,
+        *,
+        is_panel: bool = False,
+        numbers: tuple[bool, ...] = (),
     ) -> Architecture:
         """The architecture that `model` gives on features of `spec`."""
         return cls(
@@ -128,6 +138,7 @@ class Architecture:
             dropout=model.dropout,
             leaky_slope=model.leaky_slope,
             is_panel=is_panel,
+            numbers=numbers,
         )
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

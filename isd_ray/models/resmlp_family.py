@@ -22,6 +22,7 @@ class ResMLPFamily:
 
     Config: ClassVar[type[FamilyConfig]] = FamilyConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "panel"})
+    learns_numbers: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: ModelConfig, problem: Problem) -> None:

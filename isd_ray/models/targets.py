@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -16,14 +17,21 @@ TARGET_MEAN = "target.mean"
 TARGET_SD = "target.sd"
 
 
-def checked_labels(n_rows: int, labels: NDArray[np.generic], task: Task, n_outputs: int) -> NDArray[np.generic]:
-    """Copy labels to int64 (class indices) or float64 (numbers), shape (n,), or packed bits of a panel, uint8.
+def checked_labels(
+    n_rows: int, labels: NDArray[np.generic], task: Task, n_outputs: int, numbers: Sequence[bool] = ()
+) -> NDArray[np.generic]:
+    """Copy labels to int64 (class indices) or float64 (numbers), shape (n,), or of a panel packed bits, or numbers.
+
+    Parameters
+    ----------
+    numbers:
+        Which outputs of a panel are numbers; empty where none is.
 
     Raises
     ------
     LabelError
-        If there are none, not one for each row, NaN or infinite numbers, class indices beyond the outputs, or bits of
-        another number of outputs.
+        If there are none, not one for each row, NaN or infinite numbers, class indices beyond the outputs, or a panel
+        of another number of outputs.
     """
     if len(labels) == 0 or len(labels) != n_rows:
         raise LabelError(
@@ -40,6 +48,15 @@ def checked_labels(n_rows: int, labels: NDArray[np.generic], task: Task, n_outpu
                 "leave rows without a usable readout out of the observation set",
             )
         return values
+    if numbers:
+        if labels.dtype != np.float64 or labels.shape[1:] != (n_outputs,) or np.isinf(labels).any():
+            raise LabelError(
+                f"labels of shape {labels.shape} and type {labels.dtype} are not those of {n_outputs} outputs, float64 "
+                "without infinite ones",
+                "fit",
+                "give a column for each output, NaN where it was not measured",
+            )
+        return np.array(labels)
     if task == "panel":
         if labels.dtype != np.uint8 or labels.shape[1:] != (2, n_bytes(n_outputs)):
             raise LabelError(
@@ -58,9 +75,19 @@ def checked_labels(n_rows: int, labels: NDArray[np.generic], task: Task, n_outpu
     return classes
 
 
-def target_scaling(labels: NDArray[np.generic]) -> NetworkWeights:
-    """Mean and standard deviation of the training targets by their names among the weights; float32, shape (1,)."""
+def target_scaling(labels: NDArray[np.generic], numbers: Sequence[bool] = ()) -> NetworkWeights:
+    """Mean and standard deviation of the training targets by their names among the weights; float32, shape (1,).
+
+    Of a panel with numbers of each output, shape (K,): 0 and 1 of classes, and of what was never measured.
+    """
     values = cast("NDArray[np.float64]", labels)
+    if numbers:
+        columns = [column[~np.isnan(column)] for column in values.T]
+        counts = [is_number and len(column) > 0 for is_number, column in zip(numbers, columns, strict=True)]
+        pairs = zip(counts, columns, strict=True)
+        found = [(column.mean(), column.std() or 1.0) if scaled else (0.0, 1.0) for scaled, column in pairs]
+        mean, spread = np.array(found, np.float32).T.copy()
+        return {TARGET_MEAN: mean, TARGET_SD: spread}
     sd = float(values.std())
     # A constant target has nothing to scale; 1 keeps the round trip to label units exact.
     return {
@@ -72,4 +99,5 @@ def target_scaling(labels: NDArray[np.generic]) -> NetworkWeights:
 def standardised(labels: NDArray[np.generic], scaling: NetworkWeights) -> NDArray[np.float32]:
     """Targets in standard deviations from the mean; subtracted in float64, so large offsets cost no digits."""
     values = cast("NDArray[np.float64]", labels)
-    return ((values - scaling[TARGET_MEAN][0]) / scaling[TARGET_SD][0]).astype(np.float32)
+    mean, sd = (scaling[name] if values.ndim > 1 else scaling[name][0] for name in (TARGET_MEAN, TARGET_SD))
+    return ((values - mean) / sd).astype(np.float32)

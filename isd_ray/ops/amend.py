@@ -92,7 +92,7 @@ def _entries(
         raise LabelError(
             f"{len(refused)} lines cannot be used: {'; '.join(refused[:_SHOWN])}", str(file), "correct them"
         )
-    table = readouts_table(outcome.entries, len(rule.outputs))
+    table = readouts_table(outcome.entries, len(rule.outputs), has_numbers=bool(rule.numbers))
     rows = table["row"].to_numpy()
     ids = [str(name) for name in library.ids(rows)]
     return Amendment(rows, ids, labels_from(table), np.full(len(rows), np.nan), reason)

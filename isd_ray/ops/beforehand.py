@@ -27,7 +27,13 @@ def constant_of(
     """
     in_laboratory, unverified = labels is None, would_be_unverified(config.stopping)
     goal = goal_for(
-        config.stopping, config.task, rule.classes, rule.outputs, in_laboratory=in_laboratory, unverified=unverified
+        config.stopping,
+        config.task,
+        rule.classes,
+        rule.outputs,
+        config.labels.numbers,
+        in_laboratory=in_laboratory,
+        unverified=unverified,
     )
     known, n_classes = np.empty(0) if labels is None else as_readouts(labels), len(rule.outputs or rule.classes)
     return goal, constant_answer(goal, known, n_classes, len(known), config.stopping.delta)

@@ -15,6 +15,7 @@ from isd_ray.config.model import family_class
 from isd_ray.core.features import Block, Dense, FeatureBlocks, Features, OnBits, Stack
 from isd_ray.core.outlay import FamilyRates, Rates
 from isd_ray.core.panels import pack_labels
+from isd_ray.core.predictions import HALF
 from isd_ray.data.library import Library
 from isd_ray.messages import LabelArray, WorkerSpec
 from isd_ray.models.base import BlockShape, Fitted, Model, Observed, Problem, family
@@ -95,7 +96,9 @@ def _network_rates(
     """Of a residual network: seconds of a row and epoch in a fit, of a row in scoring, and bytes of its weights."""
     placement = resolve_placement("cpu", config.compute.precision)
     spec = config.library.features
-    architecture = Architecture.from_config(config.model, spec, n_outputs, is_panel=config.task == "panel")
+    numbers = config.labels.are_numbers(panel_outputs(config.task, config.labels, config.library))
+    is_panel = config.task == "panel"
+    architecture = Architecture.from_config(config.model, spec, n_outputs, is_panel=is_panel, numbers=numbers)
     model = config.model.model_copy(update={"epochs": _EPOCHS, "patience": _EPOCHS})
     # Processor time: a busy machine makes the plan no longer.
     start = time.process_time()
@@ -137,7 +140,7 @@ def _family_rates(
             shapes.append(BlockShape(descriptors, "dense", width, standardised=True))
             blocks[descriptors] = Dense(values)
         together = FeatureBlocks(blocks)
-        problem = Problem(config.task, n_outputs, tuple(shapes))
+        problem = Problem(config.task, n_outputs, tuple(shapes), config.labels.are_numbers(outputs))
         models = {
             name: family(name, family_class(name).Config.model_validate(config.model.options[name]), problem)
             for name in config.model.families
@@ -199,7 +202,12 @@ def _typical_labels(config: CampaignConfig, n_rows: int) -> tuple[LabelArray, in
     if config.task == "regression":
         return generator.random(n_rows), 1
     if config.task == "panel":
-        n_outputs = len(panel_outputs(config.task, config.labels, config.library))
+        outputs = panel_outputs(config.task, config.labels, config.library)
+        n_outputs = len(outputs)
+        if config.labels.numbers:
+            is_class = ~np.array(config.labels.are_numbers(outputs))
+            values = generator.random((n_rows, n_outputs))
+            return np.where(is_class, values > HALF, values), n_outputs
         return pack_labels(generator.integers(0, 2, (n_rows, n_outputs), np.int8)), n_outputs
     n_outputs = max(2, len(config.labels.classes))
     return generator.integers(0, n_outputs, n_rows), n_outputs

@@ -215,10 +215,10 @@ def _true_errors(
     ]
 
 
-def _losses_of(config: CampaignConfig) -> dict[str, str | float | None]:
+def _losses_of(config: CampaignConfig) -> dict[str, Any]:
     """What decides what an error is."""
     stopping = config.stopping
-    keys = {"quantity": stopping.quantity, "tolerance": stopping.tolerance, "loss_clip": stopping.loss_clip}
+    keys = {name: getattr(stopping, name) for name in ("quantity", "tolerance", "tolerances", "loss_clip")}
     return {"task": config.task, **{f"stopping.{key}": value for key, value in keys.items()}}
 
 

@@ -21,7 +21,9 @@ from isd_ray.data.look.roles import Candidate
 from isd_ray.errors import InputFileError
 from isd_ray.ops.beforehand import constant_of
 from isd_ray.ops.goal_choice import (
+    GAMMA,
     HALF,
+    LOOSE_GAMMA,
     Choice,
     goal_beforehand,
     goal_of_classes,
@@ -95,6 +97,8 @@ def goal_keys(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
             proposed("labels.classes", ["inactive", "active"], "what it will write there"),
         ]
         return made.unknown, 0, [*start, *_keys(made)]
+    if len(choice.chosen) > 1 and not all(one.classes for one in choice.chosen):
+        return _of_both_kinds(keys, choice)
     if len(choice.chosen) > 1:
         return _of_panel(keys, choice)
     one = choice.chosen[0]
@@ -154,17 +158,53 @@ def _of_panel(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
     sources = label_sources(config.labels, config.library, Path.cwd())
     tables = read_label_columns(config.labels, names, config.library, sources)
     entries = np.stack([place_labels(table, np.arange(len(table)), "panel", None).labels for table in tables], axis=1)
-    if n_empty := int((entries < 0).all(axis=1).sum()):
-        fullest = max(choice.chosen, key=lambda one: one.column.n_filled).column.name
-        raise InputFileError(
-            f"{n_empty:,} compounds have no readout in any of the {len(names)} outputs {names[0]!r} …",
-            "--label",
-            f"leave them out of the file, or take one output: --label {fullest}",
-        )
+    _refuse_empty(int((entries < 0).all(axis=1).sum()), choice)
     rule = LabelRule("panel", BINARY_CLASSES, None, tuple(names), (None,) * len(names))
     _, constant = constant_of(config, rule, pack_labels(entries.astype(np.int8)))
     assert constant is not None, "there are entries"
     return (), len(entries), [*start, *_keys(goal_of_panel(constant.high, len(names)))]
+
+
+def _refuse_empty(n_empty: int, choice: LabelChoice) -> None:
+    if n_empty:
+        first, fullest = choice.chosen[0].column.name, max(choice.chosen, key=lambda one: one.column.n_filled)
+        raise InputFileError(
+            f"{n_empty:,} compounds have no readout in any of the {len(choice.chosen)} outputs {first!r} …",
+            "--label",
+            f"leave them out of the file, or take one output: --label {fullest.column.name}",
+        )
+
+
+def _of_both_kinds(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
+    """Of outputs that the user names, some of which are numbers: a claim about each."""
+    names, unknown = [one.column.name for one in choice.chosen], list[str]()
+    tolerances: dict[str, float] = {}
+    reasons, levels, known = list[str](), dict[str, float](), list[NDArray[np.bool_]]()
+    for one in choice.chosen:
+        column = _column(one)
+        if one.classes:
+            levels[one.column.name] = GAMMA
+            known.append(_table([*keys, column], "classification").values.is_valid().to_numpy(zero_copy_only=False))
+            continue
+        numbers = as_numbers(_table([*keys, column], "regression")).numbers()
+        known.append(~np.isnan(numbers))
+        numbers = numbers[~np.isnan(numbers)]
+        alone = [*keys, proposed("task", "regression", ""), column]
+        made = _learnable(alone, goal_of_values(one, numbers), numbers)
+        tolerances[one.column.name], why = made.values["stopping.tolerance"]
+        levels[one.column.name] = LOOSE_GAMMA
+        reasons.append(f"{one.column.name}: {why}")
+        unknown += [words.replace("stopping.tolerance", "stopping.tolerances") for words in made.unknown]
+    _refuse_empty(int((~np.stack(known)).all(axis=0).sum()), choice)
+    found = [
+        proposed("task", "panel", f"{len(names)} columns are outputs of one panel"),
+        proposed("labels.columns", names, "its outputs"),
+        proposed("labels.numbers", list(tolerances), "these hold numbers, the others 0 and 1"),
+        proposed("stopping.quantity", "accuracy", "the share of right entries of each output"),
+        proposed("stopping.tolerances", tolerances, "; ".join(reasons)),
+        proposed("stopping.panel.gamma", levels, "accuracy of each output to exceed, of numbers within the tolerance"),
+    ]
+    return tuple(unknown), len(known[0]), found
 
 
 def _column(one: Candidate) -> ProposedKey:

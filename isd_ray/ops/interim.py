@@ -30,7 +30,7 @@ from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
 from isd_ray.data.predictions import part_name
 from isd_ray.errors import ConfigError, StoreError
-from isd_ray.messages import ROLES, HybridRequest, PredictRequest, Rows
+from isd_ray.messages import ROLES, HybridRequest, LabelArray, PredictRequest, Rows
 from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.report.numbers import counted
 from isd_ray.storage.output_files import replacing
@@ -100,9 +100,15 @@ def export_interim(
     model, library = DeliveredModel.open(store), open_library(store)
     config = model.config
     goal = goal_for(
-        config.stopping, config.task, model.classes, model.outputs, in_laboratory=bool(store.manifest["in_laboratory"])
+        config.stopping,
+        config.task,
+        model.classes,
+        model.outputs,
+        config.labels.numbers,
+        in_laboratory=bool(store.manifest["in_laboratory"]),
     )
-    if hits and (config.task == "regression" or (config.task == "classification" and config.stopping.positive is None)):
+    has_values = config.task == "regression" or bool(config.labels.numbers)
+    if hits and (has_values or (config.task == "classification" and config.stopping.positive is None)):
         raise ConfigError(
             "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"
         )
@@ -159,7 +165,10 @@ def _write_parts(
     compute = model.config.compute
     configure_threads(compute.threads)
     scorer = ShardScorer(model.spec, resolve_placement(compute.device, compute.precision, compute.threads))
-    nothing = np.zeros((1, n_bytes(len(model.outputs))), np.uint8) if model.outputs else np.zeros(1)
+    numbers = model.config.labels.numbers_among(model.outputs)
+    nothing: LabelArray = np.zeros((1, n_bytes(len(model.outputs))), np.uint8) if model.outputs else np.zeros(1)
+    if numbers:
+        nothing = np.zeros((1, len(model.outputs)))
     inference = np.packbits(is_left)
     predict = PredictRequest(model.files.round, inference, str(folder / "predictions"), nothing)
     rounds, roles = _when_and_why(model.store, rows)
@@ -175,6 +184,7 @@ def _write_parts(
         abandoned=np.zeros(len(absent), np.bool_),
         classes=model.classes,
         outputs=model.outputs,
+        numbers=numbers,
         committee_hash=model.committee.hash,
         campaign_id=str(model.manifest["campaign_id"]),
         certificate_id="",

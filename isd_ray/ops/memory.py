@@ -35,7 +35,15 @@ def n_values(features: Features) -> float:
     return len(features.values) / len(features) if isinstance(features, OnBits) else float(features.width)
 
 
-def check_memory(compute: ComputeConfig, model: ModelConfig, n_most: int, target: Library, n_outputs: int) -> None:
+def check_memory(
+    compute: ComputeConfig,
+    model: ModelConfig,
+    n_most: int,
+    target: Library,
+    n_outputs: int,
+    *,
+    has_numbers: bool = False,
+) -> None:
     """Refuse a run whose processes on this machine cannot fit, were all measured that the limits allow.
 
     Parameters
@@ -63,6 +71,7 @@ def check_memory(compute: ComputeConfig, model: ModelConfig, n_most: int, target
         trainers=min(compute.trainers, model.n_members),
         scorers=compute.scorers,
         resident_bytes=float(min(int(compute.resident), n_bytes(target))),
+        has_numbers=has_numbers,
     )
     need = memory_needed(compute, size)
     limit = int(compute.memory) if compute.memory is not None else psutil.virtual_memory().available

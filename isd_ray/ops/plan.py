@@ -202,7 +202,7 @@ def _claim(
             rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
     if rule.classes:
         config = with_hit(config, rule.classes, out)
-    elif config.task != "regression":
+    elif config.task != "regression" and not rule.outputs:
         unverified = f" ({UNVERIFIED})" if would_be_unverified(config.stopping) else ""
         return f"{config.goal_class.noun}{unverified} {config.stopping.level:g}", UNKNOWN, ()
     goal, constant = constant_of(config, rule, None if labels is None else labels.labels)

@@ -22,7 +22,6 @@ from isd_ray.config import (
     LibraryConfig,
     ModelConfig,
     SplitConfig,
-    StoppingConfig,
     Task,
 )
 from isd_ray.core.acquisition import acquisition_for
@@ -80,7 +79,14 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     target = libraries["target"]
     if config.compute.address is None:  # else other machines have the memory
         outputs = panel_outputs(config.task, config.labels, config.library)
-        check_memory(config.compute, config.model, _most_measured(config, target), target, len(outputs))
+        check_memory(
+            config.compute,
+            config.model,
+            _most_measured(config, target),
+            target,
+            len(outputs),
+            has_numbers=bool(config.labels.numbers),
+        )
     for library in libraries.values():
         library.verify()
     if beforehand is not None:
@@ -88,7 +94,8 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     reader = _LabelReader(config.task, config.labels, config.library)
     labels = reader.labels(target)
     config = with_hit(config, labels.classes, out)
-    _check_outputs(config.stopping, config.task, labels.rule)
+    # Refuses claims about outputs that there are not.
+    goal_for(config.stopping, config.task, labels.classes, labels.rule.outputs, config.labels.numbers)
     if labels.n_unused and len(libraries) == 1:
         watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
     if labels.n_contradicting:
@@ -115,12 +122,18 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
 
 def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laboratory: bool) -> LabelRule | None:
     """Refuse what needs no library to be seen, before one is built, which takes long; the rule of told labels."""
-    acquisition_for(config.acquisition_name, config.task, config.model, config.acquisition.column)
+    acquisition_for(
+        config.acquisition_name,
+        config.task,
+        config.model,
+        config.acquisition.column,
+        has_numbers=bool(config.labels.numbers),
+    )
     initial_size(config.acquisition, config.plates)
     if in_laboratory:
         rule = rule_beforehand(config.labels, config.task, by_plates=config.hits is not None)
         with_hit(config, rule.classes, out)
-        _check_outputs(config.stopping, config.task, rule)
+        goal_for(config.stopping, config.task, rule.classes, rule.outputs, config.labels.numbers)
         return rule
     labels = config.labels
     if labels.source is None and config.library.source is None:
@@ -184,14 +197,6 @@ def _most_measured(config: CampaignConfig, target: Library) -> int:
     prices = prices_of(config.stopping, config.acquisition, config.replicates, target)
     paid = no_prices if prices is None else bought(np.sort(prices))
     return affordable(config.stopping, 0, 0, target.n_rows, paid)
-
-
-def _check_outputs(stopping: StoppingConfig, task: Task, rule: LabelRule) -> None:
-    """Refuse claims about outputs that the panel does not have."""
-    try:
-        goal_for(stopping, task, rule.classes, rule.outputs)
-    except ValueError as error:
-        raise ConfigError(str(error), "stopping.panel", "name outputs as labels.columns has them") from error
 
 
 def _libraries(config: CampaignConfig, out: str | Path, watcher: Watcher) -> dict[str, Library]:

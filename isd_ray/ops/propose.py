@@ -250,7 +250,7 @@ def proposal_text(proposal: Proposal, file: Path, *, every: bool = False) -> str
         "# writes every key with its meaning.",
     ]
     # Keys without a section go first: behind the heading of a table they would belong to it.
-    keys = sorted(proposal.keys, key=lambda key: _ORDER.index(key.path[0]) if len(key.path) > 1 else -1)
+    keys = sorted(proposal.keys, key=lambda key: (_ORDER.index(key.path[0]) if key.path[1:] else -1, key.path[:-1]))
     for section, of_section in groupby(keys, key=lambda key: key.path[:-1]):
         lines += ["", *([f"[{'.'.join(section)}]"] if section else [])]
         for key in of_section:

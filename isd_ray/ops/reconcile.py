@@ -109,6 +109,8 @@ def _planned(store: CampaignStore, rounds: Sequence[RoundFiles]) -> tuple[Rows, 
 
 def _labels(table: pa.Table, classes: Sequence[str]) -> LabelArray:
     """Labels or predictions of all lines, as readouts have them."""
+    if "labels" in table.column_names and "measured" not in table.column_names:
+        return from_arrow(table["labels"])
     if "labels" in table.column_names:
         return np.stack([from_arrow(table[name]) for name in ("labels", "measured")], axis=1)
     if not classes:
@@ -119,5 +121,7 @@ def _labels(table: pa.Table, classes: Sequence[str]) -> LabelArray:
 
 
 def _as_labels(prediction: LabelArray, labels: LabelArray) -> LabelArray:
-    """Predictions in the form of `labels`; of a panel none is measured."""
-    return prediction if labels.ndim == 1 else np.stack([prediction, np.zeros_like(prediction)], axis=1)
+    """Predictions in the form of `labels`; of a panel of bits none is measured."""
+    if labels.ndim == prediction.ndim:
+        return prediction
+    return np.stack([prediction, np.zeros_like(prediction)], axis=1)

@@ -177,7 +177,7 @@ def random_screen(config: CampaignConfig, n_target: int) -> CampaignConfig:
         random_share=0.0,
         **config.acquisition.model_dump(include={"stock_column", "min_stock", "unknown_stock"}),
     )
-    right = config.stopping.model_dump(include={"tolerance", "positive"})
+    right = config.stopping.model_dump(include={"tolerance", "tolerances", "positive"})
     stopping = StoppingConfig(rule="none", **right)
     return with_settings(
         config,

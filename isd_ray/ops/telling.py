@@ -156,7 +156,12 @@ class Telling:
             outcome = opened.intake.settle(open_round[0], rows, ledger)
             if outcome is None:
                 break
-            note = note_new(outcome, len(opened.rule.outputs), open_round[0].round)
+            note = note_new(
+                outcome,
+                len(opened.rule.outputs),
+                open_round[0].round,
+                has_numbers=bool(opened.rule.numbers),
+            )
             if note.write(opened.store, after=ledger.n_events):
                 break
 
@@ -189,7 +194,9 @@ class Telling:
         outcome = replace(outcome, account=_account(read, outcome))
         notes = []
         if outcome.is_new or len(outcome.fated(NEW)):
-            notes.append(note_new(outcome, len(outputs), place.open_round, read, external=external))
+            has_numbers = bool(self._opened.rule.numbers)
+            new = note_new(outcome, len(outputs), place.open_round, read, external=external, has_numbers=has_numbers)
+            notes.append(new)
         lost = newly_lost(outcome.fated(LOST), ledger, place)
         notes += note_lost(lost, len(outputs), place.open_round, read)
         refused = _refused(outcome)

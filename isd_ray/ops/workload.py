@@ -52,6 +52,7 @@ def workload(
         growth=config.acquisition.growth,
         trip_s=trip_days * DAY_S,
         n_outputs=len(panel_outputs(config.task, config.labels, config.library)),
+        has_numbers=bool(config.labels.numbers),
         block_rows=config.library.block_rows,
         part_rows=config.library.block_rows * config.library.part_blocks,
         resident_bytes=float(compute.resident),

@@ -40,9 +40,10 @@ class ReadoutFile:
     ----------
     readings:
         line (int64, from 1; records of Parquet), plate, well (``A01``) and id (string, null where not given), value
-        (float64, or string for classes; null where a bad well has none), flag (string; null for good wells, and for one
-        that cannot be read why), replicate (string), timestamp (UTC, microseconds), output (string; of a panel),
-        censored (string: the value as it came, where that is a bound, as ``>10``). In the order of the file.
+        (float64, or string for classes, and for numbers beside classes; null where a bad well has none), flag (string;
+        null for good wells, and for one that cannot be read why), replicate (string), timestamp (UTC, microseconds),
+        output (string; of a panel), censored (string: the value as it came, where that is a bound, as ``>10``). In the
+        order of the file.
     rejects:
         line (int64) and reason (string) of what could not be read, by line.
     n_transfers:
@@ -96,6 +97,8 @@ class Collector:
         Barcodes that there are.
     outputs, output:
         Names of a panel's outputs, and the one that all readings are of if they do not say it.
+    numbers:
+        Outputs whose values are numbers, where those of the others are classes.
     rejects:
         Line and reason.
     """
@@ -108,6 +111,7 @@ class Collector:
     bad_flags: frozenset[str] = frozenset()
     whole_plates: bool = False
     known_plates: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
     rejects: list[tuple[int, str]] = field(default_factory=list)
     _named: dict[int, dict[str, str]] = field(default_factory=dict)
     _readings: list[_Reading] = field(default_factory=list)
@@ -166,7 +170,7 @@ class Collector:
             return f"{shown(assay)} is none of the panel's outputs" if output else "no assay is named"
         try:
             bad = flag if self.is_bad(flag) else None
-            number, censored = self._value(value)
+            number, censored = self._value(value, output)
             time = _time(timestamp) if timestamp else None
         except UnreadableError as error:
             if name is None:
@@ -203,9 +207,9 @@ class Collector:
         """Whether a flag marks a bad well (raises as `isd_ray.plates.cells.flag_is_bad`)."""
         return flag_is_bad(flag, self.good_flags, self.bad_flags)
 
-    def _value(self, text: str) -> tuple[float | str | None, str | None]:
+    def _value(self, text: str, output: str | None) -> tuple[float | str | None, str | None]:
         """The value, and the text as it came if that is a bound."""
-        if self.classes:
+        if self.classes and output not in self.numbers:
             if text in self.classes:
                 return text, None
             if text.lower() in NO_VALUE:
@@ -214,7 +218,9 @@ class Collector:
                 return f"{float(text):g}", None  # a class 1 that a table with gaps turned into 1.0
             raise ValueError(f"{shown(text)} is none of the classes {', '.join(map(repr, self.classes))}")
         cell = parse_cell(text)
-        return (None, None) if cell is None else (cell.number, text if cell.mark else None)
+        if cell is None:
+            return None, None
+        return (repr(cell.number) if self.classes else cell.number), text if cell.mark else None
 
     def finish(self, where: str, n_transfers: int | None = None) -> ReadoutFile:
         """All that was taken in.

@@ -71,7 +71,10 @@ class Digest:
     values:
         Of a regression: by source, measured or predicted.
     outputs:
-        Of a panel: names, and by output the readouts, those of the second class, and predictions of the second class.
+        Of a panel: names, and by output the readouts, those of the second class, and predictions of the second class;
+        of those that are numbers the sums of readouts and of predictions in their place.
+    numbers:
+        Which of the outputs are numbers.
     hardest, surest:
         Predicted lines of largest and smallest uncertainty, in this order.
     measured_rows:
@@ -85,7 +88,8 @@ class Digest:
     found: Counter[tuple[int | None, str, str]] = field(default_factory=Counter)
     roles: Counter[str] = field(default_factory=Counter)
     outputs: tuple[str, ...] = ()
-    output_counts: Counts = field(default_factory=lambda: np.zeros((3, 0), np.int64))
+    output_counts: NDArray[Any] = field(default_factory=lambda: np.zeros((3, 0), np.int64))
+    numbers: tuple[str, ...] = ()
     hardest: list[dict[str, Any]] = field(default_factory=list)
     surest: list[dict[str, Any]] = field(default_factory=list)
     measured_rows: Counts = field(default_factory=lambda: np.empty(0, np.int64))
@@ -98,7 +102,8 @@ def digest_of(hybrid: Path, task: str) -> Digest:
     digest = Digest(Histogram(*_range(files, "uncertainty")), {})
     if task == "panel":
         digest.outputs = tuple(json.loads(schema.metadata[b"outputs"]))
-        digest.output_counts = np.zeros((3, len(digest.outputs)), np.int64)
+        digest.numbers = tuple(json.loads(schema.metadata.get(b"numbers", b"[]")))
+        digest.output_counts = np.zeros((3, len(digest.outputs)), np.float64 if digest.numbers else np.int64)
     elif task == "regression":
         digest.values = {source: Histogram(*_range(files, "value")) for source in ("measured", "predicted")}
     measured = [digest.measured_rows]
@@ -164,8 +169,14 @@ def _first(best: list[dict[str, Any]], lines: pa.Table, order: NDArray[np.float6
     return sorted([*best, *new], key=lambda line: (line["order"], line["row"]))[:N_SHOWN]
 
 
-def _output_counts(observed: pa.Table, predicted: pa.Table, n_outputs: int) -> Counts:
-    """By output: readouts, those of the second class, and predictions of it; int64 (3, n_outputs)."""
+def _output_counts(observed: pa.Table, predicted: pa.Table, n_outputs: int) -> NDArray[Any]:
+    """By output: readouts, those of the second class, and predictions of it; int64 (3, n_outputs).
+
+    Of a panel with numbers float64: sums of readouts and of predictions.
+    """
+    if "measured" not in observed.column_names:
+        values, said_values = from_arrow(observed["labels"]), from_arrow(predicted["labels"])
+        return np.stack([(~np.isnan(values)).sum(axis=0), np.nansum(values, axis=0), said_values.sum(axis=0)])
     there, ones, said = (
         unpack(from_arrow(column), n_outputs)
         for column in (observed["measured"], observed["labels"], predicted["labels"])

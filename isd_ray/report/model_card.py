@@ -13,6 +13,7 @@ from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.confirmed import confirmed_lines
 from isd_ray.campaign.constant import COMPARED
+from isd_ray.campaign.manifest import numbers_of
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import in_force, taken_up
@@ -73,6 +74,7 @@ def model_card(store: CampaignStore, summary: Mapping[str, Any]) -> dict[str, An
         "readout": record.readout,
         "classes": list(record.classes),
         "outputs": list(manifest["outputs"]),
+        **({"numbers": list(numbers)} if (numbers := numbers_of(manifest)) else {}),
         "families": [
             {
                 "family": family,

@@ -90,9 +90,10 @@ def _needed(needed: Mapping[str, Any]) -> str:
 
 def _output(output: Mapping[str, Any], quantity: str) -> str:
     """What is claimed and known of an output of a panel, in words."""
-    shown = "" if output["bound"] is None else f", at least {output['bound']:.4g} shown"
+    end = "at most" if output.get("is_error", False) else "at least"
+    shown = "" if output["bound"] is None else f", {end} {output['bound']:.4g} shown"
     true = "" if output["accuracy"] is None else f", true {output['accuracy']:.4g}"
-    return f"{asked_words(quantity, output['gamma'])} asked for{shown}{true}{_alike(output)}"
+    return f"{asked_words(output, quantity)} asked for{shown}{true}{_alike(output)}"
 
 
 def _alike(output: Mapping[str, Any]) -> str:

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.look_rounds import unjudged
+from isd_ray.campaign.manifest import numbers_of
 from isd_ray.campaign.refused import refused_events, refused_lines
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.status import FAILED, IN_PART, MISSING, TOLD
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.core.panels import MISSING as NO_ENTRY
-from isd_ray.core.panels import unpack_labels
+from isd_ray.data.packed import named_entries
 from isd_ray.report.sections.acquired import WHY
 from isd_ray.serve.paging import link_to
 
@@ -45,6 +45,8 @@ class BatchLine:
         Its number, as it was read; None where it has none.
     classes:
         Class by output of a panel; of single labels under an empty name. Only what was read.
+    numbers:
+        Number by output of a panel, of those that are numbers. Only what was read.
     role:
         Why it was chosen; empty as long as nobody is to know.
     """
@@ -59,6 +61,7 @@ class BatchLine:
     value: float | None
     classes: Mapping[str, str]
     role: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 def lines_of(store: CampaignStore, files: RoundFiles) -> list[BatchLine]:
@@ -73,6 +76,7 @@ def lines_of(store: CampaignStore, files: RoundFiles) -> list[BatchLine]:
     if files.committed is None:
         missing = set(rows[Laboratory(store).ledger().missing(files.round, rows) > 0].tolist())
     refused = _refused_since(store, files) if files.committed is None else set()
+    of_numbers = numbers_of(store.manifest)
     is_told_why = files.round not in unjudged(store.rounds())
     found = []
     for place, line in enumerate(batch.select(["row", "id", "smiles", "plate", "well", "role"]).to_pylist()):
@@ -80,7 +84,7 @@ def lines_of(store: CampaignStore, files: RoundFiles) -> list[BatchLine]:
         state = FAILED if readout is None else TOLD
         if line["row"] in missing:
             state = IN_PART if readout is not None else REFUSED if line["id"] in refused else MISSING
-        answer, value, classes = _said(readout, store.manifest)
+        answer, value, classes, numbers = _said(readout, store.manifest, of_numbers)
         found.append(
             BatchLine(
                 place=place,
@@ -92,6 +96,7 @@ def lines_of(store: CampaignStore, files: RoundFiles) -> list[BatchLine]:
                 answer=answer,
                 value=value,
                 classes=classes,
+                numbers=numbers,
                 role=WHY[line["role"]][0] if is_told_why else "",
             )
         )
@@ -108,22 +113,25 @@ def _refused_since(store: CampaignStore, files: RoundFiles) -> set[str]:
     return {name for table in tables for name in pc.unique(table["id"]).to_pylist() if name is not None}
 
 
-def _said(readout: tuple[Any, float] | None, manifest: Mapping[str, Any]) -> tuple[str, float | None, dict[str, str]]:
-    """A readout in words, its number, and its classes."""
+def _said(
+    readout: tuple[Any, float] | None, manifest: Mapping[str, Any], of_numbers: Sequence[str]
+) -> tuple[str, float | None, dict[str, str], dict[str, float]]:
+    """A readout in words, its number, its classes, and of a panel its numbers."""
     if readout is None:
-        return "", None, {}
+        return "", None, {}, {}
     label, read_value = readout
     classes, outputs = manifest["classes"], manifest["outputs"]
     if outputs:
-        [entries] = unpack_labels(np.asarray(label)[None], len(outputs))
-        read = {name: classes[entry] for name, entry in zip(outputs, entries, strict=True) if entry != NO_ENTRY}
-        return f"{len(read):,} of {len(outputs):,} outputs", None, read
+        read = named_entries(label, outputs, classes, of_numbers)
+        named = {name: entry for name, entry in read.items() if isinstance(entry, str)}
+        numbers = {name: entry for name, entry in read.items() if not isinstance(entry, str)}
+        return f"{len(read):,} of {len(outputs):,} outputs", None, named, numbers
     value = None if np.isnan(read_value) else float(read_value)
     number = "" if value is None else f"{value:.4g}"
     if not classes:
-        return number or f"{label:.4g}", float(label), {}
+        return number or f"{label:.4g}", float(label), {}, {}
     name = classes[int(label)]
-    return f"{name} ({number})" if number else name, value, {"": name}
+    return f"{name} ({number})" if number else name, value, {"": name}, {}
 
 
 _BY: Mapping[str, Callable[[BatchLine], Any]] = {

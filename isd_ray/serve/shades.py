@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from isd_ray.campaign.laboratory import Laboratory
+from isd_ray.campaign.manifest import numbers_of
 from isd_ray.campaign.replicates import readings_on_record
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.serve.lines import BatchLine
 
 BY_STATE, BY_CLASS, BY_VALUE = "", "class", "value"
 _OUTPUT = "output:"
-"""Before the name of an output of a panel, whose classes are shown."""
+"""Before the name of an output of a panel, whose classes or numbers are shown."""
 N_CLASSES, N_STEPS = 6, 7
 """Colours of classes, which come again beyond, and steps from the smallest number to the largest."""
 _TAILS = (2.0, 98.0)
@@ -57,12 +58,15 @@ class Shading:
         """The colour of a well; None where it has nothing of what is shown."""
         if self.show == BY_STATE:
             return None
+        output = self.show.removeprefix(_OUTPUT) if self.show.startswith(_OUTPUT) else ""
+        if line is not None and output in line.numbers:
+            return self._step(line.numbers[output])
         if self.show != BY_VALUE:
-            output = self.show.removeprefix(_OUTPUT) if self.show.startswith(_OUTPUT) else ""
             return None if line is None else self._classes.get(line.classes.get(output, ""))
         value = self._values.get((plate, well), None if line is None else line.value)
-        if value is None:
-            return None
+        return None if value is None else self._step(value)
+
+    def _step(self, value: float) -> Shade:
         return Shade(f"q{int(np.searchsorted(self._limits, value, side='right'))}", f"{value:.4g}")
 
 
@@ -74,12 +78,17 @@ def shading_of(show: str, store: CampaignStore, lines: Sequence[BatchLine], plat
     options = [(BY_STATE, "what came back")]
     options += [(BY_CLASS, "classes")] if classes and not outputs else []
     options += [(BY_VALUE, "numbers")] if numbers else []
-    options += [(f"{_OUTPUT}{name}", f"classes of {name}") for name in outputs]
+    of_numbers = numbers_of(store.manifest)
+    options += [(f"{_OUTPUT}{name}", f"{'numbers' if name in of_numbers else 'classes'} of {name}") for name in outputs]
     if show not in dict(options):
         show = BY_STATE
     named = {name: Shade(f"k{index % N_CLASSES}", name) for index, name in enumerate(classes)}
-    limits = _limits(numbers) if show == BY_VALUE else []
-    legend = [] if show == BY_STATE else _steps(limits) if show == BY_VALUE else [*named.values()]
+    is_number = show == BY_VALUE
+    if show.removeprefix(_OUTPUT) in of_numbers:
+        is_number, name = True, show.removeprefix(_OUTPUT)
+        numbers = [line.numbers[name] for line in lines if name in line.numbers]
+    limits = _limits(numbers) if is_number and numbers else []
+    legend = [] if show == BY_STATE else _steps(limits) if is_number else [*named.values()]
     return Shading(show, options, legend, named, values, limits)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isd_ray.core.features import Dense, FeatureBlocks
 from isd_ray.models.base import Problem, Weights
-from isd_ray.testing.problems import KINDS, VALUES, Rows, arrays_of, learnable, read_only
+from isd_ray.testing.problems import KINDS, NUMBERS, VALUES, Rows, arrays_of, learnable, read_only
 
 SUMS_TO_1 = 1e-5
 """Most by which probabilities of a row may miss 1."""
@@ -75,6 +75,8 @@ def assert_valid(outputs: NDArray[Any], problem: Problem, n_members: int, n_rows
     assert np.isfinite(outputs).all(), f"{int((~np.isfinite(outputs)).sum())} of {outputs.size} answers are not finite"
     if problem.task == "regression":
         return
+    if problem.numbers:
+        outputs = outputs[:, :, [not is_number for is_number in problem.numbers]]
     lowest, highest = float(outputs.min()), float(outputs.max())
     assert 0.0 <= lowest <= highest <= 1.0, f"probabilities from {lowest} to {highest}"
     if problem.task == "classification":
@@ -85,7 +87,10 @@ def assert_valid(outputs: NDArray[Any], problem: Problem, n_members: int, n_rows
 def losses_of(
     kind: str, found: NDArray[np.float32], labels: NDArray[Any], observed: NDArray[Any]
 ) -> tuple[float, float]:
-    """Loss of answers, and of the best constant that the observed labels give: log loss, or squared error."""
+    """Loss of answers, and of the best constant that the observed labels give: log loss, or squared error.
+
+    Of a panel with numbers the mean of both, squared errors of each number in parts of those of the constant.
+    """
     if KINDS[kind][0] == "regression":
         return float(((found - labels) ** 2).mean()), float(((observed.mean() - labels) ** 2).mean())
     if KINDS[kind][0] == "classification":
@@ -99,7 +104,13 @@ def losses_of(
             np.where(entries == 1, shares, 1 - shares)[entries >= 0],
         )
     loss, constant = (-np.log(np.clip(part.astype(np.float64), _LEAST, 1.0)).mean() for part in both)
-    return float(loss), float(constant)
+    parts = [(float(loss), float(constant))]
+    for place in NUMBERS.get(kind, ()):
+        there = ~np.isnan(labels[:, place])
+        if there.any():
+            squared = ((found[there, place] - labels[there, place]) ** 2).mean()
+            parts.append((float(squared / ((np.nanmean(observed[:, place]) - labels[there, place]) ** 2).mean()), 1.0))
+    return float(np.mean([part[0] for part in parts])), float(np.mean([part[1] for part in parts]))
 
 
 def without_values(features: FeatureBlocks) -> Dense:

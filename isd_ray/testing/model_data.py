@@ -10,7 +10,19 @@ import pytest
 from isd_ray.core.features import Dense
 from isd_ray.testing.model_checks import assert_valid, copies_of, joined, losses_of, without_values
 from isd_ray.testing.model_trial import CLEARLY_BETTER, ModelTrial, every_kind
-from isd_ray.testing.problems import BITS, KINDS, PIXELS, UNSEEN_BITS, USUAL, VALUES, WIDTH, Rows, bits_of, with_blocks
+from isd_ray.testing.problems import (
+    BITS,
+    KINDS,
+    NEVER_MEASURED,
+    PIXELS,
+    UNSEEN_BITS,
+    USUAL,
+    VALUES,
+    WIDTH,
+    Rows,
+    bits_of,
+    with_blocks,
+)
 
 
 class ObservedConformance(ModelTrial):
@@ -38,7 +50,9 @@ class ObservedConformance(ModelTrial):
         """Where all labels are the same, so are the answers, and by right."""
         problem, rows, unseen = self.problem(kind), self.rows(kind, 60), self.rows(kind, 40, seed=3)
         labels = rows.labels.copy()
-        if problem.task == "panel":
+        if problem.numbers:
+            labels = np.where(np.isnan(labels), np.nan, np.where(problem.numbers, 250.0, 1.0))
+        elif problem.task == "panel":
             labels[:, 0] = labels[:, 1]  # every measured entry is 1
         else:
             labels[:] = {"two classes": 1, "five classes": 3, "values": 250.0}[kind]
@@ -49,8 +63,12 @@ class ObservedConformance(ModelTrial):
         elif problem.task == "regression":
             assert np.abs(found - 250.0).max() < 2.5, f"all labels are 250, answers {found.min():g} to {found.max():g}"
         else:
-            measured = [output for output in range(problem.n_outputs) if output != 7]
-            assert (found[:, measured] > 0.5).all(), "all measured entries are 1, and some are predicted 0"
+            of_numbers = problem.numbers or (False,) * problem.n_outputs
+            measured = [place for place in range(problem.n_outputs) if place != NEVER_MEASURED]
+            classes, values = ([place for place in measured if of_numbers[place] is kind] for kind in (False, True))
+            assert (found[:, classes] > 0.5).all(), "all measured entries are 1, and some are predicted 0"
+            off = np.abs(found[:, values] - 250.0).max(initial=0.0)
+            assert off < 2.5, f"all numbers are 250, and some are predicted {off:g} off"
 
     @pytest.mark.parametrize("blocks", [(BITS,), USUAL], ids="+".join)
     @every_kind

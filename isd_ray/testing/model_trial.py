@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from isd_ray.core.features import FeatureBlocks
+from isd_ray.core.panels import are_values
 from isd_ray.core.seeding import derive_seed
 from isd_ray.models.base import Fitted, Model, Observed, Predictor, Problem
 from isd_ray.models.device import Placement, configure_threads
@@ -62,6 +63,8 @@ class ModelTrial:
         problem = problem_of(kind, self.blocks(blocks))
         if problem.task not in self.model.tasks:
             pytest.skip(f"{self.model.__name__} does not learn a {problem.task}")
+        if problem.numbers and not getattr(self.model, "learns_numbers", False):
+            pytest.skip(f"{self.model.__name__} does not learn panels with numbers")
         return problem
 
     def rows(self, kind: str, n: int = 0, seed: int = 1, blocks: Sequence[str] = USUAL) -> Rows:
@@ -92,9 +95,11 @@ class ModelTrial:
         self, found: NDArray[Any], expected: NDArray[Any], labels: NDArray[Any], tolerance: float, what: str
     ) -> None:
         """Answers are as expected, within a tolerance in the unit of the labels."""
-        unit = float(labels.std()) or 1.0 if labels.ndim == 1 and labels.dtype.kind == "f" else 1.0
+        unit: Any = float(labels.std()) or 1.0 if labels.ndim == 1 and labels.dtype.kind == "f" else 1.0
+        if are_values(labels):
+            unit = np.array([column.std() or 1.0 for column in np.nan_to_num(labels).T])
         if found.shape != expected.shape:
             raise AssertionError(f"{what}: shape {found.shape} in the place of {expected.shape}")
-        difference = float(np.abs(found.astype(np.float64) - expected).max(initial=0.0)) / unit
+        difference = float((np.abs(found.astype(np.float64) - expected) / unit).max(initial=0.0))
         if not (np.array_equal(found, expected) if tolerance == 0.0 else difference <= tolerance):
             raise AssertionError(f"{what}: answers differ by up to {difference:.3g}; allowed are {tolerance:g}")

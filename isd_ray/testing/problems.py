@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import Task
 from isd_ray.core.features import Block, Dense, FeatureBlocks, OnBits, Stack, Texts
-from isd_ray.core.panels import pack_labels, unpack_labels
+from isd_ray.core.panels import entries_of, pack_labels
 from isd_ray.models.base import BlockShape, Observed, Problem
 
 FRAGMENTS = ("CN", "CC", "CO", "CS", "C(F)", "C(Cl)", "C(=O)", "c1ccc(cc1)")
@@ -39,8 +39,11 @@ KINDS: dict[str, tuple[Task, int]] = {
     "five classes": ("classification", MOST + 1),
     "values": ("regression", 1),
     "panel": ("panel", len(FRAGMENTS) + 1),
+    "panel with numbers": ("panel", len(FRAGMENTS) + 1),
 }
 """Tasks and outputs of the problems."""
+NUMBERS = {"panel with numbers": (0, 1, NEVER_MEASURED)}
+"""Of a panel: outputs that are numbers, of the rule, of another fragment in another unit, and without a label."""
 _NOISE_BITS = range(16, WIDTH - 4)
 UNSEEN_BITS = range(WIDTH - 4, WIDTH)
 """On-bits that only rows to be predicted have."""
@@ -81,7 +84,10 @@ class Rows:
 def problem_of(kind: str, blocks: Sequence[str]) -> Problem:
     """The problem of that kind, in which a model sees the given blocks."""
     task, n_outputs = KINDS[kind]
-    return Problem(task, n_outputs, tuple(SHAPES[name] for name in dict.fromkeys(blocks)))
+    shapes = tuple(SHAPES[name] for name in dict.fromkeys(blocks))
+    if kind not in NUMBERS:
+        return Problem(task, n_outputs, shapes)
+    return Problem(task, n_outputs, shapes, tuple(place in NUMBERS[kind] for place in range(n_outputs)))
 
 
 def make_rows(kind: str, n: int, seed: int, blocks: Sequence[str]) -> Rows:
@@ -111,7 +117,13 @@ def _labels(kind: str, counts: NDArray[np.int64], rng: np.random.Generator) -> N
     matrix[rng.random(matrix.shape) < _HIDDEN] = -1
     matrix[:, NEVER_MEASURED] = -1
     matrix[0, ONE_CLASS] = 1
-    return pack_labels(matrix)
+    if kind not in NUMBERS:
+        return pack_labels(matrix)
+    values = np.where(matrix < 0, np.nan, matrix)
+    of_rule, of_other = NUMBERS[kind][:2]
+    values[:, of_rule] += 249.0 + 40.0 * counts[:, 0] + rng.normal(0.0, 5.0, len(counts)) - (matrix[:, of_rule] - 1)
+    values[:, of_other] += 1e-3 * counts[:, 1] - matrix[:, of_other]
+    return values
 
 
 def _bits(counts: NDArray[np.int64], rng: np.random.Generator) -> OnBits:
@@ -173,6 +185,7 @@ def with_blocks(features: FeatureBlocks, **blocks: Block) -> FeatureBlocks:
 
 def learnable(kind: str, labels: NDArray[Any]) -> NDArray[np.int8]:
     """Of a panel the entries that can be learnt, int8 (n, K): measured, of outputs with two classes; others -1."""
-    matrix = unpack_labels(labels, KINDS[kind][1])
-    matrix[:, [NEVER_MEASURED, ONE_CLASS]] = -1
+    entries = entries_of(labels, KINDS[kind][1])
+    matrix = np.where(np.isnan(entries), -1, entries).astype(np.int8)
+    matrix[:, [NEVER_MEASURED, ONE_CLASS, *NUMBERS.get(kind, ())]] = -1
     return matrix

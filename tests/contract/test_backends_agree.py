@@ -93,6 +93,21 @@ def test_a_panel_is_the_same_on_ray(claims, make_config, panel, ray_cluster, tmp
     assert certificates[0] == certificates[1]
 
 
+def test_a_panel_with_numbers_is_the_same_on_ray(make_config, numbers, ray_cluster, tmp_path):
+    """Values of several outputs, and claims of different kinds, by three scorers."""
+    claims = {"quantity": {"n_atoms": "mae"}, "max_loss": {"n_atoms": 3.0}, "loss_clip": {"n_atoms": 10.0}}
+    stopping = {**numbers["stopping"], "gamma": 0.65, "panel": claims}
+    changes = {**numbers, "stopping": stopping}
+    local = simulate(make_config(**changes), tmp_path / "local")
+    ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
+    assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
+    assert all(a.equals(b) for a, b in zip(batches(local.path), batches(ray.path), strict=True))
+    assert ray.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
+    assert ray.hybrid.equals(local.hybrid)
+    certificates = [(run.path / "certificate.json").read_bytes() for run in (local, ray)]
+    assert certificates[0] == certificates[1]
+
+
 def test_another_seed_chooses_other_rows(make_config, tmp_path):
     first = simulate(make_config(), tmp_path / "0")
     second = simulate(make_config(seed=1), tmp_path / "1")

@@ -73,6 +73,25 @@ class Samples:
         library = {**CAMPAIGN["library"], "source": "panel.csv"}
         self._write("panel.toml", {**CAMPAIGN, "task": "panel", "library": library, "labels": {"columns": ["NR-*"]}})
 
+    def make_numbers_toml(self) -> None:
+        """One output of classes and two of numbers, all of which follow from the structure."""
+        smiles = self.table["smiles"].to_pylist()
+        outputs = {
+            name: [sum(map(text.count, of)) for text in smiles] for name, of in (("atoms", "CNOcno"), ("rings", "12"))
+        }
+        columns = {name: self.table[name] for name in ("name", "smiles")}
+        hit = [int("N" in text) for text in smiles]
+        pyarrow.csv.write_csv(pa.table({**columns, "hit": hit, **outputs}), self.folder / "numbers.csv")
+        claims = {"quantity": {"atoms": "mae"}, "max_loss": {"atoms": 3.0}, "loss_clip": {"atoms": 10.0}}
+        tolerances = {"atoms": 5.0, "rings": 2.0}
+        own = {
+            "task": "panel",
+            "library": {**CAMPAIGN["library"], "source": "numbers.csv"},
+            "labels": {"columns": ["hit", "atoms", "rings"], "numbers": ["atoms", "rings"]},
+            "stopping": {**CAMPAIGN["stopping"], "tolerances": tolerances, "panel": claims},
+        }
+        self._write("numbers.toml", {**CAMPAIGN, **own})
+
     def make_catalogue(self) -> None:
         (self.folder / "catalogue").mkdir()
         for part in range(2):

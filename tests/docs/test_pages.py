@@ -119,7 +119,9 @@ def _completed(settings: dict) -> dict:
     data = {name: {**CAMPAIGN.get(name, {}), **settings.get(name, {})} for name in {*CAMPAIGN, *settings} - {"task"}}
     task = settings.get("task", "panel" if "panel" in data.get("stopping", {}) else "classification")
     if task == "panel":
-        data["labels"] = {"columns": data["labels"].get("columns", ["*"])}
+        of_numbers = "quantity" in data.get("stopping", {}).get("panel", {})
+        numbers = data["labels"].get("numbers", ["*"] if of_numbers else [])
+        data["labels"] = {"columns": data["labels"].get("columns", ["*"]), "numbers": numbers}
     if "n_plates" in data["acquisition"]:
         del data["acquisition"]["batch_size"]
     return {**data, "task": task}

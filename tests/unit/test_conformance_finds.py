@@ -32,6 +32,7 @@ class Means:
 
     Config = MeansConfig
     tasks = frozenset({"classification", "regression", "panel"})
+    learns_numbers = True
     needs = ()
 
     def __init__(self, config: Any, problem: Problem) -> None:
@@ -44,6 +45,8 @@ class Means:
 
     def targets(self, labels: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Targets (n, K), and which of them count."""
+        if self.problem.numbers:
+            return np.nan_to_num(labels), (~np.isnan(labels)).astype(float)
         if self.problem.task == "panel":
             ones, measured = (unpack(labels[:, part], self.problem.n_outputs).astype(float) for part in (0, 1))
             return ones, measured
@@ -80,7 +83,7 @@ class MeansPredictor:
         found = sum(matrix[:, place, None] * weight for place, weight in enumerate(np.asarray(member["weights"]).T))
         if problem.task == "regression":
             return found[:, 0].astype(np.float32)
-        found = np.clip(found, 0.001, 0.999)
+        found = np.where(problem.numbers or (False,), found, np.clip(found, 0.001, 0.999))
         return (found / found.sum(axis=1, keepdims=True) if problem.task == "classification" else found).astype(
             np.float32
         )
@@ -96,6 +99,24 @@ class TestMeans(ModelConformance):
 
 def changed(fitted: Fitted, **arrays: Any) -> Fitted:
     return Fitted({**fitted.weights, **arrays}, fitted.n_train)
+
+
+class MissingNumbers(Means):
+    def targets(self, labels):
+        """Counts a number that was not measured as 0."""
+        targets, counts = super().targets(labels)
+        return targets, np.ones_like(counts) if self.problem.numbers else counts
+
+
+class NumbersAsClasses(Means):
+    def open(self, members, placement):
+        return SquashedPredictor(self, members)
+
+
+class SquashedPredictor(MeansPredictor):
+    def outputs(self, block):
+        found = super().outputs(block)
+        return np.clip(found, 0.0, 1.0) if self.model.problem.numbers else found
 
 
 class Unseeded(Means):
@@ -381,7 +402,7 @@ FINDS = {
     "two_threads_repeat_each_other_and_agree_with_one": [Threaded],
     "another_process_fits_the_same_arrays": [HashSeeded],
     "answers_are_probabilities_or_values": [Double, Percent, OneColumn],
-    "a_rule_is_learnt": [Lucky],
+    "a_rule_is_learnt": [Lucky, MissingNumbers, NumbersAsClasses],
     "a_row_is_answered_whatever_is_around_it": [BlockDependent, Normalised, Lucky],
     "stochastic_answers_follow_from_their_seed": [Sampling, Unsampled],
     "the_store_keeps_every_bit": [Pickling, ShiftedPickle, Objects, Texts, Lists, Losing],

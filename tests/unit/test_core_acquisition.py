@@ -120,4 +120,51 @@ def test_functions_that_do_not_fit_the_campaign_are_refused(changes, message):
     }
     config = parse_config({**base, **changes})
     with pytest.raises(ConfigError, match=message):
-        acquisition_for(config.acquisition_name, config.task, config.model, config.acquisition.column)
+        acquisition_for(
+            config.acquisition_name,
+            config.task,
+            config.model,
+            config.acquisition.column,
+            has_numbers=bool(config.labels.numbers),
+        )
+
+
+# --- panels with numbers --------------------------------------------------------------------------------------------
+
+TOLERANCES = (None, 0.5, 20.0)
+
+
+def of_numbers(outputs, weights=None) -> Candidates:
+    outputs = np.asarray(outputs, np.float32)
+    n = outputs.shape[1]
+    return Candidates(np.arange(n), outputs, np.arange(n) * 1.0, weights, None, TOLERANCES)
+
+
+def test_classes_and_numbers_are_weighed_by_how_probably_they_are_wrong():
+    one, two = [0.9, 1.0, 100.0], [0.7, 2.0, 100.0]
+    score, _ = acquisition.doubtful_outputs(of_numbers([[one, one], [two, one]]))
+    # The class is doubted by 0.2; the members of the first number lie half a unit, one tolerance, from their mean.
+    np.testing.assert_allclose(score, [(0.2 + 1 / 2 + 0.0) / 3, (0.1 + 0.0 + 0.0) / 3], rtol=1e-6)
+    weighted, _ = acquisition.doubtful_outputs(of_numbers([[one], [two]], np.array([0.75, 0.25])))
+    variance = 0.75 * 0.25**2 + 0.25 * 0.75**2
+    np.testing.assert_allclose(weighted, [(0.15 + variance / (variance + 0.25)) / 3], rtol=1e-6)
+
+
+def test_the_unit_of_a_number_does_not_matter_where_its_tolerance_is_in_it():
+    rng = np.random.default_rng(1)
+    outputs = rng.normal(5.0, 2.0, (4, 30, 3))
+    outputs[..., 0] = rng.random((4, 30))
+    scaled = outputs * [1.0, 64.0, 1 / 32]
+    for name in ("least_confidence", "variance", "standard_deviation"):
+        of = acquisition.OF_NUMBERS[name].score
+        candidates = of_numbers(outputs)
+        other = Candidates(
+            candidates.rows, scaled.astype(np.float32), candidates.column, None, None, (None, 32.0, 0.625)
+        )
+        np.testing.assert_allclose(of(other)[0], of(candidates)[0], rtol=1e-4)
+
+
+def test_rows_whose_members_hardly_differ_keep_their_order():
+    values = [[[0.5, 1.0, 10.0], [0.5, 1.0, 10.0]], [[0.5, 1.0 + 1e-6, 10.0], [0.5, 1.0 + 3e-6, 10.0]]]
+    score = acquisition.doubt_of_outputs(np.asarray(values, np.float64), TOLERANCES)[:, 1]
+    assert 0.0 < score[0] < score[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from isd_ray.core import acquisition, metrics, predictions
+from isd_ray.core import acquisition, metrics, panels, predictions
 from isd_ray.core.acquisition import BUILT_IN, Candidates, acquisition_for
 from isd_ray.core.bounds import kl_lower_bound
 from isd_ray.core.goals import PanelAccuracy, ScreenCounts
@@ -159,3 +159,57 @@ def test_an_empty_part_joins_packed_predictions():
     )
     assert concatenate_rows([empty_rows(), scored, empty_rows()]).prediction.shape == (3, 2)
     assert concatenate_rows([scored.take(np.zeros(3, bool)), empty_rows()]).prediction.shape == (0, 2)
+
+
+# --- numbers among the outputs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_expected", [None, 11])
+def test_bits_and_values_of_the_same_panel_say_the_same(n_expected):
+    rng = np.random.default_rng(3)
+    matrix = rng.integers(-1, 2, (60, 11))
+    matrix[0] = -1
+    said = rng.integers(0, 2, (60, 11))
+    bits, values = pack_labels(matrix), np.where(matrix < 0, np.nan, matrix)
+    packed, numbers = np.packbits(said, axis=1), said.astype(float)
+    classes = (None,) * 11
+    assert np.array_equal(losses(packed, bits, n_expected), losses(numbers, values, n_expected, classes))
+    assert np.array_equal(panels.outcomes(packed, bits, 11), panels.outcomes(numbers, values, 11, classes))
+    for of in (panels.lost, panels.count_measured, panels.there, panels.entries_of):
+        arguments = (n_expected,) if of is panels.lost else (11,)
+        assert np.array_equal(of(bits, *arguments), of(values, *arguments), equal_nan=True), of.__name__
+    assert np.array_equal(is_measured(bits), is_measured(values))
+    newer = rng.integers(-1, 2, (60, 11))
+    over = panels.overlay(bits, pack_labels(newer)), panels.overlay(values, np.where(newer < 0, np.nan, newer))
+    assert np.array_equal(*(panels.entries_of(labels, 11) for labels in over), equal_nan=True)
+    gone = rng.random(60) < 0.3
+    left = (panels.without_readout(labels, gone) for labels in (bits, values))
+    assert np.array_equal(*(panels.entries_of(labels, 11) for labels in left), equal_nan=True)
+
+
+def test_a_number_is_right_up_to_its_tolerance_and_a_class_where_it_is_the_same():
+    labels = np.array([[1.0, 7.0, np.nan], [0.0, 7.0, 2.0]])
+    said = np.array([[1.0, 7.5, 9.0], [1.0, 7.51, 1.75]])
+    tolerances = (None, 0.5, 0.25)
+    assert panels.outcomes(said, labels, 3, tolerances).tolist() == [[0, 0, -1], [1, 1, 0]]
+    assert losses(said, labels, None, tolerances).tolist() == [0.0, 2 / 3]
+    assert losses(said, labels, 3, tolerances).tolist() == [1 / 3, 2 / 3]
+    goal = PanelAccuracy(0.9, 3, tolerances=tolerances)
+    assert goal.losses(said, labels).tolist() == [1 / 3, 2 / 3]
+    assert goal.losses(np.full(2, np.nan), labels).tolist() == [1.0, 1.0], "no model has said anything"
+
+
+def test_the_best_constant_answer_of_a_number_is_right_for_most():
+    rng = np.random.default_rng(0)
+    labels = np.stack([rng.integers(0, 2, 80) * 1.0, rng.normal(50.0, 9.0, 80).round(1)], axis=1)
+    labels[rng.random((80, 2)) < 0.2] = np.nan
+    labels[0] = [1.0, np.nan]
+    labels = labels[~np.isnan(labels).all(axis=1)]
+    goal = PanelAccuracy(0.9, None, tolerances=(None, 4.0))
+    answer = goal.best_answer(labels, 2)
+
+    def total(of_class: float, value: float) -> float:
+        return float(goal.losses(np.broadcast_to([of_class, value], labels.shape), labels).sum())
+
+    tried = [total(one, value) for one in (0.0, 1.0) for value in np.arange(20.0, 80.0, 0.05)]
+    assert total(*answer) <= min(tried) + 1e-9

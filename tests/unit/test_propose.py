@@ -164,6 +164,21 @@ def test_many_columns_of_zero_and_one_are_a_panel(smiles, tmp_path):
     assert propose(write(tmp_path / "rare.csv", {"smiles": smiles, **rare})).value("stopping.quantity") == "recall"
 
 
+def test_columns_of_both_kinds_that_are_named_are_a_panel_with_a_claim_about_each(smiles, tmp_path):
+    columns = {"hit": [0, 1] * (N // 2), "logD": [0.011 * n for n in range(N)], "IC50_nM": [n + 1.5 for n in range(N)]}
+    columns["logD"][3] = ""
+    file = write(tmp_path / "both.csv", {"smiles": smiles, **columns})
+    made = propose(file, label=["hit", "logD"])
+    assert (made.value("task"), made.value("labels.columns")) == ("panel", ["hit", "logD"])
+    assert made.value("labels.numbers") == ["logD"]
+    assert made.value("stopping.panel.gamma") == {"hit": 0.95, "logD": 0.9}
+    assert made.value("stopping.tolerances")["logD"] > 0
+    assert "one value for every compound" in made.why("stopping.tolerances")
+    accepted(made, tmp_path)
+    with pytest.raises(InputFileError, match="without bounds that are no concentrations"):
+        propose(file, label=["hit", "IC50_nM"])
+
+
 def test_a_panel_with_empty_compounds_is_refused_with_the_way_out(smiles, tmp_path):
     columns = {f"y{k}": ["", *([0, 1] * N)[: N - 1]] for k in range(2)}
     with pytest.raises(InputFileError, match=r"1 compounds have no readout in any of the 2 outputs"):

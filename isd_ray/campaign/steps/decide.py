@@ -210,7 +210,9 @@ def output_ranges(screen: Screen, measured: Measured) -> list[Any]:
         return []
     prediction, counts = batch.selection.scored.prediction, screen.history.counts(tuple(batch.details["group_sizes"]))
     speaks = (batch.selection.roles == _RANDOM) & (goal.groups(prediction) == OTHERS)
-    outcomes = goal.outcomes(prediction, measured.readouts.labels)[speaks]
+    # By a random key, as in `bound_by_random_rows`.
+    order = np.argsort(tie_keys(screen.seed("order", batch.number), batch.selection.scored.rows))
+    outcomes = goal.outcomes(prediction, measured.readouts.labels)[order][speaks[order]]
     delta = screen.config.stopping.delta
     return [goal.range(column, counts, place, delta) for place, column in enumerate(outcomes.T)]
 

@@ -15,6 +15,7 @@ from isd_ray.core.goals.by_output import ByOutput
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.goals.mean_loss import MeanAbsoluteError, MeanLoss, MeanSquaredError
 from isd_ray.core.goals.output_accuracies import OutputAccuracies
+from isd_ray.core.goals.output_errors import OutputErrors
 from isd_ray.core.goals.output_recalls import OutputRecalls
 from isd_ray.core.goals.panel import PanelAccuracy
 from isd_ray.core.goals.panel_recall import PanelRecall
@@ -37,6 +38,7 @@ __all__ = [
     "MeanLoss",
     "MeanSquaredError",
     "OutputAccuracies",
+    "OutputErrors",
     "OutputGoal",
     "OutputRecalls",
     "PanelAccuracy",
@@ -54,6 +56,7 @@ def goal_for(
     task: Task,
     classes: tuple[str, ...],
     outputs: tuple[str, ...] = (),
+    numbers: tuple[str, ...] = (),
     *,
     in_laboratory: bool = False,
     unverified: bool = False,
@@ -62,17 +65,25 @@ def goal_for(
 
     Parameters
     ----------
+    numbers:
+        Outputs that are numbers, by name or wildcard.
     unverified:
         Its class did not pass the suite for claims, or the version that the campaign began with did not.
 
     Raises
     ------
     ConfigError
-        If the words of an unverified claim do not say that it is one.
+        If claims or tolerances are of outputs that the panel does not have, or do not suit them; or if the words of an
+        unverified claim do not say that it is one.
     """
-    claims = _of_outputs(stopping, outputs)
+    try:
+        claims, tolerances = _of_outputs(stopping, outputs, numbers), stopping.tolerances_of(outputs, numbers)
+    except ValueError as error:
+        where, remedy = "labels.numbers, stopping", "correct that key; outputs are called as labels.columns has them"
+        raise ConfigError(str(error), where, remedy) from error
+    shares = [claim.gamma for claim in claims if claim.error is None] or [claim.gamma for claim in claims]
     asked = Asked(
-        level=min((claim.gamma for claim in claims), default=stopping.level),
+        level=min(shares, default=stopping.level),
         positive=len(classes) - 1 if stopping.positive is None else classes.index(stopping.positive),
         hit=stopping.positive or "",
         tolerance=stopping.tolerance,
@@ -80,6 +91,7 @@ def goal_for(
         n_outputs=len(outputs),
         n_expected=len(outputs) if in_laboratory and outputs else None,
         claims=claims,
+        tolerances=tolerances,
     )
     goal: Goal = stopping.goal_class(task).asked(asked)
     if not unverified:
@@ -94,8 +106,19 @@ def goal_for(
     return goal
 
 
-def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...]) -> tuple[OutputGoal, ...]:
+def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...], numbers: tuple[str, ...]) -> tuple[OutputGoal, ...]:
     if stopping.panel is None:
         return ()
     levels, shares = stopping.panel.levels(outputs, stopping.gamma), stopping.panel.shares(outputs)
-    return tuple(OutputGoal(*claim) for claim in zip(outputs, levels, shares, strict=True))
+    found, tolerances = [], stopping.tolerances_of(outputs, numbers) or (None,) * len(outputs)
+    columns = zip(outputs, levels, shares, tolerances, stopping.panel.errors(outputs), strict=True)
+    for name, gamma, share, tolerance, error in columns:
+        if error is None:
+            found.append(OutputGoal(name, gamma, share, tolerance))
+            continue
+        if tolerance is None or name in stopping.panel.gamma:
+            what = "is no number" if tolerance is None else "has a gamma"
+            raise ValueError(f"a mean error is claimed of {name!r}, which {what}; correct stopping.panel")
+        unit = error.clip**error.power
+        found.append(OutputGoal(name, 1.0 - error.max_loss / unit, share, tolerance, error))
+    return tuple(found)

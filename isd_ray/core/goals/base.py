@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.config.stopping import MeanErrorClaim
 from isd_ray.core.best_constant import Answer
 from isd_ray.core.certify import judge_losses
 from isd_ray.core.look_evidence import Audit, ScreenCounts
@@ -33,11 +34,55 @@ class OutputGoal:
     ----------
     share:
         Of the risk that is spent on it.
+    tolerance:
+        Of a number: the error that counts as none; None of a class.
+    error:
+        Its mean error is bounded in the place of its accuracy. On record, and in `gamma`, is one less the mean loss, in
+        parts of the largest that counts, which is good when large as an accuracy is; `shown` is the error.
     """
 
     name: str
     gamma: float
     share: float
+    tolerance: float | None = None
+    error: MeanErrorClaim | None = None
+
+    @property
+    def level(self) -> float:
+        """What is asked for, in the unit of the claim."""
+        return self.gamma if self.error is None else self.error.max_loss
+
+    @property
+    def unit(self) -> float:
+        """Of a mean error: what a loss of 1 stands for."""
+        return 1.0 if self.error is None else float(self.error.clip**self.error.power)
+
+    def shown(self, value: float) -> float:
+        """A quantity on record in the unit of the claim."""
+        return value if self.error is None else (1.0 - value) * self.unit
+
+    def shown_range(self, ends: Sequence[float] | None) -> tuple[float, float] | None:
+        """The same of both ends of a range."""
+        if ends is None:
+            return None
+        one, other = map(self.shown, ends)
+        return min(one, other), max(one, other)
+
+    def asked(self, quantity: str) -> str:
+        """What is asked for, in words; `quantity` is that of the screen."""
+        if self.error is not None:
+            what, clip = ("squared" if self.error.power == SQUARED else "absolute"), self.error.clip
+            return f"mean {what} error at most {self.level:g} (errors above {clip:g} counted as {clip:g})"
+        if self.tolerance is not None:
+            return f"share within {self.tolerance:g} above {self.level:g}"
+        return f"recall of hits at least {self.level:g}" if quantity == "recall" else f"accuracy above {self.level:g}"
+
+    @property
+    def on_record(self) -> dict[str, Any]:
+        """What certificate and summary say beside the level, of numbers."""
+        if self.tolerance is None:
+            return {}
+        return {"asked": self.asked(""), "tolerance": self.tolerance, "is_error": self.error is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +101,8 @@ class Asked:
         Of a panel: its outputs, and how many of them every compound should have a readout of (`PanelAccuracy`).
     claims:
         Of a panel with a claim about each output.
+    tolerances:
+        Of a panel with numbers: by output (`isd_ray.core.panels`).
     """
 
     level: float
@@ -66,6 +113,7 @@ class Asked:
     n_outputs: int = 0
     n_expected: int | None = None
     claims: tuple[OutputGoal, ...] = ()
+    tolerances: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +131,7 @@ class Goal(ABC):
     sign:
         How the quantity of a screen that meets the goal relates to the level.
     is_regression, is_panel:
-        Predictions and labels are values, or packed bits of many outputs (`isd_ray.core.panels`), not class indices.
+        Predictions and labels are values, or of many outputs (`isd_ray.core.panels`), not class indices.
     is_exact:
         A loss is 0 or 1.
     is_error:
@@ -235,8 +283,8 @@ class Goal(ABC):
         """The part of each row's loss that its readout does not put right, float64 (n,): all where there is none."""
         return (~has_readout(labels)).astype(np.float64)
 
-    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
-        """What became of each predicted entry that has a claim, int8 (n, K) of `isd_ray.core.panels.outcomes`."""
+    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8] | NDArray[np.float64]:
+        """What became of each predicted entry that has a claim, (n, K) as `isd_ray.core.goals.by_output.Column`."""
         return np.empty((len(labels), 0), np.int8)
 
     def is_whole(self, labels: LabelArray) -> NDArray[np.bool_]:

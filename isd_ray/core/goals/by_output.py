@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,9 @@ from isd_ray.core.portions import in_portions
 from isd_ray.core.trigger import Forecast, ScoredBatch
 from isd_ray.messages import LabelArray, StopDecision
 
-Column: TypeAlias = NDArray[np.int8]
-"""Outcomes of the audited entries of one output, int8 (m,) (`isd_ray.core.panels.outcomes`)."""
+Column: TypeAlias = NDArray[np.int8] | NDArray[np.float64]
+"""Outcomes of the audited entries of one output, int8 (m,) (`isd_ray.core.panels.outcomes`). Where of some outputs a
+mean error is claimed float64 (m,), and of these a loss in [0, 1] in the place of right and wrong."""
 _HARDEST = 3
 """Outputs that a look is likely to fail by: the audit is as large as the hardest asks for, and most pass with ease."""
 _SHOWN = 3
@@ -48,22 +49,31 @@ class ByOutput(ABC):
         """The claims."""
         return self.claims
 
-    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.int8]:
-        """What became of each predicted entry, int8 (n, K) of `isd_ray.core.panels.outcomes`.
+    def outcomes(self, prediction: LabelArray, labels: LabelArray) -> Column:
+        """What became of each predicted entry, (n, K) as `Column`.
 
         An entry that should have had a readout is lost; so is every one of a row that no model has predicted. Of rows
         without a predicted hit, a wrong entry is a hit.
         """
         if prediction.ndim == 1:
             return np.full((len(labels), len(self.claims)), LOST, np.int8)
-        found = panels.outcomes(prediction, labels, len(self.claims))
+        found = self.found(prediction, labels)
         if self.n_expected is not None:
             found[found == MISSING] = LOST
         return found
 
+    def found(self, prediction: LabelArray, labels: LabelArray) -> Column:
+        """As `outcomes`, of rows that a model has predicted; what has no readout is missing."""
+        return panels.outcomes(prediction, labels, len(self.claims))
+
     @abstractmethod
-    def allowed(self, place: int, counts: ScreenCounts) -> int:
+    def allowed(self, place: int, counts: ScreenCounts) -> float:
         """Most errors of an output that a look is planned with."""
+
+    def loss_variance(self, place: int, scored: Sequence[ScoredBatch]) -> float | None:
+        """Variance of a loss by past random rows, where it is not just right or wrong; else None."""
+        del place, scored
+        return None
 
     @abstractmethod
     def is_shown(self, plan: LookPlan, column: Column, level: float, hits: Sequence[int]) -> bool:
@@ -84,15 +94,15 @@ class ByOutput(ABC):
         """About where an output lies, by rows of the audited group drawn at random; None if they say nothing."""
 
     @abstractmethod
-    def tally(self, prediction: LabelArray, labels: LabelArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of rows with known labels, by output: what is wrong, and of how many; int64 (K,) each."""
+    def tally(self, prediction: LabelArray, labels: LabelArray) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Of rows with known labels, by output: what is wrong, or its loss, and of how many; (K,) each."""
 
     @abstractmethod
-    def values(self, counts: ScreenCounts, wrong: Sequence[int], left: Sequence[int]) -> tuple[float, ...]:
+    def values(self, counts: ScreenCounts, wrong: Sequence[float], left: Sequence[int]) -> tuple[float, ...]:
         """The claimed quantity of each output, by the tally of the rows left."""
 
     @abstractmethod
-    def are_met(self, counts: ScreenCounts, wrong: Sequence[int], left: Sequence[int]) -> bool:
+    def are_met(self, counts: ScreenCounts, wrong: Sequence[float], left: Sequence[int]) -> bool:
         """Whether the claims are true, by the tally of the rows left."""
 
     def plan(
@@ -117,12 +127,13 @@ class ByOutput(ABC):
         there = (outcomes != MISSING).mean(axis=0)
         plans: dict[int, LookPlan] = {}
         for place in self._hardest_first(outcomes):
-            output = self.outputs[place]
+            output, columns = self.outputs[place], [_column(batch, place) for batch in scored]
             state = LookState(
                 n_inference=n,
                 allowed=self.allowed(place, evidence.counts),
                 # As if every compound had an entry: nearly the worst case that is tested.
-                forecast=forecast([_column(batch, place) for batch in scored]),
+                forecast=forecast(columns),
+                loss_variance=self.loss_variance(place, columns),
                 failed_looks=evidence.failed_looks,
                 batches_since_look=evidence.batches_since_look,
                 together=min(len(self.outputs), _HARDEST),
@@ -139,9 +150,9 @@ class ByOutput(ABC):
             [replace(plans[place], size=size) for place in range(len(self.outputs))], rule.portions
         ), reason
 
-    def _hardest_first(self, outcomes: NDArray[np.int8]) -> list[int]:
+    def _hardest_first(self, outcomes: Column) -> list[int]:
         """Places by falling share of bad entries relative to the allowed one: the first is likely to say no."""
-        bad, there = (outcomes > RIGHT).sum(axis=0), np.maximum((outcomes != MISSING).sum(axis=0), 1)
+        bad, there = losses_of(outcomes).sum(axis=0), np.maximum((outcomes != MISSING).sum(axis=0), 1)
         allowed = np.array([1.0 - output.gamma for output in self.outputs])
         return [int(place) for place in np.argsort(-bad / there / allowed, kind="stable")]
 
@@ -162,7 +173,7 @@ class ByOutput(ABC):
             raise ValueError(f"look {plans[0].number} declared {plans[0].size} rows of {len(self.outputs)} outputs")
         judged = list(zip(plans, audit.outcomes.T, self.outputs, strict=True))
         failed = [
-            f"{output.name!r} ({n_bad(column)} wrong of {n_there(column)})"
+            f"{output.name!r} ({losses_of(column).sum():g} wrong of {n_there(column)})"
             for plan, column, output in judged
             if not self.is_shown(plan, column, output.gamma, hits)
         ]
@@ -174,7 +185,7 @@ class ByOutput(ABC):
         return StopDecision("stop", f"{look}; each of {len(self.outputs)} outputs passed", bounds=bounds)
 
 
-def _outcomes(batch: ScoredBatch) -> NDArray[np.int8]:
+def _outcomes(batch: ScoredBatch) -> Column:
     assert batch.outcomes is not None, "History keeps them where outputs have claims"
     return batch.outcomes
 
@@ -188,14 +199,14 @@ def _column(batch: ScoredBatch, place: int) -> ScoredBatch:
         n_observed=batch.n_observed,
         uncertainty=batch.uncertainty[there],
         rank=batch.rank[there],
-        loss=(column[there] > RIGHT).astype(np.float64),
+        loss=losses_of(column[there]),
         is_random=batch.is_random[there],
     )
 
 
-def asked_words(quantity: str, level: float) -> str:
-    """What is asked of one output."""
-    return f"recall of hits at least {level:g}" if quantity == "recall" else f"accuracy above {level:g}"
+def asked_words(output: Mapping[str, Any], quantity: str) -> str:
+    """What is asked for of an output on record (`OutputGoal.on_record`), where the screen claims `quantity`."""
+    return str(output.get("asked") or OutputGoal(output["name"], output["gamma"], 1.0).asked(quantity))
 
 
 def range_words(outputs: Sequence[OutputGoal]) -> str:
@@ -212,6 +223,16 @@ def n_bad(outcomes: Column) -> int:
 def n_wrong(outcomes: Column) -> int:
     """Wrong predictions among the entries of a column, lost ones not counted."""
     return int((outcomes == WRONG).sum())
+
+
+def n_lost(outcomes: Column) -> int:
+    """Lost entries of a column."""
+    return int((outcomes == LOST).sum())
+
+
+def losses_of(outcomes: Column) -> NDArray[np.float64]:
+    """Loss of each entry: 1 where it is wrong or lost, 0 where there is none."""
+    return np.clip(outcomes, RIGHT, WRONG).astype(np.float64)
 
 
 def n_there(outcomes: Column) -> int:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
     @classmethod
     def asked(cls, asked: Asked) -> Goal:
         """With the claims."""
-        return cls(asked.level, asked.n_expected, asked.claims)
+        return cls(asked.level, asked.n_expected, asked.claims, tolerances=asked.tolerances)
 
     @property
     def words(self) -> str:
@@ -64,12 +65,20 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
 
     def is_whole(self, labels: LabelArray) -> NDArray[np.bool_]:
         """Which labels speak of every output."""
-        whole: NDArray[np.bool_] = np.logical_and.reduce(panels.unpack(labels[:, 1], len(self.claims)), axis=1)
+        whole: NDArray[np.bool_] = np.logical_and.reduce(panels.there(labels, len(self.claims)), axis=1)
         return whole
 
-    def allowed(self, place: int, counts: ScreenCounts) -> int:
+    def found(self, prediction: LabelArray, labels: LabelArray) -> Column:
+        """A number is right within its tolerance."""
+        return panels.outcomes(prediction, labels, len(self.claims), self.tolerances)
+
+    def allowed(self, place: int, counts: ScreenCounts) -> float:
         """As if every compound had an entry."""
-        return allowed_errors(counts.measured[place] + counts.left[OTHERS], self.claims[place].gamma)
+        return self.allowed_of(place, counts.measured[place] + counts.left[OTHERS])
+
+    def allowed_of(self, place: int, n_entries: int) -> float:
+        """Most errors among the entries of an output."""
+        return allowed_errors(n_entries, self.claims[place].gamma)
 
     def is_shown(self, plan: LookPlan, column: Column, level: float, hits: Sequence[int]) -> bool:
         """By `column_pvalue`."""
@@ -97,29 +106,29 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
         least, most = plausible_range(bad, n_left, sampled, delta)
         return 1.0 - most / (n_measured + n_left), 1.0 - least / (n_measured + n_left)
 
-    def tally(self, prediction: LabelArray, labels: LabelArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def tally(self, prediction: LabelArray, labels: LabelArray) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Wrong entries of all that have a readout."""
         found = self.outcomes(prediction, labels)
         return (found == WRONG).sum(axis=0), (found != MISSING).sum(axis=0)
 
-    def values(self, counts: ScreenCounts, wrong: Sequence[int], left: Sequence[int]) -> tuple[float, ...]:
+    def values(self, counts: ScreenCounts, wrong: Sequence[float], left: Sequence[int]) -> tuple[float, ...]:
         """True accuracy of each column."""
         columns = zip(counts.measured, wrong, left, strict=True)
         return tuple(1.0 - w / (m + r) if m + r else 1.0 for m, w, r in columns)
 
-    def are_met(self, counts: ScreenCounts, wrong: Sequence[int], left: Sequence[int]) -> bool:
+    def are_met(self, counts: ScreenCounts, wrong: Sequence[float], left: Sequence[int]) -> bool:
         """By the number of errors, which is exact."""
-        columns = zip(self.claims, counts.measured, wrong, left, strict=True)
-        return all(w == 0 or w <= allowed_errors(m + r, output.gamma) for output, m, w, r in columns)
+        columns = enumerate(zip(counts.measured, wrong, left, strict=True))
+        return all(w == 0 or w <= self.allowed_of(place, m + r) for place, (m, w, r) in columns)
 
 
-def column_pvalue(outcomes: NDArray[np.int8], n_inference: int, n_measured: int, gamma: float) -> float:
+def column_pvalue(outcomes: Column, n_inference: int, n_measured: int, gamma: float) -> float:
     """p-value of "the accuracy of this column, the errors of the audit put right, is gamma or less".
 
     Parameters
     ----------
     outcomes:
-        int8 (m,): of the audited entries (`isd_ray.core.panels.outcomes`).
+        (m,): of the audited entries, right or wrong (`isd_ray.core.panels.outcomes`).
     n_inference:
         Compounds that the audit was drawn from.
     n_measured:

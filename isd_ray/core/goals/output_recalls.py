@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class OutputRecalls(ByOutput, PanelRecall):
         assert plan.output is not None, "a plan of an output"
         return recall_allowance(hits[plan.output], self.claims[plan.output].gamma)
 
-    def allowed(self, place: int, counts: ScreenCounts) -> int:
+    def allowed(self, place: int, counts: ScreenCounts) -> float:
         """By the hits that are measured: those among the predicted ones are not counted on."""
         return recall_allowance(counts.hits[place], self.claims[place].gamma)
 
@@ -84,19 +85,19 @@ class OutputRecalls(ByOutput, PanelRecall):
         least, most = plausible_range(n_bad(column), counts.left[OTHERS], len(column), delta)
         return recall_floor(counts.hits[place], most), recall_floor(counts.hits[place], least)
 
-    def tally(self, prediction: LabelArray, labels: LabelArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def tally(self, prediction: LabelArray, labels: LabelArray) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Hits of rows that are not predicted to have any, and all hits."""
         ones = self._ones(labels)
         missed = ones[self.groups(prediction) != HITS]
         return missed.sum(axis=0, dtype=np.int64), ones.sum(axis=0, dtype=np.int64)
 
-    def values(self, counts: ScreenCounts, wrong: Sequence[int], left: Sequence[int]) -> tuple[float, ...]:
+    def values(self, counts: ScreenCounts, wrong: Sequence[float], left: Sequence[int]) -> tuple[float, ...]:
         """True recall of each output."""
-        return tuple(recall_floor(h + r - w, w) for h, w, r in zip(counts.hits, wrong, left, strict=True))
+        return tuple(recall_floor(h + r - w, w) for h, w, r in zip(counts.hits, map(int, wrong), left, strict=True))
 
-    def are_met(self, counts: ScreenCounts, wrong: Sequence[int], left: Sequence[int]) -> bool:
+    def are_met(self, counts: ScreenCounts, wrong: Sequence[float], left: Sequence[int]) -> bool:
         """By the number of missed hits, which is exact."""
-        columns = zip(self.claims, counts.hits, wrong, left, strict=True)
+        columns = zip(self.claims, counts.hits, map(int, wrong), left, strict=True)
         return all(w <= recall_allowance(h + r - w, output.gamma) for output, h, w, r in columns)
 
     def _ones(self, labels: LabelArray) -> NDArray[np.bool_]:

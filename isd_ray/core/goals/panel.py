@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core import panels
-from isd_ray.core.best_constant import Answer, commoner_bits
+from isd_ray.core.best_constant import Answer, commoner_bits, likeliest_values
 from isd_ray.core.goals.base import OTHERS, Asked, Goal
 from isd_ray.core.goals.mean_loss import mean_loss_allowance
 from isd_ray.core.look_evidence import ScreenCounts
@@ -32,19 +32,23 @@ class PanelAccuracy(Goal):
     n_expected: int | None = None
     """Outputs that every compound should have a readout of, so that one without counts as wrong: all of them in a
     laboratory, where it is a lost well. None where compounds that were not tested have none."""
+    tolerances: tuple[float | None, ...] = field(default=(), kw_only=True)
+    """Of a panel with numbers: by output the error that counts as none, None of a class."""
 
     @classmethod
     def asked(cls, asked: Asked) -> Goal:
-        """With the outputs that are expected."""
-        return cls(asked.level, asked.n_expected)
+        """With the outputs that are expected, and what counts as right of numbers."""
+        return cls(asked.level, asked.n_expected, tolerances=asked.tolerances)
 
     def best_answer(self, labels: LabelArray, n_classes: int) -> Answer:
-        """The commoner answer of each output."""
+        """The commoner answer of each output; of a number the middle of the window that holds most of its readouts."""
+        if self.tolerances:
+            return likeliest_values(labels, self.tolerances, self.n_expected)
         return commoner_bits(labels, n_classes, self.n_expected)
 
     def as_prediction(self, labels: LabelArray) -> LabelArray:
-        """The half of the labels that says which outputs are 1."""
-        return labels[:, 0]
+        """Which outputs are 1, or their values."""
+        return panels.as_prediction(labels)
 
     def correct(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """The share of a row's measured outputs that is right."""
@@ -52,7 +56,9 @@ class PanelAccuracy(Goal):
 
     def losses(self, prediction: LabelArray, labels: LabelArray) -> NDArray[np.float64]:
         """The share of a row's outputs that is wrong."""
-        return panels.losses(prediction, labels, self.n_expected) if prediction.ndim > 1 else np.ones(len(labels))
+        if prediction.ndim == 1:
+            return np.ones(len(labels))
+        return panels.losses(prediction, labels, self.n_expected, self.tolerances)
 
     def kept(self, labels: LabelArray) -> NDArray[np.float64]:
         """The lost entries of each row; all where there is none."""
@@ -68,7 +74,7 @@ class PanelAccuracy(Goal):
 
     def true_value(self, delivered: LabelArray, truth: LabelArray) -> float:
         """The mean over the compounds of the share of right outputs."""
-        return float(1.0 - panels.losses(delivered[:, 0], truth).mean())
+        return float(1.0 - panels.losses(panels.as_prediction(delivered), truth, None, self.tolerances).mean())
 
     def is_met(self, counts: ScreenCounts, losses: tuple[float, ...]) -> bool:
         """By the total loss."""

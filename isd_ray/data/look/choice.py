@@ -68,9 +68,13 @@ def choose_label(
     elif named:
         why_not = "another one was named"
         chosen = [one for one in candidates if one.column.name in named]
-        if len(chosen) > 1 and not all(one.classes == _BINARY for one in chosen):
-            words = ", ".join(one.words for one in chosen)
-            raise InputFileError(f"outputs of a panel are 0 or 1, and these are not all: {words}", file, "name one")
+        if len(chosen) > 1 and not all(one.classes == _BINARY or _is_output(one) for one in chosen):
+            words = ", ".join(one.words for one in chosen if one.classes != _BINARY and not _is_output(one))
+            raise InputFileError(
+                f"outputs of a panel are 0 or 1, or numbers without bounds that are no concentrations, unlike {words}",
+                file,
+                "name one, or leave these out; take logarithms of concentrations, as pIC50",
+            )
     else:
         chosen = _best(candidates, file)
         if not chosen:
@@ -90,6 +94,11 @@ def _refuse_what_may_be(refused: Mapping[str, NoLabel], file: str) -> None:
                 file,
                 f"{no.remedy}; if nothing is measured yet, say --unlabelled",
             )
+
+
+def _is_output(one: Candidate) -> bool:
+    """Whether a column may be an output of a panel that is a number."""
+    return not one.classes and not one.is_concentration and not one.column.n_bounds
 
 
 def _best(candidates: Sequence[Candidate], file: str) -> list[Candidate]:

@@ -30,6 +30,7 @@ def read_readouts(
     classes: Sequence[str] = (),
     outputs: Sequence[str] = (),
     output: str | None = None,
+    numbers: Collection[str] = (),
     whole_plates: bool = False,
     known_plates: Collection[str] = (),
     read: str | None = None,
@@ -57,6 +58,8 @@ def read_readouts(
         which a blank is nothing told.
     output:
         The output that a file speaks of which has neither.
+    numbers:
+        Outputs whose values are numbers, where those of the others are classes; then values are kept as texts.
     whole_plates:
         Plates are told whole: a well without a value is a lost one.
     known_plates:
@@ -86,6 +89,7 @@ def read_readouts(
         bad_flags=bad_flags,
         whole_plates=whole_plates,
         known_plates=frozenset(known_plates),
+        numbers=frozenset(numbers),
     )
     is_parquet = path.suffix == ".parquet"
     text = None if is_parquet else read_text(path)

@@ -81,6 +81,7 @@ def confidence(record: Record) -> ReportSection | None:
         "The members of the committee give different values; their standard deviation is its uncertainty."
         if spread
         else "Confidence is the probability that the model gives to the class it predicts"
-        + (", on average over the outputs." if digest.outputs else ".")
+        + (", on average over the outputs" if digest.outputs else "")
+        + ("; of a number it is by how much the members differ, in tolerances." if digest.numbers else ".")
     )
     return ReportSection("Confidence of the predictions", "confidence", (Text(words), figure))

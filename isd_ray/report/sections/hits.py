@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from isd_ray.campaign.look_rounds import rounds_of_look
 from isd_ray.campaign.round_files import look_of
 from isd_ray.core.bounds import plausible_range
@@ -88,8 +90,18 @@ def _values(record: Record, digest: Digest) -> ReportSection:
 
 
 def _outputs(record: Record, digest: Digest) -> ReportSection:
-    readouts, ones, said = digest.output_counts.tolist()
-    n_predicted, positive = digest.sources["predicted"], record.classes[-1]
+    n_predicted = digest.sources["predicted"]
+    numbers = (_numbers(digest, n_predicted),) if digest.numbers else ()
+    if len(digest.numbers) == len(digest.outputs):
+        words = (
+            f"For each of the {len(digest.outputs):,} outputs, the mean of its readouts and of its predictions, in its "
+            "own unit. Measured compounds are the uncertain ones, so the two means need not agree."
+        )
+        return ReportSection("Values found and predicted", "hits", (Text(words), *numbers))
+    outputs = [name for name in digest.outputs if name not in digest.numbers]
+    counts = digest.output_counts[:, [name not in digest.numbers for name in digest.outputs]]
+    readouts, ones, said = counts.astype(np.int64).tolist()
+    positive = record.classes[-1]
     rates = {
         "measured": [100 * one / max(1, n) for one, n in zip(ones, readouts, strict=True)],
         "predicted": [100 * one / max(1, n_predicted) for one in said],
@@ -97,31 +109,30 @@ def _outputs(record: Record, digest: Digest) -> ReportSection:
     shown = slice(N_OUTPUTS)
     figure = bars(
         "outputs",
-        list(digest.outputs[shown]),
+        outputs[shown],
         {source: values[shown] for source, values in rates.items()},
         x="output of the panel",
         y=f"entries of class {positive} (%)",
         mode="group",
         alt=f"Share of entries of class {positive} among readouts and among predictions, by output",
-        caption="All outputs."
-        if len(digest.outputs) <= N_OUTPUTS
-        else f"The first {N_OUTPUTS} outputs; the table has all.",
+        caption="All outputs." if len(outputs) <= N_OUTPUTS else f"The first {N_OUTPUTS} outputs; the table has all.",
     )
     table = Table.of(
         "Entries by output",
         {
-            "output": digest.outputs,
+            "output": outputs,
             "readouts": readouts,
             f"of class {positive}": ones,
             "compounds predicted": [n_predicted] * len(said),
             f"predicted {positive}": said,
         },
     )
+    which = f"{len(outputs):,} outputs{' of classes' if numbers else ''}"
     words = (
-        f"For each of the {len(digest.outputs):,} outputs, the readouts and the predictions of class {positive}. "
+        f"For each of the {which}, the readouts and the predictions of class {positive}. "
         "Measured compounds are the uncertain ones, so the two shares need not agree."
     )
-    return ReportSection("Hits found and predicted", "hits", (Text(words), figure, table))
+    return ReportSection("Hits found and predicted", "hits", (Text(words), figure, table, *numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,3 +206,19 @@ def sample_of(record: Record) -> Sample | None:
     if n_before:
         return None
     return Sample("the first batch", record.n_target, first.released["n_batch"], (0,), "initial", 0)
+
+
+def _numbers(digest: Digest, n_predicted: int) -> Table:
+    """Means of the outputs that are numbers."""
+    places = [place for place, name in enumerate(digest.outputs) if name in digest.numbers]
+    readouts, measured, said = digest.output_counts[:, places].tolist()
+    return Table.of(
+        "Numbers by output",
+        {
+            "output": [digest.outputs[place] for place in places],
+            "readouts": [int(n) for n in readouts],
+            "mean measured": [total / n if n else None for total, n in zip(measured, readouts, strict=True)],
+            "compounds predicted": [n_predicted] * len(places),
+            "mean predicted": [total / n_predicted if n_predicted else None for total in said],
+        },
+    )
