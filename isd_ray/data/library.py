@@ -33,14 +33,13 @@ _BLOCKS_LOOKED_UP = 512
 class Library:
     """A built target library; open it with `Library.open`.
 
-    Rows are numbered from 0. They lie in blocks of `block_rows` (the last may be shorter), the fixed grid of scoring. A
-    pickled library carries its path and metadata only, and maps the files again where it arrives.
+    Rows are numbered from 0. They lie in blocks of `block_rows` (the last of a part may be shorter), the fixed grid of
+    scoring. A pickled library carries path and metadata only, and maps the files again where it arrives.
 
     Attributes
     ----------
     path:
-        The directory; of a library behind a URI the one of its local copy, into which parts are fetched when they are
-        first needed.
+        The directory; of a library behind a URI that of its local copy, into which parts are fetched when needed.
     metadata:
         library.json.
     n_rows, n_blocks, block_rows, width:
