@@ -233,21 +233,19 @@ def export(
         bool, typer.Option("--interim", help="Of a screen under way: as of now, every line marked NOT CERTIFIED.")
     ] = False,
     hits: Annotated[
-        bool, typer.Option("--hits", help="With --interim: hits alone, measured ones and then the surest predicted.")
+        bool, typer.Option("--hits", help="Hits alone, measured ones and then the surest predicted.")
     ] = False,
     raw: Raw = False,
     address: Address = None,
 ) -> None:
     """Write the hybrid screen to one file."""
-    if hits and not interim:
-        raise typer.BadParameter("--hits goes with --interim")
     if interim:
         made = open_campaign(path, address).export_interim(out, hits=hits, long=long, raw=raw)
         lines = [f"wrote {counted(made.n_lines, 'line')} to {out}, and what they are to {made.notice}", *made.words]
         for line in lines:
             out_console.print(line, highlight=False, soft_wrap=True)
         return
-    exported = open_campaign(path, address).export(out, long=long, raw=raw)
+    exported = open_campaign(path, address).export(out, hits=hits, long=long, raw=raw)
     empty = f", {exported.n_empty:,} of them without a structure that RDKit reads" if exported.n_empty else ""
     out_console.print(f"wrote {counted(exported.n_lines, 'line')} to {out}{empty}", highlight=False, soft_wrap=True)
 

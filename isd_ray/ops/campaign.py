@@ -15,11 +15,12 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.card import asked_card
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import as_config
-from isd_ray.data.export import Exported, export_hybrid
+from isd_ray.data.export import Exported
 from isd_ray.data.library import Library
 from isd_ray.errors import StoreError
 from isd_ray.ops.amend import amend_from_file
 from isd_ray.ops.asking import Asking
+from isd_ray.ops.exporting import export_screen
 from isd_ray.ops.extending import Extending
 from isd_ray.ops.opened import Opened, listed
 from isd_ray.ops.saying import Saying
@@ -362,12 +363,9 @@ class Campaign:
         """All that happened to a compound, oldest first."""
         return history_of(self.store, self.library, compound)
 
-    def export(self, file: str | Path, *, long: bool = False, raw: bool = False) -> Exported:
-        """Write the hybrid screen to a Parquet, CSV or SDF file (`export_hybrid`)."""
-        self.store.bring_hybrid()
-        self.store.check_hybrid()
-        self.store.certificate()
-        return export_hybrid(self.store.hybrid_dir, Path(file), long=long, raw=raw)
+    def export(self, file: str | Path, *, hits: bool = False, long: bool = False, raw: bool = False) -> Exported:
+        """Write the hybrid screen to a Parquet, CSV or SDF file (`isd_ray.ops.exporting.export_screen`)."""
+        return export_screen(self.store, self.config, Path(file), hits=hits, long=long, raw=raw)
 
     def export_interim(self, file: str | Path, *, hits: bool = False, long: bool = False, raw: bool = False) -> Interim:
         """Write what is measured and predicted as of now, NOT CERTIFIED (`isd_ray.ops.interim.export_interim`)."""

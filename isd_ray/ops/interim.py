@@ -29,9 +29,10 @@ from isd_ray.data.export import export_hybrid
 from isd_ray.data.hybrid import write_hybrid_part
 from isd_ray.data.library import Library
 from isd_ray.data.predictions import part_name
-from isd_ray.errors import ConfigError, StoreError
+from isd_ray.errors import StoreError
 from isd_ray.messages import ROLES, HybridRequest, LabelArray, PredictRequest, Rows
 from isd_ray.models.device import configure_threads, resolve_placement
+from isd_ray.ops.exporting import keep_hits, refuse_without_hits
 from isd_ray.report.numbers import counted
 from isd_ray.storage.output_files import replacing
 
@@ -107,11 +108,8 @@ def export_interim(
         config.labels.numbers,
         in_laboratory=bool(store.manifest["in_laboratory"]),
     )
-    has_values = config.task == "regression" or bool(config.labels.numbers)
-    if hits and (has_values or (config.task == "classification" and config.stopping.positive is None)):
-        raise ConfigError(
-            "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"
-        )
+    if hits:
+        refuse_without_hits(config)
     rows, readouts = measured_readouts(store)
     n_here = int(np.searchsorted(rows, library.n_rows))  # the others join with the next round
     measured = rows[:n_here], readouts.take(np.arange(n_here))
@@ -126,7 +124,9 @@ def export_interim(
                 counts[source] += 1
             pq.write_table(table, file)
         if hits:
-            _keep_hits(hybrid, config.stopping.positive)
+            (alone := Path(folder) / "hits").mkdir()
+            keep_hits(hybrid, alone, config.stopping.positive)
+            hybrid = alone
         exported = export_hybrid(hybrid, out, long=long, raw=raw, marks=MARKS)
     words = tuple(_words(store, goal, model.files.round, counts))
     return Interim(exported.n_lines, exported.n_empty, model.files.round, words, write_notice(out, words))
@@ -218,30 +218,6 @@ def _with_waiting(table: pa.Table, waiting: NDArray[np.int64]) -> pa.Table:
     is_waiting = pa.array(np.isin(table["row"].to_numpy(), waiting))
     sources = pc.if_else(is_waiting, pa.scalar(WAITING), table["source"])
     return table.set_column(table.column_names.index("source"), "source", sources)
-
-
-def _keep_hits(hybrid: Path, positive: str | None) -> None:
-    """Leave hits alone, in one file: measured ones in the order of rows, then the surest predicted."""
-    kept = []
-    for file in sorted(hybrid.glob("part-*.parquet")):
-        table = pq.read_table(file)
-        kept.append(table.filter(_is_hit(table, positive)))
-        file.unlink()
-    every = pa.concat_tables(kept)
-    is_measured = pc.equal(every["source"], "measured")
-    predicted = every.filter(pc.invert(is_measured)).sort_by([("confidence", "descending"), ("row", "ascending")])
-    pq.write_table(pa.concat_tables([every.filter(is_measured), predicted]), hybrid / part_name(0))
-
-
-def _is_hit(table: pa.Table, positive: str | None) -> pa.Array:
-    if "labels" not in table.column_names:
-        return pc.fill_null(pc.equal(table["label"], positive), fill_value=False)
-    lines = zip(*(table[name].to_pylist() for name in ("source", "labels", "measured")), strict=True)
-    found = []
-    for source, labels, measured in lines:
-        ones = int.from_bytes(labels or b"", "big")
-        found.append(bool(ones & int.from_bytes(measured, "big") if source == "measured" else ones))
-    return pa.array(found, pa.bool_())
 
 
 def _words(store: CampaignStore, goal: Goal, model_round: int, counts: Mapping[str, int]) -> Iterator[str]:

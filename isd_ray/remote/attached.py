@@ -212,9 +212,9 @@ class AttachedCampaign:
         summary: dict[str, Any] = self._change("summary")
         return summary
 
-    def export(self, file: str | Path, *, long: bool = False, raw: bool = False) -> Exported:
+    def export(self, file: str | Path, *, hits: bool = False, long: bool = False, raw: bool = False) -> Exported:
         """See `Campaign.export`; the file is written here."""
-        exported: Exported = self._fetch(Path(file), "export", long=long, raw=raw)
+        exported: Exported = self._fetch(Path(file), "export", hits=hits, long=long, raw=raw)
         return exported
 
     def export_interim(self, file: str | Path, *, hits: bool = False, long: bool = False, raw: bool = False) -> Interim:

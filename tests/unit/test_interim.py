@@ -82,6 +82,25 @@ def test_a_simulation_under_way_is_exported_and_an_ended_one_is_not(under_way, t
     resume(path)
     with pytest.raises(StoreError, match="without --interim"):
         Campaign.open(path).export_interim(tmp_path / "c.csv")
+    with pytest.raises(ConfigError, match="no class of this campaign is a hit"):
+        Campaign.open(path).export(tmp_path / "d.csv", hits=True)
+
+
+def test_hits_of_a_screen_that_has_ended_are_exported_alone(under_way, tmp_path):
+    path = under_way(quantity="recall", positive="BBB-", gamma=0.9)
+    Campaign.open(path).stop("enough")
+    resume(path)
+    command = ["export", str(path), "--hits", "--out", str(tmp_path / "hits.csv")]
+    CliRunner().invoke(app, command, catch_exceptions=False)
+    Campaign.open(path).export(tmp_path / "all.parquet")
+    every = pq.read_table(tmp_path / "all.parquet").to_pylist()
+    measured = [line["id"] for line in every if line["label"] == "BBB-" and line["source"] == "measured"]
+    predicted = [line for line in every if line["label"] == "BBB-" and line["source"] == "predicted"]
+    predicted.sort(key=lambda line: (-line["confidence"], line["row"]))
+    assert measured
+    assert predicted
+    found = pyarrow.csv.read_csv(tmp_path / "hits.csv")["id"].to_pylist()
+    assert found == measured + [line["id"] for line in predicted]
 
 
 def test_a_panel_is_marked_in_long_tables_too(make_config, compounds, tmp_path):

@@ -1,0 +1,82 @@
+"""A hybrid screen as one file: of all compounds, or of its hits alone."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.config import CampaignConfig
+from isd_ray.data.export import Exported, export_hybrid
+from isd_ray.data.predictions import part_name
+from isd_ray.errors import ConfigError
+
+
+def export_screen(
+    store: CampaignStore,
+    config: CampaignConfig,
+    out: Path,
+    *,
+    hits: bool = False,
+    long: bool = False,
+    raw: bool = False,
+) -> Exported:
+    """Write the hybrid screen of a campaign that has ended to one file, whose hashes are checked before.
+
+    Parameters
+    ----------
+    out, long, raw:
+        As of `isd_ray.data.export.export_hybrid`.
+    hits:
+        Only hits: measured ones, then predicted ones, the surest first. Of a panel compounds with any.
+
+    Raises
+    ------
+    ConfigError
+        If hits are asked for and there are none by the configuration.
+    IsdError
+        As `export_hybrid`, or if the hybrid screen or its certificate is not as it was written.
+    """
+    if hits:
+        refuse_without_hits(config)
+    store.bring_hybrid()
+    store.check_hybrid()
+    store.certificate()
+    if not hits:
+        return export_hybrid(store.hybrid_dir, out, long=long, raw=raw)
+    with tempfile.TemporaryDirectory() as folder:
+        keep_hits(store.hybrid_dir, Path(folder), config.stopping.positive)
+        return export_hybrid(Path(folder), out, long=long, raw=raw)
+
+
+def refuse_without_hits(config: CampaignConfig) -> None:
+    """Refuse to look for hits where no class is one (raises `ConfigError`)."""
+    has_values = config.task == "regression" or bool(config.labels.numbers)
+    if has_values or (config.task == "classification" and config.stopping.positive is None):
+        raise ConfigError(
+            "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"
+        )
+
+
+def keep_hits(hybrid: Path, out: Path, positive: str | None) -> None:
+    """Write the hits of a hybrid screen to `out` as one file: measured ones as they lie, then the surest predicted."""
+    tables = (pq.read_table(file) for file in sorted(hybrid.glob("part-*.parquet")))
+    every = pa.concat_tables([table.filter(_is_hit(table, positive)) for table in tables])
+    is_measured = pc.equal(every["source"], "measured")
+    predicted = every.filter(pc.invert(is_measured)).sort_by([("confidence", "descending"), ("row", "ascending")])
+    pq.write_table(pa.concat_tables([every.filter(is_measured), predicted]), out / part_name(0))
+
+
+def _is_hit(table: pa.Table, positive: str | None) -> pa.Array:
+    if "labels" not in table.column_names:
+        return pc.fill_null(pc.equal(table["label"], positive), fill_value=False)
+    lines = zip(*(table[name].to_pylist() for name in ("source", "labels", "measured")), strict=True)
+    found = []
+    for source, labels, measured in lines:
+        ones = int.from_bytes(labels or b"", "big")
+        found.append(bool(ones & int.from_bytes(measured, "big") if source == "measured" else ones))
+    return pa.array(found, pa.bool_())
