@@ -183,7 +183,9 @@ def doctor(
     address: Address,
     config: Annotated[Path | None, _OPTIONAL_CONFIG] = None,
     out: Annotated[str | None, typer.Option("--out", "-o", help="Folder for results: do all nodes reach it?")] = None,
-    gcs_port: Annotated[int, typer.Option(help="Port of the head's GCS.")] = 6379,
+    gcs_port: Annotated[
+        int | None, typer.Option(help="Port of the head's GCS; that of compute.address, else 6379.")
+    ] = None,
     client_port: Annotated[int, typer.Option(help="Port of the head's Ray Client server.")] = 10001,
     ca_file: CaFile = None,
     as_json: AsJson = False,

@@ -72,7 +72,7 @@ def examine(
     config: CampaignConfig | None = None,
     out: str | None = None,
     *,
-    gcs_port: int,
+    gcs_port: int | None = None,
     client_port: int,
     ca_file: str | None = None,
 ) -> Iterator[Check]:
@@ -84,6 +84,8 @@ def examine(
         A campaign: can its actors be placed, are its library and sources there?
     out:
         Folder for results: do all nodes reach it?
+    gcs_port:
+        Of the head's GCS; without it the one that `compute.address` of the campaign names, else 6379.
 
     Raises
     ------
@@ -93,6 +95,7 @@ def examine(
     address = dashboard_url(address)
     host = urlsplit(address).hostname or ""
     allowed = config is not None and config.compute.allow_cluster_without_authentication
+    gcs_port = gcs_port or _gcs_port_of(config)
     yield from _doors(address, host, {"GCS": gcs_port, "Ray Client": client_port}, ca_file, tolerated=allowed)
     try:
         found, date = ray_version_of(address, ca_file)
@@ -111,6 +114,12 @@ def examine(
         return
     yield _access("authentication", "GCS, from the head", access, Verdict.WARNING if allowed else Verdict.PROBLEM)
     yield from _nodes(nodes, config, out)
+
+
+def _gcs_port_of(config: CampaignConfig | None) -> int:
+    """A door that the campaign does not use, and that is shut, says nothing of the one it uses."""
+    _, _, port = ((config and config.compute.address) or "").rpartition(":")
+    return int(port) if port.isdecimal() else 6379
 
 
 def _doors(address: str, host: str, ports: dict[str, int], ca_file: str | None, *, tolerated: bool) -> Iterator[Check]:

@@ -89,7 +89,7 @@ class Shelf:
                 raise StoreError(
                     "there is neither a campaign here nor a folder of campaigns",
                     place,
-                    "check the path; isd create begins a campaign",
+                    "check the path; a folder that is still empty will do: what isd create begins there is found",
                 )
 
     def names(self) -> list[str]:

@@ -79,6 +79,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"objectStore": {"ports": []}}, "ports"),
     ({"objectStore": {"secret": "x"}, "campaign": 'name = "x"'}, "would be lost"),
     ({"objectStore": {"secret": "x"}, "screen": {"out": "s3://bucket/x"}}, "give your campaign"),
+    ({"campaign": "runs/campaign.toml"}, "--set-file campaign=FILE"),
     (STORE | {"serve": {"enabled": True}}, "/isd/campaigns would be lost"),
     ({"screen": {"out": "s3://bucket/x"}}, "objectStore.secret"),
     ({"kind": "nightly", "queue": {"kueue": "isd-ray"}}, "no queue sees them"),

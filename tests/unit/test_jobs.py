@@ -179,6 +179,17 @@ def test_the_doctor_says_what_is_open(dashboard, on_a_network):
     assert TOKEN not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("named", "given", "asked"),
+    [("10.0.0.7:26379", None, 26379), ("[::1]:26379", None, 26379), ("10.0.0.7:26379", 7, 7), ("auto", None, 6379)],
+)
+def test_the_doctor_asks_at_the_gcs_that_the_campaign_names(named, given, asked, dashboard, on_a_network, make_config):
+    config = make_config(compute={"address": named})
+    checks = examine(dashboard[0], config, gcs_port=given, client_port=1)
+    found = {check.name: check for check, _ in zip(checks, range(2), strict=False)}
+    assert found["open_gcs"].what.endswith(f":{asked}")
+
+
 @pytest.mark.parametrize("limit", [{"max_fraction": 0.5}, {"max_cost": 900.0, "cost_per_compound": 2.0}])
 def test_time_left_is_that_of_the_budget_at_the_pace_of_the_last_rounds(limit, make_config, tmp_path):
     config = make_config(stopping={"rule": "none", **limit})

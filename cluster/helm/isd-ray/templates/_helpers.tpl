@@ -24,6 +24,9 @@
 {{- if and .Values.objectStore.secret (not .Values.campaign) -}}
 {{- fail "the quickstart lies on a claim, and with objectStore.secret there is none: give your campaign, --set-file campaign=campaign.toml" -}}
 {{- end -}}
+{{- if and .Values.campaign (not (contains "=" .Values.campaign)) -}}
+{{- fail (printf "campaign is %q, which is no text of a campaign: give the file by --set-file campaign=FILE, for --set takes its name as the text" .Values.campaign) -}}
+{{- end -}}
 {{- if and .Values.coordinators.enabled (ne .Values.kind "cluster") -}}
 {{- fail (printf "the cluster of kind %s ends with its job, and the service of coordinators with it: give coordinators.enabled with kind cluster" .Values.kind) -}}
 {{- end -}}
