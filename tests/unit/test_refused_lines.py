@@ -82,7 +82,7 @@ def test_a_preview_and_a_file_that_is_of_no_use_write_nothing(campaign, tmp_path
 
 def test_refusals_that_are_not_shown_are_counted(campaign, tmp_path):
     file = write(tmp_path / "wrong.csv", ("name", "bbb"), [(f"C99{number:02d}", "BBB+") for number in range(8)])
-    with pytest.raises(LabelError, match="none of 8 lines can be used: (?s:.*)and 3 more refusals"):
+    with pytest.raises(LabelError, match=r"none of 8 lines can be used: (?s:.*)and 3 more refusals"):
         campaign.tell(file)
 
 
