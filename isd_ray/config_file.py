@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -230,10 +231,20 @@ def translated(error: ValidationError, root: type[Section] = CampaignConfig, pat
             return ConfigError(
                 f"Input should be a list{given}{others}", where, f"put it in brackets: [{first['input']!r}]"
             )
+        case "string_pattern_mismatch" if wrong := _wrong_letters(first["input"], first["ctx"]["pattern"]):
+            shown = ", ".join(map(repr, wrong))
+            return ConfigError(
+                f"{shown} may not stand in it{given}{others}", where, "write letters, digits or underscores instead"
+            )
         case "less_than" | "less_than_equal" if 1.0 < first["input"] <= PERCENT and 1.0 in first["ctx"].values():
             share = first["input"] / PERCENT
             return ConfigError(f"{first['msg']}{given}{others}", where, f"a share is meant: did you mean {share:g}?")
     return ConfigError(f"{first['msg']}{given}{others}", where, "correct the value")
+
+
+def _wrong_letters(text: str, pattern: str) -> list[str]:
+    """What a pattern, which allows a small letter at least, takes nowhere behind the first place."""
+    return [letter for letter in dict.fromkeys(text) if not re.fullmatch(pattern, f"a{letter}")]
 
 
 def _keys_at(root: type[Section], location: tuple[int | str, ...]) -> list[str]:

@@ -82,6 +82,7 @@ def _why_not(plate: str, expected: Sequence[str], read: pa.Table) -> str | None:
 def _no_plate(incomplete: Sequence[tuple[int, str]], refused: pa.Table, name: str) -> LabelError:
     """That no plate is there whole, and which lines may be why."""
     shown = "".join(f"; line {line['line']}: {line['reason']}" for line in refused.slice(0, _SHOWN).to_pylist())
+    shown += f"; … and {refused.num_rows - _SHOWN:,} more refusals" if refused.num_rows > _SHOWN else ""
     reason = next((reason for _, reason in incomplete), "no well was read")
     return LabelError(f"no plate is whole: {reason}{shown}", name, "tell every well of a plate at once")
 

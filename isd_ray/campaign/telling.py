@@ -126,7 +126,7 @@ def placed(outcome: Outcome, ledger: Ledger, place: Place, outputs: Sequence[str
             reasons[index] = f"{named(compound, output)}: {reasons[index]}"
         elif was_told[index]:
             what = "another readout" if output is None else f"another readout of {output!r}"
-            reasons[index] = f"{compound!r} has {what} already; only an amendment, with a reason, corrects it"
+            reasons[index] = f"{compound!r} has {what} already; only an amendment or undo, with a reason, corrects it"
         elif has_any[index]:
             reasons[index] = f"{compound!r} was taken in without {output!r}; only an amendment, with a reason, adds it"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from isd_ray.campaign.before import tell_known
@@ -10,8 +11,9 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import to_toml
+from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.library import Library
-from isd_ray.errors import StoreError
+from isd_ray.errors import ConfigError, StoreError
 from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.prepare import prepare
 from isd_ray.storage.addresses import absolute
@@ -25,7 +27,10 @@ def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> Campaig
     IsdError
         See `isd_ray.ops.campaign.Campaign.create`.
     """
+    if config.library.source is not None:  # before a build, which may take hours
+        _refuse_lost_sources(config, (*library_columns(config.library), *config.library.descriptor_columns))
     setup = prepare(config, path, watcher, in_laboratory=True)
+    _refuse_lost_sources(config, Library.open(setup.spec.libraries["target"]).column_names)
     for warning in check(config, Library.open(setup.spec.libraries["target"])):
         watcher.message(f"warning: {warning}")
     say_beforehand(setup, watcher)
@@ -35,6 +40,25 @@ def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> Campaig
         watcher.message(words)
     store.write_text("config.toml", to_toml(setup.config))
     return store
+
+
+def _refuse_lost_sources(config: CampaignConfig, kept: Collection[str]) -> None:
+    """Refuse columns of a pick list that the library does not keep: the first batch could not be handed out.
+
+    Raises
+    ------
+    ConfigError
+        If it keeps one of them not.
+    """
+    plates = config.plates
+    for key in ("source_plate_column", "source_well_column"):
+        column = None if plates is None else getattr(plates, key)
+        if column is not None and column not in kept:
+            raise ConfigError(
+                f"{column!r} is no column that the library keeps, so no pick list can be written",
+                f"plates.{key}",
+                "add it to `library.columns`",
+            )
 
 
 def _refuse_other_place(store: CampaignStore, setup: CampaignSetup) -> None:

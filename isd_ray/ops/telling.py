@@ -227,6 +227,7 @@ def _told(read: ReadoutFile, outcome: Outcome, notes: Sequence[Note], missing: i
     refused = _refused(outcome)
     if not _is_used(read, outcome):
         shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
+        shown += f"; … and {len(refused) - _SHOWN:,} more refusals" if len(refused) > _SHOWN else ""
         raise LabelError(f"none of {len(refused)} lines can be used: {shown}", read.name, "correct the file")
     return Told(
         n_new=len(outcome.fated(NEW)),

@@ -86,7 +86,7 @@ def match_readings(readings: pa.Table, plate_map: pa.Table, where: str) -> Match
         raise LabelError(
             f"none of {readings.num_rows} readings belongs to a plate or compound on record: {reasons}",
             where,
-            f"plates on record are {', '.join(sorted(known_plates)[:_N_SHOWN]) or 'none'} …; check barcodes and ids",
+            f"plates on record are {_first(sorted(known_plates)) or 'none'}; check barcodes and ids",
         )
     table = readings.take(pa.array(kept, pa.int64()))
     found = plate_map.take(pa.array(at, pa.int64()))
@@ -102,5 +102,8 @@ def match_readings(readings: pa.Table, plate_map: pa.Table, where: str) -> Match
 def _left_empty(plate: str, wells: Sequence[str]) -> str:
     if len(wells) == 1:
         return f"well {wells[0]} of plate {plate!r} was left empty"
-    shown = ", ".join(wells[:_N_SHOWN]) + (" …" if len(wells) > _N_SHOWN else "")
-    return f"{len(wells)} wells of plate {plate!r} were left empty: {shown}"
+    return f"{len(wells)} wells of plate {plate!r} were left empty: {_first(wells)}"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_N_SHOWN]) + (" …" if len(names) > _N_SHOWN else "")

@@ -124,6 +124,15 @@ def test_a_library_is_never_removed_whoever_may_use_it(in_its_folder, tmp_path):
     assert (run / "library-split" / "target").is_dir()
 
 
+def test_places_that_the_library_does_not_keep_are_refused_before_it_is_built(make_config, tmp_path):
+    labels, place = {"column": "bbb", "classes": ["BBB+", "BBB-"]}, {"path": str(tmp_path / "mine")}
+    plates = {"source_plate_column": "size", "source_well_column": "tube"}
+    config = make_config(library={**place, "columns": ["size"]}, labels=labels, plates=plates)
+    with pytest.raises(ConfigError, match=r"plates.source_well_column: 'tube' (?s:.*)add it to `library.columns`"):
+        Campaign.create(tmp_path / "run", config)
+    assert not (tmp_path / "mine").exists()
+
+
 def test_a_library_with_a_place_of_its_own_is_never_replaced(make_config, tmp_path):
     place = {"path": str(tmp_path / "mine")}
     labels = {"column": "bbb", "classes": ["BBB+", "BBB-"]}

@@ -97,6 +97,15 @@ def test_a_percentage_in_place_of_a_share_is_recognised():
         parse_config({**data, "stopping": {"gamma": 950.0}})
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("Kinase bench", "name: ' ' may"), ("Kinase/A (2)", r"'/', ' ', '\(', '\)'")]
+)
+def test_letters_that_a_name_may_not_have_are_named(name, words):
+    data = {"library": {"source": "x.csv"}, "labels": {"column": "y"}, "acquisition": {"batch_size": 10}}
+    with pytest.raises(ConfigError, match=rf"{words}(?s:.*)write letters, digits or underscores"):
+        parse_config({**data, "name": name})
+
+
 def test_one_name_in_place_of_a_list_is_told_in_words():
     data = {"labels": {"column": "y"}, "acquisition": {"batch_size": 10}}
     with pytest.raises(ConfigError, match=r"library\.columns: .*a list \(given: 'a'\)\n.*\['a'\]"):

@@ -80,6 +80,12 @@ def test_a_preview_and_a_file_that_is_of_no_use_write_nothing(campaign, tmp_path
     assert len(campaign.store.events()) == n_events
 
 
+def test_refusals_that_are_not_shown_are_counted(campaign, tmp_path):
+    file = write(tmp_path / "wrong.csv", ("name", "bbb"), [(f"C99{number:02d}", "BBB+") for number in range(8)])
+    with pytest.raises(LabelError, match=r"none of 8 lines can be used: (?s:.*)and 3 more refusals"):
+        campaign.tell(file)
+
+
 def test_of_a_line_with_many_wells_the_one_is_named_that_was_refused(campaign, truth, tmp_path):
     """A matrix of a plate: twelve wells on a line."""
     placed = {line["well"]: line["id"] for line in campaign.batch().table.to_pylist()}
