@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.memory_by_process import OWN, MemoryWatch
+from tests.benchmarks.memory_by_process import MemoryWatch
 
 INTERVAL_S = 2.0
 SERVICES_OF_RAY = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
@@ -28,7 +28,7 @@ class Leg:
         Seconds; processor time is that of this process, of those that share its work, and of Ray's actors. What Ray's
         services take by the clock, and looking at memory, are left out.
     peak:
-        Most bytes that a process of each role held alone.
+        Most bytes that a process of each role held, file-backed pages left out.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Legs:
     def leg(self, name: str) -> Iterator[None]:
         """Measure the block."""
         start, cpu = time.perf_counter(), cpu_seconds()
-        with MemoryWatch((OWN,), INTERVAL_S) as memory:
+        with MemoryWatch(interval_s=INTERVAL_S) as memory:
             yield
         leg = Leg(name, time.perf_counter() - start, cpu_seconds() - cpu, dict(memory.peak))
         with self._file.open("a") as stream:
