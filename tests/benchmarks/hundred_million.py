@@ -61,6 +61,8 @@ LEGS = {
     "digest": "digest of the report",
 }
 """Legs of the table, in its order."""
+ROLES = ("driver", "Trainer", "Scorer")
+"""Processes of the table; the others hold the same for any number of rows."""
 OUTSIDE = ("source", "build", "open", "create", "ask", "tell", "verify", "export", "digest")
 """Legs that are no calls of workers."""
 OF_LOOK = ("look_up", "count_ranks", "most_uncertain", "forecast_look", "decide_look")
@@ -203,7 +205,7 @@ def table(out: Path) -> str:
             continue
         cells = [1e6 * found[n_rows][name].cpu / n_rows for n_rows in sizes]
         held = sorted(((size >> 20, role) for role, size in largest[name].peak.items()), reverse=True)
-        memory = ", ".join(f"{role} {size:,}" for size, role in held if not role.startswith("ray service"))
+        memory = ", ".join(f"{role} {size:,}" for size, role in held if role in ROLES)
         last = [f"{cells[-1] / cells[0]:.2f}", f"{largest[name].wall:,.1f}", f"{largest[name].cpu:,.1f}", memory]
         lines.append([words, *(f"{cell:.2f}" for cell in cells), *last])
     lines.insert(1, ["---"] * len(lines[0]))

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.benchmarks.memory_by_process import OWN, MemoryWatch
+from tests.benchmarks.memory_by_process import MemoryWatch
 
 INTERVAL_S = 2.0
 SERVICES_OF_RAY = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
@@ -28,7 +28,7 @@ class Leg:
         Seconds; processor time is that of this process, of those that share its work, and of Ray's actors. What Ray's
         services take by the clock, and looking at memory, are left out.
     peak:
-        Most bytes that a process of each role held alone.
+        Most bytes that a process of each role held, file-backed pages left out.
     """
 
     name: str
@@ -45,9 +45,9 @@ def works(process: psutil.Process) -> bool:
 
 
 def cpu_seconds() -> float:
-    """Processor time until now, with that of processes of a pool that have ended."""
+    """Processor time until now, with that of processes of a pool that have ended, but without looking at memory."""
     me = psutil.Process()
-    seconds: float = sum(me.cpu_times()[:4])
+    seconds: float = sum(me.cpu_times()[:4]) - MemoryWatch.seconds
     for process in me.children(recursive=True):
         with suppress(psutil.Error):  # it has just ended: its parent has its time
             if works(process):
@@ -60,7 +60,6 @@ class Legs:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._looked = 0.0
 
     def done(self) -> list[Leg]:
         """The legs until now."""
@@ -71,12 +70,10 @@ class Legs:
     @contextmanager
     def leg(self, name: str) -> Iterator[None]:
         """Measure the block."""
-        start, cpu, looked = time.perf_counter(), cpu_seconds(), self._looked
-        with MemoryWatch((OWN,), INTERVAL_S) as memory:
+        start, cpu = time.perf_counter(), cpu_seconds()
+        with MemoryWatch(interval_s=INTERVAL_S) as memory:
             yield
-        self._looked += memory.seconds  # also in the legs within this one
-        cpu = cpu_seconds() - cpu - (self._looked - looked)
-        leg = Leg(name, time.perf_counter() - start, cpu, dict(memory.peak))
+        leg = Leg(name, time.perf_counter() - start, cpu_seconds() - cpu, dict(memory.peak))
         with self._file.open("a") as stream:
             stream.write(json.dumps(asdict(leg)) + "\n")
 

@@ -45,8 +45,10 @@ class MemoryWatch:
     total, shared:
         Bytes of all processes at once; and of what they share.
     seconds:
-        Processor time of looking.
+        Processor time of looking, of all watches of this process.
     """
+
+    seconds = 0.0
 
     def __init__(self, kinds: tuple[str, ...] = (OWN, SHARED), interval_s: float = 1.0) -> None:
         self._kinds = kinds
@@ -56,7 +58,6 @@ class MemoryWatch:
         self.peak: dict[str, int] = defaultdict(int)
         self.together: dict[str, int] = defaultdict(int)
         self.total = self.shared = 0
-        self.seconds = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -87,4 +88,4 @@ class MemoryWatch:
         for name, size in now.items():
             self.together[name] = max(self.together[name], size)
         self.shared, self.total = max(self.shared, shared), max(self.total, sum(now.values()))
-        self.seconds += time.thread_time() - start
+        MemoryWatch.seconds += time.thread_time() - start
