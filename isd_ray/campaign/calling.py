@@ -84,7 +84,10 @@ def _no_plate(incomplete: Sequence[tuple[int, str]], refused: pa.Table, name: st
     shown = "".join(f"; line {line['line']}: {line['reason']}" for line in refused.slice(0, _SHOWN).to_pylist())
     shown += f"; … and {refused.num_rows - _SHOWN:,} more refusals" if refused.num_rows > _SHOWN else ""
     reason = next((reason for _, reason in incomplete), "no well was read")
-    return LabelError(f"no plate is whole: {reason}{shown}", name, "tell every well of a plate at once")
+    remedy = "tell every well of a plate at once"
+    if refused.num_rows:
+        remedy = f"mend what the lines are refused for, and {remedy}"
+    return LabelError(f"no plate is whole: {reason}{shown}", name, remedy)
 
 
 def need_first_round(method: str, wells: pa.Table, ledger: Ledger, plate_map: pa.Table, name: str) -> None:

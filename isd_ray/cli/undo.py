@@ -41,6 +41,9 @@ def undo(
         others = f", with entry {', '.join(map(str, entry.with_it))}" if entry.with_it else ""
         words = f"{entry.number}  {entry.time}  {entry.who}  {entry.kind} of {entry.n:,}: {entry.about or ''}{others}"
         out_console.print(words, highlight=False, soft_wrap=True)
+    if found:
+        words = f"take one back: isd undo {path} NUMBER --reason WHY; the list may show earlier ones then"
+        out_console.print(words, highlight=False, soft_wrap=True)
 
 
 COMMANDS = (undo,)

@@ -331,6 +331,7 @@ def test_the_command_lists_what_may_be_undone_and_takes_it_back(campaign, truth,
     number = last(campaign)
     assert f"{number}  " in isd("undo", campaign.path)
     assert "tell of 1: day.csv" in isd("undo", campaign.path)
+    assert f"isd undo {campaign.path} NUMBER --reason WHY" in isd("undo", campaign.path)
     assert [entry["number"] for entry in json.loads(isd("undo", campaign.path, "--json"))["undoable"]] == [number]
     said = isd("undo", campaign.path, number, "--reason", "wrong file")
     assert said == f"entry {number}: 1 taken back; the round waits for 60 readouts\n"
