@@ -127,7 +127,7 @@ def _mean_error(name: str, quantity: str, max_loss: float | None, clip: float | 
         raise ValueError(f"`max_loss` and `loss_clip` of {name!r} go with quantity = 'mae' or 'mse'; give all or none")
     if max_loss is None or clip is None:
         return None
-    power = 2 if quantity == "mse" else 1
+    power = claim_named(quantity).goals["regression"].power
     if max_loss >= clip**power:
         raise ValueError(f"max_loss={max_loss:g} of {name!r} is not below the largest loss, {clip**power:g}; lower it")
     return MeanErrorClaim(max_loss, clip, power)
