@@ -146,6 +146,6 @@ class DeliveredModel:
 
     def mixture(self, placement: Placement) -> Mixture:
         """Its members, ready to predict."""
-        return Mixture(
-            self.committee, models_of(self.spec, self.seen), placement, self.config.task, self.spec.n_outputs
-        )
+        numbers = self.config.labels.are_numbers(self.spec.outputs)
+        models = models_of(self.spec, self.seen)
+        return Mixture(self.committee, models, placement, self.config.task, self.spec.n_outputs, numbers)

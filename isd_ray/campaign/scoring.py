@@ -277,7 +277,8 @@ class ShardScorer:
         if self._predictor is None or self._committee_hash != committee.hash:
             models = models_of(self._spec, self._seen("target"))
             task, n_outputs = self._spec.config.task, self._spec.n_outputs
-            self._predictor = Mixture(committee, models, self._placement, task, n_outputs)
+            numbers = self._spec.config.labels.are_numbers(self._spec.outputs)
+            self._predictor = Mixture(committee, models, self._placement, task, n_outputs, numbers)
             self._committee_hash = committee.hash
         return self._predictor
 

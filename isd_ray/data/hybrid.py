@@ -174,7 +174,7 @@ def _with_cells(table: pa.Table, name: str, places: NDArray[np.int64], cells: An
 
 def _with_values(table: pa.Table, places: NDArray[np.int64], entries: NDArray[Any]) -> pa.Table:
     """The lines of a panel with numbers, with corrected entries at some places; Arrow masks no lists."""
-    labels = from_arrow(table["labels"])
+    labels = from_arrow(table["labels"]).copy()
     labels[places] = overlay(labels[places], entries)
     return _with_column(table, "labels", to_arrow(labels))
 

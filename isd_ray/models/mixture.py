@@ -31,7 +31,7 @@ class Mixture:
         The families, by name.
     placement:
         Device, precision and threads.
-    task, n_outputs:
+    task, n_outputs, numbers:
         Of the campaign, which say what an answer is (`Predictor.outputs`).
 
     Attributes
@@ -41,10 +41,16 @@ class Mixture:
     """
 
     def __init__(
-        self, committee: Committee, models: Mapping[str, Model], placement: Placement, task: Task, n_outputs: int
+        self,
+        committee: Committee,
+        models: Mapping[str, Model],
+        placement: Placement,
+        task: Task,
+        n_outputs: int,
+        numbers: tuple[bool, ...] = (),
     ) -> None:
         self._committee, self._models, self._placement = committee, models, placement
-        self._task, self._n_outputs = task, n_outputs
+        self._task, self._n_outputs, self._numbers = task, n_outputs, numbers
         self._predictors: dict[str, Predictor] = {}
         sizes = {name: committee.families.count(name) for name in dict.fromkeys(committee.families)}
         self._counting = [name for name in sizes if committee.shares[name] > 0.0]
@@ -100,7 +106,7 @@ class Mixture:
         shape: tuple[int, ...] = (self._committee.families.count(name), len(features))
         if self._task != "regression":
             shape = (*shape, self._n_outputs)
-        if fault := _fault(found, shape, self._task):
+        if fault := _fault(found, shape, self._task, self._numbers):
             raise ConfigError(
                 f"the family {name!r} gives {fault}",
                 "model.families",
@@ -119,15 +125,16 @@ class Mixture:
         return self._predictors[name]
 
 
-def _fault(found: NDArray[np.float32], shape: tuple[int, ...], task: Task) -> str | None:
+def _fault(found: NDArray[np.float32], shape: tuple[int, ...], task: Task, numbers: tuple[bool, ...]) -> str | None:
     """What is wrong with the answers of a family, if anything: from then on nobody could tell them from right ones."""
     if found.shape != shape:
         return f"answers of shape {found.shape} in the place of {shape}"
     if not np.isfinite(found).all():
         return f"{int((~np.isfinite(found)).sum()):,} answers of {found.size:,} that are no numbers"
-    if task == "regression" or not found.size:
+    shares = found[..., ~np.array(numbers)] if numbers else found
+    if task == "regression" or not shares.size:
         return None
-    lowest, highest = float(found.min()), float(found.max())
+    lowest, highest = float(shares.min()), float(shares.max())
     if lowest < -TOLERANCE or highest > 1.0 + TOLERANCE:
         return f"probabilities from {lowest:.3g} to {highest:.3g}"
     sums = found.sum(axis=-1, dtype=np.float64)

@@ -23,10 +23,10 @@ class Fixed:
         return MemberByMember([lambda block, given=member["given"]: given for member in members])
 
 
-def mixture(task, n_outputs, *given) -> Mixture:
+def mixture(task, n_outputs, *given, numbers=()) -> Mixture:
     members = tuple({"given": np.asarray(array)} for array in given)
     committee = Committee("hash", members, ("own",) * len(members), {"own": 1.0})
-    return Mixture(committee, {"own": Fixed()}, Placement(), task, n_outputs)
+    return Mixture(committee, {"own": Fixed()}, Placement(), task, n_outputs, numbers)
 
 
 def same(row) -> np.ndarray:
@@ -66,3 +66,13 @@ def test_answers_of_their_task_are_taken_as_they_are(task, n_outputs, given):
 def test_other_answers_are_refused_by_the_name_of_their_family(task, n_outputs, given, words, asked):
     with pytest.raises(ConfigError, match=f"the family 'own' gives {words}"):
         getattr(mixture(task, n_outputs, given), asked)(FEATURES)
+
+
+def test_of_a_panel_only_outputs_that_are_classes_have_probabilities():
+    numbers = (False, True)
+    found = mixture("panel", 2, same([0.5, -40.0]), numbers=numbers).outputs(FEATURES)
+    np.testing.assert_array_equal(found[0], same([0.5, -40.0]))
+    with pytest.raises(ConfigError, match=r"the family 'own' gives probabilities from 1\.5 to 1\.5"):
+        mixture("panel", 2, same([1.5, 0.5]), numbers=numbers).outputs(FEATURES)
+    with pytest.raises(ConfigError, match="4 answers of 8 that are no numbers"):
+        mixture("panel", 2, same([0.5, np.nan]), numbers=numbers).outputs(FEATURES)
