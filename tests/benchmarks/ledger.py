@@ -39,7 +39,7 @@ open(sys.argv[3], "w").write(str(time.process_time()))
 def begin(path, n_rows, n_tables, n_outputs):
     """A campaign whose laboratory has told readouts of all rows."""
     store, rng = (
-        CampaignStore.create(path, {"outputs": [f"out{k}" for k in range(n_outputs)]}),
+        CampaignStore.create(path, {"outputs": [f"out{k}" for k in range(n_outputs)], "config": {"labels": {}}}),
         np.random.default_rng(0),
     )
     for rows in np.array_split(rng.permutation(n_rows), n_tables):
