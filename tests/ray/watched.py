@@ -53,7 +53,7 @@ class Pauses(Watcher):
 
 def screen(configuration: str, out: str) -> None:
     """A real screen, four hours ago as its clock has it, that does not get on."""
-    metrics.time = SimpleNamespace(time=lambda: time.time() - 4 * HOURS)
+    metrics.time = SimpleNamespace(time=lambda: time.time() - 4 * HOURS, sleep=time.sleep)
     simulate(as_read(configuration), out, Pauses())
 
 

@@ -31,8 +31,8 @@ class Shown(Watcher):
     def message(self, text):
         self.lines.append(text)
 
-    def begins(self, name, config):
-        self.levels[name] = config.stopping.gamma
+    def begins(self, name, stopping, task):
+        self.levels[name] = stopping.gamma
 
     def step(self, name, progress):
         self.stepped.add(name)

@@ -264,8 +264,8 @@ def test_an_alarm_is_raised_where_confidence_is_upside_down(make_config, tmp_pat
 
     original = scoring.predict
 
-    def upside_down(outputs, task, weights=None):
-        prediction, uncertainty = original(outputs, task, weights)
+    def upside_down(*answers):
+        prediction, uncertainty = original(*answers)
         return prediction, (0.5 - uncertainty).astype(np.float32)
 
     changes = {

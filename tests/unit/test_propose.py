@@ -264,7 +264,7 @@ def test_several_columns_that_may_be_the_label_are_named_for_the_user_to_choose(
     assert made.left["gap"] == "another one was named"
     made = propose(file, unlabelled=True)
     assert not made.is_measured
-    assert made.left["gap"] == "nothing is measured"
+    assert made.left["gap"] == "nothing is measured, as you say"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,9 @@ def apart(module: str, arguments: Sequence[str]) -> None:
         _call("ip", "link", "set", _SWITCH, "up")
         return
     command = [*UNSHARE, sys.executable, "-m", module, *arguments]
-    sys.exit(subprocess.run(command, check=False, env={**os.environ, _INSIDE: "1"}).returncode)
+    # Hosts have a /dev/shm of their own: temporary files that they share cannot lie there.
+    usual = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    sys.exit(subprocess.run(command, check=False, env={**usual, _INSIDE: "1"}).returncode)
 
 
 def what_is_missing() -> str:
