@@ -296,10 +296,10 @@ def test_versions_are_listed(lib, tmp_path):
     result = CliRunner().invoke(app, ["library", "add", str(lib), name, "--json"])
     assert result.exit_code == 0, result.output
     assert [version["n_rows"] for version in json.loads(result.stdout)["versions"]] == [N, N + N_NEW]
-    info = ["library", "info", "lib", "--verify"]  # of a short name, or lines are broken
-    shown = CliRunner().invoke(app, info, env={"COLUMNS": "200"}).stdout
-    assert "Version 2" in shown
-    assert "41 from more.csv" in shown
+    shown = CliRunner().invoke(app, ["library", "info", "lib", "--verify"]).stdout
+    words = " ".join(shown.replace("│", " ").split())  # lines are broken where a cell ends
+    assert "Version 2" in words
+    assert "41 from more.csv" in words
 
 
 def test_a_configuration_names_all_files_of_the_grown_library(lib, tmp_path):
