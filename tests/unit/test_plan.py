@@ -188,6 +188,13 @@ def test_an_unknown_number_of_compounds_is_asked_for(make_config, tmp_path):
         plan_campaign(config, out=tmp_path)
 
 
+@pytest.mark.parametrize(("name", "text", "n"), [("x.csv", "smiles\nC\nCC\n", 2), ("x.smi", "C\nCC\n", 2)])
+def test_a_header_is_no_compound(name, text, n, make_config, tmp_path):
+    (tmp_path / name).write_text(text)
+    config = make_config(library={"source": str(tmp_path / name), "path": None})
+    assert plan_campaign(config, out=tmp_path).demand.n_rows == n
+
+
 def test_the_command_prints_its_assumptions_and_json(make_config, tmp_path):
     from isd_ray.config_file import to_toml
 
