@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 from ray import exceptions
@@ -18,6 +19,13 @@ LOSSES = (
     exceptions.WorkerCrashedError,
 )
 """All of them, with their subclasses: an owner that died is an object that is lost."""
+_OF_FILES = frozenset(
+    {
+        *(errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE),
+    }
+)
+"""Errors that are of a file also where they name none, as those of Arrow; connections and processes have others."""
 
 
 def unwrap(error: exceptions.RayTaskError) -> Exception:
@@ -28,7 +36,7 @@ def unwrap(error: exceptions.RayTaskError) -> Exception:
     cause = error.cause
     if isinstance(cause, IsdError):
         return cause
-    if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, ConnectionError | TimeoutError):
+    if isinstance(cause, OSError) and (cause.filename is not None or cause.errno in _OF_FILES):
         return StoreError(
             f"a file cannot be written or read ({cause.strerror})",
             ", ".join(filter(None, (str(cause.filename or ""), _node_of(error)))),

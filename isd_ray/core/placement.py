@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 _LIST = re.compile(r"^(!?)in\((.*)\)$")
+_SPACED = re.compile(r"\s*([!(),])\s*")
 _SHOWN = 3
 """Nodes that are named in a message."""
 
@@ -28,8 +29,11 @@ class Demand:
 
     @property
     def selectors(self) -> dict[str, str]:
-        """The label selectors as Ray has to be told them: a space in a list is part of a value for it (2.60)."""
-        return {name: "".join(wanted.split()) for name, wanted in self.labels.items()}
+        """The label selectors as Ray has to be told them: a space in a list is part of a value for it (2.60).
+
+        One inside a value stays, for Ray to refuse.
+        """
+        return {name: _SPACED.sub(r"\1", wanted.strip()) for name, wanted in self.labels.items()}
 
     @property
     def words(self) -> str:
@@ -99,12 +103,12 @@ def _lacks(demand: Demand, node: Node, amounts: Mapping[str, float]) -> list[str
         for name, amount in demand.resources.items()
         if amounts.get(name, 0.0) < amount
     ]
-    unmatched = [name for name, wanted in demand.labels.items() if not _matches(wanted, node.labels.get(name))]
+    unmatched = [name for name, wanted in demand.selectors.items() if not _matches(wanted, node.labels.get(name))]
     return lacks + [f"label {name}={demand.labels[name]}" for name in unmatched]
 
 
 def _matches(wanted: str, value: str | None) -> bool:
     listed = _LIST.match(wanted)
     if listed is not None:
-        return (value in [part.strip() for part in listed[2].split(",")]) != bool(listed[1])
+        return (value in listed[2].split(",")) != bool(listed[1])
     return value != wanted[1:] if wanted.startswith("!") else value == wanted

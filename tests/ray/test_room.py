@@ -73,6 +73,19 @@ def test_actors_run_in_it_lost_ones_too_and_later_ones_beside_it(ray_cluster, tm
     assert waits_for(CPUS)
 
 
+def test_a_list_of_labels_with_spaces_is_met_by_its_second_value_in_a_room_and_beside_it(ray_cluster, tmp_path):
+    [here] = [node["NodeID"] for node in ray.nodes()]
+    demand = Demand({"CPU": 1.0}, {"ray.io/node-id": f"in(elsewhere, {here})"})
+    asked = options(size=2, min_size=1, demand=demand, start_timeout_s=60.0)
+    room = Room((asked,), WAIT_S)
+    group = ActorGroup(Worker, (str(tmp_path / "marker"),), asked, room.place)
+    group.wait_until_ready()
+    ray.get(list(group._starting), timeout=WAIT_S)
+    group.close()
+    room.give_back()
+    assert waits_for(CPUS)
+
+
 def test_who_comes_first_is_who_has_the_higher_priority_and_then_who_has_waited_longest(ray_cluster, monkeypatch):
     asking, order = set(), []
 

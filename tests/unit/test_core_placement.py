@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ray._private.label_utils import validate_label_selector
 
 from isd_ray.config import ComputeConfig
 from isd_ray.core.placement import Demand, Node, unplaced, what_is_missing
@@ -19,8 +20,14 @@ def test_each_actor_goes_where_it_just_fits_so_that_the_demanding_ones_find_room
 
 
 def test_spaces_in_a_list_of_labels_are_not_told_to_ray_which_takes_them_for_parts_of_values():
-    demand = Demand({"CPU": 1.0}, {"type": "in(H100, A100)", "market": "!in( spot )", "zone": "a"})
+    demand = Demand({"CPU": 1.0}, {"type": "in (H100, A100)", "market": "! in( spot ) ", "zone": "a"})
     assert demand.selectors == {"type": "in(H100,A100)", "market": "!in(spot)", "zone": "a"}
+
+
+def test_a_space_inside_a_value_is_left_for_ray_to_refuse():
+    for wanted in ("H100 80GB", "in(H100 80GB,A100)"):
+        assert validate_label_selector({"type": wanted}) is not None
+        assert Demand({}, {"type": wanted}).selectors == {"type": wanted}
 
 
 def test_custom_resources_and_labels_keep_actors_where_they_are_meant_to_be():
@@ -30,7 +37,17 @@ def test_custom_resources_and_labels_keep_actors_where_they_are_meant_to_be():
 
 @pytest.mark.parametrize(
     ("selector", "fits"),
-    [("spot", True), ("!spot", False), ("in(spot, on-demand)", True), ("!in(spot, other)", False), ("other", False)],
+    [
+        ("spot", True),
+        ("!spot", False),
+        ("! spot", False),
+        (" spot", True),
+        ("in(spot, on-demand)", True),
+        ("in (spot, on-demand)", True),
+        ("!in(spot, other)", False),
+        ("! in(spot, other)", False),
+        ("other", False),
+    ],
 )
 def test_label_selectors_mean_what_ray_means(selector, fits):
     assert (unplaced({"x": (1, Demand({}, {"market": selector}))}, [CPU_NODE]) == {}) is fits

@@ -13,11 +13,13 @@ import pytest
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import EXTEND, newest
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.campaign.workers import LocalWorkers
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError, LibraryChangedError, LibraryError, StoreError
 from isd_ray.ops.additions import add_compounds
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.results import report_of
+from isd_ray.ops.run import WarmRun
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 from isd_ray.report.words import status_lines
@@ -110,6 +112,26 @@ def test_they_join_with_the_next_batch_and_the_certificate_speaks_of_them(campai
     assert campaign.summary()["n_target"] == n_all
     assert "joined in round 2" in report_of(campaign.store)
     assert verify(campaign.store).problems == ()
+
+
+def test_actors_that_are_kept_are_started_anew_for_them_and_for_nothing_else(campaign, more, truth, monkeypatch):
+    started = []
+
+    class Kept(LocalWorkers):
+        def __init__(self, spec, owner):
+            super().__init__(spec)
+            started.append(spec.version)
+
+    monkeypatch.setattr("isd_ray.actors.workers.RayWorkers", Kept)
+    warm = Campaign(campaign.store, run=WarmRun())
+    for _ in range(2):
+        measured(warm, truth)
+    assert started == [campaign.library.hash]
+    assert extend(warm, more) > 0
+    for _ in range(2):
+        measured(warm, truth)
+    assert started[1:] == [campaign.library.hash]
+    assert warm.status().n_library == len(truth)
 
 
 def test_an_audit_is_drawn_from_all_that_are_left(config_of, more, truth, tmp_path):

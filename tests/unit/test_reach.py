@@ -143,6 +143,22 @@ def test_a_cluster_that_is_not_there_yet_is_waited_for_and_that_is_said_once(mon
     assert "60 s at most" in line
 
 
+def test_a_cluster_of_this_machine_is_waited_for_from_before_ray_is_started(monkeypatch):
+    started = iter([ConnectionError("Could not find any running Ray instance."), None])
+
+    def found(address):
+        if (error := next(started)) is not None:
+            raise error
+        return HEAD
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("ray._private.services.canonicalize_bootstrap_address", found)
+    monkeypatch.setattr(reach, "_call_at", [].append)
+    monkeypatch.setattr(reach, "_UP_POLL_S", 0.0)
+    wait_until_up("auto", 60.0, lambda line: None)
+    assert next(started, "none left") == "none left"
+
+
 def test_one_that_never_comes_is_left_to_whoever_connects(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("ray._private.services.canonicalize_bootstrap_address", lambda address: "127.0.0.1:1")

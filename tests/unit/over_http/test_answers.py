@@ -15,7 +15,7 @@ from isd_ray.campaign.telling import Refusal
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app as command
 from isd_ray.data.export import Exported
-from isd_ray.errors import ClusterError, InputFileError, LabelError, StoreError
+from isd_ray.errors import ClusterError, ConfigError, InputFileError, LabelError, OutputFileError, StoreError
 from isd_ray.messages import Progress, StepTaken
 from isd_ray.ops.calls import CHANGES, LOOKS, TAKE_FILE, WRITES
 from isd_ray.ops.campaign import Campaign
@@ -63,6 +63,9 @@ def test_every_answer_is_that_of_the_campaign_itself(made, service, tmp_path):
     campaign.report(tmp_path / "there.html")
     made.report(tmp_path / "here.html")
     assert (tmp_path / "there.html").read_bytes() == (tmp_path / "here.html").read_bytes()
+    with pytest.raises(OutputFileError) as refused:
+        campaign.report(tmp_path / "report.pdf")
+    assert refused.value.where == str(tmp_path / "report.pdf")
 
 
 def test_a_screen_to_its_end_with_steps_and_exports(asked, made, service, tmp_path):
@@ -77,6 +80,8 @@ def test_a_screen_to_its_end_with_steps_and_exports(asked, made, service, tmp_pa
     assert there.steps[-1][1] == "done"
     assert campaign.export(tmp_path / "there.csv") == made.export(tmp_path / "here.csv")
     assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+    with pytest.raises(ConfigError, match="no class of this campaign is a hit"):
+        campaign.export(tmp_path / "hits.csv", hits=True)
     assert campaign.ask() is None
     with pytest.raises(StoreError, match="the screen has ended"):
         campaign.stop("enough")

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from typer.testing import CliRunner
 
 import isd_ray as isd
+from isd_ray.cli import app as command
 from isd_ray.errors import ClusterError, ResourceError
 from isd_ray.remote import over_http
 from isd_ray.serve.coordinators import app, calls
@@ -153,3 +155,21 @@ def test_a_service_that_is_away_is_waited_for_once_it_has_answered(made, service
         isd.attach("kinase", service.url)
     threading.Timer(0.3, service.start).start()
     assert campaign.status() == made.status()
+
+
+def test_a_service_that_begins_before_its_cluster_says_so_and_connects_when_it_is_there(made, tmp_path, monkeypatch):
+    def wait(address, timeout_s, say):
+        say(f"waiting for {address}")
+        up.append(address)
+
+    def connected(places, address):
+        assert up == [address]
+        raise ResourceError("nothing more is tried")
+
+    up: list[str] = []
+    monkeypatch.setattr(app, "wait_until_up", wait)
+    monkeypatch.setattr(app, "Campaigns", connected)
+    words = ["coordinators", "serve", str(made.path), "--token-file", str(tmp_path / "token"), "--address", "head:6379"]
+    done = CliRunner().invoke(command, words)
+    assert "waiting for head:6379" in done.stdout
+    assert str(done.exception) == "nothing more is tried"
