@@ -10,6 +10,7 @@ from typing import TypeAlias
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import to_come
 from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.core.conditions import affordable
 from isd_ray.core.courses import Course, Courses
@@ -201,7 +202,7 @@ def _ends_like(config: CampaignConfig, store: CampaignStore, n_target: int) -> l
             f"--like {store.address}",
             "name its campaign file, which is simulated with this claim",
         )
-    n_there = int(store.manifest["n_target"])
+    n_there = to_come(store).n_rows
     rounds = rounds_of(store).to_pylist()
     n_wells, n_audit = rounds[-1]["n_acquired"], rounds[-1]["n_audit"]
     by_share = Replayed(len(rounds), round(n_wells / n_there * n_target), round(n_audit / n_there * n_target))
