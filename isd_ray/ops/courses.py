@@ -105,10 +105,8 @@ def most_measured(config: CampaignConfig, n_target: int) -> int:
     stopping, paid = config.stopping, paid_evenly(config, n_target)
     if not any(leaf.rounds is not None for leaf in stopping.condition.leaves()):
         return min(n_target, affordable(stopping, 0, 0, n_target, paid))
-    n, number = (
-        min(n_target, affordable(stopping, 0, 0, n_target, paid), initial_size(config.acquisition, config.plates)),
-        1,
-    )
+    first, number = initial_size(config.acquisition, config.plates), 1
+    n = min(n_target, affordable(stopping, 0, 0, n_target, paid), first)
     while (left := n_target - n) and (room := affordable(stopping, n, number, n_target, paid)):
         n += min(left, room, batch_size(config.acquisition, config.plates, number, left))
         number += 1
@@ -193,7 +191,7 @@ def _exponent(config: CampaignConfig, learnt: Learnt, smaller: str | Path | None
 def _ends_like(config: CampaignConfig, store: CampaignStore, n_target: int) -> list[Replayed]:
     """Ends of a screen with the same claim: at the same share, and of another size with the same number of wells."""
     there = CampaignConfig.from_stored(store.config)
-    claim = ("rule", "quantity", "gamma", "delta", "tolerance", "max_loss", "panel")
+    claim = ("rule", "quantity", "gamma", "delta", "tolerance", "tolerances", "max_loss", "loss_clip", "panel")
     other = [key for key in claim if getattr(there.stopping, key) != getattr(config.stopping, key)]
     if other or not store.is_delivered():
         what = f"differs in {', '.join(f'stopping.{key}' for key in other)}" if other else "has not ended"

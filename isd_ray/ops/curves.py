@@ -110,14 +110,12 @@ class Learnt:
             How many times as many errors are thought of.
         """
         batch = batch or partial(batch_size, config.acquisition, config.plates)
+        first = initial_size(config.acquisition, config.plates)
         size, found = n_target / self.n_target, []
         for n_hits, n_in_vain in self.hit_cases:
             allowed = None if n_hits is None else (1.0 - config.stopping.gamma) * n_hits * size
             terms = terms_of(config, n_target, allowed)
-            curves, first = (
-                [self.curve.times(factor) for factor in factors],
-                initial_size(config.acquisition, config.plates),
-            )
+            curves = [self.curve.times(factor) for factor in factors]
             ends = [replay(curve, terms, first, batch, n_failing=n_failing) for curve in curves]
             in_vain = round(n_in_vain * size)
             found += [end and replace(end, n_wells=min(n_target, end.n_wells + in_vain)) for end in ends]
