@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -13,7 +15,10 @@ from isd_ray.cli import app
 from isd_ray.core.courses import Course
 from isd_ray.core.outlay import FamilyRates, Rates, Workload, outlay
 from isd_ray.errors import ConfigError
+from isd_ray.ops import calibration
+from isd_ray.ops.calibration import ROWS, _some_rows, calibrate
 from isd_ray.ops.plan import plan_campaign
+from isd_ray.ops.prepare import panel_outputs
 from isd_ray.ops.workload import workload
 from isd_ray.report.plan import plan_lines
 
@@ -199,3 +204,18 @@ def test_the_command_prints_its_assumptions_and_json(make_config, tmp_path):
     assert "64 GPUs" in shown.output
     printed = CliRunner().invoke(app, ["plan", str(file), "--rows", "5000", "--json"])
     assert json.loads(printed.output)["demand"]["n_rows"] == 5000
+
+
+def test_rows_that_are_tried_are_drawn_of_the_whole_library_whatever_its_size():
+    rows = _some_rows(SimpleNamespace(n_rows=10**12))
+    assert len(np.unique(rows)) == ROWS
+    assert (np.diff(rows) > 0).all()
+    assert np.mean(rows) == pytest.approx(5e11, rel=0.05)
+    assert _some_rows(SimpleNamespace(n_rows=40)).tolist() == list(range(40))
+
+
+def test_outputs_of_a_panel_are_looked_up_once(make_config, panel, monkeypatch):
+    asked = []
+    monkeypatch.setattr(calibration, "panel_outputs", lambda *sections: asked.append(1) or panel_outputs(*sections))
+    calibrate(make_config(**{**panel, "model": {"families": ["resmlp", "linear"], "members": 1}}), None)
+    assert len(asked) == 1
