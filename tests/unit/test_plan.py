@@ -152,19 +152,20 @@ def test_a_plan_for_ray_says_what_is_held_and_what_is_given_back(make_config):
 
 
 @pytest.mark.parametrize(
-    ("compute", "gpus", "expected"),
+    ("compute", "gpus", "processes", "expected"),
     [
-        ({"backend": "local", "trainers": 3, "scorers": 2}, 0, (1, 1, 1.0, 1.0, 1.0, False)),
-        ({"backend": "ray", "trainers": 3, "scorers": 2}, 0, (2, 2, 1.0, 1.0, 4.0, False)),
-        ({"backend": "ray", "trainers": 2, "trainer_gpus": 0.5, "scorers": 3}, 0, (2, 3, 20.0, 1.0, 1.0, True)),
-        ({"backend": "ray", "scorers": 3, "scorer_gpus": 2.0}, 0, (1, 3, 1.0, 40.0, 6.0, True)),
-        ({"backend": "ray", "trainers": 3, "scorers": 2}, 8, (8, 8, 40.0, 40.0, 8.0, True)),
+        ({"backend": "local", "trainers": 3, "scorers": 2}, 0, 1, (1, 1, 1.0, 1.0, 1.0, False)),
+        ({"backend": "ray", "trainers": 3, "scorers": 2}, 0, 10, (2, 2, 1.0, 1.0, 4.0, False)),
+        ({"backend": "ray", "trainers": 2, "trainer_gpus": 0.5, "scorers": 3}, 0, 11, (2, 3, 20.0, 1.0, 1.0, True)),
+        ({"backend": "ray", "scorers": 3, "scorer_gpus": 2.0}, 0, 10, (1, 3, 1.0, 40.0, 6.0, True)),
+        ({"backend": "ray", "trainers": 3, "scorers": 2}, 8, 22, (8, 8, 40.0, 40.0, 8.0, True)),
     ],
 )
-def test_devices_are_those_that_the_configuration_asks_for(compute, gpus, expected, make_config):
+def test_devices_are_those_that_the_configuration_asks_for(compute, gpus, processes, expected, make_config):
     made = workload(make_config(compute=compute), 900, Course(300), gpus=gpus, gpu_speedup=40.0)
     found = (made.trainers, made.scorers, made.trainer_speed, made.scorer_speed, made.devices, made.has_gpus)
     assert found == expected
+    assert made.processes == processes, "of the campaign, and of Ray as many as its own are worth"
 
 
 def test_a_campaign_is_planned_from_its_configuration(make_config, tmp_path):
