@@ -101,7 +101,7 @@ def epochs_of(config: CampaignConfig, runs: Sequence[str | Path]) -> float | Non
 
 
 def most_measured(config: CampaignConfig, n_target: int) -> int:
-    """Rows after which a screen ends whatever its rule says."""
+    """Rows after which a limit ends a screen that takes batches alone: an audit may be larger than a batch."""
     stopping, paid = config.stopping, paid_evenly(config, n_target)
     if not any(leaf.rounds is not None for leaf in stopping.condition.leaves()):
         return min(n_target, affordable(stopping, 0, 0, n_target, paid))
