@@ -87,6 +87,11 @@ def in_force(store: CampaignStore, rounds: Sequence[RoundFiles] | None = None) -
     return version_by(store, _n_events(rounds))
 
 
+def to_come(store: CampaignStore) -> TakenVersion:
+    """The version that the screen goes on with: the last on record; of a screen that has ended the one in force."""
+    return in_force(store) if store.is_delivered() else newest(store)
+
+
 def taken_up(store: CampaignStore, rounds: Sequence[RoundFiles] | None = None) -> list[dict[str, Any]]:
     """What joined the target set after the beginning, oldest first, as plain values.
 

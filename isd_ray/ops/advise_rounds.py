@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.versions import in_force
+from isd_ray.campaign.versions import to_come
 from isd_ray.config import CampaignConfig
 from isd_ray.core.replay import Replayed
 from isd_ray.core.trips import n_trips
@@ -31,7 +31,7 @@ def advise_by_rounds(store: CampaignStore) -> Advice:
             store.address,
             "give the campaign file of a past screen, which is simulated",
         )
-    n_target = in_force(store).n_rows
+    n_target = to_come(store).n_rows
     n_measured, n_made = len(measured_readouts(store)[0]), n_trips(files.released for files in store.rounds())
     is_recall = config.goal_class.takes_hits
     learnt = learnt_of(config, store.address)

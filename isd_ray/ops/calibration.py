@@ -60,11 +60,14 @@ def calibrate(config: CampaignConfig, library: Library | None, known: LabelArray
     configure_threads(1)
     rows = _some_rows(library)
     features = _typical(config) if library is None else library.features(rows)
-    labels, n_outputs = _typical_labels(config, len(features))
+    outputs = panel_outputs(config.task, config.labels, config.library)
+    labels, n_outputs = _typical_labels(config, outputs, len(features))
     if library is not None and known is not None and (known[rows] != known[rows][0]).any():
         labels = known[rows]
         n_outputs = max(n_outputs, int(labels.max()) + 1) if config.task == "classification" else n_outputs
-    networks = _network_rates(config, features, labels, n_outputs) if RESMLP in config.model.families else (0.0, 0.0, 0)
+    networks = (0.0, 0.0, 0)
+    if RESMLP in config.model.families:
+        networks = _network_rates(config, outputs, features, labels, n_outputs)
     on_disk = None
     if library is not None:
         on_disk = n_bytes(library) / library.n_rows
@@ -79,7 +82,7 @@ def calibrate(config: CampaignConfig, library: Library | None, known: LabelArray
         pass_row_s=_PASS_ROW_S,
         end_row_s=_END_ROW_S,
         row_values=_typical_values(config, features) if library is None else values_of_row(library),
-        others=tuple(_family_rates(config, library, features, labels, n_outputs)),
+        others=tuple(_family_rates(config, outputs, library, rows, features, labels, n_outputs)),
     )
 
 
@@ -87,16 +90,16 @@ def _some_rows(library: Library | None) -> NDArray[np.int64]:
     """Rows that are fitted and scored, ascending: of a library at random, as files often are in order."""
     if library is None or library.n_rows <= ROWS:
         return np.arange(ROWS if library is None else library.n_rows)
-    return np.sort(np.random.default_rng(0).permutation(library.n_rows)[:ROWS])
+    return np.sort(np.random.default_rng(0).choice(library.n_rows, ROWS, replace=False, shuffle=False))
 
 
 def _network_rates(
-    config: CampaignConfig, features: Features, labels: LabelArray, n_outputs: int
+    config: CampaignConfig, outputs: tuple[str, ...], features: Features, labels: LabelArray, n_outputs: int
 ) -> tuple[float, float, int]:
     """Of a residual network: seconds of a row and epoch in a fit, of a row in scoring, and bytes of its weights."""
     placement = resolve_placement("cpu", config.compute.precision)
     spec = config.library.features
-    numbers = config.labels.are_numbers(panel_outputs(config.task, config.labels, config.library))
+    numbers = config.labels.are_numbers(outputs)
     is_panel = config.task == "panel"
     architecture = Architecture.from_config(config.model, spec, n_outputs, is_panel=is_panel, numbers=numbers)
     model = config.model.model_copy(update={"epochs": _EPOCHS, "patience": _EPOCHS})
@@ -111,7 +114,7 @@ def _network_rates(
         validation=config.validation.model_copy(update={"source": "observed"}),
         seed=0,
         placement=placement,
-        output_embeddings=output_embeddings(config.model, panel_outputs(config.task, config.labels, config.library)),
+        output_embeddings=output_embeddings(config.model, outputs),
     )
     fit_s = time.process_time() - start
     predictor = CommitteePredictor([fitted.weights], architecture, placement)
@@ -124,11 +127,15 @@ def _network_rates(
 
 
 def _family_rates(
-    config: CampaignConfig, library: Library | None, features: Features, labels: LabelArray, n_outputs: int
+    config: CampaignConfig,
+    outputs: tuple[str, ...],
+    library: Library | None,
+    rows: NDArray[np.int64],
+    features: Features,
+    labels: LabelArray,
+    n_outputs: int,
 ) -> Iterator[FamilyRates]:
     """The same of each family beside the networks, on all blocks of the library, or those it will have."""
-    outputs = panel_outputs(config.task, config.labels, config.library)
-    rows = _some_rows(library)
     placement = resolve_placement("cpu", "float32")
     if library is None:
         generator = np.random.default_rng(0)
@@ -196,13 +203,12 @@ def _typical_values(config: CampaignConfig, features: Features) -> float:
     return n_values(features) + 2 * sum(len(descriptor_set(name).names) for name in config.library.descriptor_sets)
 
 
-def _typical_labels(config: CampaignConfig, n_rows: int) -> tuple[LabelArray, int]:
+def _typical_labels(config: CampaignConfig, outputs: tuple[str, ...], n_rows: int) -> tuple[LabelArray, int]:
     """Random labels as the task has them, and outputs of the network; how many classes there are is not known yet."""
     generator = np.random.default_rng(0)
     if config.task == "regression":
         return generator.random(n_rows), 1
     if config.task == "panel":
-        outputs = panel_outputs(config.task, config.labels, config.library)
         n_outputs = len(outputs)
         if config.labels.numbers:
             is_class = ~np.array(config.labels.are_numbers(outputs))

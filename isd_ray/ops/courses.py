@@ -10,6 +10,7 @@ from typing import TypeAlias
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import to_come
 from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.core.conditions import affordable
 from isd_ray.core.courses import Course, Courses
@@ -100,14 +101,12 @@ def epochs_of(config: CampaignConfig, runs: Sequence[str | Path]) -> float | Non
 
 
 def most_measured(config: CampaignConfig, n_target: int) -> int:
-    """Rows after which a screen ends whatever its rule says."""
+    """Rows after which a limit ends a screen that takes batches alone: an audit may be larger than a batch."""
     stopping, paid = config.stopping, paid_evenly(config, n_target)
     if not any(leaf.rounds is not None for leaf in stopping.condition.leaves()):
         return min(n_target, affordable(stopping, 0, 0, n_target, paid))
-    n, number = (
-        min(n_target, affordable(stopping, 0, 0, n_target, paid), initial_size(config.acquisition, config.plates)),
-        1,
-    )
+    first, number = initial_size(config.acquisition, config.plates), 1
+    n = min(n_target, affordable(stopping, 0, 0, n_target, paid), first)
     while (left := n_target - n) and (room := affordable(stopping, n, number, n_target, paid)):
         n += min(left, room, batch_size(config.acquisition, config.plates, number, left))
         number += 1
@@ -192,7 +191,7 @@ def _exponent(config: CampaignConfig, learnt: Learnt, smaller: str | Path | None
 def _ends_like(config: CampaignConfig, store: CampaignStore, n_target: int) -> list[Replayed]:
     """Ends of a screen with the same claim: at the same share, and of another size with the same number of wells."""
     there = CampaignConfig.from_stored(store.config)
-    claim = ("rule", "quantity", "gamma", "delta", "tolerance", "max_loss", "panel")
+    claim = ("rule", "quantity", "gamma", "delta", "tolerance", "tolerances", "max_loss", "loss_clip", "panel")
     other = [key for key in claim if getattr(there.stopping, key) != getattr(config.stopping, key)]
     if other or not store.is_delivered():
         what = f"differs in {', '.join(f'stopping.{key}' for key in other)}" if other else "has not ended"
@@ -201,7 +200,7 @@ def _ends_like(config: CampaignConfig, store: CampaignStore, n_target: int) -> l
             f"--like {store.address}",
             "name its campaign file, which is simulated with this claim",
         )
-    n_there = int(store.manifest["n_target"])
+    n_there = to_come(store).n_rows
     rounds = rounds_of(store).to_pylist()
     n_wells, n_audit = rounds[-1]["n_acquired"], rounds[-1]["n_audit"]
     by_share = Replayed(len(rounds), round(n_wells / n_there * n_target), round(n_audit / n_there * n_target))

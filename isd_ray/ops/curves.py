@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.standing import paid_evenly
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import to_come
 from isd_ray.config import CampaignConfig
 from isd_ray.core.conditions import affordable, rule_counts
 from isd_ray.core.goals import HITS, OTHERS, ScreenCounts, goal_for
@@ -109,14 +110,12 @@ class Learnt:
             How many times as many errors are thought of.
         """
         batch = batch or partial(batch_size, config.acquisition, config.plates)
+        first = initial_size(config.acquisition, config.plates)
         size, found = n_target / self.n_target, []
         for n_hits, n_in_vain in self.hit_cases:
             allowed = None if n_hits is None else (1.0 - config.stopping.gamma) * n_hits * size
             terms = terms_of(config, n_target, allowed)
-            curves, first = (
-                [self.curve.times(factor) for factor in factors],
-                initial_size(config.acquisition, config.plates),
-            )
+            curves = [self.curve.times(factor) for factor in factors]
             ends = [replay(curve, terms, first, batch, n_failing=n_failing) for curve in curves]
             in_vain = round(n_in_vain * size)
             found += [end and replace(end, n_wells=min(n_target, end.n_wells + in_vain)) for end in ends]
@@ -156,9 +155,8 @@ def learnt_of(config: CampaignConfig, run: str | Path) -> Learnt:
         If they are too few, or the screen counts other errors.
     """
     store = CampaignStore.open(run)
-    n_target = int(store.manifest["n_target"])
     curve = curve_of(config, run)
-    return Learnt(curve, n_target, _hit_cases(store) if config.goal_class.takes_hits else ((None, 0),))
+    return Learnt(curve, to_come(store).n_rows, _hit_cases(store) if config.goal_class.takes_hits else ((None, 0),))
 
 
 def curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
@@ -177,9 +175,9 @@ def curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
         )
     rounds = [row for row in rounds_of(store).to_pylist() if row["n_inference"]]
     known = _true_errors(config, store, rounds) or [
-        (before["fraction_acquired"], row["forecast_errors"] / row["n_inference"])
+        (before["n_observed"], row["forecast_errors"] / row["n_inference"])
         for before, row in pairwise(rounds)
-        if row["forecast_errors"] is not None and before["fraction_acquired"] > 0
+        if row["forecast_errors"] is not None and before["n_observed"] > 0
     ]
     if len(known) < FEWEST_POINTS:
         raise ConfigError(
@@ -187,19 +185,21 @@ def curve_of(config: CampaignConfig, run: str | Path) -> LearningCurve:
             f"--like {store.address}",
             "name a screen of more rounds that ended by an audit",
         )
-    shares, rates = zip(*known, strict=True)
-    return LearningCurve(str(run), shares, rates)
+    n_observed, rates = zip(*known, strict=True)
+    # Of a library that grew: the share that it would have been of all that are screened now.
+    n_target = to_come(store).n_rows
+    return LearningCurve(str(run), tuple(n / n_target for n in n_observed), rates)
 
 
 def _true_errors(
     config: CampaignConfig, store: CampaignStore, rounds: Sequence[Mapping[str, Any]]
-) -> list[tuple[float, float]]:
-    """Shares measured and true errors among those left, where labels are known."""
+) -> list[tuple[int, float]]:
+    """Compounds measured and the share of true errors among those left, where labels are known."""
     if config.goal_class.is_error:
         return []
     if not config.goal_class.takes_hits:
         return [
-            (row["fraction_acquired"], row["inference_errors"] / row["n_inference"])
+            (row["n_observed"], row["inference_errors"] / row["n_inference"])
             for row in rounds
             if row["inference_errors"] is not None
         ]
@@ -208,11 +208,7 @@ def _true_errors(
         for files in store.rounds()
         if files.committed is not None and files.committed.get("group_losses")
     }
-    return [
-        (row["fraction_acquired"], losses[row["round"]] / row["n_inference"])
-        for row in rounds
-        if row["round"] in losses
-    ]
+    return [(row["n_observed"], losses[row["round"]] / row["n_inference"]) for row in rounds if row["round"] in losses]
 
 
 def _losses_of(config: CampaignConfig) -> dict[str, Any]:

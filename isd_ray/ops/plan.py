@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.claimed import would_be_unverified
 from isd_ray.campaign.constant import UNKNOWN, beforehand, constant_warning
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import to_come
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import RESMLP, CampaignConfig
 from isd_ray.config_file import as_config
@@ -84,7 +85,7 @@ def plan_campaign(
     own = None
     if not isinstance(source, CampaignConfig) and CampaignStore.exists(source):
         own, out = CampaignStore.open(source), source
-        n_rows = n_rows or int(own.manifest["n_target"])
+        n_rows = n_rows or to_come(own).n_rows
     config = as_config(source) if own is None else CampaignConfig.from_stored(own.config)
     library = _library(config, out)
     n_rows = n_rows or _count(config, library)

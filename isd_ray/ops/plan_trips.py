@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.versions import in_force
+from isd_ray.campaign.versions import to_come
 from isd_ray.config import CampaignConfig
 from isd_ray.config.rules import BUILT_IN_RULES, rule_named
 from isd_ray.core.replay import MOST_TRIPS, TripsOption, TripsPlan, replay
@@ -118,7 +118,7 @@ def _assumptions(n_target: int, like: Sequence[str | Path]) -> Iterator[str]:
             f"this screen learns as fast as {named} did by the share measured, with {AROUND[0]:g} to {AROUND[-1]:g} "
             "times as many errors"
         )
-        sizes = {str(run): in_force(CampaignStore.open(run)).n_rows for run in like}
+        sizes = {str(run): to_come(CampaignStore.open(run)).n_rows for run in like}
         for run, size in sizes.items():
             if not 1 / UNLIKE <= size / n_target <= UNLIKE:
                 yield (

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.versions import to_come
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, SplitConfig
 from isd_ray.config_file import as_config
@@ -84,11 +85,11 @@ def smaller_run(
     config, n_target:
         As of `past_run`.
     """
-    n_past = int(CampaignStore.open(run).manifest["n_target"])
+    n_past = to_come(CampaignStore.open(run)).n_rows
     if CampaignStore.exists(like) or unsaid(config) is not None or is_like(n_past, n_target):
         return None
     smaller = past_run(like, config, n_target, watcher, SMALLER)
-    return smaller if int(CampaignStore.open(smaller).manifest["n_target"]) < n_past else None
+    return smaller if to_come(CampaignStore.open(smaller)).n_rows < n_past else None
 
 
 def _shortened(

@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,8 @@ def screen(folder: Path, legs: Legs) -> None:
         def steps(setup: CampaignSetup) -> Steps:
             nonlocal backend
             backend = backend or Backend(setup.spec, setup.truth, RayWorkers(setup.spec, str(setup.out)))
-            loop = open_loop(setup, LegsOfCalls(backend, legs))  # type: ignore[arg-type]
+            measured: Any = LegsOfCalls(backend, legs)
+            loop = open_loop(setup, measured)
             while True:
                 progress = loop.advance()
                 yield progress

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,8 +209,8 @@ def main() -> None:
     for name in asked.cases:
         folder = root / name.replace(",", "").replace(" ", "-")
         past, screen = campaign_files(name, CASES[name], folder)
-        plan = kept(folder / "plan.json", lambda: foretold(screen, past, folder / "run"))  # noqa: B023
-        truth = kept(folder / "truth.json", lambda: taken(screen, folder / "run"))  # noqa: B023
+        plan = kept(folder / "plan.json", partial(foretold, screen, past, folder / "run"))
+        truth = kept(folder / "truth.json", partial(taken, screen, folder / "run"))
         least, likely, most = plan["ends"]
         for what, unit in OF_ALL.items():
             ratio = likely[what] / truth[what]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from isd_ray.cli import app
 from isd_ray.config_file import to_toml
-from isd_ray.ops.compare import compare
+from isd_ray.ops.compare import _told_column, compare
 from isd_ray.ops.simulate import fraction_reaching, trips_reaching
 from isd_ray.report.words import comparison_table
 from tests.unit.test_trips import SMALL
@@ -43,6 +43,14 @@ def test_agents_are_compared_by_the_recall_where_that_is_claimed(compared):
 
 def rounds_of(folder):
     return pq.read_table(folder / "rounds.parquet").to_pylist()
+
+
+def test_mean_errors_and_accuracies_are_compared_by_the_accuracy(make_config, regression):
+    rounds = {"active": {0: [{"system_value": 0.3}]}}
+    errors = {"rule": "certify", "quantity": "mae", "max_loss": 2.0, "loss_clip": 9.0, "tolerance": 4.0}
+    assert _told_column(make_config(**{**regression, "stopping": errors}), rounds) == "system_accuracy"
+    assert _told_column(make_config(stopping={"rule": "certify"}), rounds) == "system_accuracy"
+    assert _told_column(make_config(stopping=HITS), rounds) == "system_value"
 
 
 def test_the_page_draws_the_recall_against_its_goal_and_the_table_names_it(compared):

@@ -16,11 +16,12 @@ from isd_ray.core.courses import Course, Courses
 from isd_ray.core.replay import LearningCurve, Replayed
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError
-from isd_ray.ops import short_screens
+from isd_ray.ops import calibration, short_screens
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.courses import MOST_ROUNDS, SEEN, courses_of, epochs_of, most_measured
 from isd_ray.ops.curves import Learnt, learnt_of
 from isd_ray.ops.plan import plan_campaign
+from isd_ray.ops.prepare import known_labels
 from isd_ray.ops.short_screens import past_run, smaller_run
 from isd_ray.ops.simulate import simulate
 from isd_ray.report.plan import plan_lines
@@ -126,6 +127,15 @@ def test_a_past_screen_says_how_far_each_goal_goes(past, make_config):
     assert recall.likely.n_acquired == pytest.approx(true, rel=0.3)
 
 
+def test_the_longest_course_has_a_look_that_fails(past, make_config):
+    config = make_config(**FAST, stopping=ACCURACY)
+    learnt = learnt_of(config, past["accuracy"]).carried_on
+    plain, unlucky = ([end.n_wells for end in learnt.ends(config, 900, n_failing=n)] for n in (0, 1))
+    found = courses_of(config, 900, [past["accuracy"]])
+    assert found.most.n_acquired == max(unlucky) > max(plain)
+    assert found.likely.n_acquired == sorted(plain)[len(plain) // 2]
+
+
 def test_the_true_hits_of_a_simulation_are_counted(past, make_config, compounds):
     config = make_config(**FAST, stopping=RECALL)
     learnt = learnt_of(config, past["recall"])
@@ -200,7 +210,9 @@ def test_a_campaign_file_is_simulated_in_short_with_the_goal_that_is_planned(mak
     before = (run / "summary.json").stat().st_mtime_ns
     assert past_run(file, config, N) == run
     assert (run / "summary.json").stat().st_mtime_ns == before, "not simulated again"
-    assert past_run(file, make_config(stopping={**ACCURACY, "gamma": 0.8}), N) != run
+    other = past_run(file, make_config(**FAST, stopping={**ACCURACY, "gamma": 0.8}), N)
+    assert other != run
+    assert CampaignStore.open(other).config["acquisition"]["batch_size"] == 400 / 25, "few, large batches"
     # What size does is seen by a quarter of it, where it matters.
     smaller = smaller_run(file, run, config, N)
     assert CampaignStore.open(smaller).manifest["n_target"] == 100
@@ -276,16 +288,31 @@ def test_a_plan_shows_the_likely_course_between_the_ends_and_of_a_guess_the_ends
     guess = plan_campaign(make_config(**FAST, stopping=RECALL), n_rows=N)
     assert dict(plan_lines(guess))["Measured at the stop"] == "750 to 6,700 compounds"
     assert guess.outlay == guess.most
-    assumed = plan_campaign(make_config(**FAST, stopping=RECALL), n_rows=N, stop_share=0.3)
-    assert dict(plan_lines(assumed))["Measured at the stop"] == "3,000 compounds"
+    for limits, words in (({}, "3,000 compounds"), ({"max_compounds": 700}, "700 compounds")):
+        assumed = plan_campaign(make_config(**FAST, stopping={**RECALL, **limits}), n_rows=N, stop_share=0.3)
+        assert dict(plan_lines(assumed))["Measured at the stop"] == words
 
 
 def test_speeds_are_those_of_a_past_library_where_there_is_none_yet(past, make_config, tmp_path):
     changed = {"path": str(tmp_path / "none")}
-    for features, words in (("ecfp4", "rows of a past screen"), ("standard", "rows of typical size")):
-        config = make_config(**FAST, stopping=ACCURACY, library={**changed, "features": features})
+    typical = "rows of typical size"
+    for library, words in (
+        ({"features": "ecfp4"}, "rows of a past screen"),
+        ({"features": "standard"}, typical),
+        ({"features": "ecfp4", "descriptors": ["rdkit2d"]}, typical),
+    ):
+        config = make_config(**FAST, stopping=ACCURACY, library={**changed, **library})
         said = plan_campaign(config, n_rows=900, like=[past["accuracy"]]).assumptions
         assert any(words in text for text in said)
+
+
+def test_speeds_are_measured_with_the_labels_that_are_known(past, make_config, monkeypatch):
+    seen, measured = [], calibration._fit_rates
+    monkeypatch.setattr(calibration, "_fit_rates", lambda *given: seen.append(given[2]) or measured(*given))
+    config = make_config(**FAST, stopping=ACCURACY)
+    plan_campaign(config)
+    [labels] = seen
+    assert (labels == known_labels(config, Library.open(config.library.path)).labels).all()
 
 
 def test_networks_fit_as_many_epochs_as_there(make_config, tmp_path):

@@ -17,7 +17,10 @@ from isd_ray.campaign.workers import LocalWorkers
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError, LibraryChangedError, LibraryError, StoreError
 from isd_ray.ops.additions import add_compounds
+from isd_ray.ops.advise import advise
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.curves import curve_of, learnt_of
+from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.results import report_of
 from isd_ray.ops.run import WarmRun
 from isd_ray.ops.simulate import simulate
@@ -319,3 +322,18 @@ def test_models_see_the_blocks_of_new_compounds(config_of, more, truth, tmp_path
     campaign.ask()
     assert sum(campaign.store.rounds()[-1].released["group_sizes"]) == len(truth) - campaign.status().counts["OBSERVED"]
     assert verify(campaign.store).problems == ()
+
+
+def test_plan_and_advice_are_of_all_compounds_once_they_are_taken_up(config_of, truth, more, tmp_path):
+    campaign = Campaign.create(tmp_path / "run", config_of(stopping={"rule": "certify", "gamma": 0.95}))
+    for _ in range(3):
+        measured(campaign, truth)
+    extend(campaign, more)
+    n_rows = newest(campaign.store).n_rows
+    assert plan_campaign(campaign.path).demand.n_rows == n_rows > N_BASE
+    for _ in range(3):
+        measured(campaign, truth)
+    shares = curve_of(campaign.config, campaign.path).shares
+    assert shares == pytest.approx([60 * number / n_rows for number in range(1, 1 + len(shares))])
+    assert learnt_of(campaign.config, campaign.path).n_target == n_rows
+    assert {goal.n_target for goal in advise(campaign.path).goals} == {n_rows}

@@ -19,6 +19,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
 from isd_ray.config_file import load_config
 from isd_ray.errors import ConfigError, LabelError
+from isd_ray.ops.courses import courses_of
 from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.predict import load_model
 from isd_ray.ops.prepare import prepare
@@ -68,6 +69,14 @@ def test_each_output_is_certified_by_its_own_claim(screen, truth):
     assert [line["n_errors"] for line in certificate["audit"]["outputs"]] == errors.tolist()
     assert "n_atoms" in "\n".join(certificate_lines(certificate))
     assert verify(CampaignStore.open(screen.path)).is_sound
+
+
+def test_a_screen_is_planned_by_one_with_the_same_tolerances_alone(screen, make_config, numbers):
+    assert courses_of(make_config(**numbers), 900, [screen.path]).likely.n_acquired == screen.summary["n_acquired"]
+    tolerances = {**numbers["stopping"]["tolerances"], "n_atoms": 1.0}
+    strict = make_config(**{**numbers, "stopping": {**numbers["stopping"], "tolerances": tolerances}})
+    with pytest.raises(ConfigError, match=r"differs in stopping.tolerances"):
+        courses_of(strict, 900, [screen.path])
 
 
 def test_what_is_delivered_is_what_was_measured_or_predicted(screen, truth):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -13,7 +15,10 @@ from isd_ray.cli import app
 from isd_ray.core.courses import Course
 from isd_ray.core.outlay import FamilyRates, Rates, Workload, outlay
 from isd_ray.errors import ConfigError
+from isd_ray.ops import calibration
+from isd_ray.ops.calibration import ROWS, _some_rows, calibrate
 from isd_ray.ops.plan import plan_campaign
+from isd_ray.ops.prepare import panel_outputs
 from isd_ray.ops.workload import workload
 from isd_ray.report.plan import plan_lines
 
@@ -147,19 +152,20 @@ def test_a_plan_for_ray_says_what_is_held_and_what_is_given_back(make_config):
 
 
 @pytest.mark.parametrize(
-    ("compute", "gpus", "expected"),
+    ("compute", "gpus", "processes", "expected"),
     [
-        ({"backend": "local", "trainers": 3, "scorers": 2}, 0, (1, 1, 1.0, 1.0, 1.0, False)),
-        ({"backend": "ray", "trainers": 3, "scorers": 2}, 0, (2, 2, 1.0, 1.0, 4.0, False)),
-        ({"backend": "ray", "trainers": 2, "trainer_gpus": 0.5, "scorers": 3}, 0, (2, 3, 20.0, 1.0, 1.0, True)),
-        ({"backend": "ray", "scorers": 3, "scorer_gpus": 2.0}, 0, (1, 3, 1.0, 40.0, 6.0, True)),
-        ({"backend": "ray", "trainers": 3, "scorers": 2}, 8, (8, 8, 40.0, 40.0, 8.0, True)),
+        ({"backend": "local", "trainers": 3, "scorers": 2}, 0, 1, (1, 1, 1.0, 1.0, 1.0, False)),
+        ({"backend": "ray", "trainers": 3, "scorers": 2}, 0, 10, (2, 2, 1.0, 1.0, 4.0, False)),
+        ({"backend": "ray", "trainers": 2, "trainer_gpus": 0.5, "scorers": 3}, 0, 11, (2, 3, 20.0, 1.0, 1.0, True)),
+        ({"backend": "ray", "scorers": 3, "scorer_gpus": 2.0}, 0, 10, (1, 3, 1.0, 40.0, 6.0, True)),
+        ({"backend": "ray", "trainers": 3, "scorers": 2}, 8, 22, (8, 8, 40.0, 40.0, 8.0, True)),
     ],
 )
-def test_devices_are_those_that_the_configuration_asks_for(compute, gpus, expected, make_config):
+def test_devices_are_those_that_the_configuration_asks_for(compute, gpus, processes, expected, make_config):
     made = workload(make_config(compute=compute), 900, Course(300), gpus=gpus, gpu_speedup=40.0)
     found = (made.trainers, made.scorers, made.trainer_speed, made.scorer_speed, made.devices, made.has_gpus)
     assert found == expected
+    assert made.processes == processes, "of the campaign, and of Ray as many as its own are worth"
 
 
 def test_a_campaign_is_planned_from_its_configuration(make_config, tmp_path):
@@ -206,3 +212,18 @@ def test_the_command_prints_its_assumptions_and_json(make_config, tmp_path):
     assert "64 GPUs" in shown.output
     printed = CliRunner().invoke(app, ["plan", str(file), "--rows", "5000", "--json"])
     assert json.loads(printed.output)["demand"]["n_rows"] == 5000
+
+
+def test_rows_that_are_tried_are_drawn_of_the_whole_library_whatever_its_size():
+    rows = _some_rows(SimpleNamespace(n_rows=10**12))
+    assert len(np.unique(rows)) == ROWS
+    assert (np.diff(rows) > 0).all()
+    assert np.mean(rows) == pytest.approx(5e11, rel=0.05)
+    assert _some_rows(SimpleNamespace(n_rows=40)).tolist() == list(range(40))
+
+
+def test_outputs_of_a_panel_are_looked_up_once(make_config, panel, monkeypatch):
+    asked = []
+    monkeypatch.setattr(calibration, "panel_outputs", lambda *sections: asked.append(1) or panel_outputs(*sections))
+    calibrate(make_config(**{**panel, "model": {"families": ["resmlp", "linear"], "members": 1}}), None)
+    assert len(asked) == 1

@@ -7,6 +7,7 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
@@ -16,6 +17,8 @@ from typer.testing import CliRunner
 from isd_ray.cli import app
 from isd_ray.config_file import load_config
 from isd_ray.data.library import Library
+from isd_ray.data.look.columns import ColumnLook
+from isd_ray.data.look.roles import candidate
 from isd_ray.errors import InputFileError
 from isd_ray.ops.build import build_library
 from isd_ray.ops.plan import plan_campaign
@@ -367,3 +370,17 @@ def test_a_column_called_smiles_is_the_structure_though_a_half_of_it_is_broken(s
     assert proposal.value("library.smiles_column") in (None, "SMILES")
     assert any("structures cannot be read" in words for words in proposal.unknown)
     assert 0 < accepted(proposal, tmp_path)[0].n_rows <= len(smiles) // 2
+
+
+def text_column(name, *examples):
+    counts = {text: examples.count(text) for text in examples}
+    return ColumnLook(name, "text", len(examples), len(examples), counts, 0, (), np.nan, np.nan, False, examples)
+
+
+def test_a_comma_in_a_few_words_makes_no_numbers_of_them_and_what_describes_compounds_is_not_to_be_mended():
+    words = ("inactive", "active", "inactive", "active", "active", "0,5", "0,5", "inactive")
+    assert candidate(text_column("outcome", *words)).classes == ("0,5", "active", "inactive")
+    commas = ("0,5", "1,5", "0,5", "1,5", "n.d.")
+    assert "decimal point" in candidate(text_column("outcome", *commas)).remedy
+    assert candidate(text_column("mol_weight", *commas)).remedy == ""
+    assert "decimal point" in candidate(text_column("mol_weight", *commas), is_named=True).remedy
