@@ -129,6 +129,11 @@ def test_an_id_of_another_compound_is_refused(lib, tmp_path):
     assert not (lib / ".adding").exists()
 
 
+def test_compounds_without_ids_are_rejects(lib, tmp_path):
+    with pytest.raises(InputFileError, match=r"none of 2 records is valid: no id \(2\)"):
+        add_compounds(lib, [write(tmp_path, f"{smiles_of(N)},", f"{smiles_of(N + 1)},")])
+
+
 def test_refused_duplicates_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lib = build(tmp_path, out="strict", duplicates="refuse").path
