@@ -16,7 +16,7 @@ from isd_ray.data.blocks.columns import COLUMNS_BLOCK
 from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.history import HISTORY_BLOCK
 from isd_ray.data.blocks.numbers import described
-from isd_ray.data.changing import locked
+from isd_ray.data.changing import locked, refuse_published
 from isd_ray.data.ingest.build import ONTO
 from isd_ray.data.ingest.plan import open_sources
 from isd_ray.data.ingest.progress import BuildProgress
@@ -25,7 +25,6 @@ from isd_ray.data.versions import added_files, is_grown_from
 from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.ops.blocks import add_like
 from isd_ray.ops.build import build_rows
-from isd_ray.storage.addresses import is_uri
 
 _STAGING = ".adding"
 """Folder in the library of an addition that is not complete."""
@@ -86,9 +85,8 @@ def add_compounds(
     """
     library = Library.open(path)
     remedy = "add to the folder that it was published from, and publish that at another address"
-    if is_uri(library.address):
-        raise LibraryError("compounds cannot be added to a published library", library.address, remedy)
-    with locked(library, "compounds", remedy):
+    refuse_published(library, "compounds", remedy)
+    with locked(library.path):
         library = Library.open(path)
         config = _config_like(library, files, overrides, values or {})
         sources = described([source.file for source in open_sources(config, Path.cwd())])
