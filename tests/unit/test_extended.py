@@ -166,6 +166,28 @@ def test_nothing_joins_while_a_look_is_out_nor_after_a_stop(campaign, more, trut
     assert not any(event["kind"] == EXTEND for event in campaign.store.events())
 
 
+class CutError(BaseException):
+    """The process ends here."""
+
+
+def test_nothing_joins_a_look_that_is_frozen_and_not_yet_out(campaign, more, truth, monkeypatch):
+    note_frozen = CampaignStore.note_frozen
+
+    def cut_off(*arguments):
+        note_frozen(*arguments)
+        raise CutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignStore, "note_frozen", cut_off)
+        with pytest.raises(CutError):
+            finish(campaign, truth)
+    with pytest.raises(StoreError, match="a look is out"):
+        extend(campaign, more)
+    assert campaign.ask() is not None
+    assert campaign.store.rounds()[-1].released["look"]
+    assert campaign.status().n_library == N_BASE
+
+
 def test_a_reserve_that_is_drawn_knows_no_others(config_of, more, truth, tmp_path):
     stopping = {"rule": "reserved", "gamma": 0.7, "reserve_size": 60}
     campaign = Campaign.create(tmp_path / "run", config_of(stopping=stopping))
@@ -208,6 +230,8 @@ def test_budgets_and_stock_know_them(compounds, config_of, more, truth, tmp_path
     extend(campaign, more)
     finish(campaign, truth)
     n_left = sum(i % 4 > 0 for i in range(N_BASE)) + sum(i % 4 > 0 for i in range(len(truth) - N_BASE))
+    noted = [event["n"] for event in campaign.store.events() if event["kind"] == "exclude"]
+    assert noted == [N_BASE // 4, len(truth) - n_left - N_BASE // 4], "what people said of the others meanwhile stays"
     summary = campaign.summary()
     assert summary["n_target"] == n_left
     assert summary["n_acquired"] == n_left // 2
