@@ -10,9 +10,11 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
+from isd_ray.campaign.history import History
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import EXTEND, newest
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.core.goals import Accuracy
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError, LibraryChangedError, LibraryError, StoreError
 from isd_ray.ops.additions import add_compounds
@@ -78,7 +80,7 @@ def hybrid(campaign):
     return pq.read_table(campaign.path / "hybrid").sort_by("row")
 
 
-def test_they_join_with_the_next_batch_and_the_certificate_speaks_of_them(campaign, more, truth):
+def test_they_join_with_the_next_batch_and_the_certificate_speaks_of_them(campaign, more, truth, monkeypatch):
     n_all = len(truth)
     measured(campaign, truth)
     old = campaign.ask()
@@ -107,9 +109,23 @@ def test_they_join_with_the_next_batch_and_the_certificate_speaks_of_them(campai
     screen = hybrid(campaign)
     assert screen["row"].to_pylist() == list(range(n_all))
     assert screen.schema.metadata[b"library_hash"].decode() == campaign.library.hash
+    forged = {**campaign.store.certificate(), "library_hash": campaign.library.versions[0].hash}
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignStore, "certificate", lambda _: forged)
+        assert any("the certificate is not about version" in words for words in verify(campaign.store).problems)
     assert campaign.summary()["n_target"] == n_all
     assert "joined in round 2" in report_of(campaign.store)
     assert verify(campaign.store).problems == ()
+
+
+def test_the_first_draw_knew_none_of_them():
+    """What one answer for all would reach is said of a sample of those that were there."""
+    history = History(Accuracy(0.9), 100)
+    history.extend(110)
+    assert (history.sets.n_target, history.n_beside) == (110, 0)
+    history.n_drawn_from = 110
+    history.extend(125)
+    assert (history.sets.n_target, history.n_beside) == (125, 15)
 
 
 def test_an_audit_is_drawn_from_all_that_are_left(config_of, more, truth, tmp_path):
@@ -245,19 +261,20 @@ def test_budgets_and_stock_know_them(compounds, config_of, more, truth, tmp_path
 class Meanwhile(Watcher):
     """Does something before a step, once."""
 
-    def __init__(self, do):
-        self._do = do
+    def __init__(self, do, state):
+        self._do, self._state = do, state
 
     def step(self, name, progress):
-        if progress.state == "score" and self._do is not None:
+        if progress.state == self._state and self._do is not None:
             do, self._do = self._do, None
             do()
 
 
-def test_what_is_added_while_a_batch_is_chosen_joins_with_the_one_after(config_of, more, truth, tmp_path):
+@pytest.mark.parametrize("state", ["fit", "score"])
+def test_what_is_added_while_a_batch_is_chosen_joins_with_the_one_after(config_of, more, truth, tmp_path, state):
     path = tmp_path / "run"
     measured(Campaign.create(path, config_of(stopping={"rule": "paper", "gamma": 0.6, "delta": 0.5})), truth)
-    campaign = Campaign.open(path, Meanwhile(lambda: extend(Campaign.open(path), more)))
+    campaign = Campaign.open(path, Meanwhile(lambda: extend(Campaign.open(path), more), state))
     campaign.ask()
     assert campaign.status().joined[0]["round"] is None
     assert max(rows_of(campaign.store.rounds()[1])) < N_BASE
