@@ -17,32 +17,31 @@ from isd_ray.errors import LibraryError
 from isd_ray.storage.addresses import is_uri
 
 
-@contextmanager
-def locked(library: Library, what: str, remedy: str) -> Iterator[None]:
-    """Keep two additions to one library apart; the lock is on its folder, and gone with the process.
+def refuse_published(library: Library, what: str, remedy: str) -> None:
+    """Refuse (LibraryError) to add something to a library behind a URI."""
+    if is_uri(library.address):
+        raise LibraryError(f"{what} cannot be added to a published library", library.address, remedy)
 
-    Parameters
-    ----------
-    what, remedy:
-        What is added, and what to do where the library is published.
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep two changes of one library apart; the lock is on its folder, and gone with the process.
 
     Raises
     ------
     LibraryError
-        If the library is published, cannot be written, or another process adds to it.
+        If the library cannot be written, or another process adds to it.
     """
-    if is_uri(library.address):
-        raise LibraryError(f"{what} cannot be added to a published library", library.address, remedy)
     try:
-        folder = os.open(library.path, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
     except OSError as error:
-        raise unwritable(library.path, error) from error
+        raise unwritable(path, error) from error
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             words = f"another process adds a block or compounds to it ({error})"
-            raise LibraryError(words, str(library.path), "wait for that one, and give the command again") from error
+            raise LibraryError(words, str(path), "wait for that one, and give the command again") from error
         yield
     finally:
         os.close(folder)

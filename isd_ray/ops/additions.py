@@ -11,11 +11,12 @@ from isd_ray.config import ComputeConfig, HistoryConfig, LibraryConfig
 from isd_ray.config.features import DESCRIPTORS
 from isd_ray.config_file import parse_section
 from isd_ray.data.addition import put_behind
+from isd_ray.data.blocks.add import remove_block
 from isd_ray.data.blocks.columns import COLUMNS_BLOCK
 from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.history import HISTORY_BLOCK
 from isd_ray.data.blocks.numbers import described
-from isd_ray.data.changing import locked
+from isd_ray.data.changing import locked, refuse_published
 from isd_ray.data.ingest.build import ONTO
 from isd_ray.data.ingest.plan import open_sources
 from isd_ray.data.ingest.progress import BuildProgress
@@ -24,12 +25,13 @@ from isd_ray.data.versions import added_files, is_grown_from
 from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.ops.blocks import add_like
 from isd_ray.ops.build import build_rows
-from isd_ray.storage.addresses import is_uri
 
 _STAGING = ".adding"
 """Folder in the library of an addition that is not complete."""
 _OF_FILES = ("format", "smiles_column", "id_column", "workers")
 """Keys that say where compounds stand in a file; all others are what the library is."""
+_OF_VALUES = ("table", "history")
+"""Sources of blocks whose values may be given."""
 _HERE = ComputeConfig()
 
 
@@ -83,9 +85,8 @@ def add_compounds(
     """
     library = Library.open(path)
     remedy = "add to the folder that it was published from, and publish that at another address"
-    if is_uri(library.address):
-        raise LibraryError("compounds cannot be added to a published library", library.address, remedy)
-    with locked(library, "compounds", remedy):
+    refuse_published(library, "compounds", remedy)
+    with locked(library.path):
         library = Library.open(path)
         config = _config_like(library, files, overrides, values or {})
         sources = described([source.file for source in open_sources(config, Path.cwd())])
@@ -97,12 +98,22 @@ def add_compounds(
             say(f"warning: the library was made by RDKit {made}, these compounds are by {now}: see that they agree")
         addition = _built(library, config, sources, compute, progress)
         for block in library.added_blocks:
-            if block.name not in addition.block_names:
-                say(f"{library.path.name}: block {block.name} of the new compounds")
-                addition = add_like(addition, block, config, (values or {}).get(block.name, ()), compute, progress)
+            if _is_made(addition, block):
+                continue
+            if block.name in addition.block_names:  # of a run that was cut off
+                remove_block(addition.path, block.name)
+                addition = Library.open(addition.path)
+            say(f"{library.path.name}: block {block.name} of the new compounds")
+            addition = add_like(addition, block, config, (values or {}).get(block.name, ()), compute, progress)
         grown = put_behind(library, addition)
         shutil.rmtree(library.path / _STAGING, ignore_errors=True)
     return grown
+
+
+def _is_made(addition: Library, block: BlockDescription) -> bool:
+    """Whether an addition that was cut off has a block as it is asked for now: others may be given values this time."""
+    made = {one.name: one for one in addition.added_blocks}.get(block.name)
+    return made is not None and block.source not in _OF_VALUES and made.columns == block.columns
 
 
 def _rdkit_version() -> str:
@@ -147,7 +158,7 @@ def _config_like(
     if "parent" in metadata:
         raise LibraryError("is a part of a split", str(library.path), "add to the whole library, and split it again")
     for name, given in values.items():
-        if name not in blocks or blocks[name].source not in ("table", "history"):
+        if name not in blocks or blocks[name].source not in _OF_VALUES:
             raise LibraryError(
                 f"there is no block {name!r} that was made of a table or of earlier readouts",
                 str(library.path),

@@ -10,10 +10,12 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
+from isd_ray.campaign.history import History
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import EXTEND, newest
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.campaign.workers import LocalWorkers
+from isd_ray.core.goals import Accuracy
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError, LibraryChangedError, LibraryError, StoreError
 from isd_ray.ops.additions import add_compounds
@@ -83,7 +85,7 @@ def hybrid(campaign):
     return pq.read_table(campaign.path / "hybrid").sort_by("row")
 
 
-def test_they_join_with_the_next_batch_and_the_certificate_speaks_of_them(campaign, more, truth):
+def test_they_join_with_the_next_batch_and_the_certificate_speaks_of_them(campaign, more, truth, monkeypatch):
     n_all = len(truth)
     measured(campaign, truth)
     old = campaign.ask()
@@ -112,6 +114,10 @@ def test_they_join_with_the_next_batch_and_the_certificate_speaks_of_them(campai
     screen = hybrid(campaign)
     assert screen["row"].to_pylist() == list(range(n_all))
     assert screen.schema.metadata[b"library_hash"].decode() == campaign.library.hash
+    forged = {**campaign.store.certificate(), "library_hash": campaign.library.versions[0].hash}
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignStore, "certificate", lambda _: forged)
+        assert any("the certificate is not about version" in words for words in verify(campaign.store).problems)
     assert campaign.summary()["n_target"] == n_all
     assert "joined in round 2" in report_of(campaign.store)
     assert verify(campaign.store).problems == ()
@@ -135,6 +141,16 @@ def test_actors_that_are_kept_are_started_anew_for_them_and_for_nothing_else(cam
         measured(warm, truth)
     assert started[1:] == [campaign.library.hash]
     assert warm.status().n_library == len(truth)
+
+
+def test_the_first_draw_knew_none_of_them():
+    """What one answer for all would reach is said of a sample of those that were there."""
+    history = History(Accuracy(0.9), 100)
+    history.extend(110)
+    assert (history.sets.n_target, history.n_beside) == (110, 0)
+    history.n_drawn_from = 110
+    history.extend(125)
+    assert (history.sets.n_target, history.n_beside) == (125, 15)
 
 
 def test_an_audit_is_drawn_from_all_that_are_left(config_of, more, truth, tmp_path):
@@ -191,6 +207,28 @@ def test_nothing_joins_while_a_look_is_out_nor_after_a_stop(campaign, more, trut
     assert not any(event["kind"] == EXTEND for event in campaign.store.events())
 
 
+class CutError(BaseException):
+    """The process ends here."""
+
+
+def test_nothing_joins_a_look_that_is_frozen_and_not_yet_out(campaign, more, truth, monkeypatch):
+    note_frozen = CampaignStore.note_frozen
+
+    def cut_off(*arguments):
+        note_frozen(*arguments)
+        raise CutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignStore, "note_frozen", cut_off)
+        with pytest.raises(CutError):
+            finish(campaign, truth)
+    with pytest.raises(StoreError, match="a look is out"):
+        extend(campaign, more)
+    assert campaign.ask() is not None
+    assert campaign.store.rounds()[-1].released["look"]
+    assert campaign.status().n_library == N_BASE
+
+
 def test_a_reserve_that_is_drawn_knows_no_others(config_of, more, truth, tmp_path):
     stopping = {"rule": "reserved", "gamma": 0.7, "reserve_size": 60}
     campaign = Campaign.create(tmp_path / "run", config_of(stopping=stopping))
@@ -233,6 +271,8 @@ def test_budgets_and_stock_know_them(compounds, config_of, more, truth, tmp_path
     extend(campaign, more)
     finish(campaign, truth)
     n_left = sum(i % 4 > 0 for i in range(N_BASE)) + sum(i % 4 > 0 for i in range(len(truth) - N_BASE))
+    noted = [event["n"] for event in campaign.store.events() if event["kind"] == "exclude"]
+    assert noted == [N_BASE // 4, len(truth) - n_left - N_BASE // 4], "what people said of the others meanwhile stays"
     summary = campaign.summary()
     assert summary["n_target"] == n_left
     assert summary["n_acquired"] == n_left // 2
@@ -246,19 +286,20 @@ def test_budgets_and_stock_know_them(compounds, config_of, more, truth, tmp_path
 class Meanwhile(Watcher):
     """Does something before a step, once."""
 
-    def __init__(self, do):
-        self._do = do
+    def __init__(self, do, state):
+        self._do, self._state = do, state
 
     def step(self, name, progress):
-        if progress.state == "score" and self._do is not None:
+        if progress.state == self._state and self._do is not None:
             do, self._do = self._do, None
             do()
 
 
-def test_what_is_added_while_a_batch_is_chosen_joins_with_the_one_after(config_of, more, truth, tmp_path):
+@pytest.mark.parametrize("state", ["fit", "score"])
+def test_what_is_added_while_a_batch_is_chosen_joins_with_the_one_after(config_of, more, truth, tmp_path, state):
     path = tmp_path / "run"
     measured(Campaign.create(path, config_of(stopping={"rule": "paper", "gamma": 0.6, "delta": 0.5})), truth)
-    campaign = Campaign.open(path, Meanwhile(lambda: extend(Campaign.open(path), more)))
+    campaign = Campaign.open(path, Meanwhile(lambda: extend(Campaign.open(path), more), state))
     campaign.ask()
     assert campaign.status().joined[0]["round"] is None
     assert max(rows_of(campaign.store.rounds()[1])) < N_BASE

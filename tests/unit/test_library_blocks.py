@@ -278,15 +278,19 @@ def test_names_that_are_taken_or_no_names_are_refused(plain, name):
         add_values(plain, name, raw_values())
 
 
-def test_two_processes_do_not_add_to_one_library(plain):
+def test_two_processes_do_not_change_one_library(plain):
     folder = os.open(plain.path, os.O_RDONLY)
+    add_values(plain, "first", raw_values())
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         with pytest.raises(LibraryError, match="another process adds a block"):
             add_values(plain, "embedding", raw_values())
+        with pytest.raises(LibraryError, match="another process adds a block"):
+            remove_block(plain.path, "first")
     finally:
         os.close(folder)
-    assert add_values(plain, "embedding", raw_values()).block_names == ("fingerprints", "embedding")
+    assert add_values(plain, "embedding", raw_values()).block_names == ("fingerprints", "first", "embedding")
+    remove_block(plain.path, "first")
 
 
 @pytest.mark.parametrize("stop_at", [1, 2])

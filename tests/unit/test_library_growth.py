@@ -129,6 +129,11 @@ def test_an_id_of_another_compound_is_refused(lib, tmp_path):
     assert not (lib / ".adding").exists()
 
 
+def test_compounds_without_ids_are_rejects(lib, tmp_path):
+    with pytest.raises(InputFileError, match=r"none of 2 records is valid: no id \(2\)"):
+        add_compounds(lib, [write(tmp_path, f"{smiles_of(N)},", f"{smiles_of(N + 1)},")])
+
+
 def test_refused_duplicates_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lib = build(tmp_path, out="strict", duplicates="refuse").path
@@ -289,6 +294,44 @@ def test_an_unfinished_addition_of_other_files_is_not_mixed_in(lib, tmp_path, mo
         add_compounds(lib, [other])
     assert add_compounds(lib, [name]).n_rows == N + N_NEW
     assert add_compounds(lib, [other]).n_rows == N + 2 * N_NEW
+
+
+def cut_before_the_end(lib, name, monkeypatch):
+    """Add, and be killed when rows and blocks are made, and none is in place."""
+
+    def put_behind(*_):
+        raise CutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("isd_ray.ops.additions.put_behind", put_behind)
+        with pytest.raises(CutError):
+            add_compounds(lib, [name])
+
+
+def test_values_given_after_a_cut_replace_those_before_it(with_table, tmp_path, monkeypatch):
+    lib, name = with_table.path, write(tmp_path, *more_lines())
+    cut_before_the_end(lib, name, monkeypatch)
+    write(tmp_path, *(f"c{i},{i},{i % 3}" for i in range(N, N + N_NEW)), name="v.csv", header="name,emb_a,emb_b")
+    library = add_compounds(lib, [name], values={"mine": ["v.csv"]})
+    assert np.isfinite(values_of(library, "mine", range(N, N + N_NEW))).all()
+
+
+def test_a_block_that_is_another_one_after_a_cut_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    header = "smiles,name,a,b"
+    write(tmp_path, *(f"{line},{i},{i % 3}" for i, line in enumerate(more_lines(0, N))), name="x.csv", header=header)
+    one, both = (
+        LibraryConfig.model_validate({"source": "x.csv", "dense_columns": columns, **SETTINGS})
+        for columns in (["a"], ["a", "b"])
+    )
+    lib = open_or_build(one, ComputeConfig(), "measured", Watcher()).path
+    name = write(tmp_path, *(f"{line},{i},{i % 3}" for i, line in enumerate(more_lines())), header=header)
+    cut_before_the_end(lib, name, monkeypatch)
+    remove_block(lib, "columns")
+    open_or_build(both, ComputeConfig(), lib, Watcher())
+    library = add_compounds(lib, [name])
+    assert np.isfinite(values_of(library, "columns", range(N + N_NEW))).all(axis=0).tolist() == [True, True]
+    library.verify()
 
 
 def test_versions_are_listed(lib, tmp_path):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isd_ray.data.blocks.description import BlockColumn, BlockDescription, BlockSource, require_name
 from isd_ray.data.blocks.spool import Spool
 from isd_ray.data.blocks.standard import scaled
-from isd_ray.data.changing import locked, replace_description, unwritable
+from isd_ray.data.changing import locked, refuse_published, replace_description, unwritable
 from isd_ray.data.layout import BLOCKS_DIRECTORY, read_metadata
 from isd_ray.data.library import Library
 from isd_ray.data.versions import described, noted_versions
@@ -82,7 +82,8 @@ def add_block(library: Library, maker: BlockMaker, like: BlockDescription | None
     """
     require_name(maker.name)
     remedy = "build it with the block at another address, as isd library build --descriptors rdkit2d --out URI"
-    with locked(library, "blocks", remedy):
+    refuse_published(library, "blocks", remedy)
+    with locked(library.path):
         asked, library = library, Library.open(library.path)
         if library.hash != asked.hash:
             raise LibraryError(
@@ -144,21 +145,23 @@ def remove_block(path: Path, name: str) -> None:
     Raises
     ------
     LibraryError
-        If there is no such block.
+        If there is no such block, or another process adds to the library: compounds would get the block that is gone.
     CorruptFileError
         If the library's description cannot be read.
     """
-    metadata = read_metadata(path)
-    blocks = metadata.get("blocks", ())
-    if all(block.get("name") != name for block in blocks):
-        names = ", ".join(str(block.get("name")) for block in blocks) or "none"
-        raise LibraryError(f"there is no block {name!r} to drop", str(path), f"blocks beside the main one: {names}")
-    require_name(name)  # never a path of somebody else's description
-    for noted in noted_versions(metadata)[:-1]:
-        earlier, file = described(path, noted["hash"])
-        replace_description(path, _without(earlier, name), file)
-    replace_description(path, _without(metadata, name))
-    shutil.rmtree(path / BLOCKS_DIRECTORY / name, ignore_errors=True)
+    read_metadata(path)  # where there is no library, that is what is wrong
+    with locked(path):
+        metadata = read_metadata(path)
+        blocks = metadata.get("blocks", ())
+        if all(block.get("name") != name for block in blocks):
+            names = ", ".join(str(block.get("name")) for block in blocks) or "none"
+            raise LibraryError(f"there is no block {name!r} to drop", str(path), f"blocks beside the main one: {names}")
+        require_name(name)  # never a path of somebody else's description
+        for noted in noted_versions(metadata)[:-1]:
+            earlier, file = described(path, noted["hash"])
+            replace_description(path, _without(earlier, name), file)
+        replace_description(path, _without(metadata, name))
+        shutil.rmtree(path / BLOCKS_DIRECTORY / name, ignore_errors=True)
 
 
 def _without(metadata: dict[str, Any], name: str) -> dict[str, Any]:

@@ -39,12 +39,19 @@ def repeated_ids(plan: BuildPlan, onto: Library | None = None) -> NDArray[np.uin
     if onto is not None:
         for block in range(onto.n_blocks):
             known = _hashes(onto.block_table(block)[ID])[:, 0]
-            repeated.append(known[np.isin(known, hashes)])
+            repeated.append(known[_are_among(known, hashes)])
     return np.unique(np.concatenate(repeated))
 
 
 def _hashes(ids: pa.Array) -> NDArray[np.uint64]:
     return hash_keys(map(str.encode, ids.drop_null().to_pylist()))
+
+
+def _are_among(some: NDArray[np.uint64], ascending: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of some hashes are among many; `numpy.isin` would sort the many again for each block of a library."""
+    first, stop = (np.searchsorted(ascending, some, side) for side in ("left", "right"))
+    found: NDArray[np.bool_] = first < stop
+    return found
 
 
 class IdIndex:
@@ -72,8 +79,7 @@ class IdIndex:
         if not len(self._repeated):
             return None
         hashes = _hashes(ids)
-        at = np.minimum(np.searchsorted(self._repeated, hashes[:, 0]), len(self._repeated) - 1)
-        suspects = np.flatnonzero(self._repeated[at] == hashes[:, 0])
+        suspects = np.flatnonzero(_are_among(hashes[:, 0], self._repeated))
         seen = self._index.add(hashes[suspects], len(self._rows))
         self._rows.extend((first_row + suspects[seen < 0]).tolist())
         again = np.flatnonzero(seen >= 0)
