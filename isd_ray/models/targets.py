@@ -81,19 +81,22 @@ def target_scaling(labels: NDArray[np.generic], numbers: Sequence[bool] = ()) ->
     Of a panel with numbers of each output, shape (K,): 0 and 1 of classes, and of what was never measured.
     """
     values = cast("NDArray[np.float64]", labels)
-    if numbers:
-        columns = [column[~np.isnan(column)] for column in values.T]
-        counts = [is_number and len(column) > 0 for is_number, column in zip(numbers, columns, strict=True)]
-        pairs = zip(counts, columns, strict=True)
-        found = [(column.mean(), column.std() or 1.0) if scaled else (0.0, 1.0) for scaled, column in pairs]
-        mean, spread = np.array(found, np.float32).T.copy()
-        return {TARGET_MEAN: mean, TARGET_SD: spread}
-    sd = float(values.std())
-    # A constant target has nothing to scale; 1 keeps the round trip to label units exact.
-    return {
-        TARGET_MEAN: np.array([values.mean()], dtype=np.float32),
-        TARGET_SD: np.array([sd if sd > 0 else 1.0], dtype=np.float32),
-    }
+    if not numbers:
+        numbers, values = (True,), values[:, None]
+    pairs = zip(numbers, values.T, strict=True)
+    found = [_mean_and_sd(column[~np.isnan(column)] if is_number else column[:0]) for is_number, column in pairs]
+    mean, sd = np.array(found, np.float32).T.copy()
+    return {TARGET_MEAN: mean, TARGET_SD: sd}
+
+
+def _mean_and_sd(values: NDArray[np.float64]) -> tuple[float, float]:
+    """0 and 1 of none. What is constant has nothing to scale; 1 keeps the round trip to its unit exact.
+
+    The mean of equal values is rounded, and their standard deviation then is not 0 but as small as the rounding.
+    """
+    if not len(values) or values.min() == values.max():
+        return (float(values[0]) if len(values) else 0.0), 1.0
+    return float(values.mean()), float(values.std()) or 1.0
 
 
 def standardised(labels: NDArray[np.generic], scaling: NetworkWeights) -> NDArray[np.float32]:
