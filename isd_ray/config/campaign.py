@@ -37,7 +37,7 @@ from isd_ray.credentials import cleaned
 def _has_numbers(data: Mapping[str, Any]) -> bool:
     """Whether raw settings ask for numbers, which are measured first where the members of a committee differ."""
     labels = data.get("labels")
-    numbers = labels.numbers if isinstance(labels, LabelsConfig) else dict(labels or {}).get("numbers")
+    numbers = labels.get("numbers") if isinstance(labels, Mapping) else getattr(labels, "numbers", ())
     return data.get("task") == "regression" or bool(numbers)
 
 

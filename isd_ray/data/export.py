@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from isd_ray.card import Carded
 from isd_ray.chem.sdf import write_sdf
-from isd_ray.data.long import long_tables
+from isd_ray.data.long import long_tables, tables_of
 from isd_ray.errors import InputFileError
 from isd_ray.formulas import escaped
 from isd_ray.storage.output_files import replacing
@@ -69,7 +69,9 @@ def export_hybrid(
     schema = pq.read_schema(files[0])
     if "labels" in schema.names and not long and out.suffix != ".parquet":
         raise InputFileError(
-            "a panel has packed labels, which only Parquet holds", str(out), "use --long, or the ending .parquet"
+            "a panel has many labels a compound, which only Parquet holds",
+            str(out),
+            "use --long, or the ending .parquet",
         )
     if long and out.suffix == ".sdf":
         raise InputFileError("a long table has no structures", str(out), "choose the ending .csv or .parquet")
@@ -86,8 +88,7 @@ def export_hybrid(
 
 def _tables(files: Iterable[Path]) -> Iterator[pa.Table]:
     for path in files:
-        for batch in pq.ParquetFile(path).iter_batches(_LINES):
-            yield pa.table(batch)
+        yield from tables_of(pq.ParquetFile(path), _LINES)
 
 
 def _marked(table: pa.Table, marks: Mapping[str, str]) -> pa.Table:

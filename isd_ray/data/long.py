@@ -34,6 +34,14 @@ _CELLS = 1 << 20
 """Lines held at a time."""
 
 
+def tables_of(file: pq.ParquetFile, n_lines: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The lines of a file in tables of at most so many: of a file without lines one table, which has its columns."""
+    if not file.metadata.num_rows:
+        yield file.read(columns)
+    for batch in file.iter_batches(n_lines, columns=columns):
+        yield pa.table(batch)
+
+
 def long_tables(files: Sequence[Path]) -> Iterator[pa.Table]:
     """The lines of a panel's hybrid screen, compound by compound in the order of rows, in tables of bounded size.
 
@@ -54,8 +62,7 @@ def long_tables(files: Sequence[Path]) -> Iterator[pa.Table]:
         outputs, classes = (json.loads(metadata[name]) for name in (b"outputs", b"classes"))
         numbers = json.loads(metadata.get(b"numbers", b"[]"))
         columns = ["row", "id", "source", "labels", "round", "certificate_id", *([] if numbers else ["measured"])]
-        for batch in file.iter_batches(max(1, _CELLS // len(outputs)), columns=columns):
-            lines = pa.table(batch)
+        for lines in tables_of(file, max(1, _CELLS // len(outputs)), columns):
             lines = lines.filter(pc.is_valid(lines["labels"]))
             yield (
                 _table_of_values(lines, outputs, classes, numbers) if numbers else _long_table(lines, outputs, classes)

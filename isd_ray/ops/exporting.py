@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
+from isd_ray.core.panels import count_bits
 from isd_ray.data.export import Exported, export_hybrid
+from isd_ray.data.hybrid import is_source
+from isd_ray.data.packed import from_arrow
 from isd_ray.data.predictions import part_name
 from isd_ray.errors import ConfigError
 
@@ -42,7 +48,7 @@ def export_screen(
         As `export_hybrid`, or if the hybrid screen or its certificate is not as it was written.
     """
     if hits:
-        refuse_without_hits(config)
+        refuse_without_hits(config, store.manifest["classes"])
     store.bring_hybrid()
     store.check_hybrid()
     store.certificate()
@@ -53,10 +59,9 @@ def export_screen(
         return export_hybrid(Path(folder), out, long=long, raw=raw)
 
 
-def refuse_without_hits(config: CampaignConfig) -> None:
-    """Refuse to look for hits where no class is one (raises `ConfigError`)."""
-    has_values = config.task == "regression" or bool(config.labels.numbers)
-    if has_values or (config.task == "classification" and config.stopping.positive is None):
+def refuse_without_hits(config: CampaignConfig, classes: Sequence[str]) -> None:
+    """Refuse to look for hits where no class is one (raises `ConfigError`); of numbers alone there are no classes."""
+    if not classes or (config.task == "classification" and config.stopping.positive is None):
         raise ConfigError(
             "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"
         )
@@ -72,11 +77,14 @@ def keep_hits(hybrid: Path, out: Path, positive: str | None) -> None:
 
 
 def _is_hit(table: pa.Table, positive: str | None) -> pa.Array:
+    """Of a panel lines with a 1 of any output of classes, measured or predicted."""
     if "labels" not in table.column_names:
         return pc.fill_null(pc.equal(table["label"], positive), fill_value=False)
-    lines = zip(*(table[name].to_pylist() for name in ("source", "labels", "measured")), strict=True)
-    found = []
-    for source, labels, measured in lines:
-        ones = int.from_bytes(labels or b"", "big")
-        found.append(bool(ones & int.from_bytes(measured, "big") if source == "measured" else ones))
-    return pa.array(found, pa.bool_())
+    if "measured" not in table.column_names:
+        outputs, numbers = (json.loads(table.schema.metadata[name]) for name in (b"outputs", b"numbers"))
+        entries = from_arrow(table["labels"])[:, ~np.isin(outputs, numbers)]
+        return pa.array((entries == 1).any(axis=1))
+    nothing = bytes(table["labels"].type.byte_width)
+    ones, measured = (from_arrow(table[name].fill_null(nothing)) for name in ("labels", "measured"))
+    told = np.where(is_source(table, "measured")[:, None], measured, np.uint8(0xFF))
+    return pa.array(count_bits(ones & told) > 0)

@@ -109,7 +109,7 @@ def export_interim(
         in_laboratory=bool(store.manifest["in_laboratory"]),
     )
     if hits:
-        refuse_without_hits(config)
+        refuse_without_hits(config, model.classes)
     rows, readouts = measured_readouts(store)
     n_here = int(np.searchsorted(rows, library.n_rows))  # the others join with the next round
     measured = rows[:n_here], readouts.take(np.arange(n_here))

@@ -20,6 +20,16 @@ def batches(path) -> list:
     return [pq.read_table(file) for file in sorted(path.glob("rounds/*/attempt-*/batch.parquet"))]
 
 
+def assert_same(local, other, *, certified: bool = True) -> None:
+    """Two runs have chosen the same rows, round by round, and deliver and certify the same."""
+    assert all(a.equals(b) for a, b in zip(batches(local.path), batches(other.path), strict=True))
+    assert other.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
+    assert other.hybrid.equals(local.hybrid)
+    certificates = [run.path / "certificate.json" for run in (local, other)]
+    assert [file.is_file() for file in certificates] == [certified, certified]
+    assert not certified or certificates[0].read_bytes() == certificates[1].read_bytes()
+
+
 @pytest.mark.parametrize("screen", ["paper", "certified", "growing", "diverse", "regression", "race"])
 def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
     screen, make_config, regression, ray_cluster, tmp_path
@@ -42,14 +52,8 @@ def test_every_backend_chooses_the_same_rows_and_stops_at_the_same_round(
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
     for name, layout in LAYOUTS.items():
         other = simulate(make_config(**changes, compute=layout), tmp_path / name)
-        assert [a.equals(b) for a, b in zip(batches(local.path), batches(other.path), strict=True)].count(False) == 0
-        assert other.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
-        assert other.hybrid.equals(local.hybrid)
+        assert_same(local, other, certified=screen in CERTIFIED)
         assert other.summary["stopped_at_round"] == local.summary["stopped_at_round"]
-        assert (other.path / "certificate.json").is_file() == (screen in CERTIFIED)
-        if screen in CERTIFIED:
-            certificates = [(run.path / "certificate.json").read_bytes() for run in (local, other)]
-            assert certificates[0] == certificates[1]
 
 
 @pytest.mark.parametrize(
@@ -72,11 +76,7 @@ def test_looks_at_groups_and_reserves_are_the_same_on_ray(
     ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
     roles = {role for batch in batches(local.path) for role in batch["role"].to_pylist()}
     assert roles >= {"finish", *(("audit", "hit") if screen == "recall" else ("reserve",))}
-    assert all(a.equals(b) for a, b in zip(batches(local.path), batches(ray.path), strict=True))
-    assert ray.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
-    assert ray.hybrid.equals(local.hybrid)
-    certificates = [(run.path / "certificate.json").read_bytes() for run in (local, ray)]
-    assert certificates[0] == certificates[1]
+    assert_same(local, ray)
 
 
 @pytest.mark.parametrize("claims", [None, {"gamma": {"has_00": 0.7, "has_0[1-9]": 0.8}}])
@@ -86,11 +86,7 @@ def test_a_panel_is_the_same_on_ray(claims, make_config, panel, ray_cluster, tmp
     local = simulate(make_config(**panel), tmp_path / "local")
     ray = simulate(make_config(**panel, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
-    assert all(a.equals(b) for a, b in zip(batches(local.path), batches(ray.path), strict=True))
-    assert ray.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
-    assert ray.hybrid.equals(local.hybrid)
-    certificates = [(run.path / "certificate.json").read_bytes() for run in (local, ray)]
-    assert certificates[0] == certificates[1]
+    assert_same(local, ray)
 
 
 def test_a_panel_with_numbers_is_the_same_on_ray(make_config, numbers, ray_cluster, tmp_path):
@@ -101,11 +97,7 @@ def test_a_panel_with_numbers_is_the_same_on_ray(make_config, numbers, ray_clust
     local = simulate(make_config(**changes), tmp_path / "local")
     ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
-    assert all(a.equals(b) for a, b in zip(batches(local.path), batches(ray.path), strict=True))
-    assert ray.rounds.drop(TIMES).equals(local.rounds.drop(TIMES))
-    assert ray.hybrid.equals(local.hybrid)
-    certificates = [(run.path / "certificate.json").read_bytes() for run in (local, ray)]
-    assert certificates[0] == certificates[1]
+    assert_same(local, ray)
 
 
 def test_another_seed_chooses_other_rows(make_config, tmp_path):

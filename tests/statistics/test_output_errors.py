@@ -12,7 +12,7 @@ from isd_ray.config.stopping import MeanErrorClaim
 from isd_ray.core.betting import betting_test
 from isd_ray.core.goals import OutputErrors, OutputGoal
 from isd_ray.core.goals.output_errors import with_neutral
-from isd_ray.core.look_evidence import Audit
+from isd_ray.core.look_evidence import Audit, ScreenCounts
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.panels import LOST, MISSING
 
@@ -99,6 +99,19 @@ def test_the_bound_is_the_last_level_that_is_shown_on_the_way_from_the_claim():
     assert [goal.is_shown(plan, column, level, (0,)) for level in levels if level <= bound].count(False) == 0
     assert not goal.is_shown(plan, column, levels[levels > bound][0], (0,))
     assert goal.claims[0].shown(bound) == pytest.approx((1 - bound) * CLIP)
+
+
+def test_measured_compounds_count_as_no_error_in_allowance_and_range():
+    goal, n, n_left, n_measured = goal_of(0.1), 200, 1000, 1000
+    column = np.where(np.arange(n) % 2, 0.3, float(MISSING))  # a half has no readout: 0.3 of 500 that are left
+    counts = ScreenCounts(n_left + n_measured, 0, n_measured, (n_left,), (n_measured,))
+    assert goal.allowed(0, counts) == pytest.approx(0.1 * (n_measured + n_left))
+    plan = LookPlan(1, DELTA, n, n_left, 0.0, "none", 0, (0.2, 0.02), output=0, n_measured=n_measured)
+    assert goal.is_shown(plan, column, goal.claims[0].gamma, (0,)), "0.3 of those left is less than 0.1 of all"
+    low, high = goal.range(column, counts, 0, DELTA)
+    true = 1 - 0.3 * 500 / (n_measured + 500)
+    assert true - 0.05 < low < true < high < true + 0.05
+    assert goal.range(np.full(n, float(MISSING)), counts, 0, DELTA) is None
 
 
 @pytest.mark.parametrize(("n_expected", "expected"), [(None, [MISSING, 0.0]), (3, [LOST, 0.0])])

@@ -98,8 +98,10 @@ def test_a_regression_has_a_committee_unless_it_says_otherwise():
         epochs=3, members=5
     ).model_dump(exclude=FAMILIES)
     assert of_values(task="classification", stopping={}).model.members == 1
-    with pytest.raises(ConfigError, match="valid dictionary"):
-        of_values(model=3)
+    for key, value in (("model", 3), ("labels", 5), ("labels", "bbb.csv"), ("labels", ["bbb"])):
+        for task in ("regression", "panel"):
+            with pytest.raises(ConfigError, match=rf"{key}: Input should be a valid dictionary"):
+                of_values(**{"task": task, key: value})
 
 
 def test_a_regression_runs_with_its_defaults(compounds, in_its_folder, tmp_path, regression):

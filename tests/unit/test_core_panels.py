@@ -179,6 +179,7 @@ def test_bits_and_values_of_the_same_panel_say_the_same(n_expected):
         arguments = (n_expected,) if of is panels.lost else (11,)
         assert np.array_equal(of(bits, *arguments), of(values, *arguments), equal_nan=True), of.__name__
     assert np.array_equal(is_measured(bits), is_measured(values))
+    assert np.array_equal(panels.unpack(panels.as_prediction(bits), 11), panels.as_prediction(values))
     newer = rng.integers(-1, 2, (60, 11))
     over = panels.overlay(bits, pack_labels(newer)), panels.overlay(values, np.where(newer < 0, np.nan, newer))
     assert np.array_equal(*(panels.entries_of(labels, 11) for labels in over), equal_nan=True)

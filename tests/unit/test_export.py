@@ -32,9 +32,7 @@ def test_a_compound_that_rdkit_cannot_read_is_a_record_without_atoms(hybrid):
 
 
 def test_the_command_says_that_structures_are_lacking(hybrid, monkeypatch):
-    campaign = type(
-        "Fake", (), {"export": lambda self, out, long, raw: export_hybrid(hybrid, out, long=long, raw=raw)}
-    )()
+    campaign = type("Fake", (), {"export": lambda self, out, hits, **how: export_hybrid(hybrid, out, **how)})()
     monkeypatch.setattr(Campaign, "open", lambda path, watcher: campaign)
     words = CliRunner().invoke(app, ["export", "run", "--out", str(hybrid / "h.sdf")]).output
     assert words.startswith("wrote 3 lines to")

@@ -11,8 +11,11 @@ from typer.testing import CliRunner
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
+from isd_ray.data.export import export_hybrid
+from isd_ray.data.hybrid import panel_schema
 from isd_ray.errors import ConfigError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.exporting import keep_hits
 from isd_ray.ops.resume import resume
 from tests.unit.test_laboratory import truth
 from tests.unit.test_stop_by_hand import FAST, LABORATORY, laboratory, under_way
@@ -101,6 +104,40 @@ def test_hits_of_a_screen_that_has_ended_are_exported_alone(under_way, tmp_path)
     assert predicted
     found = pyarrow.csv.read_csv(tmp_path / "hits.csv")["id"].to_pylist()
     assert found == measured + [line["id"] for line in predicted]
+
+
+BITS = [b"\x40", b"\x40", b"\x80", b"\x00", None, b"\xc0"], [b"\x40", b"\x80", b"\x00", b"\x00", None, b"\x00"]
+VALUES = [[1.0, 0.5], [None, 1.0], [1.0, 2.0], [0.0, 1.0], None, [1.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    "cells", [{"labels": BITS[0], "measured": BITS[1]}, {"labels": VALUES}], ids=["bits", "values"]
+)
+def test_a_compound_of_a_panel_is_a_hit_by_its_readouts_or_where_it_has_none_by_its_prediction(cells, tmp_path):
+    sources = ["measured", "measured", "predicted", "predicted", "excluded", "predicted"]
+    schema = panel_schema(["a", "b"], ["0", "1"], ["b"] * ("measured" not in cells))
+    known = {"row": range(6), "source": sources, "confidence": [None, None, 0.7, 0.9, None, 0.8], **cells}
+    columns = [pa.array(known.get(field.name, [None] * 6), field.type) for field in schema]
+    (tmp_path / "hybrid").mkdir()
+    pq.write_table(pa.table(columns, schema=schema), tmp_path / "hybrid" / "part-00000.parquet")
+    keep_hits(tmp_path / "hybrid", tmp_path, None)
+    assert pq.read_table(tmp_path / "part-00000.parquet")["row"].to_pylist() == [0, 5, 2]
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("numbers", [[], ["b"]])
+def test_where_there_are_no_hits_the_file_has_its_columns_and_no_lines(numbers, long, tmp_path):
+    schema = panel_schema(["a", "b"], ["0", "1"], numbers)
+    lines = pa.Table.from_pylist([{"row": 0, "id": "C1", "source": "excluded"}], schema)
+    (tmp_path / "hybrid").mkdir()
+    (tmp_path / "hits").mkdir()
+    pq.write_table(lines, tmp_path / "hybrid" / "part-00000.parquet")
+    keep_hits(tmp_path / "hybrid", tmp_path / "hits", None)
+    made = export_hybrid(tmp_path / "hits", tmp_path / "hits.parquet", long=long)
+    found = pq.read_table(tmp_path / "hits.parquet")
+    assert (made.n_lines, found.num_rows) == (0, 0)
+    assert ("output" if long else "smiles") in found.column_names
+    assert ("value" in found.column_names) is (long and bool(numbers))
 
 
 def test_a_panel_is_marked_in_long_tables_too(make_config, compounds, tmp_path):

@@ -20,6 +20,7 @@ from isd_ray.models.fit import FittedMember, fit_member
 from isd_ray.models.predict import CommitteePredictor
 from isd_ray.models.resmlp import FIRST_WEIGHT, Architecture, ResMLP, initial_weights
 from isd_ray.models.split import n_validation_rows, split_rows
+from isd_ray.models.targets import standardised, target_scaling
 from tests.unit.models_helpers import (
     WIDTH,
     fit_rule,
@@ -330,6 +331,17 @@ def test_a_constant_target_is_predicted_as_it_is() -> None:
     fitted = fit_rule(model, task="regression", architecture=architecture, labels=np.full(400, 7.0))
     assert fitted.weights["target.sd"] == 1
     assert CommitteePredictor([fitted.weights], architecture).outputs(random_bits(9, 0))[0] == pytest.approx(7, abs=0.7)
+
+
+def test_what_is_constant_is_not_scaled_by_the_rounding_of_its_mean() -> None:
+    values = np.full(3, 0.1)
+    assert values.std() > 0, "the case is one"
+    of_panel = np.column_stack([values, [1.0, 2.0, np.nan], [np.nan] * 3, [0.0, 1.0, 1.0]])
+    for labels, numbers in ((values, ()), (of_panel, (True, True, True, False))):
+        scaling = target_scaling(labels, numbers)
+        assert scaling["target.sd"].tolist() == [1.0, 0.5, 1.0, 1.0][: len(numbers) or 1]
+        assert scaling["target.mean"] == pytest.approx([0.1, 1.5, 0.0, 0.0][: len(numbers) or 1])
+        assert np.nanmax(np.abs(standardised(labels, scaling))) <= 1.0
 
 
 def test_features_of_another_width_are_refused() -> None:

@@ -90,6 +90,20 @@ def test_what_is_delivered_is_what_was_measured_or_predicted(screen, truth):
     assert "measured" not in hybrid.column_names
 
 
+def test_hits_are_those_of_the_outputs_that_are_classes(screen, tmp_path):
+    command = ["export", str(screen.path), "--hits", "--out", str(tmp_path / "hits.parquet")]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    every = screen.hybrid.to_pylist()
+    hits = [line for line in every if 1.0 in line["labels"][:2]]
+    measured = [line["id"] for line in hits if line["source"] == "measured"]
+    predicted = [line for line in hits if line["source"] == "predicted"]
+    predicted.sort(key=lambda line: (-line["confidence"], line["row"]))
+    assert 0 < len(measured) < len(hits) < len(every)
+    found = pq.read_table(tmp_path / "hits.parquet")
+    assert found["id"].to_pylist() == measured + [line["id"] for line in predicted]
+    assert set(found["labels"].to_pylist()[0][2:]) - {0.0, 1.0}, "numbers are there, and make no hits"
+
+
 def test_mean_errors_are_certified_beside_accuracies(make_config, numbers, truth, tmp_path):
     """By plain code: errors above the clip count as the clip, measured compounds as none."""
     claims = {
@@ -165,6 +179,7 @@ def test_a_panel_of_numbers_alone_has_no_classes(make_config, numbers, truth, tm
     assert CliRunner().invoke(app, ["export", str(run.path), "--long", "--out", str(tmp_path / "l.csv")]).exit_code == 0
     lines = pa.csv.read_csv(tmp_path / "l.csv")
     assert lines["label"].null_count == len(lines)
+    assert CliRunner().invoke(app, ["export", str(run.path), "--hits", "--out", str(tmp_path / "h.csv")]).exit_code
     assert plan_campaign(config, out=tmp_path / "plan").outlay.total_s > 0
 
 

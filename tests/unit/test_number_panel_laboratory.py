@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
@@ -10,14 +9,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
-from isd_ray.cli import app
 from isd_ray.errors import LabelError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
 from isd_ray.serve.lines import lines_of
 from isd_ray.serve.shades import shading_of
+from tests.unit.test_laboratory import isd, write
 
 ASSAYS = ("has_n", "n_atoms", "n_hetero")
 
@@ -57,19 +55,6 @@ def settings():
 @pytest.fixture
 def campaign(make_config, settings, tmp_path) -> Campaign:
     return Campaign.create(tmp_path / "run", make_config(**settings))
-
-
-def isd(*arguments) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.output
-
-
-def write(path, header, lines):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *lines])
-    return path
 
 
 def wide(path, truth, ids, assays=ASSAYS):

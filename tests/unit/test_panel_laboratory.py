@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
@@ -19,6 +18,7 @@ from isd_ray.errors import ConfigError, InputFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
 from isd_ray.ops.watch import watch
+from tests.unit.test_laboratory import isd, write
 
 ASSAYS = ("has_01", "has_02", "has_04")
 GAMMA = {"has_01": 0.7, "has_0[24]": 0.6}
@@ -48,19 +48,6 @@ def settings():
 @pytest.fixture
 def campaign(make_config, settings, tmp_path) -> Campaign:
     return Campaign.create(tmp_path / "run", make_config(**settings))
-
-
-def isd(*arguments) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.output
-
-
-def write(path, header, lines):
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *lines])
-    return path
 
 
 def wide(path, truth, ids, assays=ASSAYS):

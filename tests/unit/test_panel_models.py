@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -106,3 +108,25 @@ def test_a_panel_with_one_output_is_a_classification():
     bits, uncertainty = predict(torch.sigmoid(outputs).numpy()[None], "panel")
     assert unpack(bits, 1).tolist() == [[1], [0]]
     assert uncertainty == pytest.approx([1 / (1 + np.exp(0.3)), 1 / (1 + np.exp(2.0))], rel=1e-5)
+
+
+def test_a_number_that_is_the_same_of_all_leaves_the_other_outputs_as_they_are():
+    """Readouts at a limit of detection: of some counts their mean is rounded, and no unit follows from that."""
+    features = random_bits(350, seed=1)
+    bits = to_matrix(features)[:, :2].astype(np.float64)
+    constant = np.full(350, 0.1)
+    assert constant[:300].std() > 0, "the case is one"
+    architecture = replace(ARCHITECTURE, n_outputs=3, numbers=(True, True, False))
+    fitted = fit_member(
+        features,
+        np.column_stack([constant, 100.0 + 20.0 * bits[:, 0], bits[:, 1]]),
+        task="panel",
+        architecture=architecture,
+        model=small_model(epochs=30),
+        validation=ValidationConfig(),  # 50 of them
+        seed=3,
+    )
+    found = CommitteePredictor([fitted.weights], architecture).outputs(features)[0]
+    assert np.abs(found[:, 0] - 0.1).max() < 0.5
+    assert np.mean(np.abs(found[:, 1] - 100.0 - 20.0 * bits[:, 0]) < 10.0) > 0.9
+    assert np.mean((found[:, 2] > 0.5) == bits[:, 1]) > 0.9
