@@ -239,7 +239,7 @@ def _count(config: CampaignConfig, library: Library | None) -> int:
 
 
 def _records(file: SourceFile) -> int:
-    """Records of a source: exact for Parquet and SDF, the lines of other texts, decompressed."""
+    """Records of a source: exact for Parquet and SDF, the lines of other texts, decompressed, but for a header."""
     found, n = format_of(file, ()), 0
     if found is source_format("parquet"):
         with file.filesystem.open_input_file(file.path) as content:
@@ -249,7 +249,8 @@ def _records(file: SourceFile) -> int:
     else:
         with opened(file) as (stream, _):
             n = sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 24), b""))
-    if not n:
+        n -= found in (source_format("csv"), source_format("tsv"))
+    if n <= 0:
         raise ConfigError(
             f"how many compounds {file.path} holds is not known before the library is built",
             "library.source",
