@@ -279,8 +279,9 @@ def forecast_platt(
     histogram:
         Uncertainties of the inference set under the present model.
     is_share:
-        Uncertainties are shares, in [0, 1], and go in by their logit; others, as the variances of predicted values,
-        by their logarithm.
+        Uncertainties are shares, in [0, 1], whose scale stays the same, and go in by their logit. Others, as the
+        variances of predicted values, have a scale that changes with each refit, by orders of magnitude where a race
+        drops members: what a batch taught counts for the present uncertainty of its relative rank, by its logarithm.
 
     Returns
     -------
@@ -291,15 +292,18 @@ def forecast_platt(
     if not batches or n_inference == 0:
         return None
     recent = batches[-_PLATT_BATCHES:]
-    place = _logit if is_share else _log
-    x = place(np.concatenate([batch.uncertainty for batch in recent]).astype(np.float64))
+    filled = histogram.counts > 0
+    centres, counts = histogram.centres[filled], histogram.counts[filled].astype(np.float64)
+    if is_share:
+        present, x = _logit(centres), _logit(np.concatenate([batch.uncertainty for batch in recent]).astype(np.float64))
+    else:
+        present = _log(centres) - np.average(_log(centres), weights=counts)
+        x = np.concatenate([_at_ranks(present, counts, batch) for batch in recent])
     y = np.concatenate([batch.loss for batch in recent])
     intercept, slope = _logistic_fit(np.stack([np.ones_like(x), x], axis=1), y, np.ones(len(y)), _PLATT_PRIOR)
     random = np.concatenate([batch.is_random for batch in recent])
     ratio = (y[random].sum() + _PLATT_ERRORS) / (_sigmoid(intercept + slope * x[random]).sum() + _PLATT_ERRORS)
-    filled = histogram.counts > 0
-    counts = histogram.counts[filled].astype(np.float64)
-    rates = _sigmoid(intercept + slope * place(histogram.centres[filled]))
+    rates = _sigmoid(intercept + slope * present)
     total = min(float(n_inference), float(ratio * (rates @ counts)))
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
     # The most uncertain rows are in the last bins.
@@ -311,6 +315,13 @@ def forecast_platt(
 
 def _relative_rank(batch: ScoredBatch) -> _Floats:
     return (np.asarray(batch.rank, np.float64) + 0.5) / batch.n_inference
+
+
+def _at_ranks(present: _Floats, counts: _Floats, batch: ScoredBatch) -> _Floats:
+    """What the bins that hold rows, in ascending order, have at the relative ranks of a batch."""
+    above = np.cumsum(counts[::-1])
+    bins = np.searchsorted(above, _relative_rank(batch) * above[-1])
+    return present[::-1][np.minimum(bins, len(present) - 1)]
 
 
 def _line(u: _Floats) -> _Floats:

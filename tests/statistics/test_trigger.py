@@ -71,6 +71,23 @@ def test_forecasts_stay_finite_when_all_rows_are_alike(losses):
         assert 0.0 <= forecast.next_batch <= forecast.errors
 
 
+def test_forecasts_of_values_bear_a_refit_that_changes_the_scale_of_their_variances():
+    """A race that drops a member makes all variances smaller, and no error."""
+    rng = np.random.default_rng(0)
+    n, k = 5000, 250
+    batches = []
+    for _ in range(4):
+        rank = np.sort(rng.choice(n, k, replace=False))
+        losses = 0.2 * np.exp(-2.0 * rank / n) * rng.random(k)
+        batches.append(ScoredBatch(n, 1000, np.ones(k, np.float32), rank, losses, np.ones(k, np.bool_)))
+    truth = 0.1 * np.exp(-2.0 * np.arange(n) / n).sum()
+    for scale in (1e-4, 1.0, 1e4):
+        histogram = histogram_of(scale * np.exp(-3.0 * np.arange(n) / n))
+        forecast = forecast_platt(batches, histogram, 50, 5, is_share=False)
+        assert forecast.errors == pytest.approx(truth, rel=0.05)
+        assert forecast.beyond[np.searchsorted(forecast.edges, n / 2)] < 0.35 * forecast.errors
+
+
 def test_the_next_batch_holds_its_share():
     flat = [batch_of(([1.0] + [0.0] * 9) * 10)] * 5
     forecast = forecast_trend(flat, 50, 1000, 100, 100)
