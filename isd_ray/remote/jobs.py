@@ -24,7 +24,7 @@ from isd_ray.errors import IsdError, JobError, ResourceError
 from isd_ray.remote import joblog
 from isd_ray.remote.jobs_client import ENDED, JobsClient, Submission
 from isd_ray.report.notebook import CellDisplay, in_notebook
-from isd_ray.report.numbers import duration
+from isd_ray.report.numbers import duration, rounded
 from isd_ray.report.steps import UNLESS
 from isd_ray.storage.addresses import within
 from isd_ray.storage.copies import fetched
@@ -262,7 +262,7 @@ def progress_line(status: JobStatus) -> str:
     if status.round is not None:
         parts.append(f"round {status.round}, measured {status.n_acquired:,} of {status.n_target:,}")
     if status.bound is not None:
-        parts.append(f"bound {status.bound:.3f}")
+        parts.append(f"bound {rounded(status.bound)}")
     if status.seconds_left:
         parts.append(f"at most {status.seconds_left / 60:,.0f} min left")
     return "; ".join(parts)
@@ -289,7 +289,7 @@ def job_lines(status: JobStatus) -> list[tuple[str, str]]:
     if status.round is not None:
         lines += [("Round", str(status.round)), ("Acquired", f"{status.n_acquired:,} of {status.n_target:,}")]
     if status.bound is not None:
-        lines.append(("Bound", f"{status.bound:.3f}"))
+        lines.append(("Bound", f"{rounded(status.bound)}"))
     if status.decision is not None:
         lines.append(("Last decision", status.decision))
     if status.seconds_left and not status.ended:

@@ -33,3 +33,8 @@ def size(n_bytes: float) -> str:
 def counted(n: int, noun: str) -> str:
     """A number of things: 1 compound, 2,000 compounds."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def rounded(value: float) -> str:
+    """A share, or an error however small: three decimals, and below 0.1 three digits that count."""
+    return f"{value:.3f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from isd_ray.campaign.states import LoopState
 from isd_ray.config import StoppingConfig, Task
 from isd_ray.messages import Progress
-from isd_ray.report.numbers import duration
+from isd_ray.report.numbers import duration, rounded
 
 PHASES = {
     "fit": "fitting the committee",
@@ -141,9 +141,9 @@ class Steps:
             against = [] if self._asked.level is None else [self._asked.words_of(bound)]
             if against and progress.constant is not None:
                 against.append(progress.constant)
-            parts.append(f"bound {bound:.3f}" + (f" ({', '.join(against)})" if against else ""))
+            parts.append(f"bound {rounded(bound)}" + (f" ({', '.join(against)})" if against else ""))
         if progress.system_value is not None:
-            parts.append(f"truly {progress.system_value:.3f}")
+            parts.append(f"truly {rounded(progress.system_value)}")
         return parts or ["no bound yet"]
 
     def _pace(self, progress: Progress, now: float) -> list[str]:

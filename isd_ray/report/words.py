@@ -13,7 +13,7 @@ from isd_ray.config import CampaignConfig
 from isd_ray.config.claims import claim_named
 from isd_ray.core.goals import UNVERIFIED, Accuracy, PanelAccuracy
 from isd_ray.core.goals.by_output import asked_words
-from isd_ray.report.numbers import counted, duration
+from isd_ray.report.numbers import counted, duration, rounded
 from isd_ray.report.steps import PHASES, UNLESS
 from isd_ray.report.tables import two_columns
 
@@ -235,7 +235,7 @@ def status_line(status: Status) -> str:
     if status.n_missing:
         parts.append(f"{counted(status.n_missing, 'readout')} missing")
     if status.bound is not None:
-        parts.append(f"bound {status.bound:.3f}")
+        parts.append(f"bound {rounded(status.bound)}")
     return "; ".join(parts)
 
 

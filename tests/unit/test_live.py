@@ -122,6 +122,11 @@ def test_a_bound_says_whether_the_goal_is_met_by_it_and_what_it_is_with_the_firs
     assert (error.words_of(3.9), error.words_of(4.1)) == ("goal 4 met by it", "goal 4")
 
 
+def test_small_errors_are_not_rounded_away():
+    small = StepsByName(ShownGoal(5e-6, is_error=True)).words_of("s", progress_of(system_bound=3.14e-6, system_value=0))
+    assert small.numbers == ("bound 3.14e-06 (goal 5e-06 met by it)", "truly 0.000")
+
+
 def last_lines(text: io.StringIO, n: int) -> list[str]:
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text.getvalue()).replace("\r", "\n")
     return [line.strip() for line in plain.splitlines() if line.strip()][-n:]
