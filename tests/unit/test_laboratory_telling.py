@@ -95,7 +95,15 @@ def test_hits_are_called_plate_by_plate_and_failed_plates_are_offered_again(make
     assert (plate, reason.endswith("is below 0.5")) == ("P00002", True)
     assert f"plate P00002 does not count: {reason}" in repr(told)
     assert reason.replace("'", "&#x27;") in told._repr_html_()
-    assert f"plate P00002 does not count: {reason}" in isd("tell", campaign.path, file)
+    said = isd("tell", campaign.path, file)
+    assert f"plate P00002 does not count: {reason}" in said
+    passed, failed = told.plates
+    assert (passed.plate, passed.verdict, failed.plate, failed.verdict) == ("P00001", "pass", "P00002", "fail")
+    for plate in told.plates:  # those that pass too
+        [line] = [line.split() for line in said.splitlines() if line.split()[:1] == [plate.plate]]
+        statistics = (plate.z_prime, plate.robust_z_prime, plate.ssmd, plate.signal_window)
+        assert line[1:6] == [plate.verdict, *(f"{number:.4g}" for number in statistics)]
+        assert f"{plate.z_prime:.4g}" in told._repr_html_()
     assert campaign.tell(file).n_unchanged == len(on_first)
     lost = next(name for name in batch.ids if name not in on_first)
     history = campaign.history(lost)

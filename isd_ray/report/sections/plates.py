@@ -14,6 +14,7 @@ from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.quality import PASSED
 from isd_ray.report.blocks import Block, ReportSection, Table, Text
 from isd_ray.report.figures import bars
+from isd_ray.report.plate_quality import STATISTICS
 from isd_ray.report.record import Record
 
 
@@ -40,15 +41,8 @@ def plates(record: Record) -> ReportSection | None:
         words = "No hits are called from the plates' controls in this campaign, so no plate is judged."
         return ReportSection("Plates and their quality", "plates", (Text(words), Table.of("Plates", columns)))
     judged = [quality.get(plate) or _unjudged(lost[plate]) for plate in places]
-    named = {
-        "z_prime": "Z′",
-        "robust_z_prime": "robust Z′",
-        "ssmd": "SSMD",
-        "cv_positive": "CV of positives (%)",
-        "cv_negative": "CV of negatives (%)",
-        "verdict": "verdict",
-    }
-    columns |= {heading: [line.get(name) for line in judged] for name, heading in named.items()}
+    columns |= {heading: [line.get(name) for line in judged] for name, heading in STATISTICS.items()}
+    columns["verdict"] = [line.get("verdict") for line in judged]
     columns["reason"] = [None if line.get("verdict") == PASSED else line.get("reason") for line in judged]
     blocks: list[Block] = [
         Text(

@@ -21,6 +21,7 @@ from isd_ray.ops.calls import CHANGES, LOOKS, TAKE_FILE, WRITES
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.interim import Interim
 from isd_ray.ops.telling import FailedPlate, Told
+from isd_ray.plates.quality import PlateQuality
 from isd_ray.remote import wire
 from isd_ray.remote.attach import stop
 from isd_ray.report.certificate import Certificate
@@ -138,7 +139,12 @@ def test_errors_are_those_of_the_campaign_word_for_word(made, service, tmp_path)
         ("certificate", None),
         (
             "tell",
-            Told(1, 2, 3, (Refusal(4, "unknown"),), 5, failed_plates=(FailedPlate("P1", "Z'"),), fates={"new": 1}),
+            Told(
+                *(1, 2, 3, (Refusal(4, "unknown"),), 5),
+                failed_plates=(FailedPlate("P1", "Z'"),),
+                plates=(PlateQuality("P1", 4, 4, 0.2, 0.3, -2.0, None, 1.0, 1.0, "fail", "Z'", False),),
+                fates={"new": 1},
+            ),
         ),
         ("summary", {"bound": float("inf"), "rounds": [1, 2], "certified": False}),
         ("told_files", {"a", "b"}),
