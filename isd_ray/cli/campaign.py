@@ -21,7 +21,7 @@ from isd_ray.cli.common import (
     print_json,
     watched,
 )
-from isd_ray.cli.saying import amend, close, exclude, extend, fail, include, stop
+from isd_ray.cli.saying import amend, close, exclude, extend, fail, include, reconfigure, stop
 from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
@@ -372,6 +372,7 @@ COMMANDS = (
     exclude,
     include,
     extend,
+    reconfigure,
     close,
     stop,
     status,

@@ -109,6 +109,16 @@ def test_steps_are_told_while_they_are_taken_and_each_once(service, monkeypatch)
     assert watcher.steps == [(0, "fit"), (1, "fit"), (2, "fit")]
 
 
+def test_what_one_caller_renames_all_go_by(made, service):
+    ada, grace = (isd.attach(f"{service.url}/kinase") for _ in range(2))
+    assert ada.reconfigure({"readouts.value": "Call"}, "another export") == {"readouts.value": "Call"}
+    assert ada.config.readouts == made.config.readouts
+    for campaign, name in zip((ada, grace), made.batch().ids, strict=False):
+        assert campaign.tell({name: READOUT}).n_new == 1
+    with pytest.raises(ConfigError, match="no key of how files of readouts are read"):
+        ada.reconfigure({"seed": 3}, "why")
+
+
 def test_errors_are_those_of_the_campaign_word_for_word(made, service, tmp_path):
     campaign = isd.attach(f"{service.url}/kinase")
     for verb, given in (
