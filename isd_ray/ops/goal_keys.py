@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from isd_ray.ops.goal_choice import (
     one_digit,
     potency_cut,
 )
+from isd_ray.storage.addresses import working_folder
 
 _HALVED = 6
 """Times that a tolerance is halved at most: values of which most are equal have no other."""
@@ -166,7 +166,7 @@ def _of_panel(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
         proposed("labels.columns", names, "its outputs"),
     ]
     config = config_of([*keys, *start, *_BATCH])
-    sources = label_sources(config.labels, config.library, Path.cwd())
+    sources = label_sources(config.labels, config.library, working_folder())
     tables = read_label_columns(config.labels, names, config.library, sources)
     entries = np.stack([place_labels(table, np.arange(len(table)), "panel", None).labels for table in tables], axis=1)
     _refuse_empty(int((entries < 0).all(axis=1).sum()), choice)
@@ -233,7 +233,7 @@ _BATCH = (proposed("acquisition.batch_size", 1, "a campaign has one"),)
 def _table(keys: Sequence[ProposedKey], task: str) -> LabelTable:
     """The labels as the package reads them for this configuration."""
     config = config_of([*keys, proposed("task", task, ""), proposed("stopping.rule", "none", ""), *_BATCH])
-    sources = label_sources(config.labels, config.library, Path.cwd())
+    sources = label_sources(config.labels, config.library, working_folder())
     assert config.labels.column is not None, "a panel is read otherwise"
     return read_label_columns(config.labels, (config.labels.column,), config.library, sources)[0]
 

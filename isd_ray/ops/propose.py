@@ -29,7 +29,7 @@ from isd_ray.errors import InputFileError
 from isd_ray.ops.goal_keys import ProposedKey, config_of, goal_keys, proposed
 from isd_ray.ops.stock_keys import stock_doubt, stock_keys, stock_places
 from isd_ray.report.numbers import counted
-from isd_ray.storage.addresses import is_uri
+from isd_ray.storage.addresses import is_uri, working_folder
 
 _BATCHES = (24, 48, 96, 192, 384, 768, 1536)
 _BATCHES_OF_A_SCREEN = 40
@@ -111,7 +111,7 @@ def propose(
         If the labels cannot be used.
     """
     text, named = str(file), (label,) if isinstance(label, str) else tuple(label)
-    source = open_source(resolve_source(text, Path.cwd()), columns=named)
+    source = open_source(resolve_source(text, working_folder()), columns=named)
     first = first_records(source, tuple(dict.fromkeys(source.column_names)))
     if first is None:
         raise InputFileError("there are no records", text, "check that its export was finished")

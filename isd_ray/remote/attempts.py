@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -31,7 +30,7 @@ from isd_ray.errors import (
     StoreError,
 )
 from isd_ray.remote.joblog import IN_JOB, error_of
-from isd_ray.storage.addresses import within
+from isd_ray.storage.addresses import within, working_folder
 from isd_ray.storage.copies import fetched, keep_copy, sent
 
 JOB_FILE = "job.json"
@@ -162,7 +161,7 @@ def run_job(work: list[str]) -> int:
     int
         Exit code of the last attempt.
     """
-    job = JobDescription.read(Path(JOB_FILE).read_text(encoding="utf-8"), JOB_FILE)
+    job = JobDescription.read((working_folder() / JOB_FILE).read_text(encoding="utf-8"), JOB_FILE)
     command = [sys.executable, "-m", "isd_ray", *job.arguments] if job.arguments else work
     job.keep()
     code = 0

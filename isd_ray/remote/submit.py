@@ -18,7 +18,7 @@ from isd_ray.remote.attempts import JOB_FILE, JobDescription
 from isd_ray.remote.driver import CONFIG_FILE, command
 from isd_ray.remote.jobs import Job, changes
 from isd_ray.remote.jobs_client import JobsClient, Submission
-from isd_ray.storage.addresses import address_of, is_uri
+from isd_ray.storage.addresses import absolute, address_of, working_folder
 
 _AGAIN = ("failed", "stopped")
 """States after which the same submission makes another attempt."""
@@ -189,7 +189,7 @@ def _refuse_credentials(texts: Iterable[str], name: str) -> None:
 def _folder(path: str | Path) -> str:
     address = address_of(path)
     _refuse_credentials([address], "the folder")
-    return address if is_uri(address) else str(Path(address).absolute())
+    return absolute(address)
 
 
 def _sent_along(argument: str, files: dict[str, str]) -> str:
@@ -212,7 +212,7 @@ def _for_cluster(config: CampaignConfig) -> CampaignConfig:
             "remove it",
         )
     data = config.model_dump(mode="json")
-    anchor_paths(data, Path.cwd())
+    anchor_paths(data, working_folder())
     if config.compute.backend == "ray":
         data["compute"]["address"] = "auto"
     return parse_config(data)
