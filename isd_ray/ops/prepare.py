@@ -97,7 +97,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     # Refuses claims about outputs that there are not.
     goal_for(config.stopping, config.task, labels.classes, labels.rule.outputs, config.labels.numbers)
     if labels.n_unused and len(libraries) == 1:
-        watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or rejected)")
+        watcher.message(f"{labels.n_unused:,} labels belong to no compound of the target set (merged or refused)")
     if labels.n_contradicting:
         watcher.message(
             f"warning: {labels.n_contradicting:,} merged duplicates are of another class than the compound that stands "
