@@ -155,7 +155,7 @@ def _of_values(keys: Sequence[ProposedKey], one: Candidate, numbers: NDArray[np.
     task = proposed("task", "regression", why)
     made = _learnable([*keys, task, column], goal_of_values(one, numbers), numbers)
     threshold, why_cut = cut.values["labels.threshold"]
-    hits = f"whether values are wanted, or hits: for those --hits takes {threshold:g} as the cut, {why_cut}"
+    hits = f"whether values are wanted, or hits: for those --hits (hits=True) takes the cut {threshold:g}, {why_cut}"
     return (*made.unknown, hits), len(numbers), [task, column, *_keys(made)]
 
 

@@ -176,7 +176,7 @@ def test_a_score_is_cut_three_deviations_above_the_median_where_hits_are_wanted(
     middle = np.median(numbers)
     spread = 1.4826 * np.median(abs(numbers - middle))
     assert cut == pytest.approx(middle + 3 * spread, rel=0.01)
-    assert f"takes {cut:g} as the cut, a GUESS: 3 robust standard deviations above the median" in doubt
+    assert f"takes the cut {cut:g}, a GUESS: 3 robust standard deviations above the median" in doubt
     assert (made.value("stopping.quantity"), made.value("stopping.positive")) == ("recall", "active")
     assert any("labels.threshold" in words for words in made.unknown)
     assert int((accepted(made, tmp_path)[1].labels == 1).sum()) == 12
