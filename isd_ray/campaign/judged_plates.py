@@ -8,11 +8,11 @@ from isd_ray.plates.quality import PlateQuality
 
 
 def judged_plates(store: CampaignStore) -> dict[str, PlateQuality]:
-    """The last judgement of each plate of which readouts were taken in, by its barcode."""
+    """The last judgement of each plate that was told, by its barcode."""
     judged: dict[str, PlateQuality] = {}
     undone = undone_events(store)
     for event in store.events():
-        if event["kind"] == "tell" and event["sequence"] not in undone and "quality_sha256" in event:
+        if "quality_sha256" in event and event["sequence"] not in undone:
             quality = PlateQuality.of(store.read_readouts(event["quality_sha256"]))
             judged |= {plate.plate: plate for plate in quality}
     return judged

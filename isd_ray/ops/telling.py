@@ -205,7 +205,7 @@ class Telling:
             new = note_new(outcome, len(outputs), place.open_round, read, external=external, has_numbers=has_numbers)
             notes.append(new)
         lost = newly_lost(outcome.fated(LOST), ledger, place)
-        notes += note_lost(lost, len(outputs), place.open_round, read)
+        notes += note_lost(lost, len(outputs), place.open_round, read, None if notes else outcome.quality)
         refused = _refused(outcome)
         if refused and _is_used(read, outcome):
             store = self._opened.store

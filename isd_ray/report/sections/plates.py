@@ -43,7 +43,7 @@ def plates(record: Record) -> ReportSection | None:
         return ReportSection("Plates and their quality", "plates", (Text(words), Table.of("Plates", columns)))
     judged = [quality.get(plate) for plate in places]
     columns |= {heading: [getattr(line, name, None) for line in judged] for name, heading in STATISTICS.items()}
-    # Of a plate whose file brought nothing that could be taken in, its judgement is in the reason of the loss.
+    # Earlier versions kept of a file without any readout its judgement as the reason of the loss alone.
     columns["verdict"] = [
         line.verdict if line is not None else "no labels" if lost[plate] else None
         for plate, line in zip(places, judged, strict=True)
