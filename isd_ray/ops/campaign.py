@@ -221,10 +221,7 @@ class Campaign:
         shape: str | None = None,
         read: str | None = None,
     ) -> Told:
-        """What `tell` would answer now: what it would take in and refuse, and what would be missing. Writes nothing.
-
-        It takes and raises what `tell` does.
-        """
+        """What `tell` would answer, or raise, to the same arguments now; nothing is written."""
         return self._telling.preview(readouts, external=external, said=ReadAs(plate, assay, value, well, shape, read))
 
     def fail(
@@ -287,10 +284,7 @@ class Campaign:
     def reconfigure(self, settings: Mapping[str, Any], reason: str) -> dict[str, Any]:
         """Have files of readouts read otherwise from now on, on record; returns what changed.
 
-        Parameters
-        ----------
-        settings:
-            By key of the configuration: ``{"readouts.bad_flags": ["smudge"]}``; a list takes the place of the former.
+        Settings are by key: ``{"readouts.bad_flags": ["smudge"]}``; a list takes the place of the former one.
 
         Raises
         ------
