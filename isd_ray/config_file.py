@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from isd_ray.config import CampaignConfig, Section
 from isd_ray.config.limits import MAX_CONFIG_BYTES
 from isd_ray.config.model import family_sections
+from isd_ray.config.readouts import OF_LABELS, ReadoutsConfig
 from isd_ray.errors import ConfigError
 
 if sys.version_info >= (3, 11):
@@ -145,6 +146,22 @@ def set_paths(data: dict[str, Any], paths: Mapping[str, str]) -> None:
             table[section] = table.get(section) or {}
             table = table[section]
         table[key] = path
+
+
+def set_reading(data: dict[str, Any], settings: Mapping[str, Any]) -> None:
+    """Have a configuration, given as nested mappings, read files of readouts otherwise.
+
+    Raises
+    ------
+    ConfigError
+        If a key, as ``readouts.bad_flags``, is none of how they are read.
+    """
+    known = [f"readouts.{key}" for key in ReadoutsConfig.model_fields if key not in OF_LABELS]
+    for name, value in settings.items():
+        if name not in known:
+            what = "this is no key of how files of readouts are read, and nothing else changes while a screen goes on"
+            raise ConfigError(what, name, f"name one of {', '.join(known)}; other labels want another campaign")
+        data["readouts"] = {**data.get("readouts", {}), name.removeprefix("readouts."): value}
 
 
 _S = TypeVar("_S", bound=Section)

@@ -1,6 +1,9 @@
 """A campaign as a run of MLflow: what each round measured and showed, as the log of the campaign tells it.
 
-    python examples/mlflow/follow.py runs/screen --tracking-uri sqlite:///mlflow.db
+    python examples/mlflow/follow.py runs/screen --tracking-uri http://127.0.0.1:5000
+
+`mlflow-skinny` is enough to speak to a server of MLflow. A database of one's own, as sqlite:///mlflow.db, needs the
+package `mlflow`; a folder the variable MLFLOW_ALLOW_FILE_STORE=true.
 
 It may begin late, and be stopped and begun again: it goes on with the entry that the run does not have yet.
 """
@@ -11,6 +14,7 @@ import argparse
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 import isd_ray as isd
 
@@ -25,15 +29,28 @@ def run_of(client: MlflowClient, experiment: str, campaign: str) -> str:
     return (found[0] if found else client.create_run(experiment, run_name=campaign)).info.run_id
 
 
+def experiment_of(tracking_uri: str | None, parser: argparse.ArgumentParser) -> str:
+    """The experiment of all campaigns; an address that this MLflow does not take is said with what does."""
+    mlflow.set_tracking_uri(tracking_uri)
+    try:
+        return mlflow.set_experiment("isd_ray").experiment_id
+    except MlflowException as error:
+        words = (
+            f"{mlflow.get_tracking_uri()!r} cannot be used by the MLflow that is installed: name a running server, as "
+            "http://127.0.0.1:5000; for a database `pip install mlflow`, for a folder set MLFLOW_ALLOW_FILE_STORE=true"
+        )
+        parser.exit(1, f"{error.message}\n{words}\n")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("campaign", help="Folder or URI of the campaign.")
-    parser.add_argument("--tracking-uri", help="Of MLflow; default: its own.")
+    parser.add_argument("--tracking-uri", help="Of MLflow: a server, a database or a folder; default: its own.")
     parser.add_argument("--once", action="store_true", help="Do not wait for further entries.")
     options = parser.parse_args()
-    mlflow.set_tracking_uri(options.tracking_uri)
-    client, experiment = MlflowClient(), mlflow.set_experiment("isd_ray").experiment_id
+    experiment = experiment_of(options.tracking_uri, parser)
+    client = MlflowClient()
     run = run_of(client, experiment, isd.Campaign.open(options.campaign).status().campaign_id)
 
     def log(notice: isd.Notice) -> None:

@@ -28,6 +28,7 @@ from isd_ray.data.labels import LabelRule, as_readouts, match, place_labels
 from isd_ray.data.library import Library
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows
+from isd_ray.storage.addresses import working_folder
 
 DEFAULT_ID = "id"
 """Column of ids where the configuration names none: numbers of records of another file would mean other compounds."""
@@ -55,7 +56,7 @@ def known_rows(named: str | None, column: str, library: Library) -> Rows:
     """
     if named is None:
         return np.empty(0, np.int64)
-    file = resolve_source(named, Path.cwd(), "simulation.known")
+    file = resolve_source(named, working_folder(), "simulation.known")
     if file.format_suffix == ".txt":
         with file.open() as stream:
             ids = [line.strip() for line in stream.read().decode("utf-8-sig").splitlines() if line.strip()]
@@ -90,7 +91,7 @@ def known_readouts(config: CampaignConfig, library: Library, rule: LabelRule) ->
         As `isd_ray.data.label_table.read_label_columns` and `isd_ray.data.labels.place_labels`.
     """
     settings = _settings(config)
-    sources = label_sources(settings, config.library, Path.cwd())
+    sources = label_sources(settings, config.library, working_folder())
     columns = rule.outputs or (str(settings.column),)
     tables = read_label_columns(settings, columns, config.library, sources)
     if rule.outputs:
@@ -141,7 +142,7 @@ def tell_known(store: CampaignStore, config: CampaignConfig, rule: LabelRule) ->
             f"tell them from outside the plan: isd tell {store.address} {config.labels.known} --external; or begin a "
             "new campaign",
         )
-    sha256 = resolve_source(config.labels.known, Path.cwd(), "labels.known").sha256()
+    sha256 = resolve_source(config.labels.known, working_folder(), "labels.known").sha256()
     if (event := _told(store)) is not None:
         if event["file_sha256"] != sha256:
             raise StoreError(

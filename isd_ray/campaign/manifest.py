@@ -9,7 +9,7 @@ from typing import Any
 
 from isd_ray.campaign.events import Event
 from isd_ray.config import LabelsConfig
-from isd_ray.config_file import set_paths
+from isd_ray.config_file import set_paths, set_reading
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.storage.files import canonical_json, read_json
 from isd_ray.storage.folder import Folder
@@ -17,6 +17,8 @@ from isd_ray.storage.folder import Folder
 SCHEMA_VERSION = 2
 """2 since corrections are events and the log names the file of every decision."""
 MANIFEST = "campaign.json"
+RELOCATE, RECONFIGURE = "relocate", "reconfigure"
+"""Kinds of the events that change the configuration in force."""
 _MAY_CHANGE = ("compute", "library", "logging")
 """Sections of the configuration that are not what the campaign is: its manifest has the hash of the library."""
 
@@ -54,11 +56,14 @@ def read_manifest(folder: Folder) -> dict[str, Any]:
     return manifest
 
 
-def moved_config(manifest: Mapping[str, Any], relocations: Sequence[Event]) -> dict[str, Any]:
-    """The configuration of a campaign with its files and folders where they were last said to lie."""
+def config_in_force(manifest: Mapping[str, Any], events: Sequence[Event]) -> dict[str, Any]:
+    """What a campaign began with, its files where they were last said to lie, and read as was said last."""
     config: dict[str, Any] = copy.deepcopy(manifest["config"])
-    for event in relocations:
-        set_paths(config, event["paths"])
+    for event in events:
+        if event["kind"] == RELOCATE:
+            set_paths(config, event["paths"])
+        elif event["kind"] == RECONFIGURE:
+            set_reading(config, event["settings"])
     return config
 
 

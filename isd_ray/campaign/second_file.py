@@ -18,6 +18,7 @@ from isd_ray.core.goals import goal_for
 from isd_ray.data.ingest.columns import NULL_WORDS, as_text, has_leading_zero, ids_as_text, trimmed
 from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.errors import LabelError
+from isd_ray.storage.addresses import working_folder
 
 ID = "id"
 """Column of ids in the lists that are written; files of second readouts may have it in the place of the library's."""
@@ -56,7 +57,7 @@ def read_second(
     """
     config = CampaignConfig.from_stored(store.config)
     names = [name for name in (config.labels.id_column, config.library.id_column, ID) if name is not None]
-    source = open_source(resolve_source(str(file), Path.cwd()), columns=(*names, column))
+    source = open_source(resolve_source(str(file), working_folder()), columns=(*names, column))
     id_column = next((name for name in names if name in source.column_names), names[0])
     source.require(id_column, "the column of ids")
     source.require(column, "--column")

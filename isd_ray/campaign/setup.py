@@ -361,7 +361,7 @@ def earlier_campaigns(out: str | Path, library: Library) -> list[str]:
     if is_uri(address_of(out)):
         return []
     found = []
-    for file in sorted(Path(out).absolute().parent.glob("*/campaign.json")):
+    for file in sorted(Path(absolute(out)).parent.glob("*/campaign.json")):
         with suppress(OSError, ValueError):
             manifest = json.loads(file.read_bytes())
             if is_grown_from(library.metadata, manifest.get("library_hash")) and manifest.get("in_laboratory"):

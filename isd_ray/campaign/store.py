@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event, EventLog
-from isd_ray.campaign.manifest import MANIFEST, SCHEMA_VERSION, moved_config, origin_of, read_manifest
+from isd_ray.campaign.manifest import MANIFEST, RELOCATE, SCHEMA_VERSION, config_in_force, origin_of, read_manifest
 from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.storage.files import (
@@ -101,20 +101,17 @@ class CampaignStore:
     @property
     def library(self) -> str:
         """Path or URI of the target library, where it lies now."""
-        moved = self._relocations()
+        moved = [event for event in self.events() if event["kind"] == RELOCATE]
         return str(moved[-1]["library"] if moved else self.manifest["library"])
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration, as the campaign began with it but for files and folders that have moved."""
-        return moved_config(self.manifest, self._relocations())
-
-    def _relocations(self) -> list[Event]:
-        return [event for event in self.events() if event["kind"] == "relocate"]
+        """The configuration in force (`isd_ray.campaign.manifest.config_in_force`)."""
+        return config_in_force(self.manifest, self.events())
 
     def note_relocation(self, library: str, paths: Mapping[str, str]) -> None:
         """Log where the target library lies from now on, and what the configuration's files are called."""
-        self.append_event("relocate", {"library": library, "paths": dict(paths)})
+        self.append_event(RELOCATE, {"library": library, "paths": dict(paths)})
 
     def address_of(self, path: Path) -> str:
         """What workers on other machines know a file or folder of this campaign as."""

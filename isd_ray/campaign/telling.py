@@ -23,7 +23,7 @@ from isd_ray.plates.quality import was_plate_failed
 
 _AUDITED = ("audit", "reserve")
 """Roles of compounds that a look is judged by."""
-_SAID = "readouts_sha256"
+_SAID, _QUALITY = "readouts_sha256", "quality_sha256"
 """What an event calls the table that it speaks of."""
 
 
@@ -229,7 +229,7 @@ def note_new(
         Of a panel: some outputs are numbers.
     """
     new = outcome.fated(NEW)
-    tables = {"quality_sha256": outcome.quality, _SAID: readouts_table(new, n_outputs, has_numbers=has_numbers)}
+    tables = {_QUALITY: outcome.quality, _SAID: readouts_table(new, n_outputs, has_numbers=has_numbers)}
     details: dict[str, Any] = {"round": round_number, "n": len(new), "external": external}
     if read is not None:
         tables["readings_sha256"] = read.readings
@@ -247,11 +247,24 @@ def note_rows(kind: str, rows: Rows, reason: str, **details: Any) -> Note:
     return Note(kind, {"n": len(rows), "reason": reason, **details}, {_SAID: table})
 
 
-def note_lost(lost: pa.Table, n_outputs: int, open_round: int | None, read: ReadoutFile | None = None) -> list[Note]:
-    """Entries that gave no readout (`isd_ray.campaign.entries.ENTRIES`), a note for each reason."""
+def note_lost(
+    lost: pa.Table,
+    n_outputs: int,
+    open_round: int | None,
+    read: ReadoutFile | None = None,
+    quality: pa.Table | None = None,
+) -> list[Note]:
+    """Entries that gave no readout (`isd_ray.campaign.entries.ENTRIES`), a note for each reason.
+
+    Parameters
+    ----------
+    quality:
+        Of the plates, where no other note of the file has it.
+    """
     notes, source = [], {} if read is None else read.source
+    judged = {} if quality is None else {_QUALITY: quality}
     for reason in sorted(pc.unique(lost["reason"]).to_pylist()):
         entries = lost.filter(pc.equal(lost["reason"], reason))
         details = {"n": len(entries), "reason": reason, "round": open_round, **source}
-        notes.append(Note("fail", details, {_SAID: lost_table(entries, n_outputs)}))
+        notes.append(Note("fail", details, {**judged, _SAID: lost_table(entries, n_outputs)}))
     return notes

@@ -21,7 +21,7 @@ from isd_ray.cli.common import (
     print_json,
     watched,
 )
-from isd_ray.cli.saying import amend, close, exclude, extend, fail, include, stop
+from isd_ray.cli.saying import amend, close, exclude, extend, fail, include, reconfigure, stop
 from isd_ray.report.numbers import counted
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _print_told(file: Path, told: Told) -> None:
     if told.n_revived:
         words = f"  {told.n_revived:,} of the new ones had failed before; that stays on record"
         live_console.print(words, highlight=False, soft_wrap=True)
-    _print_failed_plates(told)
+    _print_plates(told)
     for what, lines in (("lost", told.lost), ("refused", told.refused)):
         for line in lines[:_SHOWN]:
             words = f"  line {line.line} {what}: {line.reason}"
@@ -148,7 +148,12 @@ def _print_told(file: Path, told: Told) -> None:
             live_console.print(f"  … and {len(lines) - _SHOWN:,} more {what} (--json tells all)", highlight=False)
 
 
-def _print_failed_plates(told: Told) -> None:
+def _print_plates(told: Told) -> None:
+    from isd_ray.report.plate_quality import quality_table
+    from isd_ray.report.tables import of_block
+
+    if told.plates:
+        out_console.print(of_block(quality_table(told.plates)), highlight=False)
     for plate, reason in told.failed_plates:
         words = f"  plate {plate} does not count: {reason}"
         live_console.print(words, highlight=False, soft_wrap=True)
@@ -195,7 +200,7 @@ def watch(
         else:
             counts = f"{dropped.told.n_new:,} new, {dropped.told.n_missing:,} missing; {dropped.told.account}"
             out_console.print(f"{dropped.file}: {counts}", highlight=False, soft_wrap=True)
-            _print_failed_plates(dropped.told)
+            _print_plates(dropped.told)
     _end(campaign, as_json=False)
 
 
@@ -367,6 +372,7 @@ COMMANDS = (
     exclude,
     include,
     extend,
+    reconfigure,
     close,
     stop,
     status,

@@ -25,6 +25,9 @@ Address = Annotated[
     ),
 ]
 CaFile = Annotated[str | None, typer.Option("--ca-file", help="Certificates that an https address is checked against.")]
+Attempt = Annotated[
+    int | None, typer.Option(min=1, help="Which of the submissions under this name; default: the last one.")
+]
 Name = Annotated[str, typer.Argument(help="Name of the job.")]
 Retries = Annotated[int, typer.Option(min=0, help="Further attempts, if the driver is killed or the cluster fails it.")]
 AllowOpen = Annotated[
@@ -127,9 +130,11 @@ def list_jobs(address: Address, ca_file: CaFile = None, as_json: AsJson = False)
 
 
 @app.command("status")
-def status(name: Name, address: Address, ca_file: CaFile = None, as_json: AsJson = False) -> None:
+def status(
+    name: Name, address: Address, attempt: Attempt = None, ca_file: CaFile = None, as_json: AsJson = False
+) -> None:
     """Say how far a job is."""
-    _print_status(_find(name, address, ca_file), as_json)
+    _print_status(_find(name, address, ca_file, attempt), as_json)
 
 
 @app.command("logs")
@@ -137,10 +142,11 @@ def logs(
     name: Name,
     address: Address,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")] = False,
+    attempt: Attempt = None,
     ca_file: CaFile = None,
 ) -> None:
     """Print what a job has printed."""
-    for piece in _find(name, address, ca_file).logs(follow=follow):
+    for piece in _find(name, address, ca_file, attempt).logs(follow=follow):
         typer.echo(piece, nl=False)
 
 
@@ -211,13 +217,15 @@ def _print_submitted(job: Job, as_json: bool) -> None:
     if as_json:
         _print_status(job, as_json)
         return
-    out_console.print(f"job {job.name}; follow it with: isd jobs logs {job.name} --follow", highlight=False)
+    before = f" (attempt {job.attempt}; those before: --attempt N)" if job.attempt > 1 else ""
+    words = f"job {job.name}{before}; follow it with: isd jobs logs {job.name} --follow"
+    out_console.print(words, highlight=False, soft_wrap=True)
 
 
-def _find(name: str, address: str, ca_file: str | None) -> Job:
+def _find(name: str, address: str, ca_file: str | None, attempt: int | None = None) -> Job:
     from isd_ray.remote.jobs import job
 
-    return job(name, address, ca_file=ca_file)
+    return job(name, address, attempt=attempt, ca_file=ca_file)
 
 
 def _print_status(job: Job, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -67,6 +67,33 @@ def extend(path: Folder, reason: Reason, address: Address = None) -> None:
     n_new = open_campaign(path, address).extend(reason)
     words = f"{counted(n_new, 'compound')} more from the next batch on" if n_new else "the library has no new compounds"
     out_console.print(words, highlight=False, soft_wrap=True)
+
+
+def reconfigure(
+    path: Folder,
+    reason: Reason,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="As readouts.bad_flags='[\"smudge\"]'; may be repeated."),
+    ] = None,
+    address: Address = None,
+) -> None:
+    """Have files of readouts read otherwise from now on: flags, columns, shape; nothing that was told changes."""
+    from isd_ray.config_file import toml_value
+    from isd_ray.errors import ConfigError
+    from isd_ray.report.words import setting_lines
+
+    said: dict[str, Any] = {}
+    for text in settings or ():
+        key, is_given, value = text.partition("=")
+        if not is_given:
+            raise ConfigError(f"cannot be read: {text!r}", "--set", "write KEY=VALUE, as readouts.flag=remark")
+        said[key.strip()] = toml_value(value)
+    changed = open_campaign(path, address).reconfigure(said, reason)
+    for line in setting_lines(changed):
+        out_console.print(f"from now on {line}", highlight=False, soft_wrap=True)
+    if not changed:
+        out_console.print("the campaign goes by this already", highlight=False)
 
 
 def close(path: Folder, reason: Reason, address: Address = None) -> None:

@@ -27,20 +27,23 @@ def init(
         list[str] | None, typer.Option(help="With --from: the column with the label; repeated, outputs of a panel.")
     ] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="With --from: nothing is measured yet.")] = False,
+    hits: Annotated[
+        bool, typer.Option("--hits", help="With --from: cut the numbers of the label into hits and others.")
+    ] = False,
     every: Annotated[bool, typer.Option("--all", help="With --from: write every key with its meaning.")] = False,
 ) -> None:
     """Write a campaign file: one that fits a file of compounds, or a commented one with every key and its default."""
     from isd_ray.config_file import template
 
     if source is None:
-        if label or unlabelled or every:
-            raise typer.BadParameter("--label, --unlabelled and --all go with --from FILE")
+        if label or unlabelled or hits or every:
+            raise typer.BadParameter("--label, --unlabelled, --hits and --all go with --from FILE")
         _write_new(file, template())
         out_console.print(f"wrote {file}; now name your compounds and labels in it", highlight=False, soft_wrap=True)
         return
     from isd_ray.ops.propose import next_command, proposal_lines, proposal_text, propose
 
-    proposal = propose(source, label or (), unlabelled=unlabelled)
+    proposal = propose(source, label or (), unlabelled=unlabelled, hits=hits)
     _write_new(file, proposal_text(proposal, file, every=every))
     for line in proposal_lines(proposal):
         out_console.print(line, highlight=False, soft_wrap=True)

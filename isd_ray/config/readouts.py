@@ -11,6 +11,8 @@ from isd_ray.config.section import Section, Strings
 
 SHAPES = ("tidy", "cellhts2", "matrix")
 """Shapes of files of no make of readers."""
+OF_LABELS = ("censored",)
+"""Keys of `ReadoutsConfig` that say what a readout means, not how a file is read: a campaign keeps them to its end."""
 PLATE_READERS = "isd_ray.plate_readers"
 """Entry points of makes of plate readers (`isd_ray.plates.readers.export.PlateReader`)."""
 BUILT_IN_READERS = {

@@ -23,7 +23,7 @@ from isd_ray.data.part_files import PartFiles, Residents
 from isd_ray.data.remote import RemoteLibrary, is_published
 from isd_ray.data.versions import LibraryVersion, described, other_library, versions_of
 from isd_ray.errors import CorruptFileError, LibraryError
-from isd_ray.storage.addresses import address_of, is_uri
+from isd_ray.storage.addresses import absolute, address_of, is_uri
 from isd_ray.storage.copies import cache_folder
 
 _BLOCKS_LOOKED_UP = 512
@@ -146,7 +146,7 @@ class Library:
     @property
     def address(self) -> str:
         """What `open` takes to open this library on any machine: the URI, or the absolute path."""
-        return self._remote.uri if self._remote is not None else str(self.path.resolve())
+        return self._remote.uri if self._remote is not None else str(Path(absolute(self.path)).resolve())
 
     @property
     def versions(self) -> tuple[LibraryVersion, ...]:

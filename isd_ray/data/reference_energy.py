@@ -16,6 +16,7 @@ from isd_ray.data.ingest.plan import PlannedSource, record_ids
 from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.data.predictions import replace_table
 from isd_ray.errors import InputFileError
+from isd_ray.storage.addresses import working_folder
 from isd_ray.storage.output_files import refuse_file_as_folder, written
 
 MOLECULES, SUMMARY = "molecules.parquet", "summary.json"
@@ -44,7 +45,7 @@ def correct_energies(
     """
     refuse_file_as_folder(out)
     opened = open_source(
-        resolve_source(source, base_dir or Path.cwd()),
+        resolve_source(source, base_dir or working_folder()),
         columns=(config.column, config.smiles_column, config.id_column),
     )
     for name, key in (

@@ -13,6 +13,7 @@ from isd_ray.config import FamilyConfig, Fraction, Task
 from isd_ray.core.features import FeatureBlocks
 from isd_ray.core.panels import unpack
 from isd_ray.models.base import Fitted, Observed, Problem
+from isd_ray.models.interrupts import interrupts_held
 from isd_ray.models.sparse import Columns, Pieces
 
 if TYPE_CHECKING:
@@ -144,11 +145,12 @@ class Boosted:
     ) -> bytes:
         import xgboost
 
-        matrix = xgboost.QuantileDMatrix(
-            _batches(columns, Pieces(data.features, rows), targets),
-            max_bin=self._config.bins,
-            nthread=settings["nthread"],
-        )
+        with interrupts_held():  # it calls `_batches` back
+            matrix = xgboost.QuantileDMatrix(
+                _batches(columns, Pieces(data.features, rows), targets),
+                max_bin=self._config.bins,
+                nthread=settings["nthread"],
+            )
         booster = xgboost.train(dict(settings), matrix, num_boost_round=self._config.trees)
         return bytes(booster.save_raw("ubj"))
 

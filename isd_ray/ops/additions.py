@@ -25,6 +25,7 @@ from isd_ray.data.versions import added_files, is_grown_from
 from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.ops.blocks import add_like
 from isd_ray.ops.build import build_rows
+from isd_ray.storage.addresses import working_folder
 
 _STAGING = ".adding"
 """Folder in the library of an addition that is not complete."""
@@ -89,7 +90,7 @@ def add_compounds(
     with locked(library.path):
         library = Library.open(path)
         config = _config_like(library, files, overrides, values or {})
-        sources = described([source.file for source in open_sources(config, Path.cwd())])
+        sources = described([source.file for source in open_sources(config, working_folder())])
         if sources in added_files(library.metadata):
             shutil.rmtree(library.path / _STAGING, ignore_errors=True)
             say(f"{', '.join(source['name'] for source in sources)}: these compounds are in {library.path} already")

@@ -19,6 +19,7 @@ from isd_ray.ops.short_screens import without_limits
 from isd_ray.ops.simulate import simulate, with_settings
 from isd_ray.report.notebook import default_watcher
 from isd_ray.report.numbers import counted
+from isd_ray.storage.addresses import working_folder
 
 
 def advise(
@@ -121,7 +122,7 @@ def _hit(config: CampaignConfig) -> tuple[str | None, list[str]]:
     """The class of hits, if there is one, and what is to be said without."""
     if config.task != "classification" or config.stopping.positive is not None:
         return config.stopping.positive, []
-    classes = classes_of(read_labels(config.labels, config.library, Path.cwd()), config.task)
+    classes = classes_of(read_labels(config.labels, config.library, working_folder()), config.task)
     found = recognised(classes)
     if found is not None:
         return found, []

@@ -23,6 +23,7 @@ from isd_ray.data.packed import labels_from
 from isd_ray.errors import LabelError
 from isd_ray.ops.opened import check_reason
 from isd_ray.ops.results import write_results
+from isd_ray.storage.addresses import working_folder
 
 _SHOWN = 5
 """Lines in a message."""
@@ -65,7 +66,7 @@ def _labels(
     takes_bounds = "bound" in (config.labels.censored, config.readouts.censored)  # of simulations, of laboratories
     changes = {"source": str(file), "format": "auto", "id_column": id_column}
     settings = config.labels.model_copy(update={**changes, "censored": "bound" if takes_bounds else "refuse"})
-    table = read_labels(settings, config.library, Path.cwd())
+    table = read_labels(settings, config.library, working_folder())
     labels = labels_for(table, library, config.task, allow_missing=True, rule=rule)
     if labels.n_unused:
         raise LabelError(

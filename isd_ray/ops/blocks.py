@@ -25,7 +25,7 @@ from isd_ray.data.ingest.progress import BuildProgress
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.ops.connect import ray_session
-from isd_ray.storage.addresses import is_uri
+from isd_ray.storage.addresses import is_uri, working_folder
 
 Say = Callable[[str], None]
 OnProgress = Callable[[BuildProgress], None]
@@ -87,8 +87,8 @@ def check_blocks(config: LibraryConfig) -> None:
         If files of dense columns or of earlier readouts are missing, or lack a column.
     """
     if config.dense_columns:
-        SourceColumns(config, Path.cwd())
-    check_history(config, Path.cwd())
+        SourceColumns(config, working_folder())
+    check_history(config, working_folder())
 
 
 def add_descriptors(library: Library, name: str, compute: ComputeConfig, progress: OnProgress | None = None) -> Library:
@@ -119,7 +119,7 @@ def add_table(
         As `add_block` and `TableColumns`.
     """
     name = name or re.sub(r"[^A-Za-z0-9_-]", "_", Path(file).name.split(".", 1)[0])
-    return add_block(library, TableColumns(library, name, file, columns, Path.cwd(), id_column))
+    return add_block(library, TableColumns(library, name, file, columns, working_folder(), id_column))
 
 
 def add_history(library: Library, config: HistoryConfig, compute: ComputeConfig) -> Library:
@@ -159,7 +159,7 @@ def add_like(
         if block.source == "table":
             one, columns = "".join(files), block.definition["columns"]
             ids = config.id_column or block.definition["id_column"]
-            known = TableColumns(addition, block.name, one, columns, Path.cwd(), ids) if files else None
+            known = TableColumns(addition, block.name, one, columns, working_folder(), ids) if files else None
             maker = known or MissingValues(block)
         elif config.history is None and block.source == "history":
             maker = MissingValues(block)
@@ -196,7 +196,7 @@ def _asked(config: LibraryConfig) -> dict[str, dict[str, Any]]:
     if config.dense_columns:
         asked[COLUMNS_BLOCK] = columns_definition(config)
     if config.history is not None:
-        asked[HISTORY_BLOCK] = history_definition(config, Path.cwd())
+        asked[HISTORY_BLOCK] = history_definition(config, working_folder())
     return asked
 
 
@@ -210,7 +210,7 @@ def _maker(
     like: BlockDescription | None,
 ) -> BlockMaker:
     if name == COLUMNS_BLOCK:
-        return SourceColumns(config, Path.cwd())
+        return SourceColumns(config, working_folder())
     if name == HISTORY_BLOCK and config.history is not None:
         return _history(library, config.history, config, config.workers, compute, stack, like)
     return _descriptors(name, config.workers, compute, stack, progress)
@@ -237,7 +237,7 @@ def _history(
     def run(chunks: Iterable[Structures]) -> Iterator[tuple[Structures, PreparedChunk]]:
         return _done(prepare_chunk, chunks, workers, compute, stack)
 
-    return AssayHistory(library, config, library_config, Path.cwd(), run, like)
+    return AssayHistory(library, config, library_config, working_folder(), run, like)
 
 
 def _done(

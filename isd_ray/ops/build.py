@@ -17,7 +17,7 @@ from isd_ray.data.library import Library
 from isd_ray.data.remote import keep_as_cache, publish, refuse_published
 from isd_ray.ops.blocks import check_blocks, with_blocks
 from isd_ray.ops.connect import ray_session
-from isd_ray.storage.addresses import address_of, is_uri
+from isd_ray.storage.addresses import address_of, is_uri, working_folder
 from isd_ray.storage.copies import cache_folder
 
 _HERE = ComputeConfig()
@@ -71,7 +71,7 @@ def build_library(
 
 def _key(config: LibraryConfig, uri: str) -> str:
     """Tells the builds of one cache folder apart: address, configuration, and state of the source files."""
-    stamps = [(str(source.file), source.file.stamp) for source in open_sources(config, Path.cwd())]
+    stamps = [(str(source.file), source.file.stamp) for source in open_sources(config, working_folder())]
     text = json.dumps([uri, config.model_dump(mode="json", exclude={"workers"}), stamps])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -85,7 +85,7 @@ def build_rows(
 ) -> Library:
     """Build rows with the main features (`isd_ray.data.ingest.build.build_library`), where `compute` says."""
     if compute.address is None:
-        return build_main_block(config, out, base_dir=Path.cwd(), progress=progress, onto=onto)
+        return build_main_block(config, out, base_dir=working_folder(), progress=progress, onto=onto)
     from isd_ray.actors.chemistry import prepare_on_ray
     from isd_ray.actors.failure import FailurePolicy
 
@@ -95,4 +95,4 @@ def build_rows(
         return prepare_on_ray(chunks, policy, compute.call_timeout_s)
 
     with ray_session(compute):
-        return build_main_block(config, out, base_dir=Path.cwd(), progress=progress, prepare=prepare, onto=onto)
+        return build_main_block(config, out, base_dir=working_folder(), progress=progress, prepare=prepare, onto=onto)

@@ -24,6 +24,7 @@ CHANGES = (
     "exclude",
     "include",
     "extend",
+    "reconfigure",
     "close",
     "stop",
     "undo",

@@ -23,6 +23,7 @@ from isd_ray.ops.asking import Asking
 from isd_ray.ops.exporting import export_screen
 from isd_ray.ops.extending import Extending
 from isd_ray.ops.opened import Opened, listed
+from isd_ray.ops.reconfiguring import reconfigure
 from isd_ray.ops.saying import Saying
 from isd_ray.ops.telling import Telling, Told
 from isd_ray.ops.undo import Undoable, Undoing
@@ -220,18 +221,7 @@ class Campaign:
         shape: str | None = None,
         read: str | None = None,
     ) -> Told:
-        """What `tell` would answer now: what it would take in and refuse, and what would be missing. Writes nothing.
-
-        Parameters
-        ----------
-        readouts, external, plate, assay, value, well, shape, read:
-            As `tell` takes them.
-
-        Raises
-        ------
-        IsdError
-            As `tell`.
-        """
+        """What `tell` would answer, or raise, to the same arguments now; nothing is written."""
         return self._telling.preview(readouts, external=external, said=ReadAs(plate, assay, value, well, shape, read))
 
     def fail(
@@ -290,6 +280,18 @@ class Campaign:
             compound has no price, or no reason is given.
         """
         return Extending(self._opened).extend(reason)
+
+    def reconfigure(self, settings: Mapping[str, Any], reason: str) -> dict[str, Any]:
+        """Have files of readouts read otherwise from now on, on record; returns what changed.
+
+        Settings are by key: ``{"readouts.bad_flags": ["smudge"]}``; a list takes the place of the former one.
+
+        Raises
+        ------
+        ConfigError, LabelError
+            If a key is not one of how files are read, a value is wrong, or no reason is given.
+        """
+        return reconfigure(self._opened, settings, reason)
 
     def close(self, reason: str) -> int:
         """End the round that is out without the readouts that are missing; returns how many those are.

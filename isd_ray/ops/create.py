@@ -16,6 +16,7 @@ from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, StoreError
 from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.prepare import prepare
+from isd_ray.ops.reconfiguring import in_force
 from isd_ray.storage.addresses import absolute
 
 
@@ -35,10 +36,11 @@ def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> Campaig
         watcher.message(f"warning: {warning}")
     say_beforehand(setup, watcher)
     store = begin_or_resume(setup)
+    config = in_force(store, setup.config)
     _refuse_other_place(store, setup)
     if (words := tell_known(store, setup.config, setup.rule)) is not None:
         watcher.message(words)
-    store.write_text("config.toml", to_toml(setup.config))
+    store.write_text("config.toml", to_toml(config))
     return store
 
 

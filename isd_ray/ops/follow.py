@@ -31,7 +31,9 @@ from isd_ray.errors import ConfigError, InputFileError, WebhookError
 SECRET = "ISD_WEBHOOK_SECRET"
 """Variable of the environment with the secret that posts are signed by."""
 _PREFIX = "whsec_"
-_SPOKEN_OF = ("reason", "n", "n_refused", "undone", "file", "files", "versions", "library", "certificate_id")
+_SPOKEN_OF = (
+    *("reason", "n", "n_refused", "undone", "file", "files", "versions", "library", "settings", "certificate_id"),
+)
 """Entries of events that are told as they are."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TRIES, _WAIT_S, _TIMEOUT_S = 6, 1.0, 10.0

@@ -32,6 +32,16 @@ _LOG_POTENCY = re.compile(r"(^|_)(p(ic|ec|ac|gi|cc)_?50|pk[id])($|_)")
 _LOG_TOLERANCE = 0.5
 _MAD_OF_NORMAL = 1.4826
 _OF_SPREAD = 0.5
+_LOG_CUTS = (6.0, 5.0, 7.0)
+"""1, 10 and 0.1 µM as logarithms."""
+_HIT_SD = 3.0
+_HIT_SHARES = (0.001, 0.1)
+"""Shares of hits beyond `_HIT_SD` of a primary screen; others are of values that are not spread like one's."""
+_TOP = 0.01
+_LESS_IS_MORE = re.compile(
+    r"(^|_)(dock|docking|vina|glide|energy|affinity|dg|delta_g|viability|survival|growth|confluence|control)($|_)"
+)
+"""Names of scores of which hits are low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,50 @@ def potency_cut(candidate: Candidate, low: NDArray[np.float64], high: NDArray[np
         {**_cut_values(cut, why), **_less_is_active()},
         (f"the unit of {candidate.column.name!r}, and so below which value a compound is a hit (labels.threshold)",),
     )
+
+
+def hit_cut(candidate: Candidate, numbers: NDArray[np.float64]) -> Choice:
+    """Classes of numbers by a cut that tells hits from the others, as screens choose one.
+
+    That is median plus or minus three scaled MADs (Malo et al. 2006, doi:10.1038/nbt1186; Chung et al. 2008,
+    doi:10.1177/1087057107312035); where so few or so many lie beyond that the values are no screen's, the best one per
+    cent; of logarithms of potencies a concentration.
+
+    Parameters
+    ----------
+    numbers:
+        Readouts, float64 (n,), without NaN.
+    """
+    name = candidate.column.name
+    if _LOG_POTENCY.search(plain(name)):
+        for cut in _LOG_CUTS:
+            share = float(np.mean(numbers > cut))
+            if _POTENT[0] <= share <= _POTENT[1]:
+                why = f"{10 ** (6 - cut):g} µM: {share:.1%} are more potent"
+                return Choice({**_cut_values(cut, why), **_more_is_active()})
+    is_low = bool(_LESS_IS_MORE.search(plain(name)))
+    side, sign = ("below", -1.0) if is_low else ("above", 1.0)
+    middle = float(np.median(numbers))
+    spread = _MAD_OF_NORMAL * float(np.median(np.abs(numbers - middle)))
+    cut, share = _beyond(middle + sign * _HIT_SD * spread, numbers, is_low=is_low)
+    why = f"{_HIT_SD:g} robust standard deviations {side} the median, {middle:.3g}"
+    if not (_HIT_SHARES[0] <= share <= _HIT_SHARES[1]):
+        cut, share = _beyond(float(np.quantile(numbers, _TOP if is_low else 1 - _TOP)), numbers, is_low=is_low)
+        why = f"the {'lowest' if is_low else 'highest'} {_TOP:.0%}"
+    values = _cut_values(cut, f"a GUESS: {why}; {share:.1%} are {side} it")
+    active = {"labels.classes": (["active", "inactive"], "at most the cut, above it")} if is_low else _more_is_active()
+    doubt = f"the cut of {name!r} (labels.threshold), and whether hits lie {side} it (labels.classes)"
+    return Choice({**values, **active}, (doubt,))
+
+
+def _beyond(cut: float, numbers: NDArray[np.float64], *, is_low: bool) -> tuple[float, float]:
+    """A cut to three digits, and the share of the numbers on its side of hits."""
+    cut = float(f"{cut:.3g}")
+    return cut, float(np.mean(numbers <= cut if is_low else numbers > cut))
+
+
+def _more_is_active() -> dict[str, tuple[Any, str]]:
+    return {"labels.classes": (["inactive", "active"], "at most the cut, above it")}
 
 
 def _cut_values(cut: float, why: str) -> dict[str, tuple[Any, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +28,12 @@ from isd_ray.ops.goal_choice import (
     goal_of_classes,
     goal_of_panel,
     goal_of_values,
+    hit_cut,
     hit_of,
     one_digit,
     potency_cut,
 )
+from isd_ray.storage.addresses import working_folder
 
 _HALVED = 6
 """Times that a tolerance is halved at most: values of which most are equal have no other."""
@@ -75,21 +76,27 @@ Found = tuple[tuple[str, ...], int, list[ProposedKey]]
 """What is not known of the goal, how many compounds have a label, and the keys of task, labels and goal."""
 
 
-def goal_keys(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
+def goal_keys(keys: Sequence[ProposedKey], choice: LabelChoice, *, hits: bool) -> Found:
     """Task, labels and goal.
 
     Parameters
     ----------
     keys:
         Of the library.
+    hits:
+        Numbers are cut into hits and others.
 
     Raises
     ------
     InputFileError
-        If compounds of a panel have no readout at all.
+        If compounds of a panel have no readout at all, or there are no numbers to cut.
     LabelError
         If labels cannot be read as the package reads them.
     """
+    if hits and (len(choice.chosen) != 1 or choice.chosen[0].classes):
+        found = ", ".join(one.words for one in choice.chosen) or "nothing is measured"
+        what = f"hits are cut out of one column of numbers, and this is none: {found}"
+        raise InputFileError(what, "--hits", "leave it out, or name such a column by --label")
     if not choice.chosen:
         made = goal_beforehand()
         start = [
@@ -104,24 +111,28 @@ def goal_keys(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
     one = choice.chosen[0]
     if one.classes:
         return _of_classes(keys, one)
+    table = as_numbers(_table([*keys, _column(one)], "regression"))
     if one.is_concentration or one.column.n_bounds:
-        return _of_cut(keys, one)
-    return _of_values(keys, one)
+        cut = potency_cut(one, *(end[~np.isnan(end)] for end in table.ends()))
+        return _of_cut(keys, one, table, cut)
+    numbers = table.numbers()
+    numbers = numbers[~np.isnan(numbers)]
+    cut = hit_cut(one, numbers)
+    return _of_cut(keys, one, table, cut) if hits else _of_values(keys, one, numbers, cut)
 
 
 def _of_classes(keys: Sequence[ProposedKey], one: Candidate) -> Found:
     column = _column(one)
     table, config = _table([*keys, column], "classification"), config_of([*keys, column, *_BATCH])
-    counts = _class_counts(table, config, LabelRule("classification", classes_of(table, "classification"), None))
+    classes = classes_of(table, "classification")
+    counts = _class_counts(table, config, LabelRule("classification", classes, None))
     made = goal_of_classes(one, counts, *hit_of(one))
-    return made.unknown, sum(counts.values()), [column, *_keys(made)]
+    named = proposed("labels.classes", list(classes), "its values, which a laboratory's files write as well")
+    return made.unknown, sum(counts.values()), [column, named, *_keys(made)]
 
 
-def _of_cut(keys: Sequence[ProposedKey], one: Candidate) -> Found:
-    column = _column(one)
-    table = as_numbers(_table([*keys, column], "regression"))
-    cut = potency_cut(one, *(end[~np.isnan(end)] for end in table.ends()))
-    found = [column, *_keys(cut)]
+def _of_cut(keys: Sequence[ProposedKey], one: Candidate, table: LabelTable, cut: Choice) -> Found:
+    found = [_column(one), *_keys(cut)]
     config = config_of([*keys, *found, *_BATCH])
     threshold = config.labels.threshold
     assert threshold is not None, "there is a cut"
@@ -133,19 +144,19 @@ def _of_cut(keys: Sequence[ProposedKey], one: Candidate) -> Found:
     table = replace(table, config=config.labels.model_copy(update={"censored": "bound"}))
     rule = LabelRule("classification", config.labels.classes or BINARY_CLASSES, threshold)
     counts = _class_counts(table, config, rule)
-    hit = "active" if one.is_concentration else BINARY_CLASSES[1]
+    hit = "active" if config.labels.classes else BINARY_CLASSES[1]
     made = goal_of_classes(one, counts, hit, f"the side of the cut that is called {hit!r}")
     return (*cut.unknown, *made.unknown), sum(counts.values()), [*found, *_keys(made)]
 
 
-def _of_values(keys: Sequence[ProposedKey], one: Candidate) -> Found:
+def _of_values(keys: Sequence[ProposedKey], one: Candidate, numbers: NDArray[np.float64], cut: Choice) -> Found:
     column = _column(one)
     why = f"{one.column.name!r} holds numbers from {one.column.low:g} to {one.column.high:g}"
     task = proposed("task", "regression", why)
-    numbers = as_numbers(_table([*keys, column], "regression")).numbers()
-    numbers = numbers[~np.isnan(numbers)]
     made = _learnable([*keys, task, column], goal_of_values(one, numbers), numbers)
-    return made.unknown, len(numbers), [task, column, *_keys(made)]
+    threshold, why_cut = cut.values["labels.threshold"]
+    hits = f"whether values are wanted, or hits: for those --hits (hits=True) takes the cut {threshold:g}, {why_cut}"
+    return (*made.unknown, hits), len(numbers), [task, column, *_keys(made)]
 
 
 def _of_panel(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
@@ -155,7 +166,7 @@ def _of_panel(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
         proposed("labels.columns", names, "its outputs"),
     ]
     config = config_of([*keys, *start, *_BATCH])
-    sources = label_sources(config.labels, config.library, Path.cwd())
+    sources = label_sources(config.labels, config.library, working_folder())
     tables = read_label_columns(config.labels, names, config.library, sources)
     entries = np.stack([place_labels(table, np.arange(len(table)), "panel", None).labels for table in tables], axis=1)
     _refuse_empty(int((entries < 0).all(axis=1).sum()), choice)
@@ -222,7 +233,7 @@ _BATCH = (proposed("acquisition.batch_size", 1, "a campaign has one"),)
 def _table(keys: Sequence[ProposedKey], task: str) -> LabelTable:
     """The labels as the package reads them for this configuration."""
     config = config_of([*keys, proposed("task", task, ""), proposed("stopping.rule", "none", ""), *_BATCH])
-    sources = label_sources(config.labels, config.library, Path.cwd())
+    sources = label_sources(config.labels, config.library, working_folder())
     assert config.labels.column is not None, "a panel is read otherwise"
     return read_label_columns(config.labels, (config.labels.column,), config.library, sources)[0]
 

@@ -144,5 +144,6 @@ class LoggedWatcher(Watcher):
         if (now := time.monotonic()) < self._next_event:
             return
         self._next_event = now + _BUILD_EVENT_S
-        counts = {"n_read": progress.n_read, "n_rejected": progress.n_rejected, "n_records": progress.n_total}
+        counts = {name: getattr(progress, name) for name in ("n_read", "n_merged", "n_refused")}
+        counts["n_records"] = progress.n_total
         _log(logging.INFO, self._campaign, "the library grows", **counts)

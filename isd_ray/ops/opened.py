@@ -8,6 +8,7 @@ from functools import cached_property
 from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.ledger import Ledger
+from isd_ray.campaign.manifest import RECONFIGURE, RELOCATE
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.telling import Place, n_missing
 from isd_ray.campaign.versions import newest
@@ -37,11 +38,15 @@ class Opened:
         self.store = store
         self._laboratory = Laboratory(store)
         self._library: tuple[tuple[str, str], Library] | None = None
+        self._config: tuple[int, CampaignConfig] | None = None
 
-    @cached_property
+    @property
     def config(self) -> CampaignConfig:
-        """Its configuration."""
-        return CampaignConfig.from_stored(self.store.config)
+        """Its configuration in force, which others may have changed since it was opened."""
+        n_changes = sum(event["kind"] in (RELOCATE, RECONFIGURE) for event in self.store.events())
+        if self._config is None or self._config[0] != n_changes:
+            self._config = (n_changes, CampaignConfig.from_stored(self.store.config))
+        return self._config[1]
 
     @property
     def library(self) -> Library:

@@ -36,6 +36,7 @@ from isd_ray.ops.short_screens import past_run, smaller_run
 from isd_ray.ops.workload import DAY_S, going, workload
 from isd_ray.plates.layout import initial_size
 from isd_ray.report.numbers import counted
+from isd_ray.storage.addresses import working_folder
 
 
 def plan_campaign(
@@ -218,7 +219,7 @@ def _labels(config: CampaignConfig, library: Library | None) -> Labels | None:
             return known_labels(config, library)
         if config.task == "panel":
             return None
-        table = read_labels(config.labels, config.library, Path.cwd())
+        table = read_labels(config.labels, config.library, working_folder())
         return place_labels(table, np.arange(len(table)), config.task, None)
     except (InputFileError, LabelError, LibraryError):
         return None
@@ -233,7 +234,8 @@ def _count(config: CampaignConfig, library: Library | None) -> int:
     n_rows = library.n_rows if library else None
     names = [config.library.source] if isinstance(config.library.source, str) else list(config.library.source or ())
     if n_rows is None:
-        n_rows = sum(_records(file) for name in names for file in resolve_sources(name, Path.cwd(), "library.source"))
+        folder = working_folder()
+        n_rows = sum(_records(file) for name in names for file in resolve_sources(name, folder, "library.source"))
     split = config.library.split
     return n_rows if split is None or split.column is not None else round(split.fractions[0] * n_rows)
 
@@ -268,7 +270,7 @@ def _problems(config: CampaignConfig, demand: Workload, forecast: Outlay) -> lis
     found = []
     if need > free:
         found.append(f"memory: {need / 2**30:.1f} GiB needed by all processes together, {free / 2**30:.1f} GiB free")
-    disk = psutil.disk_usage(str(Path.cwd())).free
+    disk = psutil.disk_usage(str(working_folder())).free
     if forecast.disk_bytes > disk:
         found.append(f"disk: {forecast.disk_bytes / 2**30:.1f} GiB for the library, {disk / 2**30:.1f} GiB free here")
     return found

@@ -23,6 +23,7 @@ from isd_ray.errors import InputFileError
 from isd_ray.formulas import escaped
 from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.report.numbers import counted
+from isd_ray.storage.addresses import working_folder
 from isd_ray.storage.output_files import replacing
 
 SUFFIXES = (".csv", ".parquet")
@@ -153,8 +154,8 @@ class LoadedModel:
         OutputFileError
             If the file cannot be written.
         """
-        source = open_source(resolve_source(str(file), Path.cwd()), columns=(smiles_column, id_column))
-        earlier = None if history is None else open_source(resolve_source(str(history), Path.cwd()))
+        source = open_source(resolve_source(str(file), working_folder()), columns=(smiles_column, id_column))
+        earlier = None if history is None else open_source(resolve_source(str(history), working_folder()))
         preparation = self._predictor.preparation(source, smiles_column, id_column, earlier)
         tally = LineTally()
         tables = tally.passing(self._predictor.tables(preparation, workers or n_cores()))

@@ -52,7 +52,7 @@ from isd_ray.ops.blocks import with_blocks
 from isd_ray.ops.build import build_library
 from isd_ray.ops.memory import check_memory
 from isd_ray.plates.layout import initial_size
-from isd_ray.storage.addresses import address_of, is_uri, within, without_secrets
+from isd_ray.storage.addresses import address_of, is_uri, within, without_secrets, working_folder
 from isd_ray.storage.copies import local_path
 from isd_ray.storage.output_files import refuse_file_as_folder
 
@@ -98,7 +98,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
     goal_for(config.stopping, config.task, labels.classes, labels.rule.outputs, config.labels.numbers)
     if labels.n_unused and len(libraries) == 1:
         belong = "label belongs" if labels.n_unused == 1 else "labels belong"
-        watcher.message(f"{labels.n_unused:,} {belong} to no compound of the target set (merged or rejected)")
+        watcher.message(f"{labels.n_unused:,} {belong} to no compound of the target set (merged or refused)")
     if labels.n_contradicting:
         watcher.message(
             f"warning: {labels.n_contradicting:,} merged duplicates are of another class than the compound that stands "
@@ -139,13 +139,13 @@ def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laborator
     labels = config.labels
     if labels.source is None and config.library.source is None:
         return None  # whether that is a library without a source, or none at all, is seen when it is opened
-    sources = label_sources(labels, config.library, Path.cwd())
+    sources = label_sources(labels, config.library, working_folder())
     if labels.column is None:
         panel_columns(labels, config.library, sources)
     else:
         require_label_columns(labels, (labels.column,), config.library, sources)
     if needs_hit(config.stopping, config.task, config.acquisition_name):
-        with_hit(config, classes_of(read_labels(labels, config.library, Path.cwd()), config.task), out)
+        with_hit(config, classes_of(read_labels(labels, config.library, working_folder()), config.task), out)
     return None
 
 
@@ -297,7 +297,7 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
     asked = config.model_dump(mode="json", include=set(options))
     changed = [f"library.{key}" for key, value in options.items() if asked[key] != value]
     names = [config.source] if isinstance(config.source, str) else list(config.source or ())
-    files = [file for name in names for file in resolve_sources(name, Path.cwd(), "library.source")]
+    files = [file for name in names for file in resolve_sources(name, working_folder(), "library.source")]
     if [(file.name, file.size) for file in files] != [
         (source["name"], source["bytes"]) for source in library.metadata["sources"]
     ]:
@@ -346,9 +346,9 @@ class _LabelReader:
         if file is not None:
             settings = settings.model_copy(update={"source": file, "format": "auto"})
         if self._task == "panel":
-            return read_panel(settings, self._library, Path.cwd(), library, rule)
+            return read_panel(settings, self._library, working_folder(), library, rule)
         if file not in self._tables:
-            self._tables[file] = read_labels(settings, self._library, Path.cwd())
+            self._tables[file] = read_labels(settings, self._library, working_folder())
         return labels_for(self._tables[file], library, self._task, rule=rule)
 
     def held_out(self, library: Library, config: HeldOutConfig, target: Labels) -> LabelArray:
@@ -364,7 +364,7 @@ def known_labels(config: CampaignConfig, library: Library) -> Labels:
 def output_embeddings(model: ModelConfig, outputs: Sequence[str]) -> NDArray[np.float32] | None:
     """Embeddings of a panel's outputs, float32 (K, d), if its head takes them."""
     file = model.output_embeddings
-    return None if file is None else read_output_embeddings(file, outputs, Path.cwd())
+    return None if file is None else read_output_embeddings(file, outputs, working_folder())
 
 
 def panel_outputs(task: Task, labels: LabelsConfig, library: LibraryConfig) -> tuple[str, ...]:
@@ -374,4 +374,4 @@ def panel_outputs(task: Task, labels: LabelsConfig, library: LibraryConfig) -> t
     if not any(map(is_pattern, labels.columns)):
         # No file need be there yet: a laboratory names its outputs.
         return labels.columns
-    return panel_columns(labels, library, label_sources(labels, library, Path.cwd()))
+    return panel_columns(labels, library, label_sources(labels, library, working_folder()))

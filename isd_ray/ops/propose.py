@@ -27,14 +27,15 @@ from isd_ray.data.look.repeats import Repeats, find_repeats
 from isd_ray.data.look.roles import id_candidates, structure_column, unreadable
 from isd_ray.errors import InputFileError
 from isd_ray.ops.goal_keys import ProposedKey, config_of, goal_keys, proposed
+from isd_ray.ops.stock_keys import stock_doubt, stock_keys, stock_places
 from isd_ray.report.numbers import counted
-from isd_ray.storage.addresses import is_uri
+from isd_ray.storage.addresses import is_uri, working_folder
 
 _BATCHES = (24, 48, 96, 192, 384, 768, 1536)
 _BATCHES_OF_A_SCREEN = 40
 """A batch is at most this part of the library, so that a model learns many times."""
 _WIDTH = 110
-_ORDER = ("library", "labels", "acquisition", "stopping")
+_ORDER = ("library", "labels", "acquisition", "stopping", "plates")
 _SAID = 12
 """Columns that were not taken, with their reasons; the others are counted."""
 
@@ -85,7 +86,9 @@ class Proposal:
         return config_of(self.keys)
 
 
-def propose(file: str | Path, label: str | Sequence[str] = (), *, unlabelled: bool = False) -> Proposal:
+def propose(
+    file: str | Path, label: str | Sequence[str] = (), *, unlabelled: bool = False, hits: bool = False
+) -> Proposal:
     """Propose a campaign for a file of compounds.
 
     Parameters
@@ -96,17 +99,19 @@ def propose(file: str | Path, label: str | Sequence[str] = (), *, unlabelled: bo
         The column with the label, or those of a panel; default: found by names and values.
     unlabelled:
         Nothing is measured yet, whatever the columns look like.
+    hits:
+        The numbers of the label are cut into hits and others; default: their values are predicted.
 
     Raises
     ------
     InputFileError
-        If the file cannot be read or has no structures, several columns may be the label and none is named, or the
-        named one cannot be it.
+        If the file cannot be read or has no structures, several columns may be the label and none is named, the named
+        one cannot be it, or there are no numbers to be cut.
     LabelError
         If the labels cannot be used.
     """
     text, named = str(file), (label,) if isinstance(label, str) else tuple(label)
-    source = open_source(resolve_source(text, Path.cwd()), columns=named)
+    source = open_source(resolve_source(text, working_folder()), columns=named)
     first = first_records(source, tuple(dict.fromkeys(source.column_names)))
     if first is None:
         raise InputFileError("there are no records", text, "check that its export was finished")
@@ -121,19 +126,25 @@ def propose(file: str | Path, label: str | Sequence[str] = (), *, unlabelled: bo
     n = columns[0].n if columns else _count(source)
     candidates = id_candidates([column for column in columns if column.name != smiles])
     taken = [*candidates, *([] if smiles is None else [smiles])]
-    choice = choose_label(columns, taken, named, unlabelled=unlabelled, file=text)
+    places = stock_places([column for column in columns if column.name not in (*taken, *named)])
+    stock = () if places is None else (places.plate, places.well)
+    choice = choose_label(columns, [*taken, *stock], named, unlabelled=unlabelled, file=text)
     labels = [one.column.name for one in choice.chosen]
     repeats = find_repeats(source, smiles, [name for name in candidates if name not in labels], labels)
-    keys = [*_name_key(text), *_library_keys(text, smiles, repeats, choice), *_id_keys(repeats)]
+    kept = () if choice.chosen else stock
+    keys = [*_name_key(text), *_library_keys(text, smiles, repeats, choice, kept), *_id_keys(repeats)]
     unknown = list(_doubts(choice, repeats, n))
-    more, n_labelled, of_goal = goal_keys(keys, choice)
+    more, n_labelled, of_goal = goal_keys(keys, choice, hits=hits)
     if smiles is not None and (broken := unreadable(first, smiles))[0]:
         unknown.append(
             f"{broken[0]:,} of the first {broken[1]:,} structures cannot be read: the build refuses such ones, and "
             "lists them with their lines in rejects.parquet"
         )
     unknown += more
+    if places is not None:
+        unknown.append(stock_doubt(places, is_measured=bool(choice.chosen)))
     keys += [*of_goal, *_rest(n_labelled or n)]
+    keys += stock_keys(places) if places is not None and not choice.chosen else []
     left = {**choice.left, **{name: "ids are taken from elsewhere" for name in candidates if name != repeats.id_column}}
     left |= repeats.refused
     made = Proposal(text, n, tuple(keys), left, tuple(unknown), bool(choice.chosen))
@@ -152,12 +163,14 @@ def _name_key(file: str) -> Iterator[ProposedKey]:
         yield proposed("name", name, "after the file: in titles, and what jobs and metrics are called by")
 
 
-def _library_keys(file: str, smiles: str | None, repeats: Repeats, choice: LabelChoice) -> Iterator[ProposedKey]:
+def _library_keys(
+    file: str, smiles: str | None, repeats: Repeats, choice: LabelChoice, stock: Sequence[str]
+) -> Iterator[ProposedKey]:
     yield proposed("library.source", file, "the file that was looked at")
     if smiles not in (None, "smiles"):
         yield proposed("library.smiles_column", smiles, "its values are molecules")
     missing = [one.column for one in choice.chosen if one.column.n_missing]
-    kept = [name for name in (repeats.kept_id,) if name is not None and name not in RESERVED_COLUMNS]
+    kept = [name for name in (repeats.kept_id, *stock) if name is not None and name not in RESERVED_COLUMNS]
     if len(choice.chosen) == 1 and missing:
         name = missing[0].name
         why = f"{missing[0].n_missing:,} compounds without a label are left out: a replay needs all of them"

@@ -19,12 +19,14 @@ from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.ledger import Ledger
 from isd_ray.campaign.refused import refused_table, with_refused
 from isd_ray.campaign.telling import Note, Place, Refusal, n_missing, newly_lost, note_lost, note_new, placed
-from isd_ray.card import card, pairs, paragraphs
+from isd_ray.card import card, pairs, paragraphs, rows
 from isd_ray.errors import LabelError, StoreError
 from isd_ray.messages import Rows
 from isd_ray.ops.opened import Opened
 from isd_ray.ops.tables import as_file, naming
 from isd_ray.plates.collect import ReadoutFile
+from isd_ray.plates.quality import PlateQuality
+from isd_ray.report.plate_quality import quality_table
 
 _SHOWN = 5
 """Lines in a message."""
@@ -55,6 +57,8 @@ class Told:
         Compounds of the file whose other wells were not read yet: they count once these are.
     failed_plates:
         Plates of the file that failed their quality: their wells gave no readout.
+    plates:
+        Z′ and the like of every plate of the file, where hits are called, those that pass too.
     lost:
         Wells that were read but have no value, controls too, and why: line, well and reason.
     n_revived:
@@ -74,6 +78,7 @@ class Told:
     n_missing: int
     n_waiting: int = 0
     failed_plates: tuple[FailedPlate, ...] = ()
+    plates: tuple[PlateQuality, ...] = ()
     lost: tuple[Refusal, ...] = ()
     n_revived: int = 0
     n_read: int = 0
@@ -89,14 +94,16 @@ class Told:
         return f"{self.n_read:,} read = {fates or 0}{made}"
 
     def __repr__(self) -> str:
-        lines = [*self._lines(), *self._plates()]
+        lines = [*self._lines(), *self._failed()]
         return f"Told({', '.join(f'{what}: {answer}' for what, answer in lines)}; {self.account})"
 
     def _repr_html_(self) -> str:
         lines = [(f"line {refusal.line}", refusal.reason) for refusal in self.refused[:_SHOWN]]
         more = [f"… and {len(self.refused) - _SHOWN:,} more refusals"] if len(self.refused) > _SHOWN else []
-        told = pairs([*self._lines(), *self._plates(), *lines])
-        return card("Readouts told", told, paragraphs([self.account, *more]))
+        told = pairs([*self._lines(), *self._failed(), *lines])
+        judged = quality_table(self.plates)
+        plates = rows(judged.headings, judged.rows) if self.plates else ""
+        return card("Readouts told", told, paragraphs([self.account, *more]), plates)
 
     def _lines(self) -> list[tuple[str, str]]:
         counts = {
@@ -109,7 +116,7 @@ class Told:
         }
         return [(what, f"{n:,}") for what, n in counts.items()]
 
-    def _plates(self) -> list[tuple[str, str]]:
+    def _failed(self) -> list[tuple[str, str]]:
         return [(f"plate {plate} does not count", reason) for plate, reason in self.failed_plates]
 
 
@@ -198,7 +205,7 @@ class Telling:
             new = note_new(outcome, len(outputs), place.open_round, read, external=external, has_numbers=has_numbers)
             notes.append(new)
         lost = newly_lost(outcome.fated(LOST), ledger, place)
-        notes += note_lost(lost, len(outputs), place.open_round, read)
+        notes += note_lost(lost, len(outputs), place.open_round, read, None if notes else outcome.quality)
         refused = _refused(outcome)
         if refused and _is_used(read, outcome):
             store = self._opened.store
@@ -229,6 +236,7 @@ def _told(read: ReadoutFile, outcome: Outcome, notes: Sequence[Note], missing: i
         shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
         shown += f"; … and {len(refused) - _SHOWN:,} more refusals" if len(refused) > _SHOWN else ""
         raise LabelError(f"none of {len(refused)} lines can be used: {shown}", read.name, "correct the file")
+    plates = _judged(outcome.quality, read.readings["plate"])
     return Told(
         n_new=len(outcome.fated(NEW)),
         n_unchanged=len(outcome.fated(KNOWN)),
@@ -236,7 +244,8 @@ def _told(read: ReadoutFile, outcome: Outcome, notes: Sequence[Note], missing: i
         refused=refused,
         n_missing=missing,
         n_waiting=len(outcome.fated(WAITING)),
-        failed_plates=_failed_plates(outcome.quality, read.readings["plate"]),
+        failed_plates=tuple(FailedPlate(plate.plate, plate.reason) for plate in plates if not plate.counts),
+        plates=plates,
         lost=_refusals(outcome.lost_wells),
         n_revived=outcome.n_revived,
         n_read=sum(outcome.account.values()),
@@ -286,9 +295,6 @@ def _account(read: ReadoutFile, outcome: Outcome) -> dict[str, int]:
     return {what: n for what, n in sorted(found.items()) if n}
 
 
-def _failed_plates(quality: pa.Table | None, told: pa.ChunkedArray) -> tuple[FailedPlate, ...]:
-    """The plates that do not count, of those that a file is of: with replicates others are judged again with them."""
-    if quality is None:
-        return ()
-    failed = quality.filter(pc.and_(pc.is_in(quality["plate"], told), pc.invert(quality["counts"])))
-    return tuple(map(FailedPlate, failed["plate"].to_pylist(), failed["reason"].to_pylist()))
+def _judged(quality: pa.Table | None, told: pa.ChunkedArray) -> tuple[PlateQuality, ...]:
+    """The plates that a file is of, by their controls: with replicates others are judged again with them."""
+    return () if quality is None else PlateQuality.of(quality.filter(pc.is_in(quality["plate"], told)))

@@ -149,7 +149,7 @@ def flag_is_bad(flag: str, good: frozenset[str], bad: frozenset[str]) -> bool:
         return True
     raise ValueError(
         f"{shown(flag)} in the column of flags is not known to mark a good or a bad well; say so in "
-        "readouts.good_flags or readouts.bad_flags"
+        "readouts.good_flags or readouts.bad_flags, of a campaign under way by isd reconfigure"
     )
 
 

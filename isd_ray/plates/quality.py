@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -33,6 +37,33 @@ QUALITY = pa.schema(
 )
 """One line for each plate; statistics are null where controls are too few, CVs are in percent; `counts`: whether the
 labels of the plate count."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlateQuality:
+    """A line of `QUALITY`; statistics that are not finite are None, too."""
+
+    plate: str
+    n_positive: int
+    n_negative: int
+    z_prime: float | None
+    robust_z_prime: float | None
+    ssmd: float | None
+    signal_window: float | None
+    cv_positive: float | None
+    cv_negative: float | None
+    verdict: str
+    reason: str
+    counts: bool
+
+    @classmethod
+    def of(cls, quality: pa.Table) -> tuple[PlateQuality, ...]:
+        """The lines of a table with the schema `QUALITY`."""
+        return tuple(cls(**{name: _finite(value) for name, value in line.items()}) for line in quality.to_pylist())
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def z_prime(positive: Values, negative: Values) -> float:

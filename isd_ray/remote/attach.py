@@ -14,7 +14,7 @@ from isd_ray.errors import StoreError
 from isd_ray.ops.connect import connect
 from isd_ray.remote.attached import AttachedCampaign
 from isd_ray.report.notebook import default_watcher
-from isd_ray.storage.addresses import address_of, is_uri
+from isd_ray.storage.addresses import absolute, address_of, is_uri
 
 if TYPE_CHECKING:
     from isd_ray.remote.over_http import Service
@@ -141,7 +141,7 @@ def _is_url(text: str) -> bool:
 def _name(path: str | Path) -> str:
     """Coordinators go by folder: two campaigns of equal configuration, and so of equal id, are still two."""
     address = address_of(path)
-    return address if is_uri(address) else os.path.abspath(address)
+    return address if is_uri(address) else os.path.normpath(absolute(address))
 
 
 def _seen(name: str) -> Mapping[str, Any] | None:

@@ -20,6 +20,7 @@ from isd_ray.errors import StoreError
 from isd_ray.ops.calls import SentFile, VerbCall
 from isd_ray.ops.measuring import measure_to_end
 from isd_ray.ops.opened import listed
+from isd_ray.ops.reconfiguring import reconfigured
 from isd_ray.ops.results import page_file
 from isd_ray.ops.tables import as_file, naming
 from isd_ray.ops.telling import Told
@@ -166,6 +167,12 @@ class AttachedCampaign:
         """See `Campaign.extend`; the library is the one that the coordinator sees."""
         return int(self._change("extend", reason))
 
+    def reconfigure(self, settings: Mapping[str, Any], reason: str) -> dict[str, Any]:
+        """See `Campaign.reconfigure`."""
+        changed: dict[str, Any] = self._change("reconfigure", dict(settings), reason)
+        self.config = reconfigured(self.config, settings)
+        return changed
+
     def close(self, reason: str) -> int:
         """See `Campaign.close`."""
         return int(self._change("close", reason))
@@ -237,6 +244,8 @@ class AttachedCampaign:
     def _read(self, do: Callable[..., Any], verb: str, readouts: Any, *, external: bool, said: ReadAs) -> Told:
         """Have a verb that reads readouts done."""
         with naming(readouts), tempfile.TemporaryDirectory() as folder:
+            if not isinstance(readouts, str | Path):  # columns are named as they are now, whoever renamed them
+                self.config = CampaignConfig.from_stored(self._transport.ready()["config"])
             file = _to_send(as_file(readouts, Path(folder), self.config.readouts))
             told: Told = do(verb, file, external=external, **asdict(said))
             return told

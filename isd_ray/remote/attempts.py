@@ -7,6 +7,7 @@ finds it, and runs the work in a process of its own, again and again if that may
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -30,7 +30,7 @@ from isd_ray.errors import (
     StoreError,
 )
 from isd_ray.remote.joblog import IN_JOB, error_of
-from isd_ray.storage.addresses import within
+from isd_ray.storage.addresses import within, working_folder
 from isd_ray.storage.copies import fetched, keep_copy, sent
 
 JOB_FILE = "job.json"
@@ -43,6 +43,8 @@ _ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + si
 """Exit codes of what somebody has ended; the last is that of a driver of Ray's."""
 
 
+_N_ASIDE = 8
+"""Digits of a hash in a name."""
 _FILE = re.compile(r"[^/\\\0]+")
 """Names of files in a working folder."""
 
@@ -114,10 +116,10 @@ class JobDescription:
                 folder,
                 "name a folder of results, or submit the job again with the command that began it",
             )
-        return cls.read(file.read_text(encoding="utf-8"), address)
+        return cls.read(file.read_text(encoding="utf-8", errors="replace"), address)
 
     def keep(self) -> None:
-        """Keep it in the folder of the results, over what was kept there before.
+        """Keep it in the folder of the results; one of other work that lies there gets a name of its own.
 
         Raises
         ------
@@ -127,11 +129,23 @@ class JobDescription:
         if not self.out:
             return
         try:
+            if (former := self._former()) is not None:
+                aside = f"job-{hashlib.sha256(former.text().encode()).hexdigest()[:_N_ASIDE]}.json"
+                with sent(within(self.out, aside)) as path:
+                    keep_copy(path, former.text().encode())
             with sent(within(self.out, JOB_FILE)) as path:
                 keep_copy(path, self.text().encode())
         except OSError as error:
             what = f"{JOB_FILE} cannot be written there ({error.strerror})"
             raise StoreError(what, self.out, "name a folder that all nodes of the cluster may write") from error
+
+    def _former(self) -> JobDescription | None:
+        """What is kept in the folder of other work: another screen or command was given its name."""
+        try:
+            former = JobDescription.kept_in(self.out)
+        except (JobError, CorruptFileError):
+            return None
+        return None if replace(former, retries=self.retries, ended=self.ended) == self else former
 
 
 def run_job(work: list[str]) -> int:
@@ -147,7 +161,7 @@ def run_job(work: list[str]) -> int:
     int
         Exit code of the last attempt.
     """
-    job = JobDescription.read(Path(JOB_FILE).read_text(encoding="utf-8"), JOB_FILE)
+    job = JobDescription.read((working_folder() / JOB_FILE).read_text(encoding="utf-8"), JOB_FILE)
     command = [sys.executable, "-m", "isd_ray", *job.arguments] if job.arguments else work
     job.keep()
     code = 0

@@ -95,6 +95,11 @@ class Job:
         return self._submission.name
 
     @property
+    def attempt(self) -> int:
+        """Which of the submissions under this name it is, from 1."""
+        return self._submission.attempt
+
+    @property
     def out(self) -> str:
         """The folder with a record of the job, as the cluster sees it: the campaign's; of a command it may be empty."""
         return self._submission.out
@@ -223,8 +228,13 @@ class Job:
         raise JobError(f"it failed: {status.message}\n{tail}", self.name, "mend that and submit it again")
 
 
-def job(name: str, address: str, *, ca_file: str | None = None) -> Job:
+def job(name: str, address: str, *, attempt: int | None = None, ca_file: str | None = None) -> Job:
     """Come back to a job by its name, from any machine that reaches the cluster.
+
+    Parameters
+    ----------
+    attempt:
+        Which of the submissions under this name; default: the last one.
 
     Raises
     ------
@@ -236,11 +246,15 @@ def job(name: str, address: str, *, ca_file: str | None = None) -> Job:
     client = JobsClient.open(address, ca_file=ca_file)
     there = client.submissions(name)
     if not there:
-        known = sorted({submission.name for submission in client.submissions()})
+        names = sorted({submission.name for submission in client.submissions()})
         raise JobError(
-            f"there is no job {name!r}", address, f"there are {', '.join(known)}" if known else "submit it first"
+            f"there is no job {name!r}", address, f"there are {', '.join(names)}" if names else "submit it first"
         )
-    return Job(client, there[-1])
+    numbers = [submission.attempt for submission in there]
+    if attempt is not None and attempt not in numbers:
+        known = ", ".join(map(str, numbers))
+        raise JobError(f"there is no attempt {attempt} of {name!r}", address, f"there are {known}")
+    return Job(client, there[-1 if attempt is None else numbers.index(attempt)])
 
 
 def jobs(address: str, *, ca_file: str | None = None) -> list[Job]:

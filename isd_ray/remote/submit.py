@@ -18,7 +18,7 @@ from isd_ray.remote.attempts import JOB_FILE, JobDescription
 from isd_ray.remote.driver import CONFIG_FILE, command
 from isd_ray.remote.jobs import Job, changes
 from isd_ray.remote.jobs_client import JobsClient, Submission
-from isd_ray.storage.addresses import address_of, is_uri
+from isd_ray.storage.addresses import absolute, address_of, working_folder
 
 _AGAIN = ("failed", "stopped")
 """States after which the same submission makes another attempt."""
@@ -41,7 +41,8 @@ def submit(
     This package and the configuration are sent along; the data are not. Paths of the configuration and `out` must mean
     the same on all nodes of the cluster; relative ones start from the working folder here. The driver runs on the head.
     A submission that is there already, from here or from elsewhere, is come back to; one that failed or was stopped
-    goes on from its folder.
+    goes on from its folder. The name of such a one may also be given to another screen or command: that is its next
+    attempt, and those before stay (`isd_ray.job`, with `attempt`).
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def submit(
     ConfigError
         If the configuration cannot run as a job.
     JobError
-        If another campaign has that name there.
+        If another campaign that runs, or has succeeded, has that name there.
     """
     config = as_config(config)
     settings = _for_cluster(config)
@@ -100,7 +101,8 @@ def submit_command(
     arguments:
         What follows `isd`, as ``("library", "build", "/shared/x.sdf", "--out", "/shared/lib")``.
     name:
-        Of the job. The same name with the same arguments comes back to it.
+        Of the job. The same name with the same arguments comes back to it; that of one that failed or was stopped is
+        free for others.
     keep_in:
         Folder or URI of the cluster in which ``job.json`` describes the job, so that `resubmit` finds it; default:
         nowhere.
@@ -167,9 +169,11 @@ def _submit(described: JobDescription, address: str, ca_file: str | None, *, all
         raise ConfigError(f"{name!r} is no name of a job", "name", "use letters, digits, dots, dashes and underscores")
     client = JobsClient.open(address, allow_open=allow_open, require_version=True, ca_file=ca_file)
     there = client.submissions(name)
-    _require_same(there, Submission.new(name, 1, described.out, described.config, described.arguments))
-    if not there or client.state_of(there[-1].id)[0] in _AGAIN:
-        wanted = Submission.new(name, len(there) + 1, described.out, described.config, described.arguments)
+    attempt = there[-1].attempt + 1 if there else 1
+    wanted = Submission.new(name, attempt, described.out, described.config, described.arguments)
+    if there and client.state_of(there[-1].id)[0] not in _AGAIN:
+        _require_same(there, wanted)
+    else:
         files = {**described.files, JOB_FILE: described.text()}
         client.submit(wanted.id, command("job", name, described.out), files, wanted.metadata)
         there = client.submissions(name)
@@ -185,7 +189,7 @@ def _refuse_credentials(texts: Iterable[str], name: str) -> None:
 def _folder(path: str | Path) -> str:
     address = address_of(path)
     _refuse_credentials([address], "the folder")
-    return address if is_uri(address) else str(Path(address).absolute())
+    return absolute(address)
 
 
 def _sent_along(argument: str, files: dict[str, str]) -> str:
@@ -208,7 +212,7 @@ def _for_cluster(config: CampaignConfig) -> CampaignConfig:
             "remove it",
         )
     data = config.model_dump(mode="json")
-    anchor_paths(data, Path.cwd())
+    anchor_paths(data, working_folder())
     if config.compute.backend == "ray":
         data["compute"]["address"] = "auto"
     return parse_config(data)

@@ -23,17 +23,17 @@ _SOURCES = {
 def library_lines(info: LibraryInfo) -> list[tuple[str, str]]:
     """What a library holds as (what, answer) pairs."""
     counts = info.counts
-    rejected = sum(counts["rejected"].values())
+    refused = sum(counts["rejected"].values())
     lines = [
         ("Compounds", f"{info.n_rows:,}, in {counted(info.n_blocks, 'block')} of {info.block_rows:,} rows"),
         (
             "Records read",
             f"{counts['read']:,}: {counts['kept']:,} kept, {counted(counts['duplicates'], 'duplicate')} merged, "
-            f"{rejected:,} rejected",
+            f"{refused:,} refused",
         ),
     ]
-    if rejected:
-        lines.append(("Rejected as", "; ".join(f"{reason} ({n:,})" for reason, n in counts["rejected"].items())))
+    if refused:
+        lines.append(("Refused as", "; ".join(f"{reason} ({n:,})" for reason, n in counts["rejected"].items())))
     if counts.get("changed"):
         lines.append(("Standardised", "; ".join(f"{what} ({n:,})" for what, n in counts["changed"].items())))
     lines.append(("Features", f"{_features(info.features)}: {info.width:,} columns"))
@@ -59,10 +59,10 @@ def _version(version: LibraryVersion) -> str:
     counts, files = version.counts, list(version.sources)
     more = f" and {len(files) - _SHOWN:,} more" if len(files) > _SHOWN else ""
     merged = f", {counted(counts['duplicates'], 'duplicate')} merged" if counts["duplicates"] else ""
-    rejected = f", {sum(counts['rejected'].values()):,} rejected" if counts["rejected"] else ""
+    refused = f", {sum(counts['rejected'].values()):,} refused" if counts["rejected"] else ""
     return (
         f"{version.n_rows:,} compounds, SHA-256 {version.hash[:12]}: {version.n_added:,} from "
-        f"{', '.join(files[:_SHOWN])}{more}{merged}{rejected}"
+        f"{', '.join(files[:_SHOWN])}{more}{merged}{refused}"
     )
 
 

@@ -160,8 +160,8 @@ class LiveProgress(Watcher):
 
 
 def build_words(progress: BuildProgress) -> str:
-    """Rejects, and until the end rate and the time left where it is known."""
-    words = f"{progress.n_rejected:,} rejected"
+    """What became of records that are no rows, and until the end rate and the time left where it is known."""
+    words = f"{progress.n_merged:,} merged, {progress.n_refused:,} refused"
     if progress.share >= 1.0:
         return words
     words += f", {progress.rate:,.0f} records/s"

@@ -11,6 +11,7 @@ from isd_ray.campaign.constant import COMPARED, range_words
 from isd_ray.campaign.versions import taken_words
 from isd_ray.config import CampaignConfig
 from isd_ray.config.claims import claim_named
+from isd_ray.config_file import toml_line
 from isd_ray.core.goals import UNVERIFIED, Accuracy, PanelAccuracy
 from isd_ray.core.goals.by_output import asked_words
 from isd_ray.report.numbers import counted, duration, rounded
@@ -46,6 +47,15 @@ def accuracy_name(task: str) -> str:
 def capital(text: str) -> str:
     """A text with its first letter as a capital; names in it stay as they are written."""
     return text[:1].upper() + text[1:]
+
+
+def setting_lines(settings: Mapping[str, Any]) -> list[str]:
+    """Keys of the configuration with their values, as the campaign's file writes them."""
+    found = []
+    for key, value in settings.items():
+        section, _, name = key.rpartition(".")
+        found.append(f"{section}.{toml_line(name, value)}")
+    return found
 
 
 def percent(value: float) -> str:

@@ -20,6 +20,7 @@ from isd_ray.campaign.status import IN_PART, MISSING, awaited_of
 from isd_ray.errors import IsdError, LabelError
 from isd_ray.ops.opened import need
 from isd_ray.report.numbers import counted
+from isd_ray.report.plate_quality import quality_table
 from isd_ray.serve.apart import N_LISTED, Order
 from isd_ray.serve.downloads import CSV, ZIP, attachment, zipped
 from isd_ray.serve.guard import LOGIN, cookie_name
@@ -187,7 +188,7 @@ def previews(site: Site) -> APIRouter:
             assert found.work is not None
             work, is_telling = found.work, found.is_telling
         # As it is now: while the page is made, the file may be read to its end.
-        said: dict[str, Any] = {"is_telling": is_telling, "told": None, "problem": None}
+        said: dict[str, Any] = {"is_telling": is_telling, "told": None, "problem": None, "quality_table": quality_table}
         said["is_at_work"] = not wait([work], PATIENCE_S).done
         if not said["is_at_work"]:
             try:

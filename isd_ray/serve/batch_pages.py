@@ -14,11 +14,13 @@ from fastapi import APIRouter, HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from isd_ray.campaign.judged_plates import judged_plates
 from isd_ray.campaign.refused import refused_lines
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.chem.draw import draw_svg
 from isd_ray.config.limits import MAX_UPLOAD_BYTES
 from isd_ray.formulas import escaped
+from isd_ray.report.plate_quality import quality_table
 from isd_ray.serve.batch import STATES, WORDS, Plate, plates_of
 from isd_ray.serve.downloads import CSV, attachment
 from isd_ray.serve.lines import BatchLine, View, lines_of
@@ -122,6 +124,8 @@ def _batch(held: Held, request: Request) -> dict[str, Any]:
         every = held.once(kept, lambda: plates_of(plate_map, format_.format, lines, shading))
         size, at = max(1, min(MAX_PLATES, WELLS_A_PAGE // format_.format)), number_of(query.get("plates", ""))
         plates, plates_pages = page_of(every, at, size), pages_of(every, at, size)
+    quality = held.once("quality", lambda: judged_plates(campaign.store)) if plates else {}
+    judged = [quality[plate.barcode] for plate in plates if plate.barcode in quality]
     return {
         "batch": out if out is not None and out.round == files.round else files,
         "is_out": out is not None and out.round == files.round,
@@ -137,6 +141,7 @@ def _batch(held: Held, request: Request) -> dict[str, Any]:
         "shading": shading,
         "plates": plates,
         "plates_pages": plates_pages,
+        "quality": quality_table(judged) if judged else None,
         "has_plates": plate_map is not None,
         "compounds": page_of(picked, page, COMPOUNDS_A_PAGE),
         "pages": pages_of(picked, page, COMPOUNDS_A_PAGE),

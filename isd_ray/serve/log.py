@@ -6,8 +6,10 @@ from typing import Any
 
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.look_rounds import unjudged
+from isd_ray.campaign.manifest import RECONFIGURE
 from isd_ray.campaign.undone import UNDO, came_too_late, undone_events
 from isd_ray.report.sections.history import EVENTS, ROUTINE
+from isd_ray.report.words import setting_lines
 from isd_ray.serve.paging import link_to, page_of, pages_of
 from isd_ray.serve.shelf import Held
 
@@ -58,6 +60,8 @@ def _entries(held: Held) -> list[dict[str, Any]]:
 def _about(event: Event) -> str:
     """File and reason; of a batch its files, while those of the hybrid screen are too many; of an undo its entries."""
     said = [str(event[name]) for name in ("file", "reason") if event.get(name)]
+    if event["kind"] == RECONFIGURE:
+        said[:0] = setting_lines(event["settings"])
     if event["kind"] == UNDO:
         said.insert(0, f"entry {', '.join(map(str, event['undone']))}")
     if event["kind"] == "dispatch":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from isd_ray.errors import InputFileError
+
 _URI = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _COLLAPSED = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])")
 
@@ -20,10 +22,30 @@ def address_of(path: str | Path) -> str:
     return text.rstrip("/") or text
 
 
+def working_folder() -> Path:
+    """The folder that relative paths start from.
+
+    Raises
+    ------
+    InputFileError
+        If it was deleted while this process, or the shell that began it, was in it.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise InputFileError(
+            "the working folder was deleted, and relative paths start from there",
+            "the working folder",
+            "go to a folder that is there (cd) and give the same command again, which goes on; submit a job again",
+        ) from error
+
+
 def absolute(path: str | Path) -> str:
-    """The address of something wherever the next command is given."""
+    """The address of something wherever the next command is given. Raises as `working_folder`."""
     address = address_of(path)
-    return address if is_uri(address) else str(Path(address).absolute())
+    if is_uri(address):
+        return address
+    return str(Path(address) if Path(address).is_absolute() else working_folder() / address)
 
 
 def within(address: str | Path, name: str) -> str:

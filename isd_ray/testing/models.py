@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from isd_ray.config import FamilyConfig, Task
 from isd_ray.models.committee import committee_hash, member_bytes, member_from_bytes
 from isd_ray.models.device import Placement
+from isd_ray.storage.addresses import working_folder
 from isd_ray.testing.campaigns import TRIED, killed, run_small, same_campaign, small_campaign
 from isd_ray.testing.model_checks import (
     assert_same_weights,
@@ -136,7 +137,7 @@ class ModelConformance(ObservedConformance):
         )
         seeds = {"seed": SEED, "split_seed": SPLIT_SEED}
         given = pickle.dumps((module, name, self.make_config(), problem, rows.observed(), seeds))
-        paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        paths = os.pathsep.join(path or str(working_folder()) for path in sys.path)
         done = subprocess.run(
             [sys.executable, "-c", code],
             input=given,

@@ -155,8 +155,11 @@ def test_a_command_is_a_job_and_a_head_that_has_forgotten_it_is_given_it_again(
     job = isd.submit_command(arguments, **said)
     with pytest.raises(InputFileError, match=r"late\.csv: no such file"):
         job.wait(progress=False, timeout_s=WAIT_S)
-    with pytest.raises(JobError, match=r"differs in the command \(isd compare campaign\.toml"):
-        isd.submit_command(("plan", str(file)), **said)
+    other = isd.submit_command(("plan", str(file)), name=said["name"], address=head.address)
+    assert (other.attempt, other.arguments[0]) == (2, "plan")
+    before = isd.job(said["name"], head.address, attempt=1)
+    assert before.arguments[0] == "compare"
+    assert "late.csv" in "".join(before.logs())
     (tmp_path / "late.csv").write_bytes(compounds.read_bytes())
     with ray_head() as other:  # knows nothing of the job
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(other.token_file))

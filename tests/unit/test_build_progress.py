@@ -21,9 +21,10 @@ from isd_ray.report.steps import ShownGoal
 
 def test_rate_and_time_left_are_of_this_run_not_of_the_one_it_continues():
     progress = BuildProgress(
-        n_read=900, n_kept=800, n_rejected=100, share=0.9, seconds=10.0, n_read_before=400, share_before=0.4
+        n_read=900, n_kept=800, n_merged=60, share=0.9, seconds=10.0, n_read_before=400, share_before=0.4
     )
     assert progress.rate == 50
+    assert progress.n_refused == 40
     assert progress.n_total == 1000
     assert progress.seconds_left == pytest.approx(2.0)
     assert BuildProgress(0, 0, 0, 0.0, 0.0).seconds_left is None
@@ -68,9 +69,9 @@ def test_without_a_terminal_a_line_a_minute_says_where_the_build_is():
     live = LiveProgress(Console(file=text, width=200), ShownGoal())
     for seconds in (1.0, 2.0, BUILD_LINE_SECONDS + 1.0, BUILD_LINE_SECONDS + 2.0):
         n_read = 1000 + round(100 * seconds)
-        live.building(BuildProgress(n_read, n_read - 5, 5, n_read / 100_000, seconds, 1000, 0.01))
+        live.building(BuildProgress(n_read, n_read - 5, 2, n_read / 100_000, seconds, 1000, 0.01))
     assert text.getvalue().splitlines() == [
         "library: continues behind record 1,000",
-        "library: 1,100 of 100,000 records read, 5 rejected, 100 records/s, about 16.5 min left",
-        "library: 7,100 of 100,000 records read, 5 rejected, 100 records/s, about 15.5 min left",
+        "library: 1,100 of 100,000 records read, 2 merged, 3 refused, 100 records/s, about 16.5 min left",
+        "library: 7,100 of 100,000 records read, 2 merged, 3 refused, 100 records/s, about 15.5 min left",
     ]

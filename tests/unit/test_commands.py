@@ -81,7 +81,7 @@ def test_a_library_is_described_in_words_and_its_verification_confirmed(make_con
         assert raw not in said
     lines = dict(library_lines(Library.open(path).info()))
     assert lines["Compounds"] == "900, in 15 blocks of 64 rows"
-    assert lines["Records read"] == "900: 900 kept, 0 duplicates merged, 0 rejected"
+    assert lines["Records read"] == "900: 900 kept, 0 duplicates merged, 0 refused"
     assert lines["Features"] == "morgan (2,048 bits): 2,048 columns"
     assert lines["Columns kept"] == "size (int64)"
     assert [size(n) for n in (51, 2048, 5 << 20, 3 << 29)] == ["51 B", "2 KiB", "5 MiB", "1.5 GiB"]

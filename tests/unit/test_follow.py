@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,18 @@ def test_a_receiver_that_does_not_take_an_entry_is_named_and_nothing_is_skipped(
 def test_addresses_and_secrets_that_do_not_do_are_refused(url, secret, words):
     with pytest.raises(ConfigError, match=words):
         Webhook(url, secret)
+
+
+@pytest.mark.skipif(find_spec("sqlalchemy") is not None, reason="the whole package mlflow takes a database")
+def test_the_example_says_what_takes_an_address_that_mlflow_skinny_does_not(run, tmp_path):
+    pytest.importorskip("mlflow")
+    script = Path(__file__).parents[2] / "examples" / "mlflow" / "follow.py"
+    command = [sys.executable, str(script), str(run.path), "--once", "--tracking-uri", "sqlite:///mlflow.db"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 1
+    assert "'sqlite:///mlflow.db' cannot be used by the MLflow that is installed: name a running server" in ended.stderr
+    assert "pip install mlflow" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_example_logs_a_campaign_to_mlflow_once_however_often_it_is_begun(run, tmp_path, monkeypatch):

@@ -8,10 +8,12 @@ import sys
 
 import pytest
 
+import isd_ray as isd
 from isd_ray.errors import ConfigError, CorruptFileError, JobError, StoreError
 from isd_ray.remote import attempts
 from isd_ray.remote.attempts import JOB_FILE, JobDescription, run_job
 from isd_ray.remote.joblog import error_line
+from isd_ray.remote.jobs_client import JobsClient, Submission
 from isd_ray.remote.submit import resubmit, submit, submit_command
 
 
@@ -50,6 +52,67 @@ FINE = "print('fine')"
 
 def said(error):
     return f"print({error!r}); sys.exit(1)"
+
+
+class Cluster:
+    """Keeps submissions as Ray does: one of an id that is there already is left as it is."""
+
+    def __init__(self):
+        self.kept, self.states = {}, {}
+
+    def submissions(self, name=None):
+        found = [Submission.read(key, metadata) for key, metadata in self.kept.items()]
+        return sorted((one for one in found if name in (None, one.name)), key=lambda one: one.attempt)
+
+    def state_of(self, key):
+        return self.states.get(key, "running"), ""
+
+    def submit(self, key, entrypoint, files, metadata):
+        self.kept.setdefault(key, metadata)
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    made = Cluster()
+    monkeypatch.setattr(JobsClient, "open", lambda *given, **settings: made)
+    return made
+
+
+BUILD, PLAN = ("library", "build", "/wrong.sdf"), ("plan", "/right.toml")
+
+
+@pytest.mark.parametrize("ended", ["failed", "stopped"])
+def test_the_name_of_a_job_that_failed_or_was_stopped_may_be_given_again(cluster, ended):
+    said = {"name": "kinase", "address": "http://head:8265"}
+    submit_command(BUILD, **said)
+    with pytest.raises(JobError, match="another job was submitted under this name"):
+        submit_command(PLAN, **said)
+    cluster.states["kinase"] = ended
+    job = submit_command(PLAN, **said)
+    assert (job.attempt, job.arguments, isd.job(**said).arguments) == (2, PLAN, PLAN)
+    assert isd.job(**said, attempt=1).arguments == BUILD
+    assert submit_command(PLAN, **said).attempt == 2
+    with pytest.raises(JobError, match=r"there is no attempt 3 of 'kinase'"):
+        isd.job(**said, attempt=3)
+
+
+def test_the_name_of_a_job_that_succeeded_stays_its_own(cluster):
+    said = {"name": "kinase", "address": "http://head:8265"}
+    submit_command(BUILD, **said)
+    cluster.states["kinase"] = "succeeded"
+    with pytest.raises(JobError, match=r"differs in the command \(isd library build /wrong.sdf\)"):
+        submit_command(PLAN, **said)
+    assert submit_command(BUILD, **said).attempt == 1
+
+
+def test_the_record_of_other_work_in_the_same_folder_is_put_aside(tmp_path):
+    former = JobDescription("kinase", str(tmp_path), BUILD, ended="failed")
+    former.keep()
+    for _ in range(2):  # as a job that is begun again
+        JobDescription("kinase", str(tmp_path), PLAN).keep()
+    assert JobDescription.kept_in(str(tmp_path)).arguments == PLAN
+    [aside] = [file for file in tmp_path.iterdir() if file.name != JOB_FILE]
+    assert JobDescription.read(aside.read_text(), str(aside)) == former
 
 
 def test_work_that_is_killed_is_done_again(job, capfd):

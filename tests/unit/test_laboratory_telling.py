@@ -9,10 +9,12 @@ import pyarrow.csv
 import pytest
 from typer.testing import CliRunner
 
+from isd_ray.campaign.judged_plates import judged_plates
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
 from isd_ray.errors import InputFileError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.verify import verify
 from tests.unit.test_laboratory import HITS, LABORATORY, campaign, isd, signals, truth, write
 
 __all__ = ["campaign", "truth"]
@@ -95,7 +97,15 @@ def test_hits_are_called_plate_by_plate_and_failed_plates_are_offered_again(make
     assert (plate, reason.endswith("is below 0.5")) == ("P00002", True)
     assert f"plate P00002 does not count: {reason}" in repr(told)
     assert reason.replace("'", "&#x27;") in told._repr_html_()
-    assert f"plate P00002 does not count: {reason}" in isd("tell", campaign.path, file)
+    said = isd("tell", campaign.path, file)
+    assert f"plate P00002 does not count: {reason}" in said
+    passed, failed = told.plates
+    assert (passed.plate, passed.verdict, failed.plate, failed.verdict) == ("P00001", "pass", "P00002", "fail")
+    for plate in told.plates:  # those that pass too
+        [line] = [line.split() for line in said.splitlines() if line.split()[:1] == [plate.plate]]
+        statistics = (plate.z_prime, plate.robust_z_prime, plate.ssmd, plate.signal_window)
+        assert line[1:6] == [plate.verdict, *(f"{number:.4g}" for number in statistics)]
+        assert f"{plate.z_prime:.4g}" in told._repr_html_()
     assert campaign.tell(file).n_unchanged == len(on_first)
     lost = next(name for name in batch.ids if name not in on_first)
     history = campaign.history(lost)
@@ -110,6 +120,18 @@ def test_hits_are_called_plate_by_plate_and_failed_plates_are_offered_again(make
         known = names[line["row"]] in on_first
         assert line["label"] == (float(truth[names[line["row"]]] == "BBB+") if known else None)
         assert (line["plate"], line["n_replicates"]) == (("P00001", 1) if known else (None, None))
+
+
+def test_what_failed_plates_alone_were_like_stays_on_record(make_config, truth, tmp_path):
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, **HITS}))
+    campaign.ask()
+    lines = signals(campaign, truth, 0, bad=("P00001", "P00002"))
+    told = campaign.tell(write(tmp_path / "bad.csv", ("plate", "well", "signal"), lines))
+    assert (told.n_new, [plate.verdict for plate in told.plates]) == (0, ["fail", "fail"])
+    assert tuple(judged_plates(campaign.store).values()) == told.plates
+    assert verify(campaign.store).problems == ()
+    campaign.report(tmp_path / "report.html")
+    assert f"<td>{told.plates[0].z_prime:.4g}</td>" in (tmp_path / "report.html").read_text()
 
 
 def test_a_part_of_a_plate_gives_no_hits(make_config, truth, tmp_path):

@@ -321,7 +321,7 @@ def test_progress_counts_every_record(tmp_path, monkeypatch):
     seen = []
     config = config_of(write_csv(tmp_path, ["smiles", "CCO", "bad", "OCC", "CCN", "CCS"]))
     build_library(config, tmp_path / "library", base_dir=tmp_path, progress=seen.append)
-    assert [(p.n_read, p.n_kept, p.n_rejected) for p in seen] == [(2, 1, 1), (4, 2, 2), (5, 3, 2)]
+    assert [(p.n_read, p.n_kept, p.n_merged, p.n_refused) for p in seen] == [(2, 1, 0, 1), (4, 2, 1, 1), (5, 3, 1, 1)]
 
 
 def test_metadata_say_what_was_built_from_what(tmp_path):

@@ -97,6 +97,7 @@ def test_balanced_words_ask_for_accuracy(smiles, tmp_path):
     assert (made.value("stopping.quantity"), made.value("stopping.gamma")) == ("accuracy", 0.9)
     assert "right in 60.0%" in made.why("stopping.quantity")
     assert accepted(made, tmp_path)[1].classes == ("active", "inactive")
+    assert made.value("labels.classes") == ["active", "inactive"]
 
 
 def test_three_classes_with_a_rare_active_one_ask_for_its_recall(smiles, tmp_path):
@@ -154,6 +155,86 @@ def test_log_potencies_are_right_within_half_a_log(smiles, tmp_path):
     made = propose(write(tmp_path / "p.csv", {"smiles": smiles, "pIC50": [4 + 0.013 * n for n in range(N)]}))
     assert (made.value("stopping.tolerance"), made.value("stopping.gamma")) == (0.5, 0.9)
     assert "half a log unit" in made.why("stopping.tolerance")
+
+
+def scores(n_hits):
+    """Of a primary screen: most are noise, some lie far above it."""
+    noise = np.random.default_rng(0).normal(10.0, 4.0, N)
+    noise[:n_hits] = 60.0
+    return [f"{value:.2f}" for value in noise]
+
+
+def test_a_score_is_cut_three_deviations_above_the_median_where_hits_are_wanted(smiles, tmp_path):
+    file = write(tmp_path / "primary.csv", {"id": ids(N), "smiles": smiles, "inhibition": scores(12)})
+    values = propose(file)
+    assert values.value("task") == "regression"
+    [doubt] = [words for words in values.unknown if "--hits" in words]
+    made = propose(file, hits=True)
+    cut = made.value("labels.threshold")
+    assert (made.value("labels.transform"), made.value("labels.classes")) == ("threshold", ["inactive", "active"])
+    numbers = np.array(scores(12), float)
+    middle = np.median(numbers)
+    spread = 1.4826 * np.median(abs(numbers - middle))
+    assert cut == pytest.approx(middle + 3 * spread, rel=0.01)
+    assert f"takes the cut {cut:g}, a GUESS: 3 robust standard deviations above the median" in doubt
+    assert (made.value("stopping.quantity"), made.value("stopping.positive")) == ("recall", "active")
+    assert any("labels.threshold" in words for words in made.unknown)
+    assert int((accepted(made, tmp_path)[1].labels == 1).sum()) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "cut", "classes", "why"),
+    [
+        ("docking score", [-0.1 * n for n in range(N)], -29.6, ["active", "inactive"], "the lowest 1%"),
+        ("response", [2.0**n for n in range(N)], None, ["inactive", "active"], "the highest 1%"),
+        ("pIC50", [4 + 0.013 * n for n in range(N)], 6.0, ["inactive", "active"], "1 µM: 48.7% are more potent"),
+    ],
+)
+def test_other_scores_are_cut_at_the_best_per_cent_and_potencies_at_a_concentration(
+    smiles, tmp_path, name, values, cut, classes, why
+):
+    made = propose(write(tmp_path / "scores.csv", {"smiles": smiles, name: values}), hits=True)
+    assert why in made.why("labels.threshold")
+    assert made.value("labels.classes") == classes
+    assert cut is None or made.value("labels.threshold") == pytest.approx(cut)
+    labels = accepted(made, tmp_path)[1]
+    assert 0 < int((labels.labels == classes.index("active")).sum()) < N
+
+
+def test_hits_are_cut_out_of_numbers_only(smiles, tmp_path):
+    words = write(tmp_path / "words.csv", {"smiles": smiles, "outcome": hits(N, 0.4, ("inactive", "active"))})
+    for given in ({}, {"unlabelled": True}):
+        with pytest.raises(InputFileError, match="one column of numbers"):
+            propose(words, hits=True, **given)
+
+
+def places(n):
+    wells = [f"{row}{column}" for row in "ABCDEFGHIJKLMNOP" for column in range(1, 25)]
+    return {"Stock plate": [f"SP{k // 100}" for k in range(n)], "Stock well": [wells[k] for k in range(n)]}
+
+
+def test_where_compounds_lie_becomes_pick_lists_of_what_is_to_be_measured(smiles, tmp_path):
+    read = {"plate": ["A"] * N, "well": ["A1"] * N}
+    file = write(tmp_path / "stock.csv", {"id": ids(N), "smiles": smiles, **places(N), **read})
+    made = propose(file)
+    assert made.value("library.columns") == ["Stock plate", "Stock well"]
+    plates = made.config().plates
+    assert (plates.source_plate_column, plates.source_well_column) == ("Stock plate", "Stock well")
+    assert (plates.source_format, plates.transfer_volume) == (384, "25 nL")
+    assert set(made.left) == {"plate", "well"}
+    assert any("how much is transferred" in words for words in made.unknown)
+    library, _ = accepted(made, tmp_path)
+    assert list(library.column("Stock well", np.arange(2))) == ["A1", "A2"]
+
+
+def test_places_in_a_past_screen_are_said_and_change_no_replay(smiles, tmp_path):
+    columns = {"id": ids(N), "smiles": smiles, "hit": hits(N, 0.3)}
+    made = propose(write(tmp_path / "past.csv", {**columns, **places(N)}))
+    assert made.value("library.columns") is None
+    assert made.config().plates is None
+    assert any("'Stock plate' and 'Stock well'" in words for words in made.unknown)
+    nowhere = {**places(N), "Stock well": ["shelf"] * N}
+    assert not any("lie" in words for words in propose(write(tmp_path / "no.csv", {**columns, **nowhere})).unknown)
 
 
 def test_many_columns_of_zero_and_one_are_a_panel(smiles, tmp_path):
@@ -353,9 +434,19 @@ def test_the_file_of_a_library_to_be_measured_is_created_and_planned(smiles, tmp
     assert "now: isd create campaign.toml --out runs/campaign" in shown.output
     config = load_config(tmp_path / "campaign.toml")
     assert config == propose("stock.csv.gz").config().model_copy(update={"library": config.library})
-    assert plan_campaign(config).demand.n_rows == N + 1  # the lines of the file
+    assert plan_campaign(config).demand.n_rows == N
     settings = ["--set=library.features=ecfp4", "--set=library.workers=1"]
     ran = CliRunner().invoke(app, ["create", "campaign.toml", "--out", "runs/campaign", *settings])
+    assert ran.exit_code == 0, ran.output
+
+
+def test_the_file_of_a_past_screen_with_words_also_begins_a_campaign(smiles, tmp_path, monkeypatch):
+    """Without the names of the classes `isd create` refused it."""
+    write(tmp_path / "past.csv", {"id": ids(N), "smiles": smiles, "outcome": hits(N, 0.4, ("inactive", "active"))})
+    monkeypatch.chdir(tmp_path)
+    CliRunner().invoke(app, ["init", "--from", "past.csv"], catch_exceptions=False)
+    settings = ["--set=library.features=ecfp4", "--set=library.workers=1"]
+    ran = CliRunner().invoke(app, ["create", "campaign.toml", "--out", "run", *settings])
     assert ran.exit_code == 0, ran.output
 
 

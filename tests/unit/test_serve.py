@@ -283,6 +283,9 @@ def test_whole_plates_preview_as_hits_are_called(make_config, truth, tmp_path):
     told = made.tell(file)
     [(plate, reason)] = told.failed_plates
     assert f"Plate {plate} would not count: {reason}." in words(text)
+    assert [judged.verdict for judged in told.plates] == ["pass", "fail"]
+    for judged in told.plates:
+        assert f"{judged.plate} {judged.verdict} {judged.z_prime:.4g}" in words(text)
     assert told.n_lost > 0
     assert (preview["would be taken in"], preview["read without a readout: failed"]) == (
         str(told.n_new),

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from isd_ray.campaign.judged_plates import judged_plates
 from isd_ray.campaign.refused import refused_events, refused_lines
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
@@ -49,6 +50,15 @@ def test_structures_are_drawn_when_a_browser_asks_for_them(campaign, page, ada):
     assert "immutable" in answer.headers["cache-control"]
     assert ada.get(f"/c/{page[1]}/rounds/1/structures/60").status_code == 404
     assert ada.get(f"/c/{page[1]}/rounds/9/structures/0").status_code == 404
+
+
+def test_the_quality_of_plates_stands_below_them_once_they_are_told(campaign, page, ada):
+    assert "Quality of the plates" not in ada.get(f"/c/{page[1]}/batch").text
+    text = words(ada.get(f"/c/{page[1]}/batch?round=0").text)
+    judged = judged_plates(campaign.store)
+    assert list(judged) == ["P00001"]
+    for plate in judged.values():
+        assert f"{plate.plate} {plate.verdict} {plate.z_prime:.4g} {plate.robust_z_prime:.4g}" in text
 
 
 def test_the_list_is_searched_by_id_structure_plate_and_well(campaign, page, ada):

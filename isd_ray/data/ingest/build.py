@@ -149,7 +149,7 @@ def _progress(tally: Tally, before: Tally, seconds: float) -> BuildProgress:
     return BuildProgress(
         n_read=tally.n_read,
         n_kept=tally.n_kept,
-        n_rejected=tally.n_read - tally.n_kept,
+        n_merged=tally.n_duplicates,
         share=tally.share,
         seconds=seconds,
         n_read_before=before.n_read,

@@ -11,8 +11,8 @@ class BuildProgress:
 
     Attributes
     ----------
-    n_read, n_kept, n_rejected:
-        Records read, rows kept, rejects (duplicates included), also those of an interrupted build that this continues.
+    n_read, n_kept, n_merged:
+        Records read, rows kept, and duplicates of these, also those of an interrupted build that this continues.
     share:
         Share of the sources read, 0 to 1: of the rows of a Parquet file, of the bytes of a text file.
     seconds:
@@ -23,11 +23,16 @@ class BuildProgress:
 
     n_read: int
     n_kept: int
-    n_rejected: int
+    n_merged: int
     share: float
     seconds: float
     n_read_before: int = 0
     share_before: float = 0.0
+
+    @property
+    def n_refused(self) -> int:
+        """Records that became no row and are no duplicate of one."""
+        return self.n_read - self.n_kept - self.n_merged
 
     @property
     def rate(self) -> float:

@@ -25,6 +25,7 @@ from isd_ray.data.phenomics.aggregate import MIN_CONTROLS, Controls, aggregate, 
 from isd_ray.data.phenomics.wells import Embeddings, Perturbations, Wells, read_wells
 from isd_ray.data.predictions import replace_table
 from isd_ray.errors import ConfigError
+from isd_ray.storage.addresses import working_folder
 from isd_ray.storage.output_files import refuse_file_as_folder, written
 
 LABELS, GENES, SUMMARY = "labels.parquet", "genes.parquet", "summary.json"
@@ -70,7 +71,7 @@ def build_map(
         If no gene is as active as `min_activity` asks for.
     """
     refuse_file_as_folder(out)
-    base_dir = base_dir or Path.cwd()
+    base_dir = base_dir or working_folder()
     source = open_source(resolve_source(embeddings, base_dir))
     table = (
         None

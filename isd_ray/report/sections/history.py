@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from isd_ray.campaign.events import Event
 from isd_ray.campaign.versions import in_force, open_library, taken_up, taken_words
 from isd_ray.config_file import to_toml
 from isd_ray.core.trips import trips_made
@@ -13,6 +14,7 @@ from isd_ray.errors import IsdError
 from isd_ray.report.blocks import Block, Code, Facts, ReportSection, Table, Text
 from isd_ray.report.numbers import counted
 from isd_ray.report.record import Record, Rows
+from isd_ray.report.words import setting_lines
 
 N_EVENTS = 200
 """Events that are shown; all of them lie in the campaign's folder."""
@@ -41,6 +43,7 @@ EVENTS = {
     "confirmed": "recall of confirmed hits decided",
     "deliver": "hybrid screen delivered",
     "relocate": "library or other files have moved",
+    "reconfigure": "files of readouts read otherwise from here on",
     "extend": "compounds added to the library taken up",
     "software": "other software from here on",
     "claim": "the claim tried once more, as its code is another",
@@ -93,12 +96,15 @@ def events(record: Record) -> ReportSection:
             "who": [event["who"] for event in shown],
             "round": [event.get("round") for event in shown],
             "compounds": [event.get("n") for event in shown],
-            "file or reason": [
-                event.get("reason") or event.get("file") or _versions(event.get("versions")) or None for event in shown
-            ],
+            "file or reason": list(map(_about, shown)),
         }
         blocks.append(Table.of("What happened beside the rounds", columns, words=("event", "who", "file or reason")))
     return ReportSection("Events and faults", "events", tuple(blocks))
+
+
+def _about(event: Event) -> str | None:
+    settings = [f"{line}:" for line in setting_lines(event.get("settings", {}))]
+    return " ".join((*settings, event.get("reason") or event.get("file") or _versions(event.get("versions")))) or None
 
 
 def _versions(software: Mapping[str, str] | None) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from isd_ray.campaign.judged_plates import judged_plates
 from isd_ray.campaign.undone import undone_events
 from isd_ray.plates.layout import SAMPLE
 from isd_ray.plates.quality import PASSED
 from isd_ray.report.blocks import Block, ReportSection, Table, Text
 from isd_ray.report.figures import bars
+from isd_ray.report.plate_quality import STATISTICS
 from isd_ray.report.record import Record
 
 
@@ -27,7 +29,7 @@ def plates(record: Record) -> ReportSection | None:
     for number, plate_map in maps.items():
         places.update(dict.fromkeys(plate_map["plate"].to_pylist(), number))
         samples.update(plate_map.filter(pc.equal(plate_map["content"], SAMPLE))["plate"].to_pylist())
-    readouts, quality = _told(record)
+    readouts, quality = _readouts(record), judged_plates(record.store)
     lost = _lost(record, maps)
     columns: dict[str, list[Any]] = {
         "plate": list(places),
@@ -39,17 +41,17 @@ def plates(record: Record) -> ReportSection | None:
     if record.config.hits is None:
         words = "No hits are called from the plates' controls in this campaign, so no plate is judged."
         return ReportSection("Plates and their quality", "plates", (Text(words), Table.of("Plates", columns)))
-    judged = [quality.get(plate) or _unjudged(lost[plate]) for plate in places]
-    named = {
-        "z_prime": "Z′",
-        "robust_z_prime": "robust Z′",
-        "ssmd": "SSMD",
-        "cv_positive": "CV of positives (%)",
-        "cv_negative": "CV of negatives (%)",
-        "verdict": "verdict",
-    }
-    columns |= {heading: [line.get(name) for line in judged] for name, heading in named.items()}
-    columns["reason"] = [None if line.get("verdict") == PASSED else line.get("reason") for line in judged]
+    judged = [quality.get(plate) for plate in places]
+    columns |= {heading: [getattr(line, name, None) for line in judged] for name, heading in STATISTICS.items()}
+    # Earlier versions kept of a file without any readout its judgement as the reason of the loss alone.
+    columns["verdict"] = [
+        line.verdict if line is not None else "no labels" if lost[plate] else None
+        for plate, line in zip(places, judged, strict=True)
+    ]
+    columns["reason"] = [
+        "; ".join(lost[plate]) or None if line is None else None if line.verdict == PASSED else line.reason
+        for plate, line in zip(places, judged, strict=True)
+    ]
     blocks: list[Block] = [
         Text(
             "Z′ and SSMD say how far the positive and negative controls of a plate lie apart against their spread: a "
@@ -58,16 +60,14 @@ def plates(record: Record) -> ReportSection | None:
         ),
         Table.of("Plates", columns, words=("verdict", "reason")),
     ]
-    shown = {
-        plate: line["z_prime"] for plate, line in zip(places, judged, strict=True) if line.get("z_prime") is not None
-    }
+    shown = {line.plate: line.z_prime for line in judged if line is not None and line.z_prime is not None}
     limit = record.config.hits.min_z_prime
     if shown:
         blocks.append(
             bars(
                 "plate-quality",
                 list(shown),
-                {"Z′ of the plate": [float(value) for value in shown.values()]},
+                {"Z′ of the plate": list(shown.values())},
                 x="plate",
                 y="Z′ (no unit, 1 is perfect)",
                 alt="Z′ of each plate, from its controls",
@@ -92,15 +92,9 @@ def _lost(record: Record, maps: Mapping[int, pa.Table]) -> dict[str, Counter[str
     return lost
 
 
-def _unjudged(lost: Counter[str]) -> dict[str, str]:
-    """Of a plate whose file brought nothing that could be taken in, its judgement is in the reason of the loss."""
-    return {"verdict": "no labels", "reason": "; ".join(lost)} if lost else {}
-
-
-def _told(record: Record) -> tuple[Counter[str], dict[str, dict[str, Any]]]:
-    """Readouts taken in by plate, and the last judgement of each plate."""
+def _readouts(record: Record) -> Counter[str]:
+    """Readouts taken in by plate."""
     readouts: Counter[str] = Counter()
-    quality: dict[str, dict[str, Any]] = {}
     undone = undone_events(record.store)
     for event in record.events:
         if event["kind"] != "tell" or event["sequence"] in undone:
@@ -108,7 +102,4 @@ def _told(record: Record) -> tuple[Counter[str], dict[str, dict[str, Any]]]:
         told = record.store.read_readouts(event["readouts_sha256"])
         for plate in told["plate"].drop_null().to_pylist() if "plate" in told.column_names else ():
             readouts.update(set(plate.split(";")))
-        if "quality_sha256" in event:
-            judged: pa.Table = record.store.read_readouts(event["quality_sha256"])
-            quality |= {line["plate"]: line for line in judged.to_pylist()}
-    return readouts, quality
+    return readouts

@@ -21,6 +21,7 @@ from isd_ray.ops.calls import CHANGES, LOOKS, TAKE_FILE, WRITES
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.interim import Interim
 from isd_ray.ops.telling import FailedPlate, Told
+from isd_ray.plates.quality import PlateQuality
 from isd_ray.remote import wire
 from isd_ray.remote.attach import stop
 from isd_ray.report.certificate import Certificate
@@ -108,6 +109,16 @@ def test_steps_are_told_while_they_are_taken_and_each_once(service, monkeypatch)
     assert watcher.steps == [(0, "fit"), (1, "fit"), (2, "fit")]
 
 
+def test_what_one_caller_renames_all_go_by(made, service):
+    ada, grace = (isd.attach(f"{service.url}/kinase") for _ in range(2))
+    assert ada.reconfigure({"readouts.value": "Call"}, "another export") == {"readouts.value": "Call"}
+    assert ada.config.readouts == made.config.readouts
+    for campaign, name in zip((ada, grace), made.batch().ids, strict=False):
+        assert campaign.tell({name: READOUT}).n_new == 1
+    with pytest.raises(ConfigError, match="no key of how files of readouts are read"):
+        ada.reconfigure({"seed": 3}, "why")
+
+
 def test_errors_are_those_of_the_campaign_word_for_word(made, service, tmp_path):
     campaign = isd.attach(f"{service.url}/kinase")
     for verb, given in (
@@ -138,7 +149,12 @@ def test_errors_are_those_of_the_campaign_word_for_word(made, service, tmp_path)
         ("certificate", None),
         (
             "tell",
-            Told(1, 2, 3, (Refusal(4, "unknown"),), 5, failed_plates=(FailedPlate("P1", "Z'"),), fates={"new": 1}),
+            Told(
+                *(1, 2, 3, (Refusal(4, "unknown"),), 5),
+                failed_plates=(FailedPlate("P1", "Z'"),),
+                plates=(PlateQuality("P1", 4, 4, 0.2, 0.3, -2.0, None, 1.0, 1.0, "fail", "Z'", False),),
+                fates={"new": 1},
+            ),
         ),
         ("summary", {"bound": float("inf"), "rounds": [1, 2], "certified": False}),
         ("told_files", {"a", "b"}),
