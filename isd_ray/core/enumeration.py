@@ -28,7 +28,7 @@ from isd_ray.core.panels import has_readout
 from isd_ray.core.small_screens import SmallScreen, State, compositions, counts_of, goals_of, screens_of
 from isd_ray.core.stopping import decide_look
 
-SUITE = 2
+SUITE = 3
 """Raised where the suite comes to ask for more."""
 DELTA = 0.25
 """Risk of the looks."""
@@ -264,6 +264,8 @@ def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = N
         # A look that measures its predicted hits leaves those whose wells are lost: they are delivered as predicted.
         takes = (groups == HITS) & goal.takes_hits & ~screen.lost
         taken = tuple(np.where(takes, background, 0).tolist())
+        unread = np.where((groups == HITS) & goal.takes_hits & screen.lost, background, 0)
+        not_read = goal.as_prediction(screen.said)[np.repeat(np.arange(screen.n_kinds), unread)]
         measured = screen.measuring(taken)
         hits = goal.count_hits(measured.known)
         left = screen.left(goal, next(screen.states(np.ones(screen.n_kinds, np.bool_))))
@@ -289,7 +291,7 @@ def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = N
                 for group, allowed in zip(goal.audited, allowances, strict=True)
                 if left[group]
             )
-            settled = goal.settle(plans, hits, len(measured.known) - sum(hits))
+            settled = goal.settle(goal.with_unread(plans, not_read), hits, len(measured.known) - sum(hits))
             if settled and settled not in seen:
                 seen.append(settled)
                 yield _Look(goal, screen, settled, hits, background, taken)

@@ -162,6 +162,8 @@ _STRATA: dict[Task, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], .
     "panel": (
         ((_NONE, ((_NONE, False), (_ONE, False), (_ALL, False), (_ALL, True)), 7),),
         ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_NONE, False), (_NONE, True)), 3)),
+        # Predicted hits of one output that nothing puts right, and that are missed hits of the others.
+        ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_ALL, True)), 6)),
     ),
 }
 """Screens of each task by their strata: a prediction, what its rows may be and whether wells are lost, how many."""

@@ -152,6 +152,13 @@ class NoLostHitOfAPanelIsFalse(PanelRecall):
         return replace(super().judge(plan, audit, hits), stop=True)
 
 
+class NoHitHides(PanelRecall):
+    """Takes predicted hits of one output whose wells are lost for no hits of the others."""
+
+    def with_unread(self, plans, prediction):
+        return tuple(plans)
+
+
 class BelievesItsForecast(Precision):
     """Allows for the errors that it has forecast."""
 
@@ -230,7 +237,8 @@ class NothingIsKept(MeanAbsoluteError):  # noqa: N818 (no exception)
 BROKEN = {
     "false_stops": (
         *(OneErrorMore, TwiceTheRisk, LostIsFound, CountsOnPredictedHits),
-        *(NoLostHitIsFalse, NoLostHitOfAPanelIsFalse, BelievesItsForecast, OtherGroup, CarelessFinish, NothingIsKept),
+        *(NoLostHitIsFalse, NoLostHitOfAPanelIsFalse, NoHitHides, BelievesItsForecast, OtherGroup, CarelessFinish),
+        NothingIsKept,
     ),
     "odd_audits": (LostIsRight, FirstHalf),
     "helping_amendments": (FewerHitsAreBetter, FewerOthersAreBetter),

@@ -327,6 +327,18 @@ class Goal(ABC):
         value = self.value(counts, losses)
         return value <= self.level if self.is_error else value >= self.level
 
+    def with_unread(self, plans: Sequence[LookPlan], prediction: LabelArray) -> tuple[LookPlan, ...]:
+        """The plans of a look that has measured its predicted hits, but for some without a readout.
+
+        Those stay delivered as predicted. Of a recall of one label nothing that is missed is among them, as here.
+
+        Parameters
+        ----------
+        prediction:
+            Of those without a readout.
+        """
+        return tuple(plans)
+
     def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
         """The plans with the allowance that follows from the hits, and other rows, measured outside the audit."""
         return tuple(plans)

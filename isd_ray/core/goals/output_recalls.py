@@ -6,8 +6,10 @@ has no hit to miss; K of the n would have one. The e hits that the audit found a
 H + e + K - e, H measured outside the audit. With c the most that the recall allows of H + e found ones
 (`isd_ray.core.goals.recall.recall_allowance`), the claim is false iff K > c + e, which is refuted falsely with
 probability at most the risk of the output by the exact test pval(e; n, c + 1 + e, m) of `isd_ray.core.bounds`, as for a
-single label (`judge_recall`). In a laboratory an entry of the audit without a readout may be a hit: it counts among the
-bad ones of the audit, and not among the found ones.
+single label (`judge_recall`). A predicted hit of some output whose well gave no readout is delivered as predicted, and
+may be a missed hit of the others: of each output those that are not predicted to be its hits, u, are taken off c, as
+then at most u + (K - e) are missed. In a laboratory an entry of the audit without a readout may be a hit: it counts
+among the bad ones of the audit, and not among the found ones.
 """
 
 from __future__ import annotations
@@ -55,9 +57,14 @@ class OutputRecalls(ByOutput, PanelRecall):
         """With the hits of each output that the look has measured."""
         return tuple(replace(plan, allowed=self._allowed_of(plan, hits)) for plan in plans)
 
+    def with_unread(self, plans: Sequence[LookPlan], prediction: LabelArray) -> tuple[LookPlan, ...]:
+        """By output, those that are not predicted to be a hit of it."""
+        n_unread = (panels.unpack(prediction, len(self.claims)) == 0).sum(axis=0).tolist()
+        return tuple(replace(plan, n_unread=n) for plan, n in zip(plans, n_unread, strict=True))
+
     def _allowed_of(self, plan: LookPlan, hits: Sequence[int]) -> int:
         assert plan.output is not None, "a plan of an output"
-        return recall_allowance(hits[plan.output], self.claims[plan.output].gamma)
+        return recall_allowance(hits[plan.output], self.claims[plan.output].gamma) - plan.n_unread
 
     def allowed(self, place: int, counts: ScreenCounts) -> float:
         """By the hits that are measured: those among the predicted ones are not counted on."""
@@ -67,8 +74,8 @@ class OutputRecalls(ByOutput, PanelRecall):
         """By the exact test."""
         assert plan.output is not None, "a plan of an output"
         found = n_wrong(column)
-        allowed = recall_allowance(hits[plan.output] + found, level)
-        pvalue = hypergeometric_pvalue(n_bad(column), plan.n_inference, allowed + 1 + found, plan.size)
+        allowed = recall_allowance(hits[plan.output] + found, level) - plan.n_unread
+        pvalue = hypergeometric_pvalue(n_bad(column), plan.n_inference, max(0, allowed + 1) + found, plan.size)
         return pvalue <= plan.delta
 
     def bound(self, plan: LookPlan, column: Column, hits: Sequence[int]) -> float:
@@ -76,7 +83,7 @@ class OutputRecalls(ByOutput, PanelRecall):
         assert plan.output is not None, "a plan of an output"
         found = n_wrong(column)
         most = largest_plausible(n_bad(column), plan.n_inference, plan.size, plan.delta)
-        return recall_floor(hits[plan.output] + found, most - found)
+        return recall_floor(hits[plan.output] + found, most - found + plan.n_unread)
 
     def range(self, column: Column, counts: ScreenCounts, place: int, delta: float) -> tuple[float, float] | None:
         """By the hits measured so far, those of predicted hits that are left not counted on."""
