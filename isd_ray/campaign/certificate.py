@@ -339,7 +339,10 @@ def _proof_by_portions(portions: Mapping[str, Any], look: Mapping[str, Any]) -> 
 
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any], quantity: str) -> str:
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
-    among = "compounds without a predicted hit" if claim_named(quantity).takes_hits else "compounds"
+    recalls = [output["name"] for output in outputs if output.get("is_recall", claim_named(quantity).takes_hits)]
+    among = "compounds without a predicted hit" if recalls else "compounds"
+    if 0 < len(recalls) < len(outputs):
+        among += f" of {', '.join(recalls)}"
     return (
         f"Proof: an audit (check sample) of {n:,} of {n_inference:,} {among}, "
         f"drawn at random (seed {seed}) and judged in round "

@@ -89,10 +89,11 @@ def test_a_panel_is_the_same_on_ray(claims, make_config, panel, ray_cluster, tmp
     assert_same(local, ray)
 
 
-def test_a_panel_with_numbers_is_the_same_on_ray(make_config, numbers, ray_cluster, tmp_path):
+@pytest.mark.parametrize("hits", [{}, {"has_cl": "recall"}])
+def test_a_panel_with_numbers_is_the_same_on_ray(hits, make_config, numbers, ray_cluster, tmp_path):
     """Values of several outputs, and claims of different kinds, by three scorers."""
-    claims = {"quantity": {"n_atoms": "mae"}, "max_loss": {"n_atoms": 3.0}, "loss_clip": {"n_atoms": 10.0}}
-    stopping = {**numbers["stopping"], "gamma": 0.65, "panel": claims}
+    claims = {"quantity": {"n_atoms": "mae", **hits}, "max_loss": {"n_atoms": 3.0}, "loss_clip": {"n_atoms": 10.0}}
+    stopping = {**numbers["stopping"], "gamma": 0.65, "panel": claims, **({"delta": 0.2} if hits else {})}
     changes = {**numbers, "stopping": stopping}
     local = simulate(make_config(**changes), tmp_path / "local")
     ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")

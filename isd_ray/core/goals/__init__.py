@@ -15,6 +15,7 @@ from isd_ray.core.goals.by_output import ByOutput
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.goals.mean_loss import MeanAbsoluteError, MeanLoss, MeanSquaredError
 from isd_ray.core.goals.output_accuracies import OutputAccuracies
+from isd_ray.core.goals.output_claims import OutputClaims
 from isd_ray.core.goals.output_errors import OutputErrors
 from isd_ray.core.goals.output_recalls import OutputRecalls
 from isd_ray.core.goals.panel import PanelAccuracy
@@ -38,6 +39,7 @@ __all__ = [
     "MeanLoss",
     "MeanSquaredError",
     "OutputAccuracies",
+    "OutputClaims",
     "OutputErrors",
     "OutputGoal",
     "OutputRecalls",
@@ -111,10 +113,16 @@ def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...], numbers: tup
         return ()
     levels, shares = stopping.panel.levels(outputs, stopping.gamma), stopping.panel.shares(outputs)
     found, tolerances = [], stopping.tolerances_of(outputs, numbers) or (None,) * len(outputs)
-    columns = zip(outputs, levels, shares, tolerances, stopping.panel.errors(outputs), strict=True)
-    for name, gamma, share, tolerance, error in columns:
+    quantities, errors = stopping.panel.quantities(outputs, stopping.quantity), stopping.panel.errors(outputs)
+    columns = zip(outputs, levels, shares, tolerances, quantities, errors, strict=True)
+    for name, gamma, share, tolerance, quantity, error in columns:
         if error is None:
-            found.append(OutputGoal(name, gamma, share, tolerance))
+            if (is_recall := quantity == "recall") and tolerance is not None:
+                raise ValueError(
+                    f"a recall is claimed of {name!r}, which is a number and has no hits; claim accuracy, mae or mse "
+                    "of it in stopping.panel.quantity"
+                )
+            found.append(OutputGoal(name, gamma, share, tolerance, is_recall=is_recall))
             continue
         if tolerance is None or name in stopping.panel.gamma:
             what = "is no number" if tolerance is None else "has a gamma"
