@@ -15,6 +15,8 @@ COMPARED = "For comparison"
 """What stands before the words, as a heading or at the beginning of a line."""
 COMMONER = "the commonest answer of each output"
 """Of a panel."""
+BEST_VALUE = "the value of each output that errs least"
+"""Of a panel of numbers whose mean error is claimed."""
 UNKNOWN = "what one answer for every compound would reach is said once the first batch is measured"
 """Before the start, where no label is known."""
 UNSAID = "what one answer for every compound would reach of it, this claim does not say"
@@ -86,7 +88,7 @@ def _named(outputs: Sequence[str]) -> str:
 
 def _answer(goal: Goal, constant: ConstantAnswer, classes: Sequence[str]) -> str:
     if goal.is_panel:
-        return COMMONER
+        return BEST_VALUE if goal.is_error else COMMONER
     if constant.answer is None:
         return "the same answer"
     return f"the value {constant.answer:.4g}" if goal.is_regression else repr(classes[int(constant.answer)])

@@ -200,7 +200,15 @@ class CampaignConfig(Section):
                 f"{self.task!r}; claim {' or '.join(others)}{', or label values by a threshold' * is_of_hits}"
             )
         if self.stopping.panel is not None and self.task == "panel" and self.stopping.claim.by_output is None:
-            raise ValueError(f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel]")
+            raise ValueError(
+                f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel], or name it of "
+                "outputs in stopping.panel.quantity"
+            )
+        if self.task == "panel" and self.stopping.claim.is_error and not self.labels.numbers:
+            raise ValueError(
+                f"stopping.quantity={quantity!r} is of numbers, and outputs are of two classes; name them in "
+                "labels.numbers, or claim accuracy or recall"
+            )
         if self.stopping.panel is not None and self.stopping.panel.has_errors and not self.labels.numbers:
             raise ValueError(
                 "stopping.panel.quantity claims mean errors, which are of outputs that are numbers; name them in "

@@ -18,8 +18,8 @@ BUILT_IN_CLAIMS = {
     "recall": "isd_ray.core.goals.output_claims:CLAIM",
     "precision": "isd_ray.core.goals.precision:CLAIM",
     "balanced_accuracy": "isd_ray.core.goals.balanced_accuracy:CLAIM",
-    "mae": "isd_ray.core.goals.mean_loss:MAE",
-    "mse": "isd_ray.core.goals.mean_loss:MSE",
+    "mae": "isd_ray.core.goals.panel_errors:MAE",
+    "mse": "isd_ray.core.goals.panel_errors:MSE",
 }
 _WHERE = "stopping.quantity"
 

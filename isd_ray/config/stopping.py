@@ -150,8 +150,9 @@ class StoppingConfig(Section):
     quantity: str = "accuracy"
     """What is claimed of the whole screen. Of classes: `accuracy`, or, where one class is a hit, `recall` of hits,
     `precision` of the delivered hits, or `balanced_accuracy`. Of values: `accuracy` (share within `tolerance`), `mae`
-    or `mse` (at most `max_loss`). Of panels: `accuracy` (mean over the compounds of the share of right outputs), or
-    `recall` of the hits of all outputs. Installed packages may add others."""
+    or `mse` (at most `max_loss`). Of panels: `accuracy` (mean over the compounds of the share of right outputs),
+    `recall` of the hits of all outputs, or of numbers alone `mae` or `mse` (mean over the compounds of the mean error
+    of their outputs, in tolerances). Installed packages may add others."""
     gamma: Fraction = 0.95
     """Accuracy to exceed; recall, precision, balanced accuracy or accuracy of a panel to reach."""
     panel: PanelStoppingConfig | None = None
@@ -161,9 +162,10 @@ class StoppingConfig(Section):
     and active; of others it has to be named where the claim, or the acquisition function, is about hits."""
     max_loss: float | None = Field(default=None, gt=0.0)
     """mae, mse: largest mean error of the whole screen, measured compounds counting as 0; unit of the label, for mse
-    its square."""
+    its square. Of a panel of numbers in tolerances of its outputs (`tolerances`), whose units have no mean."""
     loss_clip: float | None = Field(default=None, gt=0.0)
-    """mae, mse: larger errors count as this one (unit of the label); without a limit an audit can bound nothing."""
+    """mae, mse: larger errors count as this one (unit of the label; of a panel tolerances); without a limit an audit
+    can bound nothing."""
     repeatability: float | None = Field(default=None, ge=0.5, le=1.0)
     """Share of replicates of a binary readout that agree; turns agreement with readouts into a claim on the truth."""
     delta: Fraction = 0.05

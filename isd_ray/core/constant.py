@@ -158,7 +158,7 @@ def _with_slack(goal: Goal) -> Goal:
     """The goal with tolerances that hold what lies exactly so far away."""
     if isinstance(goal, WithinTolerance) and goal.tolerance is not None:
         return replace(goal, tolerance=goal.tolerance * (1.0 + _ROUNDING))
-    if isinstance(goal, PanelAccuracy):
+    if isinstance(goal, PanelAccuracy) and not goal.is_error:
         slack = tuple(None if one is None else one * (1.0 + _ROUNDING) for one in goal.tolerances)
         return replace(goal, tolerances=slack)
     return goal

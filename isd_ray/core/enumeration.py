@@ -19,13 +19,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import Task
 from isd_ray.config.claims import Claim
 from isd_ray.core.goals import HITS, UNVERIFIED, Goal
 from isd_ray.core.look_evidence import Audit
 from isd_ray.core.looks import Finish, LookPlan
 from isd_ray.core.panels import has_readout
-from isd_ray.core.small_screens import SmallScreen, State, compositions, counts_of, goals_of, screens_of
+from isd_ray.core.small_screens import (
+    SmallScreen,
+    State,
+    compositions,
+    counts_of,
+    goals_of,
+    kind_of_screens,
+    screens_of,
+)
 from isd_ray.core.stopping import decide_look
 
 SUITE = 3
@@ -97,7 +104,7 @@ def false_stops(claim: Claim) -> Iterator[str]:
             yield from _false_finishes(task, goal)
 
 
-def _false_finishes(task: Task, goal: Goal) -> Iterator[str]:
+def _false_finishes(task: str, goal: Goal) -> Iterator[str]:
     """As `false_stops`, of looks that may finish: there it counts where in the order of uncertainty errors are."""
     for screen in screens_of(task, lost=False):
         if len(screen.strata) > 1:
@@ -250,10 +257,11 @@ def _first(check: Callable[[Claim], Iterator[str]], claim: Claim) -> list[str]:
         return [f"{check.__name__}: {type(error).__name__}: {error}"]
 
 
-def _goals(claim: Claim) -> Iterator[tuple[Task, Goal]]:
+def _goals(claim: Claim) -> Iterator[tuple[str, Goal]]:
+    """Goals at several levels, each with whose screens it is tried on."""
     for task, kind in claim.goals.items():
         for goal in goals_of(kind, task):
-            yield task, goal
+            yield kind_of_screens(task, goal), goal
 
 
 def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = None) -> Iterator[_Look]:

@@ -101,6 +101,16 @@ def test_a_panel_with_numbers_is_the_same_on_ray(hits, make_config, numbers, ray
     assert_same(local, ray)
 
 
+def test_a_mean_error_over_all_outputs_is_the_same_on_ray(make_config, numbers, ray_cluster, tmp_path):
+    tolerances = {**numbers["stopping"]["tolerances"], "has_*": 0.3}
+    stopping = {"rule": "certify", "quantity": "mae", "max_loss": 0.6, "loss_clip": 4.0, "tolerances": tolerances}
+    changes = {**numbers, "labels": {**numbers["labels"], "numbers": ["*"]}, "stopping": stopping}
+    local = simulate(make_config(**changes), tmp_path / "local")
+    ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
+    assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
+    assert_same(local, ray)
+
+
 def test_another_seed_chooses_other_rows(make_config, tmp_path):
     first = simulate(make_config(), tmp_path / "0")
     second = simulate(make_config(seed=1), tmp_path / "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from isd_ray.errors import ConfigError
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
+from tests.unit.test_laboratory import isd, write
 from tests.unit.test_number_panel_campaign import matrix
 from tests.unit.test_panel_campaign import StopAt
 
@@ -96,6 +98,21 @@ def test_the_audit_is_of_compounds_that_are_no_predicted_hit_of_that_output(scre
     missed = int((truth[batch["row"].to_numpy()[roles == "audit"], HIT] == 1).sum())
     [of_hits] = [line for line in certificate["audit"]["outputs"] if line["name"] == "has_cl"]
     assert of_hits["n_errors"] == missed
+
+
+def test_a_certificate_falls_with_its_audit(screen, tmp_path):
+    run = shutil.copytree(screen.path, tmp_path / "run")
+    hybrid = screen.hybrid.to_pylist()
+
+    def amend(lines) -> str:
+        file = write(
+            tmp_path / "fix.csv", ["name", "has_cl"], [[line["id"], 1 - int(line["labels"][1])] for line in lines]
+        )
+        return isd("amend", run, file, "--reason", "swapped")
+
+    read = [line for line in hybrid if line["labels"][1] is not None]
+    assert "WITHDRAWN" not in amend([line for line in read if line["role"] == "initial"][:3])
+    assert "WITHDRAWN" in amend([line for line in read if line["role"] == "audit"])
 
 
 def test_a_screen_that_was_cut_off_continues_to_the_same(screen, make_config, mixed, tmp_path):

@@ -19,6 +19,7 @@ from isd_ray.core.goals.output_claims import OutputClaims
 from isd_ray.core.goals.output_errors import OutputErrors
 from isd_ray.core.goals.output_recalls import OutputRecalls
 from isd_ray.core.goals.panel import PanelAccuracy
+from isd_ray.core.goals.panel_errors import PanelAbsoluteError, PanelMeanError, PanelSquaredError
 from isd_ray.core.goals.panel_recall import PanelRecall
 from isd_ray.core.goals.precision import Precision
 from isd_ray.core.goals.recall import Recall
@@ -43,8 +44,11 @@ __all__ = [
     "OutputErrors",
     "OutputGoal",
     "OutputRecalls",
+    "PanelAbsoluteError",
     "PanelAccuracy",
+    "PanelMeanError",
     "PanelRecall",
+    "PanelSquaredError",
     "Precision",
     "Recall",
     "ScreenCounts",
@@ -80,6 +84,8 @@ def goal_for(
     """
     try:
         claims, tolerances = _of_outputs(stopping, outputs, numbers), stopping.tolerances_of(outputs, numbers)
+        if stopping.claim.is_error:
+            _refuse_classes(stopping.quantity, outputs, tolerances)
     except ValueError as error:
         where, remedy = "labels.numbers, stopping", "correct that key; outputs are called as labels.columns has them"
         raise ConfigError(str(error), where, remedy) from error
@@ -106,6 +112,17 @@ def goal_for(
             "let `words` be made with `name`, and `name` with `named`, as isd_ray.core.goals.base.Goal has them",
         )
     return goal
+
+
+def _refuse_classes(quantity: str, outputs: tuple[str, ...], tolerances: tuple[float | None, ...]) -> None:
+    """A mean error over all outputs is of numbers alone."""
+    classes = [name for name, tolerance in zip(outputs, tolerances, strict=True) if tolerance is None]
+    if classes:
+        raise ValueError(
+            f"stopping.quantity={quantity!r} is the mean error over all outputs, and {classes[0]!r} is of two classes; "
+            "name it in labels.numbers, leave it out of labels.columns, or claim something of each output in "
+            "[stopping.panel]"
+        )
 
 
 def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...], numbers: tuple[str, ...]) -> tuple[OutputGoal, ...]:

@@ -66,6 +66,8 @@ def _constant(record: Record) -> Line:
 def _axis(record: Record) -> str:
     goal = record.goal
     if goal.is_error:
+        if goal.is_panel:  # its name says so
+            return goal.name
         unit = f"unit of {record.readout}"
         return f"{goal.name} ({unit}{' squared' if goal.power == SQUARED else ''})"
     return f"{goal.name} (share, 0 to 1)"
