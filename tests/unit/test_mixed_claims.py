@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +16,8 @@ import pytest
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
+from isd_ray.config import CampaignConfig
+from isd_ray.config_file import load_config
 from isd_ray.errors import ConfigError
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
@@ -22,6 +26,7 @@ from tests.unit.test_laboratory import isd, write
 from tests.unit.test_number_panel_campaign import matrix
 from tests.unit.test_panel_campaign import StopAt
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 OUTPUTS = ["has_n", "has_cl", "n_atoms", "n_hetero", "n_aromatic"]
 HIT, CLIP = 1, 10.0
 MIXED = {
@@ -171,3 +176,75 @@ def test_what_cannot_be_meant_is_refused(stopping, message, make_config, numbers
     settings = {**numbers, "stopping": {**numbers["stopping"], **stopping}}
     with pytest.raises(ConfigError, match=message):
         prepare(make_config(**settings), tmp_path, Watcher())
+
+
+@pytest.fixture(scope="module")
+def molecules(isd_data, tmp_path_factory):
+    """900 molecules of QM9, and cheap settings for the examples."""
+    table = pq.read_table(isd_data / "qm9.parquet").filter(pc.field("n_atoms") > 0)
+    rows = np.sort(np.random.default_rng(1).permutation(len(table))[:900])
+    names = pa.array([f"M{row}" for row in rows])
+    sample = table.take(rows).select(["smiles", "mu", "gap", "alpha"]).append_column("name", names)
+    folder = tmp_path_factory.mktemp("qm9")
+    pq.write_table(sample, folder / "qm9.parquet")
+    changes = [
+        f'library.source="{folder}/qm9.parquet"',
+        'library.id_column="name"',
+        'library.features="ecfp4"',
+        "library.workers=1",
+        "model.members=2",
+        "model.boosted.trees=40",
+        'compute.backend="local"',
+        "acquisition.batch_size=150",
+        "stopping.delta=0.2",
+    ]
+    return {line["name"]: line for line in sample.to_pylist()}, changes
+
+
+def told(molecules, hybrid, name) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the file says of a column, what the screen does, and which are measured; of molecules that have it."""
+    lines = [(molecules[line["id"]][name], line) for line in hybrid.to_pylist()]
+    kept = [(value, line) for value, line in lines if value is not None and not np.isnan(value)]
+    place = json.loads(hybrid.schema.metadata[b"outputs"]).index(name)
+    said = [np.nan if line["labels"][place] is None else line["labels"][place] for _, line in kept]
+    return np.array([v for v, _ in kept]), np.array(said), np.array([line["source"] == "measured" for _, line in kept])
+
+
+def test_large_dipoles_of_qm9_are_found_and_its_numbers_predicted(molecules, tmp_path):
+    """`examples/panel-hits.toml` on a sample: against the file, molecule by molecule."""
+    truth, changes = molecules
+    claims = ["stopping.panel.gamma={ mu = 0.6, gap = 0.7 }", "stopping.panel.max_loss={ alpha = 3.0 }"]
+    run = simulate(load_config(EXAMPLES / "panel-hits.toml", [*changes, *claims]), tmp_path / "run")
+    assert run.summary["certified"]
+    assert run.summary["n_predicted"] > 0
+    moments, said, measured = told(truth, run.hybrid, "mu")
+    hits = moments > 5.0
+    assert 0 < hits.mean() < 0.2
+    assert (said[hits] == 1).mean() >= 0.6
+    assert not (said[~measured] == 1).any()
+    gaps, said, measured = told(truth, run.hybrid, "gap")
+    assert (measured | (np.abs(said - gaps) <= 0.02)).mean() > 0.7
+    values, said, measured = told(truth, run.hybrid, "alpha")
+    assert np.where(measured, 0.0, np.minimum(np.abs(said - values), 10.0)).mean() <= 3.0
+
+
+def test_one_mean_error_of_three_properties_of_qm9(molecules, tmp_path):
+    """In tolerances, as units are debye, hartree and cubic bohr; a molecule counts by the properties that it has."""
+    truth, changes = molecules
+    data = load_config(EXAMPLES / "panel-hits.toml", changes).model_dump(exclude_unset=True)
+    data["labels"] = {"columns": ["mu", "gap", "alpha"], "numbers": ["*"]}
+    claim = {"quantity": "mae", "max_loss": 0.6, "loss_clip": 4.0, "tolerances": {"mu": 1.0, "gap": 0.02, "alpha": 2.0}}
+    data["stopping"] = {"rule": "certify", "delta": 0.2, **claim}
+    run = simulate(CampaignConfig.model_validate(data), tmp_path / "run")
+    total, n = np.zeros(run.hybrid.num_rows), np.zeros(run.hybrid.num_rows)
+    for place, (name, width) in enumerate((("mu", 1.0), ("gap", 0.02), ("alpha", 2.0))):
+        for row, line in enumerate(run.hybrid.to_pylist()):
+            known = truth[line["id"]][name]
+            if known is not None and not np.isnan(known):
+                n[row] += 1
+                if line["source"] == "predicted":
+                    total[row] += min(abs(line["labels"][place] - known) / width, 4.0)
+    assert run.summary["certified"]
+    assert run.summary["n_predicted"] > 0
+    assert run.summary["system_value"] == pytest.approx((total / n).mean())
+    assert run.summary["system_value"] <= 0.6
