@@ -19,6 +19,9 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import load_config
 from isd_ray.errors import ConfigError
+from isd_ray.ops.advise import advise
+from isd_ray.ops.courses import courses_of
+from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
@@ -103,6 +106,14 @@ def test_the_audit_is_of_compounds_that_are_no_predicted_hit_of_that_output(scre
     missed = int((truth[batch["row"].to_numpy()[roles == "audit"], HIT] == 1).sum())
     [of_hits] = [line for line in certificate["audit"]["outputs"] if line["name"] == "has_cl"]
     assert of_hits["n_errors"] == missed
+
+
+def test_its_course_is_planned_by_itself_and_rounds_tell_no_other(screen, make_config, mixed, tmp_path):
+    config = make_config(**mixed)
+    assert courses_of(config, 900, [screen.path]).likely.n_acquired == screen.summary["n_acquired"]
+    assert plan_campaign(config, out=tmp_path / "plan").outlay.total_s > 0
+    with pytest.raises(ConfigError, match="rounds do not say what claims about outputs"):
+        advise(screen.path)
 
 
 def test_a_certificate_falls_with_its_audit(screen, tmp_path):

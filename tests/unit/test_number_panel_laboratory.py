@@ -266,3 +266,33 @@ def test_a_predicted_hit_that_is_lost_twice_may_be_wrong_in_every_output_but_its
     certified = "\n".join(certificate_lines(certificate))
     assert "recall of hits at least 0.6" in isd("status", campaign.path)
     assert "has_n: recall of hits at least 0.6 asked for" in certified
+
+
+def test_one_mean_error_over_all_numbers_counts_lost_entries_as_the_largest(make_config, settings, truth, tmp_path):
+    """In tolerances, which are 8 and 0.5, up to 3 of them."""
+    names, widths = ("n_atoms", "n_hetero"), np.array([8.0, 0.5])
+    claim = {"quantity": "mae", "max_loss": 0.4, "loss_clip": 3.0, "delta": 0.2}
+    stopping = {"rule": "certify", "tolerances": dict(zip(names, widths.tolist(), strict=True)), **claim}
+    labels = {"column": None, "columns": list(names), "numbers": ["*"]}
+    config = make_config(**{**settings, "labels": labels, "stopping": stopping})
+    campaign, lost = Campaign.create(tmp_path / "run", config), ""
+    while (batch := campaign.ask()) is not None:
+        readouts = {name: {assay: truth[name][assay] for assay in names} for name in batch.ids}
+        if campaign.store.rounds()[-1].released["look"]:
+            lost = batch.ids[0]
+            del readouts[lost]["n_hetero"]
+            campaign.fail([lost], "spilt", assays=["n_hetero"])
+        campaign.tell(readouts)
+    certificate = campaign.store.certificate()
+    look = campaign.store.rounds()[certificate["look"]["round"]].committed
+    table = campaign.store.read_readouts(look["audits_sha256"])
+    row = table["row"].to_pylist().index(campaign.library.rows_of([lost])[0])
+    assert table["lost"].to_pylist()[row] == 0.5
+    errors = []
+    for line in pq.read_table(campaign.path / "hybrid").to_pylist():
+        known = np.array([truth[line["id"]][assay] for assay in names])
+        said = np.array([np.nan if value is None else value for value in line["labels"]])
+        errors.append(np.nanmean(np.minimum(np.abs(said - known) / widths, 3.0)))
+    assert 0.0 < np.mean(errors) <= 0.4
+    assert "error over all outputs, in tolerances is at most 0.4" in "\n".join(certificate_lines(certificate))
+    assert verify(campaign.store).is_sound

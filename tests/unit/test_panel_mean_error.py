@@ -13,6 +13,8 @@ from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.errors import ConfigError
+from isd_ray.ops.courses import courses_of
+from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
@@ -70,6 +72,12 @@ def test_what_is_shown_names_tolerances(screen):
     assert words in "\n".join(certificate_lines(certificate))
     assert words in (screen.path / "report.html").read_text()
     assert screen.summary["acquisition"] == "standard_deviation"
+
+
+def test_its_course_is_planned_by_itself(screen, make_config, settings, tmp_path):
+    config = make_config(**settings)
+    assert courses_of(config, 900, [screen.path]).likely.n_acquired > 0
+    assert plan_campaign(config, out=tmp_path / "plan").outlay.total_s > 0
 
 
 def test_a_screen_that_was_cut_off_continues_to_the_same(screen, make_config, settings, tmp_path):
