@@ -204,7 +204,7 @@ class CampaignConfig(Section):
                 f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel], or name it of "
                 "outputs in stopping.panel.quantity"
             )
-        if self.task == "panel" and self.stopping.claim.is_error and not self.labels.numbers:
+        if self.goal_class.is_of_numbers and not self.labels.numbers:
             raise ValueError(
                 f"stopping.quantity={quantity!r} is of numbers, and outputs are of two classes; name them in "
                 "labels.numbers, or claim accuracy or recall"

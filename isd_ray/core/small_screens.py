@@ -26,7 +26,7 @@ CLIP, TOLERANCE = 2.0, 1.0
 TOLERANCES = (1.0, 0.5, 4.0)
 """Of a panel of numbers."""
 NUMBERS = "numbers"
-"""Screens of a panel of numbers, beside those of tasks: a mean error is of these."""
+"""Screens of a panel of numbers, beside those of tasks."""
 _LEVELS = (0.6, 0.8, 0.9)
 _ERROR_LEVELS = (0.1, 0.25, 0.5)
 """Of the largest error that counts."""
@@ -131,14 +131,14 @@ def goals_of(kind: type[Goal], task: Task) -> Iterator[Goal]:
                 clip=CLIP,
                 n_outputs=N_OUTPUTS * (task == "panel"),
                 n_expected=n_expected,
-                tolerances=TOLERANCES if task == "panel" and kind.is_error else (),
+                tolerances=TOLERANCES if kind.is_of_numbers else (),
             )
             yield kind.asked(asked)
 
 
 def kind_of_screens(task: Task, goal: Goal) -> str:
     """Whose screens a goal is tried on."""
-    return NUMBERS if task == "panel" and goal.is_error else task
+    return NUMBERS if goal.is_of_numbers else task
 
 
 def screens_of(task: str, *, lost: bool = True) -> Iterator[SmallScreen]:

@@ -84,7 +84,7 @@ def goal_for(
     """
     try:
         claims, tolerances = _of_outputs(stopping, outputs, numbers), stopping.tolerances_of(outputs, numbers)
-        if stopping.claim.is_error:
+        if stopping.goal_class(task).is_of_numbers:
             _refuse_classes(stopping.quantity, outputs, tolerances)
     except ValueError as error:
         where, remedy = "labels.numbers, stopping", "correct that key; outputs are called as labels.columns has them"

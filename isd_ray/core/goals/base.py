@@ -137,6 +137,8 @@ class Goal(ABC):
         How the quantity of a screen that meets the goal relates to the level.
     is_regression, is_panel:
         Predictions and labels are values, or of many outputs (`isd_ray.core.panels`), not class indices.
+    is_of_numbers:
+        Of a panel: all its outputs are numbers.
     is_exact:
         A loss is 0 or 1.
     is_error:
@@ -172,6 +174,7 @@ class Goal(ABC):
     sign: ClassVar[str] = "≥"
     is_regression: ClassVar[bool] = False
     is_panel: ClassVar[bool] = False
+    is_of_numbers: ClassVar[bool] = False
     is_exact: ClassVar[bool] = True
     is_error: ClassVar[bool] = False
     is_share_right: ClassVar[bool] = False

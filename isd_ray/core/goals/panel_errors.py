@@ -42,6 +42,7 @@ class PanelMeanError(PanelAccuracy):
     """The mean error of all compounds, measured ones having none, is at most `level`, in tolerances."""
 
     sign: ClassVar[str] = "≤"
+    is_of_numbers: ClassVar[bool] = True
     is_error: ClassVar[bool] = True
     is_share_right: ClassVar[bool] = False
     remedy: ClassVar[str] = MeanLoss.remedy
