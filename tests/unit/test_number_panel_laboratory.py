@@ -258,6 +258,7 @@ def test_a_predicted_hit_that_is_lost_twice_may_be_wrong_in_every_output_but_its
     assert certificate["n_repeated"] == 1
     look = campaign.store.rounds()[certificate["look"]["round"]].committed["look"]
     assert [plan["n_unread"] for plan in look] == [0, 1, 1]
+    assert "2 entries of theirs that may be wrong" in "\n".join(certificate_lines(certificate))
     hybrid = {line["id"]: line for line in pq.read_table(campaign.path / "hybrid").to_pylist()}
     assert hybrid[lost]["source"] == "predicted"
     hits = [line["id"] for line in hybrid.values() if truth[line["id"]]["has_n"]]
