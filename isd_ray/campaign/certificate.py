@@ -131,6 +131,7 @@ def make_certificate(
         "earlier": list(manifest.get("earlier", ())),
         "draws": "simulated" if not manifest["in_laboratory"] else "nonce" if manifest.get("nonce") else "seed",
         "n_lost": sum(record["n_lost"] for record in history.records),
+        **_unread(look),
         "n_filling": look.get("n_filling", 0),
         "n_repeated": sum(record.get("n_repeated", 0) for record in history.records),
         "finish": {"cut": look["n_finish"], "n_new": _n_new(history, look)},
@@ -156,6 +157,12 @@ def _records_of(history: History, look: Mapping[str, Any]) -> list[Mapping[str, 
     while (before := found[0].get("continues", found[0].get("repeats"))) is not None:
         found.insert(0, history.records[before])
     return found
+
+
+def _unread(look: Mapping[str, Any]) -> dict[str, int]:
+    """Entries of predicted hits without a readout that count as wrong; nothing where there are none."""
+    n_unread = sum(plan.get("n_unread", 0) for plan in look["look"])
+    return {"n_unread": n_unread} if n_unread else {}
 
 
 def _n_new(history: History, look: Mapping[str, Any]) -> int:
@@ -312,6 +319,12 @@ def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
     if n_lost := certificate.get("n_lost", 0):
         wells = "1 well" if n_lost == 1 else f"{n_lost:,} wells"
         yield f"{wells} gave no readout; those of the audit count as errors{_once_more(certificate)}."
+    if n_unread := certificate.get("n_unread", 0):
+        entries = "1 entry" if n_unread == 1 else f"{n_unread:,} entries"
+        yield (
+            f"Compounds that were predicted to be hits of some output and gave no readout stay as predicted: {entries} "
+            "of theirs that may be wrong, or a missed hit of another output, count as that."
+        )
 
 
 def _once_more(certificate: Mapping[str, Any]) -> str:
@@ -339,7 +352,10 @@ def _proof_by_portions(portions: Mapping[str, Any], look: Mapping[str, Any]) -> 
 
 def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any], quantity: str) -> str:
     n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
-    among = "compounds without a predicted hit" if claim_named(quantity).takes_hits else "compounds"
+    recalls = [output["name"] for output in outputs if output.get("is_recall", claim_named(quantity).takes_hits)]
+    among = "compounds without a predicted hit" if recalls else "compounds"
+    if 0 < len(recalls) < len(outputs):
+        among += f" of {', '.join(recalls)}"
     return (
         f"Proof: an audit (check sample) of {n:,} of {n_inference:,} {among}, "
         f"drawn at random (seed {seed}) and judged in round "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from isd_ray.campaign.round_files import RoundRecord
 from isd_ray.core.constant import ConstantAnswer
-from isd_ray.core.goals import Goal
+from isd_ray.core.goals import Goal, OutputGoal
 
 N_NAMED = 3
 """Outputs of a panel that a warning names."""
@@ -15,10 +15,14 @@ COMPARED = "For comparison"
 """What stands before the words, as a heading or at the beginning of a line."""
 COMMONER = "the commonest answer of each output"
 """Of a panel."""
+BEST_VALUE = "the value of each output that errs least"
+"""Of a panel of numbers whose mean error is claimed."""
 UNKNOWN = "what one answer for every compound would reach is said once the first batch is measured"
 """Before the start, where no label is known."""
 UNSAID = "what one answer for every compound would reach of it, this claim does not say"
 """Before the start, of a claim that is held against nothing."""
+
+_Pair: TypeAlias = tuple[OutputGoal, ConstantAnswer]
 
 
 def range_words(low: float, high: float) -> str:
@@ -28,6 +32,9 @@ def range_words(low: float, high: float) -> str:
 
 def constant_brief(goal: Goal, constant: ConstantAnswer) -> str:
     """In a few words, behind the goal."""
+    picked, others = _kinds(goal, constant)
+    if picked and others:
+        return f"random picking {_reached(picked)}, constant answer {_reached(others)}"
     what = "random picking" if goal.takes_hits else "constant answer"
     return f"{what} {range_words(constant.low, constant.high)}"
 
@@ -41,29 +48,54 @@ def constant_words(goal: Goal, constant: ConstantAnswer, classes: Sequence[str])
         Their names by index.
     """
     reached = range_words(constant.low, constant.high)
-    if goal.takes_hits:
+    picked, others = _kinds(goal, constant)
+    if goal.takes_hits and not others:
         return f"as many compounds picked at random, without any model, hold on average {reached} of all hits"
-    if constant.outputs:
-        reached += f" by output ({_ends(goal, constant)})" if len(goal.outputs) > 1 else ""
-        name = "accuracy"
-    else:
-        name = goal.name
     sample = "" if constant.n is None else f", by the {constant.n:,} compounds of the first batch"
-    answer = _answer(goal, constant, classes)
-    return f"{answer} for every compound, without any model, has {name} {reached}{sample}{goal.constant_remark}"
+    if constant.outputs:
+        has = f"accuracy {_reached(others)}" + (f" by output ({_ends(others)})" if len(others) > 1 else "")
+    else:
+        has = f"{goal.name} {reached}"
+    answer = f"{_answer(goal, constant, classes)} for every compound, without any model, has {has}{sample}"
+    if picked:
+        answer += f"; {_picking([output.name for output, _ in picked], picked[0][1].high)}"
+    return f"{answer}{goal.constant_remark}"
+
+
+def _picking(outputs: Sequence[str], share: float = 0.0) -> str:
+    """What random picking holds of the hits of outputs beside others; before anything is measured, what it will."""
+    hits = f"of the hits of {_named(outputs)}"
+    if not share:
+        return f"compounds picked at random hold on average as large a share {hits} as is measured"
+    return f"as many compounds picked at random hold on average {share:.4g} {hits}"
+
+
+def _kinds(goal: Goal, constant: ConstantAnswer) -> tuple[list[_Pair], list[_Pair]]:
+    """Outputs that are held against random picking, and the others; none without claims about outputs."""
+    pairs = list(zip(goal.outputs, constant.outputs, strict=False))
+    return [pair for pair in pairs if pair[0].is_recall], [pair for pair in pairs if not pair[0].is_recall]
+
+
+def _reached(pairs: Sequence[_Pair]) -> str:
+    return range_words(min(one.low for _, one in pairs), max(one.high for _, one in pairs))
+
+
+def _named(outputs: Sequence[str]) -> str:
+    """A few of some outputs, and how many more there are."""
+    more = f" and {len(outputs) - N_NAMED} more" if len(outputs) > N_NAMED else ""
+    return f"{', '.join(map(repr, outputs[:N_NAMED]))}{more}"
 
 
 def _answer(goal: Goal, constant: ConstantAnswer, classes: Sequence[str]) -> str:
     if goal.is_panel:
-        return COMMONER
+        return BEST_VALUE if goal.is_error else COMMONER
     if constant.answer is None:
         return "the same answer"
     return f"the value {constant.answer:.4g}" if goal.is_regression else repr(classes[int(constant.answer)])
 
 
-def _ends(goal: Goal, constant: ConstantAnswer) -> str:
+def _ends(pairs: Sequence[_Pair]) -> str:
     """The outputs for which it does worst and best."""
-    pairs = list(zip(goal.outputs, constant.outputs, strict=True))
     worst, best = min(pairs, key=lambda pair: pair[1].low), max(pairs, key=lambda pair: pair[1].high)
     return f"{worst[0].name!r} the lowest, {best[0].name!r} the highest"
 
@@ -77,13 +109,13 @@ def constant_warning(goal: Goal, constant: ConstantAnswer | None, classes: Seque
         return None
     reached = range_words(constant.low, constant.high)
     if goal.outputs:
-        outputs = constant.reached(goal)
-        more = f" and {len(outputs) - N_NAMED} more" if len(outputs) > N_NAMED else ""
-        named = ", ".join(map(repr, outputs[:N_NAMED]))
-        by = "as many compounds picked at random" if goal.takes_hits else f"{COMMONER} for every compound"
+        reached_by = constant.reached(goal)
+        picked, others = ([pair for pair in pairs if pair[0].name in reached_by] for pairs in _kinds(goal, constant))
+        plain = (("as many compounds picked at random", picked), (f"{COMMONER} for every compound", others))
+        by = " or ".join(words for words, pairs in plain if pairs)
         return (
-            f"what is claimed of {named}{more} may be worth nothing: {by}, without any model, may reach as much. Ask "
-            "for more (stopping.panel.gamma)"
+            f"what is claimed of {_named(reached_by)} may be worth nothing: {by}, without any model, may reach as "
+            "much. Ask for more (stopping.panel.gamma)"
         )
     by, has = f"{_answer(goal, constant, classes)} for every compound", "has"
     if goal.takes_hits:
@@ -113,6 +145,9 @@ def constant_summary(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def beforehand(goal: Goal, constant: ConstantAnswer | None, classes: Sequence[str]) -> str:
     """What is said before the start."""
+    recalls = [output.name for output in goal.outputs if output.is_recall]
+    if 0 < len(recalls) < len(goal.outputs):
+        return f"{UNKNOWN}; {_picking(recalls)}" if constant is None else constant_words(goal, constant, classes)
     if goal.takes_hits:
         return (
             "compounds picked at random, without any model, hold on average as large a share of all hits as is "

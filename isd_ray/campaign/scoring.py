@@ -84,10 +84,13 @@ class ShardScorer:
             config.model,
             config.acquisition.column,
             has_numbers=bool(config.labels.numbers),
+            mixes_hits=config.stopping.mixes_hits,
         )
         self._goal = goal_for(config.stopping, config.task, spec.classes, spec.outputs, config.labels.numbers)
         self._hit = self._goal.positive if config.task == "classification" else None
         self._tolerances = config.tolerances(spec.outputs)
+        seeks_hits = tuple(output.is_recall for output in self._goal.outputs)
+        self._seeks_hits = seeks_hits if config.stopping.mixes_hits else ()
         self._kept: dict[int, _Kept] = {}
         self._libraries: dict[str, Library] = {}
         self._seen_blocks: dict[str, SeenBlocks] = {}
@@ -250,7 +253,7 @@ class ShardScorer:
             outputs = self._predictor_of(committee).samples(features, config.acquisition.dropout_samples, seed)
             weights = None
         column = self._column(library, rows)
-        candidates = Candidates(rows, outputs, column, weights, self._hit, self._tolerances)
+        candidates = Candidates(rows, outputs, column, weights, self._hit, self._tolerances, self._seeks_hits)
         primary, secondary = self._acquisition.score(candidates)
         return ScoredRows(rows, primary, secondary, prediction, uncertainty)
 

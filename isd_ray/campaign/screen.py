@@ -21,7 +21,7 @@ from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import TakenVersion, open_library, version_by, versions_on_record
 from isd_ray.config import CampaignConfig
-from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking
+from isd_ray.core.constant import ConstantAnswer, constant_answer, random_picking, with_picking
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.race import RaceBatch, race_batch
 from isd_ray.core.seeding import derive_seed, draw_seed, tie_keys
@@ -173,11 +173,11 @@ class Screen:
         """
         if not self.config.stopping.claims:
             return None
-        if self.goal.takes_hits:
+        if self.goal.takes_hits and not self.config.stopping.mixes_hits:
             return random_picking(self.sets.n_measured, self.sets.n_target, len(self.goal.outputs))
         if self._constant is None:
             self._constant = self._best_constant()
-        return self._constant
+        return with_picking(self.goal, self._constant, self.sets.n_measured / self.sets.n_target)
 
     def _best_constant(self) -> ConstantAnswer | None:
         n_classes, delta = len(self.outputs or self.classes), self.config.stopping.delta

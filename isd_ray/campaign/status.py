@@ -176,7 +176,7 @@ def status_of(store: CampaignStore) -> Status:
             {
                 "name": output.name,
                 "gamma": output.level,
-                "asked": output.asked(goal.quantity),
+                "asked": output.asked,
                 "low": low,
                 "high": high,
                 "constant": output.shown_range(constant),

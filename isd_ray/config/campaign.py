@@ -200,16 +200,19 @@ class CampaignConfig(Section):
                 f"{self.task!r}; claim {' or '.join(others)}{', or label values by a threshold' * is_of_hits}"
             )
         if self.stopping.panel is not None and self.task == "panel" and self.stopping.claim.by_output is None:
-            raise ValueError(f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel]")
-        panel = self.stopping.panel
-        if (
-            panel is not None
-            and panel.has_errors
-            and (not self.labels.numbers or self.stopping.claim.by_output_errors is None)
-        ):
             raise ValueError(
-                "stopping.panel.quantity claims mean errors of outputs that are numbers, beside accuracies; name them "
-                "in labels.numbers, and leave stopping.quantity = 'accuracy'"
+                f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel], or name it of "
+                "outputs in stopping.panel.quantity"
+            )
+        if self.goal_class.is_of_numbers and not self.labels.numbers:
+            raise ValueError(
+                f"stopping.quantity={quantity!r} is of numbers, and outputs are of two classes; name them in "
+                "labels.numbers, or claim accuracy or recall"
+            )
+        if self.stopping.panel is not None and self.stopping.panel.has_errors and not self.labels.numbers:
+            raise ValueError(
+                "stopping.panel.quantity claims mean errors, which are of outputs that are numbers; name them in "
+                "labels.numbers"
             )
         return self
 
@@ -225,10 +228,11 @@ class CampaignConfig(Section):
             raise ValueError("[stopping.panel] is for task = 'panel'; remove it")
         if labels.numbers and not is_panel:
             raise ValueError("labels.numbers are outputs of a panel; remove it, or use task = 'regression'")
-        if labels.numbers and self.goal_class.knows_hits:
+        if labels.numbers and self.goal_class.knows_hits and not self.stopping.mixes_hits:
             raise ValueError(
                 f"stopping.quantity={self.stopping.quantity!r} is of hits, which outputs that are numbers "
-                "(labels.numbers) have none of; claim accuracy, or cut them by labels.transform"
+                "(labels.numbers) have none of; claim accuracy, mae or mse of these in stopping.panel.quantity, or cut "
+                "them by labels.transform"
             )
         if self.stopping.positive is not None and self.task != "classification":
             raise ValueError(f"`stopping.positive` names a class, and task={self.task!r} has none; remove it")

@@ -15,11 +15,11 @@ CLAIMS = "isd_ray.claims"
 """Entry points of claims: the name is the quantity, the value a `Claim`."""
 BUILT_IN_CLAIMS = {
     "accuracy": "isd_ray.core.goals.accuracy:CLAIM",
-    "recall": "isd_ray.core.goals.output_recalls:CLAIM",
+    "recall": "isd_ray.core.goals.output_claims:CLAIM",
     "precision": "isd_ray.core.goals.precision:CLAIM",
     "balanced_accuracy": "isd_ray.core.goals.balanced_accuracy:CLAIM",
-    "mae": "isd_ray.core.goals.mean_loss:MAE",
-    "mse": "isd_ray.core.goals.mean_loss:MSE",
+    "mae": "isd_ray.core.goals.panel_errors:MAE",
+    "mse": "isd_ray.core.goals.panel_errors:MSE",
 }
 _WHERE = "stopping.quantity"
 
@@ -37,11 +37,14 @@ class Claim:
         claims have to pass (`isd_ray.core.enumeration`) does not know them.
     by_output_errors:
         The same where of some outputs, which are numbers, a mean error is claimed.
+    by_output_hits:
+        The same where the recall of hits is claimed of some outputs, and something else of others.
     """
 
     goals: Mapping[Task, type[Any]]
     by_output: type[Any] | None = None
     by_output_errors: type[Any] | None = None
+    by_output_hits: type[Any] | None = None
 
     @property
     def is_error(self) -> bool:

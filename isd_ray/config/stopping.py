@@ -14,6 +14,8 @@ from isd_ray.config.section import Fraction, Section, Task, by_output
 
 EARLIER_DEFAULTS = {"trigger": "trend", "first_look_share": 0.5}
 """Of `[stopping]`, in campaigns of versions before."""
+_ERRORS = frozenset({"mae", "mse"})
+"""What may be claimed of an output that is bounded by `max_loss`."""
 DEFAULT_RANDOM_SHARE = 0.1
 """Random share of a batch under an audited rule, which forecasts from it."""
 
@@ -58,9 +60,10 @@ class PanelStoppingConfig(Section):
     gamma: dict[str, Fraction] = Field(default_factory=dict)
     """Accuracy that the whole column of an output has to exceed (of numbers the share within the tolerance), or recall
     of hits to reach; of outputs that are not named `stopping.gamma`."""
-    quantity: dict[str, Literal["accuracy", "mae", "mse"]] = Field(default_factory=dict)
-    """What is claimed of outputs that are numbers: `accuracy`, the share within the tolerance, or that the mean error
-    is at most `max_loss`; of outputs that are not named `accuracy`."""
+    quantity: dict[str, Literal["accuracy", "recall", "mae", "mse"]] = Field(default_factory=dict)
+    """What is claimed of an output: `accuracy`, of numbers the share within the tolerance; of classes also the `recall`
+    of hits, 1 being a hit; of numbers also `mae` or `mse`, that the mean error is at most `max_loss`. Of outputs that
+    are not named `stopping.quantity`."""
     max_loss: dict[str, Annotated[float, Field(gt=0.0)]] = Field(default_factory=dict)
     """mae, mse: largest mean error of the whole column, measured compounds counting as 0; unit of the output, for mse
     its square."""
@@ -76,7 +79,11 @@ class PanelStoppingConfig(Section):
     @property
     def has_errors(self) -> bool:
         """Whether a mean error is claimed of any output."""
-        return any(quantity != "accuracy" for quantity in self.quantity.values())
+        return not _ERRORS.isdisjoint(self.quantity.values())
+
+    def quantities(self, outputs: Sequence[str], quantity: str) -> tuple[str, ...]:
+        """What is claimed of each output, `quantity` of those that are not named; raises as `shares`."""
+        return tuple(by_output(self.quantity, outputs, quantity))
 
     def errors(self, outputs: Sequence[str]) -> tuple[MeanErrorClaim | None, ...]:
         """The mean error that is claimed of each output; None of those of which an accuracy is.
@@ -86,7 +93,7 @@ class PanelStoppingConfig(Section):
         ValueError
             As `shares`; or if a key is missing, or given where it has no use.
         """
-        columns = (by_output(self.quantity, outputs, "accuracy"), *self._limits(outputs))
+        columns = (self.quantities(outputs, "accuracy"), *self._limits(outputs))
         return tuple(_mean_error(*claim) for claim in zip(outputs, *columns, strict=True))
 
     def _limits(self, outputs: Sequence[str]) -> tuple[list[float | None], list[float | None]]:
@@ -122,7 +129,7 @@ class MeanErrorClaim:
 
 def _mean_error(name: str, quantity: str, max_loss: float | None, clip: float | None) -> MeanErrorClaim | None:
     """The claim about one output."""
-    is_error = quantity != "accuracy"
+    is_error = quantity in _ERRORS
     if {max_loss is not None, clip is not None} != {is_error}:
         raise ValueError(f"`max_loss` and `loss_clip` of {name!r} go with quantity = 'mae' or 'mse'; give all or none")
     if max_loss is None or clip is None:
@@ -143,8 +150,9 @@ class StoppingConfig(Section):
     quantity: str = "accuracy"
     """What is claimed of the whole screen. Of classes: `accuracy`, or, where one class is a hit, `recall` of hits,
     `precision` of the delivered hits, or `balanced_accuracy`. Of values: `accuracy` (share within `tolerance`), `mae`
-    or `mse` (at most `max_loss`). Of panels: `accuracy` (mean over the compounds of the share of right outputs), or
-    `recall` of the hits of all outputs. Installed packages may add others."""
+    or `mse` (at most `max_loss`). Of panels: `accuracy` (mean over the compounds of the share of right outputs),
+    `recall` of the hits of all outputs, or of numbers alone `mae` or `mse` (mean over the compounds of the mean error
+    of their outputs, in tolerances). Installed packages may add others."""
     gamma: Fraction = 0.95
     """Accuracy to exceed; recall, precision, balanced accuracy or accuracy of a panel to reach."""
     panel: PanelStoppingConfig | None = None
@@ -154,9 +162,10 @@ class StoppingConfig(Section):
     and active; of others it has to be named where the claim, or the acquisition function, is about hits."""
     max_loss: float | None = Field(default=None, gt=0.0)
     """mae, mse: largest mean error of the whole screen, measured compounds counting as 0; unit of the label, for mse
-    its square."""
+    its square. Of a panel of numbers in tolerances of its outputs (`tolerances`), whose units have no mean."""
     loss_clip: float | None = Field(default=None, gt=0.0)
-    """mae, mse: larger errors count as this one (unit of the label); without a limit an audit can bound nothing."""
+    """mae, mse: larger errors count as this one (unit of the label; of a panel tolerances); without a limit an audit
+    can bound nothing."""
     repeatability: float | None = Field(default=None, ge=0.5, le=1.0)
     """Share of replicates of a binary readout that agree; turns agreement with readouts into a claim on the truth."""
     delta: Fraction = 0.05
@@ -219,10 +228,18 @@ class StoppingConfig(Section):
     def goal_class(self, task: Task) -> type[Any]:
         """The class of the claim about a task (`isd_ray.core.goals.base.Goal`)."""
         kind = self.claim.goals[task] if self.panel is None else self.claim.by_output
-        if self.panel is not None and self.panel.has_errors:
+        if self.mixes_hits:
+            kind = self.claim.by_output_hits
+        elif self.panel is not None and self.panel.has_errors:
             kind = self.claim.by_output_errors
         assert kind is not None, "the configuration was checked"
         return kind
+
+    @property
+    def mixes_hits(self) -> bool:
+        """Whether the recall of hits is claimed of some outputs of a panel, and something else of others."""
+        asked = {self.quantity, *(self.panel.quantity.values() if self.panel is not None else ())}
+        return self.panel is not None and "recall" in asked and len(asked) > 1
 
     def tolerances_of(self, outputs: Sequence[str], numbers: Sequence[str]) -> tuple[float | None, ...]:
         """Of a panel with numbers: by output the error that counts as none, None of classes; of others empty.

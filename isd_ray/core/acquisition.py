@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isd_ray import plugins
 from isd_ray.config import ModelConfig, Task
-from isd_ray.core.panels import Tolerances
+from isd_ray.core.panels import Tolerances, are_classes
 from isd_ray.core.predictions import doubt, doubt_of_outputs, mean_over_members, row_pieces, spreads, variances
 from isd_ray.errors import ConfigError
 
@@ -46,6 +46,8 @@ class Candidates:
         Class index of a hit; None where labels are not classes.
     tolerances:
         Of a panel with numbers: by output the error that counts as none, None of a class; empty of all others.
+    seeks_hits:
+        Of a panel with the recall of hits claimed of some outputs, and something else of others: of which; else empty.
     """
 
     rows: NDArray[np.int64]
@@ -54,6 +56,7 @@ class Candidates:
     weights: NDArray[np.float64] | None = None
     hit: int | None = None
     tolerances: Tolerances = ()
+    seeks_hits: tuple[bool, ...] = ()
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
@@ -162,6 +165,25 @@ def standard_deviation_of_outputs(candidates: Candidates) -> Scores:
     return _with_zeros(np.sqrt(spreads(candidates.outputs, candidates.tolerances, candidates.weights)).mean(axis=1))
 
 
+def hits_or_doubts(candidates: Candidates) -> Scores:
+    """Of a panel: the mean over its outputs of how likely a hit is where hits are looked for, else of an error.
+
+    Both are what a measurement would change for the claims, in one unit: entries. Where no output is named in
+    `Candidates.seeks_hits` hits are looked for in all outputs of classes. Equals go by the mean of errors alone.
+    """
+    n_rows, n_outputs = candidates.outputs.shape[1:]
+    tolerances = candidates.tolerances or (None,) * n_outputs
+    seeks = np.array(candidates.seeks_hits, np.bool_) if candidates.seeks_hits else are_classes(tolerances)
+    scores = np.empty((2, n_rows), np.float32)
+    for piece in row_pieces(candidates.outputs):
+        outputs = candidates.outputs[:, piece]
+        doubts = doubt_of_outputs(outputs, tolerances, candidates.weights)
+        ones = np.clip(mean_over_members(outputs, candidates.weights), 0.0, 1.0)
+        scores[0, piece] = np.where(seeks, ones, doubts).mean(axis=1)
+        scores[1, piece] = doubts.mean(axis=1)
+    return scores[0], scores[1]
+
+
 def random(candidates: Candidates) -> Scores:
     """Equal scores: the seeded hash of the rows decides."""
     return _with_zeros(np.zeros(len(candidates.rows)))
@@ -222,6 +244,7 @@ OF_NUMBERS = {
     function.name: function
     for function in (
         AcquisitionFunction("least_confidence", doubtful_outputs, ("panel",), min_members=2),
+        AcquisitionFunction("hit_probability", hits_or_doubts, ("panel",), min_members=2),
         AcquisitionFunction("variance", variance_of_outputs, ("panel",), min_members=2),
         AcquisitionFunction("standard_deviation", standard_deviation_of_outputs, ("panel",), min_members=2),
     )
@@ -242,7 +265,13 @@ def find_acquisition(name: str) -> AcquisitionFunction:
 
 
 def acquisition_for(
-    name: str, task: Task, model: ModelConfig, column: str | None = None, *, has_numbers: bool = False
+    name: str,
+    task: Task,
+    model: ModelConfig,
+    column: str | None = None,
+    *,
+    has_numbers: bool = False,
+    mixes_hits: bool = False,
 ) -> AcquisitionFunction:
     """The acquisition function of that name, made for a task and checked against a committee.
 
@@ -250,6 +279,10 @@ def acquisition_for(
     ----------
     column:
         Of the library, that it is to go by; None if no column is named.
+    has_numbers:
+        Some outputs of the panel are numbers.
+    mixes_hits:
+        Hits are looked for in some outputs of the panel, and errors in others.
 
     Raises
     ------
@@ -259,6 +292,8 @@ def acquisition_for(
     function = find_acquisition(name)
     if has_numbers:
         function = _of_numbers(function)
+    elif mixes_hits and function is BUILT_IN["hit_probability"]:
+        function = replace(function, score=hits_or_doubts, tasks=("panel",))
     if task == "panel" and "panel" not in function.tasks and "classification" in function.tasks:
         function = replace(function, score=mean_over_outputs(function.score), tasks=("panel",))
     if task not in function.tasks:

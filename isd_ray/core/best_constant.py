@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -29,36 +30,41 @@ def middle_of_window(
     return float(ordered[first] + ordered[last[first]]) / 2
 
 
-def least_distance(ordered: NDArray[np.float64], clip: float) -> float:
-    """Value of least mean distance, distances cut at `clip`: one of the labels.
+def least_distance(ordered: NDArray[np.float64], clip: float, weights: NDArray[np.float64] | None = None) -> float:
+    """Value of least mean distance, distances cut at `clip`, labels by their weights: one of the labels.
 
     Between labels, and where a label's distance reaches the cut, the total is linear or bends down, so that it is
     smallest at a label.
     """
-    n, total = len(ordered), np.concatenate([[0.0], np.cumsum(ordered - ordered[0])])
-    place, shifted = np.arange(n), ordered - ordered[0]
+    shifted = ordered - ordered[0]
+    weights = np.ones(len(ordered)) if weights is None else weights
+    weight, total = (np.concatenate([[0.0], np.cumsum(part)]) for part in (weights, weights * shifted))
+    place = np.arange(len(ordered))
     low = np.searchsorted(ordered, ordered - clip, side="left")
     high = np.searchsorted(ordered, ordered + clip, side="right")
-    below = shifted * (place - low) - (total[place] - total[low])
-    above = (total[high] - total[place]) - shifted * (high - place)
-    return float(ordered[(below + above + clip * (n - (high - low))).argmin()])
+    below = shifted * (weight[place] - weight[low]) - (total[place] - total[low])
+    above = (total[high] - total[place]) - shifted * (weight[high] - weight[place])
+    beyond = clip * (weight[-1] - (weight[high] - weight[low]))
+    return float(ordered[(below + above + beyond).argmin()])
 
 
-def least_squares(ordered: NDArray[np.float64], clip: float) -> float:
+def least_squares(ordered: NDArray[np.float64], clip: float, weights: NDArray[np.float64] | None = None) -> float:
     """Value of least mean squared distance, distances cut at `clip`: the mean of the labels that it is near to.
 
     Which labels those are changes only where a label's distance reaches the cut. For each such set, the sum of squares
     about its mean and the cut for the others is at least the total at that mean, and at the best value equal to it.
     """
     shifted = ordered - ordered[0]
+    weights = np.ones(len(ordered)) if weights is None else weights
     edges = np.unique(np.concatenate([shifted - clip, shifted + clip]))
     middles = (edges[1:] + edges[:-1]) / 2
     low = np.searchsorted(shifted, middles - clip, side="left")
     high = np.searchsorted(shifted, middles + clip, side="right")
     low, high = low[high > low], high[high > low]
-    sums, squares = (np.concatenate([[0.0], np.cumsum(part)]) for part in (shifted, np.square(shifted)))
-    n, first = high - low, sums[high] - sums[low]
-    total = squares[high] - squares[low] - np.square(first) / n + clip**2 * (len(ordered) - n)
+    parts = (weights, weights * shifted, weights * np.square(shifted))
+    weight, sums, squares = (np.concatenate([[0.0], np.cumsum(part)]) for part in parts)
+    n, first = weight[high] - weight[low], sums[high] - sums[low]
+    total = squares[high] - squares[low] - np.square(first) / n + clip**2 * (weight[-1] - n)
     best = int(total.argmin())
     return float(ordered[0] + first[best] / n[best])
 
@@ -80,9 +86,38 @@ def commoner_bits(labels: LabelArray, n_outputs: int, n_expected: int | None) ->
 def likeliest_values(
     labels: NDArray[np.float64], tolerances: panels.Tolerances, n_expected: int | None
 ) -> NDArray[np.float64]:
-    """The answer of each output of a panel with numbers that is right for most entries, float64 (K,).
+    """The answer of each output of a panel with numbers that is right for most entries, float64 (K,)."""
+    return _values(labels, tolerances, n_expected, middle_of_window)
+
+
+def least_distances(
+    labels: NDArray[np.float64], tolerances: panels.Tolerances, n_expected: int | None, clip: float
+) -> NDArray[np.float64]:
+    """The values of least mean distance of a panel of numbers, float64 (K,); `clip` in tolerances."""
+    return _values(labels, tolerances, n_expected, lambda ordered, width, by: least_distance(ordered, clip * width, by))
+
+
+def least_squares_of_outputs(
+    labels: NDArray[np.float64], tolerances: panels.Tolerances, n_expected: int | None, clip: float
+) -> NDArray[np.float64]:
+    """The values of least mean squared distance of a panel of numbers, float64 (K,); `clip` in tolerances."""
+    return _values(labels, tolerances, n_expected, lambda ordered, width, by: least_squares(ordered, clip * width, by))
+
+
+def _values(
+    labels: NDArray[np.float64],
+    tolerances: panels.Tolerances,
+    n_expected: int | None,
+    best: Callable[[NDArray[np.float64], float, NDArray[np.float64]], float],
+) -> NDArray[np.float64]:
+    """The best answer of each output, float64 (K,): a row's loss is a sum over its outputs.
 
     Entries weigh as of `commoner_bits`; of a class the answer is 0 or 1. An output without a readout is answered 0.
+
+    Parameters
+    ----------
+    best:
+        Of readouts, ascending, for a tolerance and their weights.
     """
     known = ~np.isnan(labels)
     weight = known * (np.ones((len(labels), 1)) if n_expected else 1.0 / np.maximum(known.sum(axis=1), 1)[:, None])
@@ -94,5 +129,5 @@ def likeliest_values(
             found[place] = float((weights * (2 * values - 1)).sum() > 0)
         elif len(values):
             order = np.argsort(values, kind="stable")
-            found[place] = middle_of_window(values[order], tolerance, weights[order])
+            found[place] = best(values[order], tolerance, weights[order])
     return found

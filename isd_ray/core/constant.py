@@ -4,7 +4,7 @@
 every compound. Precision: every compound is called a hit. Balanced accuracy: 0.5 whatever the answer is. Recall: as
 many compounds as the screen has measured, picked at random; that is in expectation the share measured. (To call
 everything a hit has recall 1 and measures everything, to call nothing one finds the share measured: a claim of recall
-is worth the wells that it saves.)
+is worth the wells that it saves.) Of a panel each output is held against what its own claim is.
 
 **By a sample.** The first batch is drawn uniformly from n rows. Let a be the best answer for all n rows, fixed by them,
 and L its total loss. The best answer for the sample has at most the loss that a has in it. So a lower confidence bound
@@ -19,6 +19,7 @@ at the other, so it does not matter why they have none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,9 +93,20 @@ def random_picking(n_measured: int, n_target: int, n_outputs: int = 0) -> Consta
     n_outputs:
         Of a panel with a claim about each output.
     """
-    share = n_measured / n_target
-    one = ConstantAnswer(None, share, share)
+    one = _picked(n_measured / n_target)
     return replace(one, outputs=(one,) * n_outputs)
+
+
+def _picked(share: float) -> ConstantAnswer:
+    return ConstantAnswer(None, share, share)
+
+
+def with_picking(goal: Goal, constant: ConstantAnswer | None, share: float) -> ConstantAnswer | None:
+    """What claims of several kinds are held against, with random picking of such a share where it is a recall."""
+    if constant is None or not constant.outputs or not goal.takes_hits:
+        return constant
+    pairs = zip(goal.outputs, constant.outputs, strict=True)
+    return _together([_picked(share) if output.is_recall else one for output, one in pairs], constant.n)
 
 
 def constant_answer(
@@ -118,10 +130,10 @@ def constant_answer(
     Returns
     -------
     ConstantAnswer or None
-        None for a recall (`random_picking`), for a claim that does not say what an answer reaches, where right and
-        wrong are not defined, and without a readout.
+        None for a recall (`random_picking`; beside other claims nothing is picked yet, `with_picking`), for a claim
+        that does not say what an answer reaches, where right and wrong are not defined, and without a readout.
     """
-    if goal.takes_hits or not goal.has_losses:
+    if (goal.takes_hits and not isinstance(goal, OutputAccuracies)) or not goal.has_losses:
         return None
     if goal.constant is not None:
         return ConstantAnswer(None, goal.constant, goal.constant)
@@ -146,7 +158,7 @@ def _with_slack(goal: Goal) -> Goal:
     """The goal with tolerances that hold what lies exactly so far away."""
     if isinstance(goal, WithinTolerance) and goal.tolerance is not None:
         return replace(goal, tolerance=goal.tolerance * (1.0 + _ROUNDING))
-    if isinstance(goal, PanelAccuracy):
+    if isinstance(goal, PanelAccuracy) and not goal.is_error:
         slack = tuple(None if one is None else one * (1.0 + _ROUNDING) for one in goal.tolerances)
         return replace(goal, tolerances=slack)
     return goal
@@ -201,6 +213,9 @@ def _of_outputs(
     tolerances = goal.tolerances or (None,) * len(goal.outputs)
     columns = entries_of(labels, len(goal.outputs)).T
     for output, tolerance, column in zip(goal.outputs, tolerances, columns, strict=True):
+        if output.is_recall:
+            found.append(_picked(0.0))
+            continue
         if goal.n_expected is None:
             column = column[~np.isnan(column)]
         n_rows = n_drawn if goal.n_expected is not None else len(column)
@@ -209,8 +224,13 @@ def _of_outputs(
         if output.error is not None:  # as errors are on record
             one = replace(one, low=1.0 - one.high / output.unit, high=1.0 - one.low / output.unit)
         found.append(one)
-    low, high = min(one.low for one in found), max(one.high for one in found)
-    return replace(found[0], answer=None, low=low, high=high, outputs=tuple(found))
+    others = (one.n for output, one in zip(goal.outputs, found, strict=True) if not output.is_recall)
+    return _together(found, next(others, None))
+
+
+def _together(found: Sequence[ConstantAnswer], n: int | None) -> ConstantAnswer:
+    """Of all outputs, what each is held against."""
+    return ConstantAnswer(None, min(one.low for one in found), max(one.high for one in found), n, tuple(found))
 
 
 def _alone(output: OutputGoal, tolerance: float | None) -> Goal:

@@ -19,16 +19,23 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import Task
 from isd_ray.config.claims import Claim
 from isd_ray.core.goals import HITS, UNVERIFIED, Goal
 from isd_ray.core.look_evidence import Audit
 from isd_ray.core.looks import Finish, LookPlan
 from isd_ray.core.panels import has_readout
-from isd_ray.core.small_screens import SmallScreen, State, compositions, counts_of, goals_of, screens_of
+from isd_ray.core.small_screens import (
+    SmallScreen,
+    State,
+    compositions,
+    counts_of,
+    goals_of,
+    kind_of_screens,
+    screens_of,
+)
 from isd_ray.core.stopping import decide_look
 
-SUITE = 2
+SUITE = 3
 """Raised where the suite comes to ask for more."""
 DELTA = 0.25
 """Risk of the looks."""
@@ -97,7 +104,7 @@ def false_stops(claim: Claim) -> Iterator[str]:
             yield from _false_finishes(task, goal)
 
 
-def _false_finishes(task: Task, goal: Goal) -> Iterator[str]:
+def _false_finishes(task: str, goal: Goal) -> Iterator[str]:
     """As `false_stops`, of looks that may finish: there it counts where in the order of uncertainty errors are."""
     for screen in screens_of(task, lost=False):
         if len(screen.strata) > 1:
@@ -250,10 +257,11 @@ def _first(check: Callable[[Claim], Iterator[str]], claim: Claim) -> list[str]:
         return [f"{check.__name__}: {type(error).__name__}: {error}"]
 
 
-def _goals(claim: Claim) -> Iterator[tuple[Task, Goal]]:
+def _goals(claim: Claim) -> Iterator[tuple[str, Goal]]:
+    """Goals at several levels, each with whose screens it is tried on."""
     for task, kind in claim.goals.items():
         for goal in goals_of(kind, task):
-            yield task, goal
+            yield kind_of_screens(task, goal), goal
 
 
 def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = None) -> Iterator[_Look]:
@@ -264,6 +272,8 @@ def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = N
         # A look that measures its predicted hits leaves those whose wells are lost: they are delivered as predicted.
         takes = (groups == HITS) & goal.takes_hits & ~screen.lost
         taken = tuple(np.where(takes, background, 0).tolist())
+        unread = np.where((groups == HITS) & goal.takes_hits & screen.lost, background, 0)
+        not_read = goal.as_prediction(screen.said)[np.repeat(np.arange(screen.n_kinds), unread)]
         measured = screen.measuring(taken)
         hits = goal.count_hits(measured.known)
         left = screen.left(goal, next(screen.states(np.ones(screen.n_kinds, np.bool_))))
@@ -289,7 +299,7 @@ def _looks(goal: Goal, screen: SmallScreen, finish: Finish, most: int | None = N
                 for group, allowed in zip(goal.audited, allowances, strict=True)
                 if left[group]
             )
-            settled = goal.settle(plans, hits, len(measured.known) - sum(hits))
+            settled = goal.settle(goal.with_unread(plans, not_read), hits, len(measured.known) - sum(hits))
             if settled and settled not in seen:
                 seen.append(settled)
                 yield _Look(goal, screen, settled, hits, background, taken)

@@ -105,6 +105,9 @@ class LookPlan:
         In how many portions the audit is measured (`isd_ray.core.portions`), and up to which of them it is judged.
     risk:
         Of a plan by which a portion is judged, the risk of the look; None where `delta` is that.
+    n_unread:
+        Of a panel: entries of predicted hits whose wells gave no readout, each of which may be wrong, as nothing bounds
+        it. Known when the look is judged (`isd_ray.core.goals.base.Goal.with_unread`).
     """
 
     number: int
@@ -123,6 +126,7 @@ class LookPlan:
     portions: int = 1
     portion: int = 1
     risk: float | None = None
+    n_unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,11 @@ def there(labels: LabelArray, n_outputs: int) -> NDArray[np.bool_]:
     return ~np.isnan(labels) if are_values(labels) else unpack(labels[:, 1], n_outputs).astype(np.bool_)
 
 
+def predictions_of(prediction: LabelArray, n_outputs: int) -> LabelArray:
+    """Predictions of a panel entry by entry, (n, K)."""
+    return prediction if are_values(prediction) else unpack(prediction, n_outputs)
+
+
 def entries_of(labels: LabelArray, n_outputs: int) -> NDArray[np.float64]:
     """Labels of a panel entry by entry, float64 (n, K) with NaN for what was not measured."""
     if are_values(labels):

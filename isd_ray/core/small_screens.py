@@ -23,6 +23,10 @@ from isd_ray.messages import LabelArray
 
 N_OUTPUTS = 3
 CLIP, TOLERANCE = 2.0, 1.0
+TOLERANCES = (1.0, 0.5, 4.0)
+"""Of a panel of numbers."""
+NUMBERS = "numbers"
+"""Screens of a panel of numbers, beside those of tasks."""
 _LEVELS = (0.6, 0.8, 0.9)
 _ERROR_LEVELS = (0.1, 0.25, 0.5)
 """Of the largest error that counts."""
@@ -122,13 +126,23 @@ def goals_of(kind: type[Goal], task: Task) -> Iterator[Goal]:
     for level in levels:
         for n_expected in (None, N_OUTPUTS) if task == "panel" else (None,):
             asked = Asked(
-                level, tolerance=TOLERANCE, clip=CLIP, n_outputs=N_OUTPUTS * (task == "panel"), n_expected=n_expected
+                level,
+                tolerance=TOLERANCE,
+                clip=CLIP,
+                n_outputs=N_OUTPUTS * (task == "panel"),
+                n_expected=n_expected,
+                tolerances=TOLERANCES if kind.is_of_numbers else (),
             )
             yield kind.asked(asked)
 
 
-def screens_of(task: Task, *, lost: bool = True) -> Iterator[SmallScreen]:
-    """The screens of a task; without kinds whose wells are lost, if asked."""
+def kind_of_screens(task: Task, goal: Goal) -> str:
+    """Whose screens a goal is tried on."""
+    return NUMBERS if goal.is_of_numbers else task
+
+
+def screens_of(task: str, *, lost: bool = True) -> Iterator[SmallScreen]:
+    """The screens of a task, or of `NUMBERS`; without kinds whose wells are lost, if asked."""
     for strata, known in itertools.product(_STRATA[task], _MEASURED[task]):
         kinds = [(said, true, is_lost) for said, rows, _ in strata for true, is_lost in rows if lost or not is_lost]
         places = [tuple(i for i, kind in enumerate(kinds) if kind[0] == said) for said, _, _ in strata]
@@ -141,16 +155,19 @@ def screens_of(task: Task, *, lost: bool = True) -> Iterator[SmallScreen]:
         )
 
 
-def _labels(task: Task, labels: list[Any]) -> LabelArray:
+def _labels(task: str, labels: list[Any]) -> LabelArray:
+    if task == NUMBERS:
+        return np.array(labels, np.float64).reshape(len(labels), N_OUTPUTS)
     if task == "panel":
         return pack_labels(np.array(labels, np.int8).reshape(len(labels), N_OUTPUTS))
     return np.array(labels, np.float64)
 
 
 _NONE, _ONE, _ALL = (0, 0, 0), (1, 0, 0), (1, 1, 1)
+_NEAR, _FAR = (1.5, 0.5, 0.0), (9.0, 9.0, 9.0)
 _OTHERS = (0, ((0, False), (1, False), (1, True)), 12)
 _PREDICTED_HITS = (1, ((1, False), (0, False), (0, True)), 12)
-_STRATA: dict[Task, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], ...], ...]] = {
+_STRATA: dict[str, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], ...], ...]] = {
     "classification": (
         (_OTHERS,),
         (_PREDICTED_HITS,),
@@ -159,15 +176,19 @@ _STRATA: dict[Task, tuple[tuple[tuple[Any, tuple[tuple[Any, bool], ...], int], .
         ((0, ((0, False), (1, False), (2, False)), 6), (1, ((1, False), (0, False), (0, True)), 3)),
     ),
     "regression": (((0.0, ((0.0, False), (1.5, False), (5.0, False), (5.0, True)), 7),),),
+    NUMBERS: (((_NONE, ((_NONE, False), (_NEAR, False), (_FAR, False), (_FAR, True)), 7),),),
     "panel": (
         ((_NONE, ((_NONE, False), (_ONE, False), (_ALL, False), (_ALL, True)), 7),),
         ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_NONE, False), (_NONE, True)), 3)),
+        # Predicted hits of one output that nothing puts right, and that are missed hits of the others.
+        ((_NONE, ((_NONE, False), (_ALL, False)), 6), (_ONE, ((_ONE, False), (_ALL, True)), 6)),
     ),
 }
 """Screens of each task by their strata: a prediction, what its rows may be and whether wells are lost, how many."""
-_MEASURED: dict[Task, tuple[tuple[Any, ...], ...]] = {
+_MEASURED: dict[str, tuple[tuple[Any, ...], ...]] = {
     "classification": ((), (0, 0, 0, 1), (0, 0, 1, 1, 1, 1, 1, 1)),
     "regression": ((), (0.0, 3.0, 1.0)),
     "panel": ((), (_ONE, _NONE, _ALL, _ALL, _ALL)),
+    NUMBERS: ((), (_ONE, _NONE, _FAR)),
 }
 """Labels of the rows that were measured before."""

@@ -137,7 +137,7 @@ def _goals(config: CampaignConfig, positive: str | None) -> Iterator[tuple[str, 
         )
     fitting = {
         "regression": ("accuracy",),
-        "panel": ("accuracy", "recall"),
+        "panel": ("accuracy",) if config.labels.numbers else ("accuracy", "recall"),
         "classification": tuple(LEVELS) if positive is not None else ("accuracy",),
     }[config.task]
     for quantity in fitting:

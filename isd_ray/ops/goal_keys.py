@@ -23,6 +23,7 @@ from isd_ray.ops.goal_choice import (
     GAMMA,
     HALF,
     LOOSE_GAMMA,
+    RECALL,
     Choice,
     goal_beforehand,
     goal_of_classes,
@@ -190,12 +191,18 @@ def _of_both_kinds(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
     """Of outputs that the user names, some of which are numbers: a claim about each."""
     names, unknown = [one.column.name for one in choice.chosen], list[str]()
     tolerances: dict[str, float] = {}
+    recalls: dict[str, str] = {}
     reasons, levels, known = list[str](), dict[str, float](), list[NDArray[np.bool_]]()
     for one in choice.chosen:
         column = _column(one)
         if one.classes:
+            table = _table([*keys, column], "classification")
+            known.append(table.values.is_valid().to_numpy(zero_copy_only=False))
+            made = _goal_of_output(keys, one, table)
             levels[one.column.name] = GAMMA
-            known.append(_table([*keys, column], "classification").values.is_valid().to_numpy(zero_copy_only=False))
+            if (quantity := made.values["stopping.quantity"])[0] == "recall":
+                recalls[one.column.name], levels[one.column.name] = quantity[1], RECALL
+                unknown += made.unknown
             continue
         numbers = as_numbers(_table([*keys, column], "regression")).numbers()
         known.append(~np.isnan(numbers))
@@ -215,7 +222,16 @@ def _of_both_kinds(keys: Sequence[ProposedKey], choice: LabelChoice) -> Found:
         proposed("stopping.tolerances", tolerances, "; ".join(reasons)),
         proposed("stopping.panel.gamma", levels, "accuracy of each output to exceed, of numbers within the tolerance"),
     ]
+    if recalls:
+        why = "; ".join(f"{name}: {why}" for name, why in recalls.items())
+        found.append(proposed("stopping.panel.quantity", dict.fromkeys(recalls, "recall"), why))
     return tuple(unknown), len(known[0]), found
+
+
+def _goal_of_output(keys: Sequence[ProposedKey], one: Candidate, table: LabelTable) -> Choice:
+    """The goal of an output of classes as if it were the only label: of rare hits it is their recall."""
+    config, rule = config_of([*keys, _column(one), *_BATCH]), LabelRule("classification", BINARY_CLASSES, None)
+    return goal_of_classes(one, _class_counts(table, config, rule), BINARY_CLASSES[1], "")
 
 
 def _column(one: Candidate) -> ProposedKey:

@@ -129,6 +129,7 @@ def _checked_beforehand(config: CampaignConfig, out: str | Path, *, in_laborator
         config.model,
         config.acquisition.column,
         has_numbers=bool(config.labels.numbers),
+        mixes_hits=config.stopping.mixes_hits,
     )
     initial_size(config.acquisition, config.plates)
     if in_laboratory:

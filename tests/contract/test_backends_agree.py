@@ -89,11 +89,22 @@ def test_a_panel_is_the_same_on_ray(claims, make_config, panel, ray_cluster, tmp
     assert_same(local, ray)
 
 
-def test_a_panel_with_numbers_is_the_same_on_ray(make_config, numbers, ray_cluster, tmp_path):
+@pytest.mark.parametrize("hits", [{}, {"has_cl": "recall"}])
+def test_a_panel_with_numbers_is_the_same_on_ray(hits, make_config, numbers, ray_cluster, tmp_path):
     """Values of several outputs, and claims of different kinds, by three scorers."""
-    claims = {"quantity": {"n_atoms": "mae"}, "max_loss": {"n_atoms": 3.0}, "loss_clip": {"n_atoms": 10.0}}
-    stopping = {**numbers["stopping"], "gamma": 0.65, "panel": claims}
+    claims = {"quantity": {"n_atoms": "mae", **hits}, "max_loss": {"n_atoms": 3.0}, "loss_clip": {"n_atoms": 10.0}}
+    stopping = {**numbers["stopping"], "gamma": 0.65, "panel": claims, **({"delta": 0.2} if hits else {})}
     changes = {**numbers, "stopping": stopping}
+    local = simulate(make_config(**changes), tmp_path / "local")
+    ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
+    assert len(batches(local.path)) > 3, "too short a campaign shows nothing"
+    assert_same(local, ray)
+
+
+def test_a_mean_error_over_all_outputs_is_the_same_on_ray(make_config, numbers, ray_cluster, tmp_path):
+    tolerances = {**numbers["stopping"]["tolerances"], "has_*": 0.3}
+    stopping = {"rule": "certify", "quantity": "mae", "max_loss": 0.6, "loss_clip": 4.0, "tolerances": tolerances}
+    changes = {**numbers, "labels": {**numbers["labels"], "numbers": ["*"]}, "stopping": stopping}
     local = simulate(make_config(**changes), tmp_path / "local")
     ray = simulate(make_config(**changes, compute=LAYOUTS["ray-3"]), tmp_path / "ray")
     assert len(batches(local.path)) > 3, "too short a campaign shows nothing"

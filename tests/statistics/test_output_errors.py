@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import combinations_with_replacement, permutations, product
 
@@ -17,7 +18,7 @@ from isd_ray.core.looks import LookPlan
 from isd_ray.core.panels import LOST, MISSING
 
 DELTA, CLIP = 0.3, 2.0
-N, SIZE, MEASURED = 6, 4, 3
+N, SIZE, MEASURED, UNREAD = 6, 4, 3, 3
 SMALL = 0.25
 KINDS = (0.0, SMALL, 1.0, float(MISSING))
 """Of an entry: the loss of its prediction, or that there will be no readout."""
@@ -29,8 +30,9 @@ def goal_of(largest: float, n_expected: int | None = None) -> OutputErrors:
     return OutputErrors(1 - largest, n_expected, (claim,), tolerances=(0.5,))
 
 
-def plan_of(expected: tuple[float, float]) -> LookPlan:
-    return LookPlan(1, DELTA, SIZE, N, 0.0, "none", 0, expected, output=0, n_measured=MEASURED, credit=True)
+def plan_of(expected: tuple[float, float], n_unread: int = 0) -> LookPlan:
+    plan = LookPlan(1, DELTA, SIZE, N, 0.0, "none", 0, expected, output=0, n_measured=MEASURED, credit=True)
+    return replace(plan, n_unread=n_unread)
 
 
 def shown(largest, column, expected) -> bool:
@@ -50,8 +52,11 @@ def twice_the_level(largest, column, expected) -> bool:
     return shown(min(2 * largest, 0.99), column, expected)
 
 
-def worst_false_pass(test, largest: float, expected: tuple[float, float]) -> float:
-    """Over all columns of N entries: the chance that an audit passes and what it leaves is more than is claimed."""
+def worst_false_pass(test, largest: float, expected: tuple[float, float], n_unread: int = 0) -> float:
+    """Over all columns of N entries: the chance that an audit passes and what it leaves is more than is claimed.
+
+    So many other entries, which nothing bounds, have the largest loss.
+    """
 
     @cache
     def passes(column: tuple[float, ...]) -> bool:
@@ -66,7 +71,7 @@ def worst_false_pass(test, largest: float, expected: tuple[float, float]) -> flo
         for order in orders:
             column = tuple(entries[place] for place in order)
             left = total - sum(kind for kind in column if kind != MISSING)
-            n_false += left > largest * (MEASURED + n_entries) + 1e-12 and passes(column)
+            n_false += left + n_unread > largest * (MEASURED + n_entries + n_unread) + 1e-12 and passes(column)
         worst = max(worst, n_false / len(orders))
     return worst
 
@@ -82,6 +87,15 @@ def test_the_enumeration_finds_what_is_counted_wrongly():
     assert max(worst_false_pass(shown, largest, (0.02, 0.01)) for largest in levels) > 0.0, "the test is not idle"
     for mutant in (missing_as_right, twice_the_level):
         assert max(worst_false_pass(mutant, largest, (0.02, 0.01)) for largest in levels) > DELTA, mutant.__doc__
+
+
+def test_what_is_unread_and_may_be_wrong_is_taken_off_what_is_allowed():
+    def with_unread(largest, column, expected) -> bool:
+        goal = goal_of(largest)
+        return goal.is_shown(plan_of(expected, UNREAD), np.array(column), goal.claims[0].gamma, (0,))
+
+    assert worst_false_pass(with_unread, 0.4, (0.02, 0.01), UNREAD) <= DELTA
+    assert worst_false_pass(shown, 0.4, (0.02, 0.01), UNREAD) > DELTA, "mutant"
 
 
 def test_lost_and_missing_entries_are_kept_and_measured_ones_are_not():

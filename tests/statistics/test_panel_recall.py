@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def plan(**changes) -> LookPlan:
 # --- each output ----------------------------------------------------------------------------------------------------
 
 
-def false_stops_of_an_output(goal: OutputRecalls, missed: int, lost: int) -> float:
+def false_stops_of_an_output(goal: OutputRecalls, missed: int, lost: int, unread: int = 0) -> float:
     """Probability that a look passes although the recall is below the level.
 
     Parameters
@@ -36,8 +37,10 @@ def false_stops_of_an_output(goal: OutputRecalls, missed: int, lost: int) -> flo
         Hits among the N audited compounds.
     lost:
         How many of them would give no readout.
+    unread:
+        Hits among predicted hits of another output, of which the wells gave no readout.
     """
-    [declared] = goal.settle([plan(output=0)], [FOUND], 0)
+    [declared] = goal.settle(goal.with_unread([plan(output=0)], np.zeros((unread, 1), np.uint8)), [FOUND], 0)
     total = 0.0
     for read, gone in itertools.product(range(missed - lost + 1), range(lost + 1)):
         right = M - read - gone
@@ -46,7 +49,7 @@ def false_stops_of_an_output(goal: OutputRecalls, missed: int, lost: int) -> flo
         outcomes = np.repeat(np.array([RIGHT, WRONG, LOST], np.int8), (right, read, gone))[:, None]
         audit = Audit(np.empty(0, np.int64), np.zeros(M), np.ones(M, np.bool_), outcomes)
         stops = goal.decide([declared], audit, [FOUND]).action == "stop"
-        is_false = missed - read > recall_allowance(FOUND + read, LEVEL)
+        is_false = missed - read + unread > recall_allowance(FOUND + read, LEVEL)
         ways = math.comb(missed - lost, read) * math.comb(lost, gone) * math.comb(N - missed, right)
         total += (stops and is_false) * ways / math.comb(N, M)
     return total
@@ -72,6 +75,24 @@ def test_an_output_whose_lost_entries_are_credited_fails_the_same_check(monkeypa
 def test_an_output_whose_lost_entries_are_right_fails_the_same_check(monkeypatch):
     monkeypatch.setattr("isd_ray.core.goals.output_recalls.n_bad", lambda column: int((column == WRONG).sum()))
     assert worst(ONE) > DELTA
+
+
+def test_hits_of_an_output_may_hide_among_unread_hits_of_another(monkeypatch):
+    shares = [false_stops_of_an_output(ONE, missed, 0, unread) for missed in range(N + 1) for unread in (1, 2, 3)]
+    assert 0.0 < max(shares) <= DELTA
+    monkeypatch.setattr(OutputRecalls, "with_unread", lambda goal, plans, prediction: tuple(plans))
+    assert max(false_stops_of_an_output(ONE, missed, 0, 2) for missed in range(N + 1)) > DELTA, "mutant"
+
+
+def test_unread_hits_are_counted_for_the_outputs_that_they_are_not_predicted_to_be_hits_of():
+    predicted = np.array([[0b10000000], [0b10000000], [0b11000000]], np.uint8)
+    [over_all] = GOAL.settle(GOAL.with_unread([plan()], predicted), [40], 0)
+    assert (over_all.n_unread, over_all.allowed) == (2, (10 - 2) / 2)
+    goal = OutputRecalls(LEVEL, 2, None, (OutputGoal("a", LEVEL, 0.5), OutputGoal("b", LEVEL, 0.5)))
+    both = goal.settle(goal.with_unread([plan(output=0), plan(output=1)], predicted), [40, 40], 0)
+    assert [(one.n_unread, one.allowed) for one in both] == [(0, 10), (2, 8)]
+    clean = np.zeros(M, np.int8)
+    assert goal.bound(both[1], clean, [40, 40]) < goal.bound(replace(both[1], n_unread=0), clean, [40, 40])
 
 
 def test_the_bound_of_an_output_is_above_its_recall_with_probability_at_most_its_risk():

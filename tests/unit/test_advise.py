@@ -103,6 +103,12 @@ def test_without_a_class_of_hits_goals_about_them_are_left_out_and_that_is_said(
     assert {quantity for quantity, _ in module._goals(config, positive)} == {"accuracy"}
 
 
+def test_no_recall_over_all_outputs_is_tried_of_a_panel_with_numbers(make_config, numbers, panel):
+    """A number is no hit, and such a campaign is refused."""
+    assert {quantity for quantity, _ in module._goals(make_config(**numbers), None)} == {"accuracy"}
+    assert {quantity for quantity, _ in module._goals(make_config(**panel), None)} == {"accuracy", "recall"}
+
+
 def test_the_first_rounds_bound_what_the_whole_screen_takes(make_config, under_way, tmp_path):
     config = make_config(**FAST, stopping={"rule": "certify", "gamma": 0.9})
     with pytest.raises(CutOffError):

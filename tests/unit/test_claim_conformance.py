@@ -14,7 +14,7 @@ from isd_ray.config.claims import BUILT_IN_CLAIMS, Claim, claim_named
 from isd_ray.core import enumeration
 from isd_ray.core.bounds import hypergeometric_pvalue
 from isd_ray.core.enumeration import problems_of
-from isd_ray.core.goals import HITS, OTHERS, MeanAbsoluteError, PanelRecall, Precision, Recall
+from isd_ray.core.goals import HITS, OTHERS, MeanAbsoluteError, PanelAbsoluteError, PanelRecall, Precision, Recall
 from isd_ray.core.goals.precision import judge_precision, precision_allowance
 from isd_ray.core.looks import LookVerdict
 from isd_ray.testing.claims import ClaimConformance
@@ -152,6 +152,13 @@ class NoLostHitOfAPanelIsFalse(PanelRecall):
         return replace(super().judge(plan, audit, hits), stop=True)
 
 
+class NoHitHides(PanelRecall):
+    """Takes predicted hits of one output whose wells are lost for no hits of the others."""
+
+    def with_unread(self, plans, prediction):
+        return tuple(plans)
+
+
 class BelievesItsForecast(Precision):
     """Allows for the errors that it has forecast."""
 
@@ -227,14 +234,29 @@ class NothingIsKept(MeanAbsoluteError):  # noqa: N818 (no exception)
         return np.zeros(len(labels))
 
 
+@dataclass(frozen=True, slots=True)
+class OtherUnits(PanelAbsoluteError):  # noqa: N818 (no exception)
+    """Averages errors in the units of the outputs, and claims them in tolerances."""
+
+    def losses(self, prediction, labels):
+        return PanelAbsoluteError.losses(replace(self, tolerances=(1.0,) * 3), prediction, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class NoNumberIsLost(PanelAbsoluteError):  # noqa: N818 (no exception)
+    def kept(self, labels):
+        return np.zeros(len(labels))
+
+
 BROKEN = {
     "false_stops": (
         *(OneErrorMore, TwiceTheRisk, LostIsFound, CountsOnPredictedHits),
-        *(NoLostHitIsFalse, NoLostHitOfAPanelIsFalse, BelievesItsForecast, OtherGroup, CarelessFinish, NothingIsKept),
+        *(NoLostHitIsFalse, NoLostHitOfAPanelIsFalse, NoHitHides, BelievesItsForecast, OtherGroup, CarelessFinish),
+        *(NothingIsKept, NoNumberIsLost),
     ),
     "odd_audits": (LostIsRight, FirstHalf),
     "helping_amendments": (FewerHitsAreBetter, FewerOthersAreBetter),
-    "wrong_values": (OtherValue, MoreErrorsAreBetter, EasilyMet),
+    "wrong_values": (OtherUnits, OtherValue, MoreErrorsAreBetter, EasilyMet),
     "never_certified": (NeverShown,),
     "hidden_words": (Hidden, Nameless),
 }

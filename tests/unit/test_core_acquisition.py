@@ -10,7 +10,13 @@ import pytest
 from isd_ray import plugins
 from isd_ray.config_file import parse_config
 from isd_ray.core import acquisition
-from isd_ray.core.acquisition import AcquisitionFunction, Candidates, acquisition_for, find_acquisition
+from isd_ray.core.acquisition import (
+    AcquisitionFunction,
+    Candidates,
+    acquisition_for,
+    find_acquisition,
+    hits_or_doubts,
+)
 from isd_ray.errors import ConfigError
 
 
@@ -168,3 +174,17 @@ def test_rows_whose_members_hardly_differ_keep_their_order():
     values = [[[0.5, 1.0, 10.0], [0.5, 1.0, 10.0]], [[0.5, 1.0 + 1e-6, 10.0], [0.5, 1.0 + 3e-6, 10.0]]]
     score = acquisition.doubt_of_outputs(np.asarray(values, np.float64), TOLERANCES)[:, 1]
     assert 0.0 < score[0] < score[1]
+
+
+def test_hits_are_looked_for_where_a_recall_is_claimed_and_errors_elsewhere():
+    """By hand: probabilities of a 1 in two outputs of classes; members that differ by two tolerances in a number."""
+    outputs = np.array([[[0.9, 0.9, 5.0], [0.1, 0.5, 5.0]], [[0.7, 0.9, 5.0], [0.1, 0.5, 9.0]]], np.float32)
+    rows, column = np.arange(2), np.zeros(2)
+    mixed = Candidates(rows, outputs, column, tolerances=(None, None, 2.0), seeks_hits=(True, False, False))
+    scores, equals = hits_or_doubts(mixed)
+    assert scores == pytest.approx([(0.8 + 0.1 + 0.0) / 3, (0.1 + 0.5 + 0.5) / 3])
+    assert equals == pytest.approx([(0.2 + 0.1 + 0.0) / 3, (0.1 + 0.5 + 0.5) / 3])
+    classes = Candidates(rows, outputs[:, :, :2], column, seeks_hits=(False, True))
+    assert hits_or_doubts(classes)[0] == pytest.approx([(0.2 + 0.9) / 2, (0.1 + 0.5) / 2])
+    every = Candidates(rows, outputs, column, tolerances=(None, None, 2.0))
+    assert hits_or_doubts(every)[0] == pytest.approx([(0.8 + 0.9 + 0.0) / 3, (0.1 + 0.5 + 0.5) / 3])

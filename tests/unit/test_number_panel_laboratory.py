@@ -10,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.errors import LabelError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.verify import verify
@@ -232,3 +233,67 @@ def test_a_panel_of_numbers_alone_takes_no_words_and_cut_classes_come_as_numbers
         names = campaign.library.ids(kept["row"].to_numpy()).tolist()
         told = [(truth[name]["n_atoms"], truth[name]["n_hetero"]) for name in names]
         assert kept["labels"].to_pylist() == [expected(*one) for one in told]
+
+
+def test_a_predicted_hit_that_is_lost_twice_may_be_wrong_in_every_output_but_its_own(
+    make_config, settings, truth, tmp_path
+):
+    claims = settings["stopping"]["panel"]
+    panel = {**claims, "quantity": {**claims["quantity"], "has_n": "recall"}}
+    stopping = {**settings["stopping"], "delta": 0.2, "panel": panel}
+    acquisition = {"batch_size": 100, "function": "least_confidence"}  # which leaves hits for the look
+    config = make_config(**{**settings, "stopping": stopping, "acquisition": acquisition})
+    campaign, lost = Campaign.create(tmp_path / "run", config), ""
+    while (batch := campaign.ask()) is not None:
+        released = campaign.store.rounds()[-1].read_batch()
+        if not lost and "hit" in released["role"].to_pylist():
+            lost = released["id"][released["role"].to_pylist().index("hit")].as_py()
+        readouts = {name: truth[name] for name in batch.ids if name != lost}
+        if lost in batch.ids:
+            campaign.fail([lost], "spilt")
+        if readouts:
+            campaign.tell(readouts)
+    certificate = campaign.store.certificate()
+    assert lost
+    assert certificate["n_repeated"] == 1
+    look = campaign.store.rounds()[certificate["look"]["round"]].committed["look"]
+    assert [plan["n_unread"] for plan in look] == [0, 1, 1]
+    assert "2 entries of theirs that may be wrong" in "\n".join(certificate_lines(certificate))
+    hybrid = {line["id"]: line for line in pq.read_table(campaign.path / "hybrid").to_pylist()}
+    assert hybrid[lost]["source"] == "predicted"
+    hits = [line["id"] for line in hybrid.values() if truth[line["id"]]["has_n"]]
+    assert np.mean([hybrid[name]["labels"][0] for name in hits]) >= 0.6
+    assert verify(campaign.store).is_sound
+    certified = "\n".join(certificate_lines(certificate))
+    assert "recall of hits at least 0.6" in isd("status", campaign.path)
+    assert "has_n: recall of hits at least 0.6 asked for" in certified
+
+
+def test_one_mean_error_over_all_numbers_counts_lost_entries_as_the_largest(make_config, settings, truth, tmp_path):
+    """In tolerances, which are 8 and 0.5, up to 3 of them."""
+    names, widths = ("n_atoms", "n_hetero"), np.array([8.0, 0.5])
+    claim = {"quantity": "mae", "max_loss": 0.4, "loss_clip": 3.0, "delta": 0.2}
+    stopping = {"rule": "certify", "tolerances": dict(zip(names, widths.tolist(), strict=True)), **claim}
+    labels = {"column": None, "columns": list(names), "numbers": ["*"]}
+    config = make_config(**{**settings, "labels": labels, "stopping": stopping})
+    campaign, lost = Campaign.create(tmp_path / "run", config), ""
+    while (batch := campaign.ask()) is not None:
+        readouts = {name: {assay: truth[name][assay] for assay in names} for name in batch.ids}
+        if campaign.store.rounds()[-1].released["look"]:
+            lost = batch.ids[0]
+            del readouts[lost]["n_hetero"]
+            campaign.fail([lost], "spilt", assays=["n_hetero"])
+        campaign.tell(readouts)
+    certificate = campaign.store.certificate()
+    look = campaign.store.rounds()[certificate["look"]["round"]].committed
+    table = campaign.store.read_readouts(look["audits_sha256"])
+    row = table["row"].to_pylist().index(campaign.library.rows_of([lost])[0])
+    assert table["lost"].to_pylist()[row] == 0.5
+    errors = []
+    for line in pq.read_table(campaign.path / "hybrid").to_pylist():
+        known = np.array([truth[line["id"]][assay] for assay in names])
+        said = np.array([np.nan if value is None else value for value in line["labels"]])
+        errors.append(np.nanmean(np.minimum(np.abs(said - known) / widths, 3.0)))
+    assert 0.0 < np.mean(errors) <= 0.4
+    assert "error over all outputs, in tolerances is at most 0.4" in "\n".join(certificate_lines(certificate))
+    assert verify(campaign.store).is_sound

@@ -263,6 +263,16 @@ def test_columns_of_both_kinds_that_are_named_are_a_panel_with_a_claim_about_eac
         propose(file, label=["hit", "IC50_nM"])
 
 
+def test_rare_hits_beside_numbers_are_to_be_found(smiles, tmp_path):
+    columns = {"hit": hits(N, 0.03), "often": [0, 1] * (N // 2), "logD": [0.011 * n for n in range(N)]}
+    made = propose(write(tmp_path / "both.csv", {"smiles": smiles, **columns}), label=["hit", "often", "logD"])
+    assert made.value("stopping.panel.quantity") == {"hit": "recall"}
+    assert made.value("stopping.panel.gamma") == {"hit": 0.8, "often": 0.95, "logD": 0.9}
+    assert "hit: 3" in made.why("stopping.panel.quantity")
+    assert any("learn from" in words for words in made.unknown)
+    accepted(made, tmp_path)
+
+
 def test_a_panel_with_empty_compounds_is_refused_with_the_way_out(smiles, tmp_path):
     columns = {f"y{k}": ["", *([0, 1] * N)[: N - 1]] for k in range(2)}
     with pytest.raises(InputFileError, match=r"1 compounds have no readout in any of the 2 outputs"):

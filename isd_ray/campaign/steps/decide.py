@@ -40,7 +40,9 @@ from isd_ray.core.seeding import tie_keys
 from isd_ray.core.stopping import Audit, RandomSample, random_bound
 from isd_ray.messages import ROLES, UNJUDGED, RankRequest, RoundEvidence, ScoredRows, StopDecision
 
-_RANDOM, _TOP, _AUDIT, _FINISH, _FILLING = map(ROLES.index, ("random", "top", "audit", "finish", "filling"))
+_RANDOM, _TOP, _HIT, _AUDIT, _FINISH, _FILLING = map(
+    ROLES.index, ("random", "top", "hit", "audit", "finish", "filling")
+)
 _OF_LOOK = ("audit_seed", "n_events")
 """What the record of a look says of its release, also where it is judged rounds later."""
 
@@ -138,7 +140,9 @@ def _judge(
     else:
         audits = audits_of(screen, measured, look)
         hits, n_others = measured_elsewhere(screen, measured)
-        plans = screen.goal.settle(judged_plans(look.plans), hits, n_others)
+        selection, readouts = measured.all_of_look
+        unread = selection.scored.prediction[(selection.roles == _HIT) & ~readouts.present]
+        plans = screen.goal.settle(screen.goal.with_unread(judged_plans(look.plans), unread), hits, n_others)
         # A finish would be the next round.
         wells = 0 if screen.asks_no_more else screen.budget.look(_is_last(screen, plans), number + 1)
         decision = screen.backend.decide_look(plans, audits, hits, wells)

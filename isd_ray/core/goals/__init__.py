@@ -15,9 +15,11 @@ from isd_ray.core.goals.by_output import ByOutput
 from isd_ray.core.goals.hits import HitGoal
 from isd_ray.core.goals.mean_loss import MeanAbsoluteError, MeanLoss, MeanSquaredError
 from isd_ray.core.goals.output_accuracies import OutputAccuracies
+from isd_ray.core.goals.output_claims import OutputClaims
 from isd_ray.core.goals.output_errors import OutputErrors
 from isd_ray.core.goals.output_recalls import OutputRecalls
 from isd_ray.core.goals.panel import PanelAccuracy
+from isd_ray.core.goals.panel_errors import PanelAbsoluteError, PanelMeanError, PanelSquaredError
 from isd_ray.core.goals.panel_recall import PanelRecall
 from isd_ray.core.goals.precision import Precision
 from isd_ray.core.goals.recall import Recall
@@ -38,11 +40,15 @@ __all__ = [
     "MeanLoss",
     "MeanSquaredError",
     "OutputAccuracies",
+    "OutputClaims",
     "OutputErrors",
     "OutputGoal",
     "OutputRecalls",
+    "PanelAbsoluteError",
     "PanelAccuracy",
+    "PanelMeanError",
     "PanelRecall",
+    "PanelSquaredError",
     "Precision",
     "Recall",
     "ScreenCounts",
@@ -78,6 +84,8 @@ def goal_for(
     """
     try:
         claims, tolerances = _of_outputs(stopping, outputs, numbers), stopping.tolerances_of(outputs, numbers)
+        if stopping.goal_class(task).is_of_numbers:
+            _refuse_classes(stopping.quantity, outputs, tolerances)
     except ValueError as error:
         where, remedy = "labels.numbers, stopping", "correct that key; outputs are called as labels.columns has them"
         raise ConfigError(str(error), where, remedy) from error
@@ -106,15 +114,32 @@ def goal_for(
     return goal
 
 
+def _refuse_classes(quantity: str, outputs: tuple[str, ...], tolerances: tuple[float | None, ...]) -> None:
+    """A mean error over all outputs is of numbers alone."""
+    classes = [name for name, tolerance in zip(outputs, tolerances, strict=True) if tolerance is None]
+    if classes:
+        raise ValueError(
+            f"stopping.quantity={quantity!r} is the mean error over all outputs, and {classes[0]!r} is of two classes; "
+            "name it in labels.numbers, leave it out of labels.columns, or claim something of each output in "
+            "[stopping.panel]"
+        )
+
+
 def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...], numbers: tuple[str, ...]) -> tuple[OutputGoal, ...]:
     if stopping.panel is None:
         return ()
     levels, shares = stopping.panel.levels(outputs, stopping.gamma), stopping.panel.shares(outputs)
     found, tolerances = [], stopping.tolerances_of(outputs, numbers) or (None,) * len(outputs)
-    columns = zip(outputs, levels, shares, tolerances, stopping.panel.errors(outputs), strict=True)
-    for name, gamma, share, tolerance, error in columns:
+    quantities, errors = stopping.panel.quantities(outputs, stopping.quantity), stopping.panel.errors(outputs)
+    columns = zip(outputs, levels, shares, tolerances, quantities, errors, strict=True)
+    for name, gamma, share, tolerance, quantity, error in columns:
         if error is None:
-            found.append(OutputGoal(name, gamma, share, tolerance))
+            if (is_recall := quantity == "recall") and tolerance is not None:
+                raise ValueError(
+                    f"a recall is claimed of {name!r}, which is a number and has no hits; claim accuracy, mae or mse "
+                    "of it in stopping.panel.quantity"
+                )
+            found.append(OutputGoal(name, gamma, share, tolerance, is_recall=is_recall))
             continue
         if tolerance is None or name in stopping.panel.gamma:
             what = "is no number" if tolerance is None else "has a gamma"

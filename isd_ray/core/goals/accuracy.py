@@ -15,6 +15,7 @@ from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.certify import judge_look
 from isd_ray.core.goals.base import OTHERS, Asked, Goal
 from isd_ray.core.goals.output_accuracies import OutputAccuracies
+from isd_ray.core.goals.output_claims import OutputClaims
 from isd_ray.core.goals.output_errors import OutputErrors
 from isd_ray.core.goals.panel import PanelAccuracy
 from isd_ray.core.look_evidence import Audit, ScreenCounts
@@ -122,4 +123,5 @@ CLAIM = Claim(
     {"classification": Accuracy, "regression": WithinTolerance, "panel": PanelAccuracy},
     by_output=OutputAccuracies,
     by_output_errors=OutputErrors,
+    by_output_hits=OutputClaims,
 )

@@ -39,6 +39,8 @@ class OutputGoal:
     error:
         Its mean error is bounded in the place of its accuracy. On record, and in `gamma`, is one less the mean loss, in
         parts of the largest that counts, which is good when large as an accuracy is; `shown` is the error.
+    is_recall:
+        It is about the recall of hits.
     """
 
     name: str
@@ -46,6 +48,7 @@ class OutputGoal:
     share: float
     tolerance: float | None = None
     error: MeanErrorClaim | None = None
+    is_recall: bool = False
 
     @property
     def level(self) -> float:
@@ -68,21 +71,23 @@ class OutputGoal:
         one, other = map(self.shown, ends)
         return min(one, other), max(one, other)
 
-    def asked(self, quantity: str) -> str:
-        """What is asked for, in words; `quantity` is that of the screen."""
+    @property
+    def asked(self) -> str:
+        """What is asked for, in words."""
         if self.error is not None:
             what, clip = ("squared" if self.error.power == SQUARED else "absolute"), self.error.clip
             return f"mean {what} error at most {self.level:g} (errors above {clip:g} counted as {clip:g})"
         if self.tolerance is not None:
             return f"share within {self.tolerance:g} above {self.level:g}"
-        return f"recall of hits at least {self.level:g}" if quantity == "recall" else f"accuracy above {self.level:g}"
+        return f"recall of hits at least {self.level:g}" if self.is_recall else f"accuracy above {self.level:g}"
 
     @property
     def on_record(self) -> dict[str, Any]:
-        """What certificate and summary say beside the level, of numbers."""
+        """What certificate and summary say beside the level."""
+        said = {"asked": self.asked, "is_recall": self.is_recall}
         if self.tolerance is None:
-            return {}
-        return {"asked": self.asked(""), "tolerance": self.tolerance, "is_error": self.error is not None}
+            return said
+        return {**said, "tolerance": self.tolerance, "is_error": self.error is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,8 @@ class Goal(ABC):
         How the quantity of a screen that meets the goal relates to the level.
     is_regression, is_panel:
         Predictions and labels are values, or of many outputs (`isd_ray.core.panels`), not class indices.
+    is_of_numbers:
+        Of a panel: all its outputs are numbers.
     is_exact:
         A loss is 0 or 1.
     is_error:
@@ -167,6 +174,7 @@ class Goal(ABC):
     sign: ClassVar[str] = "≥"
     is_regression: ClassVar[bool] = False
     is_panel: ClassVar[bool] = False
+    is_of_numbers: ClassVar[bool] = False
     is_exact: ClassVar[bool] = True
     is_error: ClassVar[bool] = False
     is_share_right: ClassVar[bool] = False
@@ -326,6 +334,18 @@ class Goal(ABC):
         """Whether the claim is true of a screen whose predictions left have these losses."""
         value = self.value(counts, losses)
         return value <= self.level if self.is_error else value >= self.level
+
+    def with_unread(self, plans: Sequence[LookPlan], prediction: LabelArray) -> tuple[LookPlan, ...]:
+        """The plans of a look that has measured its predicted hits, but for some without a readout.
+
+        Those stay delivered as predicted. Of a recall of one label nothing that is missed is among them, as here.
+
+        Parameters
+        ----------
+        prediction:
+            Of those without a readout.
+        """
+        return tuple(plans)
 
     def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
         """The plans with the allowance that follows from the hits, and other rows, measured outside the audit."""

@@ -204,9 +204,16 @@ def _column(batch: ScoredBatch, place: int) -> ScoredBatch:
     )
 
 
+def output_of(plan: LookPlan) -> int:
+    """Place of the output that a plan is of."""
+    assert plan.output is not None, "a plan of an output"
+    return plan.output
+
+
 def asked_words(output: Mapping[str, Any], quantity: str) -> str:
     """What is asked for of an output on record (`OutputGoal.on_record`), where the screen claims `quantity`."""
-    return str(output.get("asked") or OutputGoal(output["name"], output["gamma"], 1.0).asked(quantity))
+    before = OutputGoal(output["name"], output["gamma"], 1.0, is_recall=quantity == "recall")
+    return str(output.get("asked") or before.asked)  # versions before said it of numbers alone
 
 
 def range_words(outputs: Sequence[OutputGoal]) -> str:

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config.claims import Claim
 from isd_ray.core.best_constant import Answer, least_distance, least_squares
 from isd_ray.core.goals.base import SQUARED, Asked, Goal
 from isd_ray.core.look_evidence import ScreenCounts
@@ -102,9 +101,6 @@ class MeanSquaredError(MeanLoss):
     def scaled(self, error: NDArray[np.float64]) -> NDArray[np.float64]:
         """Losses of absolute errors, without the limit."""
         return np.square(error) / self.unit
-
-
-MAE, MSE = Claim({"regression": MeanAbsoluteError}), Claim({"regression": MeanSquaredError})
 
 
 def mean_loss_allowance(n_target: int, largest_mean: float, unit: float) -> float:

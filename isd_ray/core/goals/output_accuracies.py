@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from isd_ray.core import panels
 from isd_ray.core.bounds import allowed_errors, hypergeometric_pvalue, plausible_range
 from isd_ray.core.goals.base import OTHERS, Asked, Goal, OutputGoal
-from isd_ray.core.goals.by_output import ByOutput, Column, n_bad, n_there, n_wrong, range_words
+from isd_ray.core.goals.by_output import ByOutput, Column, n_bad, n_there, n_wrong, output_of, range_words
 from isd_ray.core.goals.panel import PanelAccuracy
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.core.looks import LookPlan
@@ -82,15 +82,14 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
 
     def is_shown(self, plan: LookPlan, column: Column, level: float, hits: Sequence[int]) -> bool:
         """By `column_pvalue`."""
-        return column_pvalue(column, plan.n_inference, plan.n_measured, level) <= plan.delta
+        return column_pvalue(column, plan.n_inference, plan.n_measured, level, plan.n_unread) <= plan.delta
 
     def bound(self, plan: LookPlan, column: Column, hits: Sequence[int]) -> float:
         """Levels are claimed one after the other from gamma upwards, up to the first that is not shown.
 
         The bound is wrong only if the lowest level that is not true is shown, so trying many needs no correction.
         """
-        assert plan.output is not None, "a plan of an output"
-        shown = gamma = self.claims[plan.output].gamma
+        shown = gamma = self.claims[output_of(plan)].gamma
         for level in np.linspace(gamma, 1.0, _BOUND_STEPS, endpoint=False)[1:].round(_DECIMALS).tolist():
             if not self.is_shown(plan, column, level, hits):
                 break
@@ -122,7 +121,7 @@ class OutputAccuracies(ByOutput, PanelAccuracy):
         return all(w == 0 or w <= self.allowed_of(place, m + r) for place, (m, w, r) in columns)
 
 
-def column_pvalue(outcomes: Column, n_inference: int, n_measured: int, gamma: float) -> float:
+def column_pvalue(outcomes: Column, n_inference: int, n_measured: int, gamma: float, n_unread: int = 0) -> float:
     """p-value of "the accuracy of this column, the errors of the audit put right, is gamma or less".
 
     Parameters
@@ -133,6 +132,8 @@ def column_pvalue(outcomes: Column, n_inference: int, n_measured: int, gamma: fl
         Compounds that the audit was drawn from.
     n_measured:
         Readouts of the column outside the audit.
+    n_unread:
+        Other entries that are left as predicted, and may be wrong (`isd_ray.core.looks.LookPlan`).
 
     Returns
     -------
@@ -145,10 +146,11 @@ def column_pvalue(outcomes: Column, n_inference: int, n_measured: int, gamma: fl
     most = n_inference - (len(outcomes) - sampled)
     least = max(1, sampled)
     if most < least:
-        # Nothing is left that the claim could be wrong about.
-        return 0.0
+        # Nothing is left that the claim could be wrong about, or only what nothing bounds.
+        return 1.0 if n_unread else 0.0
     steps = np.square(np.linspace(1.0, 0.0, _BLOCKS + 1))
     edges = np.unique(np.floor(most + 1 - (most + 1 - least) * steps).astype(np.int64))
     first, last = edges[:-1], edges[1:] - 1
     allowed = np.array([allowed_errors(n_measured + int(entries), gamma) for entries in first])
-    return float(hypergeometric_pvalue(np.array(bad), last, allowed + 1 + mended, np.array(sampled)).max())
+    most_left = np.maximum(0, allowed - n_unread + 1) + mended
+    return float(hypergeometric_pvalue(np.array(bad), last, most_left, np.array(sampled)).max())

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from isd_ray.config.stopping import MeanErrorClaim
 from isd_ray.core.betting import betting_interval, betting_test
 from isd_ray.core.goals.base import OTHERS
-from isd_ray.core.goals.by_output import Column, losses_of
+from isd_ray.core.goals.by_output import Column, losses_of, output_of
 from isd_ray.core.goals.output_accuracies import OutputAccuracies
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.core.looks import LookPlan
@@ -55,7 +55,7 @@ class OutputErrors(OutputAccuracies):
     @property
     def words(self) -> str:
         """The claim in words."""
-        said = "; ".join(f"{claim.name}: {claim.asked(self.quantity)}" for claim in self.claims[:_NAMED])
+        said = "; ".join(f"{claim.name}: {claim.asked}" for claim in self.claims[:_NAMED])
         more = f"; and {len(self.claims) - _NAMED} more" if len(self.claims) > _NAMED else ""
         return f"claim about each of {len(self.claims)} outputs holds ({said}{more})"
 
@@ -84,13 +84,13 @@ class OutputErrors(OutputAccuracies):
 
     def is_shown(self, plan: LookPlan, column: Column, level: float, hits: Sequence[int]) -> bool:
         """Of a mean error by betting."""
-        claim = self.claims[_output(plan)]
+        claim = self.claims[output_of(plan)]
         if claim.error is None:
             return OutputAccuracies.is_shown(self, plan, column, level, hits)
         assert plan.expected_loss is not None, "a plan of losses"
         largest = claim.error.max_loss / claim.unit if level == claim.gamma else 1.0 - level
         losses, kept = with_neutral(column, largest)
-        allowance = largest * (plan.n_measured + plan.n_inference)
+        allowance = largest * (plan.n_measured + plan.n_inference) - plan.n_unread
         return betting_test(losses, plan.n_inference, allowance, plan.delta, *plan.expected_loss, kept).passed
 
     def range(self, column: Column, counts: ScreenCounts, place: int, delta: float) -> tuple[float, float] | None:
@@ -134,8 +134,3 @@ def _losses(errors: NDArray[np.float64], claim: MeanErrorClaim) -> NDArray[np.fl
     """Absolute errors in parts of the largest that counts."""
     losses: NDArray[np.float64] = np.minimum(errors / claim.clip, 1.0) ** claim.power
     return losses
-
-
-def _output(plan: LookPlan) -> int:
-    assert plan.output is not None, "a plan of an output"
-    return plan.output

@@ -6,8 +6,10 @@ has no hit to miss; K of the n would have one. The e hits that the audit found a
 H + e + K - e, H measured outside the audit. With c the most that the recall allows of H + e found ones
 (`isd_ray.core.goals.recall.recall_allowance`), the claim is false iff K > c + e, which is refuted falsely with
 probability at most the risk of the output by the exact test pval(e; n, c + 1 + e, m) of `isd_ray.core.bounds`, as for a
-single label (`judge_recall`). In a laboratory an entry of the audit without a readout may be a hit: it counts among the
-bad ones of the audit, and not among the found ones.
+single label (`judge_recall`). A predicted hit of some output whose well gave no readout is delivered as predicted, and
+may be a missed hit of the others: of each output those that are not predicted to be its hits, u, are taken off c, as
+then at most u + (K - e) are missed. In a laboratory an entry of the audit without a readout may be a hit: it counts
+among the bad ones of the audit, and not among the found ones.
 """
 
 from __future__ import annotations
@@ -19,13 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config.claims import Claim
 from isd_ray.core import panels
 from isd_ray.core.bounds import hypergeometric_pvalue, largest_plausible, plausible_range
 from isd_ray.core.goals.base import HITS, OTHERS, Asked, Goal, OutputGoal
-from isd_ray.core.goals.by_output import ByOutput, Column, n_bad, n_wrong, range_words
+from isd_ray.core.goals.by_output import ByOutput, Column, n_bad, n_wrong, output_of, range_words
 from isd_ray.core.goals.panel_recall import PanelRecall
-from isd_ray.core.goals.recall import Recall, recall_allowance, recall_floor
+from isd_ray.core.goals.recall import recall_allowance, recall_floor
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.core.looks import LookPlan
 from isd_ray.messages import LabelArray
@@ -55,9 +56,14 @@ class OutputRecalls(ByOutput, PanelRecall):
         """With the hits of each output that the look has measured."""
         return tuple(replace(plan, allowed=self._allowed_of(plan, hits)) for plan in plans)
 
+    def with_unread(self, plans: Sequence[LookPlan], prediction: LabelArray) -> tuple[LookPlan, ...]:
+        """By output, those that are not predicted to be a hit of it."""
+        n_unread = (panels.unpack(prediction, len(self.claims)) == 0).sum(axis=0).tolist()
+        return tuple(replace(plan, n_unread=n) for plan, n in zip(plans, n_unread, strict=True))
+
     def _allowed_of(self, plan: LookPlan, hits: Sequence[int]) -> int:
-        assert plan.output is not None, "a plan of an output"
-        return recall_allowance(hits[plan.output], self.claims[plan.output].gamma)
+        place = output_of(plan)
+        return recall_allowance(hits[place], self.claims[place].gamma) - plan.n_unread
 
     def allowed(self, place: int, counts: ScreenCounts) -> float:
         """By the hits that are measured: those among the predicted ones are not counted on."""
@@ -65,25 +71,15 @@ class OutputRecalls(ByOutput, PanelRecall):
 
     def is_shown(self, plan: LookPlan, column: Column, level: float, hits: Sequence[int]) -> bool:
         """By the exact test."""
-        assert plan.output is not None, "a plan of an output"
-        found = n_wrong(column)
-        allowed = recall_allowance(hits[plan.output] + found, level)
-        pvalue = hypergeometric_pvalue(n_bad(column), plan.n_inference, allowed + 1 + found, plan.size)
-        return pvalue <= plan.delta
+        return recall_pvalue(plan, column, level, hits[output_of(plan)]) <= plan.delta
 
     def bound(self, plan: LookPlan, column: Column, hits: Sequence[int]) -> float:
-        """By the largest plausible number of hits among the predicted ones."""
-        assert plan.output is not None, "a plan of an output"
-        found = n_wrong(column)
-        most = largest_plausible(n_bad(column), plan.n_inference, plan.size, plan.delta)
-        return recall_floor(hits[plan.output] + found, most - found)
+        """By the largest plausible number of hits among the audited group."""
+        return recall_bound(plan, column, hits[output_of(plan)])
 
     def range(self, column: Column, counts: ScreenCounts, place: int, delta: float) -> tuple[float, float] | None:
         """By the hits measured so far, those of predicted hits that are left not counted on."""
-        if not len(column):
-            return None
-        least, most = plausible_range(n_bad(column), counts.left[OTHERS], len(column), delta)
-        return recall_floor(counts.hits[place], most), recall_floor(counts.hits[place], least)
+        return recall_range(column, counts.left[OTHERS], counts.hits[place], delta)
 
     def tally(self, prediction: LabelArray, labels: LabelArray) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Hits of rows that are not predicted to have any, and all hits."""
@@ -105,4 +101,31 @@ class OutputRecalls(ByOutput, PanelRecall):
         return ones
 
 
-CLAIM = Claim({"classification": Recall, "panel": PanelRecall}, by_output=OutputRecalls)
+def recall_pvalue(plan: LookPlan, column: Column, level: float, n_hits: int) -> float:
+    """p-value of "the recall of this output, the hits of the audit found, is below a level".
+
+    Parameters
+    ----------
+    column:
+        (m,): of the audited entries, none of them predicted to be a hit; a wrong one is a hit.
+    n_hits:
+        Hits measured outside the audit.
+    """
+    found = n_wrong(column)
+    allowed = recall_allowance(n_hits + found, level) - plan.n_unread
+    return hypergeometric_pvalue(n_bad(column), plan.n_inference, max(0, allowed + 1) + found, plan.size)
+
+
+def recall_bound(plan: LookPlan, column: Column, n_hits: int) -> float:
+    """Lower bound on the recall of an output, wrong with probability at most the plan's risk; as `recall_pvalue`."""
+    found = n_wrong(column)
+    most = largest_plausible(n_bad(column), plan.n_inference, plan.size, plan.delta)
+    return recall_floor(n_hits + found, most - found + plan.n_unread)
+
+
+def recall_range(column: Column, n_left: int, n_hits: int, delta: float) -> tuple[float, float] | None:
+    """About where the recall of an output lies, by entries of n_left drawn at random; None if they say nothing."""
+    if not len(column):
+        return None
+    least, most = plausible_range(n_bad(column), n_left, len(column), delta)
+    return recall_floor(n_hits, most), recall_floor(n_hits, least)

@@ -25,8 +25,10 @@ class PanelRecall(Goal):
     is of the others, in which each hit of an output is one that was missed: a row's loss is the share of the outputs
     that it is a hit in. The allowance follows from the hits that were measured outside the audit, so it is as good as
     fixed before the draw, and the losses are tested by betting (`isd_ray.core.betting`): the claim is false only if
-    more loss than the allowance is left, or lost with a well. Entries that were never measured of a compound that was
-    are no part of the claim; in a laboratory such an entry of the audit is lost, and counts as a hit that was missed.
+    more loss than the allowance is left, or lost with a well. A predicted hit of one output whose well gave no readout
+    may be a missed hit of the others: each such entry is taken off the allowance. Entries that were never measured of a
+    compound that was are no part of the claim; in a laboratory such an entry of the audit is lost, and counts as a hit
+    that was missed.
 
     Attributes
     ----------
@@ -112,9 +114,14 @@ class PanelRecall(Goal):
         found = counts.n_hits + round(self.n_outputs * (counts.left[HITS] - losses[HITS]))
         return round(self.n_outputs * losses[OTHERS]) <= recall_allowance(found, self.level)
 
-    def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
-        """With the hits that the look has measured, where the plan had a forecast of them."""
-        return tuple(replace(plan, allowed=self._allowed(hits[0])) for plan in plans)
+    def with_unread(self, plans: Sequence[LookPlan], prediction: LabelArray) -> tuple[LookPlan, ...]:
+        """A compound may be a missed hit of every output that it is not predicted to be one of."""
+        n_unread = len(prediction) * self.n_outputs - int(panels.count_bits(prediction).sum())
+        return tuple(replace(plan, n_unread=n_unread) for plan in plans)
 
-    def _allowed(self, n_hits: int) -> float:
-        return recall_allowance(n_hits, self.level) / self.n_outputs
+    def settle(self, plans: Sequence[LookPlan], hits: Sequence[int], n_others: int) -> tuple[LookPlan, ...]:
+        """With the hits that the look has measured, less those that unread compounds may hide."""
+        return tuple(replace(plan, allowed=self._allowed(hits[0], plan.n_unread)) for plan in plans)
+
+    def _allowed(self, n_hits: int, n_unread: int = 0) -> float:
+        return (recall_allowance(n_hits, self.level) - n_unread) / self.n_outputs

@@ -57,6 +57,8 @@ def accuracy(record: Record) -> ReportSection | None:
 def _constant(record: Record) -> Line:
     """What one answer for every compound, or random picking, reaches; nothing in records of earlier versions."""
     name = "as many picked at random" if record.goal.takes_hits else "constant answer"
+    if record.config.stopping.mixes_hits:
+        name = "constant answer, or as many picked at random"
     (x, low), (_, high) = (series(record.rounds, f"constant_{end}", "n_acquired") for end in ("low", "high"))
     return Line(name, x, low) if low == high else Line(name, x, low=low, high=high)
 
@@ -64,6 +66,8 @@ def _constant(record: Record) -> Line:
 def _axis(record: Record) -> str:
     goal = record.goal
     if goal.is_error:
+        if goal.is_panel:  # its name says so
+            return goal.name
         unit = f"unit of {record.readout}"
         return f"{goal.name} ({unit}{' squared' if goal.power == SQUARED else ''})"
     return f"{goal.name} (share, 0 to 1)"

@@ -41,6 +41,8 @@ def _finished(record: Record, summary: Mapping[str, Any]) -> ReportSection:
     ]
     if summary.get("constant_range"):
         what = "as many compounds picked at random" if record.goal.takes_hits else "the best single answer for all"
+        if record.config.stopping.mixes_hits:
+            what = "the best single answer for all, or by hits of as many compounds picked at random"
         words = f"{record.goal.name} of {what}, without any model"
         tiles.append(Tile(range_words(*summary["constant_range"]), words))
     if summary["system_accuracy"] is not None:
