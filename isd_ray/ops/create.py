@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isd_ray.campaign.before import tell_known
 from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
+from isd_ray.campaign.source_places import unplaced_warning
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
@@ -30,9 +31,11 @@ def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> Campaig
     if config.library.source is not None:  # before a build, which may take hours
         _refuse_lost_sources(config, (*library_columns(config.library), *config.library.descriptor_columns))
     setup = prepare(config, path, watcher, in_laboratory=True)
-    _refuse_lost_sources(config, Library.open(setup.spec.libraries["target"]).column_names)
-    for warning in check(config, Library.open(setup.spec.libraries["target"])):
-        watcher.message(f"warning: {warning}")
+    library = Library.open(setup.spec.libraries["target"])
+    _refuse_lost_sources(config, library.column_names)
+    for warning in (*check(config, library), unplaced_warning(config, library)):
+        if warning is not None:
+            watcher.message(f"warning: {warning}")
     say_beforehand(setup, watcher)
     store = begin_or_resume(setup)
     _refuse_other_place(store, setup)
@@ -43,12 +46,12 @@ def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> Campaig
 
 
 def _refuse_lost_sources(config: CampaignConfig, kept: Collection[str]) -> None:
-    """Refuse columns of a pick list that the library does not keep: the first batch could not be handed out.
+    """Refuse a pick list that could not be written: the first batch could not be handed out.
 
     Raises
     ------
     ConfigError
-        If it keeps one of them not.
+        If the library does not keep a column of it, or no volume is set.
     """
     plates = config.plates
     for key in ("source_plate_column", "source_well_column"):
@@ -59,6 +62,10 @@ def _refuse_lost_sources(config: CampaignConfig, kept: Collection[str]) -> None:
                 f"plates.{key}",
                 "add it to `library.columns`",
             )
+    if plates is not None and plates.source_well_column is not None and plates.transfer_volume is None:
+        raise ConfigError(
+            "a pick list needs the volume to transfer", "plates.transfer_volume", 'set it with its unit, as "25 nL"'
+        )
 
 
 def _refuse_other_place(store: CampaignStore, setup: CampaignSetup) -> None:
