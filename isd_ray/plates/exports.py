@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from isd_ray.config import PlatesConfig
+from isd_ray.config import PlateFormat, PlatesConfig
 from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.formulas import escaped
 from isd_ray.plates.layout import SAMPLE
@@ -93,7 +93,7 @@ def write_pick_list(
     _write_csv(Path(path), pa.table(dict(zip(ECHO_COLUMNS, columns, strict=True))), raw=raw)
 
 
-def has_source(sources: pa.Table, source_format: int) -> NDArray[np.bool_]:
+def has_source(sources: pa.Table, source_format: PlateFormat) -> NDArray[np.bool_]:
     """Which lines of `sources` (as `write_pick_list` takes them) name a plate, and a well of such a plate; (n,)."""
     named = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(sources["plate"]), ""), fill_value=False)
     wells = sources["well"].fill_null("").combine_chunks().dictionary_encode()

@@ -135,6 +135,14 @@ def test_places_that_the_library_does_not_keep_are_refused_before_it_is_built(ma
     assert not (tmp_path / "mine").exists()
 
 
+def test_nobody_is_told_to_remove_the_library_of_a_campaign_that_was_begun(in_its_folder, tmp_path):
+    labels = {"column": "bbb", "classes": ["BBB+", "BBB-"]}
+    campaign = Campaign.create(tmp_path / "run", in_its_folder(labels=labels))
+    with pytest.raises(LibraryError, match=r"begun here[\s\S]*library\.id_column\n  Remedy: choose another folder"):
+        Campaign.create(tmp_path / "run", in_its_folder({"id_column": "smiles"}, labels=labels))
+    assert len(campaign.ask()) == 120
+
+
 def test_a_library_with_a_place_of_its_own_is_never_replaced(make_config, tmp_path):
     place = {"path": str(tmp_path / "mine")}
     labels = {"column": "bbb", "classes": ["BBB+", "BBB-"]}
