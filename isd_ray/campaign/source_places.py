@@ -48,10 +48,10 @@ def unplaced_warning(config: CampaignConfig, library: Library) -> str | None:
         return None
     names = ", ".join(map(repr, shown)) + (" …" if n_lost > len(shown) else "")
     return (
-        f"{n_lost:,} of {len(in_stock):,} compounds have no source plate and well of {plates.source_format} wells in "
-        f"{plates.source_plate_column!r} and {plates.source_well_column!r}: {names}; where they are asked for they are "
-        "not on the pick list, but in a list to be dispensed by hand. Complete the columns and create the campaign "
-        "anew, or take them out by isd exclude"
+        f"{plates.source_plate_column!r} and {plates.source_well_column!r} do not say in which well of a "
+        f"{plates.source_format}-well plate {n_lost:,} of {len(in_stock):,} compounds lie: {names}; where they are "
+        "asked for they are not on the pick list, but in a list to be dispensed by hand. Complete the columns and "
+        "create the campaign anew, or take the compounds out by isd exclude"
     )
 
 

@@ -41,9 +41,9 @@ def test_places_that_nobody_knows_are_said_and_the_batch_goes_out_without_them(p
     heard, kinds = Heard(), (("", "A1"), ("101", ""), ("101", "Q30"))
     lost = {number: kinds[number % 3] for number in range(0, 900, 4)}
     campaign = Campaign.create(tmp_path / "runs" / "a", placed(lost), heard)
-    [said] = [text for text in heard.messages if "no source plate and well" in text]
+    [said] = [text for text in heard.messages if "in which well" in text]
     assert said.startswith(
-        "warning: 225 of 900 compounds have no source plate and well of 384 wells in 'rack' and 'tube'"
+        "warning: 'rack' and 'tube' do not say in which well of a 384-well plate 225 of 900 compounds"
     )
     assert "'C0000', 'C0004', 'C0008', 'C0012', 'C0016' …; where they are asked for" in said
     batch = campaign.ask()
@@ -71,7 +71,7 @@ def test_places_that_nobody_knows_are_said_and_the_batch_goes_out_without_them(p
 def test_a_library_that_knows_all_places_says_nothing_of_them(placed, tmp_path):
     heard = Heard()
     campaign = Campaign.create(tmp_path / "run", placed(), heard)
-    assert not any("source plate" in text for text in heard.messages)
+    assert not any("in which well" in text for text in heard.messages)
     batch = campaign.ask()
     assert batch.by_hand == []
     assert batch.file_names == ["round-00000-batch.csv", "round-00000-plates.csv", "round-00000-picks.csv"]
