@@ -74,8 +74,11 @@ class DeliveredModel:
         secret = unjudged(rounds)
         with_model = [files for files in rounds if files.released["committee_hash"] and files.round not in secret]
         if not with_model:
-            remedy = "tell the readouts of the second batch"
-            raise StoreError("no round of this campaign has a model yet", store.address, remedy)
+            raise StoreError(
+                "no round of this campaign has a model yet whose batch is decided",
+                store.address,
+                "tell the readouts of the second batch, then ask for the third",
+            )
         if round_number in secret:
             raise StoreError(
                 f"round {round_number} is out: what its model predicts is shown once its readouts are in",

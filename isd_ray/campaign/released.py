@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pc
+import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from isd_ray.card import card, pairs, rows
 from isd_ray.config import PlatesConfig
 from isd_ray.formulas import escaped
-from isd_ray.plates.exports import write_pick_list, write_plate_map
+from isd_ray.plates.exports import has_source, write_pick_list, write_plate_map
 from isd_ray.storage.output_files import replacing, written
 
 SHOWN = 5
@@ -33,7 +34,8 @@ class Batch:
     plate_map:
         All wells of its plates, controls included (`isd_ray.plates.assign.PLATE_MAP`); None without plates.
     sources:
-        id, source_plate, source_well of each compound; None where the library does not know them.
+        id, plate and well that each compound is taken from, null where the library does not say it; None where the
+        campaign names no columns of them.
     repeats:
         The round in which the wells of these compounds gave no readout, so that they are measured once more; None of
         other batches.
@@ -59,6 +61,8 @@ class Batch:
             lines.append(("Once more", f"their wells in round {self.repeats} gave no readout"))
         if self.plate_map is not None:
             lines.append(("Plates", ", ".join(self.plate_map["plate"].unique().to_pylist())))
+        if self.by_hand:
+            lines.append(("By hand, as no source well is known", f"{len(self.by_hand):,}"))
         if len(self) > SHOWN:
             lines.append(("Shown below", f"the first {SHOWN}; `to_csv` writes all"))
         table = self.table.slice(0, SHOWN)
@@ -74,7 +78,7 @@ class Batch:
     def to_csv(self, file: str | Path, *, raw: bool = False) -> None:
         """Write the list of compounds (`raw` and what is raised as of `write`)."""
         with replacing(Path(file)) as partial:
-            pc.write_csv(self.table if raw else escaped(self.table), partial)
+            pyarrow.csv.write_csv(self.table if raw else escaped(self.table), partial)
 
     def to_parquet(self, file: str | Path) -> None:
         """Write the list of compounds (raises as `write`)."""
@@ -82,15 +86,27 @@ class Batch:
             pq.write_table(self.table, partial)
 
     @property
+    def by_hand(self) -> list[str]:
+        """Ids of compounds that no pick list can name: the library does not say in which well they lie."""
+        if self.sources is None or self.plates is None:
+            return []
+        is_lost = pa.array(~has_source(self.sources, self.plates.source_format))
+        ids: list[str] = self.sources["id"].filter(is_lost).to_pylist()
+        return ids
+
+    @property
     def file_names(self) -> list[str]:
         """Names of the files that `write` writes."""
         kinds = ["batch"]
         if self.plate_map is not None and self.plates is not None:
             kinds += ["plates"] if self.sources is None else ["plates", "picks"]
+            kinds += ["by-hand"] if self.by_hand else []
         return [f"round-{self.round:05d}-{kind}.csv" for kind in kinds]
 
     def write(self, folder: str | Path, *, raw: bool = False) -> list[Path]:
         """Write everything that the laboratory needs: list, plate map, and pick list where sources are known.
+
+        Wells of compounds `by_hand` are not on the pick list, but in a file of their own.
 
         Parameters
         ----------
@@ -110,5 +126,9 @@ class Batch:
             if self.plate_map is not None and self.plates is not None:
                 write_plate_map(self.plate_map, files[1], raw=raw)
                 if self.sources is not None:
-                    write_pick_list(self.plate_map, self.sources, self.plates, files[2], raw=raw)
+                    is_by_hand = pc.is_in(self.plate_map["id"], pa.array(self.by_hand, pa.string()))
+                    picked = self.plate_map.filter(pc.invert(is_by_hand))
+                    write_pick_list(picked, self.sources, self.plates, files[2], raw=raw)
+                    for file in files[3:]:
+                        write_plate_map(self.plate_map.filter(is_by_hand), file, raw=raw)
         return files

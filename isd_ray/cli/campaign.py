@@ -76,6 +76,9 @@ def ask(
     out_console.print(f"round {batch.round}: {counted(len(batch), 'compound')} to measure{again}", highlight=False)
     for file in files:
         out_console.print(f"  {file}", highlight=False, soft_wrap=True)
+    if n_by_hand := len(batch.by_hand):
+        words = f"{counted(n_by_hand, 'compound')} not on the pick list, as no source plate and well is known: "
+        out_console.print(f"{words}dispense by hand, or isd fail", highlight=False, soft_wrap=True)
     if not files:
         out_console.print(f"write its files with: isd ask {path} --out FOLDER", highlight=False, soft_wrap=True)
     out_console.print(f"head of the log: {campaign.status().head}", highlight=False, soft_wrap=True)

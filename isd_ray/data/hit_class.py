@@ -32,6 +32,19 @@ def recognised(classes: tuple[str, ...]) -> str | None:
     return next((plain[hit] for other, hit in PAIRS if {other, hit} == plain.keys()), None)
 
 
+def shown_hit(stopping: StoppingConfig, classes: tuple[str, ...], *, by_plates: bool) -> str | None:
+    """The class whose compounds are listed as hits, where no claim needs one; None where nobody could tell.
+
+    Parameters
+    ----------
+    by_plates:
+        Hits are called plate by plate, which makes the second class of them, whatever it is called.
+    """
+    if stopping.positive is not None or not classes:
+        return stopping.positive
+    return classes[1] if by_plates else recognised(classes)
+
+
 def needs_hit(stopping: StoppingConfig, task: Task, acquisition: str) -> bool:
     """Whether a class has to be a hit: for the claim, or for the acquisition function of that name."""
     if task != "classification":
@@ -49,7 +62,7 @@ def hit_class(
     acquisition:
         Name of the acquisition function.
     by_plates:
-        Hits are called plate by plate, which makes the second class of them, whatever it is called.
+        As `shown_hit` takes it.
 
     Raises
     ------
@@ -64,7 +77,7 @@ def hit_class(
         )
     if named is not None or not needs_hit(stopping, task, acquisition):
         return named
-    found = classes[1] if by_plates else recognised(classes)
+    found = shown_hit(stopping, classes, by_plates=by_plates)
     if found is None:
         why = stopping.quantity if stopping.goal_class(task).knows_hits else acquisition
         raise ConfigError(

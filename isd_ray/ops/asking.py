@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from isd_ray.campaign.released import Batch
+from isd_ray.campaign.source_places import source_places
 from isd_ray.campaign.versions import newest
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.messages import WorkerSpec
@@ -59,16 +58,8 @@ class Asking:
         table = table.sort_by([("plate", "ascending"), ("well", "ascending"), ("id", "ascending")])
         shown = ["id", "smiles"] if plates is None else ["id", "smiles", "plate", "well"]
         last, config = rounds[-1], self._opened.config
-        return Batch(last.round, table.select(shown), plates, self._sources(table), config.plates, last.repeats)
-
-    def _sources(self, batch: pa.Table) -> pa.Table | None:
-        plates = self._opened.config.plates
-        if plates is None or plates.source_plate_column is None or plates.source_well_column is None:
-            return None
-        rows, library = batch["row"].to_numpy(), self._opened.library
-        columns = (plates.source_plate_column, plates.source_well_column)
-        plate, well = ([None if cell is None else str(cell) for cell in library.column(name, rows)] for name in columns)
-        return pa.table({"id": batch["id"], "plate": pa.array(plate, pa.string()), "well": pa.array(well, pa.string())})
+        sources = source_places(self._opened.library, config.plates, table["row"].to_numpy())
+        return Batch(last.round, table.select(shown), plates, sources, config.plates, last.repeats)
 
     def _setup(self) -> CampaignSetup:
         from isd_ray.campaign.setup import CampaignSetup

@@ -230,7 +230,8 @@ class Campaign:
         """Note that compounds of the batch that is out gave no readout; returns how many are new.
 
         A compound in several wells counts by those that were read, and fails if there is none. What fails may be asked
-        for again, unless it is abandoned. In an audit it counts as an error.
+        for again, unless it is abandoned. Wells of an audit are asked for once more; what is lost again, is abandoned,
+        or is a single output, counts as an error.
 
         Parameters
         ----------
@@ -296,7 +297,8 @@ class Campaign:
     def close(self, reason: str) -> int:
         """End the round that is out without the readouts that are missing; returns how many those are.
 
-        A compound in several wells counts by those that were read.
+        A compound in several wells counts by those that were read. Wells of an audit are asked for once more; what is
+        lost again counts as an error.
 
         Raises
         ------

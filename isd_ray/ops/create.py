@@ -7,10 +7,11 @@ from pathlib import Path
 
 from isd_ray.campaign.before import tell_known
 from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, check
+from isd_ray.campaign.source_places import unplaced_warning
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import to_toml
+from isd_ray.config_file import differences, to_toml
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, StoreError
@@ -31,26 +32,44 @@ def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> Campaig
     if config.library.source is not None:  # before a build, which may take hours
         _refuse_lost_sources(config, (*library_columns(config.library), *config.library.descriptor_columns))
     setup = prepare(config, path, watcher, in_laboratory=True)
-    _refuse_lost_sources(config, Library.open(setup.spec.libraries["target"]).column_names)
-    for warning in check(config, Library.open(setup.spec.libraries["target"])):
-        watcher.message(f"warning: {warning}")
+    library = Library.open(setup.spec.libraries["target"])
+    _refuse_lost_sources(config, library.column_names)
+    for warning in (*check(config, library), unplaced_warning(config, library)):
+        if warning is not None:
+            watcher.message(f"warning: {warning}")
     say_beforehand(setup, watcher)
     store = begin_or_resume(setup)
     config = in_force(store, setup.config)
     _refuse_other_place(store, setup)
     if (words := tell_known(store, setup.config, setup.rule)) is not None:
         watcher.message(words)
-    store.write_text("config.toml", to_toml(config))
+    store.write_text("config.toml", to_toml(_going_on(store, config, watcher)))
     return store
 
 
+def _going_on(store: CampaignStore, config: CampaignConfig, watcher: Watcher) -> CampaignConfig:
+    """The configuration that the campaign goes on with; says what of the one that was given has no effect on it.
+
+    Its library is the same, wherever that was said to come from.
+    """
+    stored = CampaignConfig.from_stored(store.config)
+    before, now = (one.model_dump(mode="json", exclude={"library"}) for one in (stored, config))
+    if not (changed := differences(before, now)):
+        return config
+    watcher.message(
+        f"warning: this campaign was begun before, and goes on as it began: what is said now of {', '.join(changed)} "
+        "has no effect; choose another folder for a campaign with it"
+    )
+    return stored
+
+
 def _refuse_lost_sources(config: CampaignConfig, kept: Collection[str]) -> None:
-    """Refuse columns of a pick list that the library does not keep: the first batch could not be handed out.
+    """Refuse a pick list that could not be written: the first batch could not be handed out.
 
     Raises
     ------
     ConfigError
-        If it keeps one of them not.
+        If the library does not keep a column of it, or no volume is set.
     """
     plates = config.plates
     for key in ("source_plate_column", "source_well_column"):
@@ -61,6 +80,10 @@ def _refuse_lost_sources(config: CampaignConfig, kept: Collection[str]) -> None:
                 f"plates.{key}",
                 "add it to `library.columns`",
             )
+    if plates is not None and plates.source_well_column is not None and plates.transfer_volume is None:
+        raise ConfigError(
+            "a pick list needs the volume to transfer", "plates.transfer_volume", 'set it with its unit, as "25 nL"'
+        )
 
 
 def _refuse_other_place(store: CampaignStore, setup: CampaignSetup) -> None:

@@ -16,6 +16,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.panels import count_bits
 from isd_ray.data.export import Exported, export_hybrid
+from isd_ray.data.hit_class import shown_hit
 from isd_ray.data.hybrid import is_source
 from isd_ray.data.packed import from_arrow
 from isd_ray.data.predictions import part_name
@@ -47,24 +48,33 @@ def export_screen(
     IsdError
         As `export_hybrid`, or if the hybrid screen or its certificate is not as it was written.
     """
-    if hits:
-        refuse_without_hits(config, store.manifest["classes"])
+    hit = hit_to_list(config, store.manifest["classes"]) if hits else None
     store.bring_hybrid()
     store.check_hybrid()
     store.certificate()
     if not hits:
         return export_hybrid(store.hybrid_dir, out, long=long, raw=raw)
     with tempfile.TemporaryDirectory() as folder:
-        keep_hits(store.hybrid_dir, Path(folder), config.stopping.positive)
+        keep_hits(store.hybrid_dir, Path(folder), hit)
         return export_hybrid(Path(folder), out, long=long, raw=raw)
 
 
-def refuse_without_hits(config: CampaignConfig, classes: Sequence[str]) -> None:
-    """Refuse to look for hits where no class is one (raises `ConfigError`); of numbers alone there are no classes."""
-    if not classes or (config.task == "classification" and config.stopping.positive is None):
+def hit_to_list(config: CampaignConfig, classes: Sequence[str]) -> str | None:
+    """The class whose compounds are hits; of a panel None, where any 1 is one.
+
+    Raises
+    ------
+    ConfigError
+        If there is none: of numbers alone, or of classes of which nobody said which one is a hit.
+    """
+    if config.task != "classification" and classes:
+        return None
+    hit = shown_hit(config.stopping, tuple(classes), by_plates=config.hits is not None)
+    if hit is None:
         raise ConfigError(
             "no class of this campaign is a hit", "stopping.positive", "export all compounds, without --hits"
         )
+    return hit
 
 
 def keep_hits(hybrid: Path, out: Path, positive: str | None) -> None:

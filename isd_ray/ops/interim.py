@@ -32,7 +32,7 @@ from isd_ray.data.predictions import part_name
 from isd_ray.errors import StoreError
 from isd_ray.messages import ROLES, HybridRequest, LabelArray, PredictRequest, Rows
 from isd_ray.models.device import configure_threads, resolve_placement
-from isd_ray.ops.exporting import keep_hits, refuse_without_hits
+from isd_ray.ops.exporting import hit_to_list, keep_hits
 from isd_ray.report.numbers import counted
 from isd_ray.storage.output_files import replacing
 
@@ -108,8 +108,7 @@ def export_interim(
         config.labels.numbers,
         in_laboratory=bool(store.manifest["in_laboratory"]),
     )
-    if hits:
-        refuse_without_hits(config, model.classes)
+    hit = hit_to_list(config, model.classes) if hits else None
     rows, readouts = measured_readouts(store)
     n_here = int(np.searchsorted(rows, library.n_rows))  # the others join with the next round
     measured = rows[:n_here], readouts.take(np.arange(n_here))
@@ -125,7 +124,7 @@ def export_interim(
             pq.write_table(table, file)
         if hits:
             (alone := Path(folder) / "hits").mkdir()
-            keep_hits(hybrid, alone, config.stopping.positive)
+            keep_hits(hybrid, alone, hit)
             hybrid = alone
         exported = export_hybrid(hybrid, out, long=long, raw=raw, marks=MARKS)
     words = tuple(_words(store, goal, model.files.round, counts))

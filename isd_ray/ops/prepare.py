@@ -258,7 +258,7 @@ def open_or_build(
     like:
         The target set, for held-out sets: its statistics standardise their blocks.
     version:
-        Hash of the version that is meant of a library which has grown; default: the last.
+        Hash of the version that a campaign began with, of a library which may have grown; default: the last.
 
     Raises
     ------
@@ -268,7 +268,7 @@ def open_or_build(
         As `build`.
     """
     if Library.exists(address):
-        library = _checked(config, Library.open(address, version))
+        library = _checked(config, Library.open(address, version), is_in_use=version is not None)
         return with_blocks(library, config, compute, say=watcher.message, progress=watcher.building, like=like)
     if config.source is None:
         raise LibraryError(
@@ -279,10 +279,10 @@ def open_or_build(
     return build_library(config, address, compute, watcher.building, say=watcher.message, like=like)
 
 
-def _checked(config: LibraryConfig, library: Library) -> Library:
+def _checked(config: LibraryConfig, library: Library, *, is_in_use: bool) -> Library:
     """Refuse a library that is not the one of the configuration."""
     if config.source is not None:
-        _check_built_from(config, library)
+        _check_built_from(config, library, is_in_use=is_in_use)
     if not config.asks_for(library.spec):
         raise LibraryError(
             f"the library was built with other features than the configuration asks for: {library.spec}",
@@ -292,8 +292,11 @@ def _checked(config: LibraryConfig, library: Library) -> Library:
     return library
 
 
-def _check_built_from(config: LibraryConfig, library: Library) -> None:
-    """Refuse a library that was built from other files or with other options than the configuration says."""
+def _check_built_from(config: LibraryConfig, library: Library, *, is_in_use: bool) -> None:
+    """Refuse a library that was built from other files or with other options than the configuration says.
+
+    One that a campaign in use rests on is never to be removed.
+    """
     options = library.metadata["options"]
     asked = config.model_dump(mode="json", include=set(options))
     changed = [f"library.{key}" for key, value in options.items() if asked[key] != value]
@@ -305,6 +308,12 @@ def _check_built_from(config: LibraryConfig, library: Library) -> None:
         changed.append("library.source")
     columns = [*library_columns(config), *config.descriptor_columns]
     changed += [f"library.columns ({name})" for name in columns if name not in library.column_names]
+    if changed and is_in_use:
+        raise LibraryError(
+            f"a campaign was begun here with another library; the configuration differs in {', '.join(changed)}",
+            str(library.path),
+            "choose another folder for a new campaign, or restore sources and configuration to go on with this one",
+        )
     if changed:
         raise LibraryError(
             f"the library was built otherwise than the configuration asks for: {', '.join(changed)}",

@@ -235,7 +235,11 @@ def _told(read: ReadoutFile, outcome: Outcome, notes: Sequence[Note], missing: i
     if not _is_used(read, outcome):
         shown = "; ".join(f"line {refusal.line}: {refusal.reason}" for refusal in refused[:_SHOWN])
         shown += f"; … and {len(refused) - _SHOWN:,} more refusals" if len(refused) > _SHOWN else ""
-        raise LabelError(f"none of {len(refused)} lines can be used: {shown}", read.name, "correct the file")
+        raise LabelError(
+            f"none of {len(refused)} lines can be used: {shown}",
+            read.name,
+            "correct the file (is it of another plate?); what is on record is corrected by isd undo or isd amend",
+        )
     plates = _judged(outcome.quality, read.readings["plate"])
     return Told(
         n_new=len(outcome.fated(NEW)),

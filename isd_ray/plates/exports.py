@@ -6,11 +6,13 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from isd_ray.config import PlatesConfig
+from isd_ray.config import PlateFormat, PlatesConfig
 from isd_ray.errors import ConfigError, LibraryError
 from isd_ray.formulas import escaped
 from isd_ray.plates.layout import SAMPLE
@@ -89,6 +91,14 @@ def write_pick_list(
         volumes,
     )
     _write_csv(Path(path), pa.table(dict(zip(ECHO_COLUMNS, columns, strict=True))), raw=raw)
+
+
+def has_source(sources: pa.Table, source_format: PlateFormat) -> NDArray[np.bool_]:
+    """Which lines of `sources` (as `write_pick_list` takes them) name a plate, and a well of such a plate; (n,)."""
+    named = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(sources["plate"]), ""), fill_value=False)
+    wells = sources["well"].fill_null("").combine_chunks().dictionary_encode()
+    is_well = well_indices(wells.dictionary.to_pylist(), source_format) != NO_WELL
+    return named.to_numpy() & is_well[wells.indices.to_numpy()]
 
 
 def _echo_volume(volume: float | None, config: PlatesConfig) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.claimed import stored_goal
@@ -107,6 +108,12 @@ class Record:
         """Compounds of each decided batch by role: of one that is out nobody is told whether it is an audit."""
         decided = [files for files in self.files if files.round not in unjudged(self.files)]
         return {files.round: Counter(files.read_batch()["role"].to_pylist()) for files in decided}
+
+    def asked(self) -> tuple[int, int]:
+        """Compounds in the batches of `roles`, and how many of them were in more than one."""
+        rows = [files.read_batch()["row"].to_numpy() for files in self.files if files.round not in unjudged(self.files)]
+        _, n_times = np.unique(np.concatenate(rows), return_counts=True)
+        return len(n_times), int((n_times > 1).sum())
 
     def waits(self) -> dict[int, float]:
         """Seconds between release and decision of each round, by the clocks of those who wrote the two."""

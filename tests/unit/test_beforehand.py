@@ -6,7 +6,7 @@ import pytest
 
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig, ModelConfig
-from isd_ray.config_file import parse_config
+from isd_ray.config_file import load_config, parse_config
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, IsdError, LabelError, LibraryError
 from isd_ray.ops.campaign import Campaign
@@ -133,6 +133,24 @@ def test_places_that_the_library_does_not_keep_are_refused_before_it_is_built(ma
     with pytest.raises(ConfigError, match=r"plates.source_well_column: 'tube' (?s:.*)add it to `library.columns`"):
         Campaign.create(tmp_path / "run", config)
     assert not (tmp_path / "mine").exists()
+
+
+def test_nobody_is_told_to_remove_the_library_of_a_campaign_that_was_begun(in_its_folder, tmp_path):
+    labels = {"column": "bbb", "classes": ["BBB+", "BBB-"]}
+    campaign = Campaign.create(tmp_path / "run", in_its_folder(labels=labels))
+    with pytest.raises(LibraryError, match=r"begun here[\s\S]*library\.id_column\n  Remedy: choose another folder"):
+        Campaign.create(tmp_path / "run", in_its_folder({"id_column": "smiles"}, labels=labels))
+    assert len(campaign.ask()) == 120
+
+
+def test_what_is_said_of_a_campaign_that_was_begun_has_no_effect_and_a_warning(make_config, tmp_path):
+    run, labels = tmp_path / "run", {"column": "bbb", "classes": ["BBB+", "BBB-"]}
+    for flag, n_warnings in (("remark", 0), ("remark", 0), ("note", 1)):
+        heard = Heard()
+        campaign = Campaign.create(run, make_config(labels=labels, readouts={"flag": flag}), heard)
+        found = [text for text in heard.messages if "what is said now of readouts.flag has no effect" in text]
+        assert len(found) == n_warnings
+        assert campaign.config.readouts.flag == load_config(run / "config.toml").readouts.flag == "remark"
 
 
 def test_a_library_with_a_place_of_its_own_is_never_replaced(make_config, tmp_path):

@@ -151,6 +151,7 @@ def test_a_laboratory_says_it_once_the_first_batch_is_measured_and_a_process_tha
     visitor = Visitor(page)
     for address in ("/", f"/c/{key}"):
         assert words in html.unescape(visitor.get(address).text)
+    assert "accuracy-by-round" not in visitor.get(f"/c/{key}").text  # nothing is known of the screen itself
     again = Campaign.open(tmp_path / "run")
     again.tell({name: truth_of[name] for name in second.ids})
     again.ask()

@@ -12,9 +12,9 @@ from isd_ray.campaign import record
 from isd_ray.campaign.status import status_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import CampaignConfig
+from isd_ray.config import CampaignConfig, StoppingConfig
 from isd_ray.core.goals import goal_for
-from isd_ray.data.hit_class import recognised
+from isd_ray.data.hit_class import recognised, shown_hit
 from isd_ray.errors import ConfigError
 from isd_ray.ops import prepare
 from isd_ray.ops.campaign import Campaign
@@ -50,6 +50,21 @@ class Heard(Watcher):
 )
 def test_only_pairs_that_leave_no_doubt_are_recognised_whatever_their_order(classes, hit):
     assert recognised(classes) == hit
+
+
+@pytest.mark.parametrize(
+    ("classes", "by_plates", "positive", "hit"),
+    [
+        (("BBB+", "BBB-"), False, None, None),
+        (("BBB+", "BBB-"), True, None, "BBB-"),
+        (("BBB+", "BBB-"), True, "BBB+", "BBB+"),
+        (("active", "inactive"), False, None, "active"),
+        (("a", "b", "c"), False, None, None),
+        ((), False, None, None),
+    ],
+)
+def test_hits_are_listed_where_anybody_could_tell_which_class_they_are(classes, by_plates, positive, hit):
+    assert shown_hit(StoppingConfig(positive=positive), classes, by_plates=by_plates) == hit
 
 
 @pytest.mark.parametrize("quantity", ["recall", "precision", "balanced_accuracy"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +18,7 @@ from isd_ray.errors import ConfigError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.exporting import keep_hits
 from isd_ray.ops.resume import resume
-from tests.unit.test_laboratory import truth
+from tests.unit.test_laboratory import HITS, signals, truth, write
 from tests.unit.test_stop_by_hand import FAST, LABORATORY, laboratory, under_way
 
 __all__ = ["laboratory", "truth", "under_way"]
@@ -73,6 +74,22 @@ def test_hits_come_with_structures_the_surest_first(make_config, truth, tmp_path
     records = list(Chem.SDMolSupplier(str(tmp_path / "hits.sdf")))
     assert len(records) == len(lines)
     assert all(mol.GetNumAtoms() and mol.GetProp("status") == "NOT CERTIFIED" for mol in records)
+
+
+def test_hits_that_were_called_on_plates_are_listed_whatever_is_claimed(make_config, truth, tmp_path):
+    campaign = Campaign.create(tmp_path / "run", make_config(**HITS, model=LABORATORY["model"]))
+    for seed in range(2):
+        campaign.ask()
+        campaign.tell(write(tmp_path / "read.csv", ("plate", "well", "signal"), signals(campaign, truth, seed)))
+    campaign.ask()
+    campaign.export_interim(tmp_path / "interim.csv", hits=True)
+    campaign.stop("enough")
+    assert campaign.ask() is None
+    campaign.export(tmp_path / "all.csv")
+    campaign.export(tmp_path / "hits.csv", hits=True)
+    every, hits, interim = (pyarrow.csv.read_csv(tmp_path / f"{name}.csv") for name in ("all", "hits", "interim"))
+    assert set(interim["label"].to_pylist()) == set(hits["label"].to_pylist()) == {"BBB+"}
+    assert sorted(hits["id"].to_pylist()) == sorted(every.filter(pc.equal(every["label"], "BBB+"))["id"].to_pylist())
 
 
 def test_a_simulation_under_way_is_exported_and_an_ended_one_is_not(under_way, tmp_path):

@@ -395,6 +395,15 @@ def test_words_with_commas_and_catalogue_numbers_are_no_broken_readouts(smiles, 
     assert made.left["place on it"].startswith("its words are names or remarks")
 
 
+def test_places_in_the_stock_are_said_to_be_for_pick_lists(smiles, tmp_path):
+    wells = [f"{'abcdefgh'[number % 8]}{number % 12 + 1:02d}" for number in range(N)]
+    series = [f"{'ABCDEFGH'[number % 8]}-{number % 12}" for number in range(N)]
+    file = write(tmp_path / "stock.csv", {"id": ids(N), "smiles": smiles, "Stock well": wells, "Lot": series})
+    left = propose(file).left
+    assert left["Stock well"].startswith("its values are wells; a pick list needs it")
+    assert left["Lot"].startswith("its words are names or remarks")
+
+
 def test_a_campaign_is_called_after_its_file(smiles, tmp_path):
     columns = {"id": ids(N), "smiles": smiles, "hit": hits(N, 0.3)}
     names = {"HTS 2024 (primär).v2.csv": "HTS-2024-prim-r", "_plates.csv.gz": "plates", "ß.csv": None}

@@ -13,6 +13,7 @@ from isd_ray.campaign.oracle import Readouts, unplated
 from isd_ray.campaign.steps.further import repeat_of
 from isd_ray.core import certify
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.results import report_of
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 from isd_ray.report.certificate import Certificate
@@ -69,6 +70,7 @@ def test_lost_wells_of_an_audit_are_released_once_more_before_it_is_judged(looki
     assert (record["n_repeated"], record["n_lost"]) == (len(lost), 1)
     assert record["decision"] != "repeat"
     assert campaign.history(name)[0]["role"] == "audit"
+    assert f" batches, {len(lost)} of them more than once" in report_of(campaign.store)
     assert verify(campaign.store).problems == ()
 
 

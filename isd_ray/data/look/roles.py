@@ -42,6 +42,7 @@ _ABOUT = re.compile(
     r"($|_)"
 )
 _INCHI = "InChI="
+_WELL = re.compile(r"[A-Z]{1,2}0?[1-9][0-9]?", re.IGNORECASE)
 
 
 def plain(name: str) -> str:
@@ -164,6 +165,10 @@ class NoLabel:
 
 
 _ANOTHER_THING = NoLabel("by its name it describes the compound or where it lay, and is no readout")
+_WELLS = NoLabel(
+    "its values are wells; a pick list needs it, and the column of their plates, in library.columns and as "
+    "plates.source_well_column and plates.source_plate_column"
+)
 
 
 def candidate(column: ColumnLook, *, is_named: bool = False) -> Candidate | NoLabel:
@@ -184,6 +189,8 @@ def candidate(column: ColumnLook, *, is_named: bool = False) -> Candidate | NoLa
     repeats = n <= column.n_filled // _TWO
     if column.kind == "numbers":
         classes = tuple(sorted(column.counts, key=float)) if _are_codes(column, n) and repeats else ()
+    elif n > MOST_CLASSES and all(_WELL.fullmatch(text.strip()) for text in column.examples):
+        return _WELLS
     elif n > MOST_CLASSES or not repeats:
         more = f"more than {MOST_VALUES:,}" if n > MOST_VALUES else f"{n:,}"
         return NoLabel(f"its words are names or remarks: {more} different ones")

@@ -28,10 +28,11 @@ def accuracy(record: Record) -> ReportSection | None:
     if record.baseline and claimed:
         drawn.append(Line("random selection, true", *series(record.baseline, "system_accuracy")))
     (x, low), (_, high) = series(record.rounds, "interval_low"), series(record.rounds, "interval_high")
-    drawn += [Line("interval, this round", x, low=low, high=high), _constant(record)]
-    drawn = [line for line in drawn if line.x]
+    drawn = [line for line in (*drawn, Line("interval, this round", x, low=low, high=high)) if line.x]
     if not drawn:
-        return None
+        return None  # what the screen is compared to is no figure by itself
+    if (constant := _constant(record)).x:
+        drawn.append(constant)
     figure = lines(
         "accuracy-by-round",
         drawn,

@@ -20,7 +20,7 @@ WHY: dict[Role, tuple[str, str]] = {
     "reserve": ("reserve", "an audit drawn at random before the first model, and never trained on"),
     "wanted": ("asked for", "asked for by people, whatever the model said"),
     "filling": ("filling", "the most uncertain left, on wells of an audit's plates that would have stayed empty"),
-    "external": ("outside the plan", "measured elsewhere: they train the model and prove nothing"),
+    "external": ("outside the plan", "measured elsewhere, to train the model, or told after the last round: no proof"),
 }
 """Name of each role, and why its compounds were measured."""
 
@@ -51,7 +51,9 @@ def acquired(record: Record) -> ReportSection | None:
         caption="One bar a round.",
     )
     batches = "1 batch" if len(by_round) == 1 else f"{len(by_round):,} batches"
-    words = f"Asked for: {counted(sum(total.values()), 'compound')} in {batches}."
+    n_asked, n_again = record.asked()
+    words = f"Asked for: {counted(n_asked, 'compound')} in {batches}"
+    words += f", {n_again:,} of them more than once, which the table counts each time." if n_again else "."
     if lost := sum(row["n_lost"] or 0 for row in record.rounds):
         words += f" {counted(lost, 'well')} gave no readout."
     return ReportSection("What was measured, and why", "acquired", (Text(words), why, figure))

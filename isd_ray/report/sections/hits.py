@@ -13,7 +13,7 @@ from isd_ray.campaign.look_rounds import rounds_of_look
 from isd_ray.campaign.round_files import look_of
 from isd_ray.core.bounds import plausible_range
 from isd_ray.core.goals import HITS
-from isd_ray.data.hit_class import recognised
+from isd_ray.data.hit_class import shown_hit
 from isd_ray.report.blocks import ReportSection, Table, Text
 from isd_ray.report.digest import Digest
 from isd_ray.report.figures import Line, bars, lines
@@ -36,8 +36,9 @@ def hits(record: Record) -> ReportSection | None:
 
 
 def _classes(record: Record, digest: Digest) -> ReportSection:
-    classes, named = record.classes, record.config.stopping.positive
-    hit = named or recognised(classes) or classes[record.goal.positive]
+    classes = record.classes
+    known = shown_hit(record.config.stopping, tuple(classes), by_plates=record.config.hits is not None)
+    hit = known or classes[record.goal.positive]
     found, predicted = ([digest.labels[source, name] for name in classes] for source in ("measured", "predicted"))
     columns = {"class": classes, "found (measured)": found, "predicted": predicted}
     sample = sample_of(record)
@@ -71,7 +72,7 @@ def _classes(record: Record, digest: Digest) -> ReportSection:
         words += (
             f" How large a share of a class was found is told by {sample.basis}, a random sample, not by predictions."
         )
-    title = "Hits found and predicted" if named or recognised(classes) else "Classes found and predicted"
+    title = "Hits found and predicted" if known else "Classes found and predicted"
     return ReportSection(title, "hits", (Text(words), table, figure))
 
 
