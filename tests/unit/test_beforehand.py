@@ -145,12 +145,13 @@ def test_nobody_is_told_to_remove_the_library_of_a_campaign_that_was_begun(in_it
 
 def test_what_is_said_of_a_campaign_that_was_begun_has_no_effect_and_a_warning(make_config, tmp_path):
     run, labels = tmp_path / "run", {"column": "bbb", "classes": ["BBB+", "BBB-"]}
-    for flag, n_warnings in (("remark", 0), ("remark", 0), ("note", 1)):
+    for limit, n_warnings in ((60.0, 0), (60.0, 0), (90.0, 1)):
         heard = Heard()
-        campaign = Campaign.create(run, make_config(labels=labels, readouts={"flag": flag}), heard)
-        found = [text for text in heard.messages if "what is said now of readouts.flag has no effect" in text]
+        campaign = Campaign.create(run, make_config(labels=labels, compute={"call_timeout_s": limit}), heard)
+        found = [text for text in heard.messages if "what is said now of compute.call_timeout_s has no effect" in text]
         assert len(found) == n_warnings
-        assert campaign.config.readouts.flag == load_config(run / "config.toml").readouts.flag == "remark"
+        in_force = campaign.config.compute.call_timeout_s
+        assert in_force == load_config(run / "config.toml").compute.call_timeout_s == 60.0
 
 
 def test_a_library_with_a_place_of_its_own_is_never_replaced(make_config, tmp_path):
