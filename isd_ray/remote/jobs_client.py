@@ -128,11 +128,12 @@ class JobsClient:
                 address,
                 "use a cluster with that version",
             )
+        client_class = _client_class()  # Ray sets the levels of its logs when it is imported
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
         with _addressed_as_told(), _translated(address):
             # The header is given, since Ray looks for a token only if RAY_AUTH_MODE was set before it was imported.
-            return cls(address, _client_class()(address, headers=bearer(), verify=ca_file or True))
+            return cls(address, client_class(address, headers=bearer(), verify=ca_file or True))
 
     def submit(
         self, submission_id: str, entrypoint: str, files: Mapping[str, str], metadata: Mapping[str, str]
