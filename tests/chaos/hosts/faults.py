@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.hosts.cluster import DEAD_AFTER_S, OTHERS, Screen, wait_for
+from tests.chaos.hosts.jobs import JobScreen
 from tests.chaos.hosts.machines import fill
 
-Do = Callable[[Screen], None]
+Do = Callable[[Any], None]
 BRIEF_S, LONG_S = 2.0, DEAD_AFTER_S + 10.0
-LOST_PACKETS = 0.05
+SOME_PACKETS, MANY_PACKETS = 0.1, 0.3
+"""Of those from one host to another, which pass two cables."""
 DAY_S = 86_400.0
 KEEPERS = {"coordinator_labels": {"host": "in(two, three)"}}
 """Coordinator and bound actor are away from the head, and another host could take them."""
@@ -31,12 +34,15 @@ class Fault:
         Makes it happen.
     compute:
         What the screen's configuration says of its actors, beside the usual.
+    as_job:
+        Whether the screen is given as a job, and after an error submitted again; then no call is held.
     """
 
     name: str
     held: str
     do: Do
     compute: dict[str, Any] = field(default_factory=dict)
+    as_job: bool = False
 
 
 def nothing(screen: Screen) -> None:
@@ -84,12 +90,27 @@ def no_power(which: str) -> Do:
     return do
 
 
-def lost_packets(screen: Screen) -> None:
-    """All cables lose packets, from the start to the end."""
-    with ExitStack() as stack:
-        for host in screen.cluster.hosts.values():
-            stack.enter_context(host.lossy(LOST_PACKETS))
-        screen.ended()
+def no_power_for_a_while(*, keep_disk: bool) -> Do:
+    """The head loses its power and has it again, while the others have it all the time."""
+
+    def do(screen: Screen | JobScreen) -> None:
+        screen.held()
+        screen.cluster.head.switch_off(keep_disk=keep_disk)
+        screen.cluster.restart_head()
+
+    return do
+
+
+def lost_packets(share: float) -> Do:
+    """A share of the packets between hosts is lost, each way, from the start to the end."""
+
+    def do(screen: Screen) -> None:
+        with ExitStack() as stack:
+            for host in screen.cluster.hosts.values():
+                stack.enter_context(host.lossy(1 - math.sqrt(1 - share)))
+            screen.ended()
+
+    return do
 
 
 def wrong_clocks(screen: Screen) -> None:
@@ -115,7 +136,14 @@ def full_disk(which: str = "") -> Do:
     return do
 
 
-def full_shared_disk(screen: Screen) -> None:
+def full_disk_for_all(screen: Screen | JobScreen) -> None:
+    """The disk of the head, where it also keeps the campaign for all hosts, is full until the screen has ended."""
+    screen.held()
+    with screen.cluster.head.full_disk():
+        full_shared_disk(screen)
+
+
+def full_shared_disk(screen: Screen | JobScreen) -> None:
     """The disk with the campaign, which all hosts share, is full until the screen has ended."""
     screen.held()
     filler = screen.out.with_name("filler")
@@ -147,11 +175,16 @@ FAULTS = (
     Fault(f"head cut off for {LONG_S:g} s", "Scorer", cut_for(LONG_S, "head")),
     Fault("scorer's host without power", "Scorer", no_power("")),
     Fault("head without power", "Scorer", no_power("head")),
-    Fault(f"{LOST_PACKETS:.0%} of all packets lost", "", lost_packets),
+    Fault("head of a job without power, disk kept", "", no_power_for_a_while(keep_disk=True), as_job=True),
+    Fault("head of a job without power, disk lost", "", no_power_for_a_while(keep_disk=False), as_job=True),
+    Fault(f"{SOME_PACKETS:.0%} of all packets lost", "", lost_packets(SOME_PACKETS)),
+    Fault(f"{MANY_PACKETS:.0%} of all packets lost", "", lost_packets(MANY_PACKETS)),
     Fault("clocks days apart, one set back", "Scorer", wrong_clocks),
     Fault("disk of a trainer's host full", "Trainer", full_disk()),
     Fault("disk of a scorer's host full", "Scorer", full_disk()),
     Fault("disk of the head full", "Scorer", full_disk("head")),
+    Fault("disk of the head full, with the campaign", "Scorer", full_disk_for_all),
+    Fault("disk of the head of a job full, with the campaign", "", full_disk_for_all, as_job=True),
     Fault("disk of the campaign full", "Scorer", full_shared_disk),
     Fault("memory of a trainer's host short", "Trainer", short_of_memory("ray::Trainer")),
     Fault("memory of a scorer's host short", "Scorer", short_of_memory("ray::Scorer")),
