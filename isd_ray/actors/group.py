@@ -16,7 +16,7 @@ from ray.exceptions import RayTaskError
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.actors.losses import LOSSES, cause_of, remedy_for, unwrap
 from isd_ray.actors.metrics import RESTARTS, record
-from isd_ray.actors.nodes import free_now, lacking_now
+from isd_ray.actors.nodes import NODES_REMEDY, free_now, lacking_now
 from isd_ray.core.placement import Demand
 from isd_ray.errors import ActorLostError, ResourceError
 
@@ -272,7 +272,7 @@ class ActorGroup:
         who, why = self._absent()
         return ResourceError(
             f"{who} did not start within {self._options.start_timeout_s} s; {why}",
-            remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are still to come",
+            remedy=NODES_REMEDY,
         )
 
     def _absent(self) -> tuple[str, str]:

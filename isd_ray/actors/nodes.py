@@ -7,6 +7,9 @@ from ray.core.generated.common_pb2 import NodeDeathInfo
 
 from isd_ray.core.placement import Demand, Node, what_is_missing
 
+NODES_REMEDY = (
+    "ask for less in [compute], add nodes or bring lost ones back, or raise compute.start_timeout_s if they are to come"
+)
 _LOST = (NodeDeathInfo.UNEXPECTED_TERMINATION, NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED)
 """Ends of a node that nobody here wanted."""
 _SHOWN = 3

@@ -27,7 +27,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from isd_ray.actors.group import STILL_WAITING_S, GroupOptions
-from isd_ray.actors.nodes import free_now, lacking_now, nodes_now
+from isd_ray.actors.nodes import NODES_REMEDY, free_now, lacking_now, nodes_now
 from isd_ray.core.placement import unplaced
 from isd_ray.errors import ResourceError
 
@@ -227,7 +227,7 @@ class Room:
                 raise ResourceError(
                     f"{missing[group.name]} of {group.min_size} {group.name} actors did not start within {limit} s; "
                     f"each asks for {group.demand.words}: {lacks}; free now: {free_now()}",
-                    remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are to come",
+                    remedy=NODES_REMEDY,
                 )
 
 
