@@ -37,7 +37,7 @@ def outcome_of(cluster: Cluster, fault: Fault, folder: Path, undisturbed: dict) 
     config, out = folder / "campaign.toml", folder / "run"
     folder.mkdir()
     config.write_text(to_toml(config_of(folder.parent, **COMPUTE, **fault.compute)))
-    cluster.mend()
+    cluster.mend(fault.days)
     screen = JobScreen(cluster, config, out) if fault.as_job else cluster.screen(config, out, fault.held)
     fault.do(screen)
     error = screen.ended()

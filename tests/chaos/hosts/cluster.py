@@ -19,7 +19,7 @@ from isd_ray.errors import ResourceError
 from isd_ray.ops import reach
 from tests.chaos.hosts.machines import Host, clock_library
 
-PORT = 6379
+PORT, DAY_S = 6379, 86_400.0
 OTHERS = ("one", "two", "three")
 NAMES = ("head", *OTHERS)
 ROOM = {"isd_trainer": 1, "isd_scorer": 1}
@@ -41,7 +41,7 @@ COMPUTE = {
     "scorers": 2,
     "scorer_cpus": 0.0,
     "scorer_resources": {"isd_scorer": 1.0},
-    "start_timeout_s": 60.0,
+    "start_timeout_s": 120.0,
     "call_timeout_s": 120.0,
 }
 PORTS = (
@@ -77,15 +77,24 @@ class Cluster:
         os.environ.update(self._environment)  # this process asks the GCS, too
         self.hosts: dict[str, Host] = {}
         self._rays: dict[str, subprocess.Popen] = {}
-        self.mend()
+        self._days: Mapping[str, float] = {}
 
     @property
     def head(self) -> Host:
         """Where the GCS is, drivers and, unless they are told otherwise, coordinators."""
         return self.hosts["head"]
 
-    def mend(self) -> None:
-        """Switch on what is off, and off and on what is no node any more; all where the head is lost."""
+    def mend(self, days: Mapping[str, float] | None = None) -> None:
+        """Switch on what is off, and off and on what is no node any more; all where the head is lost, or clocks change.
+
+        Parameters
+        ----------
+        days:
+            By how many their clocks are ahead, by the names of hosts.
+        """
+        if self._days != (days or {}):
+            self.switch_off()
+            self._days = days or {}
         if "head" not in self.hosts or not self.head.is_on or self.head.address not in self._nodes():
             self.switch_off()
         for name in NAMES:
@@ -117,6 +126,7 @@ class Cluster:
 
     def _switch_on(self, name: str) -> None:
         self.hosts[name] = Host(NAMES.index(name) + 1, name, self._folder, self._clock)
+        self.hosts[name].set_clock(self._days.get(name, 0.0) * DAY_S)
         self._start(name)
 
     def _start(self, name: str) -> None:

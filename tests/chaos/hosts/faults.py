@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.hosts.cluster import DEAD_AFTER_S, OTHERS, Screen, wait_for
+from tests.chaos.hosts.cluster import DAY_S, DEAD_AFTER_S, Screen, wait_for
 from tests.chaos.hosts.jobs import JobScreen
 from tests.chaos.hosts.machines import fill
 
@@ -17,7 +17,6 @@ Do = Callable[[Any], None]
 BRIEF_S, LONG_S = 2.0, DEAD_AFTER_S + 10.0
 SOME_PACKETS, MANY_PACKETS = 0.1, 0.3
 """Of those from one host to another, which pass two cables."""
-DAY_S = 86_400.0
 KEEPERS = {"coordinator_labels": {"host": "in(two, three)"}}
 """Coordinator and bound actor are away from the head, and another host could take them."""
 
@@ -36,6 +35,8 @@ class Fault:
         What the screen's configuration says of its actors, beside the usual.
     as_job:
         Whether the screen is given as a job, and after an error submitted again; then no call is held.
+    days:
+        By how many the clocks of hosts are ahead from the start, by their names.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Fault:
     do: Do
     compute: dict[str, Any] = field(default_factory=dict)
     as_job: bool = False
+    days: Mapping[str, float] = field(default_factory=dict)
 
 
 def nothing(screen: Screen) -> None:
@@ -113,16 +115,17 @@ def lost_packets(share: float) -> Do:
     return do
 
 
-def wrong_clocks(screen: Screen) -> None:
-    """The clocks of the hosts are days apart, and that of the head is set back in the middle."""
-    hosts = screen.cluster.hosts
-    for host, days in zip((screen.cluster.head, *(hosts[name] for name in OTHERS)), (2, -1, 3, 0), strict=True):
-        host.set_clock(days * DAY_S)
-    screen.held()
-    screen.cluster.head.set_clock(-DAY_S)
-    screen.ended()
-    for host in hosts.values():
+def set_back(which: str = "") -> Do:
+    """The clock of a host is set back by a day until the screen ends: that of the call, or one that is named."""
+
+    def do(screen: Screen) -> None:
+        held = screen.held()
+        host = screen.cluster.hosts[which] if which else held
+        host.set_clock(-DAY_S)
+        screen.ended()
         host.set_clock(0.0)
+
+    return do
 
 
 def full_disk(which: str = "") -> Do:
@@ -179,7 +182,9 @@ FAULTS = (
     Fault("head of a job without power, disk lost", "", no_power_for_a_while(keep_disk=False), as_job=True),
     Fault(f"{SOME_PACKETS:.0%} of all packets lost", "", lost_packets(SOME_PACKETS)),
     Fault(f"{MANY_PACKETS:.0%} of all packets lost", "", lost_packets(MANY_PACKETS)),
-    Fault("clocks days apart, one set back", "Scorer", wrong_clocks),
+    Fault("clocks days apart", "", nothing, days={"head": 2, "one": -1, "two": 3}),
+    Fault("clock of the head set back by a day", "Scorer", set_back("head")),
+    Fault("clock of a scorer's host set back by a day", "Scorer", set_back()),
     Fault("disk of a trainer's host full", "Trainer", full_disk()),
     Fault("disk of a scorer's host full", "Scorer", full_disk()),
     Fault("disk of the head full", "Scorer", full_disk("head")),
