@@ -1,4 +1,4 @@
-"""Faults of hosts, one after the other: `python -m tests.chaos.hosts [PART OF A NAME]…`, in half an hour.
+"""Faults of hosts, one after the other: `python -m tests.chaos.hosts [PART OF A NAME]…`, in an hour or two.
 
 After each fault the screen must have come to the end of an undisturbed one, bit for bit; or it must have ended in an
 error of ours that says what to do, and come to that end when it was given again, on hosts that were mended.
