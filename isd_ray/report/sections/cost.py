@@ -9,8 +9,8 @@ from isd_ray.report.record import Record
 
 PHASES = {"fit_seconds": "fitting the models", "score_seconds": "scoring the library"}
 CLOCKS_DIFFER = (
-    "Decisions are dated before the release of their batch: the clocks of the machines that wrote the two differ "
-    "(`isd doctor` compares those of a cluster). Nothing is decided by them."
+    "The clocks of the machines that wrote the two differ (isd doctor compares those of a cluster), so no time between "
+    "is shown. Nothing is decided by clocks."
 )
 REST = "freezing, measuring, deciding, writing"
 
@@ -66,9 +66,8 @@ def cost(record: Record) -> ReportSection | None:
         )
     if misdated:
         which = ", ".join(map(str, misdated))
-        blocks.append(
-            Text(f"{CLOCKS_DIFFER} Of these no time from release to decision is shown: round {which}.", "note")
-        )
+        words = f"Dated before the release of its batch: the decision of round {which}. {CLOCKS_DIFFER}"
+        blocks.append(Text(words, "note"))
     if price is None and spent is None:
         blocks.append(
             Text("No price of a measurement is configured (stopping.cost_per_compound), so no money is counted.")
