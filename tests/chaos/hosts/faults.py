@@ -92,15 +92,11 @@ def no_power(which: str) -> Do:
     return do
 
 
-def no_power_for_a_while(*, keep_disk: bool) -> Do:
-    """The head loses its power and has it again, while the others have it all the time."""
-
-    def do(screen: Screen | JobScreen) -> None:
-        screen.held()
-        screen.cluster.head.switch_off(keep_disk=keep_disk)
-        screen.cluster.restart_head()
-
-    return do
+def no_power_for_a_while(screen: JobScreen) -> None:
+    """The head loses its power and has it again, with its disk as it was; the others have it all the time."""
+    screen.held()
+    screen.cluster.head.switch_off(keep_disk=True)
+    screen.cluster.restart_head()
 
 
 def lost_packets(share: float) -> Do:
@@ -178,8 +174,7 @@ FAULTS = (
     Fault(f"head cut off for {LONG_S:g} s", "Scorer", cut_for(LONG_S, "head")),
     Fault("scorer's host without power", "Scorer", no_power("")),
     Fault("head without power", "Scorer", no_power("head")),
-    Fault("head of a job without power, disk kept", "", no_power_for_a_while(keep_disk=True), as_job=True),
-    Fault("head of a job without power, disk lost", "", no_power_for_a_while(keep_disk=False), as_job=True),
+    Fault("head of a job without power, then on again", "", no_power_for_a_while, as_job=True),
     Fault(f"{SOME_PACKETS:.0%} of all packets lost", "", lost_packets(SOME_PACKETS)),
     Fault(f"{MANY_PACKETS:.0%} of all packets lost", "", lost_packets(MANY_PACKETS)),
     Fault("clocks days apart", "", nothing, days={"head": 2, "one": -1, "two": 3}),
