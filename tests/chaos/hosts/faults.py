@@ -112,14 +112,18 @@ def lost_packets(share: float) -> Do:
 
 
 def set_back(which: str = "") -> Do:
-    """The clock of a host is set back by a day until the screen ends: that of the call, or one that is named."""
+    """The clock of a host is set back by a day until the screen ends: that of the call, or one that is named.
+
+    Ray's timers there stand still, also for minutes after the clock is right again; so it is switched off and on then.
+    """
 
     def do(screen: Screen) -> None:
         held = screen.held()
         host = screen.cluster.hosts[which] if which else held
         host.set_clock(-DAY_S)
         screen.ended()
-        host.set_clock(0.0)
+        host.switch_off()
+        screen.cluster.mend()
 
     return do
 
