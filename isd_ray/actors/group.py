@@ -16,7 +16,8 @@ from ray.exceptions import RayTaskError
 from isd_ray.actors.failure import FailureDecision, FailurePolicy
 from isd_ray.actors.losses import LOSSES, cause_of, remedy_for, unwrap
 from isd_ray.actors.metrics import RESTARTS, record
-from isd_ray.core.placement import Demand, Node, what_is_missing
+from isd_ray.actors.nodes import NODES_REMEDY, free_now, lacking_now
+from isd_ray.core.placement import Demand
 from isd_ray.errors import ActorLostError, ResourceError
 
 _LOGGER = logging.getLogger(__name__)
@@ -271,13 +272,13 @@ class ActorGroup:
         who, why = self._absent()
         return ResourceError(
             f"{who} did not start within {self._options.start_timeout_s} s; {why}",
-            remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are still to come",
+            remedy=NODES_REMEDY,
         )
 
     def _absent(self) -> tuple[str, str]:
         """Which actors have not started, and what Ray lacks for them."""
         options = self._options
-        lacks = what_is_missing(options.demand, nodes_now())
+        lacks = lacking_now(options.demand)
         why = f"each asks for {options.demand.words}: {lacks}; free now: {free_now()}"
         return f"{len(self._starting)} of {options.size} {options.name} actors", why
 
@@ -286,19 +287,3 @@ class ActorGroup:
         for actor in self._actors:
             ray.kill(actor)
         self._actors, self._starting = [], {}
-
-
-def nodes_now() -> list[Node]:
-    """The living nodes, with all that may be placed on them."""
-    return [
-        Node(node["NodeManagerAddress"], node["Resources"], node.get("Labels") or {})
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
-
-
-def free_now() -> str:
-    """What of the cluster's resources nobody uses, in words."""
-    free = ray.available_resources().items()
-    named = {key: value for key, value in free if not any(part in key for part in (":", "memory", "_group_"))}
-    return ", ".join(f"{value:g} {key}" for key, value in sorted(named.items())) or "nothing"

@@ -26,8 +26,9 @@ from ray.util.placement_group import (
 )
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from isd_ray.actors.group import STILL_WAITING_S, GroupOptions, free_now, nodes_now
-from isd_ray.core.placement import unplaced, what_is_missing
+from isd_ray.actors.group import STILL_WAITING_S, GroupOptions
+from isd_ray.actors.nodes import NODES_REMEDY, free_now, lacking_now, nodes_now
+from isd_ray.core.placement import unplaced
 from isd_ray.errors import ResourceError
 
 _NAME = re.compile(r"isd-room-(?P<key>[0-9a-f]+)-(?P<priority>-?\d+)-(?P<since>\d+)")
@@ -222,11 +223,11 @@ class Room:
         for group in self._groups:
             limit = group.start_timeout_s
             if group.name in missing and limit is not None and waited >= limit:
-                lacks = what_is_missing(group.demand, nodes_now())
+                lacks = lacking_now(group.demand)
                 raise ResourceError(
                     f"{missing[group.name]} of {group.min_size} {group.name} actors did not start within {limit} s; "
                     f"each asks for {group.demand.words}: {lacks}; free now: {free_now()}",
-                    remedy="ask for less in [compute], add nodes, or raise compute.start_timeout_s if they are to come",
+                    remedy=NODES_REMEDY,
                 )
 
 

@@ -23,13 +23,12 @@ from isd_ray.data.layout import (
 )
 from isd_ray.errors import CorruptFileError, LibraryError
 from isd_ray.storage.addresses import without_secrets
-from isd_ray.storage.client import RemoteFiles
+from isd_ray.storage.client import REACH, RemoteFiles
 from isd_ray.storage.copies import cache_folder
 from isd_ray.storage.files import sha256_file
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _PART = re.compile(rf"{PARTS_DIRECTORY}/part-[0-9]{{5,}}\.arrow")
-_REACH = "check the address, the network and the credentials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class RemoteLibrary:
                 raise CorruptFileError("is too long for a description of a library", f"{self}/{METADATA_FILE}", REBUILD)
             metadata = json.loads(text)
         except OSError as error:
-            raise LibraryError(f"cannot be reached: {error}", str(self), _REACH) from error
+            raise LibraryError(f"cannot be reached: {error}", str(self), REACH) from error
         except ValueError as error:
             raise CorruptFileError(f"cannot be read: {error}", f"{self}/{METADATA_FILE}", REBUILD) from error
         return _with_plain_names(check_version(metadata, f"{self}/{METADATA_FILE}"), f"{self}/{METADATA_FILE}")
@@ -93,7 +92,7 @@ class RemoteLibrary:
                 raise CorruptFileError("is not what was written", f"{self}/{part['file']}", REBUILD)
             temporary.replace(local)  # several processes of a node may fetch it at once
         except OSError as error:
-            raise LibraryError(f"{part['file']} cannot be fetched: {error}", str(self), _REACH) from error
+            raise LibraryError(f"{part['file']} cannot be fetched: {error}", str(self), REACH) from error
         finally:
             temporary.unlink(missing_ok=True)
         return local
@@ -126,7 +125,7 @@ def publish(folder: Path, uri: str) -> None:
         for name in [*names, REJECTS_FILE, METADATA_FILE]:
             files.send(folder / name, name)
     except OSError as error:
-        raise LibraryError(f"cannot be written: {error}", without_secrets(uri), _REACH) from error
+        raise LibraryError(f"cannot be written: {error}", without_secrets(uri), REACH) from error
 
 
 def keep_as_cache(folder: Path, metadata: dict[str, Any]) -> None:
@@ -151,7 +150,7 @@ def is_published(uri: str) -> bool:
     try:
         return RemoteFiles(uri).has(METADATA_FILE)
     except OSError as error:
-        raise LibraryError(f"cannot be reached: {error}", without_secrets(uri), _REACH) from error
+        raise LibraryError(f"cannot be reached: {error}", without_secrets(uri), REACH) from error
 
 
 def refuse_published(uri: str) -> None:

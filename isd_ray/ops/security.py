@@ -30,6 +30,8 @@ _OPEN_REMEDY = (
     "start the cluster with RAY_AUTH_MODE=token (KubeRay: authOptions.mode: token); or set "
     "compute.allow_cluster_without_authentication = true if everybody who reaches it may run code as you"
 )
+DATES_REMEDY = "where it has expired or is not yet valid, see first whether the clock of this machine is right"
+"""A machine whose clock is days off refuses certificates that are well."""
 
 
 class Door(str, Enum):
@@ -137,7 +139,9 @@ def ray_version_of(address: str, ca_file: str | None = None) -> tuple[str, str |
         )
     except requests.exceptions.SSLError as error:
         raise ClusterError(
-            f"its TLS certificate is not accepted: {error}", address, "name the file of its authority (ca_file)"
+            f"its TLS certificate is not accepted: {error}",
+            address,
+            f"name the file of its authority (ca_file); {DATES_REMEDY}",
         ) from error
     except (requests.RequestException, OSError) as error:
         raise ClusterError(

@@ -7,12 +7,13 @@ attempt of the same name.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from isd_ray.campaign.setup import as_begun
 from isd_ray.campaign.standing import Standing, standing_of
@@ -20,9 +21,9 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import asked_card, card, pairs
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import differences, parse_config
-from isd_ray.errors import IsdError, JobError, ResourceError
+from isd_ray.errors import ClusterError, IsdError, JobError, ResourceError
 from isd_ray.remote import joblog
-from isd_ray.remote.jobs_client import ENDED, JobsClient, Submission
+from isd_ray.remote.jobs_client import ENDED, JobsClient, Submission, is_unanswered
 from isd_ray.report.notebook import CellDisplay, in_notebook
 from isd_ray.report.numbers import duration, rounded
 from isd_ray.report.steps import UNLESS
@@ -32,11 +33,14 @@ from isd_ray.storage.copies import fetched
 if TYPE_CHECKING:
     from isd_ray.ops.simulate import SimulationResult
 
+Asked = TypeVar("Asked")
 State: TypeAlias = Literal["pending", "running", "succeeded", "failed", "stopped"]
 FOLLOW_S = 1.0
 """Time from one look at a log that is followed to the next."""
 WATCH_S = 5.0
 """Time from one look at the state of a job that is waited for to the next."""
+PATIENCE_S = 120.0
+"""How long the cluster of a job that is waited for may be away before that is an error."""
 _TAIL = 20
 """Lines of the log that an unexpected failure quotes."""
 
@@ -134,8 +138,8 @@ class Job:
         """The log, piece by piece; with `follow` until the job ends."""
         n_shown = 0
         while True:
-            ended = self._client.state_of(self._submission.id)[0] in ENDED
-            log = self._client.log_of(self._submission.id)
+            state, log = self._asked(self._state_and_log) if follow else self._state_and_log()
+            ended = state in ENDED
             # A line that is still being written waits for its end, so that none for programs is shown.
             complete = len(log) if ended or not follow else log.rfind("\n") + 1
             if words := joblog.words_of(log[n_shown:complete]):
@@ -165,11 +169,13 @@ class Job:
             The one that ended the job on the cluster.
         JobError
             If it failed otherwise, was stopped, or is not over in time; it goes on then.
+        ClusterError
+            If the cluster does not answer for `PATIENCE_S`.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         show = _shower() if progress else None
         while True:
-            status = self.status()
+            status = self._asked(self.status, math.inf if deadline is None else deadline - time.monotonic())
             if show is not None:
                 show(status)
             if status.ended:
@@ -204,6 +210,20 @@ class Job:
                 "mount the folder under the same path, or fetch it and read hybrid/ and summary.json there",
             )
         return simulate(self.config, self.out)  # of a finished one it reads the result
+
+    def _state_and_log(self) -> tuple[str, str]:
+        return self._client.state_of(self._submission.id)[0], self._client.log_of(self._submission.id)
+
+    def _asked(self, ask: Callable[[], Asked], within_s: float = math.inf) -> Asked:
+        """What the cluster answers; one that is away for a moment is asked again."""
+        give_up = time.monotonic() + min(PATIENCE_S, within_s)
+        while True:
+            try:
+                return ask()
+            except ClusterError as error:
+                if not is_unanswered(error) or time.monotonic() > give_up:
+                    raise
+            time.sleep(FOLLOW_S)
 
     def _store(self) -> CampaignStore | None:
         """The campaign's store, where this machine reaches it and it is not another one under the same path."""

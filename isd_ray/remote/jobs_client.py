@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _REDIRECTS = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 """Variables that would send Ray's client to another cluster than the one that was named."""
 _CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
+CONNECT_S, ANSWER_S = 10.0, 120.0
+"""Longest waits for a connection, and for the answer of a head that is busy."""
 ENDED = ("succeeded", "failed", "stopped")
 """States of a job that is over."""
 _NAME, _ATTEMPT, _OUT, _CONFIG, _ARGUMENTS = "isd_name", "isd_attempt", "isd_out", "isd_config", "isd_arguments"
@@ -126,13 +128,12 @@ class JobsClient:
                 address,
                 "use a cluster with that version",
             )
-        from ray.job_submission import JobSubmissionClient
-
+        client_class = _client_class()  # Ray sets the levels of its logs when it is imported
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
         with _addressed_as_told(), _translated(address):
             # The header is given, since Ray looks for a token only if RAY_AUTH_MODE was set before it was imported.
-            return cls(address, JobSubmissionClient(address, headers=bearer(), verify=ca_file or True))
+            return cls(address, client_class(address, headers=bearer(), verify=ca_file or True))
 
     def submit(
         self, submission_id: str, entrypoint: str, files: Mapping[str, str], metadata: Mapping[str, str]
@@ -189,6 +190,11 @@ class JobsClient:
             self._client.delete_job(submission_id)
 
 
+def is_unanswered(error: ClusterError) -> bool:
+    """Whether it is that a cluster does not answer, as while its head or the network is away for a moment."""
+    return isinstance(error.__cause__, requests.RequestException | ConnectionError)
+
+
 def dashboard_url(address: str) -> str:
     """The URL of a dashboard; one without a scheme is taken as HTTP.
 
@@ -207,6 +213,17 @@ def ray_range() -> Any:
     """The versions of Ray that this package runs on (`packaging.specifiers.SpecifierSet`)."""
     needed = map(Requirement, requires("isd_ray") or ())
     return next(requirement.specifier for requirement in needed if requirement.name == "ray")
+
+
+def _client_class() -> type[JobSubmissionClient]:
+    """Ray's, which waits without a limit for the answer of a head that has lost its power meanwhile."""
+    from ray.job_submission import JobSubmissionClient
+
+    class LimitedClient(JobSubmissionClient):
+        def _do_request(self, method: str, endpoint: str, **content: Any) -> requests.Response:
+            return super()._do_request(method, endpoint, **{"timeout": (CONNECT_S, ANSWER_S), **content})
+
+    return LimitedClient
 
 
 class _AlreadyThereError(Exception):
@@ -233,13 +250,20 @@ def _translated(address: str) -> Iterator[None]:
         raise ClusterError("the cluster refuses the token", address, "see `isd doctor`") from error
     except (requests.RequestException, ConnectionError) as error:
         raise ClusterError(
-            f"the cluster does not answer any more: {type(error).__name__}", address, "see whether it still runs"
+            f"the cluster does not answer any more: {type(error).__name__}",
+            address,
+            "see whether it still runs: a job goes on where it does; after a head that started anew: "
+            "isd jobs resubmit FOLDER, with that of its results",
         ) from error
     except RuntimeError as error:
         text = str(error).strip().rstrip(".").strip()
         if "already exists" in text:
             raise _AlreadyThereError from error
         if "status code 404" in text:
-            raise JobError("the cluster knows no such job (any more)", address, "submit it again") from error
+            raise JobError(
+                "the cluster knows no such job (any more)",
+                address,
+                "submit it again; after a head that started anew: isd jobs resubmit FOLDER, with that of its results",
+            ) from error
         last = text.splitlines()[-1] if text else type(error).__name__
         raise ClusterError(f"the cluster refuses: {last}", address, "see `isd doctor`") from error

@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from isd_ray.errors import ClusterError, ConfigError, InputFileError, ResourceError
 from isd_ray.ops.calls import TAKE_FILE, VerbCall
-from isd_ray.ops.security import is_loopback
+from isd_ray.ops.security import DATES_REMEDY, is_loopback
 from isd_ray.remote import wire
 from isd_ray.remote.joblog import error_from_json
 from isd_ray.remote.tokens import TOKEN_VARIABLE, checked_token, own_token
@@ -177,7 +177,7 @@ class Service:
                     f"its TLS certificate is not accepted: {error}",
                     self.url,
                     f"name the PEM file of its authority (ca_file, or the variable {CA_VARIABLE}), and reach it by a "
-                    "name that the certificate is made out to",
+                    f"name that the certificate is made out to; {DATES_REMEDY}",
                 ) from error
             except requests.RequestException as error:
                 if time.monotonic() > ends:

@@ -116,17 +116,25 @@ class Record:
         return len(n_times), int((n_times > 1).sum())
 
     def waits(self) -> dict[int, float]:
-        """Seconds between release and decision of each round, by the clocks of those who wrote the two."""
+        """Seconds between release and decision of each round, by the clocks of those who wrote the two.
+
+        Below 0 where these clocks differ by more than what was between (`misdated`).
+        """
         released, decided = self._first("release"), self._first("decision")
         return {number: (decided[number] - released[number]).total_seconds() for number in released.keys() & decided}
 
-    def elapsed(self) -> float | None:
-        """Seconds from the first release to the last decision, by the same clocks; None of a simulation.
+    def misdated(self) -> list[int]:
+        """The rounds whose decision is dated before their release."""
+        return sorted(number for number, seconds in self.waits().items() if seconds < 0)
 
-        How long a laboratory takes is on record once it has taken it, and nobody knows it before.
+    def elapsed(self) -> float | None:
+        """Seconds from the first release to the last decision, by the same clocks.
+
+        None of a simulation, and where these clocks differ (`misdated`). How long a laboratory takes is on record once
+        it has taken it, and nobody knows it before.
         """
         decided = self._first("decision")
-        if not self.store.manifest["in_laboratory"] or not decided:
+        if not self.store.manifest["in_laboratory"] or not decided or self.misdated():
             return None
         return (max(decided.values()) - min(self._first("release").values())).total_seconds()
 

@@ -8,6 +8,7 @@ credentials come from the environment for both, as ``AWS_REGION`` or ``AWS_ENDPO
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 SCHEMES = ("s3", "s3a", "gs", "az", "adl", "abfs", "abfss", "azure")
 """Stores that have a conditional create."""
-_REACH = "check the address, the network and the credentials; then repeat the command, nothing is lost"
+REACH = "check the address, the network, the credentials and this machine's clock"
+"""What to do about a store that cannot be reached; it refuses what is signed at another time than its own."""
 _COPY_CHUNK = 1 << 22
 
 
@@ -187,6 +189,15 @@ def _translated(address: str, obstore: Any) -> Iterator[None]:
     try:
         yield
     except (obstore.exceptions.BaseError, OSError, ValueError) as error:
-        # What a store answers runs to several lines; the first says it.
-        reason = str(error).strip().split("\n", 1)[0]
-        raise StoreError(f"the object store gives an error: {reason}", without_secrets(address), _REACH) from error
+        raise StoreError(
+            f"the object store gives an error: {_reason(str(error))}",
+            without_secrets(address),
+            f"{REACH}; then repeat the command, nothing is lost",
+        ) from error
+
+
+def _reason(answer: str) -> str:
+    """What a store says in one line: the first, and the code and message of the document that it may end in."""
+    first = answer.strip().split("\n", 1)[0].partition("<?xml")[0].strip()
+    said = [found[1] for part in ("Code", "Message") if (found := re.search(f"<{part}>([^<]*)</{part}>", answer))]
+    return " ".join([first, ": ".join(said)]).strip()

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -53,13 +52,30 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def sweep(folder: Path) -> None:
-    """Drop the temporary files of writers that were killed: those that nothing has written to for `_ABANDONED_S`."""
-    oldest = time.time() - _ABANDONED_S
-    for file in folder.rglob(".*"):
-        if _TEMPORARY.fullmatch(file.name):
+    """Drop the temporary files of writers that were killed: those that nothing has written to for `_ABANDONED_S`.
+
+    That is told by the clock of the file system: a host whose own clock is days ahead would take away what others are
+    writing. Where nothing can be written, nothing is dropped.
+    """
+    left = [file for file in folder.rglob(".*") if _TEMPORARY.fullmatch(file.name)]
+    if not left:
+        return
+    with suppress(OSError):
+        oldest = _now(folder) - _ABANDONED_S
+        for file in left:
             with suppress(OSError):  # its writer, or another sweep, was faster
                 if file.is_file() and file.stat().st_mtime < oldest:
                     file.unlink()
+
+
+def _now(folder: Path) -> float:
+    """Seconds since 1970 by the clock that dates the files of a folder."""
+    probe = folder / f".now.{secrets.token_hex(8)}"
+    try:
+        probe.touch(exist_ok=False)
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def put_if_absent(path: Path, data: bytes) -> bool:

@@ -30,6 +30,15 @@ def test_what_killed_writers_left_goes_after_a_day_and_nothing_else(tmp_path):
     assert all(file.exists() for file in (*kept, being_written, tmp_path / ".folder.0123abcd"))
 
 
+def test_a_host_whose_clock_is_days_ahead_leaves_what_others_are_writing(tmp_path, monkeypatch):
+    being_written = tmp_path / ".batch.json.0123456789abcdef"
+    being_written.write_text("x")
+    later = time.time() + 3 * 24 * 3600
+    monkeypatch.setattr(time, "time", lambda: later)
+    sweep(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [being_written.name]
+
+
 def test_a_campaign_clears_up_behind_a_killed_process(make_config, tmp_path):
     campaign = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
     left = tmp_path / "run" / ".campaign.json.0123456789abcdef"

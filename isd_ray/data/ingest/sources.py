@@ -22,7 +22,7 @@ from isd_ray.data.ingest.records import Format, Source
 from isd_ray.data.ingest.texts import opened, readable
 from isd_ray.errors import InputFileError
 from isd_ray.storage.addresses import is_uri, without_secrets
-from isd_ray.storage.client import file_system_of
+from isd_ray.storage.client import REACH, file_system_of
 
 PACKAGE_PREFIX = "package:"
 _PACKAGE_REMEDIES = {"B3DB": "pip install 'isd_ray[demo]'"}
@@ -93,9 +93,7 @@ def _checked(file: SourceFile, key: str) -> SourceFile:
             f"this is no path of a file: {error}", repr(str(file)), f"check it{_in_brackets(key)}"
         ) from error
     except OSError as error:
-        raise InputFileError(
-            f"cannot be reached: {error}", str(file), "check the address, the network and the credentials"
-        ) from error
+        raise InputFileError(f"cannot be reached: {error}", str(file), REACH) from error
     if info.type == pafs.FileType.Directory:
         raise InputFileError("is a directory, not a file", str(file), "name the file inside it")
     if info.type == pafs.FileType.NotFound:

@@ -8,6 +8,10 @@ from isd_ray.report.numbers import duration
 from isd_ray.report.record import Record
 
 PHASES = {"fit_seconds": "fitting the models", "score_seconds": "scoring the library"}
+CLOCKS_DIFFER = (
+    "The clocks of the machines that wrote the two differ (isd doctor compares those of a cluster), so no time between "
+    "is shown. Nothing is decided by clocks."
+)
 REST = "freezing, measuring, deciding, writing"
 
 
@@ -22,9 +26,11 @@ def cost(record: Record) -> ReportSection | None:
     ]
     pairs = [(f"{name.capitalize()}, all rounds", duration(sum(values))) for name, values in phases.items()]
     in_laboratory = record.store.manifest["in_laboratory"]
-    waits = record.waits() if in_laboratory else {}
+    misdated = record.misdated() if in_laboratory else []
+    waits = {number: seconds for number, seconds in record.waits().items() if seconds >= 0} if in_laboratory else {}
     if waits:
-        pairs.append(("From a batch's release to its decision, all rounds", duration(sum(waits.values()))))
+        which = "the other rounds" if misdated else "all rounds"
+        pairs.append((f"From a batch's release to its decision, {which}", duration(sum(waits.values()))))
     last, price = record.rounds[-1], record.config.stopping.cost_per_compound
     if (spent := last.get("spent")) is not None:
         pairs.append(("Spent on wells that were asked for", f"{spent:,.2f}"))
@@ -58,6 +64,10 @@ def cost(record: Record) -> ReportSection | None:
                 caption="By the clocks of the machines that wrote the two events.",
             )
         )
+    if misdated:
+        which = ", ".join(map(str, misdated))
+        words = f"Dated before the release of its batch: the decision of round {which}. {CLOCKS_DIFFER}"
+        blocks.append(Text(words, "note"))
     if price is None and spent is None:
         blocks.append(
             Text("No price of a measurement is configured (stopping.cost_per_compound), so no money is counted.")

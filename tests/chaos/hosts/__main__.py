@@ -1,4 +1,4 @@
-"""Faults of hosts, one after the other: `python -m tests.chaos.hosts [PART OF A NAME]…`, in half an hour.
+"""Faults of hosts, one after the other: `python -m tests.chaos.hosts [PART OF A NAME]…`, in an hour or two.
 
 After each fault the screen must have come to the end of an undisturbed one, bit for bit; or it must have ended in an
 error of ours that says what to do, and come to that end when it was given again, on hosts that were mended.
@@ -17,6 +17,7 @@ from isd_ray.config_file import to_toml
 from isd_ray.ops.simulate import simulate
 from tests.chaos.hosts.cluster import COMPUTE, Cluster
 from tests.chaos.hosts.faults import FAULTS, Fault
+from tests.chaos.hosts.jobs import JobScreen
 from tests.chaos.hosts.machines import DISK, apart, mount_disk, unmount_disk
 from tests.chaos.laboratory import SCREEN, assert_same, outcome
 from tests.small import small_config, write_compounds
@@ -36,18 +37,18 @@ def outcome_of(cluster: Cluster, fault: Fault, folder: Path, undisturbed: dict) 
     config, out = folder / "campaign.toml", folder / "run"
     folder.mkdir()
     config.write_text(to_toml(config_of(folder.parent, **COMPUTE, **fault.compute)))
-    cluster.mend()
-    screen = cluster.screen(config, out, fault.held)
+    cluster.mend(fault.days)
+    screen = JobScreen(cluster, config, out) if fault.as_job else cluster.screen(config, out, fault.held)
     fault.do(screen)
     error = screen.ended()
     words = "the same screen"
-    assert error is None or error["type"] not in NOT_OURS, f"{error}\n{screen.log.read_text()[-5000:]}"
+    assert error is None or error["type"] not in NOT_OURS, f"{error}\n{screen.said()[-5000:]}"
     if error is not None:
         words = f"{error['type']}: {error['words']}; given again, the same screen".replace("\n", " ")
         cluster.mend()
-        again = cluster.screen(config, out)
+        again = JobScreen(cluster, config, out) if fault.as_job else cluster.screen(config, out)
         error = again.ended()
-        assert error is None, f"{words}, and then {error}\n{again.log.read_text()[-5000:]}"
+        assert error is None, f"{words}, and then {error}\n{again.said()[-5000:]}"
     assert_same(out, undisturbed)
     return words
 

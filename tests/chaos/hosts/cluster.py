@@ -19,8 +19,9 @@ from isd_ray.errors import ResourceError
 from isd_ray.ops import reach
 from tests.chaos.hosts.machines import Host, clock_library
 
-PORT = 6379
+PORT, DAY_S = 6379, 86_400.0
 OTHERS = ("one", "two", "three")
+NAMES = ("head", *OTHERS)
 ROOM = {"isd_trainer": 1, "isd_scorer": 1}
 """Of each host but the head: together they have room for a trainer and a scorer more than there are."""
 DEAD_AFTER_S = 5.0
@@ -40,7 +41,7 @@ COMPUTE = {
     "scorers": 2,
     "scorer_cpus": 0.0,
     "scorer_resources": {"isd_scorer": 1.0},
-    "start_timeout_s": 60.0,
+    "start_timeout_s": 120.0,
     "call_timeout_s": 120.0,
 }
 PORTS = (
@@ -50,8 +51,7 @@ PORTS = (
     "--metrics-export-port=52368",
 )
 """Every host has all of them for itself; Ray waits for none that it would have to be told."""
-STARTED, TRIES = "Ray runtime started", 5
-"""Ray gives a node 30 s, which is not enough on a machine that is busy."""
+STARTED, TRIES = "Ray runtime started", 3
 STARTS_WITHIN_S, ENDS_WITHIN_S, _POLL_S = 240.0, 600.0, 0.05
 """On a machine that is busy."""
 
@@ -72,27 +72,44 @@ class Cluster:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_memory_monitor_refresh_ms": "100",
             "RAY_worker_niceness": "0",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # the `python` of jobs
         }
         os.environ.update(self._environment)  # this process asks the GCS, too
         self.hosts: dict[str, Host] = {}
-        self.mend()
+        self._rays: dict[str, subprocess.Popen] = {}
+        self._days: Mapping[str, float] = {}
 
     @property
     def head(self) -> Host:
         """Where the GCS is, drivers and, unless they are told otherwise, coordinators."""
         return self.hosts["head"]
 
-    def mend(self) -> None:
-        """Switch on what is off, and off and on what is no node any more; all where the head is lost."""
+    def mend(self, days: Mapping[str, float] | None = None) -> None:
+        """Switch on what is off, and off and on what is no node any more; all where the head is lost, or clocks change.
+
+        Parameters
+        ----------
+        days:
+            By how many their clocks are ahead, by the names of hosts.
+        """
+        if self._days != (days or {}):
+            self.switch_off()
+            self._days = days or {}
         if "head" not in self.hosts or not self.head.is_on or self.head.address not in self._nodes():
             self.switch_off()
-        for number, name in enumerate(("head", *OTHERS), start=1):
+        for name in NAMES:
             host = self.hosts.get(name)
             if host is None or not host.is_on or host.address not in self._nodes():
                 if host is not None:
                     host.switch_off()
-                self.hosts[name] = Host(number, name, self._folder, self._clock)
-                self._start(name)
+                self._switch_on(name)
+
+    def restart_head(self) -> None:
+        """Give its power back to the head; the others, which had it all the time, start Ray again where it ends."""
+        self._switch_on("head")
+        for name in OTHERS:
+            self._rays[name].wait(STARTS_WITHIN_S)
+            self._start(name)
 
     def switch_off(self) -> None:
         """All hosts."""
@@ -107,20 +124,25 @@ class Cluster:
         except ResourceError:
             return set()
 
+    def _switch_on(self, name: str) -> None:
+        self.hosts[name] = Host(NAMES.index(name) + 1, name, self._folder, self._clock)
+        self.hosts[name].set_clock(self._days.get(name, 0.0) * DAY_S)
+        self._start(name)
+
     def _start(self, name: str) -> None:
         host = self.hosts[name]
         options = [*PORTS, "--block", f"--node-ip-address={host.address}", "--object-store-memory=80000000"]
         if name == "head":
-            options += ["--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false"]
+            options += ["--head", f"--port={PORT}", "--num-cpus=0", "--dashboard-host=0.0.0.0"]
             options += [f"--system-config={json.dumps(SETTINGS)}"]
         else:
             options += [f"--address={self.head.address}:{PORT}", "--num-cpus=1", f"--resources={json.dumps(ROOM)}"]
             options += [f"--labels=host={name}"]
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
+        command = [sys.executable, "-m", "tests.chaos.hosts.node", "start", *options]
         for _ in range(TRIES):
             with host.log.open("w") as log:
-                process = host.run(command, self._environment, log)
-            if _has_started(process, host.log):
+                self._rays[name] = host.run(command, self._environment, log)
+            if _has_started(self._rays[name], host.log):
                 return
         raise TimeoutError(f"Ray on {name}: {host.log.read_text()[-2000:]}")
 
@@ -130,6 +152,11 @@ class Cluster:
         shutil.rmtree(notes, ignore_errors=True)
         notes.mkdir()
         return Screen(self, config, out, notes, held, self._environment)
+
+    @property
+    def dashboard(self) -> str:
+        """Where jobs are given to it."""
+        return f"http://{self.head.address}:8265"
 
 
 class Screen:
@@ -157,12 +184,16 @@ class Screen:
         """The host of the call that is held, once it is."""
         note = self._notes / "held"
         wait_for(lambda: note.exists() or self._process.poll() is not None, "a call to hold", ENDS_WITHIN_S)
-        assert note.exists(), f"the screen has ended before\n{self.log.read_text()[-3000:]}"
+        assert note.exists(), f"the screen has ended before\n{self.said()[-3000:]}"
         return self.cluster.hosts[note.read_text()]
 
     def let_go(self) -> None:
         """The call that is held may go on."""
         (self._notes / "go").touch()
+
+    def said(self) -> str:
+        """What it has printed."""
+        return self.log.read_text()
 
     def stop(self) -> None:
         """End it where it is."""

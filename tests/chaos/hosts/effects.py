@@ -82,9 +82,14 @@ def main() -> None:
             assert failed
             assert two.run(write).wait() == 0
         assert one.run(write).wait() == 0
-        two.switch_off()
-        assert not two.is_on
-        assert one.has_process("sleep 3600")
+        for keep_disk in (True, False):
+            two.switch_off(keep_disk=keep_disk)
+            assert not two.is_on
+            assert one.has_process("sleep 3600")
+            two = Host(2, "host2", folder, clock)
+            assert bool(said(two, "ls", f"{DISK}/file")) == keep_disk
+        for host in (one, two):
+            host.switch_off()
 
 
 if __name__ == "__main__":

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.hosts.cluster import DEAD_AFTER_S, OTHERS, Screen, wait_for
+from tests.chaos.hosts.cluster import DAY_S, DEAD_AFTER_S, Screen, wait_for
+from tests.chaos.hosts.jobs import JobScreen
 from tests.chaos.hosts.machines import fill
 
-Do = Callable[[Screen], None]
+Do = Callable[[Any], None]
 BRIEF_S, LONG_S = 2.0, DEAD_AFTER_S + 10.0
-LOST_PACKETS = 0.05
-DAY_S = 86_400.0
+SOME_PACKETS, MANY_PACKETS = 0.1, 0.3
+"""Of those from one host to another, which pass two cables."""
 KEEPERS = {"coordinator_labels": {"host": "in(two, three)"}}
 """Coordinator and bound actor are away from the head, and another host could take them."""
 
@@ -31,12 +33,18 @@ class Fault:
         Makes it happen.
     compute:
         What the screen's configuration says of its actors, beside the usual.
+    as_job:
+        Whether the screen is given as a job, and after an error submitted again; then no call is held.
+    days:
+        By how many the clocks of hosts are ahead from the start, by their names.
     """
 
     name: str
     held: str
     do: Do
     compute: dict[str, Any] = field(default_factory=dict)
+    as_job: bool = False
+    days: Mapping[str, float] = field(default_factory=dict)
 
 
 def nothing(screen: Screen) -> None:
@@ -84,24 +92,40 @@ def no_power(which: str) -> Do:
     return do
 
 
-def lost_packets(screen: Screen) -> None:
-    """All cables lose packets, from the start to the end."""
-    with ExitStack() as stack:
-        for host in screen.cluster.hosts.values():
-            stack.enter_context(host.lossy(LOST_PACKETS))
-        screen.ended()
-
-
-def wrong_clocks(screen: Screen) -> None:
-    """The clocks of the hosts are days apart, and that of the head is set back in the middle."""
-    hosts = screen.cluster.hosts
-    for host, days in zip((screen.cluster.head, *(hosts[name] for name in OTHERS)), (2, -1, 3, 0), strict=True):
-        host.set_clock(days * DAY_S)
+def no_power_for_a_while(screen: JobScreen) -> None:
+    """The head loses its power and has it again, with its disk as it was; the others have it all the time."""
     screen.held()
-    screen.cluster.head.set_clock(-DAY_S)
-    screen.ended()
-    for host in hosts.values():
-        host.set_clock(0.0)
+    screen.cluster.head.switch_off(keep_disk=True)
+    screen.cluster.restart_head()
+
+
+def lost_packets(share: float) -> Do:
+    """A share of the packets between hosts is lost, each way, from the start to the end."""
+
+    def do(screen: Screen) -> None:
+        with ExitStack() as stack:
+            for host in screen.cluster.hosts.values():
+                stack.enter_context(host.lossy(1 - math.sqrt(1 - share)))
+            screen.ended()
+
+    return do
+
+
+def set_back(which: str = "") -> Do:
+    """The clock of a host is set back by a day until the screen ends: that of the call, or one that is named.
+
+    Ray's timers there stand still, also for minutes after the clock is right again; so it is switched off and on then.
+    """
+
+    def do(screen: Screen) -> None:
+        held = screen.held()
+        host = screen.cluster.hosts[which] if which else held
+        host.set_clock(-DAY_S)
+        screen.ended()
+        host.switch_off()
+        screen.cluster.mend()
+
+    return do
 
 
 def full_disk(which: str = "") -> Do:
@@ -115,7 +139,14 @@ def full_disk(which: str = "") -> Do:
     return do
 
 
-def full_shared_disk(screen: Screen) -> None:
+def full_disk_for_all(screen: Screen | JobScreen) -> None:
+    """The disk of the head, where it also keeps the campaign for all hosts, is full until the screen has ended."""
+    screen.held()
+    with screen.cluster.head.full_disk():
+        full_shared_disk(screen)
+
+
+def full_shared_disk(screen: Screen | JobScreen) -> None:
     """The disk with the campaign, which all hosts share, is full until the screen has ended."""
     screen.held()
     filler = screen.out.with_name("filler")
@@ -147,11 +178,17 @@ FAULTS = (
     Fault(f"head cut off for {LONG_S:g} s", "Scorer", cut_for(LONG_S, "head")),
     Fault("scorer's host without power", "Scorer", no_power("")),
     Fault("head without power", "Scorer", no_power("head")),
-    Fault(f"{LOST_PACKETS:.0%} of all packets lost", "", lost_packets),
-    Fault("clocks days apart, one set back", "Scorer", wrong_clocks),
+    Fault("head of a job without power, then on again", "", no_power_for_a_while, as_job=True),
+    Fault(f"{SOME_PACKETS:.0%} of all packets lost", "", lost_packets(SOME_PACKETS)),
+    Fault(f"{MANY_PACKETS:.0%} of all packets lost", "", lost_packets(MANY_PACKETS)),
+    Fault("clocks days apart", "", nothing, days={"head": 2, "one": -1, "two": 3}),
+    Fault("clock of the head set back by a day", "Scorer", set_back("head")),
+    Fault("clock of a scorer's host set back by a day", "Scorer", set_back()),
     Fault("disk of a trainer's host full", "Trainer", full_disk()),
     Fault("disk of a scorer's host full", "Scorer", full_disk()),
     Fault("disk of the head full", "Scorer", full_disk("head")),
+    Fault("disk of the head full, with the campaign", "Scorer", full_disk_for_all),
+    Fault("disk of the head of a job full, with the campaign", "", full_disk_for_all, as_job=True),
     Fault("disk of the campaign full", "Scorer", full_shared_disk),
     Fault("memory of a trainer's host short", "Trainer", short_of_memory("ray::Trainer")),
     Fault("memory of a scorer's host short", "Scorer", short_of_memory("ray::Scorer")),

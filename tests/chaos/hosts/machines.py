@@ -69,14 +69,17 @@ class Host:
     number, name:
         Its place at the switch, and what it calls itself.
     folder:
-        Of its clock and its log.
+        Of its clock, its log and its disk, which may be that of a host that was there before.
     clock:
         The library that `clock_library` made.
     """
 
     def __init__(self, number: int, name: str, folder: Path, clock: Path) -> None:
         self.name, self.address, self.log = name, f"{_NETWORK}.{number}", folder / f"{name}.log"
-        self._cable, self._clock_file = f"cable{number}", folder / f"{name}.clock"
+        self._cable, self._clock_file, self._disk = f"cable{number}", folder / f"{name}.clock", folder / f"{name}.disk"
+        if not self._disk.exists():
+            self._disk.mkdir()
+            mount_disk(self._disk, DISK_SIZE)
         self._clock_file.write_bytes(struct.pack("<q", 0))
         self._environment = {
             **os.environ,
@@ -100,7 +103,7 @@ class Host:
             f"ip address add {self.address}/24 dev eth0",
             "ip link set eth0 up",
             f"ip route add default via {_NETWORK}.254",
-            f"mount -t tmpfs -o size={DISK_SIZE} tmpfs {DISK}",
+            f"mount --bind {self._disk} {DISK}",
             f"mount -t tmpfs -o size={SHM_SIZE} tmpfs /dev/shm",
             f"mount -t tmpfs tmpfs {_ACCOUNTS}",
             f"mkdir {_ACCOUNTS}/memory",
@@ -131,11 +134,14 @@ class Host:
         """Whether it has power."""
         return self._process.poll() is None
 
-    def switch_off(self) -> None:
-        """Take its power away: all of its processes end at once, and its disk is gone."""
+    def switch_off(self, *, keep_disk: bool = False) -> None:
+        """Take its power away: all of its processes end at once, what is in memory is gone, and its disk if so told."""
         with suppress(ProcessLookupError):
             os.kill(self._pid, 9)
         self._process.wait(_WAIT_S)
+        if not keep_disk and self._disk.exists():
+            unmount_disk(self._disk)
+            self._disk.rmdir()
         # Its cable would go a while later by itself.
         subprocess.run(["ip", "link", "delete", self._cable], check=False, stderr=subprocess.DEVNULL)
 
