@@ -5,18 +5,23 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from isd_ray.campaign.events import Event
 from isd_ray.config import LabelsConfig
 from isd_ray.config_file import set_paths
+from isd_ray.data.layout import METADATA_FILE
 from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.storage.addresses import absolute, is_uri
 from isd_ray.storage.files import canonical_json, read_json
 from isd_ray.storage.folder import Folder
 
 SCHEMA_VERSION = 2
 """2 since corrections are events and the log names the file of every decision."""
 MANIFEST = "campaign.json"
+OWN_LIBRARY = "library"
+"""Folder of a library that was built with the campaign, in its own."""
 _MAY_CHANGE = ("compute", "library", "logging")
 """Sections of the configuration that are not what the campaign is: its manifest has the hash of the library."""
 
@@ -60,6 +65,23 @@ def moved_config(manifest: Mapping[str, Any], relocations: Sequence[Event]) -> d
     for event in relocations:
         set_paths(config, event["paths"])
     return config
+
+
+def library_at(named: str, folder: str) -> str:
+    """Where the library of a campaign lies: where it was last said to, or in a folder that was moved as a whole.
+
+    Parameters
+    ----------
+    named:
+        Path or URI on record.
+    folder:
+        The campaign's own; the hash of what lies there is compared by whoever opens it.
+    """
+    if is_uri(named) or is_uri(folder):
+        return named
+    own = Path(folder, OWN_LIBRARY)
+    has_moved = not Path(named, METADATA_FILE).is_file() and (own / METADATA_FILE).is_file()
+    return absolute(own) if has_moved else named
 
 
 def origin_of(manifest: Mapping[str, Any]) -> str:

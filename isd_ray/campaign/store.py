@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event, EventLog
-from isd_ray.campaign.manifest import MANIFEST, SCHEMA_VERSION, moved_config, origin_of, read_manifest
+from isd_ray.campaign.manifest import MANIFEST, SCHEMA_VERSION, library_at, moved_config, origin_of, read_manifest
 from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.storage.files import (
@@ -102,7 +102,7 @@ class CampaignStore:
     def library(self) -> str:
         """Path or URI of the target library, where it lies now."""
         moved = self._relocations()
-        return str(moved[-1]["library"] if moved else self.manifest["library"])
+        return library_at(str(moved[-1]["library"] if moved else self.manifest["library"]), self.address)
 
     @property
     def config(self) -> dict[str, Any]:

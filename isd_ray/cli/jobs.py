@@ -211,7 +211,9 @@ def _print_submitted(job: Job, as_json: bool) -> None:
     if as_json:
         _print_status(job, as_json)
         return
-    out_console.print(f"job {job.name}; follow it with: isd jobs logs {job.name} --follow", highlight=False)
+    place = f", in {job.out} of the cluster" if job.out else ""
+    words = f"job {job.name}{place}; follow it with: isd jobs logs {job.name} --follow"
+    out_console.print(words, highlight=False, soft_wrap=True)
 
 
 def _find(name: str, address: str, ca_file: str | None) -> Job:
