@@ -113,7 +113,8 @@ def _faults(record: Record) -> str:
     words = (
         f"{counted(lost, 'well')} gave no readout. " if lost else "Every well of the decided rounds gave a readout. "
     )
-    words = words if record.rounds else "No round is decided yet. "
+    if not record.rounds:
+        words = "No round is decided yet. "
     if not again:
         return words + "No round had to be begun anew."
     named = ", ".join(f"round {number} ({n} times)" for number, n in again.items())
