@@ -106,7 +106,7 @@ def known_readouts(config: CampaignConfig, library: Library, rule: LabelRule) ->
         return rows, Readouts(known, np.full(len(rows), np.nan), unplated(len(rows)))
     found = place_labels(tables[0], match(tables[0], library), config.task, rule)
     labels = as_readouts(found.labels)
-    rows = np.flatnonzero(~np.isnan(labels) & (labels != MISSING_CLASS if rule.classes else True))
+    rows = np.flatnonzero(~np.isnan(labels))
     wells = unplated(len(rows))
     as_it_came = pa.array([found.censored.get(row) for row in rows.tolist()], pa.string())
     wells = wells.set_column(wells.column_names.index("qc"), "qc", as_it_came)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from isd_ray.campaign.events import Event
 from isd_ray.config import LabelsConfig
 from isd_ray.config_file import set_paths, set_reading
+from isd_ray.data.layout import METADATA_FILE
 from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.storage.addresses import absolute, is_uri
 from isd_ray.storage.files import canonical_json, read_json
 from isd_ray.storage.folder import Folder
 
@@ -19,6 +22,8 @@ SCHEMA_VERSION = 2
 MANIFEST = "campaign.json"
 RELOCATE, RECONFIGURE = "relocate", "reconfigure"
 """Kinds of the events that change the configuration in force."""
+OWN_LIBRARY = "library"
+"""Folder of a library that was built with the campaign, in its own."""
 _MAY_CHANGE = ("compute", "library", "logging")
 """Sections of the configuration that are not what the campaign is: its manifest has the hash of the library."""
 
@@ -65,6 +70,23 @@ def config_in_force(manifest: Mapping[str, Any], events: Sequence[Event]) -> dic
         elif event["kind"] == RECONFIGURE:
             set_reading(config, event["settings"])
     return config
+
+
+def library_at(named: str, folder: str) -> str:
+    """Where the library of a campaign lies: where it was last said to, or in a folder that was moved as a whole.
+
+    Parameters
+    ----------
+    named:
+        Path or URI on record.
+    folder:
+        The campaign's own; the hash of what lies there is compared by whoever opens it.
+    """
+    if is_uri(named) or is_uri(folder):
+        return named
+    own = Path(folder, OWN_LIBRARY)
+    has_moved = not Path(named, METADATA_FILE).is_file() and (own / METADATA_FILE).is_file()
+    return absolute(own) if has_moved else named
 
 
 def origin_of(manifest: Mapping[str, Any]) -> str:

@@ -16,7 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from isd_ray.campaign.events import Event, EventLog
-from isd_ray.campaign.manifest import MANIFEST, RELOCATE, SCHEMA_VERSION, config_in_force, origin_of, read_manifest
+from isd_ray.campaign.manifest import (
+    MANIFEST,
+    RELOCATE,
+    SCHEMA_VERSION,
+    config_in_force,
+    library_at,
+    origin_of,
+    read_manifest,
+)
 from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.storage.files import (
@@ -102,7 +110,7 @@ class CampaignStore:
     def library(self) -> str:
         """Path or URI of the target library, where it lies now."""
         moved = [event for event in self.events() if event["kind"] == RELOCATE]
-        return str(moved[-1]["library"] if moved else self.manifest["library"])
+        return library_at(str(moved[-1]["library"] if moved else self.manifest["library"]), self.address)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -218,7 +218,8 @@ def _print_submitted(job: Job, as_json: bool) -> None:
         _print_status(job, as_json)
         return
     before = f" (attempt {job.attempt}; those before: --attempt N)" if job.attempt > 1 else ""
-    words = f"job {job.name}{before}; follow it with: isd jobs logs {job.name} --follow"
+    place = f", in {job.out} of the cluster" if job.out else ""
+    words = f"job {job.name}{before}{place}; follow it with: isd jobs logs {job.name} --follow"
     out_console.print(words, highlight=False, soft_wrap=True)
 
 

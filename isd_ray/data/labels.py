@@ -83,8 +83,11 @@ class Labels:
 
 
 def as_readouts(labels: LabelArray) -> LabelArray:
-    """Labels as an oracle gives them and errors are counted by: float64 (n,), or packed bits as they are."""
-    return labels.astype(np.float64) if labels.ndim == 1 else labels
+    """Labels as an oracle gives them and errors are counted by: float64 (n,), NaN where none is, or packed bits."""
+    if labels.ndim > 1:
+        return labels
+    is_class = np.issubdtype(labels.dtype, np.integer)
+    return np.where(labels == MISSING_CLASS, np.nan, labels) if is_class else labels.astype(np.float64)
 
 
 def labels_for(

@@ -24,6 +24,9 @@ REJECTS_FILE = "rejects.parquet"
 ROW, ID, SMILES, RECORD, FEATURES = "row", "id", "smiles", "record", "features"
 RESERVED_COLUMNS = (ROW, ID, SMILES, RECORD, FEATURES)
 """Columns that every library has, in this order; kept columns of the source stand before `features`."""
+NO_LIBRARY = (
+    "build one: isd library build; or, if that of a campaign has moved, say where to: isd relocate RUN --library PLACE"
+)
 REBUILD = "restore the file from a copy, or build the library again"
 """Remedy for damaged files."""
 _LARGEST_OFFSET = (1 << 31) - 1
@@ -47,7 +50,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """
     file = folder / METADATA_FILE
     if not file.is_file():
-        raise LibraryError(f"no library here ({METADATA_FILE} is missing)", str(folder), "build one: isd library build")
+        raise LibraryError(f"no library here ({METADATA_FILE} is missing)", str(folder), NO_LIBRARY)
     try:
         if (size := file.stat().st_size) > MAX_DESCRIPTION_BYTES:
             raise CorruptFileError(f"{size:,} bytes are no description of a library", str(file), REBUILD)

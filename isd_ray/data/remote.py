@@ -15,6 +15,7 @@ from isd_ray.data.blocks.description import cached_block, described_blocks
 from isd_ray.data.layout import (
     BLOCKS_DIRECTORY,
     METADATA_FILE,
+    NO_LIBRARY,
     PARTS_DIRECTORY,
     REBUILD,
     REJECTS_FILE,
@@ -53,9 +54,7 @@ class RemoteLibrary:
         files = RemoteFiles(self.uri)
         try:
             if not files.has(METADATA_FILE):
-                raise LibraryError(
-                    f"no library here ({METADATA_FILE} is missing)", str(self), "build one: isd library build --out"
-                )
+                raise LibraryError(f"no library here ({METADATA_FILE} is missing)", str(self), NO_LIBRARY)
             text = files.start_of(METADATA_FILE, MAX_DESCRIPTION_BYTES + 1)
             if len(text) > MAX_DESCRIPTION_BYTES:
                 raise CorruptFileError("is too long for a description of a library", f"{self}/{METADATA_FILE}", REBUILD)

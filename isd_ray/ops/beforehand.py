@@ -11,6 +11,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.core.constant import ConstantAnswer, constant_answer
 from isd_ray.core.goals import Goal, goal_for
+from isd_ray.core.panels import has_readout
 from isd_ray.data.labels import LabelRule, as_readouts
 from isd_ray.messages import LabelArray
 
@@ -36,6 +37,8 @@ def constant_of(
         unverified=unverified,
     )
     known, n_classes = np.empty(0) if labels is None else as_readouts(labels), len(rule.outputs or rule.classes)
+    if known.ndim == 1:  # a file that no library is built from yet has compounds without a label
+        known = known[has_readout(known)]
     return goal, constant_answer(goal, known, n_classes, len(known), config.stopping.delta)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.before import id_column_of, known_rows
+from isd_ray.campaign.manifest import OWN_LIBRARY
 from isd_ray.campaign.setup import CampaignSetup, as_begun, blocks_for
 from isd_ray.campaign.stock import prices_of
 from isd_ray.campaign.store import CampaignStore
@@ -191,7 +192,7 @@ def _prepare_laboratory(
 
 def library_address(config: LibraryConfig, out: str | Path) -> str:
     """Where the library of a run in `out` lies, or will: a path or URI."""
-    return config.path or within(out, "library")
+    return config.path or within(out, OWN_LIBRARY)
 
 
 def _most_measured(config: CampaignConfig, target: Library) -> int:

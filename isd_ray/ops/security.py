@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import ssl
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,32 @@ def refuse_open_gcs(address: str, *, allowed: bool) -> None:
         raise ClusterError("the cluster answers without a token: whoever reaches it runs code", address, _OPEN_REMEDY)
 
 
+def is_untrusted(error: BaseException) -> bool:
+    """Whether a request came to nothing by the certificate of whoever answers.
+
+    Other errors of TLS are none of it: a tunnel whose far end is away takes connections in and ends them, and what
+    speaks plain HTTP is understood by nobody.
+    """
+    return isinstance(_first_cause(error), ssl.SSLCertVerificationError)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a request came to nothing: what was raised first, without what each layer has wrapped around it."""
+    first = _first_cause(error)
+    if isinstance(first, ssl.SSLCertVerificationError):
+        return str(first.verify_message)
+    if isinstance(first, ssl.SSLError) and first.reason:
+        return f"no TLS comes about ({first.reason.lower().replace('_', ' ')})"
+    words = (isinstance(first, OSError) and first.strerror) or str(first) or type(first).__name__
+    return f"through a proxy: {words}" if isinstance(error, requests.exceptions.ProxyError) else words
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while (earlier := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        error = earlier
+    return error
+
+
 def ray_version_of(address: str, ca_file: str | None = None) -> tuple[str, str | None]:
     """Version of Ray behind the URL of a dashboard, and what its clock says (an HTTP date).
 
@@ -137,15 +164,13 @@ def ray_version_of(address: str, ca_file: str | None = None) -> tuple[str, str |
             allow_redirects=False,
             verify=ca_file or True,
         )
-    except requests.exceptions.SSLError as error:
-        raise ClusterError(
-            f"its TLS certificate is not accepted: {error}",
-            address,
-            f"name the file of its authority (ca_file); {DATES_REMEDY}",
-        ) from error
     except (requests.RequestException, OSError) as error:
+        if is_untrusted(error):
+            what = f"its TLS certificate is not accepted: {reason_of(error)}"
+            remedy = f"name the file of its authority (ca_file); {DATES_REMEDY}"
+            raise ClusterError(what, address, remedy) from error
         raise ClusterError(
-            f"no cluster answers here: {type(error).__name__}",
+            f"no cluster answers here: {reason_of(error)}",
             address,
             "check the address (that of the dashboard, http://HEAD:8265), that the cluster runs with its dashboard, "
             "and that a tunnel or port-forward is open",

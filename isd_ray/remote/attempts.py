@@ -14,7 +14,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -37,6 +40,8 @@ JOB_FILE = "job.json"
 """The description of a job, in its working folder and in that of its results."""
 PAUSE_S = 10.0
 """From the end of one attempt to the next: what a cluster needs to see that a node is gone."""
+_LOOK_S = 1.0
+"""From one look at whether Ray's process of the job is there to the next."""
 _PASSING = (ActorLostError, ClusterError, ResourceError, StoreError)
 """Deliberate errors after which the same work may succeed; others are of what it was told to do."""
 _ASKED_TO_END = (-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT, signal.SIGTERM)
@@ -164,9 +169,9 @@ def run_job(work: list[str]) -> int:
     job = JobDescription.read((working_folder() / JOB_FILE).read_text(encoding="utf-8"), JOB_FILE)
     command = [sys.executable, "-m", "isd_ray", *job.arguments] if job.arguments else work
     job.keep()
-    code = 0
+    code, parent = 0, os.getppid()
     for attempt in range(1, job.retries + 2):
-        code, error = _run(command)
+        code, error = _run(command, parent)
         if code == 0 or attempt > job.retries or not _may_help(code, error):
             break
         words = f"ended with exit code {code}" if error is None else f"{type(error).__name__}: {error.args[0]}"
@@ -180,16 +185,44 @@ def run_job(work: list[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _run(command: list[str]) -> tuple[int, IsdError | None]:
+def _run(command: list[str], parent: int) -> tuple[int, IsdError | None]:
     """Run it once, its output passed on line by line; the exit code, and the deliberate error that it ended with."""
     error = None
     environment = {**os.environ, IN_JOB: "1", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, errors="replace") as process:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True, errors="replace") as process,
+        _ending_with(parent, process),
+    ):
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
             error = error_of(line) or error
     return process.returncode, error
+
+
+@contextmanager
+def _ending_with(parent: int, process: subprocess.Popen[str]) -> Iterator[None]:
+    """End the work when Ray's process that began this one, `parent`, is gone.
+
+    A head that dies takes its jobs along, but leaves their processes where its machine lives on. On the head that is
+    started in its place nobody would know of them, and they would work beside the job that is submitted again.
+    """
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            if is_over.wait(_LOOK_S):
+                return
+        print("Ray's process of this job is gone, and its work ends; isd jobs resubmit FOLDER goes on", flush=True)
+        process.terminate()
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watching.join()
 
 
 def _may_help(code: int, error: IsdError | None) -> bool:

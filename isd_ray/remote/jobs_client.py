@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 import isd_ray
 from isd_ray.errors import ClusterError, JobError
-from isd_ray.ops.security import bearer, ray_version_of, refuse_open_jobs_api
+from isd_ray.ops.security import bearer, ray_version_of, reason_of, refuse_open_jobs_api
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -250,7 +250,7 @@ def _translated(address: str) -> Iterator[None]:
         raise ClusterError("the cluster refuses the token", address, "see `isd doctor`") from error
     except (requests.RequestException, ConnectionError) as error:
         raise ClusterError(
-            f"the cluster does not answer any more: {type(error).__name__}",
+            f"the cluster does not answer any more: {reason_of(error)}",
             address,
             "see whether it still runs: a job goes on where it does; after a head that started anew: "
             "isd jobs resubmit FOLDER, with that of its results",

@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from isd_ray.errors import ClusterError, ConfigError, InputFileError, ResourceError
 from isd_ray.ops.calls import TAKE_FILE, VerbCall
-from isd_ray.ops.security import DATES_REMEDY, is_loopback
+from isd_ray.ops.security import DATES_REMEDY, is_loopback, is_untrusted, reason_of
 from isd_ray.remote import wire
 from isd_ray.remote.joblog import error_from_json
 from isd_ray.remote.tokens import TOKEN_VARIABLE, checked_token, own_token
@@ -160,7 +160,7 @@ class Service:
             time.sleep(_RETRY_S)
 
     def _insisted(self, method: str, path: str, *, stream: bool, **content: Any) -> requests.Response:
-        ends = time.monotonic() + (PATIENCE_S if self._has_answered else 0.0)
+        begun = time.monotonic()
         while True:
             try:
                 answer = self._session.request(
@@ -172,24 +172,29 @@ class Service:
                     stream=stream,
                     **content,
                 )
-            except requests.exceptions.SSLError as error:
-                raise ClusterError(
-                    f"its TLS certificate is not accepted: {error}",
-                    self.url,
-                    f"name the PEM file of its authority (ca_file, or the variable {CA_VARIABLE}), and reach it by a "
-                    f"name that the certificate is made out to; {DATES_REMEDY}",
-                ) from error
             except requests.RequestException as error:
-                if time.monotonic() > ends:
-                    what = f"no service answers here: {type(error).__name__}"
+                if is_untrusted(error):
+                    raise ClusterError(
+                        f"its TLS certificate is not accepted: {reason_of(error)}",
+                        self.url,
+                        f"name the PEM file of its authority (ca_file, or the variable {CA_VARIABLE}), and reach it by "
+                        f"a name that the certificate is made out to; {DATES_REMEDY}",
+                    ) from error
+                self._has_answered |= isinstance(error, requests.exceptions.ChunkedEncodingError)  # broken off
+                if time.monotonic() > begun + self._patience_s:
+                    what = f"no service answers here: {reason_of(error)}"
                     raise ClusterError(what, self.url, f"{_SERVICE_REMEDY}; is a tunnel open, a VPN up?") from error
             else:
-                if answer.status_code not in _AWAY or time.monotonic() > ends:
+                if answer.status_code not in _AWAY or time.monotonic() > begun + self._patience_s:
                     self._check(answer)
                     self._has_answered = True
                     return answer
                 answer.close()
             time.sleep(_RETRY_S)
+
+    @property
+    def _patience_s(self) -> float:
+        return PATIENCE_S if self._has_answered else 0.0
 
     def _check(self, answer: requests.Response) -> None:
         """Refuse an answer that does not come from a service of this version which takes the token."""

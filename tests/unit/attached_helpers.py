@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,15 @@ from isd_ray.serve.listening import uvicorn_of
 
 READOUT = "BBB+"
 """One of the classes of the campaigns of `tests.unit.test_arguments.LABORATORY`."""
+
+
+def certified(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost, which is its own authority, and its key."""
+    tls = (folder / "cert.pem", folder / "key.pem")
+    made_out = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    words = f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 {made_out} -out {tls[0]} -keyout {tls[1]}"
+    subprocess.run(words.split(), check=True, capture_output=True)
+    return tls
 
 
 def told_events(campaign: Campaign) -> list:

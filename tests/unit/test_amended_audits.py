@@ -182,6 +182,15 @@ def test_the_certificate_lists_amendments_externals_and_lost_wells(make_config, 
     assert "1 well gave no readout" in words
 
 
+def test_a_report_of_a_round_that_is_out_does_not_say_that_every_well_gave_a_readout(make_config, tmp_path):
+    campaign = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
+    campaign.fail(campaign.ask().ids[:1], "spilt")
+    campaign.report(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "No round is decided yet." in page
+    assert "gave a readout" not in page
+
+
 @pytest.mark.parametrize("quantity", ["recall", "precision", "balanced_accuracy"])
 def test_hits_that_are_amended_while_a_look_is_out_make_no_room_for_errors(make_config, truth, tmp_path, quantity):
     settings = {**LABORATORY, "stopping": {"rule": "certify", "gamma": 0.6, "quantity": quantity, "positive": "BBB-"}}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 import isd_ray
 from isd_ray.cli import app, serve
-from isd_ray.config_file import load_config, parse_config, template
+from isd_ray.config_file import load_config, parse_config, template, to_toml
 from isd_ray.core.courses import Courses
 from isd_ray.core.outlay import CampaignPlan
 from isd_ray.data.library import Library
@@ -149,6 +150,15 @@ def test_where_nothing_answers_no_door_is_called_sound(monkeypatch):
     assert "does not answer" not in said
     assert said.count("closed to this machine") == 2
     assert "no cluster answers here" in said
+
+
+def test_a_job_that_was_submitted_is_said_with_the_folder_of_its_results(monkeypatch, make_config, tmp_path):
+    """A relative one was meant as one of the cluster's, and begins here."""
+    given = SimpleNamespace(name="kinase", out="/here/runs/kinase")
+    monkeypatch.setattr("isd_ray.remote.submit.submit", lambda *given_to, **settings: given)
+    (tmp_path / "kinase.toml").write_text(to_toml(make_config()))
+    words = ("jobs", "submit", tmp_path / "kinase.toml", "--out", "runs/kinase", "--address", "http://head:8265")
+    assert "job kinase, in /here/runs/kinase of the cluster; follow it with: isd jobs logs kinase" in isd(*words)
 
 
 def test_coordinators_are_listed_of_a_cluster_that_is_named():

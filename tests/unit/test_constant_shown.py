@@ -101,6 +101,16 @@ def test_a_plan_says_it_where_the_labels_are_known(make_config, tmp_path):
     assert said["For comparison"].endswith("is said once the first batch is measured")
 
 
+def test_a_plan_passes_over_compounds_of_a_file_that_have_no_label(make_config, compounds, tmp_path):
+    header, first, *others = compounds.read_text().splitlines()
+    blank = first.replace("BBB+", "").replace("BBB-", "")
+    (tmp_path / "labels.csv").write_text("\n".join([header, blank, *others]) + "\n")
+    changes = {"labels": {"source": str(tmp_path / "labels.csv")}, "library": {"path": str(tmp_path / "not-built")}}
+    planned = plan_campaign(make_config(model=MODEL, stopping=WORTHLESS, **changes), out=tmp_path)
+    assert WORDS in planned.constant
+    assert "first batch" not in planned.constant
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -46,6 +47,7 @@ exec(line)
     return begin
 
 
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
 KILLED = "os.kill(os.getpid(), signal.SIGKILL)"
 FINE = "print('fine')"
 
@@ -150,6 +152,24 @@ def test_work_that_is_asked_to_end_is_not_begun_again_and_can_be_submitted_again
     """The driver of a Ray cluster ends itself with the number of the signal."""
     code, n_attempts, record = job(line, FINE)
     assert (code, n_attempts, record.ended) == (expected, 1, "")
+
+
+@pytest.mark.parametrize("dies", ["while it works", "between attempts"])
+def test_work_ends_with_the_head_that_died_and_can_be_submitted_again(dies, tmp_path):
+    """Its process is left where the machine lives on, and would work beside the job that the next head is given."""
+    ending = "select.select([sys.stdin], [], [], 60)" if dies == "while it works" else "raise MemoryError"
+    work = f"import select, sys; print('begun', flush=True); {ending}"
+    (tmp_path / JOB_FILE).write_text(JobDescription("kinase", str(tmp_path / "run"), retries=9).text())
+    job = f"from isd_ray.remote import attempts as a; a.PAUSE_S = 0.5; a.run_job([{sys.executable!r}, '-c', {work!r}])"
+    head = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {job!r}])"
+    with subprocess.Popen([sys.executable, "-c", head], cwd=tmp_path, text=True, **PIPES) as process:
+        said = process.stdout.readline()
+        if dies == "between attempts":
+            said += process.stdout.readline()
+        process.kill()
+        said += process.stdout.read()  # until the job has ended, which writes there too
+    assert "process of this job is gone" in said
+    assert JobDescription.kept_in(str(tmp_path / "run")).ended == ""
 
 
 def test_the_record_is_there_while_the_work_goes_on(job, tmp_path):

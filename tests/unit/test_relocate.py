@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
-from isd_ray.errors import ConfigError, CorruptFileError, IsdError, LibraryChangedError, StoreError
+from isd_ray.errors import ConfigError, CorruptFileError, IsdError, LibraryChangedError, LibraryError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.relocate import relocate
 from isd_ray.ops.resume import resume
@@ -20,6 +20,9 @@ from isd_ray.ops.verify import verify
 from tests.unit.test_laboratory import LABORATORY, truth
 
 __all__ = ["truth"]
+
+OWN = {"path": None}
+"""Of a library that is built in the folder of the campaign."""
 
 
 @pytest.fixture
@@ -50,6 +53,41 @@ def test_what_has_moved_is_read_at_its_new_place_and_the_move_is_on_record(moved
     assert verify(campaign.store).is_sound
     campaign.report(path / "report.html")
     assert "library or other files have moved" in (path / "report.html").read_text()
+
+
+def test_a_campaign_that_was_moved_as_a_whole_has_its_library_with_it(make_config, truth, tmp_path):
+    begun = Campaign.create(tmp_path / "run", make_config(**LABORATORY, library=OWN))
+    begun.ask()
+    shutil.copytree(begun.path, tmp_path / "backup")
+    assert CampaignStore.open(tmp_path / "backup").library == str(tmp_path / "run" / "library")
+    begun.path.rename(tmp_path / "moved")
+    for place in (tmp_path / "moved", tmp_path / "backup"):
+        campaign = Campaign.open(place)
+        assert CampaignStore.open(place).library == str(place / "library")
+        campaign.tell({name: truth[name] for name in campaign.batch().ids})
+        assert campaign.ask() is not None
+        assert verify(campaign.store).is_sound
+        Campaign.create(place, make_config(**LABORATORY, library=OWN))  # given again
+
+
+def test_a_library_of_another_campaign_in_the_place_of_its_own_is_refused(make_config, truth, tmp_path):
+    campaign = Campaign.create(tmp_path / "run", make_config(**LABORATORY, library=OWN))
+    campaign.ask()
+    other = Campaign.create(tmp_path / "other", make_config(**LABORATORY, library={**OWN, "max_heavy_atoms": 25}))
+    moved = campaign.path.rename(tmp_path / "moved")
+    shutil.rmtree(moved / "library")
+    with pytest.raises(LibraryError, match="isd relocate RUN --library PLACE"):
+        Campaign.open(moved).tell({Campaign.open(moved).batch().ids[0]: "BBB+"})
+    shutil.copytree(other.path / "library", moved / "library")
+    with pytest.raises(LibraryChangedError):
+        Campaign.open(moved).tell({Campaign.open(moved).batch().ids[0]: "BBB+"})
+
+
+def test_a_finished_simulation_that_was_moved_is_sound_and_reported(make_config, tmp_path):
+    begun = simulate(make_config(library=OWN), tmp_path / "run").path
+    moved = begun.rename(tmp_path / "moved")
+    assert verify(CampaignStore.open(moved)).is_sound
+    assert resume(moved)["n_acquired"]
 
 
 def test_another_library_or_a_damaged_one_is_refused_and_nothing_is_noted(moved, make_config, tmp_path):

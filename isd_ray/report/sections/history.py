@@ -116,7 +116,11 @@ def _faults(record: Record) -> str:
     numbers = {files.round: int(files.attempt.path.name.split("-")[1]) for files in record.files}
     again = {number: attempt - 1 for number, attempt in numbers.items() if attempt > 1}
     lost = sum(row["n_lost"] or 0 for row in record.rounds)
-    words = f"{counted(lost, 'well')} gave no readout. " if lost else "Every well gave a readout. "
+    words = (
+        f"{counted(lost, 'well')} gave no readout. " if lost else "Every well of the decided rounds gave a readout. "
+    )
+    if not record.rounds:
+        words = "No round is decided yet. "
     if not again:
         return words + "No round had to be begun anew."
     named = ", ".join(f"round {number} ({n} times)" for number, n in again.items())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socketserver
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWaiting
+from contextlib import contextmanager
 
 import pytest
 import requests
@@ -14,7 +17,7 @@ from isd_ray.cli import app as command
 from isd_ray.errors import ClusterError, ResourceError
 from isd_ray.remote import over_http
 from isd_ray.serve.coordinators import app, calls
-from tests.unit.attached_helpers import READOUT, Here, told_events
+from tests.unit.attached_helpers import READOUT, Here, certified, running, told_events
 
 
 def losing(monkeypatch, when, failure=requests.ConnectionError):
@@ -155,6 +158,50 @@ def test_a_service_that_is_away_is_waited_for_once_it_has_answered(made, service
         isd.attach("kinase", service.url)
     threading.Timer(0.3, service.start).start()
     assert campaign.status() == made.status()
+
+
+def test_a_first_answer_that_breaks_off_is_asked_for_again(made, service, monkeypatch):
+    sent = losing(monkeypatch, lambda method, url: True, requests.exceptions.ChunkedEncodingError)
+    assert isd.attach("kinase", service.url).status() == made.status()
+    assert len(sent) > len(set(sent))
+
+
+def test_a_tunnel_whose_far_end_is_away_has_no_bad_certificate_and_is_waited_for(made, tmp_path, monkeypatch):
+    """It takes connections in and ends them, in the middle of the greeting of TLS."""
+    tls = certified(tmp_path)
+    monkeypatch.setattr(over_http, "_RETRY_S", 0.05)
+    with running({"kinase": made.path}, tmp_path / "token", tmp_path / "scratch", tls=tls) as service:
+        reached = {"token": (tmp_path / "token").read_text(), "ca_file": tls[0]}
+        campaign = isd.attach("kinase", service.url, **reached)
+        service.stop()
+        with tunnel_to_nowhere(service.port):
+            with pytest.raises(ClusterError, match="no service answers here") as refused:
+                isd.attach("kinase", service.url, **reached)
+            assert "certificate" not in str(refused.value)
+            waiting = ThreadPoolExecutor(1).submit(campaign.status)
+            with pytest.raises(StillWaiting):
+                waiting.result(0.3)
+        service.start()
+        assert waiting.result(60) == made.status()
+
+
+@contextmanager
+def tunnel_to_nowhere(port):
+    """Takes in what comes to a port, and ends it."""
+
+    class Ending(socketserver.BaseRequestHandler):
+        def handle(self):
+            pass
+
+    class Tunnel(socketserver.TCPServer):
+        allow_reuse_address = True
+
+    with Tunnel(("127.0.0.1", port), Ending) as tunnel:
+        serving = threading.Thread(target=tunnel.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        yield
+        tunnel.shutdown()
+        serving.join()
 
 
 def test_a_service_that_begins_before_its_cluster_says_so_and_connects_when_it_is_there(made, tmp_path, monkeypatch):
