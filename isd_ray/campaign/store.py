@@ -117,10 +117,6 @@ class CampaignStore:
         """The configuration in force (`isd_ray.campaign.manifest.config_in_force`)."""
         return config_in_force(self.manifest, self.events())
 
-    def note_relocation(self, library: str, paths: Mapping[str, str]) -> None:
-        """Log where the target library lies from now on, and what the configuration's files are called."""
-        self.append_event(RELOCATE, {"library": library, "paths": dict(paths)})
-
     def address_of(self, path: Path) -> str:
         """What workers on other machines know a file or folder of this campaign as."""
         return self._folder.address_of(path)

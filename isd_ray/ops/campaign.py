@@ -285,12 +285,8 @@ class Campaign:
     def reconfigure(self, settings: Mapping[str, Any], reason: str) -> dict[str, Any]:
         """Have files of readouts read otherwise from now on, on record; returns what changed.
 
-        Settings are by key: ``{"readouts.bad_flags": ["smudge"]}``; a list takes the place of the former one.
-
-        Raises
-        ------
-        ConfigError, LabelError
-            If a key is not one of how files are read, a value is wrong, or no reason is given.
+        Settings are by key: ``{"readouts.bad_flags": ["smudge"]}``; a list takes the place of the former one. Raises
+        ConfigError or LabelError if a key is not one of how files are read, a value is wrong, or no reason is given.
         """
         return reconfigure(self._opened, settings, reason)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isd_ray.campaign.intake import recorded_rule
+from isd_ray.campaign.manifest import RELOCATE
 from isd_ray.campaign.setup import CampaignSetup, begin_or_resume
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import newest, target_of
@@ -60,7 +61,7 @@ def relocate(path: str | Path, paths: Mapping[str, str]) -> str:
     library = target_of(setup.spec)
     library.verify()
     begin_or_resume(setup)  # refuses what is not what the campaign began with
-    store.note_relocation(absolute(library.address), moved)
+    store.append_event(RELOCATE, {"library": absolute(library.address), "paths": moved})
     store.write_text("config.toml", to_toml(config))
     return store.library
 
