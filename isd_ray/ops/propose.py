@@ -24,7 +24,7 @@ from isd_ray.data.layout import RESERVED_COLUMNS
 from isd_ray.data.look.choice import LabelChoice, choose_label
 from isd_ray.data.look.columns import first_records, look_at_columns
 from isd_ray.data.look.repeats import Repeats, find_repeats
-from isd_ray.data.look.roles import id_candidates, structure_column, unreadable
+from isd_ray.data.look.roles import id_candidates, is_called_id, structure_column, unreadable
 from isd_ray.errors import InputFileError
 from isd_ray.ops.goal_keys import ProposedKey, config_of, goal_keys, proposed
 from isd_ray.ops.stock_keys import stock_doubt, stock_keys, stock_places
@@ -188,7 +188,8 @@ def _library_keys(
 
 def _id_keys(repeats: Repeats) -> Iterator[ProposedKey]:
     if repeats.id_column is not None:
-        yield proposed("library.id_column", repeats.id_column, "called like an id, with a value for each compound")
+        why = "called like an id" if is_called_id(repeats.id_column) else "its values are codes"
+        yield proposed("library.id_column", repeats.id_column, f"{why}, with a value for each compound")
 
 
 def _doubts(choice: LabelChoice, repeats: Repeats, n: int) -> Iterator[str]:

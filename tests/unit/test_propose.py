@@ -332,6 +332,16 @@ def test_replicates_that_differ_are_counted_and_take_no_id(smiles, tmp_path):
     assert accepted(made, tmp_path)[0].n_rows == 150
 
 
+def test_codes_are_ids_whatever_their_column_is_called(smiles, tmp_path):
+    columns = {"cpd": ids(N), "structure": smiles, "active": hits(N, 0.4)}
+    made = propose(write(tmp_path / "codes.csv", columns))
+    assert made.value("library.id_column") == "cpd"
+    assert made.why("library.id_column") == "its values are codes, with a value for each compound"
+    accepted(made, tmp_path)
+    remarks = {"cpd": [f"from box {number}" for number in range(N)], "structure": smiles, "active": hits(N, 0.4)}
+    assert propose(write(tmp_path / "remarks.csv", remarks)).value("library.id_column") is None
+
+
 def test_ids_of_several_structures_are_no_ids(smiles, tmp_path):
     file = write(tmp_path / "again.csv", {"id": [*ids(N - 1), "X-0000"], "smiles": smiles, "hit": hits(N, 0.3)})
     made = propose(file)

@@ -42,6 +42,7 @@ _ABOUT = re.compile(
     r"($|_)"
 )
 _INCHI = "InChI="
+_CODE = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])[\w./:-]+")
 _WELL = re.compile(r"[A-Z]{1,2}0?[1-9][0-9]?", re.IGNORECASE)
 
 
@@ -86,19 +87,35 @@ def unreadable(first: Records, column: str) -> tuple[int, int]:
 
 
 def id_candidates(columns: Sequence[ColumnLook]) -> list[str]:
-    """Columns that are called like ids and have a value everywhere, the likeliest first."""
-    found = [
+    """Columns that have a value everywhere and are called like ids, the likeliest first; else columns of codes."""
+    possible = [
         column
         for column in columns
-        if _ID.search(plain(column.name))
-        and column.kind in ("numbers", "text")
+        if column.kind in ("numbers", "text")
         and not column.n_missing
         # What repeats itself more often than replicates do is the name of something else.
         and (not column.counts or len(column.counts) * MOST_REPLICATES >= column.n)
         and not column.examples[0].startswith(_INCHI)
         and (column.kind == "text" or column.is_whole)
     ]
-    return [column.name for column in sorted(found, key=_id_rank)]
+    called = sorted((column for column in possible if is_called_id(column.name)), key=_id_rank)
+    return [column.name for column in called or possible if called or _holds_codes(column)]
+
+
+def is_called_id(name: str) -> bool:
+    """Whether a column is called like ids are."""
+    return bool(_ID.search(plain(name)))
+
+
+def _holds_codes(column: ColumnLook) -> bool:
+    """Whether nearly every value is another, of letters and digits without spaces, whatever the column is called."""
+    name = plain(column.name)
+    return (
+        column.kind == "text"
+        and (not column.counts or len(column.counts) == column.n)
+        and not (_LABEL.search(name) or _ABOUT.search(name))
+        and all(_CODE.fullmatch(example) for example in column.examples)
+    )
 
 
 def _id_rank(column: ColumnLook) -> int:
