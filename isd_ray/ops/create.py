@@ -54,7 +54,8 @@ def _say_without_effect(store: CampaignStore, config: CampaignConfig, watcher: W
     Its library is the same, wherever that was said to come from.
     """
     stored = CampaignConfig.from_stored(store.config)
-    if changed := differences(*(one.model_dump(mode="json", exclude={"library"}) for one in (stored, config))):
+    before, now = (one.model_dump(mode="json", exclude={"library"}) for one in (stored, config))
+    if changed := differences(before, now):
         watcher.message(
             f"warning: this campaign was begun before, and goes on as it began: what is said now of "
             f"{', '.join(changed)} has no effect; choose another folder for a campaign with it"
