@@ -70,7 +70,8 @@ def ask(
     files = [str(file) for file in campaign.dispatch(out, raw=raw)] if out else []
     if as_json:
         head = campaign.status().head
-        print_json({"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids, "head": head})
+        asked = {"round": batch.round, "n": len(batch), "files": files, "ids": batch.ids, "by_hand": batch.by_hand}
+        print_json({**asked, "head": head})
         return
     again = "" if batch.repeats is None else f" once more: their wells in round {batch.repeats} gave no readout"
     out_console.print(f"round {batch.round}: {counted(len(batch), 'compound')} to measure{again}", highlight=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 _HELD = (signal.SIGINT, signal.SIGTERM)
@@ -17,7 +17,7 @@ def interrupts_held() -> Iterator[None]:
 
     What the handler of a signal raises in a function that a library of C calls is lost there: the library takes it for
     the end of the data and goes on with half of it, to an error of its own or into memory that is not its. Signals go
-    to the main thread, so that in others there is nothing to hold.
+    to the main thread, so that in others there is nothing to hold; and what has no handler of Python raises nothing.
     """
     came: list[int] = []
 
@@ -27,14 +27,16 @@ def interrupts_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in _HELD}
-    held = {number: handler for number, handler in before.items() if handler is not None}  # None: not set by Python
-    for number in held:
-        signal.signal(number, note)
-    try:
+    with ExitStack() as after:  # whatever a signal raises meanwhile, every handler is set back
+        after.callback(_raise_all, came)
+        for number in _HELD:
+            if callable(handler := signal.getsignal(number)):
+                after.callback(signal.signal, number, handler)
+                signal.signal(number, note)
         yield
-    finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+
+
+def _raise_all(came: list[int]) -> None:
+    """Have signals that came handled, each once; one whose handler raises ends it."""
+    for number in dict.fromkeys(came):
+        signal.raise_signal(number)

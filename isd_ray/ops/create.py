@@ -11,13 +11,13 @@ from isd_ray.campaign.source_places import unplaced_warning
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import differences, to_toml
+from isd_ray.config_file import differences
 from isd_ray.data.ingest.plan import library_columns
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, StoreError
 from isd_ray.ops.beforehand import say_beforehand
 from isd_ray.ops.prepare import prepare
-from isd_ray.ops.reconfiguring import in_force
+from isd_ray.ops.reconfiguring import in_force, write_config
 from isd_ray.storage.addresses import absolute
 
 
@@ -43,24 +43,23 @@ def begun(path: str | Path, config: CampaignConfig, watcher: Watcher) -> Campaig
     _refuse_other_place(store, setup)
     if (words := tell_known(store, setup.config, setup.rule)) is not None:
         watcher.message(words)
-    store.write_text("config.toml", to_toml(_going_on(store, config, watcher)))
+    _say_without_effect(store, config, watcher)
+    write_config(store)
     return store
 
 
-def _going_on(store: CampaignStore, config: CampaignConfig, watcher: Watcher) -> CampaignConfig:
-    """The configuration that the campaign goes on with; says what of the one that was given has no effect on it.
+def _say_without_effect(store: CampaignStore, config: CampaignConfig, watcher: Watcher) -> None:
+    """Say what of a configuration has no effect on the campaign, which goes on as it began.
 
     Its library is the same, wherever that was said to come from.
     """
     stored = CampaignConfig.from_stored(store.config)
     before, now = (one.model_dump(mode="json", exclude={"library"}) for one in (stored, config))
-    if not (changed := differences(before, now)):
-        return config
-    watcher.message(
-        f"warning: this campaign was begun before, and goes on as it began: what is said now of {', '.join(changed)} "
-        "has no effect; choose another folder for a campaign with it"
-    )
-    return stored
+    if changed := differences(before, now):
+        watcher.message(
+            f"warning: this campaign was begun before, and goes on as it began: what is said now of "
+            f"{', '.join(changed)} has no effect; choose another folder for a campaign with it"
+        )
 
 
 def _refuse_lost_sources(config: CampaignConfig, kept: Collection[str]) -> None:

@@ -202,18 +202,32 @@ def hit_cut(candidate: Candidate, numbers: NDArray[np.float64]) -> Choice:
     cut, share = _beyond(middle + sign * _HIT_SD * spread, numbers, is_low=is_low)
     why = f"{_HIT_SD:g} robust standard deviations {side} the median, {middle:.3g}"
     if not (_HIT_SHARES[0] <= share <= _HIT_SHARES[1]):
-        cut, share = _beyond(float(np.quantile(numbers, _TOP if is_low else 1 - _TOP)), numbers, is_low=is_low)
-        why = f"the {'lowest' if is_low else 'highest'} {_TOP:.0%}"
+        best, why = _best_per_cent(numbers, is_low=is_low)
+        cut, share = _beyond(best, numbers, is_low=is_low)
     values = _cut_values(cut, f"a GUESS: {why}; {share:.1%} are {side} it")
     active = {"labels.classes": (["active", "inactive"], "at most the cut, above it")} if is_low else _more_is_active()
     doubt = f"the cut of {name!r} (labels.threshold), and whether hits lie {side} it (labels.classes)"
     return Choice({**values, **active}, (doubt,))
 
 
+def _best_per_cent(numbers: NDArray[np.float64], *, is_low: bool) -> tuple[float, str]:
+    """The cut of the best one per cent, or below the highest value where more have it, as at a limit of an assay."""
+    cut = float(np.quantile(numbers, _TOP if is_low else 1 - _TOP))
+    below = numbers[numbers < cut]
+    if is_low or cut < numbers.max() or not len(below):
+        return cut, f"the {'lowest' if is_low else 'highest'} {_TOP:.0%}"
+    return float(below.max()), "the highest value, which many have"
+
+
 def _beyond(cut: float, numbers: NDArray[np.float64], *, is_low: bool) -> tuple[float, float]:
-    """A cut to three digits, and the share of the numbers on its side of hits."""
-    cut = float(f"{cut:.3g}")
-    return cut, float(np.mean(numbers <= cut if is_low else numbers > cut))
+    """A cut to three digits, or as many as leave the hits about as many, and the share of the numbers on their side."""
+
+    def share_at(place: float) -> float:
+        return float(np.mean(numbers <= place if is_low else numbers > place))
+
+    rounded = (float(f"{cut:.{digits}g}") for digits in range(3, 17))
+    cut = next((place for place in rounded if abs(share_at(place) - share_at(cut)) <= share_at(cut) / 2), cut)
+    return cut, share_at(cut)
 
 
 def _more_is_active() -> dict[str, tuple[Any, str]]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from isd_ray.campaign.manifest import RECONFIGURE
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig, ReadoutsConfig
+from isd_ray.config.readouts import OF_LABELS
 from isd_ray.config_file import differences, set_reading, to_toml, translated
 from isd_ray.errors import ConfigError, StoreError
 from isd_ray.ops.opened import Opened, need
@@ -47,8 +48,17 @@ def reconfigure(opened: Opened, settings: Mapping[str, Any], reason: str) -> dic
         now = after.readouts.model_dump(mode="json")
         changed = {f"{_READOUTS}.{key}": now[key] for key in differences(before.readouts.model_dump(mode="json"), now)}
         if not changed or store.append_event(RECONFIGURE, {"settings": changed, "reason": reason}, after=n_events):
-            store.write_text("config.toml", to_toml(after))  # also of a call that was cut off before it
+            write_config(store)  # also of a call that was cut off before it
             return changed
+
+
+def write_config(store: CampaignStore) -> None:
+    """Write the configuration in force for people, as ``config.toml``; of several at once the last on record stays."""
+    while True:
+        n_events, now = len(store.events()), CampaignConfig.from_stored(store.config)
+        store.write_text("config.toml", to_toml(now))
+        if len(store.events()) == n_events:
+            return
 
 
 def in_force(store: CampaignStore, said: CampaignConfig) -> CampaignConfig:
@@ -63,9 +73,12 @@ def in_force(store: CampaignStore, said: CampaignConfig) -> CampaignConfig:
     if said.readouts not in (began, now):
         keys = differences(now.model_dump(mode="json"), said.readouts.model_dump(mode="json"))
         other = ", ".join(f"{_READOUTS}.{key}" for key in keys)
+        remedy = f"change it on record: isd reconfigure {store.address} --set KEY=VALUE --reason WHY"
+        if lasting := [f"{_READOUTS}.{key}" for key in keys if key in OF_LABELS]:
+            remedy = f"{', '.join(lasting)} stays as it is to the end: restore it, or choose another folder"
         raise StoreError(
             f"the campaign reads files of readouts otherwise than the configuration says: {other}",
             store.address,
-            f"change it on record: isd reconfigure {store.address} --set KEY=VALUE --reason WHY",
+            remedy,
         )
     return said.model_copy(update={_READOUTS: now})

@@ -12,10 +12,11 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import newest, target_of
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
-from isd_ray.config_file import set_paths, to_toml
+from isd_ray.config_file import set_paths
 from isd_ray.errors import ConfigError
 from isd_ray.messages import WorkerSpec
 from isd_ray.ops.prepare import output_embeddings, prepare
+from isd_ray.ops.reconfiguring import write_config
 from isd_ray.storage.addresses import absolute
 
 LIBRARY = "library.path"
@@ -62,7 +63,7 @@ def relocate(path: str | Path, paths: Mapping[str, str]) -> str:
     library.verify()
     begin_or_resume(setup)  # refuses what is not what the campaign began with
     store.append_event(RELOCATE, {"library": absolute(library.address), "paths": moved})
-    store.write_text("config.toml", to_toml(config))
+    write_config(store)
     return store.library
 
 

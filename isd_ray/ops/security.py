@@ -31,6 +31,8 @@ _OPEN_REMEDY = (
     "start the cluster with RAY_AUTH_MODE=token (KubeRay: authOptions.mode: token); or set "
     "compute.allow_cluster_without_authentication = true if everybody who reaches it may run code as you"
 )
+AWAY = (502, 503, 504)
+"""What proxies answer whose service is away, and a service that is busy."""
 DATES_REMEDY = "where it has expired or is not yet valid, see first whether the clock of this machine is right"
 """A machine whose clock is days off refuses certificates that are well."""
 

@@ -166,10 +166,11 @@ def run_job(work: list[str]) -> int:
     int
         Exit code of the last attempt.
     """
+    parent = os.getppid()
     job = JobDescription.read((working_folder() / JOB_FILE).read_text(encoding="utf-8"), JOB_FILE)
     command = [sys.executable, "-m", "isd_ray", *job.arguments] if job.arguments else work
     job.keep()
-    code, parent = 0, os.getppid()
+    code = 0
     for attempt in range(1, job.retries + 2):
         code, error = _run(command, parent)
         if code == 0 or attempt > job.retries or not _may_help(code, error):

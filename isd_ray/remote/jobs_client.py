@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 import isd_ray
 from isd_ray.errors import ClusterError, JobError
-from isd_ray.ops.security import bearer, ray_version_of, reason_of, refuse_open_jobs_api
+from isd_ray.ops.security import AWAY, bearer, ray_version_of, reason_of, refuse_open_jobs_api
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -216,12 +216,18 @@ def ray_range() -> Any:
 
 
 def _client_class() -> type[JobSubmissionClient]:
-    """Ray's, which waits without a limit for the answer of a head that has lost its power meanwhile."""
+    """Ray's, with limits to how long it waits for a head that has lost its power, and one behind a proxy known as away.
+
+    By itself it waits without end, and takes the answer of a proxy whose head is away for that of the head.
+    """
     from ray.job_submission import JobSubmissionClient
 
     class LimitedClient(JobSubmissionClient):
         def _do_request(self, method: str, endpoint: str, **content: Any) -> requests.Response:
-            return super()._do_request(method, endpoint, **{"timeout": (CONNECT_S, ANSWER_S), **content})
+            answer = super()._do_request(method, endpoint, **{"timeout": (CONNECT_S, ANSWER_S), **content})
+            if answer.status_code in AWAY:
+                raise requests.HTTPError(f"HTTP {answer.status_code}", response=answer)
+            return answer
 
     return LimitedClient
 

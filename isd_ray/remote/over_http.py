@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 
 from isd_ray.errors import ClusterError, ConfigError, InputFileError, ResourceError
 from isd_ray.ops.calls import TAKE_FILE, VerbCall
-from isd_ray.ops.security import DATES_REMEDY, is_loopback, is_untrusted, reason_of
+from isd_ray.ops.security import AWAY, DATES_REMEDY, is_loopback, is_untrusted, reason_of
 from isd_ray.remote import wire
 from isd_ray.remote.joblog import error_from_json
 from isd_ray.remote.tokens import TOKEN_VARIABLE, checked_token, own_token
@@ -31,8 +31,6 @@ CONNECT_S, ANSWER_S = 10.0, 60.0
 PATIENCE_S = 120.0
 """How long a service that has answered before may be away, as while it is started again."""
 _RETRY_S = 0.5
-_AWAY = (502, 503, 504)
-"""What proxies answer whose service is away, and a service that is busy."""
 _CHUNK_BYTES = 1 << 20
 _SERVICE_REMEDY = "check the address, and that `isd coordinators serve` runs on the cluster"
 
@@ -185,7 +183,7 @@ class Service:
                     what = f"no service answers here: {reason_of(error)}"
                     raise ClusterError(what, self.url, f"{_SERVICE_REMEDY}; is a tunnel open, a VPN up?") from error
             else:
-                if answer.status_code not in _AWAY or time.monotonic() > begun + self._patience_s:
+                if answer.status_code not in AWAY or time.monotonic() > begun + self._patience_s:
                     self._check(answer)
                     self._has_answered = True
                     return answer
@@ -208,7 +206,7 @@ class Service:
         if theirs is None:
             what = (
                 f"a proxy answers for a service that is away (HTTP {code})"
-                if code in _AWAY
+                if code in AWAY
                 else (f"this is no service of coordinators (HTTP {code})")
             )
             raise ClusterError(what, self.url, _SERVICE_REMEDY)

@@ -13,6 +13,7 @@ import pytest
 from isd_ray.config_file import to_toml
 from isd_ray.models.interrupts import interrupts_held
 
+HELD = (signal.SIGINT, signal.SIGTERM)
 PRESSED = """
 import os, signal, sys
 from isd_ray.models.sparse import Columns
@@ -85,3 +86,50 @@ def test_another_thread_leaves_signals_alone():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_each_signal_that_came_is_handled_where_an_earlier_one_is_only_noted():
+    heard = []
+    before = {number: signal.signal(number, lambda got, _: heard.append(got)) for number in HELD}
+    try:
+        with interrupts_held():
+            for number in (*HELD, *HELD):
+                os.kill(os.getpid(), number)
+            assert heard == []
+        assert heard == list(HELD)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_signal_between_two_handlers_leaves_none_of_them_deaf(monkeypatch):
+    class Asked(BaseException):
+        pass
+
+    def asked(*given):
+        raise Asked
+
+    set_handler, before = signal.signal, {number: signal.signal(number, asked) for number in HELD}
+
+    def asked_first(number, handler):
+        if number == signal.SIGTERM and handler is not asked:
+            os.kill(os.getpid(), number)
+        return set_handler(number, handler)
+
+    try:
+        monkeypatch.setattr(signal, "signal", asked_first)
+        with pytest.raises(Asked), interrupts_held():
+            pass
+        assert [signal.getsignal(number) for number in HELD] == [asked, asked]
+    finally:
+        for number, handler in before.items():
+            set_handler(number, handler)
+
+
+def test_what_is_ignored_or_ends_the_process_by_itself_is_left_alone():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with interrupts_held():
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)

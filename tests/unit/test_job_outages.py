@@ -13,6 +13,7 @@ from isd_ray.errors import ClusterError, JobError
 from isd_ray.remote import jobs, jobs_client
 from isd_ray.remote.jobs import Job
 from isd_ray.remote.jobs_client import JobsClient, Submission
+from tests.unit.test_unreached import answering
 
 ADDRESS = "http://10.0.0.1:8265"
 COMMAND = Submission.new("forecast", 1, "", {}, ("plan", "campaign.toml"))
@@ -82,5 +83,17 @@ def test_an_answer_that_never_comes_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(jobs_client, "ray_version_of", lambda *_: ("2.60.0", None))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(ClusterError, match=r"does not answer any more: (ConnectionError|ReadTimeout)"):
+        with pytest.raises(ClusterError, match=r"does not answer any more: timed out"):
             JobsClient.open(address).state_of("forecast")
+
+
+@pytest.mark.parametrize("code", [502, 503, 504])
+def test_a_proxy_whose_head_is_away_speaks_of_an_outage(code, monkeypatch):
+    """As an Ingress does while the pod of the head is made anew."""
+    monkeypatch.setattr(jobs_client, "refuse_open_jobs_api", lambda *_, **__: None)
+    monkeypatch.setattr(jobs_client, "ray_version_of", lambda *_: ("2.60.0", None))
+    away = f"HTTP/1.1 {code} Away\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    refusal = pytest.raises(ClusterError, match=f"does not answer any more: HTTP {code}")
+    with answering(away) as port, refusal as refused:
+        JobsClient.open(f"http://127.0.0.1:{port}").state_of("forecast")
+    assert jobs_client.is_unanswered(refused.value)

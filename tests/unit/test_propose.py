@@ -187,6 +187,14 @@ def test_a_score_is_cut_three_deviations_above_the_median_where_hits_are_wanted(
     [
         ("docking score", [-0.1 * n for n in range(N)], -29.6, ["active", "inactive"], "the lowest 1%"),
         ("response", [2.0**n for n in range(N)], None, ["inactive", "active"], "the highest 1%"),
+        ("signal", [1000 + 0.001 * n for n in range(N)], 1000.296, ["inactive", "active"], "the highest 1%"),
+        (
+            "inhibition",
+            [min(100.0, 0.5 * n) for n in range(N)],
+            99.5,
+            ["inactive", "active"],
+            "the highest value, which many have; 33.3% are above it",
+        ),
         ("pIC50", [4 + 0.013 * n for n in range(N)], 6.0, ["inactive", "active"], "1 µM: 48.7% are more potent"),
     ],
 )

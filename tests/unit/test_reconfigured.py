@@ -143,3 +143,26 @@ def test_the_command_says_what_goes_from_now_on(campaign):
     assert said == "the campaign goes by this already\n"
     with pytest.raises(ConfigError, match="cannot be read"):
         isd("reconfigure", campaign.path, "--set", "readouts.flag", "--reason", "why")
+
+
+def test_what_readouts_mean_stays_and_no_command_is_named_that_would_refuse_it(campaign, make_config):
+    other = make_config(**{**LABORATORY, "readouts": {"censored": "bound"}})
+    with pytest.raises(StoreError, match=r"readouts.censored.*\n.*stays as it is to the end") as refused:
+        Campaign.create(campaign.path, other)
+    assert "isd reconfigure" not in str(refused.value)
+
+
+def test_of_two_changes_at_once_the_file_for_people_says_the_last(campaign, monkeypatch):
+    """The second is on record, and in the file, while the first writes its own."""
+    write_text = CampaignStore.write_text
+
+    def late(store, name, text):
+        with monkeypatch.context() as once:
+            once.setattr(CampaignStore, "write_text", write_text)
+            Campaign.open(campaign.path).reconfigure({"readouts.good_flags": ["crisp"]}, "another reader")
+        write_text(store, name, text)
+
+    monkeypatch.setattr(CampaignStore, "write_text", late)
+    campaign.reconfigure(SMUDGE, "the new reader")
+    assert (campaign.path / "config.toml").read_text() == to_toml(campaign.config)
+    assert campaign.config.readouts.good_flags == ("crisp",)

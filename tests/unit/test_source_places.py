@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 
 import pytest
@@ -54,6 +55,8 @@ def test_places_that_nobody_knows_are_said_and_the_batch_goes_out_without_them(p
     said = isd("ask", campaign.path, "--out", tmp_path / "out")
     assert f"{len(batch.by_hand)} compounds not on the pick list" in said
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == sorted(names)
+    for_programs = isd("ask", campaign.path, "--json")
+    assert json.loads(for_programs[for_programs.index("{") :])["by_hand"] == batch.by_hand
     picks, by_hand = (read((tmp_path / "out" / name).read_text()) for name in names[2:])
     assert {line["Source Plate Barcode"] for line in picks} == {"101"}
     assert [line["id"] for line in by_hand] == batch.by_hand
