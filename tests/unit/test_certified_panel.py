@@ -1,0 +1,44 @@
+"""How a certificate says that a compound of a panel counts: of a simulation and of a laboratory, of each quantity."""
+
+from __future__ import annotations
+
+import pytest
+
+from isd_ray.campaign.certified_panel import counting_lines
+
+WIDTHS = {"mu": 1.0, "gap": 0.02}
+
+
+@pytest.mark.parametrize(
+    ("claim", "simulated", "in_laboratory"),
+    [
+        ({"quantity": "accuracy"}, "an entry without one has no error", "of the audit without one counts as wrong"),
+        ({"quantity": "recall"}, "never measured is none", "of the audit without a readout counts as a missed one"),
+        (
+            {"quantity": "mse", "clip": 4.0, "tolerances": WIDTHS},
+            "an entry without one has none, and no weight",
+            "of the audit without one has the largest",
+        ),
+    ],
+)
+def test_a_lost_entry_of_a_laboratory_counts_and_one_that_was_never_to_be_read_does_not(
+    claim, simulated, in_laboratory
+):
+    """As `kept` and `losses` of the goals have it, with `n_expected` and without."""
+    claim = {"n_outputs": 2, **claim}
+    [without], [lost] = (counting_lines(claim, in_laboratory=is_told) for is_told in (False, True))
+    assert simulated in without
+    assert in_laboratory in lost
+    assert simulated not in lost
+
+
+def test_a_tolerance_says_what_is_right_of_an_accuracy_and_what_errors_are_counted_in_of_a_mean_error():
+    right = "\n".join(
+        counting_lines({"quantity": "accuracy", "n_outputs": 2, "tolerances": WIDTHS}, in_laboratory=False)
+    )
+    mean = "\n".join(
+        counting_lines({"quantity": "mae", "clip": 4.0, "n_outputs": 2, "tolerances": WIDTHS}, in_laboratory=False)
+    )
+    assert "right if it is near its readout: mu within 1, gap within 0.02" in right
+    assert "in tolerances of its output (mu 1, gap 0.02)" in mean
+    assert "right" not in mean
