@@ -8,6 +8,9 @@ from typing import Any
 from isd_ray.config.claims import claim_named
 from isd_ray.core.goals.by_output import asked_words
 
+_NAMED = 5
+"""Outputs named together; each has a line of its own."""
+
 
 def counting_lines(claim: Mapping[str, Any], *, in_laboratory: bool) -> list[str]:
     """How a compound counts where something is claimed of all outputs together.
@@ -49,7 +52,8 @@ def proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapp
     recalls = [output["name"] for output in outputs if output.get("is_recall", claim_named(quantity).takes_hits)]
     among = "compounds without a predicted hit" if recalls else "compounds"
     if 0 < len(recalls) < len(outputs):
-        among += f" of {', '.join(recalls)}"
+        more = f" and {len(recalls) - _NAMED:,} more" if len(recalls) > _NAMED else ""
+        among += f" of {', '.join(recalls[:_NAMED])}{more}"
     return (
         f"Proof: an audit (check sample) of {n:,} of {n_inference:,} {among}, "
         f"drawn at random (seed {seed}) and judged in round "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isd_ray.campaign.certified_panel import counting_lines
+from isd_ray.campaign.certified_panel import counting_lines, proof_of_outputs
 
 WIDTHS = {"mu": 1.0, "gap": 0.02}
 
@@ -42,3 +42,12 @@ def test_a_tolerance_says_what_is_right_of_an_accuracy_and_what_errors_are_count
     assert "right if it is near its readout: mu within 1, gap within 0.02" in right
     assert "in tolerances of its output (mu 1, gap 0.02)" in mean
     assert "right" not in mean
+
+
+def test_of_many_recalls_beside_others_a_few_are_named():
+    outputs = [{"name": f"hit_{k}", "n_audited": 10, "n_inference": 90, "is_recall": k < 7} for k in range(9)]
+    look = {"round": 3, "number": 1, "delta": 0.04}
+    words = proof_of_outputs(outputs, 1, look, "accuracy")
+    assert "compounds without a predicted hit of hit_0, hit_1, hit_2, hit_3, hit_4 and 2 more, drawn at random" in words
+    assert "compounds without a predicted hit, drawn" in proof_of_outputs(outputs[:7], 1, look, "recall")
+    assert "of 90 compounds, drawn" in proof_of_outputs(outputs[7:], 1, look, "accuracy")
