@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from isd_ray.campaign.certified_panel import counting_lines, proof_of_output, proof_of_outputs
 from isd_ray.campaign.claimed import claim_lines
 from isd_ray.campaign.constant import COMPARED, constant_words
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.history import History
 from isd_ray.campaign.versions import taken_words
 from isd_ray.config import StoppingConfig
-from isd_ray.config.claims import claim_named
 from isd_ray.core.bounds import accuracy_on_truth
 from isd_ray.core.constant import ConstantAnswer
 from isd_ray.core.goals import HITS, Goal
-from isd_ray.core.goals.by_output import asked_words
 from isd_ray.core.looks import look_risk
 from isd_ray.messages import Committee
 from isd_ray.storage.files import identity_of
@@ -245,21 +244,10 @@ def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
         lines.append(f"{COMPARED}: {claim['constant']}.")
     outputs = audit.get("outputs", [])
     if outputs:
-        lines.append(_proof_of_outputs(outputs, audit["seed"], look, claim["quantity"]))
-        lines += [_proof_of_output(output, claim["quantity"]) for output in outputs]
-    elif claim["n_outputs"] is not None and claim["quantity"] == "recall":
-        lines.append(
-            f"A hit is a compound and one of its {claim['n_outputs']:,} outputs. A compound of the audit counts by the "
-            "share of its outputs that are hits; an entry that was never measured is none. Errors are sums of shares."
-        )
+        lines.append(proof_of_outputs(outputs, audit["seed"], look, claim["quantity"]))
+        lines += [proof_of_output(output, claim["quantity"]) for output in outputs]
     elif claim["n_outputs"] is not None:
-        lines.append(
-            f"A compound counts by the share of its outputs, {claim['n_outputs']:,} in all, that are right among those "
-            "with a readout; an entry without one has no error and no weight. Errors are sums of wrong shares."
-        )
-        if tolerances := claim.get("tolerances"):
-            within = ", ".join(f"{name} within {tolerance:g}" for name, tolerance in tolerances.items())
-            lines.append(f"Of the outputs that are numbers a prediction is right if it is near its readout: {within}.")
+        lines += counting_lines(claim, in_laboratory=certificate.get("draws", "simulated") != "simulated")
     judged_at = audit.get("portions", look)["delta"]
     lines += [_proof(group, audit["seed"], look, judged_at) for group in audit["groups"]]
     if portions := audit.get("portions"):
@@ -320,10 +308,10 @@ def _irregular(certificate: Mapping[str, Any]) -> Iterator[str]:
         wells = "1 well" if n_lost == 1 else f"{n_lost:,} wells"
         yield f"{wells} gave no readout; those of the audit count as errors{_once_more(certificate)}."
     if n_unread := certificate.get("n_unread", 0):
-        entries = "1 entry" if n_unread == 1 else f"{n_unread:,} entries"
+        entries, count = ("1 entry", "counts") if n_unread == 1 else (f"{n_unread:,} entries", "count")
         yield (
             f"Compounds that were predicted to be hits of some output and gave no readout stay as predicted: {entries} "
-            "of theirs that may be wrong, or a missed hit of another output, count as that."
+            f"of theirs that may be wrong, or a missed hit of another output, {count} as that."
         )
 
 
@@ -347,34 +335,6 @@ def _proof_by_portions(portions: Mapping[str, Any], look: Mapping[str, Any]) -> 
     return (
         f"The audit was drawn as a whole, in {portions['declared']} portions of which {portions['measured']} were "
         f"measured: {judged}."
-    )
-
-
-def _proof_of_outputs(outputs: Sequence[Mapping[str, Any]], seed: int, look: Mapping[str, Any], quantity: str) -> str:
-    n, n_inference = outputs[0]["n_audited"], outputs[0]["n_inference"]
-    recalls = [output["name"] for output in outputs if output.get("is_recall", claim_named(quantity).takes_hits)]
-    among = "compounds without a predicted hit" if recalls else "compounds"
-    if 0 < len(recalls) < len(outputs):
-        among += f" of {', '.join(recalls)}"
-    return (
-        f"Proof: an audit (check sample) of {n:,} of {n_inference:,} {among}, "
-        f"drawn at random (seed {seed}) and judged in round "
-        f"{look['round']} with the model frozen, look {look['number']}; its risk {look['delta']:g} is split over "
-        f"{len(outputs):,} outputs, so that what follows holds together. Entries of measured compounds without a "
-        "readout are neither measured nor predicted, and no claim is made of them."
-    )
-
-
-def _proof_of_output(output: Mapping[str, Any], quantity: str) -> str:
-    if output.get("is_error", False):
-        return (
-            f"{output['name']}: {output['asked']} asked for, at most {output['bound']:.4g} shown by betting at "
-            f"{output['delta']:.3g} (losses, in parts of the largest error that counts, that add up to "
-            f"{output['n_errors']:.4g} of {output['n']:,} in the audit)."
-        )
-    return (
-        f"{output['name']}: {asked_words(output, quantity)} asked for, at least {output['bound']:.4g} shown "
-        f"by an exact test at {output['delta']:.3g} ({output['n_errors']:,} wrong of {output['n']:,} in the audit)."
     )
 
 

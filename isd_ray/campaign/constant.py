@@ -53,7 +53,7 @@ def constant_words(goal: Goal, constant: ConstantAnswer, classes: Sequence[str])
         return f"as many compounds picked at random, without any model, hold on average {reached} of all hits"
     sample = "" if constant.n is None else f", by the {constant.n:,} compounds of the first batch"
     if constant.outputs:
-        has = f"accuracy {_reached(others)}" + (f" by output ({_ends(others)})" if len(others) > 1 else "")
+        has = f"{_what(others)} {_reached(others)}" + (f" by output ({_ends(others)})" if len(others) > 1 else "")
     else:
         has = f"{goal.name} {reached}"
     answer = f"{_answer(goal, constant, classes)} for every compound, without any model, has {has}{sample}"
@@ -74,6 +74,13 @@ def _kinds(goal: Goal, constant: ConstantAnswer) -> tuple[list[_Pair], list[_Pai
     """Outputs that are held against random picking, and the others; none without claims about outputs."""
     pairs = list(zip(goal.outputs, constant.outputs, strict=False))
     return [pair for pair in pairs if pair[0].is_recall], [pair for pair in pairs if not pair[0].is_recall]
+
+
+def _what(pairs: Sequence[_Pair]) -> str:
+    """What the numbers of outputs are: of mean errors as on record (`OutputGoal.error`), to stand beside accuracies."""
+    are_errors = {output.error is not None for output, _ in pairs}
+    loss = "one less the mean loss, in parts of the largest that counts,"
+    return "accuracy" if are_errors == {False} else loss if are_errors == {True} else f"accuracy, of mean errors {loss}"
 
 
 def _reached(pairs: Sequence[_Pair]) -> str:
@@ -113,9 +120,12 @@ def constant_warning(goal: Goal, constant: ConstantAnswer | None, classes: Seque
         picked, others = ([pair for pair in pairs if pair[0].name in reached_by] for pairs in _kinds(goal, constant))
         plain = (("as many compounds picked at random", picked), (f"{COMMONER} for every compound", others))
         by = " or ".join(words for words, pairs in plain if pairs)
+        are_errors = [output.error is not None for output, _ in (*picked, *others)]
+        more = ["more (stopping.panel.gamma)"] * (not all(are_errors))
+        more += ["a smaller error (stopping.panel.max_loss)"] * any(are_errors)
         return (
             f"what is claimed of {_named(reached_by)} may be worth nothing: {by}, without any model, may reach as "
-            "much. Ask for more (stopping.panel.gamma)"
+            f"much. Ask for {', or '.join(more)}"
         )
     by, has = f"{_answer(goal, constant, classes)} for every compound", "has"
     if goal.takes_hits:

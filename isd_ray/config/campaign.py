@@ -199,11 +199,8 @@ class CampaignConfig(Section):
                 f"stopping.quantity={quantity!r} is a claim for task={' or '.join(map(repr, goals))}, not for "
                 f"{self.task!r}; claim {' or '.join(others)}{', or label values by a threshold' * is_of_hits}"
             )
-        if self.stopping.panel is not None and self.task == "panel" and self.stopping.claim.by_output is None:
-            raise ValueError(
-                f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel], or name it of "
-                "outputs in stopping.panel.quantity"
-            )
+        if self.stopping.panel is not None:
+            self._claims_of_outputs_are_known()
         if self.goal_class.is_of_numbers and not self.labels.numbers:
             raise ValueError(
                 f"stopping.quantity={quantity!r} is of numbers, and outputs are of two classes; name them in "
@@ -216,6 +213,21 @@ class CampaignConfig(Section):
             )
         return self
 
+    def _claims_of_outputs_are_known(self) -> None:
+        quantity, claim = self.stopping.quantity, self.stopping.claim
+        if self.task != "panel":
+            raise ValueError("[stopping.panel] is for task = 'panel'; remove it")
+        if claim.by_output is None:
+            raise ValueError(
+                f"stopping.quantity={quantity!r} is not claimed of each output; remove [stopping.panel], or name it of "
+                "outputs in stopping.panel.quantity"
+            )
+        if self.stopping.kind_by_output is None:
+            raise ValueError(
+                f"stopping.quantity={quantity!r} is not claimed beside what stopping.panel.quantity names; use "
+                "stopping.quantity = 'accuracy' or 'recall'"
+            )
+
     @model_validator(mode="after")
     def _labels_fit_the_task(self) -> CampaignConfig:
         labels, is_panel = self.labels, self.task == "panel"
@@ -224,8 +236,6 @@ class CampaignConfig(Section):
             raise ValueError(
                 f"task={self.task!r} takes its labels from `labels.{wanted}`; give that, and no `labels.{other}`"
             )
-        if self.stopping.panel is not None and not is_panel:
-            raise ValueError("[stopping.panel] is for task = 'panel'; remove it")
         if labels.numbers and not is_panel:
             raise ValueError("labels.numbers are outputs of a panel; remove it, or use task = 'regression'")
         if labels.numbers and self.goal_class.knows_hits and not self.stopping.mixes_hits:

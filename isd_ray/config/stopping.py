@@ -227,13 +227,17 @@ class StoppingConfig(Section):
 
     def goal_class(self, task: Task) -> type[Any]:
         """The class of the claim about a task (`isd_ray.core.goals.base.Goal`)."""
-        kind = self.claim.goals[task] if self.panel is None else self.claim.by_output
-        if self.mixes_hits:
-            kind = self.claim.by_output_hits
-        elif self.panel is not None and self.panel.has_errors:
-            kind = self.claim.by_output_errors
+        kind = self.claim.goals[task] if self.panel is None else self.kind_by_output
         assert kind is not None, "the configuration was checked"
         return kind
+
+    @property
+    def kind_by_output(self) -> type[Any] | None:
+        """The class of claims about each output, by what is claimed of them; None if the claim has no such."""
+        if self.mixes_hits:
+            return self.claim.by_output_hits
+        has_errors = self.panel is not None and self.panel.has_errors
+        return self.claim.by_output_errors if has_errors else self.claim.by_output
 
     @property
     def mixes_hits(self) -> bool:

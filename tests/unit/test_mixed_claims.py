@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import pytest
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import CampaignConfig
+from isd_ray.config import CampaignConfig, StoppingConfig
+from isd_ray.config.claims import claim_named
 from isd_ray.config_file import load_config
 from isd_ray.errors import ConfigError
 from isd_ray.ops.advise import advise
@@ -181,12 +183,28 @@ def test_of_a_panel_of_classes_some_may_be_found_and_others_right(make_config, p
         ({"rule": "paper", "panel": {"quantity": {"has_n": "recall"}}}, "needs rule = 'certify' or 'pac'"),
         ({"reserve_audit": True, "panel": {"quantity": {"has_n": "recall"}}}, "no `reserve_audit`"),
         ({"panel": {"quantity": {"has": "recall"}}}, "'has' is none of the outputs"),
+        ({"quantity": "recall", "panel": {"quantity": {"*": "accuracy"}}}, "'recall' is claimed of no output"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(stopping, message, make_config, numbers, tmp_path):
     settings = {**numbers, "stopping": {**numbers["stopping"], **stopping}}
     with pytest.raises(ConfigError, match=message):
         prepare(make_config(**settings), tmp_path, Watcher())
+
+
+@pytest.mark.parametrize("quantity", ["accuracy", "precision"])
+def test_claims_about_outputs_of_a_single_label_are_refused(quantity, make_config, tmp_path):
+    stopping = {"rule": "certify", "quantity": quantity, "positive": "BBB-", "panel": {"gamma": {"bbb": 0.9}}}
+    with pytest.raises(ConfigError, match=r"\[stopping.panel\] is for task = 'panel'"):
+        prepare(make_config(stopping=stopping), tmp_path, Watcher())
+
+
+def test_a_claim_that_knows_no_other_beside_it_is_refused(make_config, numbers, tmp_path, monkeypatch):
+    alone = replace(claim_named("recall"), by_output_hits=None)
+    monkeypatch.setattr(StoppingConfig, "claim", alone)
+    stopping = {**numbers["stopping"], "quantity": "recall", "panel": {"quantity": {"n_*": "accuracy"}}}
+    with pytest.raises(ConfigError, match=r"'recall' is not claimed beside what stopping\.panel\.quantity names"):
+        prepare(make_config(**{**numbers, "stopping": stopping}), tmp_path, Watcher())
 
 
 @pytest.fixture(scope="module")

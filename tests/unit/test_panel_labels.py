@@ -142,7 +142,7 @@ def test_what_cannot_be_a_panel_is_said(patterns, columns, message, read):
         ({"stopping": {"quantity": "precision"}}, "not for 'panel'; claim accuracy or recall"),
         ({"stopping": {"repeatability": 0.9}}, "is of a single label"),
         ({"stopping": {"tolerance": 0.5}}, "is for task='regression'"),
-        ({"stopping": {"quantity": "mae", "max_loss": 0.1, "loss_clip": 1.0}}, "is a claim for task='regression'"),
+        ({"stopping": {"quantity": "mae", "max_loss": 0.1, "loss_clip": 1.0}}, "is of numbers, and outputs are of two"),
     ],
 )
 def test_a_configuration_that_does_not_fit_a_panel_is_refused(changes, message, make_config, panel):

@@ -69,7 +69,12 @@ def test_the_mean_error_in_tolerances_is_certified(screen, settings):
 def test_what_is_shown_names_tolerances(screen):
     certificate = json.loads((screen.path / "certificate.json").read_text())
     words = "mean absolute error over all outputs, in tolerances is at most 0.5 (errors above 4 counted as 4)"
-    assert words in "\n".join(certificate_lines(certificate))
+    said = "\n".join(certificate_lines(certificate))
+    assert words in said
+    assert "each in tolerances of its output (" in said
+    assert "n_hetero 0.0035" in said
+    assert "an entry without one has none, and no weight" in said
+    assert "that are right" not in said, "nothing is claimed of what is within a tolerance"
     assert words in (screen.path / "report.html").read_text()
     assert screen.summary["acquisition"] == "standard_deviation"
 

@@ -8,8 +8,8 @@ found and put right, c + 1 + e', and the test has counted e >= E of them: as P(a
 K), the latter is at most delta_j, too. That is one event of the draw for both tries, of probability delta_j at most.
 (With a finish the same holds of the errors behind the one safest cut, `isd_ray.core.certify.judge_look`.) So a look may
 end at the first try where it passes with all lost wells as errors. Not so a test by betting, whose bets follow from the
-losses before, nor a recall whose predicted hits were lost, with which its allowance grows: these are judged once, after
-the second try.
+losses before, nor a recall whose predicted hits were lost, with which its allowance grows: these, and claims about the
+outputs of a panel, which may be any of them, are judged once, after the second try.
 
 Of a panel compounds are released once more of which no entry was read; entries lost beside others count as before.
 

@@ -131,6 +131,11 @@ def _of_outputs(stopping: StoppingConfig, outputs: tuple[str, ...], numbers: tup
     levels, shares = stopping.panel.levels(outputs, stopping.gamma), stopping.panel.shares(outputs)
     found, tolerances = [], stopping.tolerances_of(outputs, numbers) or (None,) * len(outputs)
     quantities, errors = stopping.panel.quantities(outputs, stopping.quantity), stopping.panel.errors(outputs)
+    if outputs and stopping.mixes_hits and "recall" not in quantities:
+        raise ValueError(
+            "stopping.quantity='recall' is claimed of no output, as stopping.panel.quantity names all of them; set "
+            "stopping.quantity = 'accuracy'"
+        )
     columns = zip(outputs, levels, shares, tolerances, quantities, errors, strict=True)
     for name, gamma, share, tolerance, quantity, error in columns:
         if error is None:
