@@ -297,7 +297,8 @@ def forecast_platt(
     if is_share:
         present, x = _logit(centres), _logit(np.concatenate([batch.uncertainty for batch in recent]).astype(np.float64))
     else:
-        present = _log(centres) - np.average(_log(centres), weights=counts)
+        logs = _log(centres / centres[-1])  # of any unit
+        present = logs - np.average(logs, weights=counts)
         x = np.concatenate([_at_ranks(present, counts, batch) for batch in recent])
     y = np.concatenate([batch.loss for batch in recent])
     intercept, slope = _logistic_fit(np.stack([np.ones_like(x), x], axis=1), y, np.ones(len(y)), _PLATT_PRIOR)

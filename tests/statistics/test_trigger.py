@@ -81,7 +81,7 @@ def test_forecasts_of_values_bear_a_refit_that_changes_the_scale_of_their_varian
         losses = 0.2 * np.exp(-2.0 * rank / n) * rng.random(k)
         batches.append(ScoredBatch(n, 1000, np.ones(k, np.float32), rank, losses, np.ones(k, np.bool_)))
     truth = 0.1 * np.exp(-2.0 * np.arange(n) / n).sum()
-    for scale in (1e-4, 1.0, 1e4):
+    for scale in (1e-20, 1e-4, 1.0, 1e4):
         histogram = histogram_of(scale * np.exp(-3.0 * np.arange(n) / n))
         forecast = forecast_platt(batches, histogram, 50, 5, is_share=False)
         assert forecast.errors == pytest.approx(truth, rel=0.05)
