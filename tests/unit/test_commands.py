@@ -154,7 +154,7 @@ def test_where_nothing_answers_no_door_is_called_sound(monkeypatch):
 
 def test_a_job_that_was_submitted_is_said_with_the_folder_of_its_results(monkeypatch, make_config, tmp_path):
     """A relative one was meant as one of the cluster's, and begins here."""
-    given = SimpleNamespace(name="kinase", out="/here/runs/kinase")
+    given = SimpleNamespace(name="kinase", out="/here/runs/kinase", attempt=1)
     monkeypatch.setattr("isd_ray.remote.submit.submit", lambda *given_to, **settings: given)
     (tmp_path / "kinase.toml").write_text(to_toml(make_config()))
     words = ("jobs", "submit", tmp_path / "kinase.toml", "--out", "runs/kinase", "--address", "http://head:8265")
