@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
@@ -27,6 +26,7 @@ from isd_ray.ops.plan import plan_campaign
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
+from tests.unit.qm9_helpers import qm9_sample
 from tests.unit.test_laboratory import isd, write
 from tests.unit.test_number_panel_campaign import matrix
 from tests.unit.test_panel_campaign import StopAt
@@ -209,25 +209,9 @@ def test_a_claim_that_knows_no_other_beside_it_is_refused(make_config, numbers, 
 
 @pytest.fixture(scope="module")
 def molecules(isd_data, tmp_path_factory):
-    """900 molecules of QM9, and cheap settings for the examples."""
-    table = pq.read_table(isd_data / "qm9.parquet").filter(pc.field("n_atoms") > 0)
-    rows = np.sort(np.random.default_rng(1).permutation(len(table))[:900])
-    names = pa.array([f"M{row}" for row in rows])
-    sample = table.take(rows).select(["smiles", "mu", "gap", "alpha"]).append_column("name", names)
-    folder = tmp_path_factory.mktemp("qm9")
-    pq.write_table(sample, folder / "qm9.parquet")
-    changes = [
-        f'library.source="{folder}/qm9.parquet"',
-        'library.id_column="name"',
-        'library.features="ecfp4"',
-        "library.workers=1",
-        "model.members=2",
-        "model.boosted.trees=40",
-        'compute.backend="local"',
-        "acquisition.batch_size=150",
-        "stopping.delta=0.2",
-    ]
-    return {line["name"]: line for line in sample.to_pylist()}, changes
+    """Molecules of QM9, and cheap settings for the examples."""
+    truth, settings = qm9_sample(isd_data, tmp_path_factory.mktemp("qm9"), ["mu", "gap", "alpha"], seed=1)
+    return truth, [*settings, "stopping.delta=0.2"]
 
 
 def told(molecules, hybrid, name) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -25,6 +25,7 @@ from isd_ray.ops.predict import load_model
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
+from tests.unit.qm9_helpers import qm9_sample
 from tests.unit.test_panel_campaign import StopAt
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -257,27 +258,16 @@ def test_what_models_say_of_other_compounds_is_by_output(screen):
 
 def test_four_properties_of_qm9_keep_their_claims(isd_data, tmp_path):
     """`examples/panel-numbers.toml` on a sample, by cheaper trees: against the file, molecule by molecule."""
-    table = pq.read_table(isd_data / "qm9.parquet").filter(pc.field("n_atoms") > 0)
-    rows = np.sort(np.random.default_rng(0).permutation(len(table))[:900])
     columns = ["lumo", "gap", "mu", "alpha"]
-    sample = table.take(rows).select(["smiles", *columns]).append_column("name", pa.array([f"M{row}" for row in rows]))
-    pq.write_table(sample, tmp_path / "qm9.parquet")
+    truth, settings = qm9_sample(isd_data, tmp_path, columns, seed=0)
     changes = [
-        f'library.source="{tmp_path}/qm9.parquet"',
-        'library.id_column="name"',
-        'library.features="ecfp4"',
-        "library.workers=1",
-        "model.members=2",
-        "model.boosted.trees=40",
-        'compute.backend="local"',
-        "acquisition.batch_size=150",
+        *settings,
         "stopping.panel.gamma={ lumo = 0.75, gap = 0.7, mu = 0.5 }",
         "stopping.panel.max_loss={ alpha = 2.5 }",
     ]
     run = simulate(load_config(EXAMPLES / "panel-numbers.toml", changes), tmp_path / "run")
     assert run.summary["certified"]
     assert run.summary["n_predicted"] > 0
-    truth = {line["name"]: line for line in sample.to_pylist()}
     hybrid = run.hybrid.to_pylist()
     errors = {name: [] for name in columns}
     for line in hybrid:
