@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,7 +69,7 @@ class Boosted:
         del split_seed  # nothing is held out
         columns = Columns.seen(self._problem, data.features, data.rows, self._config.min_rows)
         settings = self._settings(seed, placement)
-        constants, scalings, models = [], [], []
+        constants, scalings, boosters = [], [], []
         for place, (rows, targets) in enumerate(self._questions(data.rows, data.labels)):
             is_number = self._is_number(place)
             constant = self._constant(targets, is_number=is_number)
@@ -76,11 +77,13 @@ class Boosted:
             mean, sd = (targets.mean(), targets.std() or 1.0) if is_number and len(targets) else (0.0, 1.0)
             scalings.append((mean, sd))
             targets, asked = (targets - mean) / sd, {**self._objective(is_number=is_number), **settings}
-            models.append(b"" if np.isfinite(constant) else self._boost(columns, data, rows, targets, asked))
+            boosters.append(None if np.isfinite(constant) else self._boost(columns, data, rows, targets, asked))
+        leading = _leading(columns, boosters)
+        columns, models = _only_used(columns, boosters)
         scaling = np.array(scalings, np.float64).T if self._problem.numbers else np.array(scalings[0], np.float64)
         arrays = {f"{TREES}.{place:05d}": np.frombuffer(model, np.uint8) for place, model in enumerate(models)}
         weights = {**columns.weights(), **arrays, CONSTANT: np.array(constants, np.float32), SCALING: scaling}
-        return Fitted(weights, len(data.rows), leading=_leading(columns, models))
+        return Fitted(weights, len(data.rows), leading=leading)
 
     def _questions(
         self, rows: NDArray[np.int64], labels: NDArray[Any]
@@ -142,7 +145,7 @@ class Boosted:
         rows: NDArray[np.int64],
         targets: NDArray[np.float64],
         settings: Mapping[str, Any],
-    ) -> bytes:
+    ) -> Any:
         import xgboost
 
         with interrupts_held():  # it calls `_batches` back
@@ -151,28 +154,58 @@ class Boosted:
                 max_bin=self._config.bins,
                 nthread=settings["nthread"],
             )
-        booster = xgboost.train(dict(settings), matrix, num_boost_round=self._config.trees)
-        return bytes(booster.save_raw("ubj"))
+        return xgboost.train(dict(settings), matrix, num_boost_round=self._config.trees)
 
     def open(self, members: Sequence[Mapping[str, NDArray[Any]]], placement: Placement) -> _Predictor:
         """See `isd_ray.models.base.Model.open`."""
         return _Predictor(self._problem, members, placement)
 
 
-def _leading(columns: Columns, models: Sequence[bytes]) -> tuple[str, int, float] | None:
+def _leading(columns: Columns, boosters: Sequence[Any]) -> tuple[str, int, float] | None:
     """The column of largest total gain over all trees, and its share; None where nothing was learnt."""
-    import xgboost
-
     gains = np.zeros(columns.width)
-    for model in filter(None, models):
-        booster = xgboost.Booster({"nthread": 1})
-        booster.load_model(bytearray(model))
-        for name, gain in booster.get_score(importance_type="total_gain").items():
-            gains[int(name.removeprefix("f"))] += gain
+    for booster in filter(None, boosters):
+        gains += _scores(booster, "total_gain", columns.width)
     if not gains.sum() > 0.0:
         return None
     top = int(gains.argmax())
     return (*columns.origin(top), float(gains[top] / gains.sum()))
+
+
+def _scores(booster: Any, kind: str, width: int) -> NDArray[np.float64]:
+    """XGBoost's importance of each column, float64 (width,); zero where no tree asks for it."""
+    scores = np.zeros(width)
+    for name, score in booster.get_score(importance_type=kind).items():
+        scores[int(name.removeprefix("f"))] = score
+    return scores
+
+
+def _only_used(columns: Columns, boosters: Sequence[Any]) -> tuple[Columns, list[bytes]]:
+    """The columns without bits that no tree asks for, and the trees that count them so, in XGBoost's binary JSON.
+
+    Answers are the same, and come a tenth sooner: XGBoost lays out every column of a row before it walks the trees.
+    """
+    used = np.arange(columns.width) < max(columns.n_dense, 1)  # trees need a column
+    for booster in filter(None, boosters):
+        used |= _scores(booster, "weight", columns.width) > 0.0
+    places = np.cumsum(used) - 1
+    return columns.only(used), [b"" if booster is None else _renumbered(booster, places) for booster in boosters]
+
+
+def _renumbered(booster: Any, places: NDArray[np.int64]) -> bytes:
+    """Trees that ask for column `places[i]` in the place of i, int64 (width,), by XGBoost's documented JSON."""
+    import xgboost
+
+    width = int(places[-1]) + 1
+    model = json.loads(bytes(booster.save_raw("json")))
+    learner = model["learner"]
+    learner["learner_model_param"]["num_feature"] = str(width)
+    for tree in learner["gradient_booster"]["model"]["trees"]:
+        tree["tree_param"]["num_feature"] = str(width)
+        tree["split_indices"] = places[tree["split_indices"]].tolist()  # 0 of a leaf, which stays 0
+    renumbered = xgboost.Booster({"nthread": 1})
+    renumbered.load_model(bytearray(json.dumps(model), "ascii"))
+    return bytes(renumbered.save_raw("ubj"))
 
 
 def _batches(columns: Columns, pieces: Pieces, targets: NDArray[np.float64]) -> Any:

@@ -122,7 +122,7 @@ class Columns:
         for block in self.bits:
             found = features[block.name]
             assert isinstance(found, OnBits), "as the problem says"
-            columns = self._place[block.name][found.values[found.offsets[0] : found.offsets[-1]]]
+            columns = self._place[block.name].take(found.values[found.offsets[0] : found.offsets[-1]])
             offsets = found.offsets - found.offsets[0]
             if len(self._kept[block.name]) < block.width:
                 at_kept = np.flatnonzero(columns >= 0)  # several times as fast as a mask and its cumulated sum
