@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from isd_ray.actors.workers import RayWorkers
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.loop import CampaignLoop
-from isd_ray.campaign.oracle import LookupOracle
-from isd_ray.campaign.screen import Screen
+from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, blocks_for, open_loop
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.features import OnBits
@@ -59,19 +58,13 @@ def run_rounds(
     config: CampaignConfig, library: Library, labels: NDArray[np.float64], out: Path, n_rounds: int
 ) -> list[dict[str, Any]]:
     """Run a campaign for some rounds; for each, its record, its wall time and the seconds of every call."""
-    spec = WorkerSpec(config, {"target": str(library.path)}, CLASSES)
+    rule = LabelRule("classification", CLASSES, None)
+    blocks = blocks_for(config.model, config.labels.column, library, out)
+    spec = WorkerSpec(config, {"target": library.address}, CLASSES, blocks=blocks, version=library.hash)
+    known = Labels(np.full(len(labels), np.nan), labels.astype(np.int64), rule, 0)
+    setup = CampaignSetup(config, out, spec, rule, known, None)
     backend = TimedBackend(Backend(spec, {}, RayWorkers(spec)))
-    store = CampaignStore.create(
-        out,
-        {
-            "campaign_id": "benchmark",
-            "library_hash": library.hash,
-            "classes": CLASSES,
-            "config": config.model_dump(mode="json"),
-        },
-    )
-    known = Labels(np.full(len(labels), np.nan), labels.astype(np.int64), LabelRule("classification", CLASSES, None), 0)
-    loop = CampaignLoop(Screen(config, store, library, LookupOracle(known), backend))
+    loop, store = open_loop(setup, backend), begin_or_resume(setup)
     return timed_rounds(loop, store, backend, n_rounds)
 
 

@@ -1,6 +1,9 @@
 """Whole rounds at scale: phases, overhead, a look, and memory by process: ``python -m tests.benchmarks.rounds``.
 
-    python -m tests.benchmarks.rounds --library DIR --observed 100000 --members 5 --epochs 5
+    python -m tests.benchmarks.rounds --library DIR --observed 100000 --batch 10000
+
+Options say which families; without any the committee is the default. A library may have descriptors, which are used.
+`--rows-at-least` repeats the rows of a smaller one.
 
 Round 0 is the random start, round 1 a fit, a scoring pass and a batch, round 2 a look: freeze, audit and exact ranks.
 """
@@ -16,10 +19,11 @@ from isd_ray.ops.connect import ray_session
 from tests.benchmarks.campaigns import many_bits, run_rounds
 from tests.benchmarks.measure import Line, parser, report
 from tests.benchmarks.memory_by_process import MemoryWatch
-from tests.benchmarks.molecules import sample_library
+from tests.benchmarks.molecules import repeated_library, sample_library
 
 OVERHEAD_S, LOOK_S, FREEZE_S = 1.0, 2.0, 5.0
 ROUND_S = {"ecfp4": 180.0, "standard": 360.0}
+DESCRIPTORS = ("rdkit2d",)
 MEMORY = 8 << 30
 """Limits at 3.3 million rows."""
 
@@ -31,8 +35,10 @@ def main(arguments=None):
     options_of.add_argument("--rows", type=int, default=50_000, help="size of the sample")
     options_of.add_argument("--observed", type=int, default=5_000)
     options_of.add_argument("--batch", type=int, default=None, help="default: a tenth of --observed")
-    options_of.add_argument("--members", type=int, default=5)
-    options_of.add_argument("--epochs", type=int, default=5)
+    options_of.add_argument("--rows-at-least", type=int, help="repeat the rows of --library up to so many")
+    options_of.add_argument("--families", nargs="+", help="default: those of a campaign")
+    options_of.add_argument("--members", type=int, default=2, help="of each family")
+    options_of.add_argument("--epochs", type=int, default=5, help="of networks")
     options_of.add_argument("--trainers", type=int, default=2)
     options_of.add_argument("--scorers", type=int, default=2)
     options = options_of.parse_args(arguments)
@@ -41,12 +47,23 @@ def main(arguments=None):
             library = sample_library(options.features, options.rows, Path(folder))
         else:
             library = Library.open(options.library)
+        if options.rows_at_least:
+            library = repeated_library(library, options.rows_at_least, Path(folder) / "repeated")
         labels = many_bits(library)
         config = parse_config(
             {
-                "library": {"path": str(library.path), "features": library.spec.model_dump(mode="json")},
+                "library": {
+                    "path": str(library.path),
+                    "features": library.spec.model_dump(mode="json"),
+                    "descriptors": [name for name in DESCRIPTORS if name in library.block_names],
+                },
                 "labels": {"column": "many_bits"},
-                "model": {"members": options.members, "epochs": options.epochs, "batch_size": 1024},
+                "model": {
+                    "families": options.families or "auto",
+                    "members": options.members,
+                    "epochs": options.epochs,
+                    "batch_size": 1024,
+                },
                 "acquisition": {
                     "batch_size": options.batch or options.observed // 10,
                     "initial_size": options.observed,
