@@ -27,6 +27,7 @@ from tests.benchmarks.molecules import sample_library
 
 SIZES = (100_000, 300_000, 1_000_000, 3_300_000)
 FITTED_ROWS = 2_000
+FAMILY = "resmlp"
 
 
 def main(arguments=None):
@@ -49,7 +50,7 @@ def main(arguments=None):
                 {
                     "library": {"path": str(library.path), "features": library.spec.model_dump(mode="json")},
                     "labels": {"column": "many_bits"},
-                    "model": {"members": options.members, "epochs": 2},
+                    "model": {"families": [FAMILY], "members": options.members, "epochs": 2},
                     "acquisition": {"batch_size": options.k},
                     "compute": {"scorers": scorers},
                 }
@@ -83,7 +84,8 @@ def fitted(library, config):
         ).weights
         for seed in range(config.model.members)
     )  # fmt: skip
-    return Committee(committee_hash(members), members)
+    families, shares = (FAMILY,) * len(members), {FAMILY: 1.0}
+    return Committee(committee_hash(members, families, shares), members, families, shares)
 
 
 def request(library, size, k):

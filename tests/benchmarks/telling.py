@@ -32,7 +32,7 @@ def begin(library, n_readouts, folder):
     """A campaign with its first batch out, and a file with the readouts of it."""
     config = parse_config(
         {
-            "library": {"path": str(library)},
+            "library": {"path": str(library), "features": Library.open(library).spec.model_dump(mode="json")},
             "labels": {"column": "label", "classes": ["inactive", "active"]},
             "acquisition": {"batch_size": n_readouts},
             "compute": {"backend": "local"},
