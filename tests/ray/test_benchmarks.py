@@ -27,13 +27,13 @@ def library(compounds, tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("rounds", "--observed 40 --batch 20 --rows-at-least 1500 --trainers 1 --scorers 1".split(), "round 2 (look)"),
-        ("scaling", ["--k", "10", "--scorers", "1"], "rows, 1 scorers"),
-        ("telling", ["--readouts", "30"], "the same again"),
+        ("rounds", "--observed 40 --batch 20 --rows-at-least 1500 --trainers 1 --scorers 1", "round 2 (look)"),
+        ("scaling", "--k 10 --scorers 1", "rows, 1 scorers"),
+        ("telling", "--readouts 30", "the same again"),
     ],
-)  # fmt: skip
-def test_a_benchmark_runs(name: str, options: list[str], says: str, library: Path) -> None:
-    command = [sys.executable, "-m", f"tests.benchmarks.{name}", "--library", str(library), *options]
+)
+def test_a_benchmark_runs(name: str, options: str, says: str, library: Path) -> None:
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}", "--library", str(library), *options.split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert says in done.stdout
