@@ -164,7 +164,7 @@ class Boosted:
 def _leading(columns: Columns, boosters: Sequence[Any]) -> tuple[str, int, float] | None:
     """The column of largest total gain over all trees, and its share; None where nothing was learnt."""
     gains = np.zeros(columns.width)
-    for booster in filter(None, boosters):
+    for booster in (booster for booster in boosters if booster is not None):
         gains += _scores(booster, "total_gain", columns.width)
     if not gains.sum() > 0.0:
         return None
@@ -186,7 +186,7 @@ def _only_used(columns: Columns, boosters: Sequence[Any]) -> tuple[Columns, list
     Answers are the same, and come a tenth sooner: XGBoost lays out every column of a row before it walks the trees.
     """
     used = np.arange(columns.width) < max(columns.n_dense, 1)  # trees need a column
-    for booster in filter(None, boosters):
+    for booster in (booster for booster in boosters if booster is not None):
         used |= _scores(booster, "weight", columns.width) > 0.0
     places = np.cumsum(used) - 1
     return columns.only(used), [b"" if booster is None else _renumbered(booster, places) for booster in boosters]
