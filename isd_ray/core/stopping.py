@@ -24,6 +24,7 @@ from isd_ray.core.trigger import (
     UncertaintyHistogram,
     bin_centres,
     forecast_blend,
+    forecast_hits,
     forecast_platt,
     forecast_trend,
 )
@@ -203,7 +204,8 @@ def _forecast(
     histogram = UncertaintyHistogram(bin_centres(), evidence.histogram[group])
     # Random rows hold hardly a rare hit, so that nothing holds the level of the confidences in place.
     if config.trigger == "trend" or (config.trigger == "blend" and goal.takes_hits):
-        return forecast_trend(scored, evidence.n_observed, evidence.counts.left[group], n_batch, n_random, first_batch)
+        by_ranks = forecast_hits if goal.takes_hits else forecast_trend
+        return by_ranks(scored, evidence.n_observed, evidence.counts.left[group], n_batch, n_random, first_batch)
     is_share = not goal.is_regression
     if config.trigger == "platt":
         return forecast_platt(scored, histogram, n_batch, n_random, is_share=is_share)

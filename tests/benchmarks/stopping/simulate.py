@@ -20,6 +20,7 @@ from isd_ray.core.trigger import (
     UncertaintyHistogram,
     bin_centres,
     forecast_blend,
+    forecast_hits,
     forecast_platt,
     forecast_trend,
     uncertainty_bins,
@@ -125,7 +126,9 @@ class Campaign:
         histogram = UncertaintyHistogram(bin_centres(), np.bincount(uncertainty_bins(uncertainty), minlength=N_BINS))
         if self.trigger == "platt":
             return forecast_platt(self.history, histogram, self.batch, n_random)
-        if self.trigger == "trend" or isinstance(self.target, RecallTarget):
+        if isinstance(self.target, RecallTarget):
+            return forecast_hits(self.history, n_observed, len(uncertainty), self.batch, n_random)
+        if self.trigger == "trend":
             return forecast_trend(self.history, n_observed, len(uncertainty), self.batch, n_random)
         return forecast_blend(self.history, histogram, n_observed, self.batch, n_random)
 
