@@ -79,7 +79,8 @@ def test_the_recall_of_each_output_is_certified(make_config, rare, tmp_path):
     words = str(Certificate.of(CampaignStore.open(run.path)))
     assert "a: recall of hits at least 0.5 asked for" in words
     assert "compounds without a predicted hit, drawn at random" in words
-    assert all(output["gamma"] <= output["bound"] <= output["accuracy"] for output in outputs)
+    # That a bound is above the truth one time in 20 is its promise (tests/statistics/test_panel_recall.py).
+    assert all(output["gamma"] <= min(output["bound"], output["accuracy"]) for output in outputs)
     assert not verify(CampaignStore.open(run.path)).problems
 
 
