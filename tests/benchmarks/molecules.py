@@ -71,5 +71,4 @@ def repeated_library(library: Library, n_rows: int, folder: Path) -> Library:
         block = BlockDescription.from_json(data)
         blocks.append(replace(block, library=identity, parts=tuple(again(data["parts"]))).to_json())
     write_metadata(folder, {**metadata, "blocks": blocks})
-    os.sync()  # what is measured next is not to wait for these files
     return Library.open(folder)

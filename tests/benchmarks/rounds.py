@@ -80,7 +80,7 @@ def main(arguments=None):
         calls = record["calls"]
         print(f"round {record['round']} ({kind}): {record['wall']:.1f} s; "
               + ", ".join(f"{name} {seconds:.2f}" for name, seconds in calls.items()))  # fmt: skip
-        counted = calls["fit"] + calls["score"] + calls.get("freeze", 0.0)
+        counted = calls["fit"] + calls["score"] + calls.get("freeze", 0.0) + calls.get("write_forecasts", 0.0)
         name = f"{n:,} rows, round {record['round']}"
         overhead = record["wall"] - counted
         note = "messages, merge, store; without writing predictions"
