@@ -7,11 +7,15 @@ import math
 import numpy as np
 import pytest
 
+from isd_ray.config import StoppingConfig
+from isd_ray.core.goals import Accuracy, Recall, ScreenCounts
+from isd_ray.core.stopping import LookEvidence, forecast_look
 from isd_ray.core.trigger import (
     N_BINS,
     ScoredBatch,
     UncertaintyHistogram,
     bin_centres,
+    forecast_hits,
     forecast_platt,
     forecast_trend,
     ranks_from_histogram,
@@ -86,6 +90,47 @@ def test_forecasts_of_values_bear_a_refit_that_changes_the_scale_of_their_varian
         forecast = forecast_platt(batches, histogram, 50, 5, is_share=False)
         assert forecast.errors == pytest.approx(truth, rel=0.05)
         assert forecast.beyond[np.searchsorted(forecast.edges, n / 2)] < 0.35 * forecast.errors
+
+
+def rare_hits(seed, n_rounds, n=200_000, n_batch=10_000, n_random=1_000):
+    """Batches of a screen for rare hits: they lie at the top of the order, and each batch takes many; those left."""
+    rng, batches = np.random.default_rng(seed), []
+    for number in range(n_rounds):
+        probability = rate_of_hits(number, n)
+        rank = np.concatenate([np.arange(n_batch - n_random), rng.choice(n, n_random, replace=False)])
+        loss = (rng.random(n_batch) < probability[rank]).astype(np.float64)
+        is_random = np.arange(n_batch) >= n_batch - n_random
+        batches.append(ScoredBatch(n, n_batch * (number + 1), np.ones(n_batch, np.float32), rank, loss, is_random))
+        n -= n_batch
+    return batches, n, rate_of_hits(n_rounds, n).sum()
+
+
+def rate_of_hits(number, n):
+    return np.minimum(1.0, 40.0 * 0.45**number / (np.arange(n) + 50.0))
+
+
+def test_rare_hits_are_not_looked_for_in_the_bulk_of_the_order():
+    logs = {forecast_hits: [], forecast_trend: []}
+    for seed in range(4):
+        for n_rounds in (2, 3):
+            batches, n, truth = rare_hits(seed, n_rounds)
+            for forecast, found in logs.items():
+                errors = forecast(batches, 10_000 * (n_rounds + 1), n, 10_000, 1_000).errors
+                found.append(abs(math.log(errors / truth)))
+    assert np.median(logs[forecast_hits]) < 0.5 * np.median(logs[forecast_trend])
+
+
+def test_a_recall_is_planned_by_the_forecast_of_hits_and_errors_are_not():
+    batches, n, _ = rare_hits(0, 3)
+    histogram = np.zeros((2, N_BINS), np.int64)
+    for goal, forecast in ((Recall(0.8, 1), forecast_hits), (Accuracy(0.95), forecast_trend)):
+        evidence = LookEvidence(
+            ScreenCounts(n + 40_000, 1000, 39_000, (n, 0)), 40_000, 10_000, 10_000, 1_000, n, True, histogram,
+            (tuple(batches), ()), 0, 0.0, 5,
+        )  # fmt: skip
+        expected = forecast(batches, 40_000, n, 10_000, 1_000).errors
+        config = StoppingConfig(rule="certify", gamma=goal.level, trigger="blend" if goal.takes_hits else "trend")
+        assert forecast_look(evidence, config, goal).errors == pytest.approx(expected)
 
 
 def test_the_next_batch_holds_its_share():
