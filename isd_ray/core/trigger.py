@@ -259,10 +259,8 @@ def _rates_by_growth(
     age = _ages(batches, n_observed, n_apart)
     weights = np.exp(-_FORGETTING * age)
     coefficients = logistic_fit(_rank_features(ranks, age), loss, weights, _GROWTH_PRIOR)
-    counted = weights * np.concatenate([batch.is_random for batch in batches])
-    fitted = sigmoid(_rank_features(ranks, age) @ coefficients)
-    level = (counted @ loss + _LEVEL_ERRORS) / (counted @ fitted + _LEVEL_ERRORS)
-    return sigmoid(_rank_features(u, np.zeros(len(u))) @ coefficients), float(level)
+    level = _level(batches, weights, sigmoid(_rank_features(ranks, age) @ coefficients), _LEVEL_ERRORS)
+    return sigmoid(_rank_features(u, np.zeros(len(u))) @ coefficients), level
 
 
 def _rates_by_hits(batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_apart: int) -> tuple[_Floats, float]:
@@ -270,14 +268,19 @@ def _rates_by_hits(batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, 
     recent = batches[-_TREND_BATCHES:]
     ranks = np.concatenate([_relative_rank(batch) for batch in recent])
     loss = np.concatenate([batch.loss for batch in recent])
-    age = _ages(recent, n_observed, n_apart)
     rounds = np.repeat(np.arange(len(recent), 0, -1), [len(batch.loss) for batch in recent])
     weights = np.float64(_HITS_DECAY) ** rounds
-    design = np.column_stack([_line(ranks), age])
+    design = np.column_stack([_line(ranks), _ages(recent, n_observed, n_apart)])
     coefficients = logistic_fit(design, loss, weights, _HITS_PRIOR)
-    counted = weights * np.concatenate([batch.is_random for batch in recent])
-    level = (counted @ loss + _HITS_LEVEL_ERRORS) / (counted @ sigmoid(design @ coefficients) + _HITS_LEVEL_ERRORS)
-    return sigmoid(_line(u) @ coefficients[:2]), float(level)
+    level = _level(recent, weights, sigmoid(design @ coefficients), _HITS_LEVEL_ERRORS)
+    return sigmoid(_line(u) @ coefficients[:2]), level
+
+
+def _level(batches: Sequence[ScoredBatch], weights: _Floats, fitted: _Floats, n_prior: float) -> float:
+    """Errors of the random rows to those that a fit says of them, drawn towards 1 by so many errors."""
+    counted = weights * np.concatenate([batch.is_random for batch in batches])
+    loss = np.concatenate([batch.loss for batch in batches])
+    return float((counted @ loss + n_prior) / (counted @ fitted + n_prior))
 
 
 def _ages(batches: Sequence[ScoredBatch], n_observed: int, n_apart: int) -> _Floats:

@@ -44,7 +44,7 @@ def test_a_predicted_hit_without_a_readout_is_refused_and_lost_wells_of_the_audi
     """Two campaigns of a laboratory: in one a predicted hit of the look is lost, in the other wells of its audit."""
     table = pyarrow.csv.read_csv(compounds)
     known = dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True))
-    stores = {}
+    stores, rows = {}, {}
     for role in ("hit", "audit"):
         campaign, lost = Campaign.create(tmp_path / role, make_config(**RECALL, **LABELS)), set()
         while (batch := campaign.ask()) is not None:
@@ -58,13 +58,16 @@ def test_a_predicted_hit_without_a_readout_is_refused_and_lost_wells_of_the_audi
                 campaign.fail(failed, "no signal")
             if readouts := {name: known[name] for name in batch.ids if name not in lost}:
                 campaign.tell(readouts)
-        stores[role] = campaign.store
-    with pytest.raises(StoreError, match="compounds that the look predicted to be hits have no readout"):
+        stores[role], rows[role] = campaign.store, set(campaign.library.rows_of(sorted(lost)).tolist())
+    with pytest.raises(
+        StoreError, match=f"{len(rows['hit'])} compounds that the look predicted to be hits have no readout"
+    ):
         isd_ray.confirm(tmp_path / "hit")
     certificate = stores["audit"].certificate()
     basis = basis_of(stores["audit"], certificate, 0)
     n_lost = certificate["audit"]["groups"][0]["n_lost"]
-    assert n_lost == len(basis.lost) >= 1
+    assert basis.lost == rows["audit"].intersection(basis.audit.tolist())
+    assert n_lost == len(basis.lost) > 0
     event = isd_ray.confirm(tmp_path / "audit").ask()
     assert counts_of(stores["audit"], event, 0).audit.lost == n_lost + len(basis.audit_hits)
     with pytest.raises(StoreError, match="campaign of a laboratory, whose second readouts are to be measured"):
