@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from isd_ray.config import PlatesConfig
 from isd_ray.core.goals import Goal
+from isd_ray.core.scored import ranks_from_histogram
 from isd_ray.core.topk import concatenate_rows
-from isd_ray.core.trigger import ranks_from_histogram
 from isd_ray.data.library import Library
 from isd_ray.data.packed import from_arrow, to_arrow
 from isd_ray.messages import ROLES, Role, ScoredRows

@@ -17,8 +17,8 @@ from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.looks import look_risk
 from isd_ray.core.panels import count_measured
 from isd_ray.core.race import RaceBatch
+from isd_ray.core.scored import ScoredBatch
 from isd_ray.core.sets import TargetSets
-from isd_ray.core.trigger import ScoredBatch
 from isd_ray.core.watch import CalibrationAlarm, ReliabilityBin, calibration_alarm, reliability
 from isd_ray.messages import ROLES, UNJUDGED, LabelArray, Rows
 

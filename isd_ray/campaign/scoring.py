@@ -16,9 +16,9 @@ from isd_ray.core.features import FeatureBlocks
 from isd_ray.core.goals import goal_for
 from isd_ray.core.metrics import evaluate, merge_evaluations
 from isd_ray.core.predictions import predict
+from isd_ray.core.scored import N_BINS, uncertainty_bins
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.topk import RunningTopK, concatenate_rows, top_k
-from isd_ray.core.trigger import N_BINS, uncertainty_bins
 from isd_ray.data.features_file import write_features
 from isd_ray.data.forecasts import write_forecasts
 from isd_ray.data.hybrid import write_hybrid_part

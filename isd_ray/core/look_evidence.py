@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from isd_ray.core.audit_size import Needed
 from isd_ray.core.looks import LookPlan
-from isd_ray.core.trigger import ScoredBatch
+from isd_ray.core.scored import ScoredBatch
 from isd_ray.messages import Rows
 
 
@@ -56,7 +56,7 @@ class LookEvidence:
     rule_counts:
         A yes of the rule would end the screen.
     histogram:
-        Counts of the inference set's uncertainties, (groups, bins), in the bins of `isd_ray.core.trigger`.
+        Counts of the inference set's uncertainties, (groups, bins), in the bins of `isd_ray.core.scored`.
     scored:
         For each group, past batches with what the models had said of them.
     risk_spent:

@@ -18,16 +18,8 @@ from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenC
 from isd_ray.core.looks import LookPlan, LookRule, look_deltas
 from isd_ray.core.portions import in_portions
 from isd_ray.core.rules.base import StoppingRule, between_looks
-from isd_ray.core.trigger import (
-    Forecast,
-    ScoredBatch,
-    UncertaintyHistogram,
-    bin_centres,
-    forecast_blend,
-    forecast_hits,
-    forecast_platt,
-    forecast_trend,
-)
+from isd_ray.core.scored import ScoredBatch, UncertaintyHistogram, bin_centres
+from isd_ray.core.trigger import Forecast, forecast_blend, forecast_hits, forecast_platt, forecast_trend
 from isd_ray.messages import RoundEvidence, StopDecision
 
 _NO_RISK = 1e-9
@@ -200,16 +192,16 @@ def _forecast(
     scored: Sequence[ScoredBatch], evidence: LookEvidence, config: StoppingConfig, goal: Goal, group: int
 ) -> Forecast | None:
     """Of a group, by batches of its rows."""
-    n_batch, n_random, first_batch = evidence.n_batch, evidence.n_random, evidence.first_batch
+    n_observed, sizes = evidence.n_observed, (evidence.n_batch, evidence.n_random, evidence.first_batch)
     histogram = UncertaintyHistogram(bin_centres(), evidence.histogram[group])
     # Random rows hold hardly a rare hit, so that nothing holds the level of the confidences in place.
     if config.trigger == "trend" or (config.trigger == "blend" and goal.takes_hits):
         by_ranks = forecast_hits if goal.takes_hits else forecast_trend
-        return by_ranks(scored, evidence.n_observed, evidence.counts.left[group], n_batch, n_random, first_batch)
+        return by_ranks(scored, n_observed, evidence.counts.left[group], *sizes)
     is_share = not goal.is_regression
     if config.trigger == "platt":
-        return forecast_platt(scored, histogram, n_batch, n_random, is_share=is_share)
-    return forecast_blend(scored, histogram, evidence.n_observed, n_batch, n_random, first_batch, is_share=is_share)
+        return forecast_platt(scored, histogram, n_observed, *sizes, is_share=is_share)
+    return forecast_blend(scored, histogram, n_observed, *sizes, is_share=is_share)
 
 
 def _certain(forecast: Forecast | None, n_left: int) -> Forecast | None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.penalised import logistic_fit, poisson_level, sigmoid
+from isd_ray.core.scored import ScoredBatch, UncertaintyHistogram
 
 _Floats = NDArray[np.float64]
 
@@ -38,67 +39,14 @@ _LEVEL_BATCHES = 12
 """Batches from whose random rows the level is learnt."""
 _LEVEL_PRIOR = (np.array([0.0, -0.1]), np.array([1.0, 0.1]))
 """Log ratio of the random rows' errors to the shape, and its change in a round: means and standard deviations."""
-_PLATT_BATCHES = 12
-"""Batches from which the meaning of confidences is learnt: of fewer small ones looks fail more often."""
 _PLATT_ERRORS = 1.0
 """Errors of random rows that the map's own level counts for."""
-_PLATT_PRIOR = (np.array([0.0, 1.0]), np.array([30.0, 3.0]))
+_PLATT_PRIOR = (np.array([0.0, 1.0, 1.0]), np.array([30.0, 3.0, 1.0]))
+"""Of the intercept, of the logit of the confidence, and of the age, as in `_GROWTH_PRIOR`."""
 _QUADRATURE = 400
 """Points of a sum over ranks."""
 _SURE = 1e-12
 """Least uncertainty of which a logit is taken."""
-N_BINS = 1 << 15
-"""Bins of `uncertainty_bins`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredBatch:
-    """Readouts of one batch beside what the model had said before it saw them.
-
-    Of every acquisition batch that a committee scored, and of the audit of every failed look (all its rows are random).
-
-    Attributes
-    ----------
-    n_inference:
-        Size of the inference set that was scored, the batch included; of one of its groups if the batch is.
-    n_observed:
-        Rows that the model was fitted on.
-    uncertainty:
-        float32 (k,): the model's uncertainty, in any unit for `trend`; for `platt` in [0, 1].
-    rank:
-        float64 or int64 (k,): how many rows of the inference set were more uncertain (0 is the most uncertain row).
-        Ranks read off a histogram are good enough (`ranks_from_histogram`).
-    loss:
-        float64 (k,): 1 where the prediction was wrong, else 0; a panel row's loss may lie between.
-    is_random:
-        bool (k,): drawn uniformly from the whole inference set.
-    outcomes:
-        Of a panel with a claim about each output, (k, K) as `isd_ray.core.goals.by_output.Column`; else None.
-    """
-
-    n_inference: int
-    n_observed: int
-    uncertainty: NDArray[np.float32]
-    rank: NDArray[np.generic]
-    loss: _Floats
-    is_random: NDArray[np.bool_]
-    outcomes: NDArray[np.int8] | NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UncertaintyHistogram:
-    """Uncertainties of a whole inference set, counted in bins; counts of shards add up.
-
-    Attributes
-    ----------
-    centres:
-        float64 (n_bins,), ascending: the uncertainty that stands for a bin.
-    counts:
-        int64 (n_bins,).
-    """
-
-    centres: _Floats
-    counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,29 +65,6 @@ class Forecast:
     next_batch: float
     edges: _Floats | None = None
     beyond: _Floats | None = None
-
-
-def uncertainty_bins(uncertainty: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Bin of each uncertainty, in 0 … `N_BINS` - 1: the leading 16 bits of its float32.
-
-    For non-negative numbers the bits ascend with the value, so bins are 0.4 to 0.8 % wide at every scale, and shards
-    need not agree on a range. Negative zero counts as zero.
-    """
-    return (np.abs(uncertainty).astype(np.float32).view(np.uint32) >> np.uint32(16)).astype(np.int64)
-
-
-def bin_centres() -> _Floats:
-    """The uncertainty in the middle of each bin of `uncertainty_bins`, float64 (N_BINS,); infinite where none is."""
-    bits = (np.arange(N_BINS, dtype=np.uint32) << np.uint32(16)) + np.uint32(1 << 15)
-    values = bits.view(np.float32)
-    return np.where(np.isnan(values), np.float32(np.inf), values).astype(np.float64)
-
-
-def ranks_from_histogram(counts: NDArray[np.int64], uncertainty: NDArray[np.float32]) -> _Floats:
-    """About how many rows are more uncertain, for each uncertainty: rows of higher bins and half of its own."""
-    above = np.cumsum(counts[::-1])[::-1]
-    bins = uncertainty_bins(uncertainty)
-    return above[bins] - 0.5 * counts[bins] - 0.5
 
 
 def forecast_trend(
@@ -235,11 +160,11 @@ def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats
     """
     ages = np.arange(len(batches), 0, -1, dtype=np.float64)
     recent, longer = slice(-_TREND_BATCHES, None), slice(-_LEVEL_BATCHES, None)
-    x = np.concatenate([_line(_relative_rank(batch)) for batch in batches[recent]])
+    x = np.concatenate([_line(batch.relative_rank) for batch in batches[recent]])
     loss = np.concatenate([batch.loss for batch in batches[recent]])
     weights = np.repeat(_TREND_DECAY ** ages[recent], [len(batch.loss) for batch in batches[recent]])
     shape = logistic_fit(x, loss, weights, _SHAPE_PRIOR)
-    expected = [sigmoid(_line(_relative_rank(batch)[batch.is_random]) @ shape).sum() for batch in batches[longer]]
+    expected = [sigmoid(_line(batch.relative_rank[batch.is_random]) @ shape).sum() for batch in batches[longer]]
     observed = [batch.loss[batch.is_random].sum() for batch in batches[longer]]
     return sigmoid(_line(u) @ shape), poisson_level(ages[longer], np.array(observed), np.array(expected), _LEVEL_PRIOR)
 
@@ -254,7 +179,7 @@ def _rates_by_growth(
     far behind it the fit is a guess: the factor is what random rows had of errors, to what the fit says of them,
     drawn towards 1.
     """
-    ranks = np.concatenate([_relative_rank(batch) for batch in batches])
+    ranks = np.concatenate([batch.relative_rank for batch in batches])
     loss = np.concatenate([batch.loss for batch in batches])
     age = _ages(batches, n_observed, n_apart)
     weights = np.exp(-_FORGETTING * age)
@@ -266,7 +191,7 @@ def _rates_by_growth(
 def _rates_by_hits(batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_apart: int) -> tuple[_Floats, float]:
     """As `_rates_by_growth`, by the logarithm of the rank and the age alone; weights fall by the round."""
     recent = batches[-_TREND_BATCHES:]
-    ranks = np.concatenate([_relative_rank(batch) for batch in recent])
+    ranks = np.concatenate([batch.relative_rank for batch in recent])
     loss = np.concatenate([batch.loss for batch in recent])
     rounds = np.repeat(np.arange(len(recent), 0, -1), [len(batch.loss) for batch in recent])
     weights = np.float64(_HITS_DECAY) ** rounds
@@ -308,7 +233,7 @@ def forecast_blend(
     """
     n_inference = int(histogram.counts.sum())
     by_rank = forecast_trend(batches, n_observed, n_inference, n_batch, n_random, n_first)
-    by_confidence = forecast_platt(batches, histogram, n_batch, n_random, is_share=is_share)
+    by_confidence = forecast_platt(batches, histogram, n_observed, n_batch, n_random, n_first, is_share=is_share)
     if by_rank is None or by_confidence is None:
         return None
     errors = math.sqrt(by_rank.errors * by_confidence.errors)
@@ -322,16 +247,21 @@ def forecast_blend(
 def forecast_platt(
     batches: Sequence[ScoredBatch],
     histogram: UncertaintyHistogram,
+    n_observed: int,
     n_batch: int,
     n_random: int,
+    n_first: int | None = None,
     *,
     is_share: bool = True,
 ) -> Forecast | None:
-    """Forecast from confidences: their Platt map over recent batches, scaled to the random rows' errors.
+    """Forecast from confidences: their Platt map, scaled to the random rows' errors.
+
+    The meaning of a confidence ages: of the rows that a model left, a later one of the same confidence is wrong less
+    often, as it has learnt since. So batches weigh the less the more was observed since, and age is part of the map.
 
     Parameters
     ----------
-    batches, n_batch, n_random:
+    batches, n_observed, n_batch, n_random, n_first:
         As in `forecast_trend`.
     histogram:
         Uncertainties of the inference set under the present model.
@@ -348,21 +278,23 @@ def forecast_platt(
     n_inference = int(histogram.counts.sum())
     if not batches or n_inference == 0:
         return None
-    recent = batches[-_PLATT_BATCHES:]
+    n_apart = n_batch if n_first is None else min(n_batch, n_first)
     filled = histogram.counts > 0
     centres, counts = histogram.centres[filled], histogram.counts[filled].astype(np.float64)
     if is_share:
-        present, x = _logit(centres), _logit(np.concatenate([batch.uncertainty for batch in recent]).astype(np.float64))
+        present = _logit(centres)
+        x = _logit(np.concatenate([batch.uncertainty for batch in batches]).astype(np.float64))
     else:
         logs = _log(centres / centres[-1])  # of any unit
         present = logs - np.average(logs, weights=counts)
-        x = np.concatenate([_at_ranks(present, counts, batch) for batch in recent])
-    y = np.concatenate([batch.loss for batch in recent])
-    intercept, slope = logistic_fit(np.stack([np.ones_like(x), x], axis=1), y, np.ones(len(y)), _PLATT_PRIOR)
-    random = np.concatenate([batch.is_random for batch in recent])
-    ratio = (y[random].sum() + _PLATT_ERRORS) / (sigmoid(intercept + slope * x[random]).sum() + _PLATT_ERRORS)
-    rates = sigmoid(intercept + slope * present)
-    total = min(float(n_inference), float(ratio * (rates @ counts)))
+        x = np.concatenate([_at_ranks(present, counts, batch) for batch in batches])
+    age = _ages(batches, n_observed, n_apart)
+    weights = np.exp(-_FORGETTING * age)
+    design = np.stack([np.ones_like(x), x, age], axis=1)
+    coefficients = logistic_fit(design, np.concatenate([batch.loss for batch in batches]), weights, _PLATT_PRIOR)
+    level = _level(batches, weights, sigmoid(design @ coefficients), _PLATT_ERRORS)
+    rates = sigmoid(coefficients[0] + coefficients[1] * present)
+    total = min(float(n_inference), level * float(rates @ counts))
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
     # The most uncertain rows are in the last bins.
     edges = np.concatenate([[0.0], np.cumsum(counts[::-1])])
@@ -371,14 +303,10 @@ def forecast_platt(
     return Forecast(total, next_batch, edges, _beyond(total, (rates * counts)[::-1]))
 
 
-def _relative_rank(batch: ScoredBatch) -> _Floats:
-    return (np.asarray(batch.rank, np.float64) + 0.5) / batch.n_inference
-
-
 def _at_ranks(present: _Floats, counts: _Floats, batch: ScoredBatch) -> _Floats:
     """What the bins that hold rows, in ascending order, have at the relative ranks of a batch."""
     above = np.cumsum(counts[::-1])
-    bins = np.searchsorted(above, _relative_rank(batch) * above[-1])
+    bins = np.searchsorted(above, batch.relative_rank * above[-1])
     return present[::-1][np.minimum(bins, len(present) - 1)]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.core.trigger import ScoredBatch
+from isd_ray.core.scored import ScoredBatch
 
 CONFIDENT_SHARES = (0.1, 0.25, 0.5)
 """The alarm looks at the most confident tenth, quarter and half of the inference set."""

@@ -96,7 +96,7 @@ class ScoreReport:
     """The shards' answers merged: independent of the number of shards and of the order in which they arrived.
 
     `histogram`, int64 (groups, bins), counts the uncertainties of the scored rows in the bins of
-    `isd_ray.core.trigger`, by what is predicted of them (`isd_ray.core.goals`).
+    `isd_ray.core.scored`, by what is predicted of them (`isd_ray.core.goals`).
     """
 
     n_scored: int

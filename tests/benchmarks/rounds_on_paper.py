@@ -11,7 +11,7 @@ import math
 
 from isd_ray.actors.workers import SHARDS_PER_SCORER
 from isd_ray.config import LibraryConfig
-from isd_ray.core.trigger import N_BINS
+from isd_ray.core.scored import N_BINS
 
 ROWS_PER_SCORER_S = 25_000
 """`ecfp4`, 5 members, one core: 3,324,865 rows by two scorers in 66 s."""

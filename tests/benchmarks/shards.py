@@ -20,7 +20,7 @@ from isd_ray.actors.group import ActorGroup, GroupOptions
 from isd_ray.campaign.backend import merge_scores
 from isd_ray.config import ComputeConfig
 from isd_ray.core.placement import Demand
-from isd_ray.core.trigger import N_BINS
+from isd_ray.core.scored import N_BINS
 from isd_ray.messages import ScoredRows, Shard, ShardScores
 from isd_ray.ops.connect import ray_session
 from tests.benchmarks.measure import parser

@@ -20,11 +20,11 @@ from isd_ray.campaign.round_files import Attempt
 from isd_ray.campaign.steps.score import choose
 from isd_ray.core.goals import Accuracy
 from isd_ray.core.looks import LookPlan
+from isd_ray.core.scored import N_BINS
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.stopping import Audit, decide_look
 from isd_ray.core.topk import sample_of_group, top_k, uniform_sample
-from isd_ray.core.trigger import N_BINS
 from isd_ray.messages import ROLES, Frozen, ScoredRows, ScoreReport
 
 

@@ -15,7 +15,8 @@ from isd_ray.core.goals import OutputGoal, ScreenCounts
 from isd_ray.core.goals.output_accuracies import OutputAccuracies, column_pvalue
 from isd_ray.core.look_evidence import Audit, LookEvidence
 from isd_ray.core.panels import LOST, MISSING, RIGHT, WRONG
-from isd_ray.core.trigger import Forecast, ScoredBatch
+from isd_ray.core.scored import ScoredBatch
+from isd_ray.core.trigger import Forecast
 
 
 def decide(goals, audit):

@@ -8,8 +8,8 @@ import pytest
 from isd_ray.core.betting import betting_size, betting_test
 from isd_ray.core.goals import PanelAccuracy, ScreenCounts
 from isd_ray.core.panels import pack_labels
+from isd_ray.core.scored import N_BINS, ScoredBatch, uncertainty_bins
 from isd_ray.core.stopping import Audit, LookEvidence, decide_look, forecast_look
-from isd_ray.core.trigger import N_BINS, ScoredBatch, uncertainty_bins
 from isd_ray.messages import LabelArray
 
 N, K, BATCH, DELTA, RUNS = 1500, 9, 250, 0.2, 600

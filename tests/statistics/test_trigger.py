@@ -9,18 +9,16 @@ import pytest
 
 from isd_ray.config import StoppingConfig
 from isd_ray.core.goals import Accuracy, Recall, ScreenCounts
-from isd_ray.core.stopping import LookEvidence, forecast_look
-from isd_ray.core.trigger import (
+from isd_ray.core.scored import (
     N_BINS,
     ScoredBatch,
     UncertaintyHistogram,
     bin_centres,
-    forecast_hits,
-    forecast_platt,
-    forecast_trend,
     ranks_from_histogram,
     uncertainty_bins,
 )
+from isd_ray.core.stopping import LookEvidence, forecast_look
+from isd_ray.core.trigger import forecast_hits, forecast_platt, forecast_trend
 from tests.benchmarks.stopping.simulate import Campaign, Target
 from tests.benchmarks.stopping.worlds import AntiRanked, Flat, Learner
 
@@ -57,9 +55,9 @@ def test_most_forecasts_are_within_a_factor_of_two_when_a_look_is_near(trigger, 
 def test_nothing_learnt_nothing_said():
     assert forecast_trend([], 100, 900, 50, 5) is None
     assert forecast_trend([batch_of([0, 1])], 1000, 0, 50, 5) is None
-    assert forecast_platt([], histogram_of([0.1, 0.2]), 50, 5) is None
+    assert forecast_platt([], histogram_of([0.1, 0.2]), 100, 50, 5) is None
     assert (
-        forecast_platt([batch_of([0, 1])], UncertaintyHistogram(bin_centres(), np.zeros(N_BINS, np.int64)), 50, 5)
+        forecast_platt([batch_of([0, 1])], UncertaintyHistogram(bin_centres(), np.zeros(N_BINS, np.int64)), 1000, 50, 5)
         is None
     )
 
@@ -69,7 +67,7 @@ def test_forecasts_stay_finite_when_all_rows_are_alike(losses):
     batches = [batch_of(losses)] * 3
     for forecast in (
         forecast_trend(batches, 1100, 900, 50, 5),
-        forecast_platt(batches, histogram_of(np.linspace(0.01, 0.4, 900)), 50, 5),
+        forecast_platt(batches, histogram_of(np.linspace(0.01, 0.4, 900)), 1100, 50, 5),
     ):
         assert forecast.errors == pytest.approx(900 * losses[0], abs=60)
         assert 0.0 <= forecast.next_batch <= forecast.errors
@@ -87,9 +85,27 @@ def test_forecasts_of_values_bear_a_refit_that_changes_the_scale_of_their_varian
     truth = 0.1 * np.exp(-2.0 * np.arange(n) / n).sum()
     for scale in (1e-20, 1e-4, 1.0, 1e4):
         histogram = histogram_of(scale * np.exp(-3.0 * np.arange(n) / n))
-        forecast = forecast_platt(batches, histogram, 50, 5, is_share=False)
+        forecast = forecast_platt(batches, histogram, 1000, 50, 5, is_share=False)
         assert forecast.errors == pytest.approx(truth, rel=0.05)
         assert forecast.beyond[np.searchsorted(forecast.edges, n / 2)] < 0.35 * forecast.errors
+
+
+def test_the_meaning_of_a_confidence_ages():
+    """Where models are equally sure, each is wrong the less often the more it has seen."""
+    n, n_batch, n_random, logs = 50_000, 1_000, 100, []
+    for seed in range(8):
+        rng, batches = np.random.default_rng(seed), []
+        for number in range(1, 13):
+            uncertainty = rng.uniform(0.01, 0.4, n)
+            rank = np.concatenate([np.arange(n_batch - n_random), rng.choice(n, n_random, replace=False)])
+            uncertainty = np.sort(uncertainty)[::-1][rank].astype(np.float32)
+            loss = (rng.random(n_batch) < uncertainty / number).astype(np.float64)
+            is_random = np.arange(n_batch) >= n_batch - n_random
+            batches.append(ScoredBatch(n, n_batch * number, uncertainty, rank, loss, is_random))
+        present = rng.uniform(0.01, 0.4, n)
+        errors = forecast_platt(batches, histogram_of(present), 13 * n_batch, n_batch, n_random).errors
+        logs.append(math.log(errors / (present / 13).sum()))
+    assert abs(np.mean(logs)) < 0.15
 
 
 def rare_hits(seed, n_rounds, n=200_000, n_batch=10_000, n_random=1_000):

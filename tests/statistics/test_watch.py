@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from isd_ray.core.trigger import ScoredBatch
+from isd_ray.core.scored import ScoredBatch
 from isd_ray.core.watch import calibration_alarm, reliability
 from tests.benchmarks.stopping.simulate import Campaign, Target
 from tests.benchmarks.stopping.worlds import AntiRanked, Flat, Learner, WrongCluster

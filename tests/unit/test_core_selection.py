@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isd_ray.campaign.steps.score import choose, random_count
+from isd_ray.core.scored import N_BINS
 from isd_ray.core.seeding import derive_seed, tie_keys
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.topk import concatenate_rows, top_k
-from isd_ray.core.trigger import N_BINS
 from isd_ray.messages import ROLES, ScoredRows, ScoreReport
 
 

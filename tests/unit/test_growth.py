@@ -16,7 +16,8 @@ from isd_ray.config import CampaignConfig
 from isd_ray.core import stopping
 from isd_ray.core.certify import LONGEST_SKIP
 from isd_ray.core.growth import batches_worth, grown
-from isd_ray.core.trigger import ScoredBatch, forecast_trend
+from isd_ray.core.scored import ScoredBatch
+from isd_ray.core.trigger import forecast_trend
 from isd_ray.errors import ConfigError
 from isd_ray.ops.simulate import simulate
 from isd_ray.plates.layout import batch_size, plate_layout

@@ -13,8 +13,9 @@ from isd_ray.config import StoppingConfig
 from isd_ray.core import stopping
 from isd_ray.core.certify import LookVerdict, Needed, look_deltas, reserve_size
 from isd_ray.core.goals import Accuracy, Recall, ScreenCounts, accuracy
+from isd_ray.core.scored import N_BINS
 from isd_ray.core.stopping import LookEvidence, forecast_look, kept_wells
-from isd_ray.core.trigger import N_BINS, Forecast
+from isd_ray.core.trigger import Forecast
 from isd_ray.ops.simulate import simulate
 from tests.unit.test_looks_beyond_accuracy import Snapshots, spy_on_fits
 

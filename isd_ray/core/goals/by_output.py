@@ -18,7 +18,8 @@ from isd_ray.core.look_evidence import Audit, LookEvidence, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule
 from isd_ray.core.panels import LOST, MISSING, RIGHT, WRONG
 from isd_ray.core.portions import in_portions
-from isd_ray.core.trigger import Forecast, ScoredBatch
+from isd_ray.core.scored import ScoredBatch
+from isd_ray.core.trigger import Forecast
 from isd_ray.messages import LabelArray, StopDecision
 
 Column: TypeAlias = NDArray[np.int8] | NDArray[np.float64]

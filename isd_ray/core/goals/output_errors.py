@@ -37,7 +37,7 @@ from isd_ray.core.goals.output_accuracies import OutputAccuracies
 from isd_ray.core.look_evidence import ScreenCounts
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.panels import LOST, MISSING, outcomes
-from isd_ray.core.trigger import ScoredBatch
+from isd_ray.core.scored import ScoredBatch
 from isd_ray.messages import LabelArray
 
 _OF_A_COIN = 0.25

@@ -13,18 +13,9 @@ from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.certify import LookState, judge_look, judge_losses, plan_look
 from isd_ray.core.goals.recall import recall_allowance
 from isd_ray.core.portions import judged_plans
+from isd_ray.core.scored import N_BINS, ScoredBatch, UncertaintyHistogram, bin_centres, uncertainty_bins
 from isd_ray.core.stopping import decide
-from isd_ray.core.trigger import (
-    N_BINS,
-    ScoredBatch,
-    UncertaintyHistogram,
-    bin_centres,
-    forecast_blend,
-    forecast_hits,
-    forecast_platt,
-    forecast_trend,
-    uncertainty_bins,
-)
+from isd_ray.core.trigger import forecast_blend, forecast_hits, forecast_platt, forecast_trend
 from isd_ray.messages import RoundEvidence
 
 DELTA = 0.05
@@ -125,7 +116,7 @@ class Campaign:
         n_observed, uncertainty = self.world.n - len(self.rows), self.uncertainty[self.must_measure() :]
         histogram = UncertaintyHistogram(bin_centres(), np.bincount(uncertainty_bins(uncertainty), minlength=N_BINS))
         if self.trigger == "platt":
-            return forecast_platt(self.history, histogram, self.batch, n_random)
+            return forecast_platt(self.history, histogram, n_observed, self.batch, n_random)
         if isinstance(self.target, RecallTarget):
             return forecast_hits(self.history, n_observed, len(uncertainty), self.batch, n_random)
         if self.trigger == "trend":
