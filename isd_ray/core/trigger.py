@@ -39,10 +39,12 @@ _LEVEL_BATCHES = 12
 """Batches from whose random rows the level is learnt."""
 _LEVEL_PRIOR = (np.array([0.0, -0.1]), np.array([1.0, 0.1]))
 """Log ratio of the random rows' errors to the shape, and its change in a round: means and standard deviations."""
+_PLATT_FORGETTING = 2.0
+"""As `_FORGETTING`, of the random rows that the map is scaled to: they are few, and the map knows their age."""
 _PLATT_ERRORS = 1.0
 """Errors of random rows that the map's own level counts for."""
-_PLATT_PRIOR = (np.array([0.0, 1.0, 1.0]), np.array([30.0, 3.0, 1.0]))
-"""Of the intercept, of the logit of the confidence, and of the age, as in `_GROWTH_PRIOR`."""
+_PLATT_PRIOR = (np.array([0.0, 1.0, 0.0]), np.array([30.0, 3.0, 1.0]))
+"""Of the intercept, of the logit of the confidence, and of the age."""
 _QUADRATURE = 400
 """Points of a sum over ranks."""
 _SURE = 1e-12
@@ -258,6 +260,7 @@ def forecast_platt(
 
     The meaning of a confidence ages: of the rows that a model left, a later one of the same confidence is wrong less
     often, as it has learnt since. So batches weigh the less the more was observed since, and age is part of the map.
+    A relative rank hardly does.
 
     Parameters
     ----------
@@ -288,11 +291,12 @@ def forecast_platt(
         logs = _log(centres / centres[-1])  # of any unit
         present = logs - np.average(logs, weights=counts)
         x = np.concatenate([_at_ranks(present, counts, batch) for batch in batches])
-    age = _ages(batches, n_observed, n_apart)
+    # Relative ranks hardly age, and of the small losses of values too few would be left to tell.
+    age = _ages(batches, n_observed, n_apart) if is_share else np.zeros_like(x)
     weights = np.exp(-_FORGETTING * age)
     design = np.stack([np.ones_like(x), x, age], axis=1)
     coefficients = logistic_fit(design, np.concatenate([batch.loss for batch in batches]), weights, _PLATT_PRIOR)
-    level = _level(batches, weights, sigmoid(design @ coefficients), _PLATT_ERRORS)
+    level = _level(batches, np.exp(-_PLATT_FORGETTING * age), sigmoid(design @ coefficients), _PLATT_ERRORS)
     rates = sigmoid(coefficients[0] + coefficients[1] * present)
     total = min(float(n_inference), level * float(rates @ counts))
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
