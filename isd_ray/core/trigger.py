@@ -44,7 +44,7 @@ _PLATT_FORGETTING = 2.0
 _PLATT_ERRORS = 1.0
 """Errors of random rows that the map's own level counts for."""
 _PLATT_PRIOR = (np.array([0.0, 1.0, 0.0]), np.array([30.0, 3.0, 1.0]))
-"""Of the intercept, of the logit of the confidence, and of the age."""
+"""Of the intercept, of the logit or logarithm of the uncertainty, and of the age."""
 _QUADRATURE = 400
 """Points of a sum over ranks."""
 _SURE = 1e-12
@@ -258,9 +258,10 @@ def forecast_platt(
 ) -> Forecast | None:
     """Forecast from confidences: their Platt map, scaled to the random rows' errors.
 
-    The meaning of a confidence ages: of the rows that a model left, a later one of the same confidence is wrong less
-    often, as it has learnt since. So batches weigh the less the more was observed since, and age is part of the map.
-    A relative rank hardly does.
+    A refit changes what a confidence means: trees that have seen a thousand easy rows more are surer of all others,
+    and where a race drops members the variances of values change by orders of magnitude. So what a batch taught counts
+    for the present uncertainty of its relative rank. It ages, too, as later models err less: batches weigh the less the
+    more was observed since, and age is part of the map.
 
     Parameters
     ----------
@@ -269,9 +270,7 @@ def forecast_platt(
     histogram:
         Uncertainties of the inference set under the present model.
     is_share:
-        Uncertainties are shares, in [0, 1], whose scale stays the same, and go in by their logit. Others, as the
-        variances of predicted values, have a scale that changes with each refit, by orders of magnitude where a race
-        drops members: what a batch taught counts for the present uncertainty of its relative rank, by its logarithm.
+        Uncertainties are shares, in [0, 1], and go in by their logit; others, in any unit, by their logarithm.
 
     Returns
     -------
@@ -286,13 +285,11 @@ def forecast_platt(
     centres, counts = histogram.centres[filled], histogram.counts[filled].astype(np.float64)
     if is_share:
         present = _logit(centres)
-        x = _logit(np.concatenate([batch.uncertainty for batch in batches]).astype(np.float64))
     else:
         logs = _log(centres / centres[-1])  # of any unit
         present = logs - np.average(logs, weights=counts)
-        x = np.concatenate([_at_ranks(present, counts, batch) for batch in batches])
-    # Relative ranks hardly age, and of the small losses of values too few would be left to tell.
-    age = _ages(batches, n_observed, n_apart) if is_share else np.zeros_like(x)
+    x = np.concatenate([_at_ranks(present, counts, batch) for batch in batches])
+    age = _ages(batches, n_observed, n_apart)
     weights = np.exp(-_FORGETTING * age)
     design = np.stack([np.ones_like(x), x, age], axis=1)
     coefficients = logistic_fit(design, np.concatenate([batch.loss for batch in batches]), weights, _PLATT_PRIOR)
