@@ -25,7 +25,7 @@ class ScoredBatch:
     n_observed:
         Rows that the model was fitted on.
     uncertainty:
-        float32 (k,): the model's uncertainty, of the calibration alarm (`isd_ray.core.watch`); forecasts go by ranks.
+        float32 (k,): the model's uncertainty, in any unit; for `forecast_platt` of shares in [0, 1].
     rank:
         float64 or int64 (k,): how many rows of the inference set were more uncertain (0 is the most uncertain row).
         Ranks read off a histogram are good enough (`ranks_from_histogram`).

@@ -258,10 +258,8 @@ def forecast_platt(
 ) -> Forecast | None:
     """Forecast from confidences: their Platt map, scaled to the random rows' errors.
 
-    A refit changes what a confidence means: trees that have seen a thousand easy rows more are surer of all others,
-    and where a race drops members the variances of values change by orders of magnitude. So what a batch taught counts
-    for the present uncertainty of its relative rank. It ages, too, as later models err less: batches weigh the less the
-    more was observed since, and age is part of the map.
+    What a batch taught ages, as later models err less: batches weigh the less the more was observed since, and age is
+    part of the map.
 
     Parameters
     ----------
@@ -270,7 +268,10 @@ def forecast_platt(
     histogram:
         Uncertainties of the inference set under the present model.
     is_share:
-        Uncertainties are shares, in [0, 1], and go in by their logit; others, in any unit, by their logarithm.
+        Uncertainties are shares, in [0, 1], whose scale refits change little (most by a quarter, after an audit), and
+        go in by their logit: it shows that a refit is a bad one, less sure of all rows. Others, as the variances of
+        predicted values, have a scale that changes by orders of magnitude where a race drops members: what a batch
+        taught counts for the present uncertainty of its relative rank, by its logarithm.
 
     Returns
     -------
@@ -285,10 +286,11 @@ def forecast_platt(
     centres, counts = histogram.centres[filled], histogram.counts[filled].astype(np.float64)
     if is_share:
         present = _logit(centres)
+        x = _logit(np.concatenate([batch.uncertainty for batch in batches]).astype(np.float64))
     else:
         logs = _log(centres / centres[-1])  # of any unit
         present = logs - np.average(logs, weights=counts)
-    x = np.concatenate([_at_ranks(present, counts, batch) for batch in batches])
+        x = np.concatenate([_at_ranks(present, counts, batch) for batch in batches])
     age = _ages(batches, n_observed, n_apart)
     weights = np.exp(-_FORGETTING * age)
     design = np.stack([np.ones_like(x), x, age], axis=1)
