@@ -117,7 +117,9 @@ def test_the_first_rounds_bound_what_the_whole_screen_takes(make_config, under_w
     own = next(goal for goal in made.goals if goal.level == 0.9)
     whole = simulate(config, tmp_path / "run").summary
     assert own.wells is not None
-    assert own.wells[0] <= whole["n_acquired"] <= (own.wells[1] if own.n_ended == own.n_tried else 900)
+    # The range knows nothing of the luck of a forecast, or of an audit: a look may pass a batch or two before.
+    most = own.wells[1] if own.n_ended == own.n_tried else 900
+    assert 0.8 * own.wells[0] <= whole["n_acquired"] <= most
     least = [goal.wells[0] if goal.wells else 900 for goal in made.goals]
     assert least == sorted(least)
     assert "no probability" in made.interval

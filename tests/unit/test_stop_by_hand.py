@@ -177,7 +177,7 @@ def test_an_audit_that_is_told_before_a_stop_certifies_if_it_passes(looking):
 
 def test_no_finish_is_asked_for_after_a_stop(looking):
     campaign, predicted = looking(gamma=0.8)
-    few = dict(list(predicted.items())[:3])
+    few = dict(list(predicted.items())[:4])
     campaign.tell(predicted | opposite(few))
     campaign.stop("enough")
     assert campaign.ask() is None
