@@ -135,7 +135,7 @@ def _by_ranks(
     edges[0] = 0.0
     middle = (edges[1:] + edges[:-1]) / 2.0 / n_inference
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
-    n_apart = n_batch if n_first is None else min(n_batch, n_first)
+    n_apart = _apart(n_batch, n_first)
     totals, tops, slices = [], [], []
     for rates, level in (_rates_by_level(batches, middle), rates_by_age(batches, middle, n_observed, n_apart)):
         totals.append(min(float(n_inference), level * float(rates @ np.diff(edges))))
@@ -210,9 +210,13 @@ def _level(batches: Sequence[ScoredBatch], weights: _Floats, fitted: _Floats, n_
     return float((counted @ loss + n_prior) / (counted @ fitted + n_prior))
 
 
+def _apart(n_batch: int, n_first: int | None) -> int:
+    """Rows more on both sides of an age, a first batch: so the first rounds of a campaign are not ages apart."""
+    return n_batch if n_first is None else min(n_batch, n_first)
+
+
 def _ages(batches: Sequence[ScoredBatch], n_observed: int, n_apart: int) -> _Floats:
-    """For each row the growth of the observation set since: log(n_observed now / then)."""
-    # A first batch more on both sides, so that the first rounds of a campaign are not ages apart.
+    """For each row the growth of the observation set since: log(n_observed now / then), with `_apart` on both sides."""
     growth = [math.log((n_observed + n_apart) / (batch.n_observed + n_apart)) for batch in batches]
     return np.repeat(growth, [len(batch.loss) for batch in batches])
 
@@ -281,7 +285,7 @@ def forecast_platt(
     n_inference = int(histogram.counts.sum())
     if not batches or n_inference == 0:
         return None
-    n_apart = n_batch if n_first is None else min(n_batch, n_first)
+    n_apart = _apart(n_batch, n_first)
     filled = histogram.counts > 0
     centres, counts = histogram.centres[filled], histogram.counts[filled].astype(np.float64)
     if is_share:

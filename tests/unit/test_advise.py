@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from statistics import median
 
 import pytest
 from typer.testing import CliRunner
@@ -109,20 +110,24 @@ def test_no_recall_over_all_outputs_is_tried_of_a_panel_with_numbers(make_config
     assert {quantity for quantity, _ in module._goals(make_config(**panel), None)} == {"accuracy", "recall"}
 
 
-def test_the_first_rounds_bound_what_the_whole_screen_takes(make_config, under_way, tmp_path):
-    config = make_config(**FAST, stopping={"rule": "certify", "gamma": 0.9})
-    with pytest.raises(CutOffError):
-        simulate(config, tmp_path / "run", CutOff(4))
-    made = advise(tmp_path / "run")
-    own = next(goal for goal in made.goals if goal.level == 0.9)
-    whole = simulate(config, tmp_path / "run").summary
-    assert own.wells is not None
-    # The range knows nothing of the luck of a forecast, or of an audit: a look may pass a batch or two before.
-    most = own.wells[1] if own.n_ended == own.n_tried else 900
-    assert 0.8 * own.wells[0] <= whole["n_acquired"] <= most
-    least = [goal.wells[0] if goal.wells else 900 for goal in made.goals]
-    assert least == sorted(least)
-    assert "no probability" in made.interval
+def test_the_first_rounds_bound_what_the_whole_screen_takes(make_config, tmp_path):
+    """The middle one of three screens: of a single one, the luck of a forecast may bring the look batches before."""
+    least, taken, most = [], [], []
+    for seed in range(3):
+        path = tmp_path / f"run{seed}"
+        config = make_config(**FAST, seed=seed, stopping={"rule": "certify", "gamma": 0.9})
+        with pytest.raises(CutOffError):
+            simulate(config, path, CutOff(4))
+        made = advise(path)
+        own = next(goal for goal in made.goals if goal.level == 0.9)
+        assert own.wells is not None
+        least.append(own.wells[0])
+        taken.append(simulate(config, path).summary["n_acquired"])
+        most.append(own.wells[1] if own.n_ended == own.n_tried else 900)
+        ascending = [goal.wells[0] if goal.wells else 900 for goal in made.goals]
+        assert ascending == sorted(ascending)
+        assert "no probability" in made.interval
+    assert median(least) <= median(taken) <= median(most)
 
 
 def test_the_first_rounds_of_a_recall_speak_of_recalls(make_config, tmp_path):
