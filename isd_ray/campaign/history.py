@@ -26,7 +26,8 @@ CALIBRATION_RISK = 0.05
 """Probability of a false calibration alarm in a campaign."""
 RELIABILITY_ROUNDS = 5
 """Rounds whose rows the table of reliability shows: those of models like the present one."""
-RANDOM_ROLES = [ROLES.index("random"), ROLES.index("audit")]
+_AUDIT = ROLES.index("audit")
+RANDOM_ROLES = [ROLES.index("random"), _AUDIT]
 _INITIAL, _RANDOM, _RESERVE, _WANTED, _EXTERNAL = map(
     ROLES.index, ("initial", "random", "reserve", "wanted", "external")
 )
@@ -164,6 +165,7 @@ class History:
                     loss=losses[inside],
                     is_random=np.isin(selection.roles[inside], RANDOM_ROLES),
                     outcomes=None if outcomes is None else outcomes[inside],
+                    is_audit=bool((selection.roles[inside] == _AUDIT).any()),
                 )
                 batches.append(batch)
 

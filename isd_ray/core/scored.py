@@ -35,6 +35,8 @@ class ScoredBatch:
         bool (k,): drawn uniformly from the whole inference set.
     outcomes:
         Of a panel with a claim about each output, (k, K) as `isd_ray.core.goals.by_output.Column`; else None.
+    is_audit:
+        The audit of a failed look.
     """
 
     n_inference: int
@@ -44,6 +46,7 @@ class ScoredBatch:
     loss: _Floats
     is_random: NDArray[np.bool_]
     outcomes: NDArray[np.int8] | NDArray[np.float64] | None = None
+    is_audit: bool = False
 
     @property
     def relative_rank(self) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +41,17 @@ _LEVEL_BATCHES = 12
 _LEVEL_PRIOR = (np.array([0.0, -0.1]), np.array([1.0, 0.1]))
 """Log ratio of the random rows' errors to the shape, and its change in a round: means and standard deviations."""
 _PLATT_FORGETTING = 2.0
-"""As `_FORGETTING`, of the random rows that the map is scaled to: they are few, and the map knows their age."""
+"""As `_FORGETTING`, of the random rows that the map is shifted to: they are few, and their age counts apart."""
 _PLATT_ERRORS = 1.0
 """Errors of random rows that the map's own level counts for."""
-_PLATT_PRIOR = (np.array([0.0, 1.0, 0.0]), np.array([30.0, 3.0, 1.0]))
-"""Of the intercept, of the logit or logarithm of the uncertainty, and of the age."""
+_PLATT_PRIOR = (np.array([0.0, 1.0]), np.array([30.0, 3.0]))
+"""Of the intercept, and of the logit or logarithm of the uncertainty."""
+_BULK_AGE = (1.5, 1.0)
+"""Mean and standard deviation of the age's coefficient of random rows, beyond that of the fit of all rows: on recorded
+screens of QM9 and B3DB, whose random rows were drawn anew many times, forecasts without it were 1.2 to 1.5 times too
+high on average."""
+_KNOWN = 1e-3
+"""Standard deviation of a coefficient that is given."""
 _QUADRATURE = 400
 """Points of a sum over ranks."""
 _SURE = 1e-12
@@ -121,7 +128,7 @@ def forecast_hits(
 
 
 def _by_ranks(
-    rates_by_age: Callable[[Sequence[ScoredBatch], _Floats, int, int], tuple[_Floats, float]],
+    rates_by_age: Callable[[Sequence[ScoredBatch], _Floats, int, int], tuple[_Floats, _Floats]],
     batches: Sequence[ScoredBatch],
     n_observed: int,
     n_inference: int,
@@ -137,8 +144,8 @@ def _by_ranks(
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
     n_apart = _apart(n_batch, n_first)
     totals, tops, slices = [], [], []
-    for rates, level in (_rates_by_level(batches, middle), rates_by_age(batches, middle, n_observed, n_apart)):
-        totals.append(min(float(n_inference), level * float(rates @ np.diff(edges))))
+    for rates, in_bulk in (_rates_by_level(batches, middle), rates_by_age(batches, middle, n_observed, n_apart)):
+        totals.append(min(float(n_inference), float(in_bulk @ np.diff(edges))))
         tops.append(float(rates @ np.diff(np.minimum(edges, n_top))))
         slices.append(rates * np.diff(edges))
     total, top = (math.sqrt(pair[0] * pair[1]) for pair in (totals, tops))
@@ -153,8 +160,8 @@ def _beyond(total: float, shape: _Floats) -> _Floats:
     return total * after / max(float(after[0]), _SURE)
 
 
-def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats, float]:
-    """Error rates at relative ranks u, and the factor that brings them to the level of the random rows.
+def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats, _Floats]:
+    """Error rates at relative ranks u, and those brought to the level of the random rows.
 
     The shape is a logistic regression of the loss on log(rank / n) over recent batches. The level is a log-linear trend
     of the random rows' losses relative to that shape over the age of the batches: random rows are few, but they alone
@@ -168,29 +175,33 @@ def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats
     shape = logistic_fit(x, loss, weights, _SHAPE_PRIOR)
     expected = [sigmoid(_line(batch.relative_rank[batch.is_random]) @ shape).sum() for batch in batches[longer]]
     observed = [batch.loss[batch.is_random].sum() for batch in batches[longer]]
-    return sigmoid(_line(u) @ shape), poisson_level(ages[longer], np.array(observed), np.array(expected), _LEVEL_PRIOR)
+    rates = sigmoid(_line(u) @ shape)
+    return rates, rates * poisson_level(ages[longer], np.array(observed), np.array(expected), _LEVEL_PRIOR)
 
 
 def _rates_by_growth(
     batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_apart: int
-) -> tuple[_Floats, float]:
-    """Error rates at relative ranks u, by one regression over all batches and their ages, and a factor for their level.
+) -> tuple[_Floats, _Floats]:
+    """Error rates at relative ranks u, by one regression over all batches and their ages, and those of random rows.
 
     Age is the growth of the observation set since, log(n_observed now / then): errors fall with the size of the
     training set rather than with the number of rounds. Older batches weigh less. Most rows are of the acquired top, so
-    far behind it the fit is a guess: the factor is what random rows had of errors, to what the fit says of them,
-    drawn towards 1.
+    far behind it the fit is a guess, and random rows say how far off it is (`_odds_of_bulk`).
     """
     ranks = np.concatenate([batch.relative_rank for batch in batches])
-    loss = np.concatenate([batch.loss for batch in batches])
     age = _ages(batches, n_observed, n_apart)
     weights = np.exp(-_FORGETTING * age)
-    coefficients = logistic_fit(_rank_features(ranks, age), loss, weights, _GROWTH_PRIOR)
-    level = _level(batches, weights, sigmoid(_rank_features(ranks, age) @ coefficients), _LEVEL_ERRORS)
-    return sigmoid(_rank_features(u, np.zeros(len(u))) @ coefficients), level
+    design = _rank_features(ranks, age)
+    coefficients = logistic_fit(design, np.concatenate([batch.loss for batch in batches]), weights, _GROWTH_PRIOR)
+    present = _rank_features(u, np.zeros(len(u))) @ coefficients
+    return sigmoid(present), sigmoid(
+        present + _odds_of_bulk(batches, weights, design @ coefficients, age, _LEVEL_ERRORS)
+    )
 
 
-def _rates_by_hits(batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_apart: int) -> tuple[_Floats, float]:
+def _rates_by_hits(
+    batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_apart: int
+) -> tuple[_Floats, _Floats]:
     """As `_rates_by_growth`, by the logarithm of the rank and the age alone; weights fall by the round."""
     recent = batches[-_TREND_BATCHES:]
     ranks = np.concatenate([batch.relative_rank for batch in recent])
@@ -199,15 +210,30 @@ def _rates_by_hits(batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, 
     weights = np.float64(_HITS_DECAY) ** rounds
     design = np.column_stack([_line(ranks), _ages(recent, n_observed, n_apart)])
     coefficients = logistic_fit(design, loss, weights, _HITS_PRIOR)
-    level = _level(recent, weights, sigmoid(design @ coefficients), _HITS_LEVEL_ERRORS)
-    return sigmoid(_line(u) @ coefficients[:2]), level
+    # The hits of the random rows to those that the fit says of them, drawn towards 1.
+    counted = weights * np.concatenate([batch.is_random for batch in recent])
+    level = (counted @ loss + _HITS_LEVEL_ERRORS) / (counted @ sigmoid(design @ coefficients) + _HITS_LEVEL_ERRORS)
+    rates = sigmoid(_line(u) @ coefficients[:2])
+    return rates, rates * level
 
 
-def _level(batches: Sequence[ScoredBatch], weights: _Floats, fitted: _Floats, n_prior: float) -> float:
-    """Errors of the random rows to those that a fit says of them, drawn towards 1 by so many errors."""
-    counted = weights * np.concatenate([batch.is_random for batch in batches])
+def _odds_of_bulk(
+    batches: Sequence[ScoredBatch], weights: _Floats, fitted: _Floats, age: _Floats, n_errors: float
+) -> float:
+    """How far the log odds of random rows' errors lie above what a fit says of them, `fitted`; drawn towards 0.
+
+    Their age counts apart: most rows of a fit are of the acquired top, which stays hard whatever is learnt, while
+    models get better in the bulk behind it. What is believed of it before a look has failed is of recorded screens
+    (`_BULK_AGE`); a failed look says that it is not so here.
+    """
+    is_random = np.concatenate([batch.is_random for batch in batches])
     loss = np.concatenate([batch.loss for batch in batches])
-    return float((counted @ loss + n_prior) / (counted @ fitted + n_prior))
+    mean, deviation = _BULK_AGE
+    if any(batch.is_audit for batch in batches):
+        mean = 0.0
+    prior = (np.array([0.0, mean, 1.0]), np.array([n_errors**-0.5, deviation, _KNOWN]))
+    design = np.stack([np.ones_like(age), age, fitted], axis=1)
+    return float(logistic_fit(design[is_random], loss[is_random], weights[is_random], prior)[0])
 
 
 def _apart(n_batch: int, n_first: int | None) -> int:
@@ -216,8 +242,16 @@ def _apart(n_batch: int, n_first: int | None) -> int:
 
 
 def _ages(batches: Sequence[ScoredBatch], n_observed: int, n_apart: int) -> _Floats:
-    """For each row the growth of the observation set since: log(n_observed now / then), with `_apart` on both sides."""
-    growth = [math.log((n_observed + n_apart) / (batch.n_observed + n_apart)) for batch in batches]
+    """For each row the growth of the observation set since: log(n_observed now / then), with `_apart` on both sides.
+
+    Rows of audits do not count: they are random ones, most of them easy, and teach little.
+    """
+
+    def chosen(n: int) -> int:
+        audited = sum(int(batch.is_random.sum()) for batch in batches if batch.is_audit and batch.n_observed < n)
+        return n - audited + n_apart
+
+    growth = [math.log(chosen(n_observed) / chosen(batch.n_observed)) for batch in batches]
     return np.repeat(growth, [len(batch.loss) for batch in batches])
 
 
@@ -260,10 +294,10 @@ def forecast_platt(
     *,
     is_share: bool = True,
 ) -> Forecast | None:
-    """Forecast from confidences: their Platt map, scaled to the random rows' errors.
+    """Forecast from confidences: their Platt map, shifted to the random rows' errors.
 
-    What a batch taught ages, as later models err less: batches weigh the less the more was observed since, and age is
-    part of the map.
+    What a batch taught ages, as later models err less: batches weigh the less the more was observed since, and the
+    random rows' errors have an age (`_odds_of_bulk`).
 
     Parameters
     ----------
@@ -272,10 +306,11 @@ def forecast_platt(
     histogram:
         Uncertainties of the inference set under the present model.
     is_share:
-        Uncertainties are shares, in [0, 1], whose scale refits change little (most by a quarter, after an audit), and
-        go in by their logit: it shows that a refit is a bad one, less sure of all rows. Others, as the variances of
-        predicted values, have a scale that changes by orders of magnitude where a race drops members: what a batch
-        taught counts for the present uncertainty of its relative rank, by its logarithm.
+        Uncertainties are shares, in [0, 1], whose scale refits change little, and go in by their logit: it shows that a
+        refit is a bad one, less sure of all rows. Not so across the audit of a failed look, whose many easy rows make
+        trees a quarter surer of all others, nor for others, as the variances of predicted values, whose scale changes
+        by orders of magnitude where a race drops members: there what a batch taught counts for the present uncertainty
+        of its relative rank.
 
     Returns
     -------
@@ -288,20 +323,23 @@ def forecast_platt(
     n_apart = _apart(n_batch, n_first)
     filled = histogram.counts > 0
     centres, counts = histogram.centres[filled], histogram.counts[filled].astype(np.float64)
+    n_by_rank = len(batches)
     if is_share:
         present = _logit(centres)
-        x = _logit(np.concatenate([batch.uncertainty for batch in batches]).astype(np.float64))
+        n_by_rank = max((place + 1 for place, batch in enumerate(batches) if batch.is_audit), default=0)
     else:
         logs = _log(centres / centres[-1])  # of any unit
         present = logs - np.average(logs, weights=counts)
-        x = np.concatenate([_at_ranks(present, counts, batch) for batch in batches])
+    by_rank = [_at_ranks(present, counts, batch) for batch in batches[:n_by_rank]]
+    x = np.concatenate([*by_rank, *(_logit(batch.uncertainty) for batch in batches[n_by_rank:])])
     age = _ages(batches, n_observed, n_apart)
     weights = np.exp(-_FORGETTING * age)
-    design = np.stack([np.ones_like(x), x, age], axis=1)
+    design = np.stack([np.ones_like(x), x], axis=1)
     coefficients = logistic_fit(design, np.concatenate([batch.loss for batch in batches]), weights, _PLATT_PRIOR)
-    level = _level(batches, np.exp(-_PLATT_FORGETTING * age), sigmoid(design @ coefficients), _PLATT_ERRORS)
-    rates = sigmoid(coefficients[0] + coefficients[1] * present)
-    total = min(float(n_inference), level * float(rates @ counts))
+    fitted = coefficients[0] + coefficients[1] * present
+    odds = _odds_of_bulk(batches, np.exp(-_PLATT_FORGETTING * age), design @ coefficients, age, _PLATT_ERRORS)
+    rates = sigmoid(fitted)
+    total = min(float(n_inference), float(sigmoid(fitted + odds) @ counts))
     n_top = min(n_batch, n_inference) - min(n_random, n_inference)
     # The most uncertain rows are in the last bins.
     edges = np.concatenate([[0.0], np.cumsum(counts[::-1])])
@@ -326,8 +364,8 @@ def _rank_features(u: _Floats, age: _Floats) -> _Floats:
     return np.stack([np.ones_like(u), np.log(u), u, age], axis=1)
 
 
-def _logit(p: _Floats) -> _Floats:
-    p = np.clip(p, _SURE, 1.0 - 1e-7)
+def _logit(p: NDArray[np.floating[Any]]) -> _Floats:
+    p = np.clip(np.asarray(p, np.float64), _SURE, 1.0 - 1e-7)
     return np.log(p) - np.log1p(-p)
 
 

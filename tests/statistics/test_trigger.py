@@ -108,6 +108,50 @@ def test_the_meaning_of_a_confidence_ages():
     assert abs(np.mean(logs)) < 0.15
 
 
+def test_the_bulk_learns_while_the_top_stays_hard():
+    """Of the acquired top one half is wrong in every round, and models get better where they are surer."""
+    n, n_batch, n_random, logs = 50_000, 1_000, 50, []
+
+    def rate(uncertainty, number):
+        return 0.5 * (2.0 * uncertainty) ** number**0.8
+
+    for seed in range(24):
+        rng, batches = np.random.default_rng(seed), []
+        for number in range(1, 13):
+            rank = np.concatenate([np.arange(n_batch - n_random), rng.choice(n, n_random, replace=False)])
+            uncertainty = np.sort(0.5 * rng.random(n) ** 3)[::-1][rank].astype(np.float32)
+            loss = (rng.random(n_batch) < rate(uncertainty, number)).astype(np.float64)
+            is_random = np.arange(n_batch) >= n_batch - n_random
+            batches.append(ScoredBatch(n, n_batch * number, uncertainty, rank, loss, is_random))
+        present = 0.5 * rng.random(n) ** 3
+        errors = forecast_platt(batches, histogram_of(present), 13 * n_batch, n_batch, n_random).errors
+        logs.append(math.log(errors / rate(present, 13).sum()))
+    assert abs(np.mean(logs)) < 0.13
+
+
+@pytest.mark.parametrize("forecast", ["trend", "platt"])
+def test_the_rows_of_an_audit_make_models_surer_and_hardly_better(forecast):
+    n, n_batch, n_random, logs = 20_000, 500, 50, []
+    for seed in range(8):
+        rng, batches = np.random.default_rng(seed), []
+        uncertainty = np.sort(0.5 * rng.random(n) ** 2)[::-1]
+        for number, size in enumerate([n_batch] * 8 + [2_000], 1):
+            is_audit = size > n_batch
+            drawn = rng.choice(n, size if is_audit else n_random, replace=False)
+            rank = drawn if is_audit else np.concatenate([np.arange(n_batch - n_random), drawn])
+            loss = (rng.random(size) < uncertainty[rank]).astype(np.float64)
+            is_random = np.arange(size) >= size - len(drawn)
+            said = uncertainty[rank].astype(np.float32)
+            batches.append(ScoredBatch(n, n_batch * number, said, rank, loss, is_random, is_audit=is_audit))
+        n_observed = n_batch * 9 + 2_000
+        if forecast == "trend":
+            errors = forecast_trend(batches, n_observed, n, n_batch, n_random).errors
+        else:
+            errors = forecast_platt(batches, histogram_of(0.7 * uncertainty), n_observed, n_batch, n_random).errors
+        logs.append(math.log(errors / uncertainty.sum()))
+    assert abs(np.mean(logs)) < 0.06
+
+
 def rare_hits(seed, n_rounds, n=200_000, n_batch=10_000, n_random=1_000):
     """Batches of a screen for rare hits: they lie at the top of the order, and each batch takes many; those left."""
     rng, batches = np.random.default_rng(seed), []

@@ -239,3 +239,4 @@ def test_what_a_further_portion_shows_is_learnt_as_of_the_model_of_its_look():
     history.observe(Attempt(0, Path("attempt")), again, readouts, details, 0)
     [[batch]] = history.scored
     assert (batch.n_inference, batch.n_observed, batch.rank.tolist(), batch.loss.tolist()) == (80, 20, [7.0], [1.0])
+    assert batch.is_audit

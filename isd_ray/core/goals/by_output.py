@@ -202,6 +202,7 @@ def _column(batch: ScoredBatch, place: int) -> ScoredBatch:
         rank=batch.rank[there],
         loss=losses_of(column[there]),
         is_random=batch.is_random[there],
+        is_audit=batch.is_audit,
     )
 
 

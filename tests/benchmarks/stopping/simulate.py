@@ -123,12 +123,13 @@ class Campaign:
             return forecast_trend(self.history, n_observed, len(uncertainty), self.batch, n_random)
         return forecast_blend(self.history, histogram, n_observed, self.batch, n_random)
 
-    def learn(self, positions, is_random):
+    def learn(self, positions, is_random, *, is_audit=False):
         must, n = self.must_measure(), len(self.rows)
         inside = positions >= must
         positions, is_random = positions[inside], is_random[inside]
         uncertainty, losses = self.uncertainty[positions], self.losses_at(positions)
-        self.history.append(ScoredBatch(n - must, self.world.n - n, uncertainty, positions - must, losses, is_random))
+        batch = ScoredBatch(n - must, self.world.n - n, uncertainty, positions - must, losses, is_random)
+        self.history.append(replace(batch, is_audit=is_audit))
 
     def acquire(self, n_random):
         """Random rows first, then the most uncertain of the rest; reserved rows that were passed over come along."""
@@ -288,7 +289,7 @@ def run_looks(
             campaign.observe(campaign.rows[must + ranks[measured]])
             return target.outcome(world, campaign.observed | campaign.reserve, plan.number, trips)
         if not n_reserved:
-            campaign.learn(must + ranks[measured], np.ones(int(measured.sum()), np.bool_))
+            campaign.learn(must + ranks[measured], np.ones(int(measured.sum()), np.bool_), is_audit=True)
             campaign.observe(campaign.rows[must + ranks[measured]])
         failed, since = failed + 1, 0
         if n_reserved:
