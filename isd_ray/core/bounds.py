@@ -178,8 +178,11 @@ def _lower_tail(e: _Floats, n: _Floats, k: _Floats, m: _Floats) -> _Floats:
         total += terms.sum(axis=1)
         term = np.where(terms[:, -1] > _NEGLIGIBLE * total, terms[:, -1], 0.0)
         done += _TERMS
+    # Of values that X cannot take the logarithms may overflow.
     possible = e >= np.maximum(0.0, m - n + k)
-    return np.where(possible, np.exp(_log_hypergeometric(np.where(possible, e, 0.0), n, k, m)) * total, 0.0)
+    tail = np.zeros_like(e)
+    tail[possible] = np.exp(_log_hypergeometric(*(counts[possible] for counts in (e, n, k, m)))) * total[possible]
+    return tail
 
 
 def _log_hypergeometric(x: _Floats, n: _Floats, k: _Floats, m: _Floats) -> _Floats:

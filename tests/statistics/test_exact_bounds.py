@@ -89,6 +89,12 @@ def test_every_small_pvalue_is_the_exact_one_rounded_up():
             assert truth <= value <= truth * (1 + Fraction(1, 10**8)), (e, n, k, m)
 
 
+def test_few_errors_that_cannot_be_so_few_have_pvalue_zero_without_a_warning():
+    """With 132 of 187 bad a sample of 85 holds 30 at least; warnings are errors here."""
+    assert hypergeometric_pvalue(0, 187, 132, 85) == 0.0
+    assert hypergeometric_pvalue(29, 187, 132, 85) == 0.0 < hypergeometric_pvalue(30, 187, 132, 85)
+
+
 def test_the_edges_of_the_pvalue_are_taken_in_order():
     assert hypergeometric_pvalue(12, 10, 11, 10) == 0.0
     assert hypergeometric_pvalue(3, 10, 3, 5) == 1.0
