@@ -224,14 +224,18 @@ def _odds_of_bulk(
 
     Their age counts apart: most rows of a fit are of the acquired top, which stays hard whatever is learnt, while
     models get better in the bulk behind it. What is believed of it before a look has failed is of recorded screens
-    (`_BULK_AGE`); a failed look says that it is not so here.
+    (`_BULK_AGE`), the less the fewer batches there are; a failed look says that it is not so here. Losses of values and
+    of panels vary less than errors, which are 0 or 1: where each row tells so much a fit of them is nearly right in the
+    bulk as well, and as much less is believed.
     """
     is_random = np.concatenate([batch.is_random for batch in batches])
     loss = np.concatenate([batch.loss for batch in batches])
-    mean, deviation = _BULK_AGE
-    if any(batch.is_audit for batch in batches):
-        mean = 0.0
-    prior = (np.array([0.0, mean, 1.0]), np.array([n_errors**-0.5, deviation, _KNOWN]))
+    rates = sigmoid(fitted)
+    variance = float(weights @ (rates * (1.0 - rates)))
+    dispersion = min(1.0, float(weights @ np.square(loss - rates)) / max(variance, _SURE))
+    mean, deviation = (dispersion * belief for belief in _BULK_AGE)
+    mean *= 0.0 if any(batch.is_audit for batch in batches) else 1.0 - 1.0 / len(batches)
+    prior = (np.array([0.0, mean, 1.0]), np.array([n_errors**-0.5, max(deviation, _KNOWN), _KNOWN]))
     design = np.stack([np.ones_like(age), age, fitted], axis=1)
     return float(logistic_fit(design[is_random], loss[is_random], weights[is_random], prior)[0])
 
