@@ -33,7 +33,7 @@ from isd_ray.core.certify import LookState, judge_look, plan_look
 from isd_ray.core.goals import goal_for
 from isd_ray.core.scored import N_BINS, ScoredBatch, UncertaintyHistogram, bin_centres, uncertainty_bins
 from isd_ray.core.stopping import rule_of
-from isd_ray.core.trigger import forecast_blend
+from isd_ray.core.trigger import Forecast, forecast_blend
 from isd_ray.data.predictions import read_predictions
 from isd_ray.messages import PredictRequest
 from isd_ray.models.device import configure_threads, resolve_placement
@@ -125,8 +125,8 @@ class Drawn:
     logs: list[float]
 
 
-def screen(rounds: list[Round], config: CampaignConfig, rng: np.random.Generator) -> Drawn:
-    """A screen with random rows and audits of its own."""
+def screen(rounds: list[Round], config: CampaignConfig, rng: np.random.Generator, *, is_known: bool) -> Drawn:
+    """A screen with random rows and audits of its own, by forecasts, or as if the errors were known."""
     first, stopping = rounds[0], config.stopping
     n_batch = len(first.top) + first.n_random
     allowed = allowed_errors(first.n_observed + len(first.loss), stopping.gamma)
@@ -137,6 +137,9 @@ def screen(rounds: list[Round], config: CampaignConfig, rng: np.random.Generator
     for present in rounds:
         n_left, n_observed = len(present.loss), present.n_observed + n_audited
         forecast = forecast_blend(scored, present.histogram, n_observed, n_batch, present.n_random)
+        if forecast and is_known:
+            errors = float(present.loss.sum())
+            forecast = Forecast(errors, float(present.loss[present.top].sum()) + errors * present.n_random / n_left)
         if forecast:
             logs.append(math.log(max(forecast.errors, 1.0) / max(present.loss.sum(), 1.0)))
         plan = plan_look(rule, LookState(n_left, allowed, forecast, n_failed, since)).plan
@@ -159,6 +162,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="Folders of simulations.")
     parser.add_argument("--gamma", nargs="+", type=float, required=True, help="Accuracies to certify.")
     parser.add_argument("--draws", type=int, default=40, help="Screens of each run and accuracy.")
+    parser.add_argument("--known", action="store_true", help="Plan looks by the true errors: what forecasts may save.")
     options = parser.parse_args()
     print(
         "| run | accuracy | wells, mean | median | failed looks | not certified | forecast, mean log | deviation |\n"
@@ -171,7 +175,8 @@ def main() -> None:
         for gamma in options.gamma:
             stopping = config.stopping.model_copy(update={"rule": "certify", "gamma": gamma})
             changed = config.model_copy(update={"stopping": stopping})
-            drawn = [screen(rounds, changed, np.random.default_rng(seed)) for seed in range(options.draws)]
+            generators = map(np.random.default_rng, range(options.draws))
+            drawn = [screen(rounds, changed, rng, is_known=options.known) for rng in generators]
             wells = np.array([found.wells / n_target for found in drawn if found.wells is not None])
             logs = np.concatenate([found.logs for found in drawn])
             error = wells.std() / math.sqrt(max(len(wells), 1))
