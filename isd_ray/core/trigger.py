@@ -48,7 +48,7 @@ _PLATT_PRIOR = (np.array([0.0, 1.0]), np.array([30.0, 3.0]))
 """Of the intercept, and of the logit or logarithm of the uncertainty."""
 _BULK_AGE = (1.5, 1.0)
 """Mean and standard deviation of the age's coefficient of random rows, beyond that of the fit of all rows: on recorded
-screens of QM9 and B3DB, whose random rows were drawn anew many times, forecasts without it were 1.2 to 1.5 times too
+screens of QM9 and B3DB, whose random rows were drawn anew many times, forecasts without it were 1.2 to 1.4 times too
 high on average."""
 _KNOWN = 1e-3
 """Standard deviation of a coefficient that is given."""

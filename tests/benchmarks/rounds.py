@@ -68,7 +68,7 @@ def main(arguments=None):
                     "batch_size": options.batch or options.observed // 10,
                     "initial_size": options.observed,
                 },
-                "stopping": {"gamma": 0.6},
+                "stopping": {"gamma": 0.5},  # met at once: round 2 is a look
                 "compute": {"trainers": options.trainers, "scorers": options.scorers},
             }
         )
