@@ -68,7 +68,7 @@ class Technician:
         told = ids[3:] if number == 1 else ids[2:] if said else ids
         return [
             *said,
-            lambda campaign: campaign.tell({name: self.truth[name] for name in told[: len(told) // 2]}),
+            lambda campaign: campaign.tell({name: self.truth[name] for name in told[: max(1, len(told) // 2)]}),
             lambda campaign: campaign.tell({name: self.truth[name] for name in told}),
         ]
 
