@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,8 @@ def main() -> None:
     for run in options.runs:
         config = CampaignConfig.from_stored(CampaignStore.open(run).config)
         rounds = list(rounds_of(run))
+        if not rounds or not all(np.isin(present.loss, (0.0, 1.0)).all() for present in rounds):
+            sys.exit(f"{run}: no round with a model before its first look, or losses that are not right or wrong")
         n_target = rounds[0].n_observed + len(rounds[0].loss)
         for gamma in options.gamma:
             stopping = config.stopping.model_copy(update={"rule": "certify", "gamma": gamma})

@@ -152,6 +152,27 @@ def test_the_rows_of_an_audit_make_models_surer_and_hardly_better(forecast):
     assert abs(np.mean(logs)) < 0.06
 
 
+@pytest.mark.parametrize(("sizes", "values"), [([500], False), ([500, 500, 60, 500, 500], False), ([500] * 4, True)])
+def test_nothing_is_believed_of_one_batch_after_a_failed_look_or_of_values(sizes, values):
+    """Models learn nothing: an error has the probability, and a value the loss, of its uncertainty."""
+    n, n_random, logs = 20_000, 50, []
+    for seed in range(96):
+        rng, batches, n_observed = np.random.default_rng(seed), [], 0
+        uncertainty = np.sort(0.5 * rng.random(n) ** 2)[::-1]
+        for size in sizes:
+            is_audit = size < 500
+            drawn = rng.choice(n, size if is_audit else n_random, replace=False)
+            rank = np.concatenate([np.arange(size - len(drawn)), drawn])
+            n_observed += 500 if not batches else len(batches[-1].loss)
+            wrong = uncertainty[rank] if values else rng.random(size) < uncertainty[rank]
+            is_random, said = np.arange(size) >= size - len(drawn), uncertainty[rank].astype(np.float32)
+            loss = wrong.astype(np.float64)
+            batches.append(ScoredBatch(n, n_observed, said, rank, loss, is_random, is_audit=is_audit))
+        forecast = forecast_platt(batches, histogram_of(uncertainty), n_observed + 500, 500, n_random)
+        logs.append(math.log(forecast.errors / uncertainty.sum()))
+    assert abs(np.mean(logs)) < 0.1
+
+
 def rare_hits(seed, n_rounds, n=200_000, n_batch=10_000, n_random=1_000):
     """Batches of a screen for rare hits: they lie at the top of the order, and each batch takes many; those left."""
     rng, batches = np.random.default_rng(seed), []

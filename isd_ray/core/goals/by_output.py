@@ -195,14 +195,13 @@ def _column(batch: ScoredBatch, place: int) -> ScoredBatch:
     """The rows of a batch with an entry of one output, and its errors."""
     column = _outcomes(batch)[:, place]
     there = column != MISSING
-    return ScoredBatch(
-        n_inference=batch.n_inference,
-        n_observed=batch.n_observed,
+    return replace(
+        batch,
         uncertainty=batch.uncertainty[there],
         rank=batch.rank[there],
         loss=losses_of(column[there]),
         is_random=batch.is_random[there],
-        is_audit=batch.is_audit,
+        outcomes=None,
     )
 
 

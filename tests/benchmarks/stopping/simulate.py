@@ -128,8 +128,9 @@ class Campaign:
         inside = positions >= must
         positions, is_random = positions[inside], is_random[inside]
         uncertainty, losses = self.uncertainty[positions], self.losses_at(positions)
-        batch = ScoredBatch(n - must, self.world.n - n, uncertainty, positions - must, losses, is_random)
-        self.history.append(replace(batch, is_audit=is_audit))
+        ranks, n_observed = positions - must, self.world.n - n
+        batch = ScoredBatch(n - must, n_observed, uncertainty, ranks, losses, is_random, is_audit=is_audit)
+        self.history.append(batch)
 
     def acquire(self, n_random):
         """Random rows first, then the most uncertain of the rest; reserved rows that were passed over come along."""
