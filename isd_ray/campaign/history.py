@@ -14,6 +14,7 @@ from isd_ray.campaign.batch import Selection
 from isd_ray.campaign.oracle import Readouts
 from isd_ray.campaign.round_files import Attempt, RoundRecord, look_of
 from isd_ray.core.goals import Goal, ScreenCounts
+from isd_ray.core.hits_left import RandomHits
 from isd_ray.core.looks import look_risk
 from isd_ray.core.panels import count_measured
 from isd_ray.core.race import RaceBatch
@@ -203,6 +204,25 @@ class History:
             if (drawn := _drawn_first(batch.roles)).any():
                 return batch.rows[drawn], batch.readouts.labels[drawn]
         return np.empty(0, np.int64), np.empty(0)
+
+    @property
+    def first_draw(self) -> RandomHits | None:
+        """The rows that were drawn at random before there was a model, and what was measured since; None without any.
+
+        Hits are of all outputs (`Goal.count_hits`).
+        """
+        first = next((n for n, batch in enumerate(self._batches) if (batch.roles == _INITIAL).any()), None)
+        if first is None or not self._goal.knows_hits:
+            return None
+        roles, readouts = self._batches[first].roles, self._batches[first].readouts
+        drawn = readouts.labels[(roles == _INITIAL) & readouts.present]
+        since = [batch.readouts for batch in self._batches[first:]]
+        return RandomHits(
+            n_rows=len(drawn),
+            n_hits=sum(self._goal.count_hits(drawn)),
+            n_since=sum(int(measured.present.sum()) for measured in since),
+            hits_since=sum(sum(self._goal.count_hits(measured.labels)) for measured in since),
+        )
 
     @property
     def n_external(self) -> int:

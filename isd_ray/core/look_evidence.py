@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.core.audit_size import Needed
+from isd_ray.core.hits_left import RandomHits
 from isd_ray.core.looks import LookPlan
 from isd_ray.core.scored import ScoredBatch
 from isd_ray.messages import Rows
@@ -67,6 +68,8 @@ class LookEvidence:
         `reserved` only: rows that no reserved row answers for any more, as their wells failed; each counts as an error.
     first_batch:
         The batch of round 0, where batches grow; None where all are of one size.
+    first_draw:
+        Random rows that were measured before there was a model, and the hits found since; None without such rows.
     last_look:
         A person has stopped the screen and asks for one last look, as `stopping.reserve_audit` does of a budget's end.
     """
@@ -86,6 +89,7 @@ class LookEvidence:
     n_reserved: int | None = None
     n_unproved: int = 0
     first_batch: int | None = None
+    first_draw: RandomHits | None = None
     last_look: bool = False
 
 

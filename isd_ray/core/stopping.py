@@ -14,6 +14,7 @@ from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import allowed_errors, largest_plausible, plausible_range
 from isd_ray.core.certify import LookState, last_look, plan_look
 from isd_ray.core.goals import HITS, ByOutput, Goal
+from isd_ray.core.hits_left import RandomHits
 from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule, look_deltas
 from isd_ray.core.portions import in_portions
@@ -193,15 +194,31 @@ def _forecast(
 ) -> Forecast | None:
     """Of a group, by batches of its rows."""
     n_observed, sizes = evidence.n_observed, (evidence.n_batch, evidence.n_random, evidence.first_batch)
+    n_left = evidence.counts.left[group]
     histogram = UncertaintyHistogram(bin_centres(), evidence.histogram[group])
     # Random rows hold hardly a rare hit, so that nothing holds the level of the confidences in place.
     if config.trigger == "trend" or (config.trigger == "blend" and goal.takes_hits):
-        by_ranks = forecast_hits if goal.takes_hits else forecast_trend
-        return by_ranks(scored, n_observed, evidence.counts.left[group], *sizes)
+        if goal.takes_hits and group != HITS:
+            first = _first_draw(evidence, config, goal)
+            return forecast_hits(scored, n_observed, n_left, *sizes, first_draw=first)
+        return forecast_trend(scored, n_observed, n_left, *sizes)
     is_share = not goal.is_regression
     if config.trigger == "platt":
         return forecast_platt(scored, histogram, n_observed, *sizes, is_share=is_share)
     return forecast_blend(scored, histogram, n_observed, *sizes, is_share=is_share)
+
+
+def _first_draw(evidence: LookEvidence, config: StoppingConfig, goal: Goal) -> RandomHits | None:
+    """What the first random rows say of the hits among predicted negatives: predicted hits count as found.
+
+    Of a panel's rows, which hold hits of several outputs, the first draw is not asked.
+    """
+    draw, n_predicted = evidence.first_draw, evidence.counts.left[HITS]
+    if draw is None or not goal.is_exact:
+        return None
+    wrong = _forecast(evidence.scored[HITS], evidence, config, goal, HITS)
+    n_hits = n_predicted - (wrong.errors if wrong else 0.0)
+    return replace(draw, n_since=draw.n_since + n_predicted, hits_since=draw.hits_since + max(0.0, n_hits))
 
 
 def _certain(forecast: Forecast | None, n_left: int) -> Forecast | None:

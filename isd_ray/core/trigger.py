@@ -6,13 +6,14 @@ Planning only. Nothing here touches the validity of a stop, which the audit alon
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.core.hits_left import RandomHits, hits_left, random_hits
 from isd_ray.core.penalised import logistic_fit, poisson_level, sigmoid
 from isd_ray.core.scored import ScoredBatch, UncertaintyHistogram
 
@@ -27,8 +28,6 @@ _HITS_PRIOR = (np.array([0.0, 0.0, 1.0]), np.array([30.0, 3.0, 1.0]))
 """Of the coefficients of `_rates_by_hits`; the last as that of `_GROWTH_PRIOR`."""
 _HITS_DECAY = 0.6
 """Weight of a batch relative to the next, where hits are looked for."""
-_HITS_LEVEL_ERRORS = 2.0
-"""As `_LEVEL_ERRORS`: of hits, a few are many."""
 _LEVEL_ERRORS = 6.0
 """Errors of random rows that the fit's own level counts for."""
 _TREND_BATCHES = 8
@@ -106,7 +105,13 @@ def forecast_trend(
     Forecast or None
         None before one batch has been scored.
     """
-    return _by_ranks(_rates_by_growth, batches, n_observed, n_inference, n_batch, n_random, n_first)
+    if not batches or n_inference == 0:
+        return None
+    edges, middle = _slices(n_inference)
+    by_level = _rates_by_level(batches, middle)
+    by_growth = _rates_by_growth(batches, middle, n_observed, _apart(n_batch, n_first))
+    totals = [min(float(n_inference), float(in_bulk @ np.diff(edges))) for _, in_bulk in (by_level, by_growth)]
+    return _spread(math.sqrt(math.prod(totals)), (by_level[0], by_growth[0]), edges, n_batch, n_random)
 
 
 def forecast_hits(
@@ -116,42 +121,49 @@ def forecast_hits(
     n_batch: int,
     n_random: int,
     n_first: int | None = None,
+    *,
+    first_draw: RandomHits | None = None,
 ) -> Forecast | None:
-    """Forecast of the hits among rows that are predicted to be none, from ranks alone; as `forecast_trend`.
+    """Forecast of the hits among rows that are predicted to be none; as `forecast_trend`.
 
-    Of its two forecasts the second is another, as hits are rare and are taken from the top: hardly one lies in the bulk
-    of the order, where a regression that minds errors there finds tens of thousands, and each batch takes a good part
-    of those that are left, so that what older ones held says little. On recorded screens of real assays
+    Ranks say how hits are spread. How many there are random rows say as well, and all that were ever drawn: a hit that
+    nobody has found is still there, so that none of them ages (`isd_ray.core.hits_left`). The second shape is another
+    than in `forecast_trend`, as hits are rare and are taken from the top: hardly one lies in the bulk of the order,
+    where a regression that minds errors there finds tens of thousands, and each batch takes a good part of those that
+    are left, so that what older ones held says little. On recorded screens of real assays
     (`tests/benchmarks/RESULTS.md`) it is nearer the truth than `forecast_trend`.
+
+    Parameters
+    ----------
+    first_draw:
+        The random rows that were measured before there was a model; None if they say nothing of these hits.
     """
-    return _by_ranks(_rates_by_hits, batches, n_observed, n_inference, n_batch, n_random, n_first)
-
-
-def _by_ranks(
-    rates_by_age: Callable[[Sequence[ScoredBatch], _Floats, int, int], tuple[_Floats, _Floats]],
-    batches: Sequence[ScoredBatch],
-    n_observed: int,
-    n_inference: int,
-    n_batch: int,
-    n_random: int,
-    n_first: int | None,
-) -> Forecast | None:
     if not batches or n_inference == 0:
         return None
-    edges = np.exp(np.linspace(math.log(0.5), math.log(n_inference), _QUADRATURE + 1))
+    edges, middle = _slices(n_inference)
+    shapes = (
+        _rates_by_level(batches, middle)[0],
+        _rates_by_hits(batches, middle, n_observed, _apart(n_batch, n_first)),
+    )
+    by_ranks = math.sqrt(math.prod(float(shape @ np.diff(edges)) for shape in shapes))
+    samples = random_hits(batches) if first_draw is None else (first_draw, *random_hits(batches))
+    return _spread(hits_left(by_ranks, n_inference, samples), shapes, edges, n_batch, n_random)
+
+
+def _slices(n: int) -> tuple[_Floats, _Floats]:
+    """Edges of slices of n ranks, narrow where they are low, and the relative ranks in their middle."""
+    edges = np.exp(np.linspace(math.log(0.5), math.log(n), _QUADRATURE + 1))
     edges[0] = 0.0
-    middle = (edges[1:] + edges[:-1]) / 2.0 / n_inference
-    n_top = min(n_batch, n_inference) - min(n_random, n_inference)
-    n_apart = _apart(n_batch, n_first)
-    totals, tops, slices = [], [], []
-    for rates, in_bulk in (_rates_by_level(batches, middle), rates_by_age(batches, middle, n_observed, n_apart)):
-        totals.append(min(float(n_inference), float(in_bulk @ np.diff(edges))))
-        tops.append(float(rates @ np.diff(np.minimum(edges, n_top))))
-        slices.append(rates * np.diff(edges))
-    total, top = (math.sqrt(pair[0] * pair[1]) for pair in (totals, tops))
-    shape = np.sqrt(slices[0] * slices[1])
-    next_batch = min(total, top + total * min(1.0, n_random / n_inference))
-    return Forecast(total, next_batch, edges, _beyond(total, shape))
+    return edges, (edges[1:] + edges[:-1]) / 2.0 / n
+
+
+def _spread(total: float, shapes: tuple[_Floats, _Floats], edges: _Floats, n_batch: int, n_random: int) -> Forecast:
+    """So many errors, and where they are by the geometric mean of two error rates in slices of ranks."""
+    n = edges[-1]
+    n_top = min(n_batch, n) - min(n_random, n)
+    top = math.sqrt(math.prod(float(shape @ np.diff(np.minimum(edges, n_top))) for shape in shapes))
+    next_batch = min(total, top + total * min(1.0, n_random / n))
+    return Forecast(total, next_batch, edges, _beyond(total, np.sqrt(shapes[0] * shapes[1]) * np.diff(edges)))
 
 
 def _beyond(total: float, shape: _Floats) -> _Floats:
@@ -199,22 +211,15 @@ def _rates_by_growth(
     )
 
 
-def _rates_by_hits(
-    batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_apart: int
-) -> tuple[_Floats, _Floats]:
-    """As `_rates_by_growth`, by the logarithm of the rank and the age alone; weights fall by the round."""
+def _rates_by_hits(batches: Sequence[ScoredBatch], u: _Floats, n_observed: int, n_apart: int) -> _Floats:
+    """Rates of hits at relative ranks u, by the logarithm of the rank and the age alone; weights fall by the round."""
     recent = batches[-_TREND_BATCHES:]
     ranks = np.concatenate([batch.relative_rank for batch in recent])
     loss = np.concatenate([batch.loss for batch in recent])
     rounds = np.repeat(np.arange(len(recent), 0, -1), [len(batch.loss) for batch in recent])
-    weights = np.float64(_HITS_DECAY) ** rounds
     design = np.column_stack([_line(ranks), _ages(recent, n_observed, n_apart)])
-    coefficients = logistic_fit(design, loss, weights, _HITS_PRIOR)
-    # The hits of the random rows to those that the fit says of them, drawn towards 1.
-    counted = weights * np.concatenate([batch.is_random for batch in recent])
-    level = (counted @ loss + _HITS_LEVEL_ERRORS) / (counted @ sigmoid(design @ coefficients) + _HITS_LEVEL_ERRORS)
-    rates = sigmoid(_line(u) @ coefficients[:2])
-    return rates, rates * level
+    coefficients = logistic_fit(design, loss, np.float64(_HITS_DECAY) ** rounds, _HITS_PRIOR)
+    return sigmoid(_line(u) @ coefficients[:2])
 
 
 def _odds_of_bulk(

@@ -39,6 +39,7 @@ def plan_looks(
         counts=screen.history.counts(left),
         n_observed=screen.sets.n_observed,
         batch_size=screen.budget.usual(number),
+        first_draw=screen.history.first_draw,
         first_batch=None if growth == 1.0 else screen.budget.usual(0),
         n_batch=n_batch,
         n_random=n_random,
