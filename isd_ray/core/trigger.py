@@ -41,7 +41,7 @@ _LEVEL_PRIOR = (np.array([0.0, -0.1]), np.array([1.0, 0.1]))
 """Log ratio of the random rows' errors to the shape, and its change in a round: means and standard deviations."""
 _PLATT_FORGETTING = 2.0
 """As `_FORGETTING`, of the random rows that the map is shifted to: they are few, and their age counts apart."""
-_PLATT_ERRORS = 1.0
+_PLATT_ERRORS = 0.5
 """Errors of random rows that the map's own level counts for."""
 _PLATT_PRIOR = (np.array([0.0, 1.0]), np.array([30.0, 3.0]))
 """Of the intercept, and of the logit or logarithm of the uncertainty."""

@@ -12,6 +12,7 @@ from isd_ray.config import StoppingConfig
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.certify import LookState, judge_look, judge_losses, plan_look
 from isd_ray.core.goals.recall import recall_allowance
+from isd_ray.core.hits_left import RandomHits
 from isd_ray.core.portions import judged_plans
 from isd_ray.core.scored import N_BINS, ScoredBatch, UncertaintyHistogram, bin_centres, uncertainty_bins
 from isd_ray.core.stopping import decide
@@ -88,6 +89,7 @@ class Campaign:
         self.reserve[drawn[:n_reserved]] = True
         n_initial = max(1, round(INITIAL_SHARE * world.n))
         self.observe(drawn[n_reserved : n_reserved + n_initial])
+        self.n_first, self.first_loss = n_initial, self.measured_loss
 
     def observe(self, rows):
         self.observed[rows] = True
@@ -118,10 +120,17 @@ class Campaign:
         if self.trigger == "platt":
             return forecast_platt(self.history, histogram, n_observed, self.batch, n_random)
         if isinstance(self.target, RecallTarget):
-            return forecast_hits(self.history, n_observed, len(uncertainty), self.batch, n_random)
+            first = self.first_draw()
+            return forecast_hits(self.history, n_observed, len(uncertainty), self.batch, n_random, first_draw=first)
         if self.trigger == "trend":
             return forecast_trend(self.history, n_observed, len(uncertainty), self.batch, n_random)
         return forecast_blend(self.history, histogram, n_observed, self.batch, n_random)
+
+    def first_draw(self):
+        """With the rows predicted to be hits counted as found, as `isd_ray.core.stopping` does."""
+        must = self.must_measure()
+        n_since, hits_since = int(self.observed.sum()) + must, self.measured_loss + float(self.uncertainty[:must].sum())
+        return RandomHits(self.n_first, self.first_loss, n_since, hits_since)
 
     def learn(self, positions, is_random, *, is_audit=False):
         must, n = self.must_measure(), len(self.rows)
