@@ -2,6 +2,7 @@
 
 Errors of a model end when it learns; a hit is left until it is measured, whatever a model says of it. So every random
 row of a screen is a sample of the hits that are left now and those found since it was drawn, and none of them ages.
+That is of hits that no model is sure of: where many rows are predicted to be hits, a hit among the others is an error.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from isd_ray.core.scored import ScoredBatch
 
 _PRIOR_DEVIATION = 0.6
 """Of the logarithm of a forecast by ranks: those of recorded screens are off by 0.5 to 0.6 before any level."""
+_FEW_PREDICTED = 0.1
+"""Rows that are predicted to be hits where hits are rare, in measured hits."""
 _GRID = 2000
 """Points of a posterior over the logarithm of the hits left."""
 _FEWEST = 0.5
@@ -40,6 +43,14 @@ class RandomHits:
     n_hits: float
     n_since: int
     hits_since: float
+
+
+def are_rare(n_predicted: int, n_found: int) -> bool:
+    """Whether hits leave the predicted negatives by being measured and hardly by being predicted.
+
+    So few rows that are left are predicted to be hits, among so many found ones.
+    """
+    return n_predicted <= _FEW_PREDICTED * n_found
 
 
 def random_hits(batches: Sequence[ScoredBatch]) -> tuple[RandomHits, ...]:

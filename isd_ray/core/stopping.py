@@ -14,7 +14,7 @@ from isd_ray.core.betting import betting_interval
 from isd_ray.core.bounds import allowed_errors, largest_plausible, plausible_range
 from isd_ray.core.certify import LookState, last_look, plan_look
 from isd_ray.core.goals import HITS, ByOutput, Goal
-from isd_ray.core.hits_left import RandomHits
+from isd_ray.core.hits_left import RandomHits, are_rare
 from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenCounts
 from isd_ray.core.looks import LookPlan, LookRule, look_deltas
 from isd_ray.core.portions import in_portions
@@ -198,7 +198,7 @@ def _forecast(
     histogram = UncertaintyHistogram(bin_centres(), evidence.histogram[group])
     # Random rows hold hardly a rare hit, so that nothing holds the level of the confidences in place.
     if config.trigger == "trend" or (config.trigger == "blend" and goal.takes_hits):
-        if goal.takes_hits and group != HITS:
+        if goal.takes_hits and group != HITS and are_rare(evidence.counts.left[HITS], evidence.counts.n_hits):
             first = _first_draw(evidence, config, goal)
             return forecast_hits(scored, n_observed, n_left, *sizes, first_draw=first)
         return forecast_trend(scored, n_observed, n_left, *sizes)

@@ -141,10 +141,8 @@ def forecast_hits(
     if not batches or n_inference == 0:
         return None
     edges, middle = _slices(n_inference)
-    shapes = (
-        _rates_by_level(batches, middle)[0],
-        _rates_by_hits(batches, middle, n_observed, _apart(n_batch, n_first)),
-    )
+    by_hits = _rates_by_hits(batches, middle, n_observed, _apart(n_batch, n_first))
+    shapes = (sigmoid(_line(middle) @ _shape(batches)), by_hits)
     by_ranks = math.sqrt(math.prod(float(shape @ np.diff(edges)) for shape in shapes))
     samples = random_hits(batches) if first_draw is None else (first_draw, *random_hits(batches))
     return _spread(hits_left(by_ranks, n_inference, samples), shapes, edges, n_batch, n_random)
@@ -175,20 +173,26 @@ def _beyond(total: float, shape: _Floats) -> _Floats:
 def _rates_by_level(batches: Sequence[ScoredBatch], u: _Floats) -> tuple[_Floats, _Floats]:
     """Error rates at relative ranks u, and those brought to the level of the random rows.
 
-    The shape is a logistic regression of the loss on log(rank / n) over recent batches. The level is a log-linear trend
-    of the random rows' losses relative to that shape over the age of the batches: random rows are few, but they alone
-    are seen where most of the inference set lies, far behind the acquired top.
+    The level is a log-linear trend of the random rows' losses relative to the shape (`_shape`) over the age of the
+    batches: random rows are few, but they alone are seen where most of the inference set lies, far behind the acquired
+    top.
     """
-    ages = np.arange(len(batches), 0, -1, dtype=np.float64)
-    recent, longer = slice(-_TREND_BATCHES, None), slice(-_LEVEL_BATCHES, None)
-    x = np.concatenate([_line(batch.relative_rank) for batch in batches[recent]])
-    loss = np.concatenate([batch.loss for batch in batches[recent]])
-    weights = np.repeat(_TREND_DECAY ** ages[recent], [len(batch.loss) for batch in batches[recent]])
-    shape = logistic_fit(x, loss, weights, _SHAPE_PRIOR)
-    expected = [sigmoid(_line(batch.relative_rank[batch.is_random]) @ shape).sum() for batch in batches[longer]]
-    observed = [batch.loss[batch.is_random].sum() for batch in batches[longer]]
+    longer, shape = batches[-_LEVEL_BATCHES:], _shape(batches)
+    ages = np.arange(len(longer), 0, -1, dtype=np.float64)
+    expected = [sigmoid(_line(batch.relative_rank[batch.is_random]) @ shape).sum() for batch in longer]
+    observed = [batch.loss[batch.is_random].sum() for batch in longer]
     rates = sigmoid(_line(u) @ shape)
-    return rates, rates * poisson_level(ages[longer], np.array(observed), np.array(expected), _LEVEL_PRIOR)
+    return rates, rates * poisson_level(ages, np.array(observed), np.array(expected), _LEVEL_PRIOR)
+
+
+def _shape(batches: Sequence[ScoredBatch]) -> _Floats:
+    """A logistic regression of the loss on log(rank / n) over recent batches: its coefficients."""
+    recent = batches[-_TREND_BATCHES:]
+    ages = np.arange(len(recent), 0, -1, dtype=np.float64)
+    x = np.concatenate([_line(batch.relative_rank) for batch in recent])
+    loss = np.concatenate([batch.loss for batch in recent])
+    weights = np.repeat(_TREND_DECAY**ages, [len(batch.loss) for batch in recent])
+    return logistic_fit(x, loss, weights, _SHAPE_PRIOR)
 
 
 def _rates_by_growth(

@@ -18,7 +18,7 @@ from isd_ray.core.hits_left import RandomHits, hits_left, random_hits
 from isd_ray.core.look_evidence import LookEvidence
 from isd_ray.core.scored import N_BINS, ScoredBatch
 from isd_ray.core.stopping import forecast_look
-from isd_ray.core.trigger import forecast_hits
+from isd_ray.core.trigger import forecast_hits, forecast_trend
 from isd_ray.messages import ROLES, ScoredRows
 
 N, N_BATCH, N_RANDOM = 200_000, 10_000, 1_000
@@ -117,15 +117,18 @@ def test_there_is_no_first_draw_after_a_start_from_what_is_known_nor_of_claims_w
         assert history.first_draw is None
 
 
-@pytest.mark.parametrize("n_predicted", [0, 300])
-def test_predicted_hits_count_as_found(n_predicted):
+@pytest.mark.parametrize("n_predicted", [0, 90, 300])
+def test_predicted_hits_count_as_found_and_where_there_are_many_hits_are_errors(n_predicted):
     batches, first, n, _ = screen(0, 3, 0.5)
     n_found = int(first.hits_since)
     evidence = LookEvidence(
         ScreenCounts(N, n_found, N - n - n_found, (n - n_predicted, n_predicted)), N - n, N_BATCH, N_BATCH, N_RANDOM, n,
         True, np.zeros((2, N_BINS), np.int64), (tuple(batches), ()), 0, 0.0, 5, first_draw=first,
     )  # fmt: skip
-    moved = RandomHits(first.n_rows, first.n_hits, first.n_since + n_predicted, first.hits_since + n_predicted)
-    expected = forecast_hits(batches, N - n, n - n_predicted, N_BATCH, N_RANDOM, first_draw=moved).errors
+    if n_predicted < 0.1 * n_found:
+        moved = RandomHits(first.n_rows, first.n_hits, first.n_since + n_predicted, first.hits_since + n_predicted)
+        expected = forecast_hits(batches, N - n, n - n_predicted, N_BATCH, N_RANDOM, first_draw=moved).errors
+    else:
+        expected = forecast_trend(batches, N - n, n - n_predicted, N_BATCH, N_RANDOM).errors
     found = forecast_look(evidence, StoppingConfig(rule="certify", gamma=0.8, quantity="recall"), Recall(0.8, 1))
     assert found.errors == pytest.approx(expected)

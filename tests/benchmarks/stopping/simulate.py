@@ -12,7 +12,7 @@ from isd_ray.config import StoppingConfig
 from isd_ray.core.bounds import allowed_errors
 from isd_ray.core.certify import LookState, judge_look, judge_losses, plan_look
 from isd_ray.core.goals.recall import recall_allowance
-from isd_ray.core.hits_left import RandomHits
+from isd_ray.core.hits_left import RandomHits, are_rare
 from isd_ray.core.portions import judged_plans
 from isd_ray.core.scored import N_BINS, ScoredBatch, UncertaintyHistogram, bin_centres, uncertainty_bins
 from isd_ray.core.stopping import decide
@@ -119,10 +119,10 @@ class Campaign:
         histogram = UncertaintyHistogram(bin_centres(), np.bincount(uncertainty_bins(uncertainty), minlength=N_BINS))
         if self.trigger == "platt":
             return forecast_platt(self.history, histogram, n_observed, self.batch, n_random)
-        if isinstance(self.target, RecallTarget):
+        if isinstance(self.target, RecallTarget) and are_rare(self.must_measure(), round(self.measured_loss)):
             first = self.first_draw()
             return forecast_hits(self.history, n_observed, len(uncertainty), self.batch, n_random, first_draw=first)
-        if self.trigger == "trend":
+        if self.trigger == "trend" or isinstance(self.target, RecallTarget):
             return forecast_trend(self.history, n_observed, len(uncertainty), self.batch, n_random)
         return forecast_blend(self.history, histogram, n_observed, self.batch, n_random)
 
