@@ -223,7 +223,7 @@ def test_a_portion_that_is_not_the_drawn_one_is_found_by_verify(make_config, tmp
         return selection_of(table.take(np.arange(len(table))[::-1]))
 
     monkeypatch.setattr(further, "selection_of", backwards)
-    config = make_config(stopping={**IN_THREE, "gamma": 0.85}, simulation={"lost_share": 0.3})
+    config = make_config(stopping=IN_THREE, simulation={"lost_share": 0.3}, acquisition={"batch_size": 90})
     store = result_store(simulate(config, tmp_path / "run"))
     assert any(files.goes_on_from is not None for files in store.rounds())
     assert any("has not asked for the portion of the audit that was drawn" in words for words in verify(store).problems)
