@@ -47,7 +47,7 @@ def certified(make_config, tmp_path_factory):
         result = simulate(config, tmp_path_factory.mktemp("certified") / "run")
         rounds = result.rounds.to_pylist()
         looks = [row for row in rounds if row["n_audit"]]
-        if len(looks) == 1 and looks[0]["n_finish"] and any(row["goal_met"] for row in rounds):
+        if len(looks) == 1 and looks[0]["decision"] == "finish" and any(row["goal_met"] for row in rounds):
             return result, config
     return pytest.fail("no seed gives such a campaign")
 
