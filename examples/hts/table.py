@@ -1,6 +1,7 @@
-"""The table of README.md from finished runs, as Markdown; and its figure.
+"""The table of README.md from finished runs, as Markdown; and its figures.
 
     python examples/hts/table.py runs/hts-* --figure examples/hts/recall.svg
+    python examples/hts/table.py runs/hts25/*-all-seed0 --ends examples/hts/screens.svg
 
 A run without a stopping rule, as those of random selection, is given the stop for nothing: its row says at which share
 acquired the claim had become true, interpolated linearly between its rounds.
@@ -93,20 +94,50 @@ def draw(runs: Sequence[Path]) -> Figure:
     return figure
 
 
+def draw_ends(runs: Sequence[Path]) -> Figure:
+    """For each run where its claim became true, and where it was certified; the cheapest on top."""
+    ends = sorted((summary_of(run)["fraction_acquired"], run) for run in runs if summary_of(run)["certified"])
+    figure = Figure(figsize=(7.0, 0.2 * len(ends) + 0.8), layout="constrained")
+    axes = figure.subplots()
+    for place, (share, run) in enumerate(ends):
+        # Of a claim that its last round or its audit made true there is no earlier share.
+        start = true_from(rounds_of(run), config_of(run)["stopping"]["gamma"]) or share
+        axes.plot([100 * start, 100 * share], [place, place], "-", color="lightgrey", linewidth=2, zorder=1)
+        axes.plot(
+            100 * start, place, "o", markerfacecolor="white", color=COLOURS[0], label="" if place else "true from"
+        )
+        axes.plot(100 * share, place, "o", color=COLOURS[0], label="" if place else "certified")
+    axes.set_yticks(range(len(ends)), [labels_of(run) for _, run in ends])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("acquired (% of the target set)")
+    axes.grid(axis="x", alpha=0.25)
+    axes.legend(frameon=False, loc="upper right")
+    return figure
+
+
+def labels_of(run: Path) -> str:
+    """The column of the labels that a run was asked for, as a name."""
+    column: str = config_of(run)["labels"]["column"]
+    return column.removeprefix("active_")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="Folders of `isd simulate`; unfinished ones are left out.")
     parser.add_argument("--figure", type=Path, help="SVG file of the runs that claim a recall.")
+    parser.add_argument("--ends", type=Path, help="SVG file of where claims became true and were certified.")
     options = parser.parse_args()
     runs = [run for run in options.runs if (run / "summary.json").is_file()]
     rows = [row_of(run) for run in runs]
     for row in (HEADER, ("---",) * len(HEADER), *rows):
         print(f"| {' | '.join(row)} |")
-    if options.figure:
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hts", "font.size": 8}):
-            figure = draw([run for run in runs if config_of(run)["stopping"]["quantity"] == "recall"])
-            figure.savefig(options.figure, metadata={"Date": None})
+    recalls = [run for run in runs if config_of(run)["stopping"]["quantity"] == "recall"]
+    for file, drawn in ((options.figure, draw), (options.ends, draw_ends)):
+        if file:
+            with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hts", "font.size": 8}):
+                drawn(recalls).savefig(file, metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -126,3 +127,21 @@ def test_a_screen_has_its_own_compounds_and_what_is_finished_stays(
     assert len(part) <= len(measured) - measured.null_count < len(whole)
     all_screens.main()
     assert capsys.readouterr().out == told
+
+
+def test_the_ends_are_drawn_the_cheapest_on_top(paper_script, monkeypatch, tmp_path):
+    table = paper_script("table", "hts")
+    runs = {"dear": (0.6, 0.5), "cheap": (0.3, 0.2), "at_once": (0.4, None), "uncertified": (0.9, 0.4)}
+    facts = {Path(name): ends for name, ends in runs.items()}
+    monkeypatch.setattr(table, "rounds_of", lambda run: run)
+    monkeypatch.setattr(table, "true_from", lambda run, level: facts[run][1])
+    monkeypatch.setattr(
+        table, "summary_of", lambda run: {"fraction_acquired": facts[run][0], "certified": run.name != "uncertified"}
+    )
+    monkeypatch.setattr(
+        table, "config_of", lambda run: {"labels": {"column": f"active_{run}"}, "stopping": {"gamma": 0.8}}
+    )
+    [axes] = table.draw_ends(list(facts)).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cheap", "at_once", "dear"]
+    lines = [line.get_xdata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
+    assert lines == [pytest.approx(ends) for ends in ([20, 30], [40, 40], [50, 60])]
