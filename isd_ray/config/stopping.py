@@ -211,8 +211,8 @@ class StoppingConfig(Section):
     and measures somewhat more. 0: one lost well spends the look."""
     trigger: Literal["blend", "trend", "platt"] = "blend"
     """Forecast of the errors left, which decides when a look is worth its audit and never touches the guarantee:
-    `trend` by ranks, `platt` by confidences, `blend` by both (of a recall as `trend`, which then is held against all
-    random rows)."""
+    `trend` by ranks, `platt` by confidences, `blend` by both (of a recall as `trend`). Rare hits are forecast by ranks
+    and all random rows."""
     continue_after_stop: bool = False
     """Simulation only: note the stop and go on to the end of the budget."""
 

@@ -157,7 +157,7 @@ def _slices(n: int) -> tuple[_Floats, _Floats]:
 
 def _spread(total: float, shapes: tuple[_Floats, _Floats], edges: _Floats, n_batch: int, n_random: int) -> Forecast:
     """So many errors, and where they are by the geometric mean of two error rates in slices of ranks."""
-    n = edges[-1]
+    n = float(edges[-1])
     n_top = min(n_batch, n) - min(n_random, n)
     top = math.sqrt(math.prod(float(shape @ np.diff(np.minimum(edges, n_top))) for shape in shapes))
     next_batch = min(total, top + total * min(1.0, n_random / n))
