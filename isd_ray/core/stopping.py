@@ -108,12 +108,17 @@ def forecast_look(evidence: LookEvidence, config: StoppingConfig, goal: Goal) ->
     A person may ask for a last look whenever, and for whatever reason: its risk is what is left of delta, and its audit
     is drawn afterwards, so that all looks together pass falsely with probability delta at most.
     """
+    forecasts = [_forecast(evidence.scored[group], evidence, config, goal, group) for group in range(goal.n_groups)]
+    return look_by(forecasts, evidence, config, goal)
+
+
+def look_by(
+    forecasts: Sequence[Forecast | None], evidence: LookEvidence, config: StoppingConfig, goal: Goal
+) -> LookOutlook:
+    """As `forecast_look`, by any forecasts of the groups of predictions."""
     if evidence.last_look:
         config = config.model_copy(update={"reserve_audit": True})
     rule = rule_of(config).looks(config, evidence.batch_size)
-    forecasts = tuple(
-        _forecast(evidence.scored[group], evidence, config, goal, group) for group in range(goal.n_groups)
-    )
     expected = tuple(forecast.errors if forecast else 0.0 for forecast in forecasts)
     errors = sum(expected[group] for group in goal.audited) if all(forecasts[g] for g in goal.audited) else None
     if isinstance(goal, ByOutput):

@@ -5,10 +5,10 @@
 Each round's model predicts the whole inference set once more, and the truth is known. Then the random rows of every
 batch, and the audits, are drawn anew many times: forecasts are made and looks planned and judged as in a screen, while
 models and the acquired top stay those of the run. (A real screen would learn from other random rows, and from its
-audits: wells are for the comparison of forecasts on the same run.) A run ends at its first look, so one with a goal
-that is never met, as `--set stopping.gamma=0.9999 --set stopping.max_fraction=0.2`, tells most.
+audits: wells are for comparisons on the same run.) A run ends at its first look, so one with a goal that is hardly ever
+met, as `--set stopping.gamma=0.9999 --set stopping.max_fraction=0.6`, tells most.
 
-For claims of an accuracy of one class: losses are right or wrong.
+For every claim but those about each output of a panel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,92 +29,161 @@ from isd_ray.campaign.scoring import ShardScorer
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
-from isd_ray.core.bounds import allowed_errors
-from isd_ray.core.certify import LookState, judge_look, plan_look
-from isd_ray.core.goals import goal_for
-from isd_ray.core.scored import N_BINS, ScoredBatch, UncertaintyHistogram, bin_centres, uncertainty_bins
-from isd_ray.core.stopping import rule_of
-from isd_ray.core.trigger import Forecast, forecast_blend
+from isd_ray.core.goals import HITS, Goal, goal_for
+from isd_ray.core.growth import batches_worth
+from isd_ray.core.hits_left import RandomHits
+from isd_ray.core.look_evidence import Audit, LookEvidence, LookOutlook, ScreenCounts
+from isd_ray.core.looks import LookPlan, look_risk
+from isd_ray.core.scored import N_BINS, ScoredBatch, ranks_from_histogram, uncertainty_bins
+from isd_ray.core.stopping import decide_look, forecast_look, look_by
+from isd_ray.core.trigger import Forecast
 from isd_ray.data.predictions import read_predictions
-from isd_ray.messages import PredictRequest
+from isd_ray.messages import LabelArray, PredictRequest, StopDecision
 from isd_ray.models.device import configure_threads, resolve_placement
 from isd_ray.ops.prepare import prepare
 
-_NEVER = 99
-"""Batches since a failed look where there was none."""
+_Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a model says of the inference set, most uncertain rows first.
+    """What a model says of the inference set, by group of predictions, the most uncertain rows of each first.
 
     Attributes
     ----------
-    n_observed:
-        Rows that it was fitted on.
-    uncertainty, loss:
-        float32 and float64 (n,).
+    measured:
+        int64: rows that it was fitted on.
+    rows, uncertainty, loss:
+        int64, float32 and float64 (n,).
+    ends:
+        int64 (groups,): where each group ends.
     top:
         int64 (k,): places of the acquired rows.
     n_random:
         Random rows of the batch.
     """
 
-    n_observed: int
+    measured: _Rows
+    rows: _Rows
     uncertainty: NDArray[np.float32]
     loss: NDArray[np.float64]
-    top: NDArray[np.int64]
+    ends: _Rows
+    top: _Rows
     n_random: int
 
+    def group(self, group: int) -> slice:
+        """Places of a group."""
+        return slice(int(self.ends[group - 1]) if group else 0, int(self.ends[group]))
+
     @property
-    def histogram(self) -> UncertaintyHistogram:
-        """Of the inference set."""
-        return UncertaintyHistogram(bin_centres(), np.bincount(uncertainty_bins(self.uncertainty), minlength=N_BINS))
+    def groups(self) -> range:
+        """All groups."""
+        return range(len(self.ends))
 
-    def batch(self, places: NDArray[np.int64], n_more: int, *, is_audit: bool = False) -> ScoredBatch:
-        """Random rows, and, but for an audit, the top; after audits of so many rows that the run did not have."""
-        rank = places if is_audit else np.concatenate([self.top, places])
-        is_random = np.arange(len(rank)) >= len(rank) - len(places)
-        uncertainty, loss = self.uncertainty[rank], self.loss[rank]
-        n_observed = self.n_observed + n_more
-        return ScoredBatch(len(self.loss), n_observed, uncertainty, rank, loss, is_random, is_audit=is_audit)
+    @property
+    def histogram(self) -> NDArray[np.int64]:
+        """Of uncertainties, (groups, bins)."""
+        bins = uncertainty_bins(self.uncertainty)
+        return np.stack([np.bincount(bins[self.group(group)], minlength=N_BINS) for group in self.groups])
+
+    def after(self, audited: _Rows) -> Round:
+        """Where these rows are measured as well."""
+        gone = np.isin(self.rows, audited)
+        if not gone.any():
+            return self
+        n_before = np.concatenate([[0], np.cumsum(~gone)])
+        top = self.top[~gone[self.top]]
+        measured = np.concatenate([self.measured, self.rows[gone]])
+        kept = (self.rows[~gone], self.uncertainty[~gone], self.loss[~gone])
+        return Round(measured, *kept, n_before[self.ends], n_before[top], self.n_random)
+
+    def batches(self, drawn: _Rows, *, is_audit: bool = False) -> list[ScoredBatch | None]:
+        """Of each group the drawn places, and, but for an audit, the top; None where there are none."""
+        places = drawn if is_audit else np.concatenate([self.top, drawn])
+        is_random = np.arange(len(places)) >= len(places) - len(drawn)
+        made: list[ScoredBatch | None] = []
+        for within, counts in zip(map(self.group, self.groups), self.histogram, strict=True):
+            inside = (places >= within.start) & (places < within.stop)
+            at, n = places[inside], within.stop - within.start
+            rank = ranks_from_histogram(counts, self.uncertainty[at])
+            seen = (self.uncertainty[at], rank, self.loss[at], is_random[inside])
+            batch = ScoredBatch(n, len(self.measured), *seen, is_audit=is_audit)
+            made.append(batch if len(at) else None)
+        return made
 
 
-def rounds_of(run: Path) -> Iterator[Round]:
-    """The rounds of a run that have a model and a batch of its choice, predicted anew; up to its first look."""
-    store = CampaignStore.open(run)
-    config = CampaignConfig.from_stored(store.config)
-    compute = config.compute
-    configure_threads(compute.threads)
-    with TemporaryDirectory() as scratch:
-        setup = prepare(config, Path(scratch) / "run", Watcher())
-        truth = setup.truth["target"]
-        goal = goal_for(config.stopping, config.task, setup.spec.classes, setup.spec.outputs, config.labels.numbers)
-        scorer = ShardScorer(setup.spec, resolve_placement(compute.device, compute.precision, compute.threads))
-        is_left = np.ones(len(truth), np.bool_)
-        for files in store.rounds():
-            batch = files.read_batch()
-            rows, roles = batch["row"].to_numpy(), batch["role"].to_pylist()
-            if "audit" in roles:
-                return
-            if files.released["committee_hash"] and "top" in roles:
-                model = DeliveredModel.open(store, files.round)
-                request = PredictRequest(files.round, np.packbits(is_left), f"{scratch}/{files.round}", np.zeros(1))
-                frozen = []
-                for part in range(model.library.n_parts):
-                    scorer.freeze(request, part, model.committee)
-                    [file] = Path(request.directory).glob(f"part-{part:05d}*")
-                    frozen.append(read_predictions(file))
-                    file.unlink()
-                uncertainty = np.concatenate([part.uncertainty for part in frozen])
-                left = np.concatenate([part.rows for part in frozen])
-                losses = np.concatenate([goal.losses(part.prediction, truth[part.rows]) for part in frozen])
-                order = np.argsort(-uncertainty, kind="stable")
-                is_top = np.array([role == "top" for role in roles])
-                top = np.flatnonzero(np.isin(left[order], rows[is_top]))
-                n_random = sum(role == "random" for role in roles)
-                yield Round(int((~is_left).sum()), uncertainty[order], losses[order], top, n_random)
-            is_left[rows] = False
+@dataclass(frozen=True)
+class Run:
+    """A finished simulation.
+
+    Attributes
+    ----------
+    labels:
+        Of every row of the library.
+    n_first:
+        Rows of the first batch.
+    """
+
+    config: CampaignConfig
+    goal: Goal
+    labels: LabelArray
+    rounds: tuple[Round, ...]
+    n_first: int
+
+    @classmethod
+    def of(cls, folder: Path) -> Run:
+        """The rounds that have a model and a batch of its choice, predicted anew; up to the first look."""
+        store = CampaignStore.open(folder)
+        config = CampaignConfig.from_stored(store.config)
+        configure_threads(config.compute.threads)
+        with TemporaryDirectory() as scratch:
+            setup = prepare(config, Path(scratch) / "run", Watcher())
+            labels, spec = setup.truth["target"], setup.spec
+            goal = goal_for(config.stopping, config.task, spec.classes, spec.outputs, config.labels.numbers)
+            compute = config.compute
+            scorer = ShardScorer(spec, resolve_placement(compute.device, compute.precision, compute.threads))
+            rounds = tuple(_rounds(store, goal, labels, scorer, scratch))
+        n_first = len(store.rounds()[0].read_batch())
+        return cls(config, goal, labels, rounds, n_first)
+
+    def asking(self, level: float) -> Run:
+        """The same, with another level to certify."""
+        stopping = self.config.stopping.model_copy(update={"rule": "certify", "gamma": level})
+        config = self.config.model_copy(update={"stopping": stopping})
+        return replace(self, config=config, goal=replace(self.goal, level=level))
+
+    def n_hits(self, rows: _Rows) -> tuple[int, ...]:
+        """Hits among rows (`Goal.count_hits`)."""
+        return self.goal.count_hits(self.labels[rows])
+
+
+def _rounds(store: CampaignStore, goal: Goal, labels: LabelArray, scorer: ShardScorer, scratch: str) -> Iterator[Round]:
+    is_left = np.ones(len(labels), np.bool_)
+    for files in store.rounds():
+        batch = files.read_batch()
+        rows, roles = batch["row"].to_numpy(), batch["role"].to_pylist()
+        if "audit" in roles:
+            return
+        if files.released["committee_hash"] and "top" in roles:
+            model = DeliveredModel.open(store, files.round)
+            request = PredictRequest(files.round, np.packbits(is_left), f"{scratch}/{files.round}", np.zeros(1))
+            frozen = []
+            for part in range(model.library.n_parts):
+                scorer.freeze(request, part, model.committee)
+                [file] = Path(request.directory).glob(f"part-{part:05d}*")
+                frozen.append(read_predictions(file))
+                file.unlink()
+            uncertainty = np.concatenate([part.uncertainty for part in frozen])
+            left = np.concatenate([part.rows for part in frozen])
+            losses = np.concatenate([goal.losses(part.prediction, labels[part.rows]) for part in frozen])
+            groups = np.concatenate([goal.groups(part.prediction) for part in frozen])
+            order = np.lexsort((-uncertainty, groups))
+            ends = np.cumsum(np.bincount(groups, minlength=goal.n_groups))
+            is_top = np.array([role == "top" for role in roles])
+            top = np.flatnonzero(np.isin(left[order], rows[is_top]))
+            n_random = sum(role == "random" for role in roles)
+            yield Round(np.flatnonzero(~is_left), left[order], uncertainty[order], losses[order], ends, top, n_random)
+        is_left[rows] = False
 
 
 @dataclass(frozen=True)
@@ -126,65 +195,134 @@ class Drawn:
     logs: list[float]
 
 
-def screen(rounds: list[Round], config: CampaignConfig, rng: np.random.Generator, *, is_known: bool) -> Drawn:
-    """A screen with random rows and audits of its own, by forecasts, or as if the errors were known."""
-    first, stopping = rounds[0], config.stopping
-    n_batch = len(first.top) + first.n_random
-    allowed = allowed_errors(first.n_observed + len(first.loss), stopping.gamma)
-    rule = rule_of(stopping).looks(stopping, n_batch)
-    scored: list[ScoredBatch] = []
+def screen(run: Run, rng: np.random.Generator, *, is_known: bool) -> Drawn:
+    """A screen with random rows and audits of its own, by forecasts, or as if the losses were known."""
+    goal = run.goal
+    scored: tuple[list[ScoredBatch], ...] = tuple([] for _ in range(goal.n_groups))
     logs: list[float] = []
-    n_audited, n_failed, since = 0, 0, _NEVER
-    for present in rounds:
-        n_left, n_observed = len(present.loss), present.n_observed + n_audited
-        forecast = forecast_blend(scored, present.histogram, n_observed, n_batch, present.n_random)
-        if forecast and is_known:
-            errors = float(present.loss.sum())
-            forecast = Forecast(errors, float(present.loss[present.top].sum()) + errors * present.n_random / n_left)
-        if forecast:
-            logs.append(math.log(max(forecast.errors, 1.0) / max(present.loss.sum(), 1.0)))
-        plan = plan_look(rule, LookState(n_left, allowed, forecast, n_failed, since)).plan
-        if plan:
-            places = np.sort(rng.choice(n_left, plan.size, replace=False))
-            verdict = judge_look(plan, places, present.loss[places] > 0.5)
-            if verdict.stop:
-                finish = verdict.n_finish - int((places < verdict.n_finish).sum())
-                return Drawn(n_observed + plan.size + finish, n_failed, logs)
-            scored.append(present.batch(places, n_audited, is_audit=True))
-            n_audited, n_failed, since = n_audited + plan.size, n_failed + 1, 0
-        scored.append(present.batch(rng.choice(n_left, present.n_random, replace=False), n_audited))
+    audited = np.empty(0, np.int64)
+    n_failed, risk, since = 0, 0.0, 1
+    first_drawn = rng.choice(len(run.labels), run.n_first, replace=False)
+    for of_run in run.rounds:
+        present = of_run.after(audited)
+        seen = evidence(run, present, first_drawn, scored, (n_failed, risk, since))
+        found = outlook(run, present, seen, is_known=is_known)
+        if found.errors is not None:
+            true = sum(present.loss[present.group(group)].sum() for group in goal.audited)
+            logs.append(math.log(max(found.errors, 1.0) / max(true, 1.0)))
+        if found.plans:
+            drawn = [_draw(present, plan, rng) for plan in found.plans]
+            decision, n_new = _judged(run, present, found.plans, drawn)
+            if decision.action != "continue":
+                return Drawn(len(present.measured) + n_new, n_failed, logs)
+            for places in drawn:
+                learn(scored, present.batches(places, is_audit=True))
+            audited = np.concatenate([audited, present.rows[np.concatenate(drawn)]])
+            n_failed, risk, since = n_failed + 1, risk + look_risk([asdict(plan) for plan in found.plans]), 0
+            present = of_run.after(audited)
+        learn(scored, present.batches(rng.choice(len(present.rows), present.n_random, replace=False)))
         since += 1
     return Drawn(None, n_failed, logs)
+
+
+def evidence(
+    run: Run,
+    present: Round,
+    first_drawn: _Rows,
+    scored: tuple[list[ScoredBatch], ...],
+    looks: tuple[int, float, int],
+) -> LookEvidence:
+    """What a look is planned by; `looks` are the failed ones, their risk, and the batches since."""
+    n_batch, growth = len(present.top) + present.n_random, run.config.acquisition.growth
+    hits = run.n_hits(present.measured)
+    left = tuple(np.diff(present.ends, prepend=0).tolist())
+    n_failed, risk, since = looks
+    drawn = RandomHits(len(first_drawn), sum(run.n_hits(first_drawn)), len(present.measured), sum(hits))
+    return LookEvidence(
+        counts=ScreenCounts(len(run.labels), sum(hits), len(present.measured) - sum(hits), left, hits=hits),
+        n_observed=len(present.measured),
+        batch_size=n_batch,
+        n_batch=n_batch,
+        n_random=present.n_random,
+        n_affordable=len(present.rows),
+        rule_counts=True,
+        histogram=present.histogram,
+        scored=tuple(map(tuple, scored)),
+        failed_looks=n_failed,
+        risk_spent=risk,
+        batches_since_look=batches_worth(since, growth, since),
+        first_batch=None if growth == 1.0 else run.n_first,
+        first_draw=drawn if run.goal.knows_hits else None,
+    )
+
+
+def outlook(run: Run, present: Round, seen: LookEvidence, *, is_known: bool = False) -> LookOutlook:
+    """Whether to look, by forecasts, or, once there is one, as if the losses were known."""
+    if not is_known or not any(seen.scored):
+        return forecast_look(seen, run.config.stopping, run.goal)
+    known = []
+    for within in map(present.group, present.groups):
+        losses, top = present.loss[within], present.top[(present.top >= within.start) & (present.top < within.stop)]
+        random = losses.sum() * present.n_random / len(present.rows)
+        known.append(Forecast(float(losses.sum()), float(present.loss[top].sum() + random)))
+    return look_by(known, seen, run.config.stopping, run.goal)
+
+
+def _draw(present: Round, plan: LookPlan, rng: np.random.Generator) -> _Rows:
+    within = present.group(plan.group)
+    return within.start + rng.choice(within.stop - within.start, plan.size, replace=False)
+
+
+def _judged(run: Run, present: Round, plans: tuple[LookPlan, ...], drawn: list[_Rows]) -> tuple[StopDecision, int]:
+    """What a look decides, and the rows that it and its finish measure."""
+    taken = present.rows[present.group(HITS)] if run.goal.takes_hits else np.empty(0, np.int64)
+    outside = np.concatenate([present.measured, taken])
+    hits = run.n_hits(outside)
+    plans = run.goal.settle(plans, hits, len(outside) - sum(hits))
+    audits = [
+        Audit(places - present.group(plan.group).start, present.loss[places], np.ones(len(places), np.bool_))
+        for plan, places in zip(plans, drawn, strict=True)
+    ]
+    decision = decide_look(plans, audits, run.goal, hits, len(present.rows))
+    n_finish = decision.n_finish or 0
+    n_new = sum(
+        min(n_finish, plan.n_inference) - audit.n_known(n_finish) for plan, audit in zip(plans, audits, strict=True)
+    )
+    return decision, len(taken) + sum(map(len, drawn)) + n_new
+
+
+def learn(scored: tuple[list[ScoredBatch], ...], batches: list[ScoredBatch | None]) -> None:
+    """Take in the batches of each group."""
+    for of_group, batch in zip(scored, batches, strict=True):
+        if batch is not None:
+            of_group.append(batch)
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="Folders of simulations.")
-    parser.add_argument("--gamma", nargs="+", type=float, required=True, help="Accuracies to certify.")
-    parser.add_argument("--draws", type=int, default=40, help="Screens of each run and accuracy.")
-    parser.add_argument("--known", action="store_true", help="Plan looks by the true errors: what forecasts may save.")
+    parser.add_argument("--gamma", nargs="+", type=float, required=True, help="Levels to certify.")
+    parser.add_argument("--draws", type=int, default=40, help="Screens of each run and level.")
+    parser.add_argument("--known", action="store_true", help="Plan looks by the true losses: what forecasts may save.")
     options = parser.parse_args()
     print(
-        "| run | accuracy | wells, mean | median | failed looks | not certified | forecast, mean log | deviation |\n"
+        "| run | level | wells, mean | median | failed looks | not certified | forecast, mean log | deviation |\n"
         "|---|---|---|---|---|---|---|---|"
     )
-    for run in options.runs:
-        config = CampaignConfig.from_stored(CampaignStore.open(run).config)
-        rounds = list(rounds_of(run))
-        if not rounds or not all(np.isin(present.loss, (0.0, 1.0)).all() for present in rounds):
-            sys.exit(f"{run}: no round with a model before its first look, or losses that are not right or wrong")
-        n_target = rounds[0].n_observed + len(rounds[0].loss)
+    for folder in options.runs:
+        run = Run.of(folder)
+        if not run.rounds or run.goal.outputs:
+            sys.exit(f"{folder}: no round with a model before its first look, or a claim about each output")
         for gamma in options.gamma:
-            stopping = config.stopping.model_copy(update={"rule": "certify", "gamma": gamma})
-            changed = config.model_copy(update={"stopping": stopping})
+            asked = run.asking(gamma)
             generators = map(np.random.default_rng, range(options.draws))
-            drawn = [screen(rounds, changed, rng, is_known=options.known) for rng in generators]
-            wells = np.array([found.wells / n_target for found in drawn if found.wells is not None])
+            drawn = [screen(asked, rng, is_known=options.known) for rng in generators]
+            wells = np.array([found.wells / len(run.labels) for found in drawn if found.wells is not None])
             logs = np.concatenate([found.logs for found in drawn])
             error = wells.std() / math.sqrt(max(len(wells), 1))
             print(
-                f"| {run.name} | {gamma:g} | {wells.mean():.2%} ± {error:.2%} | {np.median(wells):.2%} "
+                f"| {folder.name} | {gamma:g} | {wells.mean():.2%} ± {error:.2%} | {np.median(wells):.2%} "
                 f"| {np.mean([found.failed for found in drawn]):.2f} | {len(drawn) - len(wells)} "
                 f"| {logs.mean():+.2f} | {logs.std():.2f} |",
                 flush=True,
