@@ -185,7 +185,8 @@ class Model(Protocol):
         Blocks it cannot do without, beside those it is given: ``("smiles",)`` for a model that reads structures.
 
     One that learns panels may have a class attribute ``learns_numbers = True``: outputs may be numbers, too
-    (`Problem.numbers`). Without it such a panel is refused.
+    (`Problem.numbers`). Without it such a panel is refused. One that fits a model for each output may say so by
+    ``fits_each_output = True``: people who ask for hundreds of outputs are warned.
     """
 
     Config: ClassVar[type[FamilyConfig]]

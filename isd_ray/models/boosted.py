@@ -58,6 +58,7 @@ class Boosted:
     Config: ClassVar[type[FamilyConfig]] = BoostedConfig
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "panel"})
     learns_numbers: ClassVar[bool] = True
+    fits_each_output: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: BoostedConfig, problem: Problem) -> None:

@@ -8,12 +8,16 @@ from isd_ray.campaign.claimed import checked_claim, claim_lines, would_be_unveri
 from isd_ray.campaign.constant import beforehand, constant_warning
 from isd_ray.campaign.setup import CampaignSetup
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import CampaignConfig
+from isd_ray.config import CampaignConfig, ModelConfig
+from isd_ray.config.model import RESMLP, family_class
 from isd_ray.core.constant import ConstantAnswer, constant_answer
 from isd_ray.core.goals import Goal, goal_for
 from isd_ray.core.panels import has_readout
 from isd_ray.data.labels import LabelRule, as_readouts
 from isd_ray.messages import LabelArray
+
+MANY_OUTPUTS = 50
+"""Outputs of a panel from which it is said that some families fit a model for each."""
 
 
 def constant_of(
@@ -42,9 +46,22 @@ def constant_of(
     return goal, constant_answer(goal, known, n_classes, len(known), config.stopping.delta)
 
 
+def slow_words(model: ModelConfig, n_outputs: int) -> str | None:
+    """That families fit a model for each of the many outputs of a panel, if any does."""
+    slow = [repr(name) for name in model.families if getattr(family_class(name), "fits_each_output", False)]
+    if n_outputs <= MANY_OUTPUTS or not slow:
+        return None
+    return (
+        f"{' and '.join(slow)} will fit a model for each of the {n_outputs} outputs, so that rounds take long; "
+        f"model.families = [{RESMLP!r}] learns all of them at once"
+    )
+
+
 def say_beforehand(setup: CampaignSetup, watcher: Watcher) -> None:
     """Say what the claim is held against, which class is a hit, and warn if the claim may be worth nothing."""
     config, classes = setup.config, setup.rule.classes
+    if (slow := slow_words(config.model, len(setup.rule.outputs))) is not None:
+        watcher.message(f"warning: {slow}")
     if not config.stopping.claims:
         return
     goal, constant = constant_of(config, setup.rule, None if setup.labels is None else setup.labels.labels)

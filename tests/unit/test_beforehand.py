@@ -9,6 +9,7 @@ from isd_ray.config import CampaignConfig, ModelConfig
 from isd_ray.config_file import load_config, parse_config
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, IsdError, LabelError, LibraryError
+from isd_ray.ops import beforehand
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
 
@@ -175,3 +176,17 @@ def test_a_library_with_a_place_of_its_own_is_never_replaced(make_config, tmp_pa
 def test_a_mistake_in_the_table_of_a_family_is_told_with_its_place(model, message):
     with pytest.raises(ConfigError, match=message):
         of_values(model=model)
+
+
+def test_it_is_said_that_a_model_for_each_of_many_outputs_takes_long(make_config, panel, tmp_path, monkeypatch):
+    panel["labels"] = {"column": None, "columns": [f"has_{place:02d}" for place in range(11)]}
+    trees, network = (make_config(**panel, model={"families": families}) for families in (["boosted"], ["resmlp"]))
+    assert beforehand.slow_words(trees.model, 50) is None
+    monkeypatch.setattr(beforehand, "MANY_OUTPUTS", 10)
+    told = {}
+    for name, config in (("trees", trees), ("network", network)):
+        told[name] = Heard()
+        Campaign.create(tmp_path / name, config, told[name])
+    words = "warning: 'boosted' will fit a model for each of the 11 outputs, so that rounds take long; model.families"
+    assert [text.startswith(words) for text in told["trees"].messages if "each of the" in text] == [True]
+    assert not any("each of the" in text for text in told["network"].messages)
