@@ -104,8 +104,8 @@ SCREENS = {
         "moleculenet_tox21.parquet", {"columns": ["NR-*", "SR-*"]}, ACCURACY, "panel", features="standard"
     ),
     "yeast panel": Screen(
-        "panel.parquet", {"columns": ["strain m*"], "transform": "threshold", "threshold": 4.0}, {"gamma": 0.9},
-        "panel", features="standard", library={"id_column": "id"}, script=("yeast_panel.py",),
+        "panel.parquet", {"columns": ["strain m*"], "transform": "threshold", "threshold": 4.0}, ACCURACY, "panel",
+        features="standard", library={"id_column": "id"}, complete="strain mrc1", script=("yeast_panel.py",),
     ),
     "GDSC pairs": Screen(
         "pairs.parquet", {"column": "sensitive"}, {"gamma": 0.9},
