@@ -4,11 +4,17 @@
 
 simulates each screen with each family alone and with the default, to the certified end. `--rows` draws so many
 compounds of each data set at random (0: all). What is finished is kept: the same command goes on. In brackets is the
-share from which the claim was true: of one screen's wells its audits are luck, and this is not.
+share from which the claim was true: of one screen's wells its audits are luck, and this is not. Nor are those of
+
+    python -m tests.benchmarks.models --out runs/models-redrawn --seeds 0 --draws 60
+
+which runs each screen nearly to its end, and gives the mean of so many draws of its random rows and audits
+(`tests.benchmarks.redrawn`).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -24,6 +30,7 @@ import pyarrow.parquet as pq
 
 import isd_ray as isd
 from isd_ray.config import CampaignConfig, LibraryConfig
+from tests.benchmarks import redrawn
 from tests.benchmarks.measure import Line, parser, report
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,6 +41,7 @@ MEMBERS = 2
 ALONE_IN_DOUBT = ("linear",)
 """Members of these are all alike: no disagreement tells which value is hard to predict."""
 BATCHES = 25
+TO_THE_END = {"gamma": 0.9999, "max_fraction": 0.9}
 UNIT = "share measured, by the best family and by the default"
 
 
@@ -150,13 +158,23 @@ def config_of(name: str, screen: Screen, family: str, seed: int, folder: Path, n
     )
 
 
-def measured(name: str, family: str, seed: int, folder: Path, n_rows: int) -> dict[str, Any]:
-    """The summary of a finished screen; made if there is none."""
-    run = folder / f"{name.replace(' ', '-')}-{family}-seed{seed}"
+def measured(name: str, family: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """The summary of a finished screen, made if there is none; with the mean share of screens drawn anew."""
+    run = options.out.resolve() / f"{name.replace(' ', '-')}-{family}-seed{seed}"
     found = run / "summary.json"
-    if found.exists():
-        return dict(json.loads(found.read_bytes()))
-    return dict(isd.simulate(config_of(name, SCREENS[name], family, seed, folder, n_rows), run).summary)
+    if not found.exists():
+        config = config_of(name, SCREENS[name], family, seed, options.out.resolve(), options.rows)
+        if options.draws:
+            config = config.model_copy(update={"stopping": config.stopping.model_copy(update=TO_THE_END)})
+        isd.simulate(config, run)
+    summary = dict(json.loads(found.read_bytes()))
+    if options.draws:
+        asked = redrawn.Run.of(run).asking(SCREENS[name].stopping["gamma"])
+        screens = [redrawn.screen(asked, np.random.default_rng(n), is_known=False) for n in range(options.draws)]
+        n_rows = len(asked.labels)
+        summary["fraction_acquired"] = statistics.fmean((drawn.wells or n_rows) / n_rows for drawn in screens)
+        summary |= {"oracle_fraction": asked.true_from, "certified": False}
+    return summary
 
 
 def _true_from(summary: Mapping[str, Any]) -> float:
@@ -176,10 +194,10 @@ def main() -> None:
     made.add_argument("--families", nargs="+", default=["boosted", "linear", "resmlp"])
     made.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     made.add_argument("--rows", type=int, default=12_000)
+    made.add_argument("--draws", type=int, default=0, help="screens drawn anew of each that runs to its end; 0: none")
     options = made.parse_args()
     if "ISD_DATA" not in os.environ:
         raise SystemExit("set ISD_DATA to the folder of the data sets")
-    folder = options.out.resolve()
     lines, n_claims, n_false = [], 0, 0
     table([["screen", *options.families, DEFAULT, "least true value"], ["---"] * (len(options.families) + 3)])
     for name in options.screens:
@@ -189,7 +207,7 @@ def main() -> None:
         for family in (*options.families, DEFAULT):
             if family in ALONE_IN_DOUBT and SCREENS[name].task == "regression":
                 continue
-            summaries = [measured(name, family, seed, folder, options.rows) for seed in options.seeds]
+            summaries = [measured(name, family, seed, options) for seed in options.seeds]
             shares[family] = statistics.median(summary["fraction_acquired"] for summary in summaries)
             true_from[family] = statistics.median(_true_from(summary) for summary in summaries)
             truths += [summary["system_value"] for summary in summaries if summary["certified"]]

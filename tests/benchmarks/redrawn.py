@@ -152,6 +152,20 @@ class Run:
         config = self.config.model_copy(update={"stopping": stopping})
         return replace(self, config=config, goal=replace(self.goal, level=level))
 
+    @property
+    def true_from(self) -> float:
+        """Share of the rows from which the claim is true; 1 if it is not before the end."""
+        for present in self.rounds:
+            losses = tuple(float(present.loss[present.group(group)].sum()) for group in present.groups)
+            if self.goal.is_met(self.counts(present), losses):
+                return len(present.measured) / len(self.labels)
+        return 1.0
+
+    def counts(self, present: Round) -> ScreenCounts:
+        """Sizes that the claim depends on."""
+        hits, left = self.n_hits(present.measured), tuple(np.diff(present.ends, prepend=0).tolist())
+        return ScreenCounts(len(self.labels), sum(hits), len(present.measured) - sum(hits), left, hits=hits)
+
     def n_hits(self, rows: _Rows) -> tuple[int, ...]:
         """Hits among rows (`Goal.count_hits`)."""
         return self.goal.count_hits(self.labels[rows])
@@ -234,12 +248,11 @@ def evidence(
 ) -> LookEvidence:
     """What a look is planned by; `looks` are the failed ones, their risk, and the batches since."""
     n_batch, growth = len(present.top) + present.n_random, run.config.acquisition.growth
-    hits = run.n_hits(present.measured)
-    left = tuple(np.diff(present.ends, prepend=0).tolist())
     n_failed, risk, since = looks
-    drawn = RandomHits(len(first_drawn), sum(run.n_hits(first_drawn)), len(present.measured), sum(hits))
+    counts = run.counts(present)
+    drawn = RandomHits(len(first_drawn), sum(run.n_hits(first_drawn)), len(present.measured), counts.n_hits)
     return LookEvidence(
-        counts=ScreenCounts(len(run.labels), sum(hits), len(present.measured) - sum(hits), left, hits=hits),
+        counts=counts,
         n_observed=len(present.measured),
         batch_size=n_batch,
         n_batch=n_batch,

@@ -28,7 +28,8 @@ def finished(request, make_config, panel_file, tmp_path_factory):
 def test_with_its_own_random_rows_a_screen_forecasts_the_errors_that_it_did(finished):
     folder, run = finished
     batches = [files.read_batch() for files in CampaignStore.open(folder).rounds()]
-    recorded = pq.read_table(folder / "rounds.parquet")["forecast_errors"].to_pylist()
+    rows = pq.read_table(folder / "rounds.parquet").to_pylist()
+    recorded = [row["forecast_errors"] for row in rows]
     first = batches[0]["row"].to_numpy()
     scored = tuple([] for _ in range(run.goal.n_groups))
     assert len(run.rounds) > 3
@@ -38,6 +39,8 @@ def test_with_its_own_random_rows_a_screen_forecasts_the_errors_that_it_did(fini
         roles = np.array(batches[number]["role"].to_pylist())
         own = np.flatnonzero(np.isin(present.rows, batches[number]["row"].to_numpy()[roles == "random"]))
         redrawn.learn(scored, present.batches(own))
+    true_from = [row["fraction_acquired"] for row in rows if row["system_value"] and row["system_value"] > 0.85]
+    assert run.asking(0.85).true_from == true_from[0]
 
 
 def test_rows_that_its_audits_measured_leave_the_order_of_a_screen(finished):
