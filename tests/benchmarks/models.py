@@ -6,7 +6,7 @@ simulates each screen with each family alone and with the default, to the certif
 compounds of each data set at random (0: all). What is finished is kept: the same command goes on. In brackets is the
 share from which the claim was true: of one screen's wells its audits are luck, and this is not. Nor are those of
 
-    python -m tests.benchmarks.models --out runs/models-redrawn --seeds 0 --draws 60
+    python -m tests.benchmarks.models --out runs/models --seeds 0 --draws 60
 
 which runs each screen nearly to its end, and gives the mean of so many draws of its random rows and audits
 (`tests.benchmarks.redrawn`).
@@ -42,6 +42,7 @@ ALONE_IN_DOUBT = ("linear",)
 """Members of these are all alike: no disagreement tells which value is hard to predict."""
 BATCHES = 25
 TO_THE_END = {"gamma": 0.9999, "max_fraction": 0.9}
+"""Changes of the stopping of a screen whose looks are drawn anew: it hardly looks by itself."""
 UNIT = "share measured, by the best family and by the default"
 
 
@@ -160,7 +161,8 @@ def config_of(name: str, screen: Screen, family: str, seed: int, folder: Path, n
 
 def measured(name: str, family: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """The summary of a finished screen, made if there is none; with the mean share of screens drawn anew."""
-    run = options.out.resolve() / f"{name.replace(' ', '-')}-{family}-seed{seed}"
+    whole = "-whole" if options.draws else ""
+    run = options.out.resolve() / f"{name.replace(' ', '-')}-{family}-seed{seed}{whole}"
     found = run / "summary.json"
     if not found.exists():
         config = config_of(name, SCREENS[name], family, seed, options.out.resolve(), options.rows)
