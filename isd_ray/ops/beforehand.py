@@ -17,7 +17,7 @@ from isd_ray.data.labels import LabelRule, as_readouts
 from isd_ray.messages import LabelArray
 
 MANY_OUTPUTS = 50
-"""Outputs of a panel from which it is said that some families fit a model for each."""
+"""Most outputs of a panel of which it is not said that some families fit a model for each."""
 
 
 def constant_of(

@@ -18,6 +18,7 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -80,7 +81,7 @@ class Round:
         """All groups."""
         return range(len(self.ends))
 
-    @property
+    @cached_property
     def histogram(self) -> NDArray[np.int64]:
         """Of uncertainties, (groups, bins)."""
         bins = uncertainty_bins(self.uncertainty)
@@ -210,7 +211,10 @@ class Drawn:
 
 
 def screen(run: Run, rng: np.random.Generator, *, is_known: bool) -> Drawn:
-    """A screen with random rows and audits of its own, by forecasts, or as if the losses were known."""
+    """A screen with random rows and audits of its own, by forecasts, or as if the losses were known.
+
+    Predicted hits that a failed look measures stay where they are: the next batches of the run take them.
+    """
     goal = run.goal
     scored: tuple[list[ScoredBatch], ...] = tuple([] for _ in range(goal.n_groups))
     logs: list[float] = []
@@ -226,7 +230,7 @@ def screen(run: Run, rng: np.random.Generator, *, is_known: bool) -> Drawn:
             logs.append(math.log(max(found.errors, 1.0) / max(true, 1.0)))
         if found.plans:
             drawn = [_draw(present, plan, rng) for plan in found.plans]
-            decision, n_new = _judged(run, present, found.plans, drawn)
+            decision, n_new = judged(run, present, found.plans, drawn)
             if decision.action != "continue":
                 return Drawn(len(present.measured) + n_new, n_failed, logs)
             for places in drawn:
@@ -286,7 +290,7 @@ def _draw(present: Round, plan: LookPlan, rng: np.random.Generator) -> _Rows:
     return within.start + rng.choice(within.stop - within.start, plan.size, replace=False)
 
 
-def _judged(run: Run, present: Round, plans: tuple[LookPlan, ...], drawn: list[_Rows]) -> tuple[StopDecision, int]:
+def judged(run: Run, present: Round, plans: tuple[LookPlan, ...], drawn: list[_Rows]) -> tuple[StopDecision, int]:
     """What a look decides, and the rows that it and its finish measure."""
     taken = present.rows[present.group(HITS)] if run.goal.takes_hits else np.empty(0, np.int64)
     outside = np.concatenate([present.measured, taken])

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.core.looks import LookPlan
 from isd_ray.ops.simulate import simulate
 from tests.benchmarks import redrawn
 
@@ -57,6 +58,25 @@ def test_rows_that_its_audits_measured_leave_the_order_of_a_screen(finished):
     for group in after.groups:
         was, now = before.rows[before.group(group)], after.rows[after.group(group)]
         assert now.tolist() == [row for row in was.tolist() if row not in set(audited.tolist())]
+
+
+def test_a_look_costs_the_rows_that_it_measures_each_once(finished):
+    _, run = finished
+    asked, rng = run.asking(0.9), np.random.default_rng(0)
+    finishes = []
+    for present in run.rounds[2:]:
+        within = present.group(0)
+        n = within.stop - within.start
+        sampled = min(30, n)
+        allowed = asked.goal.allowances(asked.counts(present), (0.0,) * asked.goal.n_groups)[0]
+        drawn = within.start + rng.choice(n, sampled, replace=False)
+        plan = LookPlan(1, 0.04, sampled, n, allowed, "any", n, expected_loss=(0.1, 0.1), credit=True)
+        hits = present.rows[present.group(1)] if asked.goal.takes_hits else np.empty(0, np.int64)
+        decision, n_new = redrawn.judged(asked, present, (plan,), [drawn])
+        finish = present.rows[within][: decision.n_finish or 0]
+        finishes.append(len(finish))
+        assert n_new == len(np.unique(np.concatenate([hits, present.rows[drawn], finish])))
+    assert not asked.goal.is_exact or max(finishes) > 0
 
 
 def test_screens_are_certified_by_looks_of_their_own(finished):
