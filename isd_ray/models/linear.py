@@ -64,7 +64,10 @@ class Linear:
             rows, labels = rows[np.sort(drawn)], labels[np.sort(drawn)]
         columns = Columns.seen(self._problem, data.features, rows, self._config.min_rows)
         scale = _Scale.of(columns, Pieces(data.features, rows), self._config.dense_scale)
-        design = vstack([scale.design(columns, piece) for piece in Pieces(data.features, rows)], format="csr")
+        pieces = [scale.design(columns, piece) for piece in Pieces(data.features, rows)]
+        # In float64, as the weights are: of float32 SciPy makes such a copy for every product.
+        design = vstack(pieces, format="csr", dtype=np.float64)
+        del pieces
         if self._problem.numbers:
             weights, n_steps = self._with_numbers(design, labels)
         elif self._problem.task == "regression":
@@ -94,8 +97,7 @@ class Linear:
         from scipy.optimize import minimize
 
         shape = (design.shape[1] + 1, n_columns)
-        penalty = self._penalty(design)
-        turned = design.T.tocsr()
+        penalty, turned = self._penalty(design), design.T
 
         def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weights = flat.reshape(shape)
@@ -115,16 +117,15 @@ class Linear:
 
         # Centred by hand, so that the intercept is not penalised.
         mean = float(labels.mean())
-        means = np.asarray(design.mean(axis=0)).reshape(-1)
+        # In float32, as they always were: the last digits of a screen's course hang on it.
+        means = np.asarray(design.astype(np.float32).mean(axis=0)).reshape(-1)
         centred, damp = _Centred(design, means).operator(), float(np.sqrt(self._penalty(design)))
         found = lsqr(centred, labels - mean, damp=damp, iter_lim=self._config.max_steps)
         weights = np.concatenate([[mean - float(means @ found[0])], found[0]])[:, None]
         return weights, int(found[2])
 
     def _penalty(self, design: Any) -> float:
-        return (
-            self._config.penalty * float((design.data.astype(np.float64) ** 2).sum() / design.shape[0]) + _LEAST_PENALTY
-        )
+        return self._config.penalty * float((design.data**2).sum() / design.shape[0]) + _LEAST_PENALTY
 
     def _fitted(
         self, columns: Columns, scale: _Scale, weights: NDArray[np.float64], n_steps: int, n_rows: int
