@@ -1,7 +1,7 @@
-"""The table of README.md from finished runs, as Markdown; and its figures.
+"""The tables of README.md from finished runs, as Markdown; and its figures.
 
     python examples/hts/table.py runs/hts-* --figure examples/hts/recall.svg
-    python examples/hts/table.py runs/hts25/*-all-seed0 --ends examples/hts/screens.svg
+    python examples/hts/table.py runs/hts25/*-seed0 --by-screen --ends examples/hts/screens.svg
 
 A run without a stopping rule, as those of random selection, is given the stop for nothing: its row says at which share
 acquired the claim had become true, interpolated linearly between its rounds.
@@ -22,6 +22,8 @@ from matplotlib.figure import Figure
 
 from isd_ray.report.figures import COLOURS
 
+HISTORIES = ("random", "none", "older", "all")
+MARKS = {"random": ("x", "grey"), "none": ("^", COLOURS[1]), "older": ("s", COLOURS[2]), "all": ("o", COLOURS[0])}
 HEADER = ("run", "committee", "claim", "acquired", "true value", "true from", "computing (s)")
 
 
@@ -94,32 +96,73 @@ def draw(runs: Sequence[Path]) -> Figure:
     return figure
 
 
+def by_screen(runs: Sequence[Path]) -> dict[str, dict[str, Path]]:
+    """Runs of `screens.py` by screen and history, the screen first that is cheapest with the most history it has."""
+    found: dict[str, dict[str, Path]] = {}
+    for run in runs:
+        screen, _, history = run.name.rpartition("-seed")[0].rpartition("-")
+        if history not in HISTORIES:
+            raise SystemExit(f"{run}: not named as `screens.py` does, as serine-all-seed0")
+        if history in found.setdefault(screen, {}):
+            raise SystemExit(f"{run}: another seed than {found[screen][history].name}; give the runs of one")
+        found[screen][history] = run
+    ordered = {screen: {name: of[name] for name in HISTORIES if name in of} for screen, of in found.items()}
+    return dict(sorted(ordered.items(), key=lambda item: summary_of(list(item[1].values())[-1])["fraction_acquired"]))
+
+
+def true_value(run: Path) -> float | None:
+    """What the delivered screen is worth; None of one that is not certified."""
+    return rounds_of(run)[-1]["delivered_value"] if summary_of(run)["certified"] else None
+
+
+def cell_of(run: Path) -> str:
+    """Share measured, true recall and rounds."""
+    summary, value = summary_of(run), true_value(run)
+    told = "not certified" if value is None else f"{value:.3f}"
+    return f"{summary['fraction_acquired']:.1%}, {told}, {summary['rounds']}"
+
+
+def rows_by_screen(runs: Sequence[Path]) -> list[tuple[str, ...]]:
+    """A line for each screen with its runs by history, and one of medians with the number of true claims."""
+    screens = by_screen(runs)
+    rows = [
+        (f"`{screen}`", *(cell_of(of_screen[name]) if name in of_screen else "–" for name in HISTORIES))
+        for screen, of_screen in screens.items()
+    ]
+    last = []
+    for name in HISTORIES:
+        there = [of_screen[name] for of_screen in screens.values() if name in of_screen]
+        shares = [summary_of(run)["fraction_acquired"] for run in there]
+        claims = [(value, run) for run in there if (value := true_value(run)) is not None]
+        n_true = sum(value >= config_of(run)["stopping"]["gamma"] for value, run in claims)
+        last.append(f"{np.median(shares):.1%}, {n_true} of {len(claims)} claims true" if there else "–")
+    return [("screen", *HISTORIES), ("---",) * (1 + len(HISTORIES)), *rows, ("median", *last)]
+
+
 def draw_ends(runs: Sequence[Path]) -> Figure:
-    """For each run where its claim became true, and where it was certified; the cheapest on top."""
-    ends = sorted((summary_of(run)["fraction_acquired"], run) for run in runs if summary_of(run)["certified"])
-    figure = Figure(figsize=(7.0, 0.2 * len(ends) + 0.8), layout="constrained")
+    """For each screen where it was certified, by history; and from where the claim was true with the last of these."""
+    screens = by_screen([run for run in runs if summary_of(run)["certified"]])
+    figure = Figure(figsize=(7.0, 0.2 * len(screens) + 0.9), layout="constrained")
     axes = figure.subplots()
-    for place, (share, run) in enumerate(ends):
+    for place, of_screen in enumerate(screens.values()):
+        shares = {name: 100 * summary_of(run)["fraction_acquired"] for name, run in of_screen.items()}
+        last, run = list(of_screen.items())[-1]
         # Of a claim that its last round or its audit made true there is no earlier share.
-        start = true_from(rounds_of(run), config_of(run)["stopping"]["gamma"]) or share
-        axes.plot([100 * start, 100 * share], [place, place], "-", color="lightgrey", linewidth=2, zorder=1)
-        axes.plot(
-            100 * start, place, "o", markerfacecolor="white", color=COLOURS[0], label="" if place else "true from"
-        )
-        axes.plot(100 * share, place, "o", color=COLOURS[0], label="" if place else "certified")
-    axes.set_yticks(range(len(ends)), [labels_of(run) for _, run in ends])
+        reached = true_from(rounds_of(run), config_of(run)["stopping"]["gamma"])
+        start = shares[last] if reached is None else 100 * reached
+        axes.plot([start, shares[last]], [place, place], "-", color="lightgrey", linewidth=2, zorder=1)
+        axes.plot(start, place, "o", markerfacecolor="white", color=COLOURS[0], label=f"true from, {last}")
+        for name, share in shares.items():
+            mark, colour = MARKS[name]
+            axes.plot(share, place, mark, color=colour, label=f"certified, {name}")
+    labels = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    axes.set_yticks(range(len(screens)), list(screens))
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("acquired (% of the target set)")
     axes.grid(axis="x", alpha=0.25)
-    axes.legend(frameon=False, loc="upper right")
+    figure.legend(labels.values(), labels.keys(), frameon=False, loc="outside upper center", ncols=len(labels))
     return figure
-
-
-def labels_of(run: Path) -> str:
-    """The column of the labels that a run was asked for, as a name."""
-    column: str = config_of(run)["labels"]["column"]
-    return column.removeprefix("active_")
 
 
 def main() -> None:
@@ -127,11 +170,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path, help="Folders of `isd simulate`; unfinished ones are left out.")
     parser.add_argument("--figure", type=Path, help="SVG file of the runs that claim a recall.")
-    parser.add_argument("--ends", type=Path, help="SVG file of where claims became true and were certified.")
+    parser.add_argument("--by-screen", action="store_true", help="A line for each screen of `screens.py`, one seed.")
+    parser.add_argument("--ends", type=Path, help="SVG file of where these became true and were certified.")
     options = parser.parse_args()
     runs = [run for run in options.runs if (run / "summary.json").is_file()]
-    rows = [row_of(run) for run in runs]
-    for row in (HEADER, ("---",) * len(HEADER), *rows):
+    each = [HEADER, ("---",) * len(HEADER), *map(row_of, runs)]
+    for row in rows_by_screen(runs) if options.by_screen else each:
         print(f"| {' | '.join(row)} |")
     recalls = [run for run in runs if config_of(run)["stopping"]["quantity"] == "recall"]
     for file, drawn in ((options.figure, draw), (options.ends, draw_ends)):

@@ -110,7 +110,8 @@ def test_screens_are_in_order_of_time_and_none_sees_itself_or_its_own_wells(all_
     assert not any("old" in column for column in all_screens.unseen_by("hsf1", screens, "older"))
     assert "active_hsf1" in all_screens.unseen_by("transcription2", screens, "older"), "older, but the same wells"
     assert {"active_old", "active_transcription2"} <= set(all_screens.unseen_by("old", screens, "older"))
-    assert all_screens.unseen_by("old", screens, "none") == ["score_*", "active_*"]
+    for without in ("none", "random"):
+        assert all_screens.unseen_by("old", screens, without) == ["score_*", "active_*"]
 
 
 def test_a_screen_has_its_own_compounds_and_what_is_finished_stays(
@@ -127,21 +128,64 @@ def test_a_screen_has_its_own_compounds_and_what_is_finished_stays(
     assert len(part) <= len(measured) - measured.null_count < len(whole)
     all_screens.main()
     assert capsys.readouterr().out == told
+    monkeypatch.setattr(sys, "argv", [*command, "--history", "random"])
+    all_screens.main()
+    assert "hsf1-random-seed0: " in capsys.readouterr().out
+    drawn = isd.Campaign.open(tmp_path / "hsf1-random-seed0").config
+    assert (drawn.acquisition.function, drawn.model.families) == ("random", ("linear",))
 
 
-def test_the_ends_are_drawn_the_cheapest_on_top(paper_script, monkeypatch, tmp_path):
+@pytest.fixture
+def many_runs(paper_script, monkeypatch):
+    """The script, and runs: share measured, share from which the claim is true, and what it is worth."""
     table = paper_script("table", "hts")
-    runs = {"dear": (0.6, 0.5), "cheap": (0.3, 0.2), "at_once": (0.4, None), "uncertified": (0.9, 0.4)}
+    runs = {
+        "dear-all-seed0": (0.6, 0.5, 0.81),
+        "cheap-random-seed0": (0.8, 0.7, 0.79),
+        "cheap-all-seed0": (0.3, 0.2, 0.85),
+        "cheap-none-seed0": (0.45, 0.3, 0.83),
+        "at-once-all-seed0": (0.4, None, 0.9),
+        "open-all-seed0": (0.9, 0.4, None),
+    }
     facts = {Path(name): ends for name, ends in runs.items()}
-    monkeypatch.setattr(table, "rounds_of", lambda run: run)
-    monkeypatch.setattr(table, "true_from", lambda run, level: facts[run][1])
+    monkeypatch.setattr(table, "rounds_of", lambda run: [{"run": run, "delivered_value": facts[run][2]}])
+    monkeypatch.setattr(table, "true_from", lambda rounds, level: facts[rounds[0]["run"]][1])
     monkeypatch.setattr(
-        table, "summary_of", lambda run: {"fraction_acquired": facts[run][0], "certified": run.name != "uncertified"}
+        table,
+        "summary_of",
+        lambda run: {"fraction_acquired": facts[run][0], "certified": facts[run][2] is not None, "rounds": 7},
     )
-    monkeypatch.setattr(
-        table, "config_of", lambda run: {"labels": {"column": f"active_{run}"}, "stopping": {"gamma": 0.8}}
-    )
-    [axes] = table.draw_ends(list(facts)).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["cheap", "at_once", "dear"]
+    monkeypatch.setattr(table, "config_of", lambda run: {"stopping": {"gamma": 0.8}})
+    return table, list(facts)
+
+
+def test_the_ends_are_drawn_the_cheapest_on_top(many_runs):
+    table, runs = many_runs
+    [axes] = table.draw_ends(runs).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cheap", "at-once", "dear"]
     lines = [line.get_xdata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
     assert lines == [pytest.approx(ends) for ends in ([20, 30], [40, 40], [50, 60])]
+    points = {line.get_label(): line.get_xdata().tolist() for line in axes.lines if line.get_ydata()[0] == 0}
+    assert {name: points[f"certified, {name}"] for name in ("random", "none", "all")} == {
+        "random": pytest.approx([80]),
+        "none": pytest.approx([45]),
+        "all": pytest.approx([30]),
+    }
+
+
+def test_a_screen_is_one_line_of_the_table_and_false_claims_are_counted(many_runs):
+    table, runs = many_runs
+    head, _, *rows, last = table.rows_by_screen(runs)
+    assert head == ("screen", "random", "none", "older", "all")
+    assert rows[0] == ("`cheap`", "80.0%, 0.790, 7", "45.0%, 0.830, 7", "–", "30.0%, 0.850, 7")
+    assert rows[-1] == ("`open`", "–", "–", "–", "90.0%, not certified, 7")
+    medians = ("80.0%, 0 of 1 claims true", "45.0%, 1 of 1 claims true", "–", "50.0%, 3 of 3 claims true")
+    assert last == ("median", *medians)
+
+
+def test_runs_of_two_seeds_or_of_other_names_are_refused_in_words(many_runs):
+    table, runs = many_runs
+    with pytest.raises(SystemExit, match="another seed"):
+        table.by_screen([*runs, Path("dear-all-seed1")])
+    with pytest.raises(SystemExit, match="not named"):
+        table.by_screen([Path("hts-splicing-history")])
