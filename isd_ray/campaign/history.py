@@ -190,8 +190,7 @@ class History:
         """
         without = [batch.rows[~batch.readouts.present] for batch in self._batches]
         asked = np.unique(np.concatenate(without)) if without else np.empty(0, np.int64)
-        reserved = [batch.rows[(batch.roles == _RESERVE) & ~batch.readouts.present] for batch in self._batches]
-        spent = np.setdiff1d(np.concatenate(reserved), self.sets.reserve) if reserved else np.empty(0, np.int64)
+        spent = np.setdiff1d(self.sets.lost, self.sets.reserve)
         return int(self.sets.is_left(asked).sum()) + len(spent)
 
     @property
@@ -325,8 +324,7 @@ class History:
         """
         lost = [batch.rows[~batch.readouts.present] for batch in self._batches]
         tried = np.concatenate(lost) if lost else np.empty(0, np.int64)
-        spent = [batch.rows[(batch.roles == _RESERVE) & ~batch.readouts.present] for batch in self._batches]
-        rows = np.unique(np.concatenate([self.sets.excluded, *spent]))
+        rows = np.union1d(self.sets.excluded, self.sets.lost)
         return rows, np.isin(rows, tried)
 
 

@@ -92,9 +92,9 @@ def with_entries(label: Any, newer: Any) -> Any:
 
 
 def with_amendments(readouts: Readouts, rows: Rows, amended: Mapping[int, Readout]) -> Readouts:
-    """The readouts of `rows` with those that were corrected since."""
+    """The readouts of `rows` with those that were corrected since; a well that gave none is not given one by that."""
     labels, values = readouts.labels.copy(), readouts.values.copy()
-    for place in np.flatnonzero(np.isin(rows, list(amended))):
+    for place in np.flatnonzero(np.isin(rows, list(amended)) & readouts.present):
         label, value = amended[int(rows[place])]
         labels[place], values[place] = with_entries(labels[place], label), np.nan if value is None else value
     return Readouts(labels, values, readouts.wells)

@@ -92,8 +92,9 @@ def simulation_metrics(
 
 
 def _reserve_evaluation(report: ScoreReport, history: History, goal: Goal) -> Evaluation:
-    """Errors on the reserve, which is scored with the inference set but measured."""
-    reserve = report.watched.take(np.isin(report.watched.rows, history.sets.reserve))
+    """Errors on the reserve, which is scored with the inference set but measured; lost wells of it are not."""
+    measured = np.setdiff1d(history.sets.reserve, history.sets.lost)
+    reserve = report.watched.take(np.isin(report.watched.rows, measured))
     return evaluate(reserve.prediction, history.labels_of(reserve.rows), goal)
 
 

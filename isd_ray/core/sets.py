@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from isd_ray.core.panels import has_readout
 from isd_ray.messages import LabelArray, Rows
 
 _ROWS_AT_ONCE = 1 << 20
@@ -15,10 +16,16 @@ class TargetSets:
     """Which rows are observed, in which order, with which labels; and the reserve of the rule `reserved`.
 
     The observation set is what models are fitted on. Reserved rows are measured, but no model ever sees them; they are
-    still predicted, as the audit of the others, until acquisition passes over them. Excluded rows, which cannot be had,
-    are in neither set, and no longer of the target set. Holds two bytes a row of the library, and the rows and labels
+    still predicted, as the audit of the others, until acquisition passes over them. A reserved row whose well gave no
+    readout is in neither set: nothing draws it again, but a later readout is taken. Excluded rows, which cannot be had,
+    are in neither set either, and no longer of the target set. Holds two bytes a row of the library, and the rows and labels
     of the observation set.
     """
+
+    n_set_aside: int
+    """Reserved rows with a readout."""
+    lost: Rows
+    """Reserved rows without one, ascending."""
 
     def __init__(self, n_rows: int) -> None:
         self.n_rows = n_rows
@@ -28,6 +35,7 @@ class TargetSets:
         self._rows: list[Rows] = []
         self._labels: list[LabelArray] = []
         self.n_set_aside = 0
+        self.lost = np.empty(0, np.int64)
 
     @property
     def n_target(self) -> int:
@@ -46,8 +54,8 @@ class TargetSets:
 
     @property
     def n_inference(self) -> int:
-        """Size of the inference set: rows without a readout."""
-        return self.n_target - self.n_measured
+        """Size of the inference set: rows without a readout, but for what is `lost`."""
+        return self.n_target - self.n_measured - len(self.lost)
 
     @property
     def reserve(self) -> Rows:
@@ -101,8 +109,12 @@ class TargetSets:
         """Which rows are in the inference set, bool (n,)."""
         return self._inference[rows]
 
+    def may_be_read(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which rows have no readout and can be given one, bool (n,): those that are left, and what is `lost`."""
+        return self.is_left(rows) | np.isin(rows, self.lost)
+
     def observe(self, rows: Rows, labels: LabelArray) -> None:
-        """Move rows from the inference set to the observation set.
+        """Move rows to the observation set, from the inference set or from what is `lost`.
 
         Raises
         ------
@@ -115,9 +127,11 @@ class TargetSets:
         self._labels.append(np.asarray(labels))
 
     def set_aside(self, rows: Rows, labels: LabelArray) -> None:
-        """Move measured rows from the inference set to the reserve (raises as `observe`)."""
+        """Move rows from the inference set to the reserve, or to what is `lost` of it (raises as `observe`)."""
         self._take(rows, labels)
-        self.n_set_aside += len(rows)
+        present = has_readout(labels)
+        self.n_set_aside += int(present.sum())
+        self.lost = np.union1d(self.lost, rows[~present])
 
     def pass_over(self, rows: Rows) -> None:
         """Take rows out of the reserve that is left: they stay measured, and are no longer of the audit."""
@@ -126,9 +140,10 @@ class TargetSets:
     def _take(self, rows: Rows, labels: LabelArray) -> None:
         if len(rows) != len(labels):
             raise ValueError(f"{len(rows)} rows but {len(labels)} labels")
-        if len(np.unique(rows)) != len(rows) or (len(rows) and not self._inference[rows].all()):
+        if len(np.unique(rows)) != len(rows) or not self.may_be_read(rows).all():
             raise ValueError("a row is repeated or already observed")
         self._inference[rows] = False
+        self.lost = np.setdiff1d(self.lost, rows)
 
     def draw(self, n: int, seed: int) -> Rows:
         """Draw n rows uniformly without replacement from the inference set, ascending."""

@@ -191,14 +191,20 @@ def test_a_report_of_a_round_that_is_out_does_not_say_that_every_well_gave_a_rea
     assert "gave a readout" not in page
 
 
+@pytest.mark.parametrize("of_batch", [True, False])
 @pytest.mark.parametrize("quantity", ["recall", "precision", "balanced_accuracy"])
-def test_hits_that_are_amended_while_a_look_is_out_make_no_room_for_errors(make_config, truth, tmp_path, quantity):
+def test_hits_that_are_amended_while_a_look_is_out_make_no_room_for_errors(
+    make_config, truth, tmp_path, quantity, of_batch
+):
     settings = {**LABORATORY, "stopping": {"rule": "certify", "gamma": 0.6, "quantity": quantity, "positive": "BBB-"}}
     judged = {}
     for folder, n in (("untouched", 0), ("amended", 40)):
         campaign = Campaign.create(tmp_path / folder, make_config(**settings))
+        first = campaign.ask().ids
+        outside = [name for name in sorted(truth) if name not in first and truth[name] == "BBB+"][:60]
+        campaign.tell({name: truth[name] for name in outside}, external=True)
         predicted = at_a_look(campaign, truth)
-        before = campaign.store.rounds()[0].read_batch()["id"].to_pylist()
+        before = campaign.store.rounds()[0].read_batch()["id"].to_pylist() if of_batch else outside
         others = [name for name in before if truth[name] == "BBB+"][:n]
         if n:
             amend(campaign, dict.fromkeys(others, "BBB-"), tmp_path)
@@ -209,6 +215,41 @@ def test_hits_that_are_amended_while_a_look_is_out_make_no_room_for_errors(make_
         assert predicted
     assert judged["amended"]["hits"] == judged["untouched"]["hits"]
     assert judged["amended"]["n_others"] == judged["untouched"]["n_others"] - len(others)
+
+
+@pytest.mark.parametrize("quantity", ["recall", "precision", "balanced_accuracy"])
+def test_readouts_from_outside_the_plan_count_and_teach_as_they_were_amended(make_config, truth, tmp_path, quantity):
+    settings = {**LABORATORY, "stopping": {"rule": "certify", "gamma": 0.6, "quantity": quantity, "positive": "BBB-"}}
+    found = {}
+    for folder in ("right", "amended"):
+        campaign = Campaign.create(tmp_path / folder, make_config(**settings))
+        first = campaign.ask().ids
+        outside = [name for name in sorted(truth) if name not in first][:60]
+        told = {name: truth[name] if folder == "right" else OTHER[truth[name]] for name in outside}
+        campaign.tell(told, external=True)
+        campaign.tell({name: truth[name] for name in first})
+        if folder == "amended":
+            amend(campaign, {name: truth[name] for name in outside}, tmp_path)
+        at_a_look(campaign, truth)
+        number = campaign.store.rounds()[-1].round
+        campaign.tell({name: truth[name] for name in campaign.ask().ids})
+        campaign.ask()
+        fitted = [files.released["committee_hash"] for files in campaign.store.rounds()]
+        found[folder] = fitted, campaign.store.rounds()[number].committed["judged"]
+    assert found["amended"] == found["right"]
+
+
+def test_a_compound_that_was_lost_and_read_later_can_be_amended_and_the_campaign_goes_on(make_config, truth, tmp_path):
+    campaign = Campaign.create(tmp_path / "run", make_config(**LABORATORY))
+    lost, *others = campaign.ask().ids
+    campaign.tell({name: truth[name] for name in others})
+    campaign.fail([lost], "no signal")
+    campaign.include([lost], "again")
+    batch = campaign.ask()
+    assert lost in batch.ids
+    campaign.tell({name: truth[name] for name in batch.ids})
+    amend(campaign, {lost: OTHER[truth[lost]]}, tmp_path)
+    assert Campaign.open(tmp_path / "run").ask().round == batch.round + 1
 
 
 # --- what is shown of a batch that is out -----------------------------------------------------------------------------

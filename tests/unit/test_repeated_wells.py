@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from isd_ray.campaign.batch import Selection, unscored
@@ -198,6 +199,34 @@ def test_a_simulation_loses_wells_and_measures_those_of_a_look_once_more(make_co
     content = Certificate.of(result_store(result)).content if result.certificate else None
     if content is not None:
         assert content["n_repeated"] == sum(row["n_repeated"] for row in rounds)
+    assert verify(result_store(result)).problems == ()
+
+
+RESERVED = {
+    "classes": {"model": {"families": ["linear"]}, "stopping": {"gamma": 0.8}},
+    "values": {
+        "task": "regression",
+        "labels": {"column": "size"},
+        "model": {"families": ["boosted"], "boosted": {"trees": 30}},
+        "stopping": {"gamma": 0.8, "tolerance": 4.0},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", RESERVED)
+def test_a_lost_well_of_a_reserve_is_not_measured_before_the_finish_asks_for_it_again(make_config, tmp_path, kind):
+    stopping = {"rule": "reserved", "reserve_size": 120, **RESERVED[kind]["stopping"]}
+    changes = {**RESERVED[kind], "stopping": stopping, "acquisition": {"batch_size": 60}}
+    result = simulate(make_config(**changes, simulation={"lost_share": 0.05}), tmp_path / "run")
+    batches = [files.read_batch() for files in result_store(result).rounds()]
+    reserved = batches[0].filter(pc.equal(batches[0]["role"], "reserve"))["row"]
+    again = [
+        role for batch in batches[1:] for role in batch.filter(pc.is_in(batch["row"], reserved))["role"].to_pylist()
+    ]
+    assert result.summary["certified"]
+    assert set(again) == {"finish"}
+    n_measured = pc.sum(pc.equal(result.hybrid["source"], "measured")).as_py()
+    assert result.summary["n_acquired"] == result.certificate.content["n_measured"] == n_measured
     assert verify(result_store(result)).problems == ()
 
 

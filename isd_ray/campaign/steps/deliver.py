@@ -10,7 +10,7 @@ from isd_ray.campaign.amend import amendments, settle_amendments
 from isd_ray.campaign.certificate import make_certificate
 from isd_ray.campaign.claimed import claims_on_record
 from isd_ray.campaign.look_rounds import stored_address
-from isd_ray.campaign.oracle import Stopped
+from isd_ray.campaign.oracle import Stopped, with_amendments
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stages import Decided, Final
 from isd_ray.campaign.steps.look import freeze
@@ -117,7 +117,9 @@ def _take_late(screen: Screen, round_number: int) -> int:
         return len(told.rows)
     spoils = ~screen.goal.is_whole(standing.readouts.labels) & screen.sets.is_left(standing.rows)
     screen.sets.exclude(np.setdiff1d(screen.sets.excluded, standing.rows))
-    late = screen.sets.is_left(standing.rows) & ~spoils
+    late = screen.sets.may_be_read(standing.rows) & ~spoils
     if late.any():
-        screen.history.observe_late(standing.rows[late], standing.readouts.take(late), round_number)
+        rows = standing.rows[late]
+        readouts = with_amendments(standing.readouts.take(late), rows, screen.amended)
+        screen.history.observe_late(rows, readouts, round_number)
     return len(told.rows)

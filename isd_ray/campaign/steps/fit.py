@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from isd_ray.campaign.oracle import OnRecord
+from isd_ray.campaign.oracle import OnRecord, with_amendments
 from isd_ray.campaign.round_files import Attempt, RoundRecord
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stages import Begun, Trained
@@ -89,7 +89,8 @@ def heed(screen: Screen, attempt: Attempt, standing: OnRecord, external_sha256: 
             screen.backend.write_features(rows, screen.store.address_of(attempt.external_file))
             external_sha256 = screen.store.hash_of(attempt.external_file)
         details["external_sha256"] = external_sha256
-        readouts, starts = standing.readouts.take(external), screen.config.known is not None and attempt.round == 0
+        readouts = with_amendments(standing.readouts.take(external), rows, screen.amended)
+        starts = screen.config.known is not None and attempt.round == 0
         screen.history.observe_external(attempt, rows, readouts, attempt.round, starts=starts)
     return details
 
