@@ -280,6 +280,23 @@ def test_held_out_sets_take_the_assays_and_statistics_of_the_target_set(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("active_b", "ACTIVE", "'active_b' holds 'ACTIVE', and is 'inactive' or 'active'"),
+        ("active_b", "1", "'active_b' holds '1', and is 'inactive' or 'active'"),
+        ("score_a", ">10", "'score_a' holds '>10', no finite number"),
+    ],
+)
+def test_further_readouts_that_the_assay_does_not_know_are_refused_with_their_line(tmp_path, column, value, words):
+    (like,) = history(build(tmp_path), source=wide(tmp_path), columns=["score_*", "active_*"]).added_blocks
+    known = {"active_b": "inactive", "score_a": "2"}[column]
+    file = write(tmp_path, "more.csv", f"name,{column}", [f"c41,{known}", f"c42,{value}"])
+    config = HistoryConfig(source=file, columns=(column,))
+    with pytest.raises(InputFileError, match=rf"{words} \(line 3\)"):
+        AssayHistory(build(tmp_path, out="other"), config, None, tmp_path, like=like)
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"history": {"source": "wide.csv", "columns": ["scores_*"]}}, r"no column matches 'scores_\*'"),

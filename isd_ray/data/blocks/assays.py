@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.data.blocks.readouts import KEY, Measurements
+from isd_ray.data.ingest.columns import numbers_and_words
 from isd_ray.errors import InputFileError
 
 HIT = ":hit"
@@ -22,6 +25,10 @@ _TWO = 2
 """Values that an assay of yes or no has at most."""
 _YES = frozenset({"1", "true", "yes", "y", "active", "hit", "positive", "pos", "+"})
 """Words that mean 1, whatever the other word is."""
+_NO = frozenset({"0", "false", "no", "n", "inactive", "non-hit", "negative", "neg", "-"})
+"""Words that mean 0 where it is not known how an assay calls it."""
+_FLAGS = {"1": "true", "0": "false"}
+"""How true and false of a typed column are written in text."""
 
 AssayKind: TypeAlias = Literal["numbers", "binary"]
 
@@ -40,6 +47,8 @@ class Assay:
         Of the robust z: median, and scaled MAD or standard deviation.
     ones:
         Of two values: those that are 1, as text.
+    zeros:
+        Of two values: those that are 0, as text; None in libraries of earlier versions, which do not say.
     """
 
     name: str
@@ -49,16 +58,67 @@ class Assay:
     centre: float = 0.0
     scale: float = 1.0
     ones: tuple[str, ...] = ()
+    zeros: tuple[str, ...] | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Assay:
         """From its fields as plain values."""
-        return cls(**{**data, "ones": tuple(data["ones"])})
+        zeros = data.get("zeros")
+        return cls(**{**data, "ones": tuple(data["ones"]), "zeros": None if zeros is None else tuple(zeros)})
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of its columns in the block."""
         return (self.name, self.name + HIT) if self.kind == "numbers" else (self.name,)
+
+    def read(self, values: pa.Array) -> tuple[NDArray[np.float64], dict[int, str]]:
+        """Further readouts as those that the assay is known by: numbers, or 0 and 1.
+
+        Parameters
+        ----------
+        values:
+            float64 or string (n,), null where missing: of `text_or_numbers`.
+
+        Returns
+        -------
+        float64 (n,), dict
+            NaN where a value is missing, or wrong; and what is wrong, by index.
+        """
+        numbers, words = numbers_and_words(values)
+        if self.kind == "numbers":
+            words |= {index: str(values[index]) for index in np.flatnonzero(np.isinf(numbers)).tolist()}
+            numbers[list(words)] = np.nan
+            return numbers, {index: f"holds {word!r}, no finite number" for index, word in words.items()}
+        texts: list[str | None] = pc.cast(values, pa.string()).to_pylist()
+        both = [(text, f"{number:g}") for text, number in zip(texts, numbers.tolist(), strict=True)]
+        bit_of = {(text, number): np.nan if text is None else self._bit(text, number) for text, number in set(both)}
+        bits = [bit_of[pair] for pair in both]
+        known = f"and is {_listed(self.zeros, '0')} or {_listed(self.ones, '1')}"
+        wrong = {i: f"holds {words.get(i, both[i][1])!r}, {known}" for i, bit in enumerate(bits) if bit is None}
+        return np.array([np.nan if bit is None else bit for bit in bits], np.float64), wrong
+
+    def z(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Robust z scores of numbers; 0 and 1 stay."""
+        return (values - self.centre) / self.scale  # of two values: centre 0, scale 1
+
+    def _bit(self, text: str, number: str) -> float | None:
+        """0 or 1 as a word says, or the number that it is, as the library writes it; None where it says neither."""
+        said, folded = {text, number}, {text.casefold(), number}
+        for bit, words in ((1.0, self.ones), (0.0, self.zeros or ())):
+            if any(word in said or word.casefold() == _FLAGS.get(number) for word in words):
+                return bit
+        if not self.ones and folded & _YES:
+            return 1.0
+        is_number = self.zeros is None and all(map(_is_whole, (number, *self.ones)))
+        return 0.0 if not self.zeros and (folded & _NO or is_number) else None
+
+
+def _listed(words: tuple[str, ...] | None, otherwise: str) -> str:
+    return " or ".join(map(repr, words or (otherwise,)))
+
+
+def _is_whole(word: str) -> bool:
+    return word.removeprefix("-").isdecimal()
 
 
 def hits(z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -90,7 +150,7 @@ def assay_of(
     Raises
     ------
     InputFileError
-        If a value is infinite, or a word where there are more than two different ones.
+        If a value is infinite, a word where there are more than two different ones, or none of `like`.
     """
     numbers = measured.numbers()
     if numbers is not None and len(infinite := np.flatnonzero(np.isinf(numbers))):
@@ -100,22 +160,42 @@ def assay_of(
             measured.file,
             "correct it, or leave the value out where it is missing",
         )
-    is_binary = numbers is None or len(np.unique(numbers)) <= _TWO if like is None else like.kind == "binary"
-    if is_binary:
+    if like is not None:
+        compounds, values = _medians(codes[is_there], _read_like(measured, like)[is_there])
+        values = like.z(values)
+        return replace(like, n=len(values), n_hits=_n_hits(like.kind, values)), compounds, values
+    if numbers is None or len(np.unique(numbers)) <= _TWO:
         words = measured.words() if numbers is None else [f"{number:g}" for number in numbers.tolist()]
-        if len(set(words)) > _TWO:
+        if len(distinct := set(words)) > _TWO:
             raise _no_number(measured)
-        ones = _ones(set(words)) if like is None else like.ones
+        ones = _ones(distinct)
         numbers = np.array([word in ones for word in words], np.float64)
         compounds, values = _medians(codes[is_there], numbers[is_there])
-        return Assay(measured.name, "binary", len(values), int((values >= 1.0).sum()), ones=ones), compounds, values
-    if numbers is None:
-        raise _no_number(measured)
+        zeros = tuple(sorted(distinct.difference(ones)))
+        n_hits = _n_hits("binary", values)
+        return Assay(measured.name, "binary", len(values), n_hits, ones=ones, zeros=zeros), compounds, values
     compounds, values = _medians(codes[is_there], numbers[is_there])
-    centre, scale = _centre_and_scale(values) if like is None else (like.centre, like.scale)
+    centre, scale = _centre_and_scale(values)
     values = (values - centre) / scale
-    n_hits = int(np.count_nonzero(hits(values)))
-    return Assay(measured.name, "numbers", len(values), n_hits, centre, scale), compounds, values
+    return Assay(measured.name, "numbers", len(values), _n_hits("numbers", values), centre, scale), compounds, values
+
+
+def _read_like(measured: Measurements, like: Assay) -> NDArray[np.float64]:
+    chunks = []
+    for part, lines in zip(measured.values, measured.lines, strict=True):
+        values, wrong = like.read(part)
+        for index, why in wrong.items():
+            raise InputFileError(
+                f"assay {measured.name!r} {why} (line {lines[index]})",
+                measured.file,
+                "write it as in the library, or leave the value out where it is missing",
+            )
+        chunks.append(values)
+    return np.concatenate(chunks)
+
+
+def _n_hits(kind: AssayKind, values: NDArray[np.float64]) -> int:
+    return int((values >= 1.0).sum()) if kind == "binary" else int(np.count_nonzero(hits(values)))
 
 
 def _ones(words: set[str]) -> tuple[str, ...]:

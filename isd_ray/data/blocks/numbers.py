@@ -197,5 +197,5 @@ def text_or_numbers(values: pa.Array | pa.ChunkedArray) -> pa.Array:
         values = pc.cast(values, values.type.value_type)
     if is_text(values.type):
         return without_null_words(pc.cast(values, pa.string()))
-    numbers = pc.cast(pc.cast(values, pa.int8()) if pa.types.is_boolean(values.type) else values, pa.float64())
+    numbers = convert(pc.cast(values, pa.int8()) if pa.types.is_boolean(values.type) else values, "float64")
     return pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from numpy.typing import NDArray
 
 from isd_ray.errors import InputFileError
 
@@ -71,6 +73,29 @@ def without_null_words(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.Chun
     values = trimmed(values)
     empty = pc.is_in(values, value_set=pa.array(sorted(NULL_WORDS), pa.string()))
     return pc.if_else(empty, pa.scalar(None, pa.string()), values)
+
+
+def numbers_and_words(values: pa.Array) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """Strings, or numbers, as float64 by the rule of a build, NaN where null; and the words that are none, by index."""
+    try:
+        return np.array(pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)), {}
+    except pa.ArrowInvalid:
+        pass
+    texts = values.to_pylist()
+    number_of = {text: _number_or_none(text) for text in set(texts)}
+    read = [number_of[text] for text in texts]
+    words = {index: texts[index] for index, number in enumerate(read) if number is None}
+    return np.array([np.nan if number is None else number for number in read]), words
+
+
+def _number_or_none(text: str | None) -> float | None:
+    if text is None:
+        return np.nan
+    try:
+        number: float = pc.cast(pa.scalar(text), pa.float64()).as_py()
+    except pa.ArrowInvalid:
+        return None
+    return number
 
 
 def text_kind(values: pa.Array | pa.ChunkedArray) -> ColumnKind | None:
