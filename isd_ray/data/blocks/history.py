@@ -84,7 +84,7 @@ class AssayHistory:
         places = np.arange(len(readouts.keys))
         self._column, self._keys = ID, pa.array(readouts.keys, pa.string())
         if readouts.by_structure:
-            self._column, (self._keys, places) = SMILES, _canonical(library, readouts, prepare, self._file)
+            self._column, (self._keys, places) = SMILES, canonical_keys(library, readouts, prepare, self._file)
         is_there = np.zeros(len(self._keys), dtype=bool)
         for block in range(library.n_blocks):
             codes = self._codes(library, block)
@@ -164,7 +164,7 @@ def _settings(config: HistoryConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"source", "format", "dates"})
 
 
-def _canonical(
+def canonical_keys(
     library: Library, readouts: AssayReadouts, prepare: Prepare | None, file: str
 ) -> tuple[pa.Array, NDArray[np.int64]]:
     """Canonical SMILES of the compounds, each once, and for each key its place among them, or -1."""
@@ -172,7 +172,7 @@ def _canonical(
     if options.get("smiles_column") is None:
         raise LibraryError("the library has no structures to match by", str(library.path), f"set {KEY}.id_column")
     structure = readouts.sources[0].structure
-    wanted = MoleculeOptions(structure, None, options["standardise"], False, None)
+    wanted = replace(MoleculeOptions.like(options, structure), drop_single_atoms=False)
     texts: list[str | None] = list(readouts.keys)
     chunks = (Structures(texts[at : at + CHUNK_ROWS], wanted, file) for at in range(0, len(texts), CHUNK_ROWS))
     place_of: dict[str, int] = {}

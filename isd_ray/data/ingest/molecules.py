@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from isd_ray.chem.descriptors import DESCRIPTORS
 from isd_ray.chem.fingerprints import OnBitsMaker
+from isd_ray.chem.parents import require_chembl
 from isd_ray.chem.smiles import (
     MAX_HEAVY_ATOMS,
     Parent,
@@ -59,6 +60,30 @@ class MoleculeOptions:
     descriptors: tuple[Descriptor, ...] = ()
     parent: Parent = "largest"
     max_heavy_atoms: int = MAX_HEAVY_ATOMS
+
+    @classmethod
+    def like(
+        cls, library: Mapping[str, Any], structure: StructureFormat, fingerprints: OnBitFeatures | None = None
+    ) -> MoleculeOptions:
+        """To prepare other structures as those of a library were.
+
+        Parameters
+        ----------
+        library:
+            The ``options`` of its description.
+        fingerprints:
+            To be made, without contexts.
+
+        Raises
+        ------
+        ConfigError
+            If the library has ChEMBL's parents, and the package with their rules is not installed.
+        """
+        if library["standardise"] and library.get("parent") == "chembl":
+            require_chembl()
+        # Libraries of earlier versions have no word of what did not exist then.
+        stored = {name: library[name] for name in ("parent", "max_heavy_atoms") if name in library}
+        return cls(structure, fingerprints, library["standardise"], library["drop_single_atoms"], None, **stored)
 
 
 @dataclass(frozen=True, slots=True)
