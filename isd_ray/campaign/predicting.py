@@ -125,7 +125,9 @@ class OutsidePredictor:
         self, source: Source, smiles_column: str | None, id_column: str | None, history: Source | None = None
     ) -> Preparation:
         """How the compounds of a source are prepared (raises as `Preparation`)."""
-        return Preparation(self._model.library, self.blocks, source, smiles_column, id_column, history)
+        library, seen = self._model.library, self._model.seen
+        columns = {block.name: seen.columns(block.name) for block in library.added_blocks if block.name in self.blocks}
+        return Preparation(library, self.blocks, source, smiles_column, id_column, history, columns)
 
     def tables(self, preparation: Preparation, n_processes: int = 1) -> Iterator[pa.Table]:
         """A line for each record of the source, in order, some thousand at a time (raises as `Preparation.rows`)."""
@@ -230,6 +232,8 @@ class Predicted:
         Predicted ones whose nearest measured compound is less similar than asked for.
     missing:
         Columns of the model's blocks that the file does not bring, by block.
+    n_with_history:
+        Compounds of which the file of earlier readouts has some; None without such a file.
     """
 
     n_lines: int
@@ -237,6 +241,7 @@ class Predicted:
     reasons: dict[str, int]
     n_far: int
     missing: dict[str, tuple[str, ...]]
+    n_with_history: int | None = None
 
 
 @dataclass(slots=True)
@@ -257,6 +262,7 @@ class LineTally:
             self.n_far += sum(near is False for near in table["is_near"].to_pylist())
             yield table
 
-    def result(self, missing: dict[str, tuple[str, ...]]) -> Predicted:
-        """What was counted."""
-        return Predicted(self.n_lines, dict(self._sources), dict(self._reasons), self.n_far, missing)
+    def result(self, preparation: Preparation) -> Predicted:
+        """What was counted, of all rows of a preparation."""
+        counts = self.n_lines, dict(self._sources), dict(self._reasons), self.n_far
+        return Predicted(*counts, preparation.missing, preparation.n_with_history)

@@ -77,6 +77,13 @@ def predict(
     )
     for reason, n in sorted(found.reasons.items(), key=lambda pair: -pair[1])[:_SHOWN]:
         live_console.print(f"  rejected: {reason} ({n:,})", highlight=False, soft_wrap=True)
+    if found.n_with_history is not None:
+        live_console.print(
+            f"  {counted(found.n_with_history, 'compound')} with earlier readouts in {history}"
+            f"{'' if found.n_with_history else ': name its column of ids, or structures, as in FILE'}",
+            highlight=False,
+            soft_wrap=True,
+        )
     for words in missing_in_words(found.missing):
         live_console.print(f"  {words}", highlight=False, soft_wrap=True)
     live_console.print(NO_CLAIM, highlight=False, soft_wrap=True)

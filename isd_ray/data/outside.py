@@ -5,13 +5,11 @@ Nothing of the library is read but its description, which holds all that the pre
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.chem.descriptor_sets import descriptor_set
@@ -19,18 +17,18 @@ from isd_ray.config import DenseFeatures, OnBitFeatures
 from isd_ray.core.features import Block, Dense, FeatureBlocks, OnBits, Texts
 from isd_ray.data.blocks.assays import Assay
 from isd_ray.data.blocks.description import TEXTS, BlockDescription
+from isd_ray.data.blocks.numbers import require_plain
 from isd_ray.data.blocks.standard import standardise
-from isd_ray.data.ingest.columns import NULL_WORDS, ids_as_text
+from isd_ray.data.ingest.columns import as_text, ids_as_text
 from isd_ray.data.ingest.contexts import ContextEncoder
 from isd_ray.data.ingest.dense import check_dense_column, dense_rows
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions, PreparedChunk, done, prepare_chunk
+from isd_ray.data.ingest.plan import require_ids, require_text
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.library import Library
-from isd_ray.data.outside_history import EarlierReadouts, assay_values, assays_of
+from isd_ray.data.outside_columns import OutsideColumn, block_columns, read_block
+from isd_ray.data.outside_history import EarlierReadouts, assays_of, block_values, own_scores
 from isd_ray.errors import LibraryError
-
-_VECTOR = re.compile(r"(?P<column>.+)\[(?P<place>\d+)\]")
-"""How a block names the numbers of a column of vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +96,8 @@ class Preparation:
     history:
         Earlier readouts of these compounds, a column an assay, found by the same column of ids or by structure;
         default: the columns of the source itself that are called as assays.
+    seen:
+        By block the names of its columns that some model sees: others are neither read nor missing. Default: all.
 
     Attributes
     ----------
@@ -107,8 +107,8 @@ class Preparation:
     Raises
     ------
     InputFileError
-        If the source lacks the structures, a context, or the vectors that are the library's main features; or
-        `history` cannot be used.
+        If the source lacks the structures, a context, or the vectors that are the library's main features; a column
+        that is needed stands there twice, or holds something else; or `history` cannot be used.
     LibraryError
         If a block holds descriptors that this version computes otherwise.
     """
@@ -119,10 +119,12 @@ class Preparation:
     smiles_column: str | None = None
     id_column: str | None = None
     history: Source | None = None
+    seen: Mapping[str, Sequence[str]] = field(default_factory=dict)
     missing: dict[str, tuple[str, ...]] = field(init=False)
     _structure: str | None = field(init=False)
-    _columns: dict[str, dict[str, NDArray[np.int64]]] = field(init=False)
+    _columns: dict[str, dict[str, OutsideColumn]] = field(init=False)
     _assays: dict[str, tuple[Assay, ...]] = field(init=False)
+    _own_assays: Sequence[str] = field(init=False, default=())
     _earlier: EarlierReadouts | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -132,11 +134,13 @@ class Preparation:
             self._structure = None
         elif source.structure == "smiles" and self._structure is not None:
             source.require(self._structure, "--smiles-column")
-        if self.id_column is not None:
-            source.require(self.id_column, "--id-column")
-        else:
+            require_text(source, self._structure, "--smiles-column")
+        if self.id_column is None:
             known = [name for name in (options.get("id_column"), "id") if name in source.column_names]
             self.id_column = known[0] if known else None
+        if self.id_column is not None:
+            source.require(self.id_column, "--id-column")
+            require_ids(source, self.id_column, "--id-column")
         features = self.library.spec
         if isinstance(features, DenseFeatures):
             source.require(features.column, "features.column")
@@ -144,6 +148,7 @@ class Preparation:
         else:
             for name in features.context_columns:
                 source.require(name, "context_columns")
+                require_ids(source, name, "context_columns")
         self._columns, self._assays, self.missing = {}, {}, {}
         for block in self._added():
             if block.source == "descriptors":
@@ -152,9 +157,10 @@ class Preparation:
             if block.source == "history":
                 self._plan_history(block)
                 continue
-            self._columns[block.name] = _columns_of(block, source.column_names)
-            found = {place for places in self._columns[block.name].values() for place in places[places >= 0].tolist()}
-            if lost := tuple(column.name for place, column in enumerate(block.columns) if place not in found):
+            seen = self._seen(block)
+            self._columns[block.name] = columns = block_columns(block, seen, source)
+            found = {place for column in columns.values() for place in column.places.tolist()}
+            if lost := tuple(c.name for place, c in enumerate(block.columns) if c.name in seen and place not in found):
                 self.missing[block.name] = lost
 
     def rows(self, n_processes: int = 1) -> Iterator[OutsideRows]:
@@ -173,14 +179,29 @@ class Preparation:
     def _added(self) -> list[BlockDescription]:
         return [block for block in self.library.added_blocks if block.name in self.blocks]
 
+    @property
+    def n_with_history(self) -> int | None:
+        """Compounds so far of which `history` has a readout; None without it."""
+        return None if self._earlier is None else self._earlier.n_found
+
+    def _seen(self, block: BlockDescription) -> Sequence[str]:
+        return self.seen.get(block.name, [column.name for column in block.columns])
+
     def _plan_history(self, block: BlockDescription) -> None:
         self._assays[block.name] = assays = assays_of(block)
-        names = [assay.name for assay in assays if assay.name in self.source.column_names]
+        seen = self._seen(block)
+        wanted = [assay.name for assay in assays if any(column in seen for column in assay.columns)]
         if self.history is not None:
             smiles = self.smiles_column or self.library.metadata["options"].get("smiles_column")
-            self._earlier = EarlierReadouts(self.library, assays, self.history, self.id_column, smiles)
+            self._earlier = EarlierReadouts(self.library, assays, wanted, self.history, self.id_column, smiles)
             names = self._earlier.names
-        if lost := tuple(assay.name for assay in assays if assay.name not in names):
+        else:
+            self._own_assays = names = [name for name in wanted if name in self.source.column_names]
+            for name in names:
+                self.source.require(name, f"assay of block {block.name!r}")
+                if not pa.types.is_null(self.source.column_type(name)):
+                    require_plain(self.source, name)
+        if lost := tuple(name for name in wanted if name not in names):
             self.missing[block.name] = lost
 
     def _check_descriptors(self, block: BlockDescription) -> None:
@@ -194,30 +215,23 @@ class Preparation:
             )
 
     def _pieces(self) -> Iterable[_Piece]:
-        features, options = self.library.spec, self.library.metadata["options"]
+        features = self.library.spec
         fingerprints = features.model_copy(update={"contexts": ()}) if isinstance(features, OnBitFeatures) else None
         wanted = OutsideOptions(
-            MoleculeOptions(
-                structure=self.source.structure,
-                fingerprints=fingerprints,
-                standardise=options["standardise"],
-                drop_single_atoms=options["drop_single_atoms"],
-                hash_by=None,
-            ),
+            MoleculeOptions.like(self.library.metadata["options"], self.source.structure, fingerprints),
             describes=tuple(b.definition["descriptors"] for b in self._added() if b.source == "descriptors"),
         )
         columns = [self._structure, self.id_column]
         columns += [features.column] if isinstance(features, DenseFeatures) else features.context_columns
         columns += [name for block in self._columns.values() for name in block]
-        assays = (assay.name for block in self._assays.values() for assay in block) if self._earlier is None else ()
-        columns += [name for name in assays if name in self.source.column_names]
+        columns += self._own_assays
         names = list(dict.fromkeys(name for name in columns if name is not None))
         for records in self.source.read(names):
             for start in range(0, len(records), CHUNK_ROWS):
                 part = _part(records, start, min(start + CHUNK_ROWS, len(records)))
                 n = len(part)
-                texts = part.table[self._structure].to_pylist() if self._structure else [None] * n
-                structures = [None if text is None or i in part.problems else str(text) for i, text in enumerate(texts)]
+                texts = as_text(part.table[self._structure]).to_pylist() if self._structure else [None] * n
+                structures = [None if i in part.problems else text for i, text in enumerate(texts)]
                 label = f"{self.source.file}, records {part.first} to {part.first + n - 1}"
                 yield _Piece(part, self._ids(part), structures, wanted, label)
 
@@ -241,12 +255,11 @@ class Preparation:
             reasons |= no_vector
         values: dict[str, NDArray[np.float64]] = {}
         for name, columns in self._columns.items():
-            values[name], wrong = _read(table, columns, self.library.block_width(name))
+            values[name], wrong = read_block(table, columns, self.library.block_width(name))
             reasons |= wrong
         if self._earlier is None:
             for name, assays in self._assays.items():
-                there = {a.name: table[a.name].to_pylist() for a in assays if a.name in table.column_names}
-                values[name] = assay_values(assays, there, n, reasons)
+                values[name] = block_values(assays, own_scores(assays, table, reasons), n)
         reasons |= piece.records.problems
         is_kept = np.ones(n, np.bool_)
         is_kept[list(reasons)] = False
@@ -266,7 +279,7 @@ class Preparation:
                 break
             keys = smiles if earlier.by_structure else [piece.ids[index] for index in kept.tolist()]
             values[name] = np.full((n, self.library.block_width(name)), np.nan)
-            values[name][kept] = assay_values(assays, earlier.of(keys), len(kept))
+            values[name][kept] = block_values(assays, earlier.of(keys), len(kept))
         for block in self._added():
             is_computed = block.source == "descriptors"
             raw = descriptors[block.definition["descriptors"]] if is_computed else values[block.name]
@@ -289,9 +302,9 @@ def prepare_outside(
 
 def fingerprints_of(library: Library, smiles: Sequence[str]) -> tuple[OnBits, NDArray[np.int64]]:
     """Fingerprints of canonical SMILES, and the indices of those that RDKit reads; contexts are not among them."""
-    features, options = library.spec, library.metadata["options"]
+    features = library.spec
     assert isinstance(features, OnBitFeatures), "of a library with fingerprints"
-    wanted = MoleculeOptions("smiles", features, options["standardise"], drop_single_atoms=False, hash_by=None)
+    wanted = replace(MoleculeOptions.like(library.metadata["options"], "smiles", features), drop_single_atoms=False)
     prepared = prepare_chunk(list(smiles), wanted)
     assert prepared.features is not None, "asked for"
     return prepared.features, prepared.passed
@@ -301,58 +314,6 @@ def _part(records: Records, start: int, stop: int) -> Records:
     problems = {i - start: why for i, why in records.problems.items() if start <= i < stop}
     lines, table = records.lines[start:stop], records.table.slice(start, stop - start)
     return Records(table, records.first + start, lines, records.share, problems)
-
-
-def _columns_of(block: BlockDescription, there: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    """Columns of a file that a block is made of, and where in the block each of their numbers goes (-1: nowhere)."""
-    found: dict[str, dict[int, int]] = {}
-    for place, column in enumerate(block.columns):
-        vector = _VECTOR.fullmatch(column.name)
-        if column.name in there:
-            found.setdefault(column.name, {})[0] = place
-        elif vector is not None and vector["column"] in there:
-            found.setdefault(vector["column"], {})[int(vector["place"])] = place
-    return {
-        name: np.array([places.get(number, -1) for number in range(max(places) + 1)], np.int64)
-        for name, places in found.items()
-    }
-
-
-def _read(
-    table: pa.Table, columns: Mapping[str, NDArray[np.int64]], width: int
-) -> tuple[NDArray[np.float64], dict[int, str]]:
-    """Raw values of a block (n, width), NaN where missing; and which records hold what is no number, by index."""
-    values, wrong = np.full((len(table), width), np.nan), dict[int, str]()
-    for name, places in columns.items():
-        column = table[name]
-        is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
-        if is_list or pa.types.is_fixed_size_list(column.type):
-            for index, vector in enumerate(column.to_pylist()):
-                if vector is not None and len(vector) != len(places):
-                    wrong[index] = f"column {name} has a vector of {len(vector)} instead of {len(places)} values"
-                elif vector is not None:
-                    values[index, places] = [np.nan if number is None else number for number in vector]
-        else:
-            values[:, places[0]] = _numbers(name, column, wrong)
-    for index in np.flatnonzero(np.isinf(values).any(axis=1)).tolist():
-        wrong.setdefault(index, "an infinite value")
-    return values, wrong
-
-
-def _numbers(name: str, column: pa.ChunkedArray, wrong: dict[int, str]) -> NDArray[np.float64]:
-    try:
-        numbers: NDArray[np.float64] = pc.cast(column, pa.float64()).fill_null(np.nan).to_numpy()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        numbers = np.full(len(column), np.nan)
-        for index, value in enumerate(column.to_pylist()):
-            text = "" if value is None else str(value).strip()
-            if text in NULL_WORDS:
-                continue
-            try:
-                numbers[index] = float(text)
-            except ValueError:
-                wrong[index] = f"column {name} holds {text!r}, no number"
-    return numbers
 
 
 def _stored(block: BlockDescription, raw: NDArray[np.float64]) -> Dense:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import glob
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from isd_ray.data.blocks.assays import Assay, hits
+from isd_ray.config import HistoryConfig
+from isd_ray.data.blocks.assays import Assay, assay_of, hits
 from isd_ray.data.blocks.description import BlockDescription
-from isd_ray.data.blocks.history import CLIP_Z
-from isd_ray.data.ingest.columns import NULL_WORDS, ids_as_text
-from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions, prepare_chunk
+from isd_ray.data.blocks.history import CLIP_Z, canonical_keys
+from isd_ray.data.blocks.numbers import text_or_numbers
+from isd_ray.data.blocks.readouts import read_readouts
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.library import Library
 from isd_ray.errors import InputFileError
@@ -24,83 +26,74 @@ def assays_of(block: BlockDescription) -> tuple[Assay, ...]:
     return tuple(Assay.from_json(data) for data in block.found["assays"])
 
 
-def assay_values(
-    assays: Sequence[Assay], there: Mapping[str, Sequence[Any]], n: int, wrong: dict[int, str] | None = None
-) -> NDArray[np.float64]:
-    """What a block of history holds of raw readouts, float64 (n, width); NaN where there is none.
+def own_scores(assays: Sequence[Assay], table: pa.Table, wrong: dict[int, str]) -> dict[str, NDArray[np.float64]]:
+    """Of the assays that are columns of n records: robust z scores, or 0 and 1, float64 (n,), NaN where missing.
 
     Parameters
     ----------
-    there:
-        For some assays a number, a text or None of each of n compounds.
     wrong:
-        Takes the reason where one is no number, by index.
+        Takes the reason where a readout is none of the assay, by index.
     """
+    scores = {}
+    for assay in assays:
+        if assay.name in table.column_names:
+            values, reasons = assay.read(text_or_numbers(table[assay.name]))
+            scores[assay.name] = assay.z(values)
+            wrong |= {index: f"assay {assay.name} {why}" for index, why in reasons.items()}
+    return scores
+
+
+def block_values(assays: Sequence[Assay], scores: Mapping[str, NDArray[np.float64]], n: int) -> NDArray[np.float64]:
+    """What a block of history holds of scores of n compounds, float64 (n, width); NaN where there is none."""
     columns = []
     for assay in assays:
-        column = np.full(n, np.nan)
-        for index, value in enumerate(there.get(assay.name, ())):
-            text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value).strip()
-            if text in NULL_WORDS:
-                continue
-            if assay.kind == "binary":
-                column[index] = float(text in assay.ones or _as_number(text) in assay.ones)
-                continue
-            number = np.nan
-            with suppress(ValueError):
-                number = float(value if isinstance(value, float) else text)
-            if not np.isfinite(number):
-                if wrong is not None:
-                    wrong[index] = f"assay {assay.name} holds {text!r}, no finite number"
-                continue
-            column[index] = (number - assay.centre) / assay.scale
-        columns.append(np.clip(column, -CLIP_Z, CLIP_Z))
+        columns.append(np.clip(scores.get(assay.name, np.full(n, np.nan)), -CLIP_Z, CLIP_Z))
         if assay.kind == "numbers":
             columns.append(hits(columns[-1]))
     return np.column_stack(columns)
 
 
-def _as_number(text: str) -> str:
-    """A number as the library has written those of two values: 1.0 as 1."""
-    with suppress(ValueError):
-        return f"{float(text):g}"
-    return text
-
-
 class EarlierReadouts:
     """A file of earlier readouts, a column an assay: its compounds are found by id, or else by structure.
 
-    Of a compound that stands there twice the first readout counts.
+    It is read as the library reads such a file: of a compound that stands there several times the median counts.
 
     Parameters
     ----------
     library:
         Its description, for how structures are prepared.
+    wanted:
+        Names of the assays to read.
     id_column, smiles_column:
         Names in the file; the first that it has is what compounds are found by.
 
     Attributes
     ----------
     names:
-        Assays that the file has.
+        Assays that the file has, of those wanted.
     by_structure:
         Whether compounds are found by canonical SMILES, and not by id.
+    n_found:
+        Compounds asked for so far of which it has a readout.
 
     Raises
     ------
     InputFileError
-        If it has neither ids nor structures, or no assay of the library.
+        If it has neither ids nor structures, no assay of the library, or no readout; or one is none of its assay.
+    LibraryError
+        If compounds are to be found by structures that the library does not have.
     """
 
     def __init__(
         self,
         library: Library,
         assays: Sequence[Assay],
+        wanted: Collection[str],
         source: Source,
         id_column: str | None,
         smiles_column: str | None,
     ) -> None:
-        self.names = [assay.name for assay in assays if assay.name in source.column_names]
+        there = [assay for assay in assays if assay.name in source.column_names]
         structure = source.structure_column(smiles_column)
         has_structure = source.structure == "mol_block" or structure in source.column_names
         self.by_structure = id_column is None or id_column not in source.column_names
@@ -110,40 +103,43 @@ class EarlierReadouts:
                 str(source.file),
                 "give earlier readouts with one of these columns, named as in the file of compounds",
             )
-        if not self.names:
+        if not there:
             raise InputFileError(
                 "it holds no assay of the library",
                 str(source.file),
                 f"name the columns as there: {', '.join(assay.name for assay in assays)}",
             )
-        self._told: dict[str, list[Any]] = {}
-        key = structure if self.by_structure else id_column
-        assert key is not None, "one of them is there"
-        for records in source.read([key, *self.names]):
-            keys = records.table[key].to_pylist() if self.by_structure else ids_as_text(records.table[key]).to_pylist()
-            if self.by_structure:
-                keys = _canonical(library, source, keys)
-            cells = [records.table[name].to_pylist() for name in self.names]
-            for index, name in enumerate(keys):
-                if name is not None and index not in records.problems:
-                    self._told.setdefault(name, [column[index] for column in cells])
+        read = [assay for assay in there if assay.name in wanted]
+        self.names = [assay.name for assay in read]
+        self.n_found = 0
+        self._place_of: dict[str, int] = {}
+        self._scores: dict[str, NDArray[np.float64]] = {}
+        column = structure if self.by_structure else id_column
+        assert column is not None, "one of them is there"
+        if read:
+            self._read(library, read, source, column)
 
-    def of(self, keys: Sequence[str | None]) -> dict[str, list[Any]]:
-        """Raw readouts of compounds by assay."""
-        nothing = [None] * len(self.names)
-        lines = [nothing if key is None else self._told.get(key, nothing) for key in keys]
-        return {name: [line[place] for line in lines] for place, name in enumerate(self.names)}
+    def _read(self, library: Library, assays: Sequence[Assay], source: Source, column: str) -> None:
+        # A mol block is no column.
+        for name in self.names if self.by_structure and source.structure == "mol_block" else (column, *self.names):
+            source.require(name, "--history: column")
+        by: dict[str, Any] = {"smiles_column" if self.by_structure else "id_column": column}
+        config = HistoryConfig(source=str(source.file), columns=tuple(map(glob.escape, self.names)), **by)
+        readouts = read_readouts(config, [source], None)
+        names, places = readouts.keys, np.arange(len(readouts.keys))
+        if self.by_structure:
+            keys, places = canonical_keys(library, readouts, None, str(source.file))
+            names = keys.to_pylist()
+        self._place_of = {name: place for place, name in enumerate(names)}
+        for assay in assays:
+            self._scores[assay.name] = scores = np.full(len(names), np.nan)
+            if (measured := readouts.assays.get(assay.name)) is not None:
+                codes = places[np.concatenate(measured.compounds)]
+                _, compounds, values = assay_of(measured, codes, codes >= 0, readouts.keys, assay)
+                scores[compounds] = values
 
-
-def _canonical(library: Library, source: Source, texts: list[str | None]) -> list[str | None]:
-    options = library.metadata["options"]
-    wanted = MoleculeOptions(source.structure, None, options["standardise"], drop_single_atoms=False, hash_by=None)
-    found: list[str | None] = []
-    for at in range(0, len(texts), CHUNK_ROWS):
-        part = texts[at : at + CHUNK_ROWS]
-        prepared = prepare_chunk(part, wanted)
-        names: list[str | None] = [None] * len(part)
-        for place, text in zip(prepared.passed.tolist(), prepared.canonical, strict=True):
-            names[place] = text
-        found += names
-    return found
+    def of(self, keys: Sequence[str | None]) -> dict[str, NDArray[np.float64]]:
+        """Scores of n compounds by assay, float64 (n,): robust z, or 0 and 1; NaN where there is none."""
+        places = np.array([-1 if key is None else self._place_of.get(key, -1) for key in keys], np.int64)
+        self.n_found += int(np.count_nonzero(places >= 0))
+        return {name: np.append(scores, np.nan)[places] for name, scores in self._scores.items()}

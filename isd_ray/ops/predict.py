@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from pyarrow import fs as pafs
 
 from isd_ray.campaign.delivered import DeliveredModel
 from isd_ray.campaign.predicting import NEAR, LineTally, OutsidePredictor, Predicted
@@ -104,11 +105,12 @@ class LoadedModel:
         Raises
         ------
         InputFileError
-            If a column is missing that the model cannot do without, or `compounds` is something else.
+            If a column is missing that the model cannot do without, stands there twice or holds something else, or
+            `compounds` is something else.
         """
         if not isinstance(compounds, pa.Table):
             if hasattr(compounds, "columns"):
-                compounds = pa.Table.from_pandas(compounds, preserve_index=False)
+                compounds = _table_of(compounds)
             else:
                 smiles_column = self._model.library.metadata["options"].get("smiles_column") or "smiles"
                 compounds = pa.table({smiles_column: _texts(compounds)})
@@ -150,13 +152,16 @@ class LoadedModel:
         ------
         InputFileError
             If the file cannot be read, or lacks a column that the model cannot do without; or the ending of `out` is
-            another.
+            another, or
+            it is a file that is read.
         OutputFileError
             If the file cannot be written.
         """
         source = open_source(resolve_source(str(file), working_folder()), columns=(smiles_column, id_column))
         earlier = None if history is None else open_source(resolve_source(str(history), working_folder()))
         preparation = self._predictor.preparation(source, smiles_column, id_column, earlier)
+        if isinstance(out, str | Path):
+            _check_out(Path(out), [one.file for one in (source, earlier) if one is not None])
         tally = LineTally()
         tables = tally.passing(self._predictor.tables(preparation, workers or n_cores()))
         schema = self._predictor.schema
@@ -165,17 +170,11 @@ class LoadedModel:
             tables, schema = map(escaped, tables), escaped(schema.empty_table()).schema
         if not isinstance(out, str | Path):
             _write(tables, pa.csv.CSVWriter(out, schema))
-            return tally.result(preparation.missing)
-        if Path(out).suffix not in SUFFIXES:
-            raise InputFileError(
-                f"{Path(out).suffix!r} is no kind of file to write predictions to",
-                str(out),
-                f"choose {' or '.join(SUFFIXES)}",
-            )
+            return tally.result(preparation)
         with replacing(Path(out)) as partial:
             kind = pa.csv.CSVWriter if is_csv else pq.ParquetWriter
             _write(tables, kind(partial, schema))
-        return tally.result(preparation.missing)
+        return tally.result(preparation)
 
 
 def load_model(
@@ -215,6 +214,35 @@ def missing_in_words(missing: Mapping[str, Sequence[str]]) -> list[str]:
         f"{', '.join(absent[:_SHOWN])}{' …' if len(absent) > _SHOWN else ''}"
         for block, absent in missing.items()
     ]
+
+
+def _check_out(out: Path, inputs: Sequence[SourceFile]) -> None:
+    """Refuse an ending that is none of `SUFFIXES`, and a file that is read (raises InputFileError)."""
+    if out.suffix not in SUFFIXES:
+        raise InputFileError(
+            f"{out.suffix!r} is no kind of file to write predictions to", str(out), f"choose {' or '.join(SUFFIXES)}"
+        )
+    for file in inputs:
+        if isinstance(file.filesystem, pafs.LocalFileSystem) and out.exists() and out.samefile(file.path):
+            raise InputFileError(
+                f"the predictions would take the place of {file}, which is read", str(out), "name another file to write"
+            )
+
+
+def _table_of(frame: Any) -> pa.Table:
+    """A pandas frame as a table; a column of values of several types as texts, as in a file."""
+    names = [str(name) for name in frame.columns]
+    return pa.Table.from_arrays([_column(frame.iloc[:, place]) for place in range(len(names))], names=names)
+
+
+def _column(values: Any) -> pa.Array:
+    if not len(values):
+        return pa.nulls(0)  # whatever pandas takes the type of nothing to be
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        is_missing = values.isna().tolist()
+        return pa.array([None if no else str(value) for value, no in zip(values, is_missing, strict=True)], pa.string())
 
 
 def _texts(compounds: Any) -> pa.Array:

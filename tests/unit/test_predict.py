@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,15 +18,26 @@ from rdkit.Chem import AllChem
 from typer.testing import CliRunner
 
 import isd_ray as isd
+from isd_ray.campaign.delivered import DeliveredModel
 from isd_ray.campaign.predicting import MIN_RANDOM, NO_CLAIM
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
+from isd_ray.config import HistoryConfig, LibraryConfig
 from isd_ray.core.features import Dense, OnBits
 from isd_ray.data import outside
+from isd_ray.data.blocks.add import add_block
+from isd_ray.data.blocks.assays import Assay
+from isd_ray.data.blocks.history import AssayHistory
+from isd_ray.data.blocks.numbers import text_or_numbers
+from isd_ray.data.ingest.build import build_library
+from isd_ray.data.ingest.columns import numbers_and_words
+from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.data.library import Library
+from isd_ray.data.outside import Preparation, fingerprints_of
 from isd_ray.data.similar import Similar
 from isd_ray.errors import CorruptFileError, InputFileError, LibraryChangedError, LibraryError, StoreError
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.predict import _TableSource
 from isd_ray.ops.simulate import simulate
 from tests.unit.blocks_helpers import add_values
 from tests.unit.models_helpers import random_bits, to_matrix
@@ -283,8 +295,6 @@ def dense_table(compounds, values) -> pa.Table:
 def test_dense_columns_of_the_file_go_into_the_block_by_the_statistics_of_the_library(dense, compounds):
     run, values = dense
     preparation = isd.load_model(run.path)._predictor.preparation
-    from isd_ray.ops.predict import _TableSource
-
     made = preparation(_TableSource(dense_table(compounds, values)), None, None)
     assert made.missing == {}
     blocks = [rows.features["emb"] for rows in made.rows()]
@@ -330,6 +340,110 @@ def test_a_value_that_is_no_number_rejects_its_line_and_no_other(dense, tmp_path
     assert reasons == ["", "column e1 holds 'much', no number", "an infinite value", ""]
 
 
+@pytest.mark.parametrize("column", ["vector", "vector[1]"])
+def test_a_column_of_numbers_is_no_vector_of_the_library(dense, column):
+    """Its name alone is like that of a vector: `vector` is not `vector[1]`, and fills no other column."""
+    made = isd.load_model(dense[0].path)._predictor.preparation(
+        _TableSource(pa.table({"smiles": ["CCO"], column: [7.0]})), None, None
+    )
+    [rows] = made.rows()
+    assert made.missing == {"emb": ("e1", "vector[1]") if column == "vector" else ("e1",)}
+    assert np.isnan(rows.features["emb"].values).tolist() == [[True, column == "vector"]]
+
+
+@pytest.mark.parametrize("names", [["smiles", "smiles"], ["smiles", "name", "name"], ["smiles", "e1", "e1"]])
+def test_a_column_that_stands_there_twice_is_refused_wherever_it_comes_from(dense, names, tmp_path):
+    model, values = isd.load_model(dense[0].path), ["CCO", "1", "2"][: len(names)]
+    pandas = pytest.importorskip("pandas")
+    (tmp_path / "x.csv").write_text(f"{','.join(names)}\n{','.join(values)}\n")
+    with pytest.raises(InputFileError, match=f"{names[-1]!r} is the name of 2 columns"):
+        model.predict_file(tmp_path / "x.csv", tmp_path / "out.csv", workers=1)
+    for table in (
+        pa.Table.from_arrays([pa.array([value]) for value in values], names=names),
+        pandas.DataFrame([values], columns=names),
+    ):
+        with pytest.raises(InputFileError, match=f"{names[-1]!r} is the name of 2 columns"):
+            model.predict(table)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("e1", [["a"]], "column 'e1' holds list<item: string>, not vectors of numbers"),
+        ("e1", [{"a": 1}], "column 'e1' holds struct<a: int64>, not numbers"),
+        ("name", [["a"]], "--id-column = 'name' holds list<item: string>, which is no id"),
+        ("smiles", [["CCO"]], "--smiles-column = 'smiles' holds list<item: string>, and structures are text"),
+    ],
+)
+def test_a_column_of_a_type_that_nothing_can_be_made_of_is_refused_in_words(dense, column, values, words):
+    table = pa.table({"smiles": pa.array(["CCO"]), column: values} | {column: pa.array(values)})
+    with pytest.raises(InputFileError, match=re.escape(words)):
+        isd.load_model(dense[0].path).predict(table)
+
+
+def test_structures_and_ids_may_be_bytes_as_in_a_build(model):
+    texts = {"smiles": ["CCO", "CCN"], "name": ["a", "b"]}
+    as_bytes = pa.table({name: pa.array(values).cast(pa.binary()) for name, values in texts.items()})
+    assert model.predict(as_bytes).equals(model.predict(pa.table(texts)))
+
+
+@pytest.mark.filterwarnings("ignore:1 column of block")
+def test_numbers_and_words_in_one_column_of_a_frame_are_read_as_those_of_a_file(dense):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"smiles": ["CCO", "CCN", "CCC"], "e1": [1.0, ">10", None]})
+    found = isd.load_model(dense[0].path).predict(frame)
+    assert found["reason"].to_pylist() == [None, "column e1 holds '>10', no number", None]
+
+
+@pytest.mark.parametrize(("text", "number"), [("1_5", None), ("1e1", 10.0), (" 2 ", 2.0), ("NA", np.nan)])
+def test_a_number_is_what_the_build_takes_for_one(text, number):
+    values, words = numbers_and_words(text_or_numbers(pa.array(["1", text])))
+    assert words == ({1: text} if number is None else {})
+    np.testing.assert_array_equal(values, [1.0, np.nan if number is None else number])
+
+
+def test_whole_numbers_beyond_those_of_float64_are_read_as_the_nearest_one():
+    assert text_or_numbers(pa.array([2**53 + 1])).to_pylist() == [2.0**53]
+
+
+# --- the files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["same", "link", "detour"])
+def test_no_file_that_is_read_is_written_over(model, messy, how, tmp_path):
+    out = {"same": messy, "link": tmp_path / "link.csv", "detour": tmp_path / ".." / tmp_path.name / messy.name}[how]
+    if how == "link":
+        out.symlink_to(messy)
+    before = messy.read_bytes()
+    (tmp_path / "other.csv").write_text("name,smiles\na,CCO\n")
+    with pytest.raises(InputFileError, match="would take the place of"):
+        model.predict_file(messy, out, workers=1)
+    assert messy.read_bytes() == before
+
+
+def test_compounds_are_prepared_by_the_parents_of_the_library(tmp_path):
+    pytest.importorskip("chembl_structure_pipeline", reason="pip install 'isd_ray[chembl]'")
+    salt, parents = "CCCCCCCCCCCCOS(=O)(=O)O.CCN", {"largest": "CCCCCCCCCCCCOS(=O)(=O)O", "chembl": "CCN"}
+    (tmp_path / "x.csv").write_text(f"name,smiles,score\na,CCCO,1\nb,{salt},2\nc,CCCN,4\n")
+    for parent, smiles in parents.items():
+        config = LibraryConfig(source="x.csv", smiles_column="smiles", id_column="name", parent=parent)
+        library = build_library(config, tmp_path / parent, base_dir=tmp_path)
+        assert library.smiles().tolist() == ["CCCO", smiles, "CCCN"]
+        asked = HistoryConfig(source="x.csv", smiles_column="smiles", columns=("score",))
+        library = add_block(library, AssayHistory(library, asked, None, tmp_path))
+        source = open_source(resolve_source("x.csv", tmp_path))
+        (tmp_path / "h.csv").write_text(f"smiles,score\n{salt},2\n")
+        earlier = open_source(resolve_source("h.csv", tmp_path))
+        [rows] = Preparation(library, library.block_names, source, history=earlier).rows()
+        assert rows.smiles == library.smiles().tolist()
+        assert rows.features["history"].values[:, 0].tolist() == pytest.approx([np.nan, 0.0, np.nan], nan_ok=True)
+        stored = library.features_of(np.arange(3), ["history"])["history"].values
+        assert np.isfinite(stored).all(), "matched by structure"
+        assert (
+            fingerprints_of(library, [salt])[0].values.tolist() == fingerprints_of(library, [smiles])[0].values.tolist()
+        )
+
+
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
@@ -343,8 +457,6 @@ def test_the_description_of_the_library_is_all_of_it_that_is_needed(run, whole, 
 
 
 def test_another_library_is_refused(run, make_config, tmp_path):
-    from isd_ray.data.ingest.build import build_library
-
     config = make_config().library
     other = build_library(config.model_copy(update={"block_rows": 128}), tmp_path / "other", base_dir=tmp_path)
     with pytest.raises(LibraryChangedError, match="not the one that the campaign began with"):
@@ -446,10 +558,6 @@ def screened(make_config, compounds, tmp_path_factory):
 
 @pytest.mark.parametrize("how", ["own columns", "by id", "by structure"])
 def test_earlier_readouts_are_scored_by_the_library_s_own_statistics(screened, compounds, how):
-    from isd_ray.campaign.delivered import DeliveredModel
-    from isd_ray.data.ingest.sources import open_source, resolve_source
-    from isd_ray.data.outside import Preparation
-
     run, folder = screened
     model = DeliveredModel.open(CampaignStore.open(run.path))
     file = folder / "both.csv" if how == "own columns" else compounds
@@ -463,7 +571,7 @@ def test_earlier_readouts_are_scored_by_the_library_s_own_statistics(screened, c
     stored = library.features_of(np.arange(900), ["history"])["history"].values
     different = ~((found == stored) | (np.isnan(found) & np.isnan(stored))).all(axis=1)
     smiles = library.smiles().tolist()
-    # By structure the readout of a compound that stands there twice is that of its first line.
+    # By structure the readout of a compound that stands there twice is the median of its lines.
     assert all(how == "by structure" and smiles.count(smiles[row]) > 1 for row in np.flatnonzero(different).tolist())
     assert np.isfinite(stored).any(axis=0).all()
 
@@ -479,3 +587,82 @@ def test_assays_that_nobody_brings_are_missing_and_named(screened, compounds, tm
     for line in pyarrow.csv.read_csv(tmp_path / "o.csv").to_pylist():
         if line["source"] == "predicted":
             assert line["confidence"] == pytest.approx(screen[line["id"]]["confidence"], abs=1e-5)
+
+
+def scores_of(run, table: dict, history: Path | None = None):
+    """What the model reads of earlier readouts of some compounds, and why lines are rejected."""
+    model = DeliveredModel.open(CampaignStore.open(run.path))
+    earlier = None if history is None else open_source(resolve_source(str(history), history.parent))
+    made = Preparation(model.library, model.blocks, _TableSource(pa.table(table)), history=earlier)
+    [rows] = made.rows()
+    return rows.features["history"].values, rows.reasons, made
+
+
+@pytest.mark.parametrize("word", ["Active", "inconclusive", "yes", "1", ">10", "0.5"])
+def test_a_word_that_an_assay_of_two_values_does_not_know_rejects_its_line(screened, word):
+    table = {"smiles": ["CCO", "CCN", "CCC", "CCCC"], "yes": ["active", word, "inactive", "NA"]}
+    values, reasons, _ = scores_of(screened[0], table)
+    assert reasons == {1: f"assay yes holds {word!r}, and is 'inactive' or 'active'"}
+    np.testing.assert_array_equal(values[:, 2], [1.0, 0.0, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("ones", "zeros", "values", "bits"),
+    [
+        (("1",), ("0",), [True, False, None], [1.0, 0.0, np.nan]),
+        (("True",), ("False",), [True, False, None], [1.0, 0.0, np.nan]),
+        (("1",), ("0",), ["1.0", "0", "NA"], [1.0, 0.0, np.nan]),
+        (("1",), ("0",), ["True", "no", "2"], None),
+        (("aktiv",), ("inaktiv",), ["inaktiv", "aktiv", "no"], [0.0, 1.0, None]),
+        (("active",), None, ["inactive", "active", "unclear"], [0.0, 1.0, None]),
+        (("1",), None, ["-1", "1", "0.5"], [0.0, 1.0, None]),
+        (("hit",), (), ["no", "hit", "2"], [0.0, 1.0, None]),
+        ((), ("0",), ["0", "yes", "2"], [0.0, 1.0, None]),
+    ],
+)
+def test_true_and_words_mean_what_they_mean_in_the_library(ones, zeros, values, bits):
+    found, wrong = Assay("x", "binary", ones=ones, zeros=zeros).read(text_or_numbers(pa.array(values)))
+    expected = [None] * 3 if bits is None else bits
+    assert sorted(wrong) == [place for place, bit in enumerate(expected) if bit is None]
+    np.testing.assert_array_equal(found, [np.nan if bit is None else bit for bit in expected])
+
+
+def test_a_history_file_is_read_as_the_library_reads_it(screened, tmp_path):
+    """Of repeated readouts the median counts, an empty one hides none, and what is no readout is refused."""
+    run, _ = screened
+    once, often = tmp_path / "once.csv", tmp_path / "often.csv"
+    once.write_text("name,assay,yes\na,60,active\nb,40,inactive\n")
+    often.write_text("name,assay,yes\na,,active\na,99,active\na,60,\na,1,inactive\nb,40,inactive\n")
+    table = {"smiles": ["CCO", "CCN", "CCC"], "name": ["a", "b", "c"]}
+    left, right = (scores_of(run, table, file) for file in (once, often))
+    np.testing.assert_array_equal(left[0], right[0])
+    assert np.isfinite(left[0]).all(axis=1).tolist() == [True, True, False]
+    assert left[2].n_with_history == 2
+    for line, what in (("a,>10,active", "assay 'assay' holds '>10'"), ("a,5,maybe", "assay 'yes' holds 'maybe'")):
+        once.write_text(f"name,assay,yes\nb,40,inactive\n{line}\n")
+        with pytest.raises(InputFileError, match=rf"{what}.*\(line 3\)"):
+            scores_of(run, table, once)
+    once.write_text("name,assay,yes\n")
+    with pytest.raises(InputFileError, match="no readout of any assay"):
+        scores_of(run, table, once)
+
+
+def test_a_history_file_of_other_compounds_is_told_of_and_none_is_written_over(screened, messy, tmp_path):
+    run, _ = screened
+    other = tmp_path / "other.csv"
+    other.write_text("name,assay\nz,60\n")
+    words = ["predict", str(run.path), str(messy), "--history", str(other), "-o"]
+    said = CliRunner().invoke(app, [*words, str(tmp_path / "o.csv")]).output
+    assert "0 compounds with earlier readouts in" in said
+    assert isinstance(CliRunner().invoke(app, [*words, str(other)]).exception, InputFileError)
+    assert other.read_text() == "name,assay\nz,60\n"
+
+
+def test_a_column_that_no_model_sees_rejects_no_line_and_is_not_missed(screened):
+    model = DeliveredModel.open(CampaignStore.open(screened[0].path))
+    seen = {"history": ("yes",)}
+    table = _TableSource(pa.table({"smiles": ["CCO"], "assay": [">10"], "yes": ["active"]}))
+    made = Preparation(model.library, model.blocks, table, seen=seen)
+    [rows] = made.rows()
+    assert (rows.reasons, made.missing) == ({}, {})
+    np.testing.assert_array_equal(rows.features["history"].values, [[np.nan, np.nan, 1.0]])
