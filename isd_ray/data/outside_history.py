@@ -16,6 +16,7 @@ from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.history import CLIP_Z, canonical_keys
 from isd_ray.data.blocks.numbers import text_or_numbers
 from isd_ray.data.blocks.readouts import read_readouts
+from isd_ray.data.ingest.plan import require_ids, require_text
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.library import Library
 from isd_ray.errors import InputFileError
@@ -79,7 +80,8 @@ class EarlierReadouts:
     Raises
     ------
     InputFileError
-        If it has neither ids nor structures, no assay of the library, or no readout; or one is none of its assay.
+        If it has neither ids nor structures, no assay of the library, or no readout; one is none of its assay; or a
+        column stands there twice, or holds what it cannot.
     LibraryError
         If compounds are to be found by structures that the library does not have.
     """
@@ -123,6 +125,10 @@ class EarlierReadouts:
         # A mol block is no column.
         for name in self.names if self.by_structure and source.structure == "mol_block" else (column, *self.names):
             source.require(name, "--history: column")
+        if self.by_structure and source.structure == "smiles":
+            require_text(source, column, "--smiles-column")
+        elif not self.by_structure:
+            require_ids(source, column, "--id-column")
         by: dict[str, Any] = {"smiles_column" if self.by_structure else "id_column": column}
         config = HistoryConfig(source=str(source.file), columns=tuple(map(glob.escape, self.names)), **by)
         readouts = read_readouts(config, [source], None)

@@ -647,6 +647,24 @@ def test_a_history_file_is_read_as_the_library_reads_it(screened, tmp_path):
         scores_of(run, table, once)
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["name", "name", "assay"], "'name' is the name of 2 columns"),
+        (["name", "assay", "assay"], "'assay' is the name of 2 columns"),
+        (["smiles", "smiles", "assay"], "'smiles' is the name of 2 columns"),
+        (["name", "assay"], "--id-column = 'name' holds list"),
+        (["smiles", "assay"], "--smiles-column = 'smiles' holds list"),
+    ],
+)
+def test_a_history_file_with_a_column_that_cannot_be_used_is_refused(screened, names, words, tmp_path):
+    is_list = "list" in words
+    columns = [pa.array([["a"]] if is_list and name != "assay" else ["1"]) for name in names]
+    pq.write_table(pa.Table.from_arrays(columns, names=names), tmp_path / "h.parquet")
+    with pytest.raises(InputFileError, match=words):
+        scores_of(screened[0], {"smiles": ["CCO"], "name": ["a"]}, tmp_path / "h.parquet")
+
+
 def test_a_history_file_of_other_compounds_is_told_of_and_none_is_written_over(screened, messy, tmp_path):
     run, _ = screened
     other = tmp_path / "other.csv"
