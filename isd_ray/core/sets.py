@@ -17,9 +17,9 @@ class TargetSets:
 
     The observation set is what models are fitted on. Reserved rows are measured, but no model ever sees them; they are
     still predicted, as the audit of the others, until acquisition passes over them. A reserved row whose well gave no
-    readout is in neither set: nothing draws it again, but a later readout is taken. Excluded rows, which cannot be had,
-    are in neither set either, and no longer of the target set. Holds two bytes a row of the library, and the rows and labels
-    of the observation set.
+    readout is in neither set: nothing draws it again, but a later readout is taken. Excluded rows, which cannot be
+    had, are in neither set either, and no longer of the target set. Holds two bytes a row of the library, and the rows
+    and labels of the observation set.
     """
 
     n_set_aside: int
