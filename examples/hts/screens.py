@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 import isd_ray as isd
 from isd_ray.config import CampaignConfig, ComputeConfig, LibraryConfig, SplitConfig
+from isd_ray.config.patterns import named
 from isd_ray.data.split import split_library
 from isd_ray.ops.blocks import with_blocks
 
@@ -116,7 +117,9 @@ def main() -> None:
                 split_library(whole, SplitConfig(column=f"in_{screen}", target=1, validation=0, test=[]), part)
                 shutil.rmtree(part / "validation")
             library = isd.Library.open(part / "target")
-            hidden = unseen_by(screen, screens, options.history)
+            # A screen without a score has no `score_…`, and one of few different values no hits beside it.
+            unseen, there = unseen_by(screen, screens, options.history), library.block_columns("history")
+            hidden = [pattern for pattern in unseen if named(pattern, there)]
             run = options.out / f"{screen}-{options.history}-seed{seed}"
             config = config_of(
                 screen, library, options.out / SOURCE, hidden, seed, is_random=options.history == "random"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import RESMLP, DenseFeatures, ModelConfig
 from isd_ray.config.model import family_class
+from isd_ray.config.patterns import chosen, idle, shown
 from isd_ray.core.features import Dense, FeatureBlocks
 from isd_ray.data.blocks.description import TEXTS
+from isd_ray.data.ingest.records import closest
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, LibraryChangedError
 from isd_ray.messages import WorkerSpec
@@ -31,27 +32,53 @@ def block_hashes(model: ModelConfig, label: str | None, library: Library) -> dic
     ConfigError
         If one is named that the library does not have.
     """
-    asked = [
-        *model.blocks,
-        *(name for table in model.options.values() for name in table.get("blocks", ())),
-    ]
-    for name in asked:
-        if name not in library.block_names:
-            raise ConfigError(
-                f"the library has no block {name!r}; it has {', '.join(library.block_names)}",
-                "model.blocks",
-                "name one of these, or add it: isd library add-block",
-            )
+    named = {f"model.{family_name}.blocks": table.get("blocks", ()) for family_name, table in model.options.items()}
+    asked = []
+    for key, names in {"model.blocks": model.blocks, **named}.items():
+        for name in names:
+            if name not in library.block_names:
+                raise ConfigError(
+                    f"the library has no block {name!r}; it has {', '.join(library.block_names)}",
+                    key,
+                    "name one of these, or add it: isd library add-block",
+                )
+        asked += names
+    hidden = _hidden(model, library)
     used = [name for name in library.block_names if not model.blocks or name in asked]
     for name in used:
-        seen = [column for column in library.block_columns(name) if not _is_excluded(column, model.exclude)]
+        seen = [column for column in library.block_columns(name) if column not in hidden]
         if label in seen:
             raise ConfigError(
                 f"the block {name!r} has the column {label!r}, which is what models are to predict",
                 "model.exclude",
                 f"leave it out, and all that was read from the same wells: model.exclude = [{label!r}]",
             )
+    kept = {name for name in used if (places := _kept(library.block_columns(name), hidden)) is None or len(places)}
+    for key, names in {"model.blocks": used, **named}.items():
+        if names and not kept.intersection(names):
+            raise ConfigError(
+                f"it leaves no column of {', '.join(map(repr, names))}, and {key} names no other block",
+                "model.exclude",
+                f"exclude less, or name more blocks in {key}",
+            )
     return {name: library.block_hash(name) for name in used}
+
+
+def check_exclude(exclude: Sequence[str], library: Library) -> None:
+    """Refuse a pattern that excludes nothing: a column with a slip in its name would stay, and tell the answer.
+
+    Raises
+    ------
+    ConfigError
+        Naming the columns that there are.
+    """
+    columns = _columns(library)
+    if (pattern := idle(exclude, columns)) is not None:
+        raise ConfigError(
+            f"no column of the library matches {pattern!r}; there are {shown(columns)}",
+            "model.exclude",
+            closest(pattern.strip("*"), columns) or "name one of them, or remove it",
+        )
 
 
 def check_blocks(blocks: Mapping[str, str], library: Library) -> None:
@@ -94,7 +121,8 @@ class SeenBlocks:
         self._library = library
         used = tuple(blocks) or library.block_names[:1]
         needs_text = any(TEXTS in family_class(name).needs for name in model.families)
-        self._kept = {name: _kept(library.block_columns(name), model.exclude) for name in used}
+        hidden = _hidden(model, library)
+        self._kept = {name: _kept(library.block_columns(name), hidden) for name in used}
         self.names = tuple(name for name in used if (kept := self._kept[name]) is None or len(kept))
         self.names += (TEXTS,) if needs_text else ()
 
@@ -134,14 +162,20 @@ class SeenBlocks:
         return BlockShape(name, spec.kind, spec.width, spec.scale if isinstance(spec, DenseFeatures) else 1.0)
 
 
-def _kept(columns: Sequence[str], exclude: Sequence[str]) -> NDArray[np.int64] | None:
+def _columns(library: Library) -> list[str]:
+    """Of all blocks."""
+    return [column for name in library.block_names for column in library.block_columns(name)]
+
+
+def _hidden(model: ModelConfig, library: Library) -> frozenset[str]:
+    """Columns that no model sees."""
+    return frozenset(chosen(model.exclude, _columns(library)))
+
+
+def _kept(columns: Sequence[str], hidden: Collection[str]) -> NDArray[np.int64] | None:
     """Places of the columns that are not excluded; None for all."""
-    kept = [place for place, name in enumerate(columns) if not _is_excluded(name, exclude)]
+    kept = [place for place, name in enumerate(columns) if name not in hidden]
     return None if len(kept) == len(columns) else np.array(kept, np.int64)
-
-
-def _is_excluded(column: str, exclude: Sequence[str]) -> bool:
-    return any(fnmatchcase(column, mark) for mark in exclude)
 
 
 def models_of(spec: WorkerSpec, seen: SeenBlocks) -> dict[str, Model]:
@@ -151,7 +185,8 @@ def models_of(spec: WorkerSpec, seen: SeenBlocks) -> dict[str, Model]:
     for name in config.model.families:
         found = family_class(name)
         table = config.model if name == RESMLP else found.Config.model_validate(config.model.options[name])
-        asked = (config.model.options.get(name, {}).get("blocks")) or [block for block in seen.names if block != TEXTS]
+        own = [block for block in config.model.options.get(name, {}).get("blocks", ()) if block in seen.names]
+        asked = own or [block for block in seen.names if block != TEXTS]
         shapes = tuple(map(seen.shape, dict.fromkeys((*asked, *found.needs))))
         models[name] = family(name, table, Problem(config.task, spec.n_outputs, shapes, numbers))
     return models

@@ -18,7 +18,7 @@ import numpy as np
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.before import note_known, require_known
 from isd_ray.campaign.claimed import CLAIM, checked_claim, note_claim
-from isd_ray.campaign.families import block_hashes, check_blocks
+from isd_ray.campaign.families import block_hashes, check_blocks, check_exclude
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
@@ -31,7 +31,6 @@ from isd_ray.config import (
     EARLIER_DEFAULTS,
     AcquisitionConfig,
     CampaignConfig,
-    ModelConfig,
     PlatesConfig,
     StoppingConfig,
 )
@@ -39,6 +38,7 @@ from isd_ray.config_file import differences
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.rules.paper import earliest_paper_stop
 from isd_ray.core.stopping import kept_wells, rule_of
+from isd_ray.data.blocks.readouts import require_dates
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
 from isd_ray.data.versions import is_grown_from, other_library
@@ -249,23 +249,24 @@ def as_begun(config: CampaignConfig, store: CampaignStore) -> CampaignConfig:
     return config.model_copy(update={"stopping": said.model_copy(update=kept)})
 
 
-def blocks_for(model: ModelConfig, label: str | None, library: Library, out: str | Path) -> Mapping[str, str]:
+def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Mapping[str, str]:
     """The feature blocks of the campaign in `out`, or of one that is to begin there, with their hashes.
-
-    Parameters
-    ----------
-    model, label:
-        As `isd_ray.campaign.families.block_hashes` takes them.
 
     Raises
     ------
     ConfigError
-        If the configuration names one that the library does not have.
+        If the configuration names one that the library does not have, or excludes a column that is not there.
+    InputFileError
+        If it gives the day of an assay that is not there.
     LibraryChangedError
         If the campaign began with another one.
     """
     if not CampaignStore.exists(out):
-        return block_hashes(model, label, library)
+        check_exclude(config.model.exclude, library)
+        for block in library.added_blocks:
+            if block.source == "history" and config.library.history is not None:
+                require_dates(config.library.history, [assay["name"] for assay in block.found["assays"]])
+        return block_hashes(config.model, config.labels.column, library)
     blocks = newest(CampaignStore.open(out)).blocks
     check_blocks(blocks, library)
     return blocks

@@ -13,6 +13,21 @@ from isd_ray.cli.common import AsJson, live_console, out_console, print_json, wa
 if TYPE_CHECKING:
     from isd_ray.data.library import Library
 
+_OPTIONS_OF = {
+    "a set of descriptors": ("--address",),
+    "--table": ("--columns", "--name", "--id-column"),
+    "--history": (
+        "--columns",
+        "--id-column",
+        "--smiles-column",
+        "--assay-column",
+        "--value-column",
+        "--exclude",
+        "--address",
+    ),
+}
+"""What `add-block` takes beside each source of a block."""
+
 app = typer.Typer(help="Build, inspect, extend and split target libraries.", no_args_is_help=True)
 
 
@@ -142,6 +157,21 @@ def library_add_block(
 
     if sum(one is not None for one in (descriptors, table, history or None)) != 1:
         raise typer.BadParameter("give one of them: a set of descriptors, --table FILE or --history FILE")
+    kind = "--table" if table is not None else "--history" if history else "a set of descriptors"
+    given = {
+        "--columns": columns,
+        "--name": name,
+        "--id-column": id_column,
+        "--smiles-column": smiles_column,
+        "--assay-column": assay_column,
+        "--value-column": value_column,
+        "--exclude": exclude,
+        "--address": address,
+    }
+    for option, value in given.items():
+        if value and option not in _OPTIONS_OF[kind]:
+            takes = ", ".join(_OPTIONS_OF[kind])
+            raise typer.BadParameter(f"{option} has no effect with {kind}, which takes {takes}: leave it out")
     library, compute = Library.open(path), ComputeConfig(address=address)
     if descriptors is not None:
         library = watched(lambda watcher: add_descriptors(library, descriptors, compute, watcher.building), "library")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from pydantic import Field, field_validator, model_validator
 
 from isd_ray.config.formats import AUTO, HistoryFormat
+from isd_ray.config.patterns import named
 from isd_ray.config.section import Day, Section, Strings
 
 
@@ -41,7 +40,7 @@ class HistoryConfig(Section):
         """The day of an assay, by its name, or by the first wildcard that matches; None if nobody gave one."""
         if assay in self.dates:
             return self.dates[assay]
-        return next((day for pattern, day in self.dates.items() if fnmatchcase(assay, pattern)), None)
+        return next((day for pattern, day in self.dates.items() if named(pattern, [assay])), None)
 
     @field_validator("source")
     @classmethod

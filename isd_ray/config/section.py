@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from isd_ray.config.patterns import named
 from isd_ray.credentials import REMEDY, holds_credentials
 from isd_ray.errors import ConfigError
 
@@ -39,7 +39,7 @@ def by_output(table: Mapping[str, T], outputs: Sequence[str], default: T) -> lis
     ValueError
         If a key means no output, or two wildcards the same.
     """
-    patterns = {key: [name for name in outputs if fnmatchcase(name, key)] for key in table if key not in outputs}
+    patterns = {key: named(key, outputs) for key in table if key not in outputs}
     for key, names in patterns.items():
         if not names:
             raise ValueError(f"{key!r} is none of the outputs {', '.join(map(repr, outputs))}; name one of them")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.config import LabelsConfig, LibraryConfig
+from isd_ray.config.patterns import named
 from isd_ray.core.panels import is_measured, n_bytes, pack_labels, unpack
 from isd_ray.data.ingest.plan import PlannedSource, record_ids
 from isd_ray.data.ingest.sources import Source
@@ -46,7 +46,7 @@ def panel_columns(config: LabelsConfig, library_config: LibraryConfig, sources: 
     left_out: set[str] = set()
     for pattern in config.columns:
         text = pattern.removeprefix(LEFT_OUT)
-        found = [text] if text in present else [n for n in present if fnmatchcase(n, text) and n not in own]
+        found = [n for n in named(text, present) if n == text or n not in own]
         if not found:
             raise LabelError(
                 f"no column is called or matches {text!r}; there are {', '.join(map(repr, present[:N_SHOWN]))} …",

@@ -115,7 +115,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         outputs=labels.rule.outputs,
         validation_labels=validation,
         output_embeddings=output_embeddings(config.model, labels.rule.outputs),
-        blocks=blocks_for(config.model, config.labels.column, target, out),
+        blocks=blocks_for(config, target, out),
         version=target.hash,
     )
     known = known_rows(config.known, id_column_of(config.labels, config.library), target)
@@ -184,7 +184,7 @@ def _prepare_laboratory(
         classes=rule.classes,
         outputs=rule.outputs,
         output_embeddings=output_embeddings(config.model, rule.outputs),
-        blocks=blocks_for(config.model, config.labels.column, libraries["target"], out),
+        blocks=blocks_for(config, libraries["target"], out),
         version=libraries["target"].hash,
     )
     return CampaignSetup(config, out, spec, rule, None, None)

@@ -59,7 +59,7 @@ def run_rounds(
 ) -> list[dict[str, Any]]:
     """Run a campaign for some rounds; for each, its record, its wall time and the seconds of every call."""
     rule = LabelRule("classification", CLASSES, None)
-    blocks = blocks_for(config.model, config.labels.column, library, out)
+    blocks = blocks_for(config, library, out)
     spec = WorkerSpec(config, {"target": library.address}, CLASSES, blocks=blocks, version=library.hash)
     known = Labels(np.full(len(labels), np.nan), labels.astype(np.int64), rule, 0)
     setup = CampaignSetup(config, out, spec, rule, known, None)

@@ -23,6 +23,7 @@ from isd_ray.ops.prepare import open_or_build
 from tests.unit.blocks_helpers import SETTINGS, N, build, smiles_of
 
 MEASURED = 60
+LONG = {"columns": [], "assay_column": "a", "value_column": "v"}
 SCORES = np.round(np.random.default_rng(0).standard_t(2, N) * 10, 3)
 
 
@@ -187,6 +188,15 @@ def test_readouts_of_compounds_that_are_not_in_the_library_are_counted_and_take_
         ("name,s", ["c1,1"], {"smiles_column": "mol"}, "library.history.smiles_column = 'mol' is no column"),
         ("name,s", ["c1,"], {}, "there is no readout of any assay"),
         ("name,s", ["c1,1"], {"exclude": ["s"]}, "there is no readout of any assay"),
+        (
+            "name,score",
+            ["c1,1"],
+            {"columns": ["score"], "exclude": ["scroe"]},
+            r"exclude: no .* 'scroe'[\s\S]*'score'\?",
+        ),
+        ("name,a,v", ["c1,x,1"], {**LONG, "exclude": ["y*"]}, r"exclude: no column matches 'y\*'; .* are 'x'"),
+        ("name,s", ["c1,1"], {"dates": {"t": "2020-01-01"}}, "history.dates: no assay matches 't'; there are 's'"),
+        ("name,s", ["c1,1"], {"columns": ["name"]}, "'name' is the column of ids or structures, which are left out"),
         ("name,s,s:hit", ["c1,1,1", "c2,2,0", "c3,3,0"], {"columns": ["s*"]}, "two assays would give column 's:hit'"),
         ("name,a,v", ["c1,x,1"], {"columns": [], "assay_column": "a", "value_column": "w"}, "value_column = 'w' is no"),
     ],
@@ -195,6 +205,25 @@ def test_what_cannot_be_used_is_refused_in_words(tmp_path, header, lines, option
     source = write(tmp_path, "bad.csv", header, lines)
     with pytest.raises(InputFileError, match=words):
         history(build(tmp_path), source=source, **{"columns": ["s"], **options})
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_an_assay_with_brackets_in_its_name_is_excluded_by_it(tmp_path, is_long):
+    """And not the one that the brackets would mean as a wildcard."""
+    rows = range(MEASURED)
+    lines = [f"c{i},{SCORES[i]},{-SCORES[i]},{i}" for i in rows]
+    source, options = write(tmp_path, "a.csv", "name,kinase [A],kinase A,v", lines), {"columns": ["k*", "v"]}
+    if is_long:
+        lines = [line for i in rows for line in (f"c{i},kinase [A],{SCORES[i]}", f"c{i},kinase A,{i}", f"c{i},v,{i}")]
+        source, options = write(tmp_path, "a.csv", "name,a,v", lines), LONG
+    library = history(build(tmp_path), source=source, exclude=["kinase [A]"], **options)
+    assert library.block_columns("history") == ("kinase A", "kinase A:hit", "v", "v:hit")
+
+
+def test_the_day_of_an_excluded_assay_may_stay(tmp_path):
+    source, dates = wide(tmp_path), {"score_a": "2019-05-31", "active_*": "2020-01-01"}
+    library = history(build(tmp_path), source=source, columns=["*_a", "*_b"], exclude=["score_a"], dates=dates)
+    assert library.block_columns("history") == ("active_b",)
 
 
 def test_without_a_column_of_ids_nothing_is_guessed(tmp_path):

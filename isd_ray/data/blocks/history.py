@@ -16,7 +16,14 @@ from isd_ray.config import HistoryConfig, LibraryConfig
 from isd_ray.data.blocks.assays import Assay, assay_of, hits
 from isd_ray.data.blocks.description import BlockDescription, BlockSource
 from isd_ray.data.blocks.numbers import described
-from isd_ray.data.blocks.readouts import KEY, AssayReadouts, history_sources, read_readouts, readout_columns
+from isd_ray.data.blocks.readouts import (
+    KEY,
+    AssayReadouts,
+    history_sources,
+    read_readouts,
+    readout_columns,
+    require_dates,
+)
 from isd_ray.data.blocks.spool import Spool
 from isd_ray.data.blocks.table import N_UNMATCHED, UNMATCHED, no_match
 from isd_ray.data.ingest.molecules import CHUNK_ROWS, MoleculeOptions, PreparedChunk, prepare_chunks
@@ -79,7 +86,9 @@ class AssayHistory:
         sources = history_sources(config, library_config, base_dir)
         files = [source.file for source in sources]
         self.definition = {"history": _settings(config), "sources": described(files)}
-        readouts = read_readouts(config, sources, library.metadata["options"].get("id_column"))
+        readouts = read_readouts(
+            config, sources, library.metadata["options"].get("id_column"), is_held_out=like is not None
+        )
         self._file = ", ".join(map(str, files))
         places = np.arange(len(readouts.keys))
         self._column, self._keys = ID, pa.array(readouts.keys, pa.string())
@@ -106,6 +115,8 @@ class AssayHistory:
                 here = np.append(is_there, False)[codes]
                 assay, compounds, values = assay_of(measured, codes, here, readouts.keys, known.get(name))
                 self._assays[name], self._of[name] = assay, (compounds, values)
+        if like is None:
+            require_dates(config, list(self._assays))
         names = [name for assay in self._assays.values() for name in assay.columns]
         self.columns = tuple(names)
         if repeated := [name for name in names if names.count(name) > 1]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from isd_ray.config.patterns import chosen, idle, shown
 from isd_ray.data.ingest.columns import NULL_WORDS, convert, is_text, without_null_words
 from isd_ray.data.ingest.files import SourceFile
 from isd_ray.data.ingest.records import Records, Source, closest
@@ -24,32 +24,46 @@ def described(files: Sequence[SourceFile]) -> list[dict[str, Any]]:
 
 
 def matching(patterns: Sequence[str], source: Source, key: str, without: Collection[str | None] = ()) -> list[str]:
-    """Columns of a source whose names match patterns with wildcards, in the order of the source.
+    """Columns of a source that patterns mean, in the order of the source.
 
     Parameters
     ----------
     key:
         Where the patterns stand, for messages.
     without:
-        Columns that a wildcard does not mean: ids and structures.
+        Columns of ids and structures, which no pattern means.
 
     Raises
     ------
     InputFileError
-        If a pattern matches no column, or a column that matches stands there twice.
+        If a pattern means no column, or a column that is meant stands there twice.
     """
-    names = [name for name in source.column_names if name not in without]
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise InputFileError(
-                f"{key}: no column matches {pattern!r}; it has {', '.join(map(repr, source.column_names)) or 'none'}",
-                str(source.file),
-                closest(pattern.strip("*"), source.column_names) or "name one of them",
-            )
-    found = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
-    for name in found:
-        source.require(name, key)
-    return list(dict.fromkeys(found))
+    return matching_in_all(patterns, [source], key, without)[0]
+
+
+def matching_in_all(
+    patterns: Sequence[str], sources: Sequence[Source], key: str, without: Collection[str | None] = ()
+) -> list[list[str]]:
+    """As `matching`, of several sources, any of which may have the columns that a pattern means."""
+    names = [name for source in sources for name in source.column_names if name not in without]
+    if (pattern := idle(patterns, names)) is not None:
+        raise no_column(pattern, names, key, str(sources[0].file), [name for name in without if name is not None])
+    meant = set(chosen(patterns, names))
+    found = [[name for name in dict.fromkeys(source.column_names) if name in meant] for source in sources]
+    for source, columns in zip(sources, found, strict=True):
+        for name in columns:
+            source.require(name, key)
+    return found
+
+
+def no_column(pattern: str, names: Sequence[str], key: str, where: str, without: Sequence[str] = ()) -> InputFileError:
+    """A pattern means none of the columns that there are to choose from."""
+    if pattern in without:
+        what, remedy = f"{pattern!r} is the column of ids or structures, which are left out of the choice", ""
+    else:
+        what, remedy = f"no column matches {pattern!r}", closest(pattern.strip("*"), names)
+    there = shown(dict.fromkeys(names))
+    return InputFileError(f"{key}: {what}; to choose from there are {there}", where, remedy or "name one of them")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import HistoryConfig, LibraryConfig
-from isd_ray.data.blocks.numbers import matching, require_plain, text_or_numbers
+from isd_ray.config.patterns import chosen, idle, shown
+from isd_ray.data.blocks.numbers import matching_in_all, no_column, require_plain, text_or_numbers
 from isd_ray.data.ingest.columns import ids_as_text
 from isd_ray.data.ingest.plan import PlannedSource, id_prefixes, open_sources, record_ids
-from isd_ray.data.ingest.records import Records, Source
+from isd_ray.data.ingest.records import Records, Source, closest
 from isd_ray.data.ingest.sources import open_source, resolve_sources
 from isd_ray.errors import InputFileError
 
@@ -89,37 +89,48 @@ def history_sources(config: HistoryConfig, library: LibraryConfig | None, base_d
     return [open_source(file, config.format, asked) for file in files]
 
 
-def read_readouts(config: HistoryConfig, sources: list[Source], id_column: str | None) -> AssayReadouts:
+def read_readouts(
+    config: HistoryConfig, sources: list[Source], id_column: str | None, *, is_held_out: bool = False
+) -> AssayReadouts:
     """Read the readouts of all assays; memory grows with their number.
 
     Parameters
     ----------
     id_column:
         The library's own, where the configuration names neither ids nor structures; None for record numbers.
+    is_held_out:
+        Whether they are of a held-out set, or of compounds that are added: what is excluded need not be there.
 
     Raises
     ------
     InputFileError
         If a file cannot be read or lacks a column, a pattern matches nothing, or there is no readout.
     """
+    where = ", ".join(str(source.file) for source in sources)
     by_structure = config.smiles_column is not None
     ids = None if by_structure else config.id_column or id_column
     if not by_structure and ids is None and config.source is not None:
         raise InputFileError(
             "which column holds the ids of the compounds?",
-            ", ".join(str(source.file) for source in sources),
+            where,
             f"set {KEY}.id_column (of the command: --id-column), or smiles_column to match by structure",
         )
     prefixes = id_prefixes(sources) if not by_structure and ids is None else [""] * len(sources)
+    columns_of, excluded = readout_columns(config, sources, ids), set[str]()
+    if config.exclude:
+        names_there = assay_names(config, sources)
+        if not is_held_out:
+            require_excluded(config, names_there, where)
+        excluded.update(chosen(config.exclude, names_there))
     place_of: dict[str, int] = {}
     assays: dict[str, Measurements] = {}
-    for source, prefix, columns in zip(sources, prefixes, readout_columns(config, sources, ids), strict=True):
+    for source, prefix, columns in zip(sources, prefixes, columns_of, strict=True):
         structure = source.structure_column(config.smiles_column)
         names = tuple(dict.fromkeys(name for name in (structure, ids, *columns) if name is not None))
         planned = PlannedSource(source, names, structure, ids, prefix)
         for records in source.read(names):
             keys = _keys(records, planned, by_structure=by_structure)
-            for name, which, values in _by_assay(config, records, columns):
+            for name, which, values in _by_assay(config, records, columns, excluded):
                 here = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
                 rows = which[here]
                 texts = keys.take(pa.array(rows)).to_pylist()
@@ -132,11 +143,7 @@ def read_readouts(config: HistoryConfig, sources: list[Source], id_column: str |
                 assay.values.append(values.take(pa.array(here[named])))
                 assay.lines.append(records.lines[rows[named]])
     if not assays:
-        raise InputFileError(
-            "there is no readout of any assay",
-            ", ".join(str(source.file) for source in sources),
-            f"check the columns and the `exclude` of {KEY}",
-        )
+        raise InputFileError("there is no readout of any assay", where, f"check the columns and the `exclude` of {KEY}")
     ordered = sorted(assays) if config.assay_column is not None else list(assays)
     column = config.smiles_column or ids or "record number"
     return AssayReadouts(by_structure, list(place_of), {name: assays[name] for name in ordered}, sources, column)
@@ -150,34 +157,63 @@ def readout_columns(config: HistoryConfig, sources: Sequence[Source], ids: str |
     InputFileError
         If one is not there, or holds neither numbers nor text.
     """
-    found = []
-    patterns = set(config.columns)
+    own: set[str | None] = {ids}
     for source in sources:
         for name, key in ((config.assay_column, "assay_column"), (config.value_column, "value_column")):
             if name is not None:
                 source.require(name, f"{KEY}.{key}")
         structure = source.structure_column(config.smiles_column)
+        own.add(structure)
         if structure is not None and structure == config.smiles_column:
             source.require(structure, f"{KEY}.smiles_column")
         if ids is not None:
             source.require(ids, f"{KEY}.id_column")
         if config.assay_column is not None and config.value_column is not None:
             require_plain(source, config.value_column)
-            found.append([config.assay_column, config.value_column])
-            continue
-        here = [p for p in config.columns if any(fnmatchcase(name, p) for name in source.column_names)]
-        patterns -= set(here)
-        named = matching(here, source, f"{KEY}.columns", (ids, structure)) if here else []
-        found.append([name for name in named if not _is_excluded(name, config)])
-        for name in found[-1]:
+    if config.assay_column is not None and config.value_column is not None:
+        return [[config.assay_column, config.value_column] for _ in sources]
+    found = matching_in_all(config.columns, sources, f"{KEY}.columns", own)
+    excluded = set(chosen(config.exclude, [name for source in sources for name in source.column_names]))
+    kept = [[name for name in names if name not in excluded] for names in found]
+    for source, names in zip(sources, kept, strict=True):
+        for name in names:
             require_plain(source, name)
-    if patterns:
-        matching([next(p for p in config.columns if p in patterns)], sources[0], f"{KEY}.columns", ())
-    return found
+    return kept
 
 
-def _is_excluded(name: str, config: HistoryConfig) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in config.exclude)
+def assay_names(config: HistoryConfig, sources: Sequence[Source]) -> list[str]:
+    """Names of all assays, or columns, that `exclude` may mean (raises InputFileError)."""
+    column = config.assay_column
+    if column is None:
+        return list(dict.fromkeys(name for source in sources for name in source.column_names))
+    names: dict[str, None] = {}
+    for source in sources:
+        for records in source.read([column]):
+            names.update(dict.fromkeys(ids_as_text(records.table[column]).unique().drop_null().to_pylist()))
+    return list(names)
+
+
+def require_excluded(config: HistoryConfig, names: Sequence[str], where: str) -> None:
+    """Refuse what excludes nothing: an assay with a slip in its name would stay (raises InputFileError)."""
+    if (pattern := idle(config.exclude, names)) is not None:
+        raise no_column(pattern, names, f"{KEY}.exclude", where)
+
+
+def require_dates(config: HistoryConfig, assays: Sequence[str]) -> None:
+    """Refuse days of assays that there are not, excluded ones aside.
+
+    Raises
+    ------
+    InputFileError
+        Naming the assays that there are.
+    """
+    dated = [pattern for pattern in config.dates if not chosen(config.exclude, [pattern])]
+    if (pattern := idle(dated, assays)) is not None:
+        raise InputFileError(
+            f"no assay matches {pattern!r}; there are {shown(assays)}",
+            f"{KEY}.dates",
+            closest(pattern.strip("*"), assays) or "name one of them, or leave the day out",
+        )
 
 
 def _keys(records: Records, planned: PlannedSource, *, by_structure: bool) -> pa.Array:
@@ -190,7 +226,7 @@ def _keys(records: Records, planned: PlannedSource, *, by_structure: bool) -> pa
 
 
 def _by_assay(
-    config: HistoryConfig, records: Records, columns: Sequence[str]
+    config: HistoryConfig, records: Records, columns: Sequence[str], excluded: Collection[str]
 ) -> Iterator[tuple[str, NDArray[np.int64], pa.Array]]:
     """Name of each assay with readouts, indices of their records, and the readouts: float64 or string, or null."""
     everything = np.arange(len(records))
@@ -205,6 +241,6 @@ def _by_assay(
         encoded = encoded.combine_chunks()
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     for code, name in enumerate(encoded.dictionary.to_pylist()):
-        if not _is_excluded(name, config):
+        if name not in excluded:
             which = np.flatnonzero(codes == code)
             yield name, which, values.take(pa.array(which))

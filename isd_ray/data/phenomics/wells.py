@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import DenseFeatures, PhenomicsConfig
+from isd_ray.config.patterns import named
 from isd_ray.data.ingest.dense import check_dense_column, dense_rows
 from isd_ray.data.ingest.sources import Source
 from isd_ray.errors import InputFileError
@@ -221,7 +221,7 @@ class Embeddings:
 
 def _embedding_columns(source: Source, config: PhenomicsConfig) -> tuple[str, ...]:
     names = source.column_names
-    found = tuple(dict.fromkeys(n for pattern in config.embedding for n in names if fnmatchcase(n, pattern)))
+    found = tuple(dict.fromkeys(n for pattern in config.embedding for n in named(pattern, names)))
     if not found:
         raise InputFileError(
             f"no column is called {', '.join(map(repr, config.embedding))}; there are "
