@@ -63,7 +63,7 @@ def library_build(
     library = watched(lambda watcher: open_or_build(settings, compute, out, watcher), "library")
     if is_there:
         words = f"{out} is there already, built with these options from files of these names and sizes"
-        live_console.print(words, highlight=False, soft_wrap=True)
+        _say(words)
     _print_library(library, as_json)
 
 
@@ -153,7 +153,7 @@ def library_add_block(
     from isd_ray.config import ComputeConfig, HistoryConfig
     from isd_ray.config_file import parse_section
     from isd_ray.data.library import Library
-    from isd_ray.ops.blocks import add_descriptors, add_history, add_table, found_words
+    from isd_ray.ops.blocks import add_descriptors, add_history, add_table
 
     if sum(one is not None for one in (descriptors, table, history or None)) != 1:
         raise typer.BadParameter("give one of them: a set of descriptors, --table FILE or --history FILE")
@@ -174,11 +174,13 @@ def library_add_block(
             raise typer.BadParameter(f"{option} has no effect with {kind}, which takes {takes}: leave it out")
     library, compute = Library.open(path), ComputeConfig(address=address)
     if descriptors is not None:
-        library = watched(lambda watcher: add_descriptors(library, descriptors, compute, watcher.building), "library")
+        library = watched(
+            lambda watcher: add_descriptors(library, descriptors, compute, watcher.building, say=_say), "library"
+        )
     elif table is not None:
         if not columns:
             raise typer.BadParameter("name columns of the table: --columns 'emb_*'")
-        library = add_table(library, table, columns, id_column=id_column, name=name)
+        library = add_table(library, table, columns, id_column=id_column, name=name, say=_say)
     else:
         asked = {
             "source": history,
@@ -189,9 +191,7 @@ def library_add_block(
             "value_column": value_column,
             "exclude": exclude or (),
         }
-        library = add_history(library, parse_section(HistoryConfig, asked), compute)
-    for words in found_words(library.added_blocks[-1]):
-        live_console.print(words, highlight=False, soft_wrap=True)
+        library = add_history(library, parse_section(HistoryConfig, asked), compute, say=_say)
     _print_library(library, as_json)
 
 
@@ -227,6 +227,10 @@ def library_split(
     config = parse_section(SplitConfig, {"fractions": toml_value(f"[{fractions}]"), "seed": seed, **by_column})
     for name, part in split_library(Library.open(path), config, out).items():
         out_console.print(f"{name}: {part.n_rows:,} rows in {part.path}", highlight=False)
+
+
+def _say(words: str) -> None:
+    live_console.print(words, highlight=False, soft_wrap=True)
 
 
 def _print_library(library: Library, as_json: bool, *more: tuple[str, str]) -> None:

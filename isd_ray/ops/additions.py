@@ -105,7 +105,7 @@ def add_compounds(
                 remove_block(addition.path, block.name)
                 addition = Library.open(addition.path)
             say(f"{library.path.name}: block {block.name} of the new compounds")
-            addition = add_like(addition, block, config, (values or {}).get(block.name, ()), compute, progress)
+            addition = add_like(addition, block, config, (values or {}).get(block.name, ()), compute, progress, say)
         grown = put_behind(library, addition)
         shutil.rmtree(library.path / _STAGING, ignore_errors=True)
     return grown

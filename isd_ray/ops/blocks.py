@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from isd_ray.config import ComputeConfig, HistoryConfig, LibraryConfig
 from isd_ray.data.blocks.add import BlockMaker, add_block
+from isd_ray.data.blocks.broken import FIRST_BROKEN, N_BROKEN
 from isd_ray.data.blocks.columns import COLUMNS_BLOCK, SourceColumns, columns_definition
 from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.descriptors import N_INFINITE, Descriptors, MoleculeRows, describe, descriptors_definition
@@ -36,7 +38,7 @@ def with_blocks(
     config: LibraryConfig,
     compute: ComputeConfig,
     *,
-    say: Say,
+    say: Say | None,
     progress: OnProgress | None = None,
     like: Library | None = None,
 ) -> Library:
@@ -45,7 +47,7 @@ def with_blocks(
     Parameters
     ----------
     say:
-        Told of each block that is made, and of what people should know of it.
+        Told of each block that is made, and of what people should know of it; without it broken records are a warning.
     like:
         The target set, for held-out sets: its statistics standardise their values.
 
@@ -69,12 +71,12 @@ def with_blocks(
                 library.address,
                 "build the library with it at another address (isd library build --out URI), or leave it out",
             )
-        say(f"{library.path.name}: adding block {name}")
+        if say is not None:
+            say(f"{library.path.name}: adding block {name}")
         with ExitStack() as stack:
             maker = _maker(name, config, library, compute, stack, progress, model)
             library = add_block(library, maker, model)
-        for words in found_words(library.added_blocks[-1]):
-            say(f"{library.path.name}: {words}")
+        _told(library, say, f"{library.path.name}: ")
     return library
 
 
@@ -91,16 +93,31 @@ def check_blocks(config: LibraryConfig) -> None:
     check_history(config, working_folder())
 
 
-def add_descriptors(library: Library, name: str, compute: ComputeConfig, progress: OnProgress | None = None) -> Library:
+def add_descriptors(
+    library: Library,
+    name: str,
+    compute: ComputeConfig,
+    progress: OnProgress | None = None,
+    *,
+    say: Say | None = None,
+) -> Library:
     """Put the block of a set of descriptors into a library (raises as `add_block`)."""
     with ExitStack() as stack:
-        return add_block(library, _descriptors(name, None, compute, stack, progress))
+        return _told(add_block(library, _descriptors(name, None, compute, stack, progress)), say)
 
 
 def add_table(
-    library: Library, file: str, columns: Sequence[str], *, id_column: str | None = None, name: str | None = None
+    library: Library,
+    file: str,
+    columns: Sequence[str],
+    *,
+    id_column: str | None = None,
+    name: str | None = None,
+    say: Say | None = None,
 ) -> Library:
     """Put numbers of a table into a library as a block of features, joined by ids, and standardise them.
+
+    Records that cannot be read are left out, with a `UserWarning` that counts them and names the first.
 
     Parameters
     ----------
@@ -112,6 +129,8 @@ def add_table(
         Default: the library's.
     name:
         Of the block; default: as the file.
+    say:
+        Told what people should know of the block, in the place of the warning.
 
     Raises
     ------
@@ -119,13 +138,13 @@ def add_table(
         As `add_block` and `TableColumns`.
     """
     name = name or re.sub(r"[^A-Za-z0-9_-]", "_", Path(file).name.split(".", 1)[0])
-    return add_block(library, TableColumns(library, name, file, columns, working_folder(), id_column))
+    return _told(add_block(library, TableColumns(library, name, file, columns, working_folder(), id_column)), say)
 
 
-def add_history(library: Library, config: HistoryConfig, compute: ComputeConfig) -> Library:
-    """Put earlier readouts into a library (raises as `add_block` and `AssayHistory`)."""
+def add_history(library: Library, config: HistoryConfig, compute: ComputeConfig, *, say: Say | None = None) -> Library:
+    """Put earlier readouts into a library, as `add_table` (raises as `add_block` and `AssayHistory`)."""
     with ExitStack() as stack:
-        return add_block(library, _history(library, config, None, None, compute, stack, None))
+        return _told(add_block(library, _history(library, config, None, None, compute, stack, None)), say)
 
 
 def add_like(
@@ -135,6 +154,7 @@ def add_like(
     files: Sequence[str],
     compute: ComputeConfig,
     progress: OnProgress | None,
+    say: Say,
 ) -> Library:
     """Give compounds that are to be added to a library one of its blocks, with the statistics that it has there.
 
@@ -171,17 +191,39 @@ def add_like(
                     addition.address,
                     "install the version that made it, or drop the block and add it again when the library has grown",
                 )
-        return add_block(addition, maker, block)
+        made = add_block(addition, maker, block)
+    for words in _broken_words(made.added_blocks[-1]):
+        say(words)
+    return made
 
 
 def found_words(block: BlockDescription) -> Iterator[str]:
     """What people should know of a block, in words."""
     if n_infinite := block.found.get(N_INFINITE):
         yield f"{n_infinite:,} values of block {block.name} are infinite, and count as missing"
+    yield from _broken_words(block)
     if n_unmatched := block.found.get(N_UNMATCHED):
         shown = ", ".join(map(repr, block.found[UNMATCHED]))
         more = ", …" if n_unmatched > len(block.found[UNMATCHED]) else ""
         yield f"{n_unmatched:,} compounds of block {block.name} are not in the library: {shown}{more}"
+
+
+def _broken_words(block: BlockDescription) -> Iterator[str]:
+    if n_broken := block.found.get(N_BROKEN):
+        are = "record is" if n_broken == 1 else "records are"
+        yield f"{n_broken:,} {are} broken, and left out of block {block.name}; the first: {block.found[FIRST_BROKEN]}"
+
+
+def _told(library: Library, say: Say | None, before: str = "") -> Library:
+    """Say of the last block what people should know, or at least warn of what is broken."""
+    block = library.added_blocks[-1]
+    if say is None:
+        for words in _broken_words(block):
+            warnings.warn(before + words, stacklevel=3)
+    else:
+        for words in found_words(block):
+            say(before + words)
+    return library
 
 
 def _asked(config: LibraryConfig) -> dict[str, dict[str, Any]]:

@@ -29,7 +29,7 @@ def build_library(
     compute: ComputeConfig = _HERE,
     progress: Callable[[BuildProgress], None] | None = None,
     *,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] | None = None,
     like: Library | None = None,
 ) -> Library:
     """Build a library with the blocks of its configuration; relative source paths start from the working directory.
@@ -44,7 +44,8 @@ def build_library(
         processes of this machine, for which no Ray is needed. Reading, deduplication and writing stay in this process
         either way, and the bytes of the library are the same.
     say:
-        Told of the blocks that are added, once the library itself is there.
+        Told of the blocks that are added, once the library itself is there; without it broken records of theirs are a
+        `UserWarning`.
     like:
         The target set, for held-out sets: its statistics standardise their blocks.
 

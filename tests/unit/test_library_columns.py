@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from isd_ray.campaign.watcher import Watcher
-from isd_ray.config import ComputeConfig, LibraryConfig
+from isd_ray.config import ComputeConfig, HistoryConfig, LibraryConfig
 from isd_ray.data.blocks import columns
 from isd_ray.data.blocks.add import add_block, remove_block
 from isd_ray.data.blocks.columns import SourceColumns
 from isd_ray.data.blocks.standard import Moments, scaled, signed_log
 from isd_ray.data.library import Library
 from isd_ray.errors import InputFileError, LibraryError
-from isd_ray.ops.blocks import add_table
+from isd_ray.ops.blocks import add_history, add_table
 from isd_ray.ops.prepare import open_or_build
 from tests.unit.blocks_helpers import SETTINGS, build, smiles_of
 
@@ -207,6 +207,11 @@ def test_a_table_is_joined_by_ids_in_any_order(tmp_path):
         (["c1,one"], {}, r"holds 'one', no number, of id 'c1' \(line 2\)"),
         (["c1,1"], {"id_column": "id"}, "--id-column = 'id' is no column"),
         (["c1,1"], {"columns": ["x*"]}, "no column matches"),
+        (
+            ["c1,1,5", "c2,2,5", ""],
+            {},
+            "all 2 records are broken; the first is line 2 of extra.csv: wrong number of fiel",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_joined_is_refused(tmp_path, lines, options, words):
@@ -214,6 +219,52 @@ def test_a_table_that_cannot_be_joined_is_refused(tmp_path, lines, options, word
     (tmp_path / "extra.csv").write_text("\n".join(["name,emb", *lines]) + "\n")
     with pytest.raises(InputFileError, match=words):
         add_table(library, str(tmp_path / "extra.csv"), **{"columns": ["emb"], **options})
+
+
+def test_broken_lines_of_a_table_are_counted_and_the_first_is_named(tmp_path):
+    library = build(tmp_path)
+    (tmp_path / "extra.csv").write_text("name,emb\nc0,1\nc1,5,041\n\nc2,2\n")
+    said = "1 record is broken, and left out of block extra; the first: line 3 of extra.csv: wrong number of fields: 3"
+    with pytest.warns(UserWarning, match=said):
+        add_table(library, str(tmp_path / "extra.csv"), ["emb"])
+    heard = []
+    add_table(library, str(tmp_path / "extra.csv"), ["emb"], name="mine", say=heard.append)
+    assert heard == [said.replace("block extra", "block mine") + " instead of 2"]
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        (pa.array([[], [], None]), "column 'v' holds"),
+        (pa.array([[], [], None], pa.list_(pa.float64())), "column 'v' holds no vector"),
+        (pa.array([[], [1.0, 2.0], None]), r"has a vector of 0 instead of 2 values of id 'c0' \(line 1\)"),
+    ],
+)
+def test_empty_vectors_are_refused_in_words(tmp_path, column, words):
+    pq.write_table(pa.table({"name": ["c0", "c1", "c2"], "v": column}), tmp_path / "v.parquet")
+    with pytest.raises(InputFileError, match=words):
+        add_table(build(tmp_path), str(tmp_path / "v.parquet"), ["v"])
+
+
+def test_vectors_of_whole_numbers_beyond_those_of_float64_are_read_as_the_nearest(tmp_path):
+    vectors = pa.array([[2**53 + 1, 1], [3, -(2**53) - 1]], pa.list_(pa.int64()))
+    pq.write_table(pa.table({"name": ["c0", "c1"], "v": vectors}), tmp_path / "v.parquet")
+    library = add_table(build(tmp_path), str(tmp_path / "v.parquet"), ["v"])
+    assert library.block_columns("v") == ("v[0]", "v[1]")
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda library, file: add_table(library, file, ["v"]),
+        lambda library, file: add_history(library, HistoryConfig(source=file, columns=("v",)), ComputeConfig()),
+    ],
+)
+def test_ids_that_are_lists_are_refused_in_words(tmp_path, add):
+    pq.write_table(pa.table({"name": [["c0"], ["c1"]], "v": [1.0, 2.0]}), tmp_path / "v.parquet")
+    file, library = str(tmp_path / "v.parquet"), build(tmp_path)
+    with pytest.raises(InputFileError, match=r"id.column = 'name' holds list<.*>, which is no id"):
+        add(library, file)
 
 
 def test_a_block_of_a_table_may_have_any_name(tmp_path):

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
+from rdkit import Chem
 
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import ComputeConfig, HistoryConfig, LibraryConfig
@@ -18,7 +19,7 @@ from isd_ray.data.blocks.add import add_block, remove_block
 from isd_ray.data.blocks.assays import HIT_Z
 from isd_ray.data.blocks.history import CLIP_Z, AssayHistory
 from isd_ray.errors import InputFileError, LibraryError
-from isd_ray.ops.blocks import found_words
+from isd_ray.ops.blocks import add_history, found_words
 from isd_ray.ops.prepare import open_or_build
 from tests.unit.blocks_helpers import SETTINGS, N, build, smiles_of
 
@@ -197,6 +198,14 @@ def test_readouts_of_compounds_that_are_not_in_the_library_are_counted_and_take_
         ("name,a,v", ["c1,x,1"], {**LONG, "exclude": ["y*"]}, r"exclude: no column matches 'y\*'; .* are 'x'"),
         ("name,s", ["c1,1"], {"dates": {"t": "2020-01-01"}}, "history.dates: no assay matches 't'; there are 's'"),
         ("name,s", ["c1,1"], {"columns": ["name"]}, "'name' is the column of ids or structures, which are left out"),
+        (
+            "name,s",
+            ["c1,1", "c2,2", "c3,1_000"],
+            {},
+            r"assay 's' holds '1_000' \(line 4\), no number, and more than two",
+        ),
+        ("name,s", ["c1,1,5", "c2,2,5"], {}, "all 2 records are broken; the first is line 2 of bad.csv: wrong number"),
+        ("name,s", ["c1,0", "c2,0", "c3,1", "c4,0", "c5,1e300"], {}, r"holds 1e\+300 for 'c5' \(line 6\), too large"),
         ("name,s,s:hit", ["c1,1,1", "c2,2,0", "c3,3,0"], {"columns": ["s*"]}, "two assays would give column 's:hit'"),
         ("name,a,v", ["c1,x,1"], {"columns": [], "assay_column": "a", "value_column": "w"}, "value_column = 'w' is no"),
     ],
@@ -224,6 +233,49 @@ def test_the_day_of_an_excluded_assay_may_stay(tmp_path):
     source, dates = wide(tmp_path), {"score_a": "2019-05-31", "active_*": "2020-01-01"}
     library = history(build(tmp_path), source=source, columns=["*_a", "*_b"], exclude=["score_a"], dates=dates)
     assert library.block_columns("history") == ("active_b",)
+
+
+def test_broken_lines_are_counted_and_the_first_is_named(tmp_path):
+    """Blank ones are none. In Python it is a warning, where nobody is told."""
+    lines = [f"c{i},{i}" for i in range(9)]
+    source = write(tmp_path, "old.csv", "name,s", [*lines[:3], "", "c3,5,041", "c4,1,5", *lines[5:]])
+    said = "2 records are broken, and left out of block history; the first: line 6 of old.csv: wrong number of fields: "
+    config = HistoryConfig.model_validate({"source": source, "columns": ["s"]})
+    with pytest.warns(UserWarning, match=said):
+        library = add_history(build(tmp_path), config, ComputeConfig())
+    told = Told()
+    open_library(config_of(tmp_path, history=config), tmp_path / "other", told=told)
+    assert told.lines[1] == f"other: {next(found_words(library.added_blocks[0]))}"
+    assert told.lines[1].removeprefix("other: ").startswith(said)
+    assert np.isnan(block_of(library)["s"][[3, 4]].astype(float)).all()
+
+
+def test_mol_blocks_match_whatever_their_titles_and_messages_show_no_block(tmp_path):
+    """Whether the first line is empty or not; of those that do not match the title or the number of the record."""
+    blocks = []
+    for i in range(12):
+        molecule = Chem.MolFromSmiles(smiles_of(i) if i < 10 else "C1CC1" + "N" * (i - 9))
+        molecule.SetProp("_Name", f"m{i}" if i % 2 else "")
+        blocks.append(f"{Chem.MolToMolBlock(molecule)}> <v>\n{i}\n\n$$$$\n")
+    (tmp_path / "old.sdf").write_text("".join(blocks))
+    library = history(build(tmp_path), source=str(tmp_path / "old.sdf"), columns=["v"], smiles_column="smiles")
+    assert np.flatnonzero(~np.isnan(block_of(library)["v"].astype(float))).tolist() == list(range(10))
+    (words,) = found_words(library.added_blocks[0])
+    assert words == "2 compounds of block history are not in the library: 'record 11', 'm11'"
+
+
+def test_whole_numbers_beyond_those_of_float64_are_read_as_the_nearest(tmp_path):
+    ids, big = [f"c{i}" for i in range(40)], [2**53 + 1 + i * 2**40 for i in range(40)]
+    pq.write_table(pa.table({"name": ids, "big": pa.array(big, pa.uint64())}), tmp_path / "big.parquet")
+    library = history(build(tmp_path), source=str(tmp_path / "big.parquet"), columns=["big"])
+    expected = np.clip(robust(np.array(big, float)), -CLIP_Z, CLIP_Z)
+    np.testing.assert_allclose(block_of(library)["big"][:40], expected, atol=5e-3)
+
+
+def test_a_second_history_is_told_how_assays_are_added(tmp_path):
+    library = history(build(tmp_path), source=wide(tmp_path), columns=["score_a"])
+    with pytest.raises(LibraryError, match=r"to make it anew, drop it first: .* history; then add it with all files"):
+        history(library, source=wide(tmp_path), columns=["active_b"])
 
 
 def test_without_a_column_of_ids_nothing_is_guessed(tmp_path):

@@ -96,10 +96,12 @@ def add_block(library: Library, maker: BlockMaker, like: BlockDescription | None
         except OSError as error:
             raise unwritable(library.path, error) from error
         if maker.name in library.block_names:
+            other = "choose another name, or drop it" if maker.source == "table" else "to make it anew, drop it"
+            more = "; then add it with all files of readouts at once" if maker.source == "history" else ""
             raise LibraryError(
                 f"there is a block {maker.name!r} already",
                 str(library.path),
-                f"choose another name, or drop it first: isd library remove-block PATH {maker.name}",
+                f"{other} first: isd library remove-block {library.path} {maker.name}{more}",
             )
         if like is not None and tuple(column.name for column in like.columns) != maker.columns:
             raise LibraryError(

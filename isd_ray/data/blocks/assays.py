@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from isd_ray.data.blocks.numbers import is_number
 from isd_ray.data.blocks.readouts import KEY, Measurements
 from isd_ray.data.ingest.columns import numbers_and_words
 from isd_ray.errors import InputFileError
@@ -99,7 +100,8 @@ class Assay:
 
     def z(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Robust z scores of numbers; 0 and 1 stay."""
-        return (values - self.centre) / self.scale  # of two values: centre 0, scale 1
+        with np.errstate(over="ignore"):  # of the largest numbers, which are clipped
+            return (values - self.centre) / self.scale  # of two values: centre 0, scale 1
 
     def _bit(self, text: str, number: str) -> float | None:
         """0 or 1 as a word says, or the number that it is, as the library writes it; None where it says neither."""
@@ -150,7 +152,8 @@ def assay_of(
     Raises
     ------
     InputFileError
-        If a value is infinite, a word where there are more than two different ones, or none of `like`.
+        If a value is infinite or too large for statistics, a word where there are more than two different ones, or none
+        of `like`.
     """
     numbers = measured.numbers()
     if numbers is not None and len(infinite := np.flatnonzero(np.isinf(numbers))):
@@ -174,9 +177,12 @@ def assay_of(
         zeros = tuple(sorted(distinct.difference(ones)))
         n_hits = _n_hits("binary", values)
         return Assay(measured.name, "binary", len(values), n_hits, ones=ones, zeros=zeros), compounds, values
-    compounds, values = _medians(codes[is_there], numbers[is_there])
-    centre, scale = _centre_and_scale(values)
-    values = (values - centre) / scale
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        compounds, values = _medians(codes[is_there], numbers[is_there])
+        centre, scale = _centre_and_scale(values)
+        values = (values - centre) / scale
+    if not np.isfinite([centre, scale, *values]).all():
+        raise _too_large(measured, numbers, is_there, keys)
     return Assay(measured.name, "numbers", len(values), _n_hits("numbers", values), centre, scale), compounds, values
 
 
@@ -211,8 +217,8 @@ def _ones(words: set[str]) -> tuple[str, ...]:
 
 def _no_number(measured: Measurements) -> InputFileError:
     words, lines = measured.words(), np.concatenate(measured.lines).tolist()
-    word, line = next(((w, n) for w, n in zip(words, lines, strict=True) if not _is_number(w)), (words[0], lines[0]))
-    what = "no number, and more than two different values" if not _is_number(word) else "and more than two values"
+    word, line = next(((w, n) for w, n in zip(words, lines, strict=True) if not is_number(w)), (words[0], lines[0]))
+    what = "no number, and more than two different values" if not is_number(word) else "and more than two values"
     return InputFileError(
         f"assay {measured.name!r} holds {word!r} (line {line}), {what}",
         measured.file,
@@ -220,11 +226,17 @@ def _no_number(measured: Measurements) -> InputFileError:
     )
 
 
-def _is_number(word: str) -> bool:
-    with suppress(ValueError):
-        float(word)
-        return True
-    return False
+def _too_large(
+    measured: Measurements, numbers: NDArray[np.float64], is_there: NDArray[np.bool_], keys: list[str]
+) -> InputFileError:
+    """A readout that no statistics can be made of."""
+    place = int(np.argmax(np.where(is_there, np.abs(numbers), 0.0)))
+    key, line = keys[np.concatenate(measured.compounds)[place]], np.concatenate(measured.lines)[place]
+    return InputFileError(
+        f"assay {measured.name!r} holds {numbers[place]:g} for {key!r} (line {line}), too large for statistics",
+        measured.file,
+        "correct it, or leave the value out where it is missing",
+    )
 
 
 def _medians(codes: NDArray[np.int64], values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

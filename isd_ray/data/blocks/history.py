@@ -99,12 +99,12 @@ class AssayHistory:
             codes = self._codes(library, block)
             is_there[codes[codes >= 0]] = True
         matched = np.append(is_there, False)[places]  # place -1: no structure
-        unmatched = [readouts.keys[place] for place in np.flatnonzero(~matched)[:_SHOWN].tolist()]
+        unmatched = [readouts.names[place] for place in np.flatnonzero(~matched)[:_SHOWN].tolist()]
         if not matched.any():
             raise no_match(unmatched, self._file, readouts.column)
-        self._found: dict[str, Any] = {}
+        self._found: dict[str, Any] = readouts.broken.found()
         if unmatched:
-            self._found = {N_UNMATCHED: int((~matched).sum()), UNMATCHED: unmatched}
+            self._found |= {N_UNMATCHED: int((~matched).sum()), UNMATCHED: unmatched}
         known = {data["name"]: Assay.from_json(data) for data in like.found["assays"]} if like is not None else {}
         # Of held-out sets: in the order of the target set, missing throughout where nothing is known.
         self._assays = {name: replace(assay, n=0, n_hits=0) for name, assay in known.items()}
@@ -113,7 +113,7 @@ class AssayHistory:
             if like is None or name in known:
                 codes = places[np.concatenate(measured.compounds)]
                 here = np.append(is_there, False)[codes]
-                assay, compounds, values = assay_of(measured, codes, here, readouts.keys, known.get(name))
+                assay, compounds, values = assay_of(measured, codes, here, readouts.names, known.get(name))
                 self._assays[name], self._of[name] = assay, (compounds, values)
         if like is None:
             require_dates(config, list(self._assays))
@@ -134,7 +134,7 @@ class AssayHistory:
             spool.complete(part)
 
     def found(self) -> dict[str, Any]:
-        """Each assay, and how many compounds are not in the library."""
+        """Each assay, how many compounds are not in the library, and how many records cannot be read."""
         return {"assays": [asdict(assay) for assay in self._assays.values()], **self._found}
 
     def _codes(self, library: Library, block: int) -> NDArray[np.int64]:

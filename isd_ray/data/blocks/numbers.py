@@ -123,11 +123,11 @@ def _is_number_type(kind: pa.DataType) -> bool:
 
 
 def _length(source: Source, name: str) -> int:
-    """Length of the first vector of a column."""
+    """Length of the first vector of a column that is not empty."""
     for records in source.read([name]):
         lengths = pc.list_value_length(records.table[name]).drop_null()
-        if len(lengths):
-            return int(lengths[0].as_py())
+        if len(filled := lengths.filter(pc.greater(lengths, 0))):
+            return int(filled[0].as_py())
     raise InputFileError(f"column {name!r} holds no vector", str(source.file), "name columns with values")
 
 
@@ -173,7 +173,7 @@ def read_numbers(
             lengths = pc.list_value_length(values).fill_null(column.width).to_numpy(zero_copy_only=False)
             if len(wrong := np.flatnonzero(lengths != column.width)):
                 raise refuse(int(wrong[0]), f"has a vector of {lengths[wrong[0]]} instead of {column.width} values")
-        flat = pc.cast(values.drop_null().flatten(), pa.float64()).fill_null(np.nan)
+        flat = convert(values.drop_null().flatten(), "float64").fill_null(np.nan)
         found = np.full((len(which), column.width), np.nan)
         found[present] = flat.to_numpy(zero_copy_only=False).reshape(-1, column.width)
     if len(infinite := np.flatnonzero(np.isinf(found).any(axis=1))):
@@ -186,12 +186,13 @@ def _scalars(values: pa.Array) -> NDArray[np.float64] | int:
     try:
         numbers = convert(values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values, "float64")
     except pa.ArrowInvalid:
-        return next(index for index, value in enumerate(values.to_pylist()) if not _is_number(value))
+        return next(index for index, value in enumerate(values.to_pylist()) if not is_number(value))
     found: NDArray[np.float64] = pc.cast(numbers, pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
     return found
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of a column is read as a number, or as missing."""
     if value is None or str(value).strip() in NULL_WORDS:
         return True
     try:

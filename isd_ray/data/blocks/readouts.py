@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from isd_ray.config import HistoryConfig, LibraryConfig
 from isd_ray.config.patterns import chosen, idle, shown
+from isd_ray.data.blocks.broken import BrokenRecords
 from isd_ray.data.blocks.numbers import matching_in_all, no_column, require_plain, text_or_numbers
-from isd_ray.data.ingest.columns import ids_as_text
-from isd_ray.data.ingest.plan import PlannedSource, id_prefixes, open_sources, record_ids
+from isd_ray.data.ingest.columns import as_text, ids_as_text
+from isd_ray.data.ingest.plan import PlannedSource, id_prefixes, open_sources, record_ids, require_ids, require_text
 from isd_ray.data.ingest.records import Records, Source, closest
+from isd_ray.data.ingest.sdf import TITLE_COLUMN
 from isd_ray.data.ingest.sources import open_source, resolve_sources
 from isd_ray.errors import InputFileError
 
@@ -66,15 +68,21 @@ class AssayReadouts:
     ----------
     keys:
         Compounds that have some: ids or structures, each once.
+    names:
+        Of these, for messages: of a mol block its title, or the number of its record.
     assays:
         By name; of a wide table in the order of its columns, of a long one sorted.
+    broken:
+        Records that cannot be read.
     """
 
     by_structure: bool
     keys: list[str]
+    names: list[str]
     assays: dict[str, Measurements]
     sources: list[Source]
     column: str
+    broken: BrokenRecords
 
 
 def history_sources(config: HistoryConfig, library: LibraryConfig | None, base_dir: Path) -> list[Source]:
@@ -123,13 +131,19 @@ def read_readouts(
             require_excluded(config, names_there, where)
         excluded.update(chosen(config.exclude, names_there))
     place_of: dict[str, int] = {}
+    called: dict[str, str] = {}
+    broken = BrokenRecords()
     assays: dict[str, Measurements] = {}
     for source, prefix, columns in zip(sources, prefixes, columns_of, strict=True):
         structure = source.structure_column(config.smiles_column)
-        names = tuple(dict.fromkeys(name for name in (structure, ids, *columns) if name is not None))
+        title = _title_of(source) if by_structure else None
+        names = tuple(dict.fromkeys(name for name in (structure, title, ids, *columns) if name is not None))
         planned = PlannedSource(source, names, structure, ids, prefix)
         for records in source.read(names):
+            broken.note(records, source.file)
             keys = _keys(records, planned, by_structure=by_structure)
+            if by_structure and source.structure == "mol_block":
+                called |= _titles(records, keys, title)
             for name, which, values in _by_assay(config, records, columns, excluded):
                 here = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
                 rows = which[here]
@@ -142,11 +156,15 @@ def read_readouts(
                 assay.compounds.append(np.array(compounds, np.int64))
                 assay.values.append(values.take(pa.array(here[named])))
                 assay.lines.append(records.lines[rows[named]])
+    broken.refuse_all(where)
     if not assays:
         raise InputFileError("there is no readout of any assay", where, f"check the columns and the `exclude` of {KEY}")
     ordered = sorted(assays) if config.assay_column is not None else list(assays)
     column = config.smiles_column or ids or "record number"
-    return AssayReadouts(by_structure, list(place_of), {name: assays[name] for name in ordered}, sources, column)
+    keys_of = list(place_of)
+    shown_as = [called.get(key, key) for key in keys_of]
+    by_name = {name: assays[name] for name in ordered}
+    return AssayReadouts(by_structure, keys_of, shown_as, by_name, sources, column, broken)
 
 
 def readout_columns(config: HistoryConfig, sources: Sequence[Source], ids: str | None) -> list[list[str]]:
@@ -162,12 +180,16 @@ def readout_columns(config: HistoryConfig, sources: Sequence[Source], ids: str |
         for name, key in ((config.assay_column, "assay_column"), (config.value_column, "value_column")):
             if name is not None:
                 source.require(name, f"{KEY}.{key}")
+        if config.assay_column is not None:
+            require_ids(source, config.assay_column, f"{KEY}.assay_column")
         structure = source.structure_column(config.smiles_column)
         own.add(structure)
         if structure is not None and structure == config.smiles_column:
             source.require(structure, f"{KEY}.smiles_column")
+            require_text(source, structure, f"{KEY}.smiles_column")
         if ids is not None:
             source.require(ids, f"{KEY}.id_column")
+            require_ids(source, ids, f"{KEY}.id_column")
         if config.assay_column is not None and config.value_column is not None:
             require_plain(source, config.value_column)
     if config.assay_column is not None and config.value_column is not None:
@@ -222,7 +244,24 @@ def _keys(records: Records, planned: PlannedSource, *, by_structure: bool) -> pa
         return record_ids(records.table, planned, records.first, len(records))
     assert planned.structure is not None  # by_structure
     texts = ids_as_text(records.table[planned.structure])
+    if planned.source.structure == "mol_block":  # whose first line, the title, may be blank
+        texts = pc.if_else(texts.is_valid(), as_text(records.table[planned.structure]), None)
     return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+
+def _title_of(source: Source) -> str | None:
+    """The column with the titles of mol blocks, where there is one."""
+    return TITLE_COLUMN if source.structure == "mol_block" and TITLE_COLUMN in source.column_names else None
+
+
+def _titles(records: Records, keys: pa.Array, title: str | None) -> dict[str, str]:
+    """What messages call mol blocks: their titles, or the numbers of their records."""
+    titles = [None] * len(records) if title is None else records.table[title].to_pylist()
+    return {
+        key: name or f"record {number}"
+        for number, (key, name) in enumerate(zip(keys.to_pylist(), titles, strict=True), records.first)
+        if key is not None
+    }
 
 
 def _by_assay(

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from isd_ray.data.blocks.broken import BrokenRecords
 from isd_ray.data.blocks.description import BlockSource
 from isd_ray.data.blocks.numbers import described, matching, number_column, read_numbers
 from isd_ray.data.blocks.spool import Spool
-from isd_ray.data.ingest.plan import PlannedSource, record_ids
+from isd_ray.data.ingest.plan import PlannedSource, record_ids, require_ids
 from isd_ray.data.ingest.sources import open_source, resolve_source
 from isd_ray.data.library import Library
 from isd_ray.errors import InputFileError
@@ -40,8 +41,8 @@ class TableColumns:
     Raises
     ------
     InputFileError
-        If the file cannot be read or lacks a column, a column holds no numbers, an id stands there twice, or none is in
-        the library.
+        If the file cannot be read or lacks a column, a column holds no numbers, every record is broken, an id stands
+        there twice, or none is in the library.
     """
 
     source: ClassVar[BlockSource] = "table"
@@ -61,17 +62,21 @@ class TableColumns:
             )
         self._source = open_source(resolve_source(file, base_dir, "--table"), columns=(ids,))
         self._source.require(ids, "--id-column")
+        require_ids(self._source, ids, "--id-column")
         names = matching(columns, self._source, "--columns", (ids,))
         self._columns = [number_column(self._source, column) for column in names]
         self.columns = tuple(column for one in self._columns for column in one.names)
         self.definition = {"columns": list(columns), "id_column": ids, "sources": described([self._source.file])}
         self._planned = PlannedSource(self._source, (ids,), None, ids, "")
         self._id_column = ids
+        self._broken = BrokenRecords()
         self._rows, self._found = self._match(library)
 
     def fill(self, spool: Spool, library: Library) -> None:
         """Read the table once more, and put its values where their compounds are (raises InputFileError)."""
+        self._broken = BrokenRecords()  # a value may be what cannot be read
         for records in self._source.read([self._id_column, *(column.name for column in self._columns)]):
+            self._broken.note(records, self._source.file)
             rows = self._rows[records.first - 1 : records.first - 1 + len(records)]
             which = np.flatnonzero(rows >= 0)
             if len(which):
@@ -83,8 +88,8 @@ class TableColumns:
             spool.complete(part)
 
     def found(self) -> dict[str, Any]:
-        """How many ids are no compounds of the library."""
-        return self._found
+        """How many ids are no compounds of the library, and how many records cannot be read."""
+        return {**self._found, **self._broken.found()}
 
     def _match(self, library: Library) -> tuple[NDArray[np.int64], dict[str, Any]]:
         """The row of each record, -1 where there is none."""
@@ -92,6 +97,8 @@ class TableColumns:
         for records in self._source.read([self._id_column]):
             ids.append(record_ids(records.table, self._planned, records.first, len(records)))
             lines.append(records.lines)
+            self._broken.note(records, self._source.file)
+        self._broken.refuse_all(str(self._source.file))
         if not ids:
             raise InputFileError("there are no records", str(self._source.file), "name a table with values")
         names = pa.chunked_array(ids)

@@ -27,6 +27,8 @@ CSV_BLOCK_BYTES = 4 << 20
 _ROWS_AT_ONCE = 1 << 14
 """Records of a table given out at once."""
 _PUBCHEM_TAG = "PUBCHEM_RESULT_TAG"
+DESCRIBES = "describes the columns"
+"""How the problem of a record begins that is no result."""
 _PUBCHEM_DESCRIBES = b"RESULT_"
 """How the rows begin that stand between the header and the results of an assay of PubChem: types, units, words."""
 SMI_HEADERS = frozenset({"smiles", "smi", "canonical_smiles", "structure"})
@@ -111,7 +113,7 @@ def _csv_records(
         for index, (_, fields, _) in enumerate(rows):
             if fields is not None and fields[tag].startswith(_PUBCHEM_DESCRIBES):
                 word = fields[tag].decode(errors="replace")
-                problems[index] = f"describes the columns: {word}"
+                problems[index] = f"{DESCRIBES}: {word}"
     arrays = []
     for place, name in zip(wanted, columns, strict=True):
         values = [None if index in problems else row[1][place] for index, row in enumerate(rows)]  # type: ignore[index]
