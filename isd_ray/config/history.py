@@ -31,7 +31,7 @@ class HistoryConfig(Section):
     value_column: str | None = None
     """Long: the column of the readout."""
     exclude: Strings = ()
-    """Assays to leave out, with wildcards."""
+    """Assays to leave out, with wildcards; one that means none of them is refused."""
     dates: dict[str, Day] = Field(default_factory=dict)
     """Day on which an assay was measured, as { kinase_a = "2019-05-31" }, with wildcards: a screen warns of those that
     are younger than itself, whose readouts nobody would have had (`simulation.date`)."""

@@ -7,7 +7,7 @@ import pytest
 
 from isd_ray.campaign import families
 from isd_ray.campaign.families import SeenBlocks, block_hashes
-from isd_ray.campaign.setup import blocks_for
+from isd_ray.campaign.setup import begin_or_resume, blocks_for
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import ModelConfig
 from isd_ray.config.patterns import chosen
@@ -81,6 +81,11 @@ def test_a_campaign_with_a_slip_in_what_it_excludes_does_not_begin_and_one_under
         config = make_config(**settings, model={"families": ["linear"], "exclude": exclude})
         with pytest.raises(ConfigError, match=r"^model.exclude: no column of the library matches[\s\S]*" + words):
             prepare(config, tmp_path / "run", Watcher())
+    model = {"families": ["linear"], "exclude": ["score"]}
+    setup = prepare(make_config(**settings, model=model), tmp_path / "run", Watcher())
+    begin_or_resume(setup)
+    slip = make_config(**settings, model={**model, "exclude": ["score", "zzz"]})
+    assert blocks_for(slip, Library.open(tmp_path / "library"), tmp_path / "run") == setup.spec.blocks
 
 
 def test_the_day_of_an_assay_that_the_library_lacks_is_refused(make_config, compounds, tmp_path):
