@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from isd_ray.campaign.committees import load_committee
-from isd_ray.campaign.families import SeenBlocks, check_blocks, models_of
+from isd_ray.campaign.families import SeenBlocks, models_of
 from isd_ray.campaign.look_rounds import unjudged
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.versions import in_force
+from isd_ray.campaign.versions import checked_blocks, in_force
 from isd_ray.config import CampaignConfig
 from isd_ray.data.library import Library
 from isd_ray.data.versions import is_grown_from
@@ -37,6 +37,8 @@ class DeliveredModel:
         Its members.
     library:
         The description of the target library: its parts need not be there.
+    used:
+        Hashes of the library's blocks that the campaign uses, by name, in the order in which models see them.
     is_last:
         Whether it is the model that the campaign delivered, or, before its end, its last one.
     """
@@ -45,6 +47,7 @@ class DeliveredModel:
     files: RoundFiles
     committee: Committee
     library: Library
+    used: Mapping[str, str]
     is_last: bool
 
     @classmethod
@@ -102,11 +105,11 @@ class DeliveredModel:
                 "name the right one: --library",
             )
         described = Library.describe(where, version.hash)
-        check_blocks(version.blocks, described)
+        blocks = checked_blocks(store, version, described)
         store.bring_committee(files.attempt)
         committee = load_committee(files.attempt.committee_dir, files.released["committee_hash"])
         assert committee is not None, "it has a hash"
-        return cls(store, files, committee, described, files.round == default)
+        return cls(store, files, committee, described, blocks, files.round == default)
 
     @cached_property
     def config(self) -> CampaignConfig:
@@ -131,10 +134,9 @@ class DeliveredModel:
     @cached_property
     def spec(self) -> WorkerSpec:
         """What the families are opened with."""
-        version = in_force(self.store)
         libraries = {"target": str(self.library.path)}
         return WorkerSpec(
-            self.config, libraries, self.classes, self.outputs, blocks=version.blocks, version=version.hash
+            self.config, libraries, self.classes, self.outputs, blocks=self.used, version=self.library.hash
         )
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from isd_ray.core.features import Dense, FeatureBlocks
 from isd_ray.data.blocks.description import TEXTS
 from isd_ray.data.ingest.records import closest
 from isd_ray.data.library import Library
-from isd_ray.errors import ConfigError, LibraryChangedError
+from isd_ray.errors import ConfigError
 from isd_ray.messages import WorkerSpec
 from isd_ray.models.base import BlockShape, Model, Problem, family
 
@@ -81,24 +81,6 @@ def check_exclude(exclude: Sequence[str], library: Library) -> None:
         )
 
 
-def check_blocks(blocks: Mapping[str, str], library: Library) -> None:
-    """Refuse a library whose blocks are not those that a campaign began with.
-
-    Raises
-    ------
-    LibraryChangedError
-        Naming the block.
-    """
-    # The hash of the main block is that of the library, which is compared wherever a campaign is opened.
-    for name, sha256 in list(blocks.items())[1:] if library.block_names[0] in blocks else blocks.items():
-        if name not in library.block_names or library.block_hash(name) != sha256:
-            raise LibraryChangedError(
-                f"the block {name!r} of the library is gone or another one than when the campaign began",
-                str(library.path),
-                "restore the library, or begin a new campaign in another folder",
-            )
-
-
 class SeenBlocks:
     """The feature blocks of a library as the models of a campaign see them: those in use, without excluded columns.
 
@@ -107,14 +89,14 @@ class SeenBlocks:
     model:
         Families, and the columns that they do not see.
     blocks:
-        Names of the blocks that it uses; empty for the library's main one.
+        Names of the blocks that it uses, in the order in which models see them; empty for the library's main one.
     library:
         Its target library, or one with the same blocks.
 
     Attributes
     ----------
     names:
-        In the library's order; SMILES last, if a family reads them.
+        In that order; SMILES last, if a family reads them.
     """
 
     def __init__(self, model: ModelConfig, blocks: Iterable[str], library: Library) -> None:

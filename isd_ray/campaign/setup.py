@@ -18,14 +18,14 @@ import numpy as np
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.before import note_known, require_known
 from isd_ray.campaign.claimed import CLAIM, checked_claim, note_claim
-from isd_ray.campaign.families import block_hashes, check_blocks, check_exclude
+from isd_ray.campaign.families import block_hashes, check_exclude
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
 from isd_ray.campaign.screen import Screen
 from isd_ray.campaign.stock import note_stock, out_of_stock, prices_of
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.versions import newest, target_of, versions_on_record
+from isd_ray.campaign.versions import BLOCK_ORDER, checked_blocks, newest, target_of, versions_on_record
 from isd_ray.config import (
     CONTROL_KINDS,
     EARLIER_DEFAULTS,
@@ -267,9 +267,8 @@ def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Map
             if block.source == "history" and config.library.history is not None:
                 require_dates(config.library.history, [assay["name"] for assay in block.found["assays"]])
         return block_hashes(config.model, config.labels.column, library)
-    blocks = newest(CampaignStore.open(out)).blocks
-    check_blocks(blocks, library)
-    return blocks
+    store = CampaignStore.open(out)
+    return checked_blocks(store, newest(store), library)
 
 
 def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
@@ -289,6 +288,7 @@ def begin_or_resume(setup: CampaignSetup) -> CampaignStore:
             "config": config,
             "library_hash": library.hash,
             "blocks": dict(setup.spec.blocks),
+            BLOCK_ORDER: list(setup.spec.blocks),
             "in_laboratory": setup.labels is None,
             "repeats_lost": True,
             "fills_plates": True,

@@ -13,10 +13,14 @@ from typing import Any
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.data.library import Library
+from isd_ray.errors import LibraryChangedError
 from isd_ray.messages import WorkerSpec
 
 EXTEND = "extend"
 """Kind of the event that takes up a version."""
+BLOCK_ORDER = "block_order"
+"""Key of the manifest: names of the blocks in the order in which models see their columns. JSON keeps their hashes
+sorted by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class TakenVersion:
     n_added:
         Rows that came with it.
     blocks:
-        Hashes of the feature blocks in use, by name.
+        Hashes of the feature blocks in use, by name, in the order in which models see their columns.
     n_events:
         Events of the log up to the one that took it up; 0 of the version that the campaign began with.
     number:
@@ -52,13 +56,14 @@ def versions_on_record(store: CampaignStore) -> list[TakenVersion]:
     """The version that the campaign began with, and those that it took up, oldest first."""
     manifest = store.manifest
     n_rows = int(manifest["n_target"])
-    began = TakenVersion(str(manifest["library_hash"]), n_rows, n_rows, manifest.get("blocks") or {})
+    blocks = _ordered(manifest.get("blocks") or {}, manifest)
+    began = TakenVersion(str(manifest["library_hash"]), n_rows, n_rows, blocks)
     taken = [
         TakenVersion(
             hash=event["library_hash"],
             n_rows=event["n_rows"],
             n_added=event["n"],
-            blocks=event["blocks"],
+            blocks=_ordered(event["blocks"], manifest),
             n_events=event["sequence"] + 1,
             number=event["version"],
             reason=event["reason"],
@@ -67,6 +72,47 @@ def versions_on_record(store: CampaignStore) -> list[TakenVersion]:
         if event["kind"] == EXTEND
     ]
     return [began, *taken]
+
+
+def _ordered(blocks: Mapping[str, str], manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Blocks in the order on record; without one by name, as every command of a laboratory then read them."""
+    return {name: blocks[name] for name in manifest.get(BLOCK_ORDER, sorted(blocks)) if name in blocks}
+
+
+def checked_blocks(store: CampaignStore, version: TakenVersion, library: Library) -> dict[str, str]:
+    """The blocks of a version in the order in which the campaign's models were fitted, if they are the library's still.
+
+    Without an order on record simulations were fitted in the library's own.
+
+    Raises
+    ------
+    LibraryChangedError
+        If one is gone, or another one.
+    """
+    check_blocks(version.blocks, library)
+    if BLOCK_ORDER in store.manifest or store.manifest["in_laboratory"]:
+        return dict(version.blocks)
+    return {name: version.blocks[name] for name in library.block_names if name in version.blocks}
+
+
+def check_blocks(blocks: Mapping[str, str], library: Library) -> None:
+    """Refuse a library whose blocks are not those that a campaign began with (raises LibraryChangedError)."""
+    for problem in block_problems(blocks, library):
+        raise LibraryChangedError(
+            problem, str(library.path), "restore the library, or begin a new campaign in another folder"
+        )
+
+
+def block_problems(blocks: Mapping[str, str], library: Library) -> Iterator[str]:
+    """Which blocks of a campaign are not those of the library any more, in words."""
+    main, *added = library.block_names
+    for name, sha256 in blocks.items():
+        if name == main:
+            continue  # its hash is that of the library, which is compared wherever one is opened
+        if name not in added:
+            yield f"the block {name!r} of the library is gone, and models of the campaign see it"
+        elif library.block_hash(name) != sha256:
+            yield f"the block {name!r} of the library is another one than when the campaign began"
 
 
 def newest(store: CampaignStore) -> TakenVersion:
@@ -134,8 +180,10 @@ def open_library(store: CampaignStore, version: TakenVersion | None = None) -> L
 
 
 def target_of(spec: WorkerSpec) -> Library:
-    """The target library of workers (raises as `Library.open`)."""
-    return Library.open(spec.libraries["target"], spec.version)
+    """The target library of workers, whose blocks are those of the campaign (raises as `Library.open`)."""
+    library = Library.open(spec.libraries["target"], spec.version)
+    check_blocks(spec.blocks, library)
+    return library
 
 
 def _n_events(rounds: Sequence[RoundFiles]) -> int:

@@ -17,7 +17,7 @@ from isd_ray.campaign.ledger import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
 from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence
-from isd_ray.campaign.versions import extension_problems, newest, open_library
+from isd_ray.campaign.versions import block_problems, extension_problems, newest, open_library
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
@@ -91,9 +91,9 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
 
     The chain of events, without a gap and from what the campaign began with; that each decision is in it, and each file
     that an event names there; hashes of batches, features, plate maps, frozen predictions, models, readouts,
-    certificate, second readouts and library; that each version of it that was taken up begins with the one before, and
-    joined in no round of a look; that the sets partition the library; and that the hybrid screen says what
-    was measured and, of all other compounds, what was frozen before.
+    certificate, second readouts and library; that its blocks are those that the campaign began with; that each version
+    of it that was taken up begins with the one before, and joined in no round of a look; that the sets partition the
+    library; and that the hybrid screen says what was measured and, of all other compounds, what was frozen before.
 
     Parameters
     ----------
@@ -115,6 +115,9 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
     if library is not None:
         findings.check(library.verify)
         for problem in _description_problems(library.metadata):
+            findings.say(library.path / METADATA_FILE, problem)
+    if library is not None and events is not None:
+        for problem in block_problems(newest(store).blocks, library):
             findings.say(library.path / METADATA_FILE, problem)
     rounds = findings.check(store.rounds) or []
     for files in rounds:
