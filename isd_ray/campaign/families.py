@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.config import RESMLP, DenseFeatures, ModelConfig
+from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, LabelsConfig, ModelConfig, Strings
 from isd_ray.config.model import family_class
 from isd_ray.config.patterns import chosen, idle, shown
 from isd_ray.core.features import Dense, FeatureBlocks
+from isd_ray.data.blocks.assays import ASSAYS, HIT, Assay
 from isd_ray.data.blocks.description import TEXTS
 from isd_ray.data.ingest.records import closest
 from isd_ray.data.library import Library
@@ -19,18 +20,18 @@ from isd_ray.messages import WorkerSpec
 from isd_ray.models.base import BlockShape, Model, Problem, family
 
 
-def block_hashes(model: ModelConfig, label: str | None, library: Library) -> dict[str, str]:
+def block_hashes(model: ModelConfig, answers: Sequence[str], library: Library) -> dict[str, str]:
     """The feature blocks that a campaign uses, in the library's order, with their hashes.
 
     Parameters
     ----------
-    label:
-        The column of labels, which no model may see; None of a panel.
+    answers:
+        The column of labels, or the outputs of a panel (`answers_of`): no model may see a column that is called so.
 
     Raises
     ------
     ConfigError
-        If one is named that the library does not have.
+        If one is named that the library does not have, or a column holds what is to be predicted.
     """
     named = {f"model.{family_name}.blocks": table.get("blocks", ()) for family_name, table in model.options.items()}
     asked = []
@@ -46,12 +47,12 @@ def block_hashes(model: ModelConfig, label: str | None, library: Library) -> dic
     hidden = _hidden(model, library)
     used = [name for name in library.block_names if not model.blocks or name in asked]
     for name in used:
-        seen = [column for column in library.block_columns(name) if column not in hidden]
-        if label in seen:
+        columns = [column for column in library.block_columns(name) if column not in hidden]
+        if told := [column for column in columns if column in answers]:
             raise ConfigError(
-                f"the block {name!r} has the column {label!r}, which is what models are to predict",
+                f"the block {name!r} has the column {told[0]!r}, which is what models are to predict",
                 "model.exclude",
-                f"leave it out, and all that was read from the same wells: model.exclude = [{label!r}]",
+                f"leave it out, and all that was read from the same wells: model.exclude = {[*model.exclude, *told]}",
             )
     kept = {name for name in used if (places := _kept(library.block_columns(name), hidden)) is None or len(places)}
     for key, names in {"model.blocks": used, **named}.items():
@@ -79,6 +80,31 @@ def check_exclude(exclude: Sequence[str], library: Library) -> None:
             "model.exclude",
             closest(pattern.strip("*"), columns) or "name one of them, or remove it",
         )
+
+
+def answers_of(labels: LabelsConfig, outputs: Sequence[str]) -> tuple[str, ...]:
+    """What models are to predict, as columns may be called: the outputs of a panel, or the column of labels."""
+    return tuple(outputs) or (() if labels.column is None else (labels.column,))
+
+
+def with_assays_excluded(config: CampaignConfig, library: Library) -> CampaignConfig:
+    """A configuration that excludes all columns of the assays whose names it excludes, each by its name.
+
+    So the stored configuration of a campaign says all, and one that was begun with less goes on with what it saw.
+    """
+    model = config.model
+    assays = [Assay.from_json(data) for block in library.added_blocks for data in block.found.get(ASSAYS, ())]
+    hidden = _hidden(model, library)
+    columns = [name for assay in assays if assay.name in hidden for name in assay.columns]
+    more = [name for name in columns if name not in hidden]
+    return config.model_copy(update={"model": model.model_copy(update={"exclude": (*model.exclude, *more)})})
+
+
+def excluded_as_begun(said: ModelConfig, began: ModelConfig) -> Strings:
+    """What a campaign excludes: as it began, where that is what is said now and `with_assays_excluded` of it."""
+    exclude, more = began.exclude[: len(said.exclude)], began.exclude[len(said.exclude) :]
+    follows = all(name.endswith(HIT) and chosen(exclude, [name.removesuffix(HIT)]) for name in more)
+    return began.exclude if exclude == said.exclude and follows else said.exclude
 
 
 class SeenBlocks:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ import numpy as np
 from isd_ray.campaign.backend import Backend
 from isd_ray.campaign.before import note_known, require_known
 from isd_ray.campaign.claimed import CLAIM, checked_claim, note_claim
-from isd_ray.campaign.families import block_hashes, check_exclude
+from isd_ray.campaign.families import block_hashes, check_exclude, excluded_as_begun
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
@@ -38,6 +38,7 @@ from isd_ray.config_file import differences
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.rules.paper import earliest_paper_stop
 from isd_ray.core.stopping import kept_wells, rule_of
+from isd_ray.data.blocks.assays import ASSAYS
 from isd_ray.data.blocks.readouts import require_dates
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
@@ -237,25 +238,33 @@ def campaign_id(
 def as_begun(config: CampaignConfig, store: CampaignStore) -> CampaignConfig:
     """A configuration with what the campaign of a store began with in the place of what it does not say.
 
-    That is the class of hits, and whatever had another default in the version that began it.
+    That is the class of hits, columns of excluded assays, and whatever had another default in the version that began
+    it.
     """
-    began, said = CampaignConfig.from_stored(store.config).stopping, config.stopping
+    stored = CampaignConfig.from_stored(store.config)
+    began, said = stored.stopping, config.stopping
     kept: dict[str, Any] = {
         key: default
         for key, default in EARLIER_DEFAULTS.items()
         if key not in said.model_fields_set and getattr(began, key) == default
     }
     kept["positive"] = said.positive or began.positive
-    return config.model_copy(update={"stopping": said.model_copy(update=kept)})
+    model = config.model.model_copy(update={"exclude": excluded_as_begun(config.model, stored.model)})
+    return config.model_copy(update={"stopping": said.model_copy(update=kept), "model": model})
 
 
-def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Mapping[str, str]:
+def blocks_for(config: CampaignConfig, answers: Sequence[str], library: Library, out: str | Path) -> Mapping[str, str]:
     """The feature blocks of the campaign in `out`, or of one that is to begin there, with their hashes.
+
+    Parameters
+    ----------
+    answers:
+        As `isd_ray.campaign.families.block_hashes` takes them.
 
     Raises
     ------
     ConfigError
-        If the configuration names one that the library does not have, or excludes a column that is not there.
+        As `block_hashes`; or if the configuration excludes a column that is not there.
     InputFileError
         If it gives the day of an assay that is not there.
     LibraryChangedError
@@ -265,8 +274,8 @@ def blocks_for(config: CampaignConfig, library: Library, out: str | Path) -> Map
         check_exclude(config.model.exclude, library)
         for block in library.added_blocks:
             if block.source == "history" and config.library.history is not None:
-                require_dates(config.library.history, [assay["name"] for assay in block.found["assays"]])
-        return block_hashes(config.model, config.labels.column, library)
+                require_dates(config.library.history, [assay["name"] for assay in block.found[ASSAYS]])
+        return block_hashes(config.model, answers, library)
     store = CampaignStore.open(out)
     return checked_blocks(store, newest(store), library)
 

@@ -147,8 +147,10 @@ class ModelConfig(Section):
     blocks: Strings = ()
     """Feature blocks of the library that models see; default: all that it has when the campaign begins."""
     exclude: Strings = ()
-    """Columns of blocks that no model sees, with wildcards: the assay itself, where the library's history has it. A
-    pattern that means no column of the library is refused."""
+    """Columns of blocks that no model sees, with wildcards: the assay itself, where the library's history has it. The
+    name of an earlier assay leaves out all columns made of it (`inhibition` also its hits, `inhibition:hit`), which the
+    stored configuration then names; that of one of its columns leaves out that one. A pattern that means no column of
+    the library is refused."""
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Tables of families other than `resmlp`, by name: [model.NAME] for short."""
     preset: Literal["mnist", "qm9", "molecules3d", "rxrx3", "proprietary"] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.campaign.families import SeenBlocks, block_hashes, models_of
+from isd_ray.campaign.families import SeenBlocks, answers_of, block_hashes, models_of
 from isd_ray.chem.descriptor_sets import descriptor_set
 from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, Fingerprint, ValidationConfig
 from isd_ray.config.model import family_class
@@ -155,7 +155,7 @@ def _family_rates(
         }
     else:
         classes = tuple(map(str, range(n_outputs))) if config.task == "classification" else ()
-        hashes = block_hashes(config.model, config.labels.column, library)
+        hashes = block_hashes(config.model, answers_of(config.labels, outputs), library)
         spec = WorkerSpec(config, {"target": library.address}, classes, outputs, blocks=hashes)
         seen = SeenBlocks(spec.config.model, spec.blocks, library)
         together = seen.rows(rows)

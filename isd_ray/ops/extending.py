@@ -68,8 +68,7 @@ class Extending:
                 library.address,
                 "add it again: isd library add-block",
             )
-        config = self._opened.config
-        hashes = block_hashes(config.model, config.labels.column, library)
+        hashes = block_hashes(self._opened.config.model, (), library)  # what they hold was looked at in the beginning
         return {name: sha256 for name, sha256 in hashes.items() if name in names}
 
     def _refuse_reserve(self, rounds: list[RoundFiles]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.campaign.before import id_column_of, known_rows
+from isd_ray.campaign.families import answers_of, with_assays_excluded
 from isd_ray.campaign.manifest import OWN_LIBRARY
 from isd_ray.campaign.setup import CampaignSetup, as_begun, blocks_for
 from isd_ray.campaign.stock import prices_of
@@ -94,7 +95,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         return _prepare_laboratory(config, out, libraries, beforehand)
     reader = _LabelReader(config.task, config.labels, config.library)
     labels = reader.labels(target)
-    config = with_hit(config, labels.classes, out)
+    config = _as_it_begins(config, labels.classes, target, out)
     # Refuses claims about outputs that there are not.
     goal_for(config.stopping, config.task, labels.classes, labels.rule.outputs, config.labels.numbers)
     if labels.n_unused and len(libraries) == 1:
@@ -115,7 +116,7 @@ def prepare(config: CampaignConfig, out: str | Path, watcher: Watcher, *, in_lab
         outputs=labels.rule.outputs,
         validation_labels=validation,
         output_embeddings=output_embeddings(config.model, labels.rule.outputs),
-        blocks=blocks_for(config, target, out),
+        blocks=blocks_for(config, answers_of(config.labels, labels.rule.outputs), target, out),
         version=target.hash,
     )
     known = known_rows(config.known, id_column_of(config.labels, config.library), target)
@@ -168,6 +169,12 @@ def with_hit(config: CampaignConfig, classes: tuple[str, ...], out: str | Path) 
     return config.model_copy(update={"stopping": stopping.model_copy(update={"positive": positive})})
 
 
+def _as_it_begins(config: CampaignConfig, classes: tuple[str, ...], target: Library, out: str | Path) -> CampaignConfig:
+    """`with_hit`, with all columns of excluded assays named; a campaign in `out` goes on as it began."""
+    config = with_hit(config, classes, out)
+    return config if CampaignStore.exists(out) else with_assays_excluded(config, target)
+
+
 def _prepare_laboratory(
     config: CampaignConfig, out: str | Path, libraries: Mapping[str, Library], rule: LabelRule
 ) -> CampaignSetup:
@@ -177,14 +184,14 @@ def _prepare_laboratory(
                 f"there is a {name} set, whose labels nobody has told", f"{name}, library.split", "remove it"
             )
     addresses = {name: library.address for name, library in libraries.items()}
-    config = with_hit(config, rule.classes, out)
+    config = _as_it_begins(config, rule.classes, libraries["target"], out)
     spec = WorkerSpec(
         config=config,
         libraries=addresses,
         classes=rule.classes,
         outputs=rule.outputs,
         output_embeddings=output_embeddings(config.model, rule.outputs),
-        blocks=blocks_for(config, libraries["target"], out),
+        blocks=blocks_for(config, answers_of(config.labels, rule.outputs), libraries["target"], out),
         version=libraries["target"].hash,
     )
     return CampaignSetup(config, out, spec, rule, None, None)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isd_ray.actors.workers import RayWorkers
 from isd_ray.campaign.backend import Backend
+from isd_ray.campaign.families import answers_of
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.setup import CampaignSetup, begin_or_resume, blocks_for, open_loop
 from isd_ray.campaign.store import CampaignStore
@@ -59,7 +60,7 @@ def run_rounds(
 ) -> list[dict[str, Any]]:
     """Run a campaign for some rounds; for each, its record, its wall time and the seconds of every call."""
     rule = LabelRule("classification", CLASSES, None)
-    blocks = blocks_for(config, library, out)
+    blocks = blocks_for(config, answers_of(config.labels, ()), library, out)
     spec = WorkerSpec(config, {"target": library.address}, CLASSES, blocks=blocks, version=library.hash)
     known = Labels(np.full(len(labels), np.nan), labels.astype(np.int64), rule, 0)
     setup = CampaignSetup(config, out, spec, rule, known, None)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+from isd_ray.campaign.delivered import DeliveredModel
 from isd_ray.campaign.honesty import N_ALONE, N_NAMED, leading_cautions
 from isd_ray.campaign.status import status_of
 from isd_ray.campaign.store import CampaignStore
@@ -16,6 +17,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.core.correlation import MIN_ROWS, correlations, ranks, suspects
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError
+from isd_ray.ops import prepare as prepare_module
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.prepare import prepare
 from isd_ray.ops.simulate import simulate
@@ -131,6 +133,71 @@ def test_an_earlier_assay_is_named_by_its_name(make_config, compounds, labels, t
     [said] = status_of(CampaignStore.open(run.path)).warnings
     assert said.startswith("the earlier assay 'twin' (block 'history')")
     assert "`model.exclude`" in said
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        (["twin"], ["other", "other:hit"]),
+        (["tw?n"], ["other", "other:hit"]),
+        (["twin:hit"], ["twin", "other", "other:hit"]),
+        (["twin:*", "other"], ["twin"]),
+        (["*:hit"], ["twin", "other"]),
+    ],
+)
+def test_the_name_of_an_assay_excludes_all_that_was_made_of_it(exclude, left, make_config, compounds, tmp_path):
+    config = with_history(make_config, compounds, tmp_path, exclude=exclude)
+    run = simulate(config, tmp_path / "run")
+    assert DeliveredModel.open(CampaignStore.open(run.path)).seen.columns("history") == tuple(left)
+    assert simulate(config, tmp_path / "run").summary == run.summary  # the same campaign, said as before
+
+
+def test_the_remedy_for_an_assay_that_is_the_answer_leaves_nothing_of_it(make_config, compounds, tmp_path):
+    labels = {"source": str(tmp_path / "h.csv"), "column": "twin", "transform": "threshold", "threshold": 0.5}
+    with pytest.raises(ConfigError, match=r"the column 'twin', which is what[\s\S]*model.exclude = \['twin'\]"):
+        simulate(with_history(make_config, compounds, tmp_path, labels=labels), tmp_path / "run")
+    run = simulate(with_history(make_config, compounds, tmp_path, labels=labels, exclude=["twin"]), tmp_path / "run")
+    store = CampaignStore.open(run.path)
+    assert DeliveredModel.open(store).seen.columns("history") == ("other", "other:hit")
+    assert not any("'twin'" in words for words in status_of(store).warnings)
+
+
+def test_a_campaign_that_saw_the_hits_of_an_excluded_assay_goes_on_seeing_them(
+    make_config, compounds, tmp_path, monkeypatch
+):
+    config = with_history(make_config, compounds, tmp_path, exclude=["twin"])
+    monkeypatch.setattr(prepare_module, "with_assays_excluded", lambda config, library: config)  # of an earlier version
+    run = simulate(config, tmp_path / "run")
+    monkeypatch.undo()
+    assert simulate(config, tmp_path / "run").summary == run.summary
+    assert DeliveredModel.open(CampaignStore.open(run.path)).seen.columns("history")[0] == "twin:hit"
+
+
+def with_history(make_config, compounds, folder, exclude=(), **changes):
+    """Two earlier assays, `twin` and `other`, in the library's history."""
+    rng, names = np.random.default_rng(0), pyarrow.csv.read_csv(compounds)["name"]
+    pyarrow.csv.write_csv(
+        pa.table({"name": names, **{name: pa.array(rng.normal(size=900)) for name in ("twin", "other")}}),
+        folder / "h.csv",
+    )
+    history = {"source": str(folder / "h.csv"), "columns": ["twin", "other"]}
+    settings = {
+        "library": {"path": str(folder / "library"), "history": history},
+        "model": {"families": ["linear"], "exclude": list(exclude)},
+        "stopping": {"rule": "none", "max_rounds": 2},
+        **changes,
+    }
+    return make_config(**settings)
+
+
+@pytest.mark.parametrize("name", ["has_03", "plain"])
+def test_an_output_of_a_panel_is_refused_as_input_like_a_single_label(name, panel, make_config, tmp_path):
+    changes = {**panel, "model": {"families": ["linear"], "linear": {"members": 2}}}
+    if name == "plain":
+        screen(make_config, tmp_path, np.ones((900, 1)), (name,), **changes)
+        return
+    with pytest.raises(ConfigError, match=r"the column 'has_03', which is what models are to predict"):
+        screen(make_config, tmp_path, np.ones((900, 1)), (name,), **changes)
 
 
 # --- the arithmetic ---------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from isd_ray.data.blocks.readouts import KEY, Measurements
 from isd_ray.data.ingest.columns import numbers_and_words
 from isd_ray.errors import InputFileError
 
+ASSAYS = "assays"
+"""Key of the assays in what a block's description has found."""
 HIT = ":hit"
 """Behind the name of an assay: its hits."""
 HIT_Z = 3.0

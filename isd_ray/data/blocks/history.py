@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import HistoryConfig, LibraryConfig
-from isd_ray.data.blocks.assays import Assay, assay_of, hits
+from isd_ray.data.blocks.assays import ASSAYS, Assay, assay_of, hits
 from isd_ray.data.blocks.description import BlockDescription, BlockSource
 from isd_ray.data.blocks.numbers import described
 from isd_ray.data.blocks.readouts import (
@@ -105,7 +105,7 @@ class AssayHistory:
         self._found: dict[str, Any] = readouts.broken.found()
         if unmatched:
             self._found |= {N_UNMATCHED: int((~matched).sum()), UNMATCHED: unmatched}
-        known = {data["name"]: Assay.from_json(data) for data in like.found["assays"]} if like is not None else {}
+        known = {data["name"]: Assay.from_json(data) for data in like.found[ASSAYS]} if like is not None else {}
         # Of held-out sets: in the order of the target set, missing throughout where nothing is known.
         self._assays = {name: replace(assay, n=0, n_hits=0) for name, assay in known.items()}
         self._of: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
@@ -135,7 +135,7 @@ class AssayHistory:
 
     def found(self) -> dict[str, Any]:
         """Each assay, how many compounds are not in the library, and how many records cannot be read."""
-        return {"assays": [asdict(assay) for assay in self._assays.values()], **self._found}
+        return {ASSAYS: [asdict(assay) for assay in self._assays.values()], **self._found}
 
     def _codes(self, library: Library, block: int) -> NDArray[np.int64]:
         """For each row of a block its place among the keys, or -1."""
