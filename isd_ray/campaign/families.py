@@ -186,6 +186,13 @@ def _kept(columns: Sequence[str], hidden: Collection[str]) -> NDArray[np.int64] 
     return None if len(kept) == len(columns) else np.array(kept, np.int64)
 
 
+def read_by(family_name: str, model: ModelConfig, names: Sequence[str]) -> tuple[str, ...]:
+    """The blocks that a family reads, of those that the campaign uses (`SeenBlocks.names`)."""
+    own = [block for block in model.options.get(family_name, {}).get("blocks", ()) if block in names]
+    asked = own or [block for block in names if block != TEXTS]
+    return tuple(dict.fromkeys((*asked, *family_class(family_name).needs)))
+
+
 def models_of(spec: WorkerSpec, seen: SeenBlocks) -> dict[str, Model]:
     """The families by name, in the order of the configuration."""
     config = spec.config
@@ -193,8 +200,6 @@ def models_of(spec: WorkerSpec, seen: SeenBlocks) -> dict[str, Model]:
     for name in config.model.families:
         found = family_class(name)
         table = config.model if name == RESMLP else found.Config.model_validate(config.model.options[name])
-        own = [block for block in config.model.options.get(name, {}).get("blocks", ()) if block in seen.names]
-        asked = own or [block for block in seen.names if block != TEXTS]
-        shapes = tuple(map(seen.shape, dict.fromkeys((*asked, *found.needs))))
+        shapes = tuple(map(seen.shape, read_by(name, config.model, seen.names)))
         models[name] = family(name, table, Problem(config.task, spec.n_outputs, shapes, numbers))
     return models

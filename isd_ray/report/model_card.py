@@ -7,23 +7,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.confirmed import confirmed_lines
 from isd_ray.campaign.constant import COMPARED
+from isd_ray.campaign.families import SeenBlocks, read_by
 from isd_ray.campaign.manifest import numbers_of
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.versions import in_force, taken_up
-from isd_ray.config import RESMLP
+from isd_ray.campaign.versions import block_problems, in_force, taken_up
+from isd_ray.config import RESMLP, ModelConfig
 from isd_ray.core.race import CONSTANT, counting
 from isd_ray.data.library import Library
 from isd_ray.errors import IsdError
 from isd_ray.report.record import Record, Rows
 
 SCHEMA_VERSION = 1
+_SHOWN = 10
+"""Columns of a block that are named of those that no model saw."""
 CARD_FILES = ("model_card.md", "model_card.json")
 LOADING = """```python
 import isd_ray as isd
@@ -85,7 +89,7 @@ def model_card(store: CampaignStore, summary: Mapping[str, Any]) -> dict[str, An
             for family in model.families
         ],
         "library": {"hash": version.hash, "n": version.n_rows, **({"joined": joined} if joined else {})},
-        "blocks": _blocks(store),
+        **_features(store, model),
         "training": _training(store, rounds, fitted_in, record.rounds),
         "evidence": {
             "goal": record.goal.words,
@@ -144,8 +148,12 @@ def card_text(card: Mapping[str, Any]) -> str:
         "## Features",
         _table(
             ("block", "source", "columns", "SHA-256"),
-            [(line["name"], line["source"], str(line["columns"]), f"`{line['hash']}`") for line in card["blocks"]],
+            [
+                (line["name"], line["source"] or "unknown", str(line["columns"] or "unknown"), f"`{line['hash']}`")
+                for line in card["blocks"]
+            ],
         ),
+        *_unseen(card),
         "## Fitted on",
         f"{training['n']:,} measured compounds, by why they were measured:",
         _table(("role", "compounds"), [(role, f"{n:,}") for role, n in training["by_role"].items()]),
@@ -215,20 +223,49 @@ def _settings(record: Record, family: str) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude=rest, exclude_none=True)
 
 
-def _blocks(store: CampaignStore) -> list[dict[str, Any]]:
-    """Blocks of features with their hashes; what the library's description adds, where it is at hand."""
+def _features(store: CampaignStore, model: ModelConfig) -> dict[str, Any]:
+    """What models saw, by block with its hash, and what was kept from them.
+
+    Columns are told where the library's description, with the blocks that the campaign used, is at hand.
+    """
     version = in_force(store)
     hashes: Mapping[str, str] = version.blocks or {"features": version.hash}
-    try:
+    library: Library | None = None
+    blocks: list[dict[str, Any]]
+    with suppress(IsdError):
         library = Library.describe(store.library, version.hash)
-        sources = {block.name: block.source for block in library.added_blocks}
-        widths = {name: library.block_width(name) for name in library.block_names}
-    except IsdError:
-        sources, widths = {}, {}
-    return [
-        {"name": name, "hash": sha256, "source": sources.get(name, "library"), "columns": widths.get(name)}
-        for name, sha256 in hashes.items()
+    if library is None or any(block_problems(version.blocks, library)):
+        blocks = [{"name": name, "hash": sha256, "source": None, "columns": None} for name, sha256 in hashes.items()]
+        return {"blocks": blocks, "exclude": list(model.exclude), "unseen": None}
+    main, sources = library.block_names[0], {block.name: block.source for block in library.added_blocks}
+    seen = SeenBlocks(model, version.blocks, library)
+    read = {block for family in model.families for block in read_by(family, model, seen.names)} & set(seen.names)
+    hashes = version.blocks or {main: version.hash}
+    blocks = [
+        {"name": name, "hash": hashes[name], "source": sources.get(name, "library"), "columns": seen.shape(name).width}
+        for name in hashes
+        if name in read
     ]
+    unseen = {
+        name: [column for column in library.block_columns(name) if name not in read or column not in seen.columns(name)]
+        for name in hashes
+    }
+    kept = {name: columns for name, columns in unseen.items() if columns or name not in read}
+    return {"blocks": blocks, "exclude": list(model.exclude), "unseen": kept}
+
+
+def _unseen(card: Mapping[str, Any]) -> list[str]:
+    """What was kept from the models, in words; nothing of a card from before it was told."""
+    if card.get("unseen") is None:
+        patterns = ", ".join(f"`{name}`" for name in card.get("exclude", ()))
+        return [f"No model saw columns that `model.exclude` names: {patterns}."] if patterns else []
+    lines = [
+        f"- of `{block}` "
+        + (", ".join(f"`{column}`" for column in columns[:_SHOWN]) or "any column")
+        + (f" and {len(columns) - _SHOWN:,} more (model_card.json)" if len(columns) > _SHOWN else "")
+        for block, columns in card["unseen"].items()
+    ]
+    return ["No model saw:", "\n".join(lines)] if lines else []
 
 
 def _training(store: CampaignStore, rounds: Sequence[RoundFiles], fitted_in: int, told: Rows) -> dict[str, Any]:

@@ -45,6 +45,38 @@ def test_the_card_names_the_model_that_predicts(run, card):
     assert [(b["name"], b["hash"], b["columns"]) for b in card["blocks"]] == [("fingerprints", library.hash, 2048)]
 
 
+def columns_screen(make_config, folder, **model):
+    settings = {
+        "library": {"path": str(folder / "library"), "dense_columns": ["size"], "descriptors": ["rdkit2d"]},
+        "model": {"families": ["linear"], **model},
+        "stopping": {"rule": "none", "max_rounds": 2},
+    }
+    run = simulate(make_config(**settings), folder / "run")
+    return json.loads((run.path / "model_card.json").read_text()), (run.path / "model_card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("model", "blocks", "words"),
+    [
+        ({"exclude": ["size"]}, {"fingerprints": 2048, "rdkit2d": 118}, "- of `columns` `size`"),
+        ({"exclude": ["[A-Z]*"]}, None, " more (model_card.json)"),
+        ({"linear": {"blocks": ["columns"]}}, {"columns": 1}, "- of `fingerprints` any column"),
+        ({"blocks": ["fingerprints", "columns"]}, {"fingerprints": 2048, "columns": 1}, None),
+    ],
+)
+def test_features_are_those_that_models_saw_and_what_was_kept_from_them_is_said(
+    model, blocks, words, make_config, tmp_path
+):
+    card, text = columns_screen(make_config, tmp_path, **model)
+    shown = {block["name"]: block["columns"] for block in card["blocks"]}
+    assert blocks is None or shown == blocks
+    assert card["exclude"] == model.get("exclude", [])
+    assert ("No model saw:" in text) == (words is not None)
+    assert words is None or words in text
+    unseen = card["unseen"].get("rdkit2d", [])
+    assert len(unseen) + shown.get("rdkit2d", 0) in (118, 0)
+
+
 def test_rows_by_role_are_those_that_the_model_had_seen(run, card):
     rounds = run.rounds.to_pylist()
     assert card["training"]["n"] == rounds[card["fitted_in_round"]]["n_observed"]
