@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.families import SeenBlocks, models_of
 from isd_ray.campaign.versions import target_of
-from isd_ray.core.acquisition import Candidates, acquisition_for
+from isd_ray.core.acquisition import Candidates, acquisition_for, scored_by
 from isd_ray.core.audit_ranks import count_preceding
 from isd_ray.core.features import FeatureBlocks
 from isd_ray.core.goals import goal_for
@@ -254,7 +254,7 @@ class ShardScorer:
             weights = None
         column = self._column(library, rows)
         candidates = Candidates(rows, outputs, column, weights, self._hit, self._tolerances, self._seeks_hits)
-        primary, secondary = self._acquisition.score(candidates)
+        primary, secondary = scored_by(self._acquisition, candidates)
         return ScoredRows(rows, primary, secondary, prediction, uncertainty)
 
     def _column(self, library: Library, rows: Rows) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.loop import CampaignLoop
 from isd_ray.campaign.oracle import LookupOracle, Oracle
 from isd_ray.campaign.screen import Screen
-from isd_ray.campaign.stock import note_stock, out_of_stock, prices_of
+from isd_ray.campaign.stock import check_order, note_stock, out_of_stock, prices_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import BLOCK_ORDER, checked_blocks, newest, target_of, versions_on_record
 from isd_ray.config import (
@@ -121,10 +121,11 @@ def check(config: CampaignConfig, library: Library) -> list[str]:
     ConfigError
         If a batch is larger than the target set.
     LibraryError
-        If columns of stock or price do not hold what is needed.
+        If columns of stock, price or order do not hold what is needed.
     """
     stopping, acquisition, plates = config.stopping, config.acquisition, config.plates
     unavailable = out_of_stock(acquisition, library)
+    check_order(acquisition, library)
     prices = prices_of(stopping, acquisition, config.replicates, library)
     n_target, n_batch = library.n_rows - len(unavailable), batch_size(acquisition, plates)
     sized_by = "batch_size" if acquisition.n_plates is None else "n_plates"

@@ -1,4 +1,4 @@
-"""What the library says of its compounds: whether they can be had, and at what price."""
+"""What the library says of its compounds: whether they can be had, at what price, and in which order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import AcquisitionConfig, StoppingConfig
+from isd_ray.core.acquisition import IN_ORDER
 from isd_ray.data.library import Library
 from isd_ray.errors import LibraryError
 from isd_ray.messages import Rows
@@ -70,6 +71,32 @@ def prices_of(
         )
     prices[np.isnan(prices)] = np.nanmax(prices)
     return prices
+
+
+def check_order(acquisition: AcquisitionConfig, library: Library) -> None:
+    """Refuse a column that compounds cannot be put in order by, before the first batch.
+
+    What cannot be had needs no value.
+
+    Raises
+    ------
+    LibraryError
+        If there is no such column, it does not hold numbers, or, of `in_order`, a compound has none.
+    """
+    if acquisition.column is None:
+        return
+    values = _numbers(library, acquisition.column, "acquisition.column")
+    with np.errstate(over="ignore"):
+        wrong = ~np.isfinite(values.astype(np.float32))
+    wrong[out_of_stock(acquisition, library)] = False
+    if acquisition.function == IN_ORDER and wrong.any():
+        shown = ", ".join(map(repr, library.ids(np.flatnonzero(wrong)[:_SHOWN])))
+        raise LibraryError(
+            f"{int(wrong.sum()):,} compounds have no finite number in the column {acquisition.column!r}, and no place "
+            f"in an order by it: {shown}",
+            "acquisition.column",
+            "complete the column (what is to come last needs a number, too), or name another",
+        )
 
 
 def note_stock(acquisition: AcquisitionConfig, library: Library, store: CampaignStore) -> None:

@@ -22,6 +22,7 @@ from isd_ray.errors import ConfigError
 ENTRY_POINTS = "isd_ray.acquisition"
 WITHOUT_SAMPLES = frozenset({"boosted", "linear"})
 """Families whose members always give the same answer."""
+IN_ORDER = "in_order"
 Scores: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -235,7 +236,7 @@ BUILT_IN = {
         AcquisitionFunction("variance", variance, _VALUES, min_members=2),
         AcquisitionFunction("standard_deviation", standard_deviation, _VALUES, min_members=2),
         AcquisitionFunction("random", random, _EVERY, needs="nothing"),
-        AcquisitionFunction("in_order", in_order, _EVERY, needs="nothing"),
+        AcquisitionFunction(IN_ORDER, in_order, _EVERY, needs="nothing"),
     )
 }
 
@@ -250,6 +251,32 @@ OF_NUMBERS = {
     )
 }
 """What functions are of a panel with numbers: those of packages know nothing of such."""
+
+
+def scored_by(function: AcquisitionFunction, candidates: Candidates) -> Scores:
+    """The two scores of each row.
+
+    Raises
+    ------
+    ConfigError
+        If they are something else, or no finite numbers: an order with these would be none.
+    """
+    scores = function.score(candidates)
+    if fault := _fault(scores, len(candidates.rows)):
+        raise ConfigError(
+            f"the acquisition function {function.name!r} gives {fault}",
+            "acquisition.function",
+            "choose another, or mend it in its package: the tests of isd_ray.testing.acquisition find this",
+        )
+    return scores
+
+
+def _fault(scores: Scores, n: int) -> str | None:
+    """What is wrong with the scores of n rows, if anything."""
+    if shapes := [np.shape(score) for score in scores if np.shape(score) != (n,)]:
+        return f"scores of shape {shapes[0]} in the place of {(n,)}"
+    n_wrong = sum(int(np.count_nonzero(~np.isfinite(score))) for score in scores)
+    return f"{n_wrong:,} scores of {2 * n:,} that are no finite numbers" if n_wrong else None
 
 
 def find_acquisition(name: str) -> AcquisitionFunction:
@@ -321,7 +348,7 @@ def acquisition_for(
         )
     if function.needs == "dropout" and model.dropout == 0.0:
         raise ConfigError(f"{function.name!r} needs dropout; model.dropout is 0", "model.dropout", "set it to 0.1")
-    if column is not None and function.name in BUILT_IN and function.name != "in_order":
+    if column is not None and function.name in BUILT_IN and function.name != IN_ORDER:
         raise ConfigError(
             f"a column is only for 'in_order', not for {function.name!r}", "acquisition.column", "remove it"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from isd_ray.campaign.families import block_hashes
 from isd_ray.campaign.ledger import Ledger
 from isd_ray.campaign.round_files import RoundFiles
-from isd_ray.campaign.stock import note_stock, prices_of
+from isd_ray.campaign.stock import check_order, note_stock, prices_of
 from isd_ray.campaign.versions import EXTEND, newest
 from isd_ray.data.library import Library
 from isd_ray.data.versions import is_grown_from, other_library
@@ -45,6 +45,7 @@ class Extending:
             rounds = store.rounds()
             self._refuse_reserve(rounds)
             self._refuse_late(rounds, opened.ledger())
+            check_order(config.acquisition, library)
             prices_of(
                 config.stopping, config.acquisition, config.replicates, library
             )  # refuses compounds without a price

@@ -20,7 +20,7 @@ from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.config_file import load_config, parse_config
 from isd_ray.core.bounds import kl_lower_bound
-from isd_ray.errors import CorruptFileError, StoreError
+from isd_ray.errors import CorruptFileError, LibraryError, StoreError
 from isd_ray.models.committee import committee_hash
 from isd_ray.models.resmlp_family import ResMLPFamily
 from isd_ray.ops.prepare import prepare
@@ -245,6 +245,27 @@ def test_in_order_follows_its_column(make_config, compounds, tmp_path):
     first, second = (sizes[pq.read_table(file)["row"].to_numpy()] for file in files[1:3])
     assert (np.diff(first) <= 0).all()
     assert first.min() >= second.max()
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (
+            "gap",
+            r"2 compounds have no finite number in the column 'gap', and [^:]*: 'C0017', 'C0020'",
+        ),
+        ("bbb", r"the column 'bbb' holds text, not numbers"),
+    ],
+)
+def test_a_column_that_gives_no_order_is_refused_before_the_first_round(column, said, make_config, compounds, tmp_path):
+    table = pa.csv.read_csv(compounds)
+    gap = [None if row in (17, 20) else float(row) for row in range(900)]
+    pa.csv.write_csv(table.append_column("gap", pa.array(gap)), tmp_path / "gap.csv")
+    library = {"source": str(tmp_path / "gap.csv"), "path": str(tmp_path / "library"), "columns": ["gap", "bbb"]}
+    config = make_config(library=library, acquisition={"function": "in_order", "column": column})
+    with pytest.raises(LibraryError, match=said):
+        simulate(config, tmp_path / "run")
+    assert not CampaignStore.exists(tmp_path / "run")
 
 
 def test_a_regression_reports_errors_and_accuracy_within_its_tolerance(make_config, regression, compounds, tmp_path):

@@ -16,6 +16,7 @@ from isd_ray.core.acquisition import (
     acquisition_for,
     find_acquisition,
     hits_or_doubts,
+    scored_by,
 )
 from isd_ray.errors import ConfigError
 
@@ -95,6 +96,21 @@ def test_a_plugin_is_found_by_its_entry_point(monkeypatch):
     entry = type("Entry", (), {"name": "mine", "value": "pkg:mine", "load": lambda self: mine})()
     monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == "isd_ray.acquisition" else [])
     assert find_acquisition("mine") is mine
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        (([0.1, np.nan], [np.inf, 0.0]), "'mine' gives 2 scores of 4 that are no finite numbers"),
+        (([0.1], [0.0]), r"'mine' gives scores of shape \(1,\) in the place of \(2,\)"),
+    ],
+)
+def test_scores_that_are_none_are_refused_by_the_name_of_the_function(scores, said):
+    mine = AcquisitionFunction(
+        "mine", lambda found: tuple(np.array(score, np.float32) for score in scores), ("classification",)
+    )
+    with pytest.raises(ConfigError, match=said):
+        scored_by(mine, candidates(TWO_MEMBERS))
 
 
 def test_a_plugin_that_is_something_else_is_refused(monkeypatch):
