@@ -97,22 +97,16 @@ def checked_blocks(store: CampaignStore, version: TakenVersion, library: Library
 
 def check_blocks(blocks: Mapping[str, str], library: Library) -> None:
     """Refuse a library whose blocks are not those that a campaign began with (raises LibraryChangedError)."""
-    for problem in block_problems(blocks, library):
-        raise LibraryChangedError(
-            problem, str(library.path), "restore the library, or begin a new campaign in another folder"
-        )
-
-
-def block_problems(blocks: Mapping[str, str], library: Library) -> Iterator[str]:
-    """Which blocks of a campaign are not those of the library any more, in words."""
     main, *added = library.block_names
     for name, sha256 in blocks.items():
-        if name == main:
-            continue  # its hash is that of the library, which is compared wherever one is opened
-        if name not in added:
-            yield f"the block {name!r} of the library is gone, and models of the campaign see it"
-        elif library.block_hash(name) != sha256:
-            yield f"the block {name!r} of the library is another one than when the campaign began"
+        # The hash of the main block is that of the library, which is compared wherever one is opened.
+        if name != main and (name not in added or library.block_hash(name) != sha256):
+            how = "another one than when the campaign began" if name in added else "gone, and its models see it"
+            raise LibraryChangedError(
+                f"the block {name!r} of the library is {how}",
+                str(library.path),
+                "restore the library, or begin a new campaign in another folder",
+            )
 
 
 def newest(store: CampaignStore) -> TakenVersion:

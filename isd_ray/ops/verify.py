@@ -17,7 +17,7 @@ from isd_ray.campaign.ledger import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import DECISIONS, CampaignStore
 from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence
-from isd_ray.campaign.versions import block_problems, extension_problems, newest, open_library
+from isd_ray.campaign.versions import check_blocks, extension_problems, newest, open_library
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
@@ -117,8 +117,8 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
         for problem in _description_problems(library.metadata):
             findings.say(library.path / METADATA_FILE, problem)
     if library is not None and events is not None:
-        for problem in block_problems(newest(store).blocks, library):
-            findings.say(library.path / METADATA_FILE, problem)
+        for name, sha256 in newest(store).blocks.items():
+            findings.check(check_blocks, {name: sha256}, library)
     rounds = findings.check(store.rounds) or []
     for files in rounds:
         _verify_round(findings, store, files)

@@ -18,7 +18,7 @@ from isd_ray.campaign.families import SeenBlocks, read_by
 from isd_ray.campaign.manifest import numbers_of
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.campaign.versions import block_problems, in_force, taken_up
+from isd_ray.campaign.versions import check_blocks, in_force, taken_up
 from isd_ray.config import RESMLP, ModelConfig
 from isd_ray.core.race import CONSTANT, counting
 from isd_ray.data.library import Library
@@ -233,8 +233,10 @@ def _features(store: CampaignStore, model: ModelConfig) -> dict[str, Any]:
     library: Library | None = None
     blocks: list[dict[str, Any]]
     with suppress(IsdError):
-        library = Library.describe(store.library, version.hash)
-    if library is None or any(block_problems(version.blocks, library)):
+        described = Library.describe(store.library, version.hash)
+        check_blocks(version.blocks, described)
+        library = described
+    if library is None:
         blocks = [{"name": name, "hash": sha256, "source": None, "columns": None} for name, sha256 in hashes.items()]
         return {"blocks": blocks, "exclude": list(model.exclude), "unseen": None}
     main, sources = library.block_names[0], {block.name: block.source for block in library.added_blocks}
