@@ -11,6 +11,7 @@ from isd_ray.data.features_file import read_features
 from isd_ray.data.library import Library
 from isd_ray.messages import FitReport, FitRequest, WorkerSpec
 from isd_ray.models.base import Observed
+from isd_ray.models.blas import one_blas_thread
 from isd_ray.models.device import Placement
 from isd_ray.storage.copies import fetched
 
@@ -38,6 +39,7 @@ class MemberTrainer:
         self._observed: Stack[FeatureBlocks] | None = None
         self._external: Stack[FeatureBlocks] | None = None
 
+    @one_blas_thread
     def fit(self, request: FitRequest) -> FitReport:
         """Fit one member from scratch on all observed rows."""
         started = time.perf_counter()

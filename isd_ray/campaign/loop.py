@@ -35,6 +35,7 @@ from isd_ray.campaign.steps.release import measure, release
 from isd_ray.campaign.steps.score import score
 from isd_ray.errors import StoreError
 from isd_ray.messages import UNJUDGED, Progress, StepTaken
+from isd_ray.models.blas import one_blas_thread
 
 
 class CampaignLoop:
@@ -51,6 +52,7 @@ class CampaignLoop:
         self._screen = screen
         self._stage = self._load()
 
+    @one_blas_thread
     def advance(self) -> Progress:
         """Do one step and say where the campaign stands. Nothing happens once it is done.
 

@@ -38,7 +38,8 @@ class ComputeConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 where the processor computes in it, else float32."""
     threads: int = Field(default=1, ge=1)
-    """Torch threads of each actor; part of what makes a run repeatable, so stored with it."""
+    """Threads of torch and XGBoost in each actor; part of what makes a run repeatable, so stored with it. Products of
+    numpy and SciPy have one."""
     trainers: int = Field(default=1, ge=1)
     """Actors that fit members of the committee side by side."""
     scorers: int = Field(default=1, ge=1)

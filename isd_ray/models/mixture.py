@@ -12,6 +12,7 @@ from isd_ray.core.features import FeatureBlocks
 from isd_ray.errors import ConfigError
 from isd_ray.messages import Committee
 from isd_ray.models.base import Model, Predictor
+from isd_ray.models.blas import one_blas_thread
 from isd_ray.models.device import Placement
 
 TOLERANCE = 1e-3
@@ -59,6 +60,7 @@ class Mixture:
         )
         self.weights: NDArray[np.float64] | None = None if np.ptp(weights) == 0.0 else weights
 
+    @one_blas_thread
     def outputs(self, features: FeatureBlocks) -> NDArray[np.float32]:
         """What each member of the families that count says of a block: float32 (M, n, K), or values (M, n).
 
@@ -70,6 +72,7 @@ class Mixture:
         found = [self._outputs(name, features) for name in self._counting]
         return found[0] if len(found) == 1 else np.concatenate(found)
 
+    @one_blas_thread
     def samples(self, features: FeatureBlocks, n: int, seed: int) -> NDArray[np.float32]:
         """Stochastic answers of the families that have any; shapes as `outputs`, with n answers of each member.
 
@@ -88,6 +91,7 @@ class Mixture:
             )
         return there[0] if len(there) == 1 else np.concatenate(there)
 
+    @one_blas_thread
     def forecasts(self, features: FeatureBlocks) -> NDArray[np.float32]:
         """What each family says of a block, the mean of its members: float32 (F, n, K), or values (F, n).
 

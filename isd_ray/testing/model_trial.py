@@ -13,6 +13,7 @@ from isd_ray.core.features import FeatureBlocks
 from isd_ray.core.panels import are_values
 from isd_ray.core.seeding import derive_seed
 from isd_ray.models.base import Fitted, Model, Observed, Predictor, Problem
+from isd_ray.models.blas import one_blas_thread
 from isd_ray.models.device import Placement, configure_threads
 from isd_ray.testing.campaigns import TRIED
 from isd_ray.testing.model_checks import assert_arrays
@@ -51,7 +52,8 @@ class ModelTrial:
     @pytest.fixture(autouse=True)
     def _one_thread(self) -> Iterator[None]:
         configure_threads(1)
-        yield
+        with one_blas_thread:
+            yield
         configure_threads(1)
 
     def blocks(self, blocks: Sequence[str] = USUAL) -> tuple[str, ...]:

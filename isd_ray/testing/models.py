@@ -126,13 +126,15 @@ class ModelConformance(ObservedConformance):
         code = (
             "import importlib, pickle, sys\n"
             "from isd_ray.models.committee import committee_hash\n"
+            "from isd_ray.models.blas import one_blas_thread\n"
             "from isd_ray.models.device import Placement, configure_threads\n"
             "module, name, config, problem, observed, seeds = pickle.load(sys.stdin.buffer)\n"
             "model = importlib.import_module(module)\n"
             "for part in name.split('.'):\n"
             "    model = getattr(model, part)\n"
             "configure_threads(1)\n"
-            "fitted = model(config, problem).fit(observed, **seeds, placement=Placement(threads=1))\n"
+            "with one_blas_thread:\n"
+            "    fitted = model(config, problem).fit(observed, **seeds, placement=Placement(threads=1))\n"
             "print(committee_hash([fitted.weights]))\n"
         )
         seeds = {"seed": SEED, "split_seed": SPLIT_SEED}
