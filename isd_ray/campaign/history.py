@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from isd_ray.core.goals import Goal, ScreenCounts
 from isd_ray.core.hits_left import RandomHits
 from isd_ray.core.looks import look_risk
 from isd_ray.core.panels import count_measured
-from isd_ray.core.race import RaceBatch
+from isd_ray.core.race import WINDOW, RaceBatch
 from isd_ray.core.scored import ScoredBatch
 from isd_ray.core.sets import TargetSets
 from isd_ray.core.watch import CalibrationAlarm, ReliabilityBin, calibration_alarm, reliability
@@ -61,6 +62,8 @@ class History:
         into it later.
     n_known:
         Rows whose readouts started the screen: no limit counts them.
+    race:
+        The latest batches that families had forecast, as many as the race looks back on: of wide panels each is large.
     """
 
     def __init__(self, goal: Goal, n_rows: int) -> None:
@@ -68,7 +71,7 @@ class History:
         self.sets = TargetSets(n_rows)
         self.records: list[RoundRecord] = []
         self.feature_files: list[Path] = []
-        self.race: list[RaceBatch] = []
+        self.race: deque[RaceBatch] = deque(maxlen=WINDOW)
         self.scored: tuple[list[ScoredBatch], ...] = tuple([] for _ in range(goal.n_groups))
         self._batches: list[_Batch] = []
         self._places: list[Rows] = []

@@ -8,9 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from isd_ray.campaign.history import History
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.core import race
+from isd_ray.core.goals import Accuracy
 from isd_ray.core.panels import pack_labels
-from isd_ray.core.race import LEAST_SHARE, race_batch, shares
+from isd_ray.core.race import LEAST_SHARE, RaceBatch, race_batch, shares
 from isd_ray.errors import CorruptFileError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.simulate import simulate
@@ -81,6 +84,47 @@ def test_late_batches_count_more_than_early_ones(coin):
     last = judged(np.full(2000, 0.5), truth, labels=labels)
     assert shares([first, last], 2)[1] > shares([last, first], 2)[1]
     assert shares([first, *[last] * 8], 2)[0] == shares([last] * 8, 2)[0], "beyond the window"
+
+
+def plain_shares(batches, n_families):
+    """Every step of the expectation maximisation, one after the other."""
+    prior = np.array([race.FIRST_SHARE, *[(1.0 - race.FIRST_SHARE) / (n_families - 1)] * (n_families - 1)])
+    likelihood = np.concatenate([batch.likelihood[:, batch.fair] for batch in batches], axis=1)
+    fading = race.FADING ** np.arange(len(batches) - 1, -1, -1.0)
+    weight = np.concatenate([batch.weight * factor for batch, factor in zip(batches, fading, strict=True)])
+    found = prior
+    for _ in range(1000):
+        joint = found[:, None] * likelihood
+        counts = (joint / joint.sum(axis=0)) @ weight + race.PRIOR_ROWS * prior
+        found = counts / counts.sum()
+    found = np.where(found < LEAST_SHARE, 0.0, found)
+    return found / found.sum()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_shares_are_those_of_every_step_to_the_bit(seed):
+    """Whether they settle, go round in their last digits, or do neither; of fewer rows than a piece, and of more."""
+    generator = np.random.default_rng(seed)
+    n_rows, n_families = (30, 700, 9000)[seed % 3], 2 + seed % 4
+    batches = [
+        RaceBatch(likelihood, likelihood[0], np.full(n_rows, 1 / 7), np.ones(n_rows, bool))
+        for likelihood in generator.uniform(0.01, 1.0, (2, n_families, n_rows)) ** (1 + seed % 2)
+    ]
+    assert shares(batches, n_families).tolist() == plain_shares(batches, n_families).tolist()
+
+
+def test_shares_that_have_settled_are_computed_no_further(coin, monkeypatch):
+    labels, truth = coin
+    batch = judged(truth, 0.9 * truth, labels=labels)
+    expected = shares([batch], 2)
+    monkeypatch.setattr(race, "_STEPS", 10**15)
+    assert shares([batch], 2).tolist() == expected.tolist()
+
+
+def test_a_campaign_keeps_the_batches_that_shares_follow_from_and_no_more():
+    kept = History(Accuracy(0.9), 10).race
+    kept.extend(f"batch {number}" for number in range(race.WINDOW + 5))
+    assert list(kept) == [f"batch {number}" for number in range(5, race.WINDOW + 5)]
 
 
 def test_rows_that_were_chosen_for_being_hard_decide_nothing(coin):
