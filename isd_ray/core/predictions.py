@@ -35,11 +35,16 @@ def mean_over_members(outputs: NDArray[np.floating], weights: NDArray[np.float64
 
 
 def variances(outputs: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-    """Variance of the members' values (M, n, …), each with its weight; float64 (n, …)."""
+    """Variance of the members' values (M, n, …), each with its weight; float64 (n, …).
+
+    Where one of several members has all the weight it would be 0 of every row, and no row more doubtful than another:
+    then the mean squared difference of all members, each counted the same, from that one.
+    """
     values = outputs.astype(np.float64)
     if weights is None:
         return values.var(axis=0)
-    return mean_over_members((values - mean_over_members(values, weights)) ** 2, weights)
+    squares = (values - mean_over_members(values, weights)) ** 2
+    return mean_over_members(squares, None if np.count_nonzero(weights) == 1 else weights)
 
 
 def doubt(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:

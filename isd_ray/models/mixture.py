@@ -22,7 +22,8 @@ TOLERANCE = 1e-3
 class Mixture:
     """A committee ready to score.
 
-    Families that count nothing are opened only when their forecasts are asked for.
+    Families that count nothing are opened only when their forecasts are asked for, or where numbers are predicted and a
+    single member has all the weight: then nothing but its disagreement with the others says how sure it is.
 
     Parameters
     ----------
@@ -55,6 +56,8 @@ class Mixture:
         self._predictors: dict[str, Predictor] = {}
         sizes = {name: committee.families.count(name) for name in dict.fromkeys(committee.families)}
         self._counting = [name for name in sizes if committee.shares[name] > 0.0]
+        if sum(sizes[name] for name in self._counting) == 1 and (task == "regression" or any(numbers)):
+            self._counting = list(sizes)
         weights = np.concatenate(
             [np.full(sizes[name], committee.shares[name] / sizes[name]) for name in self._counting]
         )
@@ -62,7 +65,7 @@ class Mixture:
 
     @one_blas_thread
     def outputs(self, features: FeatureBlocks) -> NDArray[np.float32]:
-        """What each member of the families that count says of a block: float32 (M, n, K), or values (M, n).
+        """What each member that `weights` names says of a block: float32 (M, n, K), or values (M, n).
 
         Raises
         ------

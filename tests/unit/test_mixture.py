@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from isd_ray.core.features import Dense, FeatureBlocks
+from isd_ray.core.predictions import predict
 from isd_ray.errors import ConfigError
 from isd_ray.messages import Committee
 from isd_ray.models.base import MemberByMember
@@ -76,3 +77,55 @@ def test_of_a_panel_only_outputs_that_are_classes_have_probabilities():
         mixture("panel", 2, same([1.5, 0.5]), numbers=numbers).outputs(FEATURES)
     with pytest.raises(ConfigError, match="4 answers of 8 that are no numbers"):
         mixture("panel", 2, same([0.5, np.nan]), numbers=numbers).outputs(FEATURES)
+
+
+def raced(task, shares, *given, numbers=()) -> Mixture:
+    """A family for each share, with the members that it was given."""
+    named = [(f"family {place}", {"given": np.asarray(array)}) for place, own in enumerate(given) for array in own]
+    committee = Committee(
+        "hash",
+        tuple(member for _, member in named),
+        tuple(name for name, _ in named),
+        {f"family {place}": share for place, share in enumerate(shares)},
+    )
+    models = dict.fromkeys(committee.shares, Fixed())
+    return Mixture(committee, models, Placement(), task, given[0][0].shape[-1] if numbers else 1, numbers)
+
+
+def said(found: Mixture, task, tolerances=()):
+    return predict(found.outputs(FEATURES), task, found.weights, tolerances)
+
+
+ONE, THREE, SEVEN = (np.full(N, value, np.float32) for value in (1.0, 3.0, 7.0))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_lone_member_with_all_weight_predicts_and_is_as_unsure_as_the_others_disagree(place):
+    given, shares = [[ONE], [THREE, SEVEN]], [1.0, 0.0]
+    order = [place, 1 - place]
+    found = raced("regression", [shares[at] for at in order], *[given[at] for at in order])
+    prediction, uncertainty = said(found, "regression")
+    assert prediction.tolist() == [1.0] * N
+    assert uncertainty == pytest.approx(np.sqrt((0.0 + 2.0**2 + 6.0**2) / 3))
+
+
+def test_so_it_is_of_the_numbers_of_a_panel():
+    lone, other = same([0.25, 1.0]), same([0.75, 3.0])
+    found = raced("panel", [1.0, 0.0], [lone], [other], numbers=(False, True))
+    prediction, uncertainty = said(found, "panel", (None, 1.0))
+    np.testing.assert_array_equal(prediction, same([0.0, 1.0]))
+    # (0² + 2²) / 2 squared tolerances, by Cantelli's bound; and of the class one minus its probability
+    assert uncertainty == pytest.approx((2.0 / 3.0 + 0.25) / 2)
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "n_members"),
+    [
+        ("regression", [[THREE, SEVEN], [ONE]], 2),
+        ("classification", [[same([1.0])], [same([1.0])]], 1),
+    ],
+)
+def test_families_that_count_nothing_are_not_asked_where_the_others_have_an_uncertainty(task, given, n_members):
+    found = raced(task, [1.0, 0.0], *given)
+    assert len(found.outputs(FEATURES)) == n_members
+    assert found.weights is None
