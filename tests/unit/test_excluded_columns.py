@@ -85,7 +85,7 @@ def test_a_campaign_with_a_slip_in_what_it_excludes_does_not_begin_and_one_under
     setup = prepare(make_config(**settings, model=model), tmp_path / "run", Watcher())
     begin_or_resume(setup)
     slip = make_config(**settings, model={**model, "exclude": ["score", "zzz"]})
-    assert blocks_for(slip, Library.open(tmp_path / "library"), tmp_path / "run") == setup.spec.blocks
+    assert blocks_for(slip, (), Library.open(tmp_path / "library"), tmp_path / "run") == setup.spec.blocks
 
 
 def test_the_day_of_an_assay_that_the_library_lacks_is_refused(make_config, compounds, tmp_path):
@@ -94,4 +94,4 @@ def test_the_day_of_an_assay_that_the_library_lacks_is_refused(make_config, comp
     prepare(make_config(library=settings), tmp_path / "run", Watcher())
     settings["history"] = {**history, "dates": {"sizes": "2020-01-01"}}
     with pytest.raises(InputFileError, match=r"history.dates: no assay matches 'sizes'[\s\S]*did you mean 'size'\?"):
-        blocks_for(make_config(library=settings), Library.open(tmp_path / "library"), tmp_path / "run")
+        blocks_for(make_config(library=settings), (), Library.open(tmp_path / "library"), tmp_path / "run")
