@@ -28,7 +28,7 @@ from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.library import Library
 from isd_ray.data.outside_columns import OutsideColumn, block_columns, read_block
 from isd_ray.data.outside_history import EarlierReadouts, assays_of, block_values, own_scores
-from isd_ray.errors import LibraryError
+from isd_ray.errors import InputFileError, LibraryError
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,8 @@ class Preparation:
             found = {place for column in columns.values() for place in column.places.tolist()}
             if lost := tuple(c.name for place, c in enumerate(block.columns) if c.name in seen and place not in found):
                 self.missing[block.name] = lost
+        if self.history is not None and self._earlier is None:
+            raise InputFileError("the models see no earlier readouts", str(self.history.file), "leave --history out")
 
     def rows(self, n_processes: int = 1) -> Iterator[OutsideRows]:
         """All records of the source in order, some thousand at a time.

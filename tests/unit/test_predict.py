@@ -421,6 +421,13 @@ def test_no_file_that_is_read_is_written_over(model, messy, how, tmp_path):
     assert messy.read_bytes() == before
 
 
+def test_a_history_file_for_models_that_see_none_is_refused(model, messy, tmp_path):
+    (tmp_path / "earlier.csv").write_text("name,assay\na,60\n")
+    with pytest.raises(InputFileError, match="the models see no earlier readouts"):
+        model.predict_file(messy, tmp_path / "out.csv", history=tmp_path / "earlier.csv", workers=1)
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_compounds_are_prepared_by_the_parents_of_the_library(tmp_path):
     pytest.importorskip("chembl_structure_pipeline", reason="pip install 'isd_ray[chembl]'")
     salt, parents = "CCCCCCCCCCCCOS(=O)(=O)O.CCN", {"largest": "CCCCCCCCCCCCOS(=O)(=O)O", "chembl": "CCN"}
