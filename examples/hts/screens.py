@@ -117,10 +117,13 @@ def main() -> None:
                 split_library(whole, SplitConfig(column=f"in_{screen}", target=1, validation=0, test=[]), part)
                 shutil.rmtree(part / "validation")
             library = isd.Library.open(part / "target")
-            # A screen without a score has no `score_…`, and one of few different values no hits beside it.
-            unseen, there = unseen_by(screen, screens, options.history), library.block_columns("history")
-            hidden = [pattern for pattern in unseen if named(pattern, there)]
             run = options.out / f"{screen}-{options.history}-seed{seed}"
+            if (run / "campaign.json").exists():
+                hidden = list(isd.Campaign.open(run).config.model.exclude)
+            else:
+                # A screen without a score has no `score_…`, and one of few different values no hits beside it.
+                there = library.block_columns("history")
+                hidden = [name for name in unseen_by(screen, screens, options.history) if named(name, there)]
             config = config_of(
                 screen, library, options.out / SOURCE, hidden, seed, is_random=options.history == "random"
             )

@@ -103,6 +103,7 @@ def make_certificate(
         "n_target": history.sets.n_target,
         "n_excluded": len(history.sets.excluded),
         "n_measured": history.sets.n_measured,
+        **({"n_abandoned": n_lost} if (n_lost := len(history.sets.lost)) else {}),
         "n_hits_measured": sum(history.hits) if goal.knows_hits else None,
         "look": {"number": look["look"][0]["number"], "delta": look_risk(look["look"]), "round": look["round"]},
         "audit": {
@@ -220,12 +221,14 @@ def _outputs(goal: Goal, look: Mapping[str, Any]) -> list[dict[str, Any]]:
 def certificate_lines(certificate: Mapping[str, Any]) -> list[str]:
     """The certificate in words."""
     claim, audit, look, finish = (certificate[name] for name in ("claim", "audit", "look", "finish"))
-    n_predicted = certificate["n_target"] - certificate["n_measured"]
+    n_abandoned = certificate.get("n_abandoned", 0)
+    n_predicted = certificate["n_target"] - certificate["n_measured"] - n_abandoned
+    abandoned = f"; {n_abandoned:,} gave no readout" if n_abandoned else ""
     confidence = f"With confidence {1 - certificate['delta']:.4g}"
     lines = [
         f"Certificate {certificate['certificate_id']} of campaign {certificate['campaign_id']}",
         f"{confidence} the {claim['words']} in this hybrid screen: of {certificate['n_target']:,} compounds "
-        f"{certificate['n_measured']:,} are measured and {n_predicted:,} predicted.",
+        f"{certificate['n_measured']:,} are measured and {n_predicted:,} predicted{abandoned}.",
     ]
     lines += claim_lines(claim.get("checks", ()), certificate["delta"])
     if certificate["n_excluded"]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
+from glob import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, LabelsConfig, ModelConfig, Strings
 from isd_ray.config.model import family_class
-from isd_ray.config.patterns import chosen, idle, shown
+from isd_ray.config.patterns import idle, literal, shown
 from isd_ray.core.features import Dense, FeatureBlocks
 from isd_ray.data.blocks.assays import ASSAYS, HIT, Assay
 from isd_ray.data.blocks.description import TEXTS
@@ -90,21 +92,24 @@ def answers_of(labels: LabelsConfig, outputs: Sequence[str]) -> tuple[str, ...]:
 def with_assays_excluded(config: CampaignConfig, library: Library) -> CampaignConfig:
     """A configuration that excludes all columns of the assays whose names it excludes, each by its name.
 
-    So the stored configuration of a campaign says all, and one that was begun with less goes on with what it saw.
+    So the stored configuration of a campaign says all, and one that was begun with less goes on with what it saw: the
+    columns that wildcards mean, which were all that an earlier version knew (`literal`).
     """
-    model = config.model
+    exclude = literal(config.model.exclude, _columns(library))
+    model = config.model.model_copy(update={"exclude": exclude})
     assays = [Assay.from_json(data) for block in library.added_blocks for data in block.found.get(ASSAYS, ())]
     hidden = _hidden(model, library)
     columns = [name for assay in assays if assay.name in hidden for name in assay.columns]
-    more = [name for name in columns if name not in hidden]
-    return config.model_copy(update={"model": model.model_copy(update={"exclude": (*model.exclude, *more)})})
+    more = literal([name for name in columns if name not in hidden], columns)
+    return config.model_copy(update={"model": model.model_copy(update={"exclude": (*exclude, *more)})})
 
 
 def excluded_as_begun(said: ModelConfig, began: ModelConfig) -> Strings:
     """What a campaign excludes: as it began, where that is what is said now and `with_assays_excluded` of it."""
     exclude, more = began.exclude[: len(said.exclude)], began.exclude[len(said.exclude) :]
-    follows = all(name.endswith(HIT) and chosen(exclude, [name.removesuffix(HIT)]) for name in more)
-    return began.exclude if exclude == said.exclude and follows else said.exclude
+    follows = all(name.endswith(HIT) and _is_meant(name.removesuffix(HIT), exclude) for name in more)
+    is_said = all(name in (mark, escape(mark)) for name, mark in zip(exclude, said.exclude, strict=False))
+    return began.exclude if len(exclude) == len(said.exclude) and is_said and follows else said.exclude
 
 
 class SeenBlocks:
@@ -176,8 +181,12 @@ def _columns(library: Library) -> list[str]:
 
 
 def _hidden(model: ModelConfig, library: Library) -> frozenset[str]:
-    """Columns that no model sees."""
-    return frozenset(chosen(model.exclude, _columns(library)))
+    """Columns that no model sees, by wildcards alone: what is named stands in the configuration as `literal` has it."""
+    return frozenset(name for name in _columns(library) if _is_meant(name, model.exclude))
+
+
+def _is_meant(name: str, marks: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, mark) for mark in marks)
 
 
 def _kept(columns: Sequence[str], hidden: Collection[str]) -> NDArray[np.int64] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
+from glob import escape
 
 
 def named(pattern: str, names: Sequence[str]) -> list[str]:
@@ -18,6 +19,11 @@ def chosen(patterns: Iterable[str], names: Sequence[str]) -> list[str]:
     """The names that some patterns mean, in the order of the names."""
     meant = {name for pattern in patterns for name in named(pattern, names)}
     return [name for name in names if name in meant]
+
+
+def literal(patterns: Iterable[str], names: Collection[str]) -> tuple[str, ...]:
+    """The same for a reader who knows wildcards alone: a name in the place of a pattern has none."""
+    return tuple(escape(pattern) if pattern in names else pattern for pattern in patterns)
 
 
 def idle(patterns: Iterable[str], names: Sequence[str]) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -119,9 +118,10 @@ class EarlierReadouts:
         column = structure if self.by_structure else id_column
         assert column is not None, "one of them is there"
         if read:
-            self._read(library, read, source, column)
+            # A mol block is no column: of such a file any name is taken.
+            self._read(library, read, source, column, smiles_column or column)
 
-    def _read(self, library: Library, assays: Sequence[Assay], source: Source, column: str) -> None:
+    def _read(self, library: Library, assays: Sequence[Assay], source: Source, column: str, asked: str) -> None:
         # A mol block is no column.
         for name in self.names if self.by_structure and source.structure == "mol_block" else (column, *self.names):
             source.require(name, "--history: column")
@@ -129,8 +129,8 @@ class EarlierReadouts:
             require_text(source, column, "--smiles-column")
         elif not self.by_structure:
             require_ids(source, column, "--id-column")
-        by: dict[str, Any] = {"smiles_column" if self.by_structure else "id_column": column}
-        config = HistoryConfig(source=str(source.file), columns=tuple(map(glob.escape, self.names)), **by)
+        by: dict[str, Any] = {"smiles_column": asked} if self.by_structure else {"id_column": column}
+        config = HistoryConfig(source=str(source.file), columns=tuple(self.names), **by)
         readouts = read_readouts(config, [source], None)
         names, places = readouts.keys, np.arange(len(readouts.keys))
         if self.by_structure:
@@ -141,7 +141,7 @@ class EarlierReadouts:
             self._scores[assay.name] = scores = np.full(len(names), np.nan)
             if (measured := readouts.assays.get(assay.name)) is not None:
                 codes = places[np.concatenate(measured.compounds)]
-                _, compounds, values = assay_of(measured, codes, codes >= 0, readouts.keys, assay)
+                _, compounds, values = assay_of(measured, codes, codes >= 0, readouts.names, assay)
                 scores[compounds] = values
 
     def of(self, keys: Sequence[str | None]) -> dict[str, NDArray[np.float64]]:

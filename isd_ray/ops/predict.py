@@ -152,8 +152,7 @@ class LoadedModel:
         ------
         InputFileError
             If the file cannot be read, or lacks a column that the model cannot do without; or the ending of `out` is
-            another, or
-            it is a file that is read.
+            another, or it is a file that is read.
         OutputFileError
             If the file cannot be written.
         """

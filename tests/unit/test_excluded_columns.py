@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from isd_ray.campaign import families
-from isd_ray.campaign.families import SeenBlocks, block_hashes
+from isd_ray.campaign.families import SeenBlocks, block_hashes, excluded_as_begun, with_assays_excluded
 from isd_ray.campaign.setup import begin_or_resume, blocks_for
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import ModelConfig
-from isd_ray.config.patterns import chosen
+from isd_ray.config.patterns import chosen, literal
 from isd_ray.data.library import Library
 from isd_ray.errors import ConfigError, InputFileError
 from isd_ray.messages import WorkerSpec
@@ -37,8 +37,23 @@ def library(tmp_path):
 )
 def test_a_pattern_means_its_namesake_or_else_what_it_matches(library, patterns, meant):
     assert chosen(patterns, COLUMNS) == meant
-    seen = SeenBlocks(ModelConfig(families=("linear",), exclude=patterns), ["brought"], library)
+    seen = SeenBlocks(ModelConfig(families=("linear",), exclude=literal(patterns, COLUMNS)), ["brought"], library)
     assert seen.columns("brought") == tuple(name for name in COLUMNS if name not in meant)
+
+
+def test_a_campaign_of_an_earlier_version_sees_what_it_saw_and_a_new_one_goes_on_with_what_is_said(
+    library, make_config
+):
+    """Names with brackets were wildcards: the stored `conc[1]` had left `conc1` out, and no namesake."""
+    said = make_config(model={"families": ["linear"], "exclude": ["conc[1]"]})
+    seen = SeenBlocks(said.model, ["brought"], library)
+    assert seen.columns("brought") == ("conc[0]", "conc[1]", "score")
+    began = with_assays_excluded(said, library).model
+    assert SeenBlocks(began, ["brought"], library).columns("brought") == ("conc[0]", "conc1", "score")
+    assert excluded_as_begun(said.model, began) == began.exclude != said.model.exclude
+    assert excluded_as_begun(said.model, said.model) == said.model.exclude
+    other = make_config(model={"families": ["linear"], "exclude": ["conc[2]"]}).model
+    assert excluded_as_begun(other, began) == other.exclude
 
 
 @pytest.mark.parametrize(

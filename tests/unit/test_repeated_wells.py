@@ -226,7 +226,11 @@ def test_a_lost_well_of_a_reserve_is_not_measured_before_the_finish_asks_for_it_
     assert result.summary["certified"]
     assert set(again) == {"finish"}
     n_measured = pc.sum(pc.equal(result.hybrid["source"], "measured")).as_py()
-    assert result.summary["n_acquired"] == result.certificate.content["n_measured"] == n_measured
+    content = result.certificate.content
+    assert result.summary["n_acquired"] == content["n_measured"] == n_measured
+    n_lost = pc.sum(pc.equal(result.hybrid["source"], "abandoned")).as_py()
+    assert content.get("n_abandoned", 0) == n_lost
+    assert f"{900 - n_measured - n_lost:,} predicted" in str(result.certificate)
     assert verify(result_store(result)).problems == ()
 
 

@@ -118,6 +118,8 @@ class Assay:
 
 
 def _listed(words: tuple[str, ...] | None, otherwise: str) -> str:
+    if words is None:
+        return f"{otherwise!r} (which word means it this library does not say)"
     return " or ".join(map(repr, words or (otherwise,)))
 
 
@@ -196,7 +198,7 @@ def _read_like(measured: Measurements, like: Assay) -> NDArray[np.float64]:
             raise InputFileError(
                 f"assay {measured.name!r} {why} (line {lines[index]})",
                 measured.file,
-                "write it as in the library, or leave the value out where it is missing",
+                "write one of these, or leave the value out where it is missing",
             )
         chunks.append(values)
     return np.concatenate(chunks)
