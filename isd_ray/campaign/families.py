@@ -107,7 +107,8 @@ def with_assays_excluded(config: CampaignConfig, library: Library) -> CampaignCo
 def excluded_as_begun(said: ModelConfig, began: ModelConfig) -> Strings:
     """What a campaign excludes: as it began, where that is what is said now and `with_assays_excluded` of it."""
     exclude, more = began.exclude[: len(said.exclude)], began.exclude[len(said.exclude) :]
-    follows = all(name.endswith(HIT) and _is_meant(name.removesuffix(HIT), exclude) for name in more)
+    assays = [name.removesuffix(HIT) for name in more if name.endswith(HIT)]
+    follows = len(assays) == len(more) and all(name in exclude or _is_meant(name, exclude) for name in assays)
     is_said = all(name in (mark, escape(mark)) for name, mark in zip(exclude, said.exclude, strict=False))
     return began.exclude if len(exclude) == len(said.exclude) and is_said and follows else said.exclude
 

@@ -259,14 +259,16 @@ def scored_by(function: AcquisitionFunction, candidates: Candidates) -> Scores:
     Raises
     ------
     ConfigError
-        If they are something else, or no finite numbers: an order with these would be none.
+        If they are of another shape, or no finite numbers: an order with these would be none.
     """
     scores = function.score(candidates)
     if fault := _fault(scores, len(candidates.rows)):
         raise ConfigError(
             f"the acquisition function {function.name!r} gives {fault}",
             "acquisition.function",
-            "choose another, or mend it in its package: the tests of isd_ray.testing.acquisition find this",
+            "take out the compounds that have no number in acquisition.column: isd exclude"
+            if function.name == IN_ORDER
+            else "choose another, or mend it in its package: the tests of isd_ray.testing.acquisition find this",
         )
     return scores
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from isd_ray.campaign.families import SeenBlocks, answers_of, block_hashes, models_of
+from isd_ray.campaign.families import SeenBlocks, answers_of, block_hashes, models_of, with_assays_excluded
 from isd_ray.chem.descriptor_sets import descriptor_set
 from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, Fingerprint, ValidationConfig
 from isd_ray.config.model import family_class
@@ -155,6 +155,7 @@ def _family_rates(
         }
     else:
         classes = tuple(map(str, range(n_outputs))) if config.task == "classification" else ()
+        config = with_assays_excluded(config, library)
         hashes = block_hashes(config.model, answers_of(config.labels, outputs), library)
         spec = WorkerSpec(config, {"target": library.address}, classes, outputs, blocks=hashes)
         seen = SeenBlocks(spec.config.model, spec.blocks, library)

@@ -109,8 +109,15 @@ def test_scores_that_are_none_are_refused_by_the_name_of_the_function(scores, sa
     mine = AcquisitionFunction(
         "mine", lambda found: tuple(np.array(score, np.float32) for score in scores), ("classification",)
     )
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said + r"[\s\S]*mend it in its package"):
         scored_by(mine, candidates(TWO_MEMBERS))
+
+
+def test_a_compound_without_a_place_in_the_order_is_to_be_taken_out():
+    """One that was out of stock when the screen began needed none."""
+    found = candidates(TWO_MEMBERS, column=np.array([np.nan, 1.0]))
+    with pytest.raises(ConfigError, match=r"no finite numbers[\s\S]*isd exclude"):
+        scored_by(find_acquisition("in_order"), found)
 
 
 def test_a_plugin_that_is_something_else_is_refused(monkeypatch):

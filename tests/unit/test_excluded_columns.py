@@ -56,6 +56,14 @@ def test_a_campaign_of_an_earlier_version_sees_what_it_saw_and_a_new_one_goes_on
     assert excluded_as_begun(other, began) == other.exclude
 
 
+def test_an_assay_with_brackets_and_its_hits_are_what_the_campaign_began_with():
+    said = ModelConfig(families=("linear",), exclude=("IC50 [uM]",))
+    began = said.model_copy(update={"exclude": literal(["IC50 [uM]", "IC50 [uM]:hit"], ["IC50 [uM]", "IC50 [uM]:hit"])})
+    assert excluded_as_begun(said, began) == began.exclude
+    more = began.model_copy(update={"exclude": (*began.exclude, "other:hit")})
+    assert excluded_as_begun(said, more) == said.exclude
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
