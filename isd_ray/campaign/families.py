@@ -13,7 +13,7 @@ from isd_ray.config import RESMLP, CampaignConfig, DenseFeatures, LabelsConfig, 
 from isd_ray.config.model import family_class
 from isd_ray.config.patterns import idle, literal, shown
 from isd_ray.core.features import Dense, FeatureBlocks
-from isd_ray.data.blocks.assays import ASSAYS, HIT, Assay
+from isd_ray.data.blocks.assays import HIT, assays_of
 from isd_ray.data.blocks.description import TEXTS
 from isd_ray.data.ingest.records import closest
 from isd_ray.data.library import Library
@@ -97,7 +97,7 @@ def with_assays_excluded(config: CampaignConfig, library: Library) -> CampaignCo
     """
     exclude = literal(config.model.exclude, _columns(library))
     model = config.model.model_copy(update={"exclude": exclude})
-    assays = [Assay.from_json(data) for block in library.added_blocks for data in block.found.get(ASSAYS, ())]
+    assays = [assay for block in library.added_blocks for assay in assays_of(block)]
     hidden = _hidden(model, library)
     columns = [name for assay in assays if assay.name in hidden for name in assay.columns]
     more = literal([name for name in columns if name not in hidden], columns)

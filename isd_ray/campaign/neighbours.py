@@ -8,37 +8,34 @@ import numpy as np
 import pyarrow as pa
 
 from isd_ray.campaign.amend import measured_readouts
-from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.delivered import DeliveredModel
+from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.config import OnBitFeatures
 from isd_ray.core.features import OnBits, concatenate
 from isd_ray.data.features_file import read_features
-from isd_ray.data.library import Library
 from isd_ray.data.outside import fingerprints_of
 from isd_ray.data.similar import Similar
 
 
-def measured_neighbours(
-    store: CampaignStore, library: Library, lines: Mapping[int, tuple[str, str | None]]
-) -> Similar | None:
+def measured_neighbours(model: DeliveredModel, lines: Mapping[int, tuple[str, str | None]]) -> Similar | None:
     """All measured compounds of a campaign by their fingerprints; None where there are none of either.
 
-    The fingerprints of batches lie in the campaign's folder; those of compounds measured otherwise (an audit drawn
-    beforehand, or outside the plan) are made anew from their structures.
+    The fingerprints of batches lie in the campaign's folder, where its models see them; those of compounds measured
+    otherwise (an audit drawn beforehand, or outside the plan) are made anew from their structures.
 
     Parameters
     ----------
-    library:
-        Its description.
     lines:
-        Id and canonical SMILES by row, at least of the compounds that were in no batch.
+        Id and canonical SMILES by row, at least of those of `unbatched`.
     """
+    store, library = model.store, model.library
     main = library.block_names[0]
     if not isinstance(library.spec, OnBitFeatures):
         return None
     measured = set(measured_readouts(store)[0].tolist())
     found: dict[int, str] = {}
     parts: list[OnBits] = []
-    for files in store.rounds():
+    for files in _with_fingerprints(model):
         batch = files.read_batch()
         rows = [row for row, role in _pairs(batch, "role") if role != "reserve"]
         names = dict(_pairs(batch, "id"))
@@ -58,11 +55,16 @@ def measured_neighbours(
     return Similar(concatenate(parts), np.array(list(found.values()), object))
 
 
-def unbatched(store: CampaignStore) -> set[int]:
-    """Measured rows whose features lie in no file of a batch."""
-    batches = [files.read_batch() for files in store.rounds()]
+def unbatched(model: DeliveredModel) -> set[int]:
+    """Measured rows of a campaign whose fingerprints lie in no file of a batch."""
+    batches = [files.read_batch() for files in _with_fingerprints(model)]
     drawn = {row for batch in batches for row, role in _pairs(batch, "role") if role != "reserve"}
-    return set(measured_readouts(store)[0].tolist()) - drawn
+    return set(measured_readouts(model.store)[0].tolist()) - drawn
+
+
+def _with_fingerprints(model: DeliveredModel) -> list[RoundFiles]:
+    """The rounds whose files hold the library's main block: all or none, as files hold the blocks that models see."""
+    return model.store.rounds() if model.library.block_names[0] in model.blocks else []
 
 
 def _pairs(batch: pa.Table, name: str) -> list[tuple[int, str]]:

@@ -195,11 +195,11 @@ class OutsidePredictor:
 
     @cached_property
     def _known(self) -> Known:
-        return Known.read(self._model.store, self._model.library, unbatched(self._model.store))
+        return Known.read(self._model.store, self._model.library, unbatched(self._model))
 
     @cached_property
     def _similar(self) -> Similar | None:
-        return measured_neighbours(self._model.store, self._model.library, self._known.lines)
+        return measured_neighbours(self._model, self._known.lines)
 
     @cached_property
     def _bins(self) -> list[_Bin]:

@@ -38,7 +38,7 @@ from isd_ray.config_file import differences
 from isd_ray.core.conditions import Bought, affordable, bought, no_prices
 from isd_ray.core.rules.paper import earliest_paper_stop
 from isd_ray.core.stopping import kept_wells, rule_of
-from isd_ray.data.blocks.assays import ASSAYS
+from isd_ray.data.blocks.assays import assays_of
 from isd_ray.data.blocks.readouts import require_dates
 from isd_ray.data.labels import LabelRule, Labels, as_readouts
 from isd_ray.data.library import Library
@@ -275,7 +275,7 @@ def blocks_for(config: CampaignConfig, answers: Sequence[str], library: Library,
         check_exclude(config.model.exclude, library)
         for block in library.added_blocks:
             if block.source == "history" and config.library.history is not None:
-                require_dates(config.library.history, [assay["name"] for assay in block.found[ASSAYS]])
+                require_dates(config.library.history, [assay.name for assay in assays_of(block)])
         return block_hashes(config.model, answers, library)
     store = CampaignStore.open(out)
     return checked_blocks(store, newest(store), library)

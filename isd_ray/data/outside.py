@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from isd_ray.chem.descriptor_sets import descriptor_set
 from isd_ray.config import DenseFeatures, OnBitFeatures
 from isd_ray.core.features import Block, Dense, FeatureBlocks, OnBits, Texts
-from isd_ray.data.blocks.assays import Assay
+from isd_ray.data.blocks.assays import Assay, assays_of
 from isd_ray.data.blocks.description import TEXTS, BlockDescription
 from isd_ray.data.blocks.numbers import require_plain
 from isd_ray.data.blocks.standard import standardise
@@ -27,7 +27,7 @@ from isd_ray.data.ingest.plan import require_ids, require_text
 from isd_ray.data.ingest.records import Records, Source
 from isd_ray.data.library import Library
 from isd_ray.data.outside_columns import OutsideColumn, block_columns, read_block
-from isd_ray.data.outside_history import EarlierReadouts, assays_of, block_values, own_scores
+from isd_ray.data.outside_history import EarlierReadouts, block_values, own_scores
 from isd_ray.errors import InputFileError, LibraryError
 
 

@@ -10,8 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from isd_ray.config import HistoryConfig
-from isd_ray.data.blocks.assays import ASSAYS, Assay, assay_of, hits
-from isd_ray.data.blocks.description import BlockDescription
+from isd_ray.data.blocks.assays import Assay, assay_of, hits
 from isd_ray.data.blocks.history import CLIP_Z, canonical_keys
 from isd_ray.data.blocks.numbers import text_or_numbers
 from isd_ray.data.blocks.readouts import read_readouts
@@ -19,11 +18,6 @@ from isd_ray.data.ingest.plan import require_ids, require_text
 from isd_ray.data.ingest.records import Source
 from isd_ray.data.library import Library
 from isd_ray.errors import InputFileError
-
-
-def assays_of(block: BlockDescription) -> tuple[Assay, ...]:
-    """The assays of a block of history, in the order of its columns."""
-    return tuple(Assay.from_json(data) for data in block.found[ASSAYS])
 
 
 def own_scores(assays: Sequence[Assay], table: pa.Table, wrong: dict[int, str]) -> dict[str, NDArray[np.float64]]:

@@ -360,6 +360,30 @@ def test_held_out_sets_take_the_assays_and_statistics_of_the_target_set(tmp_path
     assert np.nansum(found["active_b"]) == 1
 
 
+@pytest.mark.parametrize("is_long", [False, True])
+def test_further_compounds_have_the_assays_of_the_block_whatever_its_patterns_mean_today(tmp_path, is_long):
+    """An earlier version took the name of an assay for a wildcard, which left that assay in."""
+    if is_long:
+        lines = [f"c{i},{name},{value}" for i in range(60) for name, value in (("IC50 [uM]", i), ("new", -i))]
+        source, options = write(tmp_path, "l.csv", "name,a,v", lines), LONG
+    else:
+        lines = [f"c{i},{i},{-i}" for i in range(60)]
+        source, options = write(tmp_path, "w.csv", "name,IC50 [uM],new", lines), {"columns": ["*"]}
+    (like,) = history(build(tmp_path), source=source, **{**options, "exclude": ["new"]}).added_blocks
+    config = HistoryConfig.model_validate({"source": source, **options, "exclude": ["IC50 [uM]"]})
+    other = build(tmp_path, out="other")
+    found = block_of(add_block(other, AssayHistory(other, config, None, tmp_path, like=like), like))
+    assert list(found) == ["IC50 [uM]", "IC50 [uM]:hit"]
+    assert np.isfinite(found["IC50 [uM]"]).sum() == 60
+
+
+def test_readouts_of_further_compounds_without_an_assay_of_the_block_are_refused(tmp_path):
+    (like,) = history(build(tmp_path), source=wide(tmp_path), columns=["score_a"]).added_blocks
+    config = HistoryConfig(source=write(tmp_path, "new.csv", "name,new", ["c1,1"]), columns=("new",))
+    with pytest.raises(InputFileError, match="no readout of an assay of the library: 'score_a'"):
+        AssayHistory(build(tmp_path, out="other"), config, None, tmp_path, like=like)
+
+
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
@@ -382,12 +406,21 @@ def test_further_readouts_that_the_assay_does_not_know_are_refused_with_their_li
     [
         ({"history": {"source": "wide.csv", "columns": ["scores_*"]}}, r"no column matches 'scores_\*'"),
         ({"history": {"source": "narrow.csv", "columns": ["score_*"]}}, "no such file"),
+        (
+            {"history": {"source": "wide.csv", "columns": ["score_*"], "exclude": ["scroe_a"]}},
+            "no column matches 'scroe_a'",
+        ),
+        (
+            {"history": {"source": "long.csv", "assay_column": "a", "value_column": "v", "exclude": ["y"]}},
+            "no column matches 'y'",
+        ),
         ({"dense_columns": ["emb_*"]}, r"library.dense_columns: no column matches 'emb_\*'"),
     ],
 )
 def test_what_can_never_be_added_is_refused_before_the_build(tmp_path, monkeypatch, options, words):
     build(tmp_path)
     wide(tmp_path)
+    write(tmp_path, "long.csv", "name,a,v", ["c1,x,1"])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputFileError, match=words):
         open_library(config_of(tmp_path, **options), tmp_path / "other")

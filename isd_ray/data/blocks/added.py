@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isd_ray.core.features import Features
+from isd_ray.data.blocks.assays import assays_of
 from isd_ray.data.blocks.description import BLOCK_DTYPE, BlockDescription, cached_block, described_blocks, remedy_of
 from isd_ray.data.grid import Grid
 from isd_ray.data.info import BlockInfo
@@ -82,9 +83,7 @@ class AddedBlocks:
                 nbytes=block.nbytes,
                 missing=block.n_missing / (n_rows * block.width),
                 hash=block.hash,
-                assays=[
-                    {key: assay[key] for key in ("name", "n", "n_hits")} for assay in block.found.get("assays", ())
-                ],
+                assays=[{"name": a.name, "n": a.n, "n_hits": a.n_hits} for a in assays_of(block)],
             )
             for block in self._blocks.values()
         ]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from isd_ray.data.blocks.description import BlockDescription
 from isd_ray.data.blocks.numbers import is_number
 from isd_ray.data.blocks.readouts import KEY, Measurements
 from isd_ray.data.ingest.columns import numbers_and_words
@@ -130,6 +131,11 @@ def _is_whole(word: str) -> bool:
 def hits(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sign of robust z scores that are hits, 0 of others, NaN where there is none."""
     return np.where(np.isnan(z), np.nan, np.sign(z) * (np.abs(z) >= HIT_Z))
+
+
+def assays_of(block: BlockDescription) -> tuple[Assay, ...]:
+    """The assays of a block of history, in the order of its columns; none of another block."""
+    return tuple(Assay.from_json(data) for data in block.found.get(ASSAYS, ()))
 
 
 def assay_of(

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from isd_ray.config import HistoryConfig, LibraryConfig
-from isd_ray.data.blocks.assays import ASSAYS, Assay, assay_of, hits
+from isd_ray.data.blocks.assays import ASSAYS, assay_of, assays_of, hits
 from isd_ray.data.blocks.description import BlockDescription, BlockSource
 from isd_ray.data.blocks.numbers import described
 from isd_ray.data.blocks.readouts import (
@@ -86,9 +86,8 @@ class AssayHistory:
         sources = history_sources(config, library_config, base_dir)
         files = [source.file for source in sources]
         self.definition = {"history": _settings(config), "sources": described(files)}
-        readouts = read_readouts(
-            config, sources, library.metadata["options"].get("id_column"), is_held_out=like is not None
-        )
+        known = None if like is None else {assay.name: assay for assay in assays_of(like)}
+        readouts = read_readouts(config, sources, library.metadata["options"].get("id_column"), known)
         self._file = ", ".join(map(str, files))
         places = np.arange(len(readouts.keys))
         self._column, self._keys = ID, pa.array(readouts.keys, pa.string())
@@ -105,16 +104,14 @@ class AssayHistory:
         self._found: dict[str, Any] = readouts.broken.found()
         if unmatched:
             self._found |= {N_UNMATCHED: int((~matched).sum()), UNMATCHED: unmatched}
-        known = {data["name"]: Assay.from_json(data) for data in like.found[ASSAYS]} if like is not None else {}
         # Of held-out sets: in the order of the target set, missing throughout where nothing is known.
-        self._assays = {name: replace(assay, n=0, n_hits=0) for name, assay in known.items()}
+        self._assays = {name: replace(assay, n=0, n_hits=0) for name, assay in (known or {}).items()}
         self._of: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
         for name, measured in readouts.assays.items():
-            if like is None or name in known:
-                codes = places[np.concatenate(measured.compounds)]
-                here = np.append(is_there, False)[codes]
-                assay, compounds, values = assay_of(measured, codes, here, readouts.names, known.get(name))
-                self._assays[name], self._of[name] = assay, (compounds, values)
+            codes = places[np.concatenate(measured.compounds)]
+            here = np.append(is_there, False)[codes]
+            assay, compounds, values = assay_of(measured, codes, here, readouts.names, (known or {}).get(name))
+            self._assays[name], self._of[name] = assay, (compounds, values)
         if like is None:
             require_dates(config, list(self._assays))
         names = [name for assay in self._assays.values() for name in assay.columns]

@@ -98,7 +98,7 @@ def history_sources(config: HistoryConfig, library: LibraryConfig | None, base_d
 
 
 def read_readouts(
-    config: HistoryConfig, sources: list[Source], id_column: str | None, *, is_held_out: bool = False
+    config: HistoryConfig, sources: list[Source], id_column: str | None, known: Collection[str] | None = None
 ) -> AssayReadouts:
     """Read the readouts of all assays; memory grows with their number.
 
@@ -106,8 +106,9 @@ def read_readouts(
     ----------
     id_column:
         The library's own, where the configuration names neither ids nor structures; None for record numbers.
-    is_held_out:
-        Whether they are of a held-out set, or of compounds that are added: what is excluded need not be there.
+    known:
+        Of a held-out set, or of compounds that are added: the assays that the block has, which alone are read, whatever
+        `config` excludes.
 
     Raises
     ------
@@ -124,12 +125,7 @@ def read_readouts(
             f"set {KEY}.id_column (of the command: --id-column), or smiles_column to match by structure",
         )
     prefixes = id_prefixes(sources) if not by_structure and ids is None else [""] * len(sources)
-    columns_of, excluded = readout_columns(config, sources, ids), set[str]()
-    if config.exclude:
-        names_there = assay_names(config, sources)
-        if not is_held_out:
-            require_excluded(config, names_there, where)
-        excluded.update(chosen(config.exclude, names_there))
+    columns_of, excluded = readout_columns(config, sources, ids, known)
     place_of: dict[str, int] = {}
     called: dict[str, str] = {}
     broken = BrokenRecords()
@@ -158,7 +154,8 @@ def read_readouts(
                 assay.lines.append(records.lines[rows[named]])
     broken.refuse_all(where)
     if not assays:
-        raise InputFileError("there is no readout of any assay", where, f"check the columns and the `exclude` of {KEY}")
+        of = "any assay" if known is None else f"an assay of the library: {shown(known)}"
+        raise InputFileError(f"there is no readout of {of}", where, f"check the columns and the `exclude` of {KEY}")
     ordered = sorted(assays) if config.assay_column is not None else list(assays)
     column = config.smiles_column or ids or "record number"
     keys_of = list(place_of)
@@ -167,13 +164,25 @@ def read_readouts(
     return AssayReadouts(by_structure, keys_of, shown_as, by_name, sources, column, broken)
 
 
-def readout_columns(config: HistoryConfig, sources: Sequence[Source], ids: str | None) -> list[list[str]]:
-    """The columns with readouts of each source; checks that all others that are needed are there, without reading.
+def readout_columns(
+    config: HistoryConfig, sources: Sequence[Source], ids: str | None, known: Collection[str] | None = None
+) -> tuple[list[list[str]], set[str]]:
+    """Check that all columns that are needed are there, and what is excluded, before any readout is read.
+
+    Parameters
+    ----------
+    known:
+        As `read_readouts` takes them.
+
+    Returns
+    -------
+    list, set
+        The columns with readouts of each source; and the assays that are left out.
 
     Raises
     ------
     InputFileError
-        If one is not there, or holds neither numbers nor text.
+        If a column is not there, or holds neither numbers nor text; or a pattern excludes nothing.
     """
     own: set[str | None] = {ids}
     for source in sources:
@@ -192,18 +201,30 @@ def readout_columns(config: HistoryConfig, sources: Sequence[Source], ids: str |
             require_ids(source, ids, f"{KEY}.id_column")
         if config.assay_column is not None and config.value_column is not None:
             require_plain(source, config.value_column)
+    excluded = _excluded(config, sources, known)
     if config.assay_column is not None and config.value_column is not None:
-        return [[config.assay_column, config.value_column] for _ in sources]
+        return [[config.assay_column, config.value_column] for _ in sources], excluded
     found = matching_in_all(config.columns, sources, f"{KEY}.columns", own)
-    excluded = set(chosen(config.exclude, [name for source in sources for name in source.column_names]))
     kept = [[name for name in names if name not in excluded] for names in found]
     for source, names in zip(sources, kept, strict=True):
         for name in names:
             require_plain(source, name)
-    return kept
+    return kept, excluded
 
 
-def assay_names(config: HistoryConfig, sources: Sequence[Source]) -> list[str]:
+def _excluded(config: HistoryConfig, sources: Sequence[Source], known: Collection[str] | None) -> set[str]:
+    """Assays, or columns, that are left out; an assay with a slip in its name would stay, and is refused."""
+    if known is not None:
+        return set(_assay_names(config, sources)).difference(known)
+    if not config.exclude:
+        return set()
+    names = _assay_names(config, sources)
+    if (pattern := idle(config.exclude, names)) is not None:
+        raise no_column(pattern, names, f"{KEY}.exclude", ", ".join(str(source.file) for source in sources))
+    return set(chosen(config.exclude, names))
+
+
+def _assay_names(config: HistoryConfig, sources: Sequence[Source]) -> list[str]:
     """Names of all assays, or columns, that `exclude` may mean (raises InputFileError)."""
     column = config.assay_column
     if column is None:
@@ -213,12 +234,6 @@ def assay_names(config: HistoryConfig, sources: Sequence[Source]) -> list[str]:
         for records in source.read([column]):
             names.update(dict.fromkeys(ids_as_text(records.table[column]).unique().drop_null().to_pylist()))
     return list(names)
-
-
-def require_excluded(config: HistoryConfig, names: Sequence[str], where: str) -> None:
-    """Refuse what excludes nothing: an assay with a slip in its name would stay (raises InputFileError)."""
-    if (pattern := idle(config.exclude, names)) is not None:
-        raise no_column(pattern, names, f"{KEY}.exclude", where)
 
 
 def require_dates(config: HistoryConfig, assays: Sequence[str]) -> None:
