@@ -135,7 +135,7 @@ def tell(
             out_console.print(f"head of the log: {result.head}", highlight=False, soft_wrap=True)
 
 
-def _print_told(file: Path, told: Told) -> None:
+def _print_told(file: str | Path, told: Told, where: str = "--json tells all") -> None:
     counts = f"{told.n_new:,} new, {told.n_unchanged:,} known, {counted(told.n_lost, 'well')} without a readout"
     counts += f", {told.n_waiting:,} waiting for other wells" if told.n_waiting else ""
     out_console.print(f"{file}: {counts}, {len(told.refused):,} refused", highlight=False, soft_wrap=True)
@@ -144,12 +144,12 @@ def _print_told(file: Path, told: Told) -> None:
         words = f"  {told.n_revived:,} of the new ones had failed before; that stays on record"
         live_console.print(words, highlight=False, soft_wrap=True)
     _print_plates(told)
-    for what, lines in (("lost", told.lost), ("refused", told.refused)):
+    for what, lines in told.not_counted.items():
         for line in lines[:_SHOWN]:
             words = f"  line {line.line} {what}: {line.reason}"
             live_console.print(words, highlight=False, soft_wrap=True)
         if len(lines) > _SHOWN:
-            live_console.print(f"  … and {len(lines) - _SHOWN:,} more {what} (--json tells all)", highlight=False)
+            live_console.print(f"  … and {len(lines) - _SHOWN:,} more {what} ({where})", highlight=False)
 
 
 def _print_plates(told: Told) -> None:
@@ -200,11 +200,11 @@ def watch(
     campaign = open_campaign(path, address)
     for dropped in run_on(campaign, inbox, out, every_s=every):
         if dropped.told is None:
-            live_console.print(f"{dropped.file} refused: {dropped.reason}", highlight=False)
+            live_console.print(f"{dropped.file} refused: {dropped.reason}", highlight=False, soft_wrap=True)
         else:
-            counts = f"{dropped.told.n_new:,} new, {dropped.told.n_missing:,} missing; {dropped.told.account}"
-            out_console.print(f"{dropped.file}: {counts}", highlight=False, soft_wrap=True)
-            _print_plates(dropped.told)
+            _print_told(dropped.file, dropped.told, "all in the text beside the file")
+            words = f"  {counted(dropped.told.n_missing, 'readout')} missing"
+            out_console.print(words, highlight=False, soft_wrap=True)
     _end(campaign, as_json=False)
 
 

@@ -93,6 +93,11 @@ class Told:
         made = "" if self.n_transfers is None else f"; {self.n_transfers:,} transfers were made"
         return f"{self.n_read:,} read = {fates or 0}{made}"
 
+    @property
+    def not_counted(self) -> dict[str, tuple[Refusal, ...]]:
+        """Lines that gave no readout: by what became of them."""
+        return {"lost": self.lost, "refused": self.refused}
+
     def __repr__(self) -> str:
         lines = [*self._lines(), *self._failed()]
         return f"Told({', '.join(f'{what}: {answer}' for what, answer in lines)}; {self.account})"
