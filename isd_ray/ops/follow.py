@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from isd_ray.campaign.round_files import RoundFiles, look_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.card import card, pairs
 from isd_ray.errors import ConfigError, InputFileError, WebhookError
+from isd_ray.storage.files import replace_text
 
 SECRET = "ISD_WEBHOOK_SECRET"
 """Variable of the environment with the secret that posts are signed by."""
@@ -38,6 +40,16 @@ _SPOKEN_OF = (
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TRIES, _WAIT_S, _TIMEOUT_S = 6, 1.0, 10.0
 _OK, _GONE = range(200, 300), 410
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would ask the other address for a page, whose answer says nothing of the entry."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None."""
+
+
+_OPENER = urllib.request.build_opener(_Stay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +154,13 @@ def follow(
         If there is no campaign.
     InputFileError
         If `noted` is there and holds no number.
+    OutputFileError
+        If it cannot be written.
     """
     store = CampaignStore.open(path)
     number = _noted(noted) if since is None else since
+    if noted is not None:
+        replace_text(noted, f"{number}\n")  # what is told could not be noted otherwise
     while True:
         # Asked before the log is read, of the entry that an ended screen logs last: it is told as well.
         has_ended = bool(store.noted_hybrid())
@@ -152,7 +168,7 @@ def follow(
             tell(notice)
             number = notice.sequence + 1
             if noted is not None:
-                noted.write_text(f"{number}\n")
+                replace_text(noted, f"{number}\n")
         if has_ended or not wait:
             return number
         time.sleep(poll_s)
@@ -161,7 +177,10 @@ def follow(
 def _noted(file: Path | None) -> int:
     if file is None or not file.exists():
         return 0
-    text = file.read_text().strip()
+    try:
+        text = file.read_text(errors="replace").strip()
+    except OSError as error:
+        raise InputFileError(f"cannot be read: {error.strerror}", str(file), "name a file") from error
     if not text.isdecimal():
         raise InputFileError(f"holds {text[:40]!r}, not the number of an entry", str(file), "remove it to begin anew")
     return int(text)
@@ -171,7 +190,8 @@ class Webhook:
     """Posts entries as JSON, signed as Standard Webhooks 1.0 asks (https://www.standardwebhooks.com).
 
     Headers: ``webhook-id`` (campaign and number: the same whenever it is posted), ``webhook-timestamp`` and
-    ``webhook-signature``. An address that does not answer, or with an error, is asked again with growing pauses.
+    ``webhook-signature``. An address that does not answer, or with an error, is asked again with growing pauses. One
+    that answers with another address takes nothing: what is signed goes to the address that was named alone.
 
     Parameters
     ----------
@@ -233,10 +253,11 @@ class Webhook:
         }
         request = urllib.request.Request(self._url, body, headers, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            with _OPENER.open(request, timeout=_TIMEOUT_S) as response:
                 return response.status, str(response.status)
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, f"it answers {error.code} {error.reason}"
-        except (OSError, ValueError) as error:
+                elsewhere = f", {error.headers['location']}" if error.headers["location"] else ""
+                return error.code, f"it answers {error.code} {error.reason}{elsewhere}"
+        except (OSError, ValueError, HTTPException) as error:
             return None, f"it does not answer ({getattr(error, 'reason', error)})"

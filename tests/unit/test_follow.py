@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.cli import app
-from isd_ray.errors import ConfigError, InputFileError, WebhookError
+from isd_ray.errors import ConfigError, InputFileError, OutputFileError, WebhookError
 from isd_ray.ops import follow as following
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.follow import Webhook, follow
@@ -48,16 +48,26 @@ def receiver():
             code = answers.pop(0) if answers else 204
             if code == 204:
                 got.append((headers["webhook-id"], json.loads(body)))
+            if code == "nonsense":
+                self.wfile.write(b"nonsense\r\n\r\n")
+                return
             self.send_response(code)
+            if code in (301, 302, 303, 307, 308):
+                self.send_header("location", f"{url}/elsewhere")
+            self.end_headers()
+
+        def do_GET(self):  # where urllib takes a redirected post
+            self.send_response(200)
             self.end_headers()
 
         def log_message(self, *args):
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
+    url = f"http://127.0.0.1:{server.server_port}/isd"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/isd", got, answers
+    yield url, got, answers
     server.shutdown()
     thread.join()
     server.server_close()
@@ -165,6 +175,33 @@ def test_a_receiver_that_does_not_take_an_entry_is_named_and_nothing_is_skipped(
         follow(run.path, Webhook(url, SECRET), noted=tmp_path / "noted")
     assert (tmp_path / "noted").read_text() == "1\n"
     assert (len(got), answers) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        *((code, rf"it answers {code} .*/isd/elsewhere") for code in (301, 302, 303, 307, 308)),
+        ("nonsense", r"it does not answer \(nonsense"),
+    ],
+)
+def test_an_entry_that_is_sent_elsewhere_or_answered_by_nonsense_was_not_taken(
+    answer, words, run, receiver, monkeypatch, tmp_path
+):
+    url, got, answers = receiver
+    monkeypatch.setattr(following, "_WAIT_S", 0.001)
+    answers += [answer] * 6
+    with pytest.raises(WebhookError, match=words):
+        follow(run.path, Webhook(url, SECRET), noted=tmp_path / "noted")
+    assert ((tmp_path / "noted").read_text(), got, answers) == ("0\n", [], [])
+
+
+def test_a_number_that_cannot_be_noted_is_said_before_anything_is_told(run, tmp_path):
+    told = []
+    with pytest.raises(OutputFileError):
+        follow(run.path, told.append, noted=tmp_path / "none" / "noted")
+    with pytest.raises(InputFileError, match="cannot be read"):
+        follow(run.path, told.append, noted=tmp_path)
+    assert told == []
 
 
 @pytest.mark.parametrize(
