@@ -15,7 +15,9 @@ from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.judged import passes_still
 from isd_ray.campaign.laboratory import Laboratory
+from isd_ray.campaign.look_rounds import rounds_of_look
 from isd_ray.campaign.oracle import Readout, Readouts, with_amendments, with_entries
+from isd_ray.campaign.recount import Recount, differences, measured_by, recount
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
@@ -163,10 +165,8 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
     amended = amended_readouts(store)
     if not amended:
         return
-    if store.certificate() is not None:
-        touched = corrected_since(store)
-        if touched is not None and not touched.passes:
-            store.withdraw(f"{_corrected(touched.n)} ({touched.reasons})")
+    if (why := objection(store)) is not None:
+        store.withdraw(why)
     withdrawn = store.withdrawn() is not None
     store.bring_hybrid()
     for file in sorted(store.hybrid_dir.glob("part-*.parquet")):
@@ -174,6 +174,20 @@ def settle_amendments(store: CampaignStore, classes: tuple[str, ...]) -> None:
             store.keep_file(file)
     if store.is_delivered():
         store.note_hybrid()
+
+
+def objection(store: CampaignStore) -> str | None:
+    """Why a certificate that was not withdrawn has to be: what was corrected, or is counted otherwise; None if not.
+
+    In a campaign without amendments nothing could be: then what a look was judged by is what was told.
+    """
+    if not amendments(store) or store.certificate() is None or store.withdrawn() is not None:
+        return None
+    touched = corrected_since(store)
+    if touched is not None and not touched.passes:
+        return f"{_corrected(touched.n)} ({touched.reasons})"
+    counted = recounted(store)
+    return None if counted is None or counted.passes else f"{counted.words}; with that its look does not pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +209,36 @@ class CorrectedSince:
     passes: bool
 
 
+def recounted(store: CampaignStore) -> Recount | None:
+    """What the look that a certificate rests on, or would, was judged by, once more; None where none was kept."""
+    rounds = store.rounds()
+    look = next((files.committed for files in reversed(rounds) if files.committed and files.committed["look"]), None)
+    if look is None or not {"audits_sha256", "judged"} <= look.keys():
+        return None
+    # A release of an earlier version does not say which corrections it knew.
+    known = rounds_of_look(rounds, look["round"])[0].released.get("n_amendments", 0)
+    until = look.get("n_amendments", 0)
+    corrections = amended_readouts(store, until=until), amended_readouts(store, known, until)
+    return recount(store, _goal(store), rounds, look, *corrections)
+
+
+def certificate_differences(store: CampaignStore, certificate: Mapping[str, Any]) -> list[str]:
+    """In words, which numbers of measured compounds a certificate has otherwise than the readouts on record."""
+    goal, rounds = _goal(store), store.rounds()
+    at_stop = next(n for n, one in enumerate(rounds, 1) if one.committed and one.committed["decision"] == "stop")
+    known = (rounds[at_stop - 1].committed or {}).get("n_amendments", 0)
+    # Between the last decision and the certificate people may have corrected something: it may know that or not.
+    issued = next((event["sequence"] for event in store.events() if event["kind"] == "certificate"), None)
+    before = len([event for event in amendments(store) if issued is None or event["sequence"] < issued])
+    found: list[list[str]] = []
+    for until in range(known, before + 1):
+        _, labels = measured_by(store, rounds[:at_stop], amended_readouts(store, until=until))
+        found.append(list(differences("measured compounds", [certificate["n_measured"]], [len(labels)])))
+        if (n_hits := certificate.get("n_hits_measured")) is not None:
+            found[-1] += differences("measured hits at the end", [n_hits], [sum(goal.count_hits(labels))])
+    return min(found, key=len, default=[])
+
+
 def corrected_since(store: CampaignStore) -> CorrectedSince | None:
     """The corrections of readouts that the certificate rests on; None if there are none."""
     look = _certified_look(store)
@@ -205,11 +249,12 @@ def corrected_since(store: CampaignStore) -> CorrectedSince | None:
     reasons = "; ".join(event["reason"] for event in amendments(store)[since:])
     # Campaigns of earlier versions kept no audits to judge by.
     passes = False
-    if "audits_sha256" in look:
+    counted = recounted(store)
+    if counted is not None:
         measured, readouts = measured_readouts(store, since)
         then = readouts.take(np.searchsorted(measured, touched))
         judged_by = dict(zip(touched, zip(then.labels, then.values.tolist(), strict=True), strict=True))
-        passes = passes_still(_goal(store), look, store.read_readouts(look["audits_sha256"]), judged_by)
+        passes = passes_still(_goal(store), counted.look, counted.audits, judged_by)
     return CorrectedSince(len(touched), reasons, passes)
 
 
@@ -218,7 +263,7 @@ def upheld_words(store: CampaignStore) -> str | None:
     if store.certificate() is None or store.withdrawn() is not None:
         return None
     touched = corrected_since(store)
-    if touched is None:
+    if touched is None or not touched.passes:
         return None
     return (
         f"{_corrected(touched.n)} since ({touched.reasons}). Judged again with every "

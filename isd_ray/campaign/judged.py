@@ -121,8 +121,14 @@ def without_amended(
     return kept, n_others - (len(counted) - sum(of_amended))
 
 
-def passes_still(goal: Goal, look: Mapping[str, Any], table: pa.Table, amended: Mapping[int, Readout]) -> bool:
-    """Whether a passed look passes when every row of its audit that was amended since counts as an error.
+def judged_hits(look: Mapping[str, Any]) -> list[int]:
+    """The measured hits by which a look was judged, by its record."""
+    # A version before knew single labels only.
+    return list(look["judged"].get("hits") or [look["judged"]["n_hits"]])
+
+
+def passes_still(goal: Goal, look: Mapping[str, Any], audits: Sequence[Audit], amended: Mapping[int, Readout]) -> bool:
+    """Whether a passed look passes when every row of its audits that was amended since counts as an error.
 
     With the same finish at most: what it measured is not extended.
 
@@ -130,18 +136,15 @@ def passes_still(goal: Goal, look: Mapping[str, Any], table: pa.Table, amended: 
     ----------
     look:
         The record of the look's round.
-    table:
-        The audits of its ``audits_sha256``.
+    audits:
+        Its audits.
     amended:
         Rows that were amended since, with the readouts that the look had been judged by.
     """
     plans = tuple(plan_of(stored) for stored in look["look"])
-    audits = audits_from(table, 1 if goal.outputs else len(plans))
     rows = np.concatenate([audit.rows for audit in audits])
     audits = tuple(doubted(audit, np.array(sorted(amended), np.int64)) for audit in audits)
-    # A version before knew single labels only.
-    hits = look["judged"].get("hits") or [look["judged"]["n_hits"]]
-    counts = without_amended(goal, hits, look["judged"]["n_others"], amended, rows)
+    counts = without_amended(goal, judged_hits(look), look["judged"]["n_others"], amended, rows)
     plans = goal.settle(plans, *counts)
     decision = decide_look(plans, audits, goal, counts[0], sum(plan.n_inference for plan in plans))
     return decision.action != "continue" and decision.n_finish <= look["n_finish"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from isd_ray.campaign.amend import Amended, Amendment, amend, amended_readouts
+from isd_ray.campaign.amend import Amended, Amendment, amend
 from isd_ray.campaign.entries import LOST, REFUSED, readouts_table
 from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory
@@ -22,7 +21,7 @@ from isd_ray.data.library import Library
 from isd_ray.data.packed import labels_from
 from isd_ray.errors import LabelError
 from isd_ray.ops.opened import check_reason
-from isd_ray.ops.results import write_results
+from isd_ray.ops.results import follow_amendments
 from isd_ray.storage.addresses import working_folder
 
 _SHOWN = 5
@@ -49,12 +48,7 @@ def amend_from_file(path: str | Path, file: Path, reason: str) -> Amended:
     library, rule = open_library(store, newest(store)), recorded_rule(store)
     read = _entries if config.task == "panel" else _labels
     amended = amend(store, read(store, config, library, rule, file, reason), rule.classes)
-    if (summary_file := store.latest("summary.json")).is_file():
-        summary = json.loads(summary_file.read_bytes())
-        summary["n_amended"] = len(amended_readouts(store))
-        if (why := store.withdrawn()) is not None:
-            summary.update(certified=False, claim=f"certificate WITHDRAWN: {why}", accuracy_claimed=None)
-        write_results(summary, store)
+    follow_amendments(store)
     return amended
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isd_ray.campaign.amend import amended_readouts
+from isd_ray.campaign.amend import amended_readouts, objection, settle_amendments
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.record import summarise
 from isd_ray.campaign.round_files import ROUND_SCHEMA
@@ -146,7 +146,7 @@ def write_card(store: CampaignStore, summary: Mapping[str, Any]) -> None:
 
 
 def conclude(store: CampaignStore) -> None:
-    """Write the results of a screen that has ended, unless they are there already.
+    """Write the results of a screen that has ended, unless they are there; withdraw a certificate that fails.
 
     Raises
     ------
@@ -155,8 +155,19 @@ def conclude(store: CampaignStore) -> None:
     """
     if not store.is_delivered():
         raise StoreError("the screen has not ended", store.address, "see `status`; ask until no batch is left")
-    if not store.latest("summary.json").is_file():
-        write_results(summary_of(store), store)
+    if objection(store) is not None:
+        settle_amendments(store, tuple(store.manifest["classes"]))
+    file = store.latest("summary.json")
+    if file.is_file() and store.withdrawn() is not None and read_json(file).get("certified"):
+        follow_amendments(store)
+    elif not file.is_file():
+        write_results(expected_summary(store), store)
+
+
+def follow_amendments(store: CampaignStore) -> None:
+    """Have the results of a screen that has ended say what was amended, and whether its certificate still stands."""
+    if (file := store.latest("summary.json")).is_file():
+        write_results(read_json(file) | expected_summary(store), store)
 
 
 def report_of(store: CampaignStore) -> str:

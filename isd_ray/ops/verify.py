@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from isd_ray.campaign.amend import certificate_differences, objection, recounted
 from isd_ray.campaign.committees import load_committee
 from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
@@ -93,7 +94,8 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
     that an event names there; hashes of batches, features, plate maps, frozen predictions, models, readouts,
     certificate, second readouts and library; that its blocks are those that the campaign began with; that each version
     of it that was taken up begins with the one before, and joined in no round of a look; that the sets partition the
-    library; and that the hybrid screen says what was measured and, of all other compounds, what was frozen before.
+    library; that the hybrid screen says what was measured and, of all other compounds, what was frozen before; and that
+    a certificate agrees with the readouts on record, counted again (`isd_ray.campaign.recount`).
 
     Parameters
     ----------
@@ -129,6 +131,7 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
     notes = [] if events is None else _verify_log(findings, store, events, rounds)
     if events is not None:
         findings.check(store.certificate)
+        notes += findings.check(_verify_counts, findings, store) or []
         findings.check(check_confirmed, store)
         findings.check(check_rounds, store)
         findings.check(stored_summary, store)
@@ -207,6 +210,25 @@ def _verify_log(
             for sha256 in sorted(kept - named)
         ),
     ]
+
+
+def _verify_counts(findings: _Findings, store: CampaignStore) -> list[str]:
+    """Whether the certificate agrees with what is on record; returns what differs and leaves its claim standing."""
+    if (certificate := store.certificate()) is None or store.withdrawn() is not None:
+        return []
+    file = store.path / "certificate.json"
+    if (why := objection(store)) is not None:
+        findings.say(file, f"{why}. Nothing is proved: do not use it. `isd resume {store.address}` withdraws it")
+        return []
+    counted = recounted(store)
+    differences = [*certificate_differences(store, certificate), *(counted.differences if counted else ())]
+    if not differences:
+        return []
+    words = "; ".join(differences)
+    if counted is None or not counted.passes:
+        findings.say(file, f"{words}. Nothing is proved: do not use it, and restore the folder from a backup")
+        return []
+    return [f"{file}: {words}. Its look passes by these as well: the claim stands, with the numbers on record"]
 
 
 def _verify_undos(
