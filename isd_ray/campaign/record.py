@@ -29,6 +29,7 @@ from isd_ray.core.metrics import (
     without,
 )
 from isd_ray.core.race import counting
+from isd_ray.core.sets import TargetSets
 from isd_ray.core.stopping import Audit
 from isd_ray.core.trips import trips_until
 from isd_ray.messages import ROLES, Evaluation, ScoreReport, StopDecision
@@ -223,15 +224,15 @@ def metrics_after(
     return after
 
 
-def metrics_of_finish(record: RoundRecord, n_target: int) -> RoundRecord:
+def metrics_of_finish(record: RoundRecord, sets: TargetSets) -> RoundRecord:
     """Where a finish or a repeat begins: the true accuracies of the look's model once its audit is measured."""
     metrics = some_of(record, ("test_accuracy", "test_mse", "test_mae"))
     metrics["group_sizes"] = record["left_sizes"]
     if "left_errors" in record:
         errors = record["left_errors"]
         metrics["inference_errors"] = errors
-        metrics["inference_accuracy"] = 1.0 - errors / (n_target - record["n_acquired"])
-        metrics["system_accuracy"] = 1.0 - errors / n_target
+        metrics["inference_accuracy"] = 1.0 - errors / sets.n_predicted
+        metrics["system_accuracy"] = 1.0 - errors / sets.n_target
     if "left_losses" in record:
         metrics["group_losses"] = record["left_losses"]
         metrics["system_value"] = record["delivered_value"]
@@ -311,7 +312,6 @@ def summarise(
         "n_target": n_target,
         "n_acquired": stop["n_acquired"],
         "n_trips": trips_until(rounds, stop["round"]),
-        "n_predicted": n_target - stop["n_acquired"],
         "fraction_acquired": stop["n_acquired"] / n_target,
         "spent": stop["spent"],
         "calibration_alarm": any(row["calibration_alarm"] for row in rounds),

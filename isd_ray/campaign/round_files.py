@@ -32,11 +32,12 @@ class RoundColumns(TypedDict, total=False):
     """The columns of ``rounds.parquet``, in their order.
 
     `n_observed`, `n_inference`, `fraction_acquired`, and all accuracies and errors but one, speak of the moment at
-    which the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. The batch of the round comes on
-    top: `n_acquired` counts it in, and so does `spent`, the money for all wells asked for (null without a limit on
-    money); `alpha`, `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the true accuracy of
-    the hybrid screen that a stop at this round delivers (that model, that many measured). Columns that need known
-    labels are null in a real screen; accuracies of a regression are null without a tolerance.
+    which the model of the round was fitted: X_obs^t and X_inf^t of the paper's Eq. 1. Reserved compounds whose wells
+    gave no readout are in neither, and counted by `n_abandoned`. The batch of the round comes on top: `n_acquired`
+    counts it in, and so does `spent`, the money for all wells asked for (null without a limit on money); `alpha`,
+    `system_bound` and `decision` are judged after it, and `delivered_accuracy` is the true accuracy of the hybrid
+    screen that a stop at this round delivers (that model, that many measured). Columns that need known labels are null
+    in a real screen; accuracies of a regression are null without a tolerance.
 
     `system_value` and `delivered_value` are the claimed quantity (accuracy, recall, …) at these two moments, `goal_met`
     whether the claim was true at the first. Errors of mae, mse and panels are sums of losses in [0, 1]; accuracies of a
@@ -60,6 +61,7 @@ class RoundColumns(TypedDict, total=False):
     round: Int32
     n_observed: Int
     n_inference: Int
+    n_abandoned: Int
     fraction_acquired: Number
     n_batch: Int
     n_random: Int
@@ -102,6 +104,11 @@ class RoundColumns(TypedDict, total=False):
     test_mse: Number
     test_mae: Number
     race: Race
+
+
+def n_target_of(row: Mapping[str, Any]) -> int:
+    """Size of the target set at a round of ``rounds.parquet``; versions before count what is abandoned as left."""
+    return int(row["n_observed"] + row["n_inference"] + (row.get("n_abandoned") or 0))
 
 
 class Details(RoundColumns, total=False):

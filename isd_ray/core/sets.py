@@ -58,6 +58,11 @@ class TargetSets:
         return self.n_target - self.n_measured - len(self.lost)
 
     @property
+    def n_predicted(self) -> int:
+        """Rows that models predict and that have no readout: the inference set, and what is `lost` of the reserve."""
+        return self.n_inference + int(np.isin(self.lost, self.reserve).sum())
+
+    @property
     def reserve(self) -> Rows:
         """Reserved rows that acquisition has not passed over, ascending."""
         return np.flatnonzero(self._scored & ~self._inference)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.amend import amended_readouts, objection, settle_amendments
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.record import summarise
-from isd_ray.campaign.round_files import ROUND_SCHEMA
+from isd_ray.campaign.round_files import ROUND_SCHEMA, n_target_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.errors import CorruptFileError, OutputFileError, StoreError
@@ -24,6 +24,8 @@ from isd_ray.storage.copies import fetched
 from isd_ray.storage.files import read_json
 from isd_ray.storage.output_files import written
 
+_DELIVERED = ("n_target", "n_late", "n_predicted", "n_abandoned")
+"""Numbers of the delivered screen in its summary; versions before noted fewer."""
 PAGE_SUFFIXES = (".html", ".htm", "")
 """Of a report; a device, as ``/dev/stdout``, has none."""
 
@@ -34,19 +36,22 @@ def summary_of(store: CampaignStore) -> dict[str, Any]:
     goal = stored_goal(store)
     records = [files.committed or {} for files in store.rounds()]
     rounds = rounds_of(store).to_pylist()
-    n_target = rounds[-1]["n_observed"] + rounds[-1]["n_inference"]
+    n_target = n_target_of(rounds[-1])
     at_stop = next((record for record in records if record.get("decision") == "stop"), None)
     if at_stop is None:
         raise CorruptFileError(
             "the round that ended the screen is gone", str(store.address), "restore the folder rounds/ from a backup"
         )
-    certified = store.certificate() is not None and store.withdrawn() is None
-    needed = records[-1].get("needed")
-    summary = summarise(config, goal, rounds, n_target, store.manifest, certified, needed, at_stop)
+    needed, is_certified = records[-1].get("needed"), store.certificate() is not None
+    summary = summarise(config, goal, rounds, n_target, store.manifest, is_certified, needed, at_stop)
     if n_known := records[-1].get("n_known"):
         summary["n_known"] = n_known
-    # Readouts that came after the last round are delivered too.
-    return summary | {name: store.delivered()[name] for name in ("n_late", "n_predicted")}
+    # Readouts that came after the last round are delivered too, also of compounds that had left the target set.
+    delivered = store.delivered()
+    summary |= {"n_abandoned": 0} | {name: delivered[name] for name in _DELIVERED if name in delivered}
+    if (why := store.withdrawn()) is not None:
+        summary |= {"certified": False, "claim": f"certificate WITHDRAWN: {why}", "accuracy_claimed": None}
+    return summary
 
 
 def rounds_of(store: CampaignStore) -> pa.Table:
@@ -60,8 +65,6 @@ def expected_summary(store: CampaignStore) -> dict[str, Any]:
     summary = summary_of(store)
     if n_amended := len(amended_readouts(store)):
         summary["n_amended"] = n_amended
-    if (why := store.withdrawn()) is not None:
-        summary |= {"certified": False, "claim": f"certificate WITHDRAWN: {why}", "accuracy_claimed": None}
     return summary
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from isd_ray.campaign.round_files import n_target_of
 from isd_ray.campaign.setup import CampaignSetup, as_begun, begin_or_resume, check
 from isd_ray.campaign.states import LoopState
 from isd_ray.campaign.store import CampaignStore
@@ -228,7 +229,7 @@ def true_curve(
     points = [(row["fraction_acquired"], row[column]) for row in rounds if row[column] is not None]
     last = rounds[-1]
     if (delivered := last.get(column.replace("system", "delivered"))) is not None:
-        points.append((last["n_acquired"] / (last["n_observed"] + last["n_inference"]), delivered))
+        points.append((last["n_acquired"] / n_target_of(last), delivered))
     return points
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from isd_ray.campaign.round_files import n_target_of
 from isd_ray.core.trips import trips_made
 from isd_ray.report.blocks import NOTHING, Block, Figure, Links, ReportSection, Table, Text
 from isd_ray.report.figures import Line, lines
@@ -115,7 +116,7 @@ def _wells_by_trip(runs: Mapping[str, Mapping[int, Rows]], styles: Mapping[str, 
             [
                 (
                     [float(made) for made in trips_made(rounds)],
-                    [100.0 * row["n_acquired"] / (row["n_observed"] + row["n_inference"]) for row in rounds],
+                    [100.0 * row["n_acquired"] / n_target_of(row) for row in rounds],
                 )
                 for rounds in seeds.values()
             ],

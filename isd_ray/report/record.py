@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.look_rounds import unjudged
-from isd_ray.campaign.round_files import RoundFiles
+from isd_ray.campaign.round_files import RoundFiles, n_target_of
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import in_force
 from isd_ray.config import CampaignConfig
@@ -156,15 +156,11 @@ def series(rounds: Rows, column: str, place: str = "n_observed") -> tuple[list[f
         ``n_observed`` for what speaks of the moment at which a round's model was fitted, ``n_acquired`` for what speaks
         of the moment after its batch.
     """
-    points = [
-        (100.0 * row[place] / (row["n_observed"] + row["n_inference"]), row[column])
-        for row in rounds
-        if row.get(column) is not None
-    ]
+    points = [(100.0 * row[place] / n_target_of(row), row[column]) for row in rounds if row.get(column) is not None]
     last = rounds[-1] if rounds else {}
     delivered = last.get(column.replace("system", "delivered"))
     if column in ("system_accuracy", "system_value") and points and delivered is not None:
-        points.append((100.0 * last["n_acquired"] / (last["n_observed"] + last["n_inference"]), delivered))
+        points.append((100.0 * last["n_acquired"] / n_target_of(last), delivered))
     return [x for x, _ in points], [y for _, y in points]
 
 

@@ -63,6 +63,11 @@ def percent(value: float) -> str:
     return f"{value:.1%}"
 
 
+def is_all_measured(summary: Mapping[str, Any]) -> bool:
+    """Whether a screen that has ended holds a readout of every compound."""
+    return not summary["n_predicted"] and not summary.get("n_abandoned")
+
+
 def _claim(summary: Mapping[str, Any]) -> str:
     if summary["accuracy_claimed"] is None:
         if "WITHDRAWN" in summary["claim"]:
@@ -72,7 +77,7 @@ def _claim(summary: Mapping[str, Any]) -> str:
             return "none: NOT CERTIFIED"
         between = f"{interval['low']:.4g} and {interval['high']:.4g}"
         return f"none: NOT CERTIFIED; by the random rows of round {interval['round']} between {between}"
-    if summary["n_predicted"] == 0:
+    if is_all_measured(summary):
         return "everything is measured"
     if summary["certified"]:
         confidence = f"confidence {percent(1 - summary['delta'])}"
@@ -82,7 +87,7 @@ def _claim(summary: Mapping[str, Any]) -> str:
 
 def ended_words(summary: Mapping[str, Any]) -> str:
     """How a screen ended, in a few words."""
-    if summary["n_predicted"] == 0:
+    if is_all_measured(summary):
         return "everything is measured"
     if summary["certified"]:
         return "certified"
@@ -127,6 +132,7 @@ def summary_lines(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Compounds in the target set", f"{n_target:,}"),
         ("Measured", f"{summary['n_acquired']:,} ({percent(summary['fraction_acquired'])})"),
         ("Predicted", f"{summary['n_predicted']:,} ({percent(summary['n_predicted'] / n_target)})"),
+        *([("Reserved, without a readout", f"{n_abandoned:,}")] if (n_abandoned := summary.get("n_abandoned")) else ()),
         ("Claimed", _claim(summary)),
     ]
     if summary.get("constant"):

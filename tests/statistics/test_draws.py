@@ -206,11 +206,14 @@ def test_a_reserved_row_that_was_lost_is_not_measured_and_nothing_draws_it_but_a
     sets = TargetSets(8)
     sets.set_aside(np.array([4, 1, 6]), np.array([1.0, np.nan, np.nan]))
     assert (sets.n_measured, sets.n_inference, sets.lost.tolist()) == (1, 5, [1, 6])
+    assert sets.n_predicted == 7, "models predict lost ones, too, until they are passed over"
     assert sets.reserve.tolist() == [1, 4, 6]
     assert not np.isin([1, 4, 6], [sets.draw(5, seed) for seed in range(20)]).any()
     assert sets.may_be_read(np.array([0, 1, 4])).tolist() == [True, True, False]
     sets.observe(np.array([6, 0]), np.zeros(2))
     assert (sets.n_measured, sets.n_inference, sets.lost.tolist(), sets.reserve.tolist()) == (3, 4, [1], [1, 4])
+    sets.pass_over(np.array([1]))
+    assert sets.n_predicted == sets.n_inference == 4
 
 
 def test_what_was_asked_for_and_lost_counts_against_a_reserve():

@@ -18,7 +18,9 @@ from isd_ray.errors import LabelError
 from isd_ray.models import fit
 from isd_ray.ops.amend import amend_from_file
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.results import report_of, stored_summary
 from isd_ray.ops.simulate import simulate
+from isd_ray.ops.verify import verify
 
 OTHER = {"BBB+": "BBB-", "BBB-": "BBB+"}
 
@@ -50,6 +52,10 @@ def test_a_certificate_is_withdrawn_with_its_audit(screen, tmp_path):
     assert summary["certified"] is False
     assert "3 readouts that it rests on were corrected (plate 7 was read twice)" in summary["claim"]
     assert "WITHDRAWN" in (screen.path / "report.html").read_text()
+    store = CampaignStore.open(screen.path)
+    assert stored_summary(store) == summary, "it is what follows from the record"
+    assert verify(store).problems == ()
+    report_of(store)
     shown = CliRunner().invoke(app, ["certificate", "show", str(screen.path)])
     assert "is WITHDRAWN" in str(shown.exception)
     events = [json.loads(file.read_text())["kind"] for file in sorted((screen.path / "events").iterdir())]

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isd_ray.campaign import loop
 from isd_ray.campaign.judged import audits_from, audits_table, doubted
+from isd_ray.campaign.steps.deliver import deliver
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.core.goals import (
     Accuracy,
@@ -300,3 +302,26 @@ def test_the_certificate_of_a_campaign_that_kept_no_audits_is_withdrawn_as_it_wa
     monkeypatch.setattr(CampaignStore, "rounds", old)
     file, _ = corrections(screen, tmp_path, "audit", 1)
     assert amend_from_file(screen.path, file, "read twice").withdrawn is True
+
+
+def test_a_certificate_that_is_withdrawn_before_the_screen_is_delivered_leaves_a_summary_that_says_so(
+    looking, truth, tmp_path, monkeypatch
+):
+    """Between the look, which has passed, and the delivery, all audits are amended."""
+    campaign, _ = looking(gamma=0.6)
+    campaign.tell({name: truth[name] for name in campaign.ask().ids})
+
+    def amended_meanwhile(screen, final):
+        batches = [files.read_batch() for files in campaign.store.rounds()]
+        audited = [name for out in batches for name in out.filter(pc.equal(out["role"], "audit"))["id"].to_pylist()]
+        amend(campaign, {name: OTHER[truth[name]] for name in audited}, tmp_path)
+        return deliver(screen, final)
+
+    monkeypatch.setattr(loop, "deliver", amended_meanwhile)
+    while (batch := campaign.ask()) is not None:
+        campaign.tell({name: truth[name] for name in batch.ids})
+    assert campaign.store.withdrawn() is not None
+    summary = campaign.summary()
+    assert (summary["certified"], summary["accuracy_claimed"]) == (False, None)
+    assert "WITHDRAWN" in summary["claim"]
+    assert verify(campaign.store).problems == ()

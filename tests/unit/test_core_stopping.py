@@ -83,6 +83,13 @@ def test_a_measured_set_is_accurate_and_ends(rule):
     assert (decision.action, decision.system_bound) == ("stop", 1.0)
 
 
+def test_a_set_of_which_reserved_wells_gave_no_readout_ends_without_being_called_measured():
+    left = evidence(n_observed=997, n_inference=0, n_top_correct=0)
+    decision = decide(left, StoppingConfig(rule="reserved"))
+    assert (decision.action, decision.system_bound) == ("stop", None)
+    assert decision.reason == "no compound is left to measure; 3 of the reserve gave no readout"
+
+
 def test_without_a_rule_only_the_end_of_the_budget_stops():
     rule = StoppingConfig(rule="none", max_fraction=0.4)
     assert decide(evidence(), rule).action == "continue"

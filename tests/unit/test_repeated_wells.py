@@ -11,6 +11,7 @@ import pytest
 from isd_ray.campaign.batch import Selection, unscored
 from isd_ray.campaign.look_rounds import Earlier
 from isd_ray.campaign.oracle import Readouts, unplated
+from isd_ray.campaign.round_files import n_target_of
 from isd_ray.campaign.steps.further import repeat_of
 from isd_ray.core import certify
 from isd_ray.ops.campaign import Campaign
@@ -18,6 +19,7 @@ from isd_ray.ops.results import report_of
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 from isd_ray.report.certificate import Certificate
+from isd_ray.report.words import summary_lines
 from tests.unit.test_amended_audits import at_a_look
 from tests.unit.test_laboratory import LABORATORY, isd, truth
 
@@ -230,7 +232,14 @@ def test_a_lost_well_of_a_reserve_is_not_measured_before_the_finish_asks_for_it_
     assert result.summary["n_acquired"] == content["n_measured"] == n_measured
     n_lost = pc.sum(pc.equal(result.hybrid["source"], "abandoned")).as_py()
     assert content.get("n_abandoned", 0) == n_lost
-    assert f"{900 - n_measured - n_lost:,} predicted" in str(result.certificate)
+    n_predicted = 900 - n_measured - n_lost
+    assert f"{n_predicted:,} predicted" in str(result.certificate)
+    assert n_lost
+    assert (result.summary["n_predicted"], result.summary["n_abandoned"]) == (n_predicted, n_lost)
+    assert ("Reserved, without a readout", f"{n_lost:,}") in summary_lines(result.summary)
+    for row in result.rounds.to_pylist():
+        assert row["n_observed"] + row["n_inference"] + row["n_abandoned"] == n_target_of(row) == 900
+    assert row["n_abandoned"], "the last round knew of those that the first had lost"
     assert verify(result_store(result)).problems == ()
 
 

@@ -52,7 +52,8 @@ def decide(screen: Screen, measured: Measured) -> Decided:
     batch, readouts = measured.released, measured.readouts
     number, selection, earlier = batch.number, batch.selection, batch.earlier
     details: RoundRecord = {**measured.details}
-    n_before = screen.sets.n_measured
+    sets = screen.sets
+    n_before, n_left, n_abandoned = sets.n_measured, sets.n_inference, len(sets.lost)
     correct = screen.history.correct(selection, readouts)
     losses, present = screen.history.losses(selection, readouts), readouts.present
     bound = bound_by_random_rows(screen, batch, losses)
@@ -89,9 +90,10 @@ def decide(screen: Screen, measured: Measured) -> Decided:
         **constant_record(screen.goal, constant, screen.classes),
         "round": number,
         "n_observed": n_before,
-        "n_inference": screen.sets.n_target - n_before,
-        "fraction_acquired": n_before / screen.sets.n_target,
-        "n_acquired": screen.sets.n_measured,
+        "n_inference": n_left,
+        "n_abandoned": n_abandoned,
+        "fraction_acquired": n_before / sets.n_target,
+        "n_acquired": sets.n_measured,
         **({"n_known": screen.history.n_known} if screen.history.n_known else {}),
         "spent": screen.budget.spent,
         "n_amendments": screen.n_amendments,

@@ -73,9 +73,11 @@ def deliver(screen: Screen, final: Final) -> bool:
     screen.store.mark_delivered(
         {
             "round": final.number,
+            "n_target": screen.sets.n_target,
             "n_measured": screen.sets.n_measured,
             "n_late": screen.sets.n_measured - screen.history.records[-1]["n_acquired"],
             "n_predicted": screen.sets.n_inference,
+            "n_abandoned": len(screen.sets.lost),
             "frozen": stored_address(final.frozen, screen.store.address),
             "predictions": dict(final.predictions),
         }

@@ -116,7 +116,7 @@ def go_on(screen: Screen, decided: Decided, look: FrozenLook) -> FurtherRound:
     """The round after a look, or a finish, that goes on: its finish, its lost wells once more, or its next portion."""
     before, record = decided.measured.released, decided.record
     number, started, committee = before.number + 1, time.perf_counter(), screen.committee_of(before)
-    details = metrics_of_finish(record, screen.sets.n_target)
+    details = metrics_of_finish(record, screen.sets)
     if record["decision"] == "finish":
         return Finishing(number, started, committee, replace(look, plans=()), details)
     earlier = _earlier_of(screen, decided)

@@ -27,6 +27,8 @@ class StoppingRule(Rule):
 def between_looks(evidence: RoundEvidence, config: StoppingConfig) -> StopDecision:
     """Between looks nothing can stop; the bound reported is that of `random_bound`, and no stop rests on it."""
     if evidence.n_inference == 0:
+        if n_abandoned := evidence.n_target - evidence.n_observed:
+            return StopDecision("stop", f"no compound is left to measure; {n_abandoned} of the reserve gave no readout")
         return StopDecision("stop", "every compound of the target set is measured", system_bound=1.0)
     if evidence.n_finish_lost > config.finish_tolerance:
         lost = f"{evidence.n_finish_lost} of the {evidence.n_finish} compounds of the finish gave no readout"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isd_ray.campaign.round_files import n_target_of
 from isd_ray.report.blocks import Block, Facts, ReportSection, Text
 from isd_ray.report.figures import bars
 from isd_ray.report.numbers import duration
@@ -37,7 +38,7 @@ def cost(record: Record) -> ReportSection | None:
     elif price is not None:
         pairs.append(("Spent on measurements", f"{price * last['n_acquired']:,.2f}"))
     if price is not None:
-        saved = price * (last["n_observed"] + last["n_inference"] - last["n_acquired"])
+        saved = price * (n_target_of(last) - last["n_acquired"])
         pairs.append(("Saved by predicting", f"{saved:,.2f} ({price:g} a compound)"))
     blocks: list[Block] = [Facts(tuple(pairs), "Time and money")]
     numbers = [row["round"] for row in record.rounds]

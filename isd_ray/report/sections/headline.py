@@ -13,7 +13,7 @@ from isd_ray.core.trips import trips_until
 from isd_ray.report.blocks import Block, Facts, ReportSection, Text, Tile, Tiles
 from isd_ray.report.numbers import counted, duration
 from isd_ray.report.record import Record
-from isd_ray.report.words import TRIPS, accuracy_name, percent, status_lines, summary_lines
+from isd_ray.report.words import TRIPS, accuracy_name, is_all_measured, percent, status_lines, summary_lines
 
 HEURISTIC = (
     "The stop was decided by the rule of the paper (Eq. 5 and 6). It is a heuristic: it holds where confident "
@@ -76,7 +76,7 @@ def _trips(record: Record, summary: Mapping[str, Any], n_trips: int) -> str:
 
 def _claimed(record: Record, summary: Mapping[str, Any]) -> Tile:
     goal = record.goal
-    if summary["n_predicted"] == 0:
+    if is_all_measured(summary):
         return Tile("all", "compounds are measured: nothing is predicted", True)
     if summary["accuracy_claimed"] is None:
         return Tile("none", f"no claim is certified; the goal was: {goal.words}", False)

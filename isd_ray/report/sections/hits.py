@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isd_ray.campaign.look_rounds import rounds_of_look
-from isd_ray.campaign.round_files import look_of
+from isd_ray.campaign.round_files import look_of, n_target_of
 from isd_ray.core.bounds import plausible_range
 from isd_ray.core.goals import HITS
 from isd_ray.data.hit_class import shown_hit
@@ -51,7 +51,7 @@ def _classes(record: Record, digest: Digest) -> ReportSection:
     x, y, so_far = [0.0], [0.0], 0
     for row in record.rounds:
         so_far += sum(n for (number, _, name), n in digest.found.items() if (number, name) == (row["round"], hit))
-        x.append(100.0 * row["n_acquired"] / (row["n_observed"] + row["n_inference"]))
+        x.append(100.0 * row["n_acquired"] / n_target_of(row))
         y.append(float(so_far))
     figure = lines(
         "hits-found",
