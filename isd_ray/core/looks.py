@@ -65,8 +65,9 @@ class LookRule:
         other rows. (4) A row whose well gave no readout stays left although it was walked over, so no reserved row
         answers for it any more: it counts as an error, and so does a reserved row that was lost and passed over
         (`LookEvidence.n_unproved`). With the allowance lowered by their number the test is that of the other rows: its
-        p-value grows with the size of the population, so leaving them in it errs on the safe side. Looks fail without
-        feeding their labels back, so the path does not depend on them.
+        p-value grows with the size of the population, so leaving them in it errs on the safe side. (5) Rows that people
+        choose leave the inference set before the reserve is drawn, or not at all: the reserved ones among them could not
+        leave with the others. Looks fail without feeding their labels back, so the path does not depend on them.
         """
         return cls(delta, max_looks, batch_size, "cheap", first_share)
 

@@ -141,6 +141,20 @@ class Opened:
                 "do so before the first batch, or begin a campaign with stopping.rule = 'certify'; wells may fail",
             )
 
+    def refuse_wishes_beside_reserve(self) -> None:
+        """Refuse wishes, also before the reserve is drawn: they are measured after that, but for reserved ones.
+
+        These would stay in the reserve, and speak for compounds that are measured and not for those that are left.
+        """
+        if self.config.stopping.in_force.is_reserved:
+            raise StoreError(
+                "stopping.rule = 'reserved': compounds that people choose would be measured after the reserve is drawn, "
+                "and bias it",
+                self.store.address,
+                "measure them before the first batch and tell them (`isd tell --external`), or begin a campaign with "
+                "stopping.rule = 'certify'",
+            )
+
 
 def need(reason: str) -> None:
     """Refuse an empty reason, and what `check_reason` refuses."""

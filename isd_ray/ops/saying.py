@@ -84,7 +84,7 @@ class Saying:
 
     def include(self, ids: Sequence[str], reason: str) -> int:
         """See `Campaign.include`."""
-        self._opened.refuse_beside_reserve()
+        self._opened.refuse_wishes_beside_reserve()
         rows, ledger = np.unique(self._opened.rows_of(ids, reason)), self._opened.ledger()
         new = np.setdiff1d(rows[~ledger.is_told(rows)], ledger.wanted)
         if len(new):

@@ -12,6 +12,7 @@ import pytest
 from rdkit import Chem
 from typer.testing import CliRunner
 
+from isd_ray.campaign.telling import note_rows
 from isd_ray.cli import app
 from isd_ray.data.export import Exported
 from isd_ray.errors import ConfigError, InputFileError, LabelError, StoreError
@@ -233,8 +234,9 @@ def test_nobody_chooses_compounds_beside_a_reserve_that_is_drawn(make_config, tr
     stopping = {"rule": "reserved", "gamma": 0.7}
     campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "stopping": stopping}))
     assert campaign.exclude(["C0500"], "out of stock") == 1
-    assert campaign.include(["C0501"], "a favourite") == 1
     assert campaign.tell({"C0502": truth["C0502"]}, external=True).n_new == 1
+    with pytest.raises(StoreError, match="would be measured after the reserve is drawn"):
+        campaign.include(["C0501"], "a favourite")
     ids = campaign.ask().ids
     other = next(name for name in sorted(truth) if name not in ids)
     n_events = len(campaign.store.events())
@@ -248,6 +250,20 @@ def test_nobody_chooses_compounds_beside_a_reserve_that_is_drawn(make_config, tr
             act()
     assert len(campaign.store.events()) == n_events
     assert campaign.fail(ids[:1], "spilt") == 1
+
+
+def test_wishes_that_a_version_before_took_up_beside_a_reserve_are_measured_when_it_is_their_turn(
+    make_config, truth, tmp_path
+):
+    """Measured at once, but for those in the reserve, they left it with too many of their kind."""
+    stopping = {"rule": "reserved", "gamma": 0.7}
+    campaign = Campaign.create(tmp_path / "run", make_config(**{**LABORATORY, "stopping": stopping}))
+    note_rows("include", np.arange(0, 900, 2), "a favourite").write(campaign.store)
+    for _ in range(2):
+        campaign.tell({name: truth[name] for name in campaign.ask().ids})
+    campaign.ask()
+    roles = {role for files in campaign.store.rounds() for role in files.read_batch()["role"].to_pylist()}
+    assert roles == {"initial", "reserve", "random", "top"}
 
 
 def test_readouts_told_after_the_last_model_are_delivered_as_measured(make_config, truth, tmp_path):
@@ -271,7 +287,7 @@ def test_readouts_told_after_the_last_model_are_delivered_as_measured(make_confi
     sources = [line["source"] for line in hybrid.values()]
     assert sources.count("measured") == summary["n_acquired"] + 2
     assert sources.count("predicted") == summary["n_predicted"] == 900 - summary["n_acquired"] - 2
-    assert campaign.store.certificate()["n_target"] == 899
+    assert (campaign.store.certificate()["n_target"], summary["n_target"]) == (899, 900)
     assert verify(campaign.store).is_sound
 
 

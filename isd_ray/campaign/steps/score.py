@@ -54,7 +54,9 @@ def _by_scores(
     n_batch, n_drawn = screen.budget.batch(number), screen.budget.draw(number)
     n_random, reserve = min(random_count(n_batch, config.random_share), n_drawn), screen.sets.reserve
     random = screen.sets.draw(n_random, screen.draw_seed("random", number))
-    wanted = np.setdiff1d(fitted.wanted[screen.sets.is_left(fitted.wanted)], random)[: n_batch - n_random]
+    # A reserve is no uniform sample of what wishes leave; versions before took some up that came before it was drawn.
+    wished = fitted.wanted[:0] if config.stopping.in_force.is_reserved else fitted.wanted
+    wanted = np.setdiff1d(wished[screen.sets.is_left(wished)], random)[: n_batch - n_random]
     request = ScoreRequest(
         round=number,
         k=config.batch_pick.n_batches * n_batch + len(reserve),
