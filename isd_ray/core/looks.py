@@ -66,8 +66,10 @@ class LookRule:
         answers for it any more: it counts as an error, and so does a reserved row that was lost and passed over
         (`LookEvidence.n_unproved`). With the allowance lowered by their number the test is that of the other rows: its
         p-value grows with the size of the population, so leaving them in it errs on the safe side. (5) Rows that people
-        choose leave the inference set before the reserve is drawn, or not at all: the reserved ones among them could not
-        leave with the others. Looks fail without feeding their labels back, so the path does not depend on them.
+        choose leave the inference set before the reserve is drawn, or not at all: the reserved ones among them could
+        not leave with the others. (6) Looks fail without feeding reserved labels back, so the path does not depend on
+        them. A finish does: its cut follows from these labels, and takes what is not reserved before it. If it is not
+        completed, the reserve proves nothing more, and no look follows (`isd_ray.campaign.steps.look.plan_looks`).
         """
         return cls(delta, max_looks, batch_size, "cheap", first_share)
 

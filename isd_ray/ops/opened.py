@@ -148,8 +148,8 @@ class Opened:
         """
         if self.config.stopping.in_force.is_reserved:
             raise StoreError(
-                "stopping.rule = 'reserved': compounds that people choose would be measured after the reserve is drawn, "
-                "and bias it",
+                "stopping.rule = 'reserved': compounds that people choose would be measured after the reserve is "
+                "drawn, and bias it",
                 self.store.address,
                 "measure them before the first batch and tell them (`isd tell --external`), or begin a campaign with "
                 "stopping.rule = 'certify'",

@@ -243,6 +243,28 @@ def test_a_lost_well_of_a_reserve_is_not_measured_before_the_finish_asks_for_it_
     assert verify(result_store(result)).problems == ()
 
 
+def test_a_reserve_whose_finish_was_not_completed_is_not_looked_at_again(make_config, tmp_path, truth):
+    """Its readouts have chosen what was measured: what is left of it is no uniform sample of what is left."""
+    reserved = {"rule": "reserved", "reserve_size": 120, "gamma": 0.85}
+    changes = {**LABORATORY, **RESERVED["classes"], "stopping": reserved, "acquisition": {"batch_size": 60}}
+    campaign = Campaign.create(tmp_path / "run", make_config(**changes))
+    lost: set[str] = set()
+    while (batch := campaign.ask()) is not None and len(campaign.store.rounds()) < 14:
+        out = campaign.store.rounds()[-1].read_batch()
+        lost |= set(out.filter(pc.equal(out["role"], "finish"))["id"].to_pylist()[:1])
+        if inside := sorted(lost.intersection(batch.ids)):
+            campaign.fail(inside, "no signal")
+        if others := {name: truth[name] for name in batch.ids if name not in lost}:
+            campaign.tell(others)
+    records = [files.committed for files in campaign.store.rounds() if files.committed]
+    spent = next(n for n, record in enumerate(records) if record["decision"] == "finish")
+    later = records[spent + 1 :]
+    assert [record["decision"] for record in later[:2]] == ["repeat", "continue"]
+    assert len(later) > 3
+    assert not any(record["look"] for record in later)
+    assert "was not completed" in later[2]["outlook"]
+
+
 def result_store(result):
     from isd_ray.campaign.store import CampaignStore
 

@@ -34,6 +34,8 @@ def plan_looks(
     looks = stopping.in_force.is_audited or screen.ends_by_look
     if not looks or screen.history.stop_round is not None or not screen.sets.n_inference:
         return (), {}
+    if stopping.in_force.is_reserved and any(look["decision"] == "finish" for look in screen.history.spent_looks):
+        return (), {"outlook": "no look any more: a finish that the reserve had chosen was not completed"}
     left, growth = tuple(report.histogram.sum(axis=1).tolist()), screen.config.acquisition.growth
     evidence = LookEvidence(
         counts=screen.history.counts(left),
