@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+import numpy as np
+
 from isd_ray.campaign.intake import Intake, recorded_rule
 from isd_ray.campaign.laboratory import Laboratory
 from isd_ray.campaign.ledger import Ledger
@@ -127,18 +129,26 @@ class Opened:
                 "correct readouts by an amendment, or begin another campaign",
             )
 
-    def refuse_beside_reserve(self) -> None:
+    def refuse_beside_reserve(self, rows: Rows | None = None) -> None:
         """Refuse what takes compounds that people choose out of the inference set, but none of the reserve.
 
         The reserve is measured, so no choice of unmeasured compounds can contain it: what is left of it would hold too
-        many of their kind, and be no uniform sample any more (`isd_ray.core.looks.LookRule.reserved`).
+        many of their kind, and be no uniform sample any more (`isd_ray.core.looks.LookRule.reserved`). Compounds that
+        were asked for, and gave no readout, it answers for no more.
+
+        Parameters
+        ----------
+        rows:
+            The compounds; None where they are not known yet.
         """
-        if self.config.stopping.in_force.is_reserved and self.store.rounds():
+        is_drawn = self.config.stopping.in_force.is_reserved and bool(self.store.rounds())
+        if is_drawn and (rows is None or not np.isin(rows, self.place().released_rows).all()):
             raise StoreError(
                 "the reserve is drawn: compounds that people choose, exclude or measure outside the plan from now on "
                 "would bias it",
                 self.store.address,
-                "do so before the first batch, or begin a campaign with stopping.rule = 'certify'; wells may fail",
+                "do so before the first batch, or begin a campaign with stopping.rule = 'certify'; wells may fail, and "
+                "compounds that were asked for be given up",
             )
 
     def refuse_wishes_beside_reserve(self) -> None:

@@ -35,8 +35,6 @@ class Saying:
 
     def fail(self, ids: Sequence[str], reason: str, *, abandon: bool, assays: Sequence[str]) -> int:
         """See `Campaign.fail`."""
-        if abandon:
-            self._opened.refuse_beside_reserve()
         rows = self._opened.rows_of(ids, reason)
         place = self._opened.place()
         outside = [name for name, row in zip(ids, rows.tolist(), strict=True) if row not in place.open_rows]
@@ -68,8 +66,8 @@ class Saying:
 
     def exclude(self, ids: Sequence[str], reason: str) -> int:
         """See `Campaign.exclude`."""
-        self._opened.refuse_beside_reserve()
         rows = np.unique(self._opened.rows_of(ids, reason))
+        self._opened.refuse_beside_reserve(rows)
         self._telling.settle(rows)
         ledger, place = self._opened.ledger(), self._opened.place()
         left = rows[~ledger.is_told(rows)]

@@ -233,6 +233,8 @@ def test_what_was_asked_for_and_lost_counts_against_a_reserve():
     again = Selection(unscored(np.array([8])), np.full(1, ROLES.index("top"), np.int8), np.full(1, np.nan))
     history.observe(attempt, again, Readouts(np.zeros(1), np.zeros(1), unplated(1)), {}, 2)
     assert history.n_unproved == 2, "a second well answered"
+    history.sets.exclude(np.array([1, 5]))
+    assert (history.n_unproved, history.sets.n_target) == (1, 15), "row 1 is given up; of the reserve nothing can be"
 
 
 def reserved_stops(runs: int, *, counted: bool) -> int:

@@ -243,13 +243,35 @@ def test_nobody_chooses_compounds_beside_a_reserve_that_is_drawn(make_config, tr
     for act in (
         lambda: campaign.exclude([other], "out of stock"),
         lambda: campaign.include([other], "a favourite"),
-        lambda: campaign.fail(ids[:1], "insoluble", abandon=True),
         lambda: campaign.tell({other: truth[other]}, external=True),
     ):
         with pytest.raises(StoreError, match="the reserve is drawn"):
             act()
     assert len(campaign.store.events()) == n_events
     assert campaign.fail(ids[:1], "spilt") == 1
+
+
+def test_compounds_whose_wells_always_fail_are_given_up_beside_a_reserve_and_the_screen_ends(
+    make_config, truth, tmp_path
+):
+    """The reserve answers for none of them; asked for again and again, they would keep the screen from its end."""
+    stopping = {"rule": "reserved", "gamma": 0.97, "reserve_size": 150}
+    changes = {**LABORATORY, "stopping": stopping, "acquisition": {"batch_size": 300}}
+    campaign = Campaign.create(tmp_path / "run", make_config(**changes))
+    broken = {name for place, name in enumerate(sorted(truth)) if place % 20 == 0}
+    while (batch := campaign.ask()) is not None:
+        out = sorted(broken.intersection(batch.ids))
+        campaign.fail(out, "insoluble", abandon=True)
+        if others := {name: truth[name] for name in batch.ids if name not in broken}:
+            campaign.tell(others)
+    sources = pq.read_table(campaign.path / "hybrid")["source"].to_pylist()
+    assert sources.count("abandoned") == len(broken)
+    assert sources.count("measured") == 900 - len(broken)
+    summary = campaign.summary()
+    assert summary["n_abandoned"], "reserved ones stay in the target set"
+    assert (summary["certified"], summary["n_predicted"]) == (False, 0)
+    assert summary["n_target"] == summary["n_acquired"] + summary["n_abandoned"]
+    assert verify(campaign.store).is_sound
 
 
 def test_wishes_that_a_version_before_took_up_beside_a_reserve_are_measured_when_it_is_their_turn(
