@@ -15,6 +15,7 @@ from isd_ray.campaign.amend import measured_readouts
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory
+from isd_ray.campaign.ledger import Ledger
 from isd_ray.campaign.round_files import RoundFiles, RoundRecord
 from isd_ray.campaign.standing import standing_of
 from isd_ray.campaign.states import LoopState
@@ -130,7 +131,7 @@ def status_of(store: CampaignStore) -> Status:
     under_way = is_dispatched(store, place.open_round)
     measured, out = measured_readouts(store)[0], place.open_rows[missing > 0]
     n_library = in_force(store, rounds).n_rows
-    measured, excluded = (rows[rows < n_library] for rows in (measured, ledger.excluded))
+    measured, excluded = (rows[rows < n_library] for rows in (measured, _excluded(store, ledger, rounds)))
     counts.update(_statuses(place.released_rows, measured, excluded, out, under_way=under_way))
     counts["INFERENCE"] = n_library - sum(counts.values())
     closed = place.open_round in ledger.closed
@@ -192,6 +193,14 @@ def status_of(store: CampaignStore) -> Status:
         head=store.head(),
         joined=tuple(taken_up(store, rounds)),
     )
+
+
+def _excluded(store: CampaignStore, ledger: Ledger, rounds: Sequence[RoundFiles]) -> Rows:
+    """Rows that cannot be had; of a screen that has ended those that it heeded, as what came later is predicted."""
+    heeded = [n for files in rounds if (n := files.released.get("n_events")) is not None]
+    if store.is_delivered() and store.manifest["in_laboratory"] and heeded:
+        return Laboratory(store).standing(max(heeded)).excluded
+    return ledger.excluded
 
 
 def _of_stopped(*, in_laboratory: bool) -> str:

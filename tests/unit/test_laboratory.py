@@ -298,6 +298,8 @@ def test_readouts_told_after_the_last_model_are_delivered_as_measured(make_confi
             asked = {name for files in campaign.store.rounds() for name in files.read_batch()["id"].to_pylist()}
             late = ["C0500", next(name for name in sorted(truth) if name not in asked)]
             campaign.tell({name: truth[name] for name in late}, external=True)
+            gone = next(name for name in sorted(truth) if name not in {*asked, *late})
+            campaign.exclude([gone], "out of stock, too late for the look")
         campaign.tell({name: truth[name] for name in batch.ids})
     hybrid = {line["id"]: line for line in pq.read_table(campaign.path / "hybrid").to_pylist()}
     for name in late:
@@ -307,6 +309,9 @@ def test_readouts_told_after_the_last_model_are_delivered_as_measured(make_confi
     assert summary["certified"]
     assert summary["n_late"] == 2
     sources = [line["source"] for line in hybrid.values()]
+    assert hybrid[gone]["source"] == "predicted"
+    counts = campaign.status().counts
+    assert (counts["EXCLUDED"], counts["INFERENCE"]) == (0, sources.count("predicted"))
     assert sources.count("measured") == summary["n_acquired"] + 2
     assert sources.count("predicted") == summary["n_predicted"] == 900 - summary["n_acquired"] - 2
     assert (campaign.store.certificate()["n_target"], summary["n_target"]) == (899, 900)
