@@ -299,16 +299,17 @@ def certified_rows(store: CampaignStore) -> Rows:
     """Rows whose readouts the certificate rests on: the audit, and, where measured hits are counted, all measured rows.
 
     Among these what was measured outside the plan and known to the model of the look. Not rows that only trained the
-    model: nothing is assumed of it.
+    model: nothing is assumed of it. Nor those of the finish: its cut was shown by hits of before, and what is measured
+    of it is missed no more, whatever it is.
     """
-    config = CampaignConfig.from_stored(store.config)
-    rounds = [files for files in store.rounds() if files.committed is not None]
+    config, look = CampaignConfig.from_stored(store.config), _certified_look(store)
+    rounds = [files for files in store.rounds() if files.committed is not None and files.round <= look["round"]]
     if config.goal_class.knows_hits:
-        known = Laboratory(store).standing(_certified_look(store)["n_events"]).rows
+        known = Laboratory(store).standing(look["n_events"]).rows
         starts = [event for event in store.events() if event.get("known")]  # of simulations as well
         before = [store.read_readouts(event["readouts_sha256"])["row"].to_numpy() for event in starts]
         return np.concatenate([known, *before, *(files.read_batch()["row"].to_numpy() for files in rounds)])
-    is_reserved, look = config.stopping.in_force.is_reserved, _certified_look(store)
+    is_reserved = config.stopping.in_force.is_reserved
     if "audits_sha256" in look and not is_reserved:
         audited: Rows = store.read_readouts(look["audits_sha256"])["row"].to_numpy()
         return audited

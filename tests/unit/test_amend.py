@@ -94,6 +94,16 @@ def test_the_hits_that_a_recall_counts_are_part_of_its_certificate(make_config, 
     assert amend_from_file(screen.path, tmp_path / "none.csv", "wrong lot").withdrawn is True
 
 
+def test_hits_of_a_finish_are_no_part_of_the_certificate_of_a_recall(make_config, tmp_path):
+    """Its cut was shown by the hits of before; what is measured of it is missed no more, whatever it is."""
+    stopping = {"rule": "certify", "quantity": "recall", "gamma": 0.9, "positive": "BBB-"}
+    screen = simulate(make_config(stopping=stopping), tmp_path / "run")
+    file, corrected = corrections(screen, tmp_path, "finish", 100)
+    assert corrected
+    assert amend_from_file(screen.path, file, "wrong lot").withdrawn is False
+    assert corrected_since(CampaignStore.open(screen.path)) is None
+
+
 def test_hits_from_outside_the_plan_that_a_recall_counts_are_part_of_its_certificate(make_config, compounds, tmp_path):
     table = pyarrow.csv.read_csv(compounds)
     truth = dict(zip(table["name"].to_pylist(), table["bbb"].to_pylist(), strict=True))
