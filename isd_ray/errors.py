@@ -83,3 +83,13 @@ class WebhookError(IsdError):
 
 class JobError(IsdError):
     """A job on a cluster that is not there, is another one, or has failed for a reason that is not ours."""
+
+
+def of_system(error: OSError) -> StoreError:
+    """What the operating system refuses, in words: a file without access, a full disk, one that does not answer."""
+    named = "" if error.filename is None else str(error.filename)
+    return StoreError(
+        f"cannot be read or written ({error.strerror or error})",
+        named,
+        "give access to it, or make room there, and repeat the command: nothing that is on record is lost",
+    )

@@ -190,6 +190,11 @@ def objection(store: CampaignStore) -> str | None:
     return None if counted is None or counted.passes else f"{counted.words}; with that its look does not pass"
 
 
+def no_longer_claimed(store: CampaignStore) -> str | None:
+    """Why a certificate was withdrawn, or has to be (`objection`): what shows it says so in both cases; else None."""
+    return store.withdrawn() or objection(store)
+
+
 @dataclass(frozen=True, slots=True)
 class CorrectedSince:
     """What was corrected since the look that a certificate rests on.

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from isd_ray.campaign.claimed import stored_goal
@@ -25,6 +24,7 @@ from isd_ray.data.ingest.records import Source
 from isd_ray.data.outside import OutsideRows, Preparation
 from isd_ray.data.similar import Similar
 from isd_ray.models.device import Placement
+from isd_ray.storage.files import read_derived
 
 NEAR = 0.35
 """Tanimoto similarity to the nearest measured compound below which a prediction is flagged: two random drug-like
@@ -209,7 +209,7 @@ class OutsidePredictor:
         file = model.store.latest("calibration.parquet")
         if not model.is_last or goal.is_error or not goal.has_losses or not file.is_file():
             return []
-        lines = sorted((line for line in pq.read_table(file).to_pylist() if line["n"]), key=lambda line: line["low"])
+        lines = sorted((line for line in read_derived(file).to_pylist() if line["n"]), key=lambda line: line["low"])
         return [
             _Bin(line["high"], line["random_errors"] / n if (n := line["n_random"]) >= MIN_RANDOM else None)
             for line in lines

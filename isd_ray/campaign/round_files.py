@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypedDict, TypeVar, cast, get_type_hints
 
 import pyarrow as pa
 
+from isd_ray.campaign.whole import require_keys
 from isd_ray.errors import CorruptFileError
 from isd_ray.storage.files import canonical_json, read_checked
 from isd_ray.storage.folder import Folder
@@ -231,6 +232,11 @@ ROUND_SCHEMA = pa.schema(
 """Columns of ``rounds.parquet``."""
 _OF_WORK = get_type_hints(Details).keys() - {"look", "frozen"}
 _KEYS = {kind: frozenset(get_type_hints(kind)) for kind in (Release, RoundRecord)}
+_NEEDED = {
+    Release: ("round", "attempt", "batch_sha256", "features_sha256", "committee_hash", "frozen"),
+    RoundRecord: ("round", "decision", "readouts_sha256", "n_batch", "look"),
+}
+"""Keys that every version has written."""
 Stored = TypeVar("Stored", Release, RoundRecord)
 
 
@@ -334,14 +340,20 @@ def look_of(record: Details) -> Sequence[dict[str, Any]]:
     return record.get("look") or ()
 
 
+def rounds_table(rounds: Sequence[RoundFiles]) -> pa.Table:
+    """What ``rounds.parquet`` has to hold: the records of the decided rounds."""
+    return pa.Table.from_pylist([dict(one.committed) for one in rounds if one.committed is not None], ROUND_SCHEMA)
+
+
 def as_stored(kind: type[Stored], data: Mapping[str, Any], file: Path) -> Stored:
     """The content of a file as its kind.
 
     Raises
     ------
     CorruptFileError
-        If it has a key that its kind has not.
+        If it has a key that its kind has not, or lacks one that each has.
     """
+    require_keys(data, _NEEDED[kind], file)
     if unknown := sorted(data.keys() - _KEYS[kind]):
         raise CorruptFileError(
             f"holds {', '.join(map(repr, unknown))}, which this isd_ray does not know",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from isd_ray.campaign.amend import measured_readouts
+from isd_ray.campaign.amend import measured_readouts, no_longer_claimed
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.confirmed import standing_words
 from isd_ray.campaign.laboratory import Laboratory
@@ -64,7 +64,7 @@ class Status(Carded):
     certificate:
         Its id; None without one.
     withdrawn:
-        Why it was withdrawn; None if it was not.
+        Why it was withdrawn, or has to be; None if neither.
     decision, outlook:
         Of the last decided round, in words; and whether a look was worth its audit then.
     constant:
@@ -169,7 +169,7 @@ def status_of(store: CampaignStore) -> Status:
         bound=last.get("system_bound"),
         interval=None if low is None or high is None else (low, high),
         certificate=certificate["certificate_id"] if certificate else None,
-        withdrawn=store.withdrawn(),
+        withdrawn=no_longer_claimed(store),
         decision=last.get("reason"),
         outlook=last.get("outlook"),
         constant=last.get("constant"),

@@ -26,6 +26,7 @@ from isd_ray.campaign.manifest import (
     read_manifest,
 )
 from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
+from isd_ray.campaign.whole import DECISIONS, require_keys, require_whole
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.storage.files import (
     canonical_json,
@@ -41,8 +42,8 @@ from isd_ray.storage.files import (
 )
 from isd_ray.storage.folder import Folder, folder_at
 
-DECISIONS = {"release": "batch.json", "decision": "round.json"}
-"""Files of a round by the kind of the event that names them, which comes after them."""
+_DELIVERED = ("round", "n_measured", "n_predicted", "frozen")
+"""Keys of ``delivered.json`` that every version has written."""
 
 
 class CampaignStore:
@@ -186,19 +187,19 @@ class CampaignStore:
                 "give `isd ask` again, which goes on from there; of a simulation let the other process end",
             )
 
-    def rounds(self) -> list[RoundFiles]:
-        """The released rounds, oldest first."""
-        return list(self._read_rounds())
-
-    def _read_rounds(self) -> Iterator[RoundFiles]:
-        round_number = 0
-        while self._folder.holds(file := self.round_dir(round_number) / "batch.json"):
+    def rounds(self, *, whole: bool = True) -> list[RoundFiles]:
+        """The released rounds, oldest first; with `whole` none is missing that the log tells of (`require_whole`)."""
+        events = self.events() if whole else []  # before the rounds: each event comes after what it tells of
+        rounds: list[RoundFiles] = []
+        while self._folder.holds(file := self.round_dir(len(rounds)) / "batch.json"):
             released = as_stored(Release, read_json(file), file)
-            attempt = Attempt(round_number, file.parent / released["attempt"])
+            attempt = Attempt(len(rounds), file.parent / released["attempt"])
             commit = file.parent / "round.json"
             committed = as_stored(RoundRecord, read_json(commit), commit) if self._folder.holds(commit) else None
-            yield RoundFiles(round_number, attempt, released, committed, self._folder)
-            round_number += 1
+            rounds.append(RoundFiles(len(rounds), attempt, released, committed, self._folder))
+        if whole:
+            require_whole(rounds, events, len(self.events()), self.path)
+        return rounds
 
     def keep(self, readouts: pa.Table) -> str:
         """Keep a table of readouts, or of rows, for ever, named by its content; returns the hash."""
@@ -248,7 +249,7 @@ class CampaignStore:
         sweep(self.path)
         for file, sha256 in self.decided():
             self.check(file, sha256)
-        for files in self._read_rounds():
+        for files in self.rounds():
             self._log_release(files.released)
             if files.committed is not None:
                 self._log_decision(files.committed)
@@ -275,9 +276,8 @@ class CampaignStore:
 
     def _log_decision(self, record: RoundRecord) -> None:
         file = self.round_dir(record["round"]) / "round.json"
-        named = {name: record.get(name) for name in ("decision", "readouts_sha256")}
-        if "audits_sha256" in record:  # of a look
-            named["audits_sha256"] = record["audits_sha256"]
+        names = ("decision", "readouts_sha256", *({"audits_sha256"} & record.keys()))  # the last of a look
+        named = {name: record.get(name) for name in names}
         self._log_once("decision", {"round": record["round"]}, file_sha256=sha256_file(file), **named)
 
     def _log_once(self, kind: str, key: Mapping[str, Any], **details: Any) -> None:
@@ -391,7 +391,9 @@ class CampaignStore:
 
     def delivered(self) -> dict[str, Any]:
         """What `mark_delivered` noted."""
-        return read_json(self._delivered)
+        found = read_json(self._delivered)
+        require_keys(found, _DELIVERED, self._delivered)
+        return found
 
     def is_delivered(self) -> bool:
         """Whether the hybrid screen is complete."""

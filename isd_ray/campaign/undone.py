@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.round_files import RoundFiles
-from isd_ray.campaign.store import DECISIONS, CampaignStore
+from isd_ray.campaign.store import CampaignStore
+from isd_ray.campaign.whole import DECISIONS
 
 UNDO = "undo"
 """Kind of the event that names others, which it takes back."""

@@ -26,7 +26,7 @@ from isd_ray.cli import (
     undo,
 )
 from isd_ray.cli.common import live_console
-from isd_ray.errors import IsdError
+from isd_ray.errors import IsdError, of_system
 from isd_ray.remote.joblog import IN_JOB, error_line
 
 INTERRUPTED = 130
@@ -74,14 +74,15 @@ def _every_command(
 
 
 def main() -> None:
-    """Run the command line; every deliberate error is one message and exit code 1."""
+    """Run the command line; every deliberate error, and what the system refuses, is one message and exit code 1."""
     try:
         app()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             live_console.print("stopped; the same command continues where it was", highlight=False)
         raise
-    except IsdError as error:
+    except (IsdError, OSError) as raised:
+        error = raised if isinstance(raised, IsdError) else of_system(raised)
         live_console.print(type(error).__name__, style="bold red", highlight=False)
         live_console.print(str(error), highlight=False, soft_wrap=True)
         if IN_JOB in os.environ:

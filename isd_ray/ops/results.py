@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from isd_ray.campaign.amend import amended_readouts, objection, settle_amendments
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.record import summarise
-from isd_ray.campaign.round_files import ROUND_SCHEMA, n_target_of
+from isd_ray.campaign.round_files import ROUND_SCHEMA, n_target_of, rounds_table
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig
 from isd_ray.errors import CorruptFileError, OutputFileError, StoreError
@@ -36,12 +36,12 @@ def summary_of(store: CampaignStore) -> dict[str, Any]:
     goal = stored_goal(store)
     records = [files.committed or {} for files in store.rounds()]
     rounds = rounds_of(store).to_pylist()
-    n_target = n_target_of(rounds[-1])
     at_stop = next((record for record in records if record.get("decision") == "stop"), None)
     if at_stop is None:
         raise CorruptFileError(
             "the round that ended the screen is gone", str(store.address), "restore the folder rounds/ from a backup"
         )
+    n_target = n_target_of(rounds[-1])
     needed, is_certified = records[-1].get("needed"), store.certificate() is not None
     summary = summarise(config, goal, rounds, n_target, store.manifest, is_certified, needed, at_stop)
     if n_known := records[-1].get("n_known"):
@@ -56,8 +56,7 @@ def summary_of(store: CampaignStore) -> dict[str, Any]:
 
 def rounds_of(store: CampaignStore) -> pa.Table:
     """What ``rounds.parquet`` has to hold: the records of the decided rounds."""
-    records = [dict(files.committed) for files in store.rounds() if files.committed is not None]
-    return pa.Table.from_pylist(records, schema=ROUND_SCHEMA)
+    return rounds_table(store.rounds())
 
 
 def expected_summary(store: CampaignStore) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def check_rounds(store: CampaignStore) -> None:
         raise CorruptFileError(
             "is not what the records of the rounds say",
             str(file),
-            "restore it from a backup; the records, round.json of each round, are what counts",
+            "remove it: `isd resume` writes it again from the records, round.json of each round, which are what counts",
         )
 
 
@@ -160,6 +159,8 @@ def conclude(store: CampaignStore) -> None:
         raise StoreError("the screen has not ended", store.address, "see `status`; ask until no batch is left")
     if objection(store) is not None:
         settle_amendments(store, tuple(store.manifest["classes"]))
+    if not store.latest("rounds.parquet").is_file():
+        store.write_table("rounds.parquet", rounds_of(store).to_pylist(), ROUND_SCHEMA)
     file = store.latest("summary.json")
     if file.is_file() and store.withdrawn() is not None and read_json(file).get("certified"):
         follow_amendments(store)

@@ -16,9 +16,10 @@ from isd_ray.campaign.confirmed import check as check_confirmed
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.ledger import SAYINGS
 from isd_ray.campaign.round_files import RoundFiles, look_of
-from isd_ray.campaign.store import DECISIONS, CampaignStore
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.undone import UNDO, came_too_late, is_evidence
 from isd_ray.campaign.versions import check_blocks, extension_problems, newest, open_library
+from isd_ray.campaign.whole import DECISIONS
 from isd_ray.card import card, pairs, paragraphs
 from isd_ray.data.layout import METADATA_FILE, content_hash
 from isd_ray.data.library import Library
@@ -80,7 +81,8 @@ class _Findings:
         try:
             return work(*arguments)
         except (IsdError, OSError, pa.ArrowException, KeyError, ValueError, IndexError) as error:
-            self.problems.append(str(error).splitlines()[0])
+            if (problem := str(error).splitlines()[0]) not in self.problems:  # several checks may meet one problem
+                self.problems.append(problem)
             return None
 
     def say(self, path: Path, problem: str) -> None:
@@ -121,7 +123,9 @@ def verify(store: CampaignStore, head: str | None = None) -> Verified:
     if library is not None and events is not None:
         for name, sha256 in newest(store).blocks.items():
             findings.check(check_blocks, {name: sha256}, library)
-    rounds = findings.check(store.rounds) or []
+    rounds = findings.check(store.rounds)
+    if rounds is None:  # a part is missing, or cannot be read: what is there is read all the same
+        rounds = findings.check(lambda: store.rounds(whole=False)) or []
     for files in rounds:
         _verify_round(findings, store, files)
     if events is not None and library is not None:

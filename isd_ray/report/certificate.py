@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isd_ray.campaign.amend import upheld_words
+from isd_ray.campaign.amend import no_longer_claimed, upheld_words
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.claimed import is_unverified
 from isd_ray.campaign.store import CampaignStore
@@ -23,7 +23,7 @@ class Certificate:
     content:
         The content of ``certificate.json``.
     withdrawn:
-        Why it was withdrawn; None if it stands.
+        Why it was withdrawn, or has to be; None if it stands.
     upheld:
         In words, what was corrected since and leaves it standing; None if nothing was.
     """
@@ -36,7 +36,7 @@ class Certificate:
     def of(cls, store: CampaignStore) -> Certificate | None:
         """The certificate of a campaign; None without one."""
         content = store.certificate()
-        return None if content is None else cls(content, store.withdrawn(), upheld_words(store))
+        return None if content is None else cls(content, no_longer_claimed(store), upheld_words(store))
 
     @property
     def id(self) -> str:
@@ -45,7 +45,7 @@ class Certificate:
 
     @property
     def stands(self) -> bool:
-        """Whether it was not withdrawn."""
+        """Whether it was not withdrawn, and need not be."""
         return self.withdrawn is None
 
     @property

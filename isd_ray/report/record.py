@@ -9,17 +9,17 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from isd_ray.campaign.claimed import stored_goal
 from isd_ray.campaign.events import Event
 from isd_ray.campaign.look_rounds import unjudged
-from isd_ray.campaign.round_files import RoundFiles, n_target_of
+from isd_ray.campaign.round_files import RoundFiles, n_target_of, rounds_table
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import in_force
 from isd_ray.config import CampaignConfig
 from isd_ray.core.goals import Goal
 from isd_ray.report.digest import Digest, digest_of
+from isd_ray.storage.files import read_derived
 
 BASELINE = "random-baseline"
 """Folder, beside the rounds, of the random selection that a simulation is compared to."""
@@ -37,7 +37,7 @@ class Record:
     summary:
         The content of ``summary.json``; None while the screen goes on.
     rounds, calibration, baseline:
-        Rows of ``rounds.parquet`` and ``calibration.parquet``, and the rounds of random selection in a simulation.
+        What ``rounds.parquet`` and ``calibration.parquet`` hold, and the rounds of random selection in a simulation.
     files:
         The released rounds.
     events:
@@ -65,16 +65,17 @@ class Record:
         classes = tuple(store.manifest["classes"])
         if summary is not None:
             store.bring_hybrid()
+        files = store.rounds()
         return cls(
             store=store,
             config=config,
             goal=stored_goal(store),
             classes=classes,
             summary=summary,
-            rounds=_rows(store, "rounds.parquet"),
+            rounds=rounds_table(files).to_pylist(),
             calibration=_rows(store, "calibration.parquet"),
             baseline=_rows(store, f"{BASELINE}/rounds.parquet"),
-            files=store.rounds(),
+            files=files,
             events=store.events(),
             digest=None if summary is None else digest_of(store.hybrid_dir, config.task),
         )
@@ -166,4 +167,4 @@ def series(rounds: Rows, column: str, place: str = "n_observed") -> tuple[list[f
 
 def _rows(store: CampaignStore, name: str) -> list[dict[str, Any]]:
     file = store.latest(name)
-    return list(pq.read_table(file).to_pylist()) if file.is_file() else []
+    return list(read_derived(file).to_pylist()) if file.is_file() else []

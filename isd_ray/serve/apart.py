@@ -19,7 +19,7 @@ import pyarrow as pa
 from isd_ray.campaign.events import acting_for
 from isd_ray.config.limits import MAX_MAKING_SECONDS, MAX_READING_BYTES, MAX_READING_SECONDS
 from isd_ray.data.ingest.guard import hidden_main, initialise
-from isd_ray.errors import InputFileError, IsdError
+from isd_ray.errors import InputFileError, IsdError, of_system
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.telling import Told
 
@@ -141,6 +141,8 @@ def _read(pipe: Connection, order: Order, opened: Callable[[str], Campaign]) -> 
             answer = getattr(campaign, order.verb)(order.file, **order.options)
     except IsdError as error:
         pipe.send(error)
+    except OSError as error:
+        pipe.send(of_system(error))
     except (MemoryError, pa.ArrowMemoryError):
         what = f"needs more than {MAX_READING_BYTES >> 30} GiB of memory to be read"
         pipe.send(InputFileError(what, order.file.name, _BY_COMMAND))

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from isd_ray.errors import IsdError
+from isd_ray.errors import IsdError, of_system
 from isd_ray.serve.actions import actions, changes, doors, previews
 from isd_ray.serve.batch_pages import batch_pages
 from isd_ray.serve.guard import Guard
@@ -26,7 +26,7 @@ from isd_ray.serve.listening import listening, uvicorn_of
 from isd_ray.serve.pages import pages
 from isd_ray.serve.settings import Settings
 from isd_ray.serve.shelf import Shelf
-from isd_ray.serve.site import Site
+from isd_ray.serve.site import Site, sentence, unknown
 from isd_ray.serve.uploads import Uploads
 
 
@@ -97,8 +97,17 @@ def create_app(places: Sequence[str], settings: Settings, scratch: Path) -> ASGI
 
     @app.exception_handler(IsdError)
     def refused(request: Request, error: IsdError) -> Response:
-        words = f"{error.what}. {error.remedy}".rstrip(". ") + "."
-        return site.say(request, "This was refused", words, HTTPStatus.CONFLICT)
+        return site.say(request, "This was refused", sentence(error), HTTPStatus.CONFLICT, error.where)
+
+    @app.exception_handler(OSError)
+    def out_of_reach(request: Request, error: OSError) -> Response:
+        said = of_system(error)
+        return site.say(request, "A file is out of reach", sentence(said), HTTPStatus.SERVICE_UNAVAILABLE, said.where)
+
+    @app.exception_handler(Exception)
+    def failed(request: Request, error: Exception) -> Response:
+        # It is raised again behind this answer, so that the terminal of the page has the whole of it.
+        return site.say(request, "This page failed", sentence(unknown(error)), HTTPStatus.INTERNAL_SERVER_ERROR)
 
     @app.exception_handler(HTTPException)
     def not_found(request: Request, error: HTTPException) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.store import CampaignStore
-from isd_ray.errors import IsdError
+from isd_ray.errors import IsdError, of_system
 from isd_ray.ops.results import report_of
 from isd_ray.report.page import figures_of
 from isd_ray.report.record import Record
@@ -20,8 +21,9 @@ from isd_ray.report.sections.accuracy import accuracy, batch_accuracy
 from isd_ray.report.words import status_lines
 from isd_ray.serve.log import log_of
 from isd_ray.serve.shelf import Held
-from isd_ray.serve.site import NEW_YEARS, Site, about, assets
+from isd_ray.serve.site import NEW_YEARS, Site, about, assets, unknown
 
+_LOGGER = logging.getLogger(__name__)
 _SEEN = 16
 """Letters of the hash that says what was seen of the list."""
 REPORT_POLICY = (
@@ -101,25 +103,31 @@ def _campaigns(site: Site) -> dict[str, Any]:
 
 
 def _line(site: Site, key: str) -> dict[str, Any]:
-    """A campaign in the list; of one that cannot be read, why."""
+    """A campaign in the list; of one that cannot be read, why: whatever it is, the others are shown."""
     try:
         with site.campaign(key) as held:
             return about(held)
     except IsdError as error:
-        return {"key": key, "address": site.shelf.address(key), "in_laboratory": True, "problem": error}
+        problem = error
+    except OSError as error:
+        problem = of_system(error)
+    except Exception as error:
+        _LOGGER.exception("a campaign cannot be shown")
+        problem = unknown(error)
+    return {"key": key, "address": site.shelf.address(key), "in_laboratory": True, "problem": problem}
 
 
 def _live(held: Held) -> dict[str, Any]:
     store = held.campaign.store
     record = Record.read(store, None)
     sections = [section for make in (accuracy, batch_accuracy) if (section := make(record)) is not None]
-    certificate = store.certificate()
+    certificate, status = store.certificate(), held.status()
     return {
-        "lines": status_lines(held.status()),
+        "lines": status_lines(status),
         "sections": sections,
         "figures": figures_of(sections),
         "certificate": certificate_lines(certificate) if certificate else [],
-        "withdrawn": store.withdrawn(),
+        "withdrawn": status.withdrawn,
         "is_stopped": any(event["kind"] == "stop" for event in store.events()),
         "takes_last_look": held.campaign.config.takes_last_look,
     }

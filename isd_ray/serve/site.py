@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from isd_ray.campaign.events import user
+from isd_ray.errors import IsdError
 from isd_ray.report.page import environment, plotly_script
 from isd_ray.report.words import percent
 from isd_ray.serve.apart import Readers
@@ -91,9 +92,9 @@ class Site:
         )
         return HTMLResponse(page, code)
 
-    def say(self, request: Request, title: str, words: str, code: HTTPStatus) -> HTMLResponse:
-        """A page that says one thing."""
-        return self.show(request, "message", code, title=title, words=words)
+    def say(self, request: Request, title: str, words: str, code: HTTPStatus, where: str = "") -> HTMLResponse:
+        """A page that says one thing, and which file or folder it is about."""
+        return self.show(request, "message", code, title=title, words=words, where=where)
 
     @contextmanager
     def campaign(self, key: str) -> Iterator[Held]:
@@ -119,6 +120,20 @@ def about(held: Held) -> dict[str, Any]:
         "n_events": held.n_events,
         "problem": None,
     }
+
+
+def sentence(error: IsdError) -> str:
+    """What failed, and what to do."""
+    return f"{error.what}. {error.remedy}".rstrip(". ") + "."
+
+
+def unknown(error: Exception) -> IsdError:
+    """An error that is not one of ours, in words."""
+    return IsdError(
+        f"an error that isd_ray does not know: {type(error).__name__}: {error}",
+        remedy="nothing that is on record is lost; `isd verify` says whether the folder is sound; the whole error is "
+        "in the terminal where the page was started: report it",
+    )
 
 
 def session_of(request: Request) -> Session:

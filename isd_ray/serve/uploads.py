@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
 
-from isd_ray.errors import CorruptFileError
+from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.serve.apart import Reading
 from isd_ray.storage.files import sha256_file
 
@@ -101,11 +101,25 @@ class Uploads:
         self._waiting: dict[str, Upload] = {}
 
     def put(self, key: str, session: str, name: str, content: BinaryIO, options: Mapping[str, Any]) -> Upload:
-        """Keep a file for a campaign and a session; the same one again, until it is told, is the same upload."""
+        """Keep a file for a campaign and a session; the same one again, until it is told, is the same upload.
+
+        Raises
+        ------
+        StoreError
+            If there is no room for it.
+        """
         file = self._folder / secrets.token_hex(16) / file_name(name)
-        file.parent.mkdir()
-        with file.open("xb") as sink:
-            shutil.copyfileobj(content, sink)
+        try:
+            file.parent.mkdir()
+            with file.open("xb") as sink:
+                shutil.copyfileobj(content, sink)
+        except OSError as error:
+            shutil.rmtree(file.parent, ignore_errors=True)
+            raise StoreError(
+                f"the file cannot be kept until it is confirmed ({error.strerror})",
+                str(self._folder),
+                "make room there, or start the page with another TMPDIR, and send it again: nothing was told",
+            ) from error
         sha256 = sha256_file(file)
         said = repr((key, session, file.name, sha256, sorted(options.items())))
         upload_id = hashlib.sha256(said.encode()).hexdigest()

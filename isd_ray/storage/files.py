@@ -144,7 +144,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except PermissionError as error:
+        raise StoreError("may not be read (Permission denied)", str(path), "have its owner give access") from error
+    except (OSError, ValueError, RecursionError) as error:  # the last of lists in lists
         raise CorruptFileError(f"cannot be read as JSON ({error})", str(path), "restore it from a backup") from error
     if not isinstance(value, dict):
         raise CorruptFileError("is not a JSON object", str(path), "restore it from a backup")
@@ -155,6 +157,21 @@ def read_checked(path: Path, sha256: str) -> pa.Table:
     """A Parquet file whose bytes must have the given hash (raises as `check_hash`)."""
     check_hash(path, sha256)
     return pq.read_table(path)
+
+
+def read_derived(path: Path) -> pa.Table:
+    """A Parquet file that follows from the record and has no hash.
+
+    Raises
+    ------
+    CorruptFileError
+        If it cannot be read.
+    """
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        remedy = "restore it from a backup, or remove it: the record of the rounds is what counts"
+        raise CorruptFileError(f"cannot be read as Parquet ({error})", str(path), remedy) from error
 
 
 def check_hash(path: Path, sha256: str) -> None:

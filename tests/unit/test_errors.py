@@ -323,6 +323,20 @@ def test_a_mistake_is_told_with_place_and_remedy(campaign, spoil, kind, message)
     assert re.search(f"{kind} .*{message}", text), text
 
 
+def test_what_the_system_refuses_is_said_in_words_whatever_reads_it(campaign, monkeypatch):
+    folder = campaign.folder / "run"
+    (folder / "events").mkdir(parents=True)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(folder / "events"))
+
+    monkeypatch.setattr("isd_ray.campaign.store.CampaignStore.open", refuse)
+    code, text = campaign.isd("status", str(folder))
+    assert code == 1
+    assert text.startswith(f"StoreError {folder / 'events'}: cannot be read or written (Permission denied)")
+    assert "nothing that is on record is lost" in text
+
+
 def test_merged_duplicates_and_bad_lines_do_not_stop_a_screen(campaign):
     smiles = campaign.table["smiles"].to_pylist()
     campaign.column("smiles", ["nonsense", *smiles[1:150], smiles[1], *smiles[151:]])

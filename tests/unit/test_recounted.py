@@ -12,6 +12,7 @@ from isd_ray.campaign import amend as amending
 from isd_ray.campaign.amend import recounted
 from isd_ray.campaign.steps import decide, fit
 from isd_ray.campaign.store import CampaignStore
+from isd_ray.errors import StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.results import report_of, stored_summary
 from isd_ray.ops.resume import resume
@@ -51,6 +52,10 @@ def test_hits_that_were_none_are_counted_again_and_the_certificate_is_withdrawn(
     assert "measured hits, and the readouts on record hold" in problem
     assert "with that its look does not pass" in problem
     assert "isd resume" in problem
+    assert "measured hits" in campaign.status().withdrawn, "nobody is shown it as standing, also before"
+    assert not campaign.certificate().stands
+    with pytest.raises(StoreError, match="WITHDRAWN"):
+        isd("certificate", "show", campaign.path)
     assert isinstance(resume(campaign.path), dict)
     store = CampaignStore.open(campaign.path)
     assert "measured hits" in store.withdrawn()

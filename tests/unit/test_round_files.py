@@ -50,6 +50,7 @@ def test_a_key_that_nobody_knows_is_refused_with_its_name(name, run):
 
 def test_a_record_repeats_of_its_release_what_both_have(tmp_path):
     released: Release = {"attempt": "a", "n_events": 3, "frozen": "x", "round": 2, "committee_hash": None}
+    released |= {"batch_sha256": "b", "features_sha256": "f"}
     assert details_of(released) == {"n_events": 3, "round": 2}
     assert Details.__annotations__.keys() <= Release.__annotations__.keys() & RoundRecord.__annotations__.keys()
     assert as_stored(Release, released, tmp_path) == released

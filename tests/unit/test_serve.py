@@ -6,19 +6,22 @@ import csv
 import io
 import os
 import re
+import shutil
 import threading
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
+from isd_ray.campaign.store import CampaignStore
 from isd_ray.config.limits import MAX_READING_BYTES
 from isd_ray.errors import IsdError, LabelError, StoreError
 from isd_ray.ops.campaign import Campaign
 from isd_ray.serve.apart import Order, Readers, read_apart
 from isd_ray.serve.shelf import Shelf
-from tests.unit.serve_helpers import Visitor, ada, campaign, page, page_of, pairs, words
+from tests.unit.serve_helpers import ADDRESS, Visitor, ada, campaign, page, page_of, pairs, words
 from tests.unit.test_laboratory import HITS, LABORATORY, PLATES, signals, truth, write
 
 __all__ = ["ada", "campaign", "page", "truth"]
@@ -71,6 +74,61 @@ def test_a_campaign_that_cannot_be_read_does_not_hide_the_others(campaign, ada, 
     said = words(ada.get("/").text)
     assert "broken It cannot be read" in said
     assert "small waiting" in said
+
+
+def test_whatever_is_wrong_with_a_campaign_the_others_are_shown_and_its_pages_say_what(campaign, page, monkeypatch):
+    ada = Visitor(page[0])
+    ada.client = TestClient(
+        page[0], base_url=ADDRESS, cookies=ada.client.cookies, follow_redirects=False, raise_server_exceptions=False
+    )
+    broken = Campaign.open(shutil.copytree(campaign.path, campaign.path.with_name("broken")))
+    [key] = set(Shelf([str(campaign.path.parent)]).names()) - {page[1]}
+    events = CampaignStore.events
+    wrong = {
+        "KeyError": KeyError("attempt"),
+        "Permission denied": PermissionError(13, "Permission denied", "batch.json"),
+    }
+    for said, error in wrong.items():
+
+        def fail(store, error=error):
+            if store.path == broken.path:
+                raise error
+            return events(store)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(CampaignStore, "events", fail)
+            shelf = words(ada.get("/").text)
+            assert "small waiting" in shelf
+            assert f"{broken.path} It cannot be read" in shelf
+            assert said in shelf
+            answer = ada.get(f"/c/{key}/events")
+        assert answer.status_code in (500, 503)
+        assert said in words(answer.text)
+        assert "nothing that is on record is lost" in words(answer.text)
+        assert "Content-Security-Policy" in answer.headers
+
+
+def test_what_is_refused_says_which_file_it_is_about(campaign, tmp_path):
+    [batch] = campaign.path.glob("rounds/00000/attempt-*/batch.parquet")
+    batch.write_bytes(b"PAR1")
+    app, [key] = page_of(campaign.path.parent, scratch=tmp_path / "scratch")
+    ada = Visitor(app)
+    for path in ("/", f"/c/{key}"):
+        assert str(batch) in words(ada.get(path).text)
+
+
+def test_a_file_for_which_there_is_no_room_is_refused_and_leaves_nothing_behind(ada, page, tmp_path, monkeypatch):
+    def full(content, sink):
+        sink.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("isd_ray.serve.uploads.shutil.copyfileobj", full)
+        answer = ada.post(f"/c/{page[1]}/uploads", files={"file": ("readouts.csv", b"name,bbb\n")})
+    assert answer.status_code == 409
+    assert "No space left on device" in words(answer.text)
+    assert "nothing was told" in words(answer.text)
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 def test_what_is_no_campaign_is_not_served(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from isd_ray.campaign.amend import no_longer_claimed
 from isd_ray.campaign.certificate import certificate_lines
 from isd_ray.campaign.confirmed import confirmed_lines
 from isd_ray.campaign.constant import COMPARED, range_words
@@ -51,7 +52,7 @@ def _finished(record: Record, summary: Mapping[str, Any]) -> ReportSection:
     if summary["quantity"] != "accuracy" and summary["system_value"] is not None:
         tiles.append(Tile(f"{summary['system_value']:.4g}", f"true {record.goal.name} (labels are known)"))
     blocks: list[Block] = [Tiles(tuple(tiles))]
-    withdrawn, certificate = record.store.withdrawn(), record.store.certificate()
+    withdrawn, certificate = no_longer_claimed(record.store), record.store.certificate()
     if withdrawn is not None:
         blocks.append(Text(f"The certificate of this screen is WITHDRAWN: {withdrawn}", "alarm"))
     elif certificate is not None:
