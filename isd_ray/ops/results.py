@@ -157,15 +157,20 @@ def conclude(store: CampaignStore) -> None:
     """
     if not store.is_delivered():
         raise StoreError("the screen has not ended", store.address, "see `status`; ask until no batch is left")
-    if objection(store) is not None:
-        settle_amendments(store, tuple(store.manifest["classes"]))
+    withdraw_failed(store)
     if not store.latest("rounds.parquet").is_file():
         store.write_table("rounds.parquet", rounds_of(store).to_pylist(), ROUND_SCHEMA)
+    if not store.latest("summary.json").is_file():
+        write_results(expected_summary(store), store)
+
+
+def withdraw_failed(store: CampaignStore) -> None:
+    """Withdraw a certificate that has to be (`isd_ray.campaign.amend.objection`), and have the results say so."""
+    if objection(store) is not None:
+        settle_amendments(store, tuple(store.manifest["classes"]))
     file = store.latest("summary.json")
     if file.is_file() and store.withdrawn() is not None and read_json(file).get("certified"):
         follow_amendments(store)
-    elif not file.is_file():
-        write_results(expected_summary(store), store)
 
 
 def follow_amendments(store: CampaignStore) -> None:

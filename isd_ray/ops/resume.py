@@ -11,6 +11,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.config import CampaignConfig
 from isd_ray.ops.campaign import Campaign
+from isd_ray.ops.results import withdraw_failed
 from isd_ray.ops.simulate import simulate
 
 
@@ -27,5 +28,7 @@ def resume(path: Path, watcher: Watcher | None = None) -> Batch | Mapping[str, A
         campaign = Campaign(store, watcher)
         batch = campaign.ask()
         return campaign.summary() if batch is None else batch
+    if store.is_delivered():
+        withdraw_failed(store)
     config = CampaignConfig.from_stored(store.config)
     return simulate(config, path, watcher).summary

@@ -13,13 +13,14 @@ from isd_ray.campaign.amend import recounted
 from isd_ray.campaign.steps import decide, fit
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.errors import StoreError
+from isd_ray.ops.amend import amend_from_file
 from isd_ray.ops.campaign import Campaign
 from isd_ray.ops.results import report_of, stored_summary
 from isd_ray.ops.resume import resume
 from isd_ray.ops.simulate import simulate
 from isd_ray.ops.verify import verify
 from isd_ray.report.certificate import Certificate
-from tests.unit.test_amend import OTHER
+from tests.unit.test_amend import OTHER, corrections
 from tests.unit.test_amended_audits import amend, truth
 from tests.unit.test_laboratory import LABORATORY, isd
 
@@ -93,6 +94,18 @@ def test_a_command_that_was_killed_before_the_certificate_was_withdrawn_is_seen_
     assert campaign.store.withdrawn() is not None
     assert verify(campaign.store).problems == ()
     assert json.loads((campaign.path / "summary.json").read_text())["certified"] is False
+
+
+def test_so_is_that_of_a_simulation(make_config, tmp_path, monkeypatch):
+    screen = simulate(make_config(stopping={"rule": "certify", "gamma": 0.75}), tmp_path / "run")
+    file, _ = corrections(screen, tmp_path, "audit", 40)
+    with monkeypatch.context() as patch:
+        patch.setattr("isd_ray.campaign.amend.settle_amendments", lambda store, classes: None)
+        amend_from_file(screen.path, file, "all of it")
+    assert not Certificate.of(CampaignStore.open(screen.path)).stands
+    assert resume(screen.path)["certified"] is False
+    assert CampaignStore.open(screen.path).withdrawn() is not None
+    assert verify(CampaignStore.open(screen.path)).problems == ()
 
 
 SCREENS = {
