@@ -218,7 +218,7 @@ def test_a_campaign_whose_batch_is_gone_does_not_choose_another_one(path, techni
     file = path / "rounds" / "00001" / "batch.json"
     data = file.read_bytes()
     file.unlink()
-    with pytest.raises(CorruptFileError, match=r"00001/batch\.json: the file is missing"):
+    with pytest.raises(CorruptFileError, match=r"00001/batch\.json: is missing, and the log tells of it"):
         Campaign.open(path).ask()
     file.write_bytes(data)
     assert Campaign.open(path).ask().ids == ids
