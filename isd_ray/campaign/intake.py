@@ -40,6 +40,7 @@ from isd_ray.campaign.replicates import (
 from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.config import CampaignConfig, HitCallingConfig, PlateFormat
+from isd_ray.config.patterns import shown
 from isd_ray.config.readouts import SHAPES
 from isd_ray.data.labels import LabelRule
 from isd_ray.data.library import Library
@@ -127,7 +128,7 @@ class Intake:
         names = {name: text for name in ("value", "well", "shape") if (text := getattr(said, name)) is not None}
         if assay is not None and assay not in rule.outputs:
             raise LabelError(
-                f"there is no assay {assay!r}; there are {', '.join(map(repr, rule.outputs)) or 'none'}",
+                f"there is no assay {assay!r}; there are {shown(rule.outputs)}",
                 str(file),
                 "name one of them",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from isd_ray.config.patterns import shown
 from isd_ray.data.look.columns import ColumnLook
 from isd_ray.data.look.roles import Candidate, NoLabel, candidate
 from isd_ray.errors import InputFileError
@@ -53,9 +54,7 @@ def choose_label(
     found = {name: candidate(column, is_named=name in named) for name, column in looks.items()}
     for name in named:
         if name not in found:
-            raise InputFileError(
-                f"there is no column {name!r}; there are {', '.join(map(repr, looks))}", file, "name one by --label"
-            )
+            raise InputFileError(f"there is no column {name!r}; there are {shown(looks)}", file, "name one by --label")
         if isinstance(no := found[name], NoLabel):
             remedy = f"{no.remedy}, or name another by --label" if no.remedy else "name another by --label"
             raise InputFileError(f"column {name!r} cannot be the label: {no.why}", file, remedy)

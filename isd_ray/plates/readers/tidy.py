@@ -7,6 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from isd_ray.config import ReadoutsConfig
+from isd_ray.config.patterns import shown
 from isd_ray.delimited import HEADER_CHARS, header_delimiter
 from isd_ray.errors import InputFileError
 from isd_ray.formulas import without_mark
@@ -131,7 +132,7 @@ def _places(
             and name != ReadoutsConfig.model_fields[column].default
         ):
             raise InputFileError(
-                f"there is no column {name!r}; there are {', '.join(map(repr, names))}",
+                f"there is no column {name!r}; there are {shown(names)}",
                 where,
                 f"name the column in readouts.{column}{f', or by --{column}' if column in ('value', 'well') else ''}",
             )
@@ -140,7 +141,7 @@ def _places(
         places["id"] = place
     if "id" not in places and not has_places:
         raise InputFileError(
-            f"neither ids nor plates and wells; the columns are {', '.join(map(repr, names))}",
+            f"neither ids nor plates and wells; the columns are {shown(names)}",
             where,
             "name the columns in readouts.id, or in readouts.plate and readouts.well",
         )

@@ -213,6 +213,7 @@ def test_parquet_of_any_types_with_record_numbers(tmp_path):
         ("", {}, "the file is empty"),
         (" \n\n", {}, "the file is empty"),
         ("id,result\na,1\n", {}, r"there is no column 'value'; there are 'id', 'result'\n.*readouts.value"),
+        (",".join(f"c{n}" for n in range(50_000)) + "\n", {}, r"there are 'c0', .*'c19' …\n"),
         ("well,value\nA1,1\n", {}, r"neither ids nor plates and wells.*\n.*readouts.id"),
         ("id,value,value\na,1,2\n", {}, "2 columns are called 'value'"),
         ("id,value\na,1\n", {"flag": "Status"}, r"no column 'Status'.*\n.*readouts.flag"),
