@@ -85,6 +85,12 @@ _BAD_STEMS = (
 """Beginnings of words of remarks that mark a bad well."""
 # No two parts of a pattern may match the same letters in two ways: a long cell would take quadratic time.
 _WITH_COMMA = re.compile(r"[+-]?[0-9.,' \u00a0\u202f]+(?:[eE][+-]?[0-9]+)?")
+_OTHER_NOTATION = re.compile(
+    r"[-+\u2212\u2010-\u2015]?[ \u00a0]?\d[\d.,'\u2019 \u00a0\u202f]*(?:(?:[%\u2030]|[^\W\d_])[^*()]*)?"
+)
+"""A number with a unit, a typographic minus, or something between thousands. Not one that is starred or in brackets:
+instruments mark wells so."""
+_DENIED = re.compile(r"(?<![a-z])(?:no|not|none|without|never|0)[ :_-]+$")
 _N_SHOWN = 40
 _UNREADABLE, _NOT_DISPENSED = "unreadable: ", "not dispensed: "
 
@@ -114,6 +120,11 @@ def parse_cell(text: str) -> Number | None:
         raise ValueError(
             f"{shown(text)} has a decimal comma, or a thousands separator; export numbers with a decimal point and "
             "without thousands separators"
+        )
+    if _OTHER_NOTATION.fullmatch(plain):
+        raise ValueError(
+            f"{shown(text)} is no plain number; export numbers alone: without units, with nothing between thousands, "
+            "and with '-' for minus"
         )
     raise UnreadableError(f"{shown(text)} is not a number")
 
@@ -154,8 +165,9 @@ def flag_is_bad(flag: str, good: frozenset[str], bad: frozenset[str]) -> bool:
 
 
 def _is_remark(word: str) -> bool:
-    """Whether a remark has a word that begins as one of those of bad wells."""
-    return any(re.search(rf"(?:^|[^a-z]){re.escape(stem)}", word) for stem in _BAD_STEMS)
+    """Whether a remark has a word that begins as one of those of bad wells, and does not deny it ("no errors")."""
+    found = (match for stem in _BAD_STEMS for match in re.finditer(rf"(?<![a-z]){re.escape(stem)}", word))
+    return any(_DENIED.search(word, max(0, match.start() - _N_SHOWN), match.start()) is None for match in found)
 
 
 def unreadable(reason: str) -> str:

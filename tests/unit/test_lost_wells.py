@@ -40,7 +40,7 @@ def changed(lines, wells, text):
     return [(plate, well, text if well in wells else value) for plate, well, value in lines]
 
 
-@pytest.mark.parametrize("word", ["OVRFLW", "", "NaN", "#DIV/0!", "****", "N/A", "12 nM", "~1000"])
+@pytest.mark.parametrize("word", ["OVRFLW", "", "NaN", "#DIV/0!", "****", "N/A", "5.2 (sat)", "~1000"])
 def test_a_well_that_cannot_be_read_is_lost_and_the_others_count(plated, truth, tmp_path, word):
     campaign = plated()
     samples, lines = samples_of(campaign), signals(campaign, truth, 0)
@@ -56,6 +56,18 @@ def test_a_well_that_cannot_be_read_is_lost_and_the_others_count(plated, truth, 
     assert campaign.status().counts["FAILED"] == 1
     assert campaign.history(samples[lost])[-1]["kind"] == "fail"
     assert (word or "no value") in isd("history", campaign.path, samples[lost]) or word in ("NaN", "N/A")
+
+
+@pytest.mark.parametrize("text", ["\u22128.5", "12 nM", "1 200"])
+def test_numbers_in_another_notation_lose_no_well_and_leave_no_control_out(plated, truth, tmp_path, text):
+    """A minus that is no hyphen takes the negative values out, and only these: the mean of controls would shift."""
+    campaign = plated()
+    samples, lines = samples_of(campaign), signals(campaign, truth, 0)
+    wells = [*sorted(samples)[:3], "A01", "B01"]
+    with pytest.raises(LabelError, match=f"A01, A02, A03 … are missing; line 2: well A01: '{text}' is no plain number"):
+        campaign.tell(write(tmp_path / "a.csv", HEADER, changed(lines, wells, text)))
+    assert campaign.status().counts["FAILED"] == 0
+    assert campaign.tell(write(tmp_path / "b.csv", HEADER, lines)).n_new == 80
 
 
 def test_a_control_that_cannot_be_read_is_shown_and_left_out(plated, truth, tmp_path):

@@ -47,7 +47,7 @@ def test_a_bound_keeps_its_mark_and_holds_what_it_says(number, mark, blank):
 
 @pytest.mark.parametrize(
     "word",
-    ["OVRFLW", "OVER", "#DIV/0!", "****", "?", "-", "Overflow", "ERROR", "sat", "12 nM", "1.2.3", "inf", ">", "> x"],
+    ["OVRFLW", "OVER", "#DIV/0!", "****", "?", "-", "Overflow", "ERROR", "sat", "inf", ">", "> x", "5.2*", "5.2 (sat)"],
 )
 def test_words_of_instruments_are_no_numbers(word):
     with pytest.raises(UnreadableError, match="is not a number"):
@@ -57,6 +57,16 @@ def test_words_of_instruments_are_no_numbers(word):
 @pytest.mark.parametrize("text", ["1,5", "10,000", "1.000,5", "1,234.5", ">1,5", "1 000,5", ",5"])
 def test_a_comma_is_another_notation_of_a_whole_file_not_a_lost_well(text):
     with pytest.raises(ValueError, match="decimal comma, or a thousands separator") as caught:
+        parse_cell(text)
+    assert not isinstance(caught.value, UnreadableError)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["12 nM", "> 10 µM", "45%", "45 % inh.", "1e5 RLU", "\u22125.2", "- 5", "1 234", "1'234.5", "1\u00a0234", "1.234.567"],
+)
+def test_a_number_with_a_unit_or_in_another_notation_is_not_a_lost_well(text):
+    with pytest.raises(ValueError, match="no plain number; export numbers alone") as caught:
         parse_cell(text)
     assert not isinstance(caught.value, UnreadableError)
 
@@ -87,6 +97,17 @@ def test_flags_that_say_nothing_is_wrong(word):
     ],
 )
 def test_flags_that_mark_a_bad_well(word):
+    assert flag_is_bad(word, NONE, NONE)
+
+
+@pytest.mark.parametrize("word", ["no errors", "not flagged", "No bubbles, no dust", "0 errors", "pass (no flags)"])
+def test_a_remark_that_denies_what_marks_a_bad_well_takes_none_out_until_it_is_named(word):
+    with pytest.raises(ValueError, match=r"readouts\.good_flags or readouts\.bad_flags"):
+        flag_is_bad(word, NONE, NONE)
+
+
+@pytest.mark.parametrize("word", ["no signal", "not dispensed", "no errors but a bubble", "dust; no bubbles"])
+def test_a_remark_marks_a_bad_well_by_what_it_does_not_deny(word):
     assert flag_is_bad(word, NONE, NONE)
 
 
