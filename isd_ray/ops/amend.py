@@ -16,7 +16,7 @@ from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.versions import newest, open_library
 from isd_ray.config import CampaignConfig
 from isd_ray.data.label_table import read_labels
-from isd_ray.data.labels import LabelRule, labels_for
+from isd_ray.data.labels import LabelRule, labels_for, match
 from isd_ray.data.library import Library
 from isd_ray.data.packed import labels_from
 from isd_ray.errors import LabelError
@@ -65,6 +65,14 @@ def _labels(
     if labels.n_unused:
         raise LabelError(
             f"{labels.n_unused} lines have no label, or an id that is not in the target set", str(file), "correct them"
+        )
+    infinite = np.flatnonzero(np.isinf(labels.values))
+    if len(infinite):
+        raise LabelError(
+            f"{len(infinite)} labels in column {table.column!r} are not finite: "
+            + table.examples(match(table, library)[infinite]),
+            str(file),
+            "write the numbers that were measured",
         )
     rows = np.flatnonzero(labels.labels >= 0 if config.task == "classification" else np.isfinite(labels.labels))
     ids = [str(name) for name in library.ids(rows)]

@@ -230,6 +230,19 @@ def test_what_cannot_be_placed_is_refused(text, message, screen, tmp_path):
     assert amended_readouts(CampaignStore.open(screen.path)) == {}
 
 
+def test_an_infinite_correction_is_refused_with_its_line(regression, make_config, tmp_path):
+    """It was passed over in silence, as if nothing had to be corrected."""
+    changes = {**regression, "model": {"hidden_size": 8, "epochs": 2}, "acquisition": {"function": "random"}}
+    campaign = Campaign.create(tmp_path / "run", make_config(**changes))
+    first, second = campaign.ask().ids[:2]
+    campaign.tell({first: "5", second: "6"})
+    file = tmp_path / "fix.csv"
+    file.write_text(f"name,size\n{first},7\n{second},inf\n")
+    with pytest.raises(LabelError, match=rf"1 labels .*not finite: line 3 \(id '{second}'\): inf"):
+        campaign.amend(file, "wrong lot")
+    assert amended_readouts(campaign.store) == {}
+
+
 def test_an_amendment_without_a_reason_is_refused(screen, tmp_path):
     file, _ = corrections(screen, tmp_path, "top")
     with pytest.raises(LabelError, match="needs a reason"):

@@ -63,7 +63,19 @@ def test_a_comma_is_another_notation_of_a_whole_file_not_a_lost_well(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["12 nM", "> 10 µM", "45%", "45 % inh.", "1e5 RLU", "\u22125.2", "- 5", "1 234", "1'234.5", "1\u00a0234", "1.234.567"],
+    [
+        "12 nM",
+        "> 10 µM",
+        "45%",
+        "45 % inh.",
+        "1e5 RLU",
+        "\u22125.2",
+        "- 5",
+        "1 234",
+        "1'234.5",
+        "1\u00a0234",
+        "1.234.567",
+    ],
 )
 def test_a_number_with_a_unit_or_in_another_notation_is_not_a_lost_well(text):
     with pytest.raises(ValueError, match="no plain number; export numbers alone") as caught:
