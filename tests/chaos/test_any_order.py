@@ -41,6 +41,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.path = shutil.copytree(self.begun, self.folder / "run")
         self.said: dict[str, str] = {}
         self.excluded: set[str] = set()
+        self.failed: set[str] = set()
         self.frozen: dict[int, bytes] = {}
         self.ended = False
         self.withdrawn = False
@@ -74,7 +75,11 @@ class AnyOrder(RuleBasedStateMachine):
         chosen = np.random.default_rng(seed).permutation(ids)[: max(1, int(share * len(ids)))].tolist()
         readouts = {name: self.said.get(name, self.truth[name]) for name in chosen}
         told = self.campaign.tell(readouts)
-        assert told.n_new == len(set(chosen) - set(self.said))
+        # Of an audit that was closed the first outcome counts: readouts of wells that failed are refused.
+        late = (set(chosen) & self.failed) - set(self.said) if told.refused else set()
+        assert len(told.refused) == len(late)
+        readouts = {name: label for name, label in readouts.items() if name not in late}
+        assert told.n_new == len(set(readouts) - set(self.said))
         assert self.campaign.tell(readouts).n_new == 0
         self.said |= readouts
         self.excluded -= set(readouts)
@@ -82,6 +87,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(n=st.integers(1, 3))
     @precondition(lambda self: not self.ended and self.batch())
     def fail(self, n) -> None:
+        self.failed |= set(self.batch()[-n:])
         self.campaign.fail(self.batch()[-n:], "no signal")
 
     @rule(row=st.integers(0, 899))
