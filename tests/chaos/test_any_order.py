@@ -54,6 +54,11 @@ class AnyOrder(RuleBasedStateMachine):
         batch = self.campaign.batch()
         return [] if batch is None else sorted(batch.ids)
 
+    def audited(self) -> set[str]:
+        table = CampaignStore.open(self.path).rounds()[-1].read_batch()
+        pairs = zip(table["id"].to_pylist(), table["role"].to_pylist(), strict=True)
+        return {name for name, role in pairs if role in ("audit", "reserve")}
+
     @rule()
     @precondition(lambda self: not self.ended)
     def ask(self) -> None:
@@ -65,6 +70,7 @@ class AnyOrder(RuleBasedStateMachine):
             assert batch is not None
             assert sorted(batch.ids) == before
         if batch is not None and sorted(batch.ids) != before:
+            self.failed.clear()
             assert not set(batch.ids) & set(self.said)
             assert not set(batch.ids) & self.excluded
 
@@ -75,9 +81,8 @@ class AnyOrder(RuleBasedStateMachine):
         chosen = np.random.default_rng(seed).permutation(ids)[: max(1, int(share * len(ids)))].tolist()
         readouts = {name: self.said.get(name, self.truth[name]) for name in chosen}
         told = self.campaign.tell(readouts)
-        # Of an audit that was closed the first outcome counts: readouts of wells that failed are refused.
-        late = (set(chosen) & self.failed) - set(self.said) if told.refused else set()
-        assert len(told.refused) == len(late)
+        # In an audit the first outcome counts: a compound that failed stays failed in this round.
+        late = set(chosen) & self.failed & self.audited() - set(self.said)
         readouts = {name: label for name, label in readouts.items() if name not in late}
         assert told.n_new == len(set(readouts) - set(self.said))
         assert self.campaign.tell(readouts).n_new == 0
