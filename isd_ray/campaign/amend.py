@@ -183,10 +183,10 @@ def objection(store: CampaignStore) -> str | None:
     """
     if not amendments(store) or store.certificate() is None or store.withdrawn() is not None:
         return None
-    touched = corrected_since(store)
+    counted = recounted(store)
+    touched = corrected_since(store, counted)
     if touched is not None and not touched.passes:
         return f"{_corrected(touched.n)} ({touched.reasons})"
-    counted = recounted(store)
     return None if counted is None or counted.passes else f"{counted.words}; with that its look does not pass"
 
 
@@ -244,8 +244,8 @@ def certificate_differences(store: CampaignStore, certificate: Mapping[str, Any]
     return min(found, key=len, default=[])
 
 
-def corrected_since(store: CampaignStore) -> CorrectedSince | None:
-    """The corrections of readouts that the certificate rests on; None if there are none."""
+def corrected_since(store: CampaignStore, counted: Recount | None) -> CorrectedSince | None:
+    """The corrections of readouts that the certificate rests on, by what was `recounted`; None if there are none."""
     look = _certified_look(store)
     since = look["n_amendments"]
     touched = np.intersect1d(list(amended_readouts(store, since)), certified_rows(store)).tolist()
@@ -254,7 +254,6 @@ def corrected_since(store: CampaignStore) -> CorrectedSince | None:
     reasons = "; ".join(event["reason"] for event in amendments(store)[since:])
     # Campaigns of earlier versions kept no audits to judge by.
     passes = False
-    counted = recounted(store)
     if counted is not None:
         measured, readouts = measured_readouts(store, since)
         then = readouts.take(np.searchsorted(measured, touched))
@@ -265,9 +264,9 @@ def corrected_since(store: CampaignStore) -> CorrectedSince | None:
 
 def upheld_words(store: CampaignStore) -> str | None:
     """What was corrected since the look and leaves the certificate standing; None if nothing was."""
-    if store.certificate() is None or store.withdrawn() is not None:
+    if not amendments(store) or store.certificate() is None or store.withdrawn() is not None:
         return None
-    touched = corrected_since(store)
+    touched = corrected_since(store, recounted(store))
     if touched is None or not touched.passes:
         return None
     return (

@@ -12,9 +12,8 @@ from typing import Annotated, Any, TypedDict, TypeVar, cast, get_type_hints
 
 import pyarrow as pa
 
-from isd_ray.campaign.whole import require_keys
 from isd_ray.errors import CorruptFileError
-from isd_ray.storage.files import canonical_json, read_checked
+from isd_ray.storage.files import canonical_json, read_checked, require_keys
 from isd_ray.storage.folder import Folder
 
 Int32 = Annotated[int, pa.int32()]

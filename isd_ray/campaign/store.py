@@ -26,7 +26,7 @@ from isd_ray.campaign.manifest import (
     read_manifest,
 )
 from isd_ray.campaign.round_files import Attempt, Release, RoundFiles, RoundRecord, as_stored
-from isd_ray.campaign.whole import DECISIONS, require_keys, require_whole
+from isd_ray.campaign.whole import DECISIONS, require_whole
 from isd_ray.errors import CorruptFileError, StoreError
 from isd_ray.storage.files import (
     canonical_json,
@@ -276,8 +276,8 @@ class CampaignStore:
 
     def _log_decision(self, record: RoundRecord) -> None:
         file = self.round_dir(record["round"]) / "round.json"
-        names = ("decision", "readouts_sha256", *({"audits_sha256"} & record.keys()))  # the last of a look
-        named = {name: record.get(name) for name in names}
+        names = ("decision", "readouts_sha256", "audits_sha256")  # the last of a look
+        named = {name: record.get(name) for name in names if name in record}
         self._log_once("decision", {"round": record["round"]}, file_sha256=sha256_file(file), **named)
 
     def _log_once(self, kind: str, key: Mapping[str, Any], **details: Any) -> None:
@@ -391,9 +391,7 @@ class CampaignStore:
 
     def delivered(self) -> dict[str, Any]:
         """What `mark_delivered` noted."""
-        found = read_json(self._delivered)
-        require_keys(found, _DELIVERED, self._delivered)
-        return found
+        return read_json(self._delivered, _DELIVERED)
 
     def is_delivered(self) -> bool:
         """Whether the hybrid screen is complete."""

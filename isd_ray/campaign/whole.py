@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from isd_ray.campaign.events import Event
+from isd_ray.campaign.round_files import RoundFiles
 from isd_ray.errors import CorruptFileError
-
-if TYPE_CHECKING:
-    from isd_ray.campaign.round_files import RoundFiles
 
 DECISIONS = {"release": "batch.json", "decision": "round.json"}
 """Files of a round by the kind of the event that names them, which comes after them."""
-
-
-def require_keys(data: Mapping[str, Any], names: Sequence[str], file: Path) -> None:
-    """Refuse the content of a file that lacks some of its keys.
-
-    Raises
-    ------
-    CorruptFileError
-        If it does.
-    """
-    if missing := [name for name in names if name not in data]:
-        raise CorruptFileError(
-            f"does not say {', '.join(map(repr, missing))}: it was altered", str(file), "restore it from a backup"
-        )
 
 
 def require_whole(rounds: Sequence[RoundFiles], events: Sequence[Event], n_events: int, folder: Path) -> None:

@@ -134,13 +134,13 @@ def sync_tree(path: Path) -> None:
         sync_directory(Path(folder))
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
     """A JSON object.
 
     Raises
     ------
     CorruptFileError
-        If the file is missing or holds something else.
+        If the file is missing or holds something else, or lacks a key that is `needed`.
     """
     try:
         value = json.loads(path.read_bytes())
@@ -150,6 +150,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise CorruptFileError(f"cannot be read as JSON ({error})", str(path), "restore it from a backup") from error
     if not isinstance(value, dict):
         raise CorruptFileError("is not a JSON object", str(path), "restore it from a backup")
+    require_keys(value, needed, path)
     return value
 
 
@@ -187,6 +188,20 @@ def check_hash(path: Path, sha256: str) -> None:
             "the file is missing or its bytes are not those that were recorded",
             str(path),
             "restore it from a backup; the campaign cannot go on without it",
+        )
+
+
+def require_keys(data: Mapping[str, Any], names: Sequence[str], file: Path) -> None:
+    """Refuse the content of a file that lacks some of its keys.
+
+    Raises
+    ------
+    CorruptFileError
+        If it does.
+    """
+    if missing := [name for name in names if name not in data]:
+        raise CorruptFileError(
+            f"does not say {', '.join(map(repr, missing))}: it was altered", str(file), "restore it from a backup"
         )
 
 

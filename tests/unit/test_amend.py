@@ -10,7 +10,7 @@ import pyarrow.csv
 import pytest
 from typer.testing import CliRunner
 
-from isd_ray.campaign.amend import amended_readouts, corrected_since
+from isd_ray.campaign.amend import amended_readouts, corrected_since, recounted
 from isd_ray.campaign.store import CampaignStore
 from isd_ray.campaign.watcher import Watcher
 from isd_ray.cli import app
@@ -87,7 +87,8 @@ def test_the_hits_that_a_recall_counts_are_part_of_its_certificate(make_config, 
     screen = simulate(make_config(stopping=stopping), tmp_path / "run")
     file, _ = corrections(screen, tmp_path, "top")
     assert amend_from_file(screen.path, file, "wrong lot").withdrawn is False, "it passes with three hits less"
-    assert corrected_since(CampaignStore.open(screen.path)).n == 3
+    store = CampaignStore.open(screen.path)
+    assert corrected_since(store, recounted(store)).n == 3
     measured = screen.hybrid.filter(pc.equal(screen.hybrid["source"], "measured")).to_pylist()
     hits = [line["id"] for line in measured if line["label"] == "BBB-" and line["role"] != "audit"]
     (tmp_path / "none.csv").write_text("\n".join(["name,bbb", *(f"{name},BBB+" for name in hits)]))
@@ -101,7 +102,8 @@ def test_hits_of_a_finish_are_no_part_of_the_certificate_of_a_recall(make_config
     file, corrected = corrections(screen, tmp_path, "finish", 100)
     assert corrected
     assert amend_from_file(screen.path, file, "wrong lot").withdrawn is False
-    assert corrected_since(CampaignStore.open(screen.path)) is None
+    store = CampaignStore.open(screen.path)
+    assert corrected_since(store, recounted(store)) is None
 
 
 def test_hits_from_outside_the_plan_that_a_recall_counts_are_part_of_its_certificate(make_config, compounds, tmp_path):
@@ -119,7 +121,7 @@ def test_hits_from_outside_the_plan_that_a_recall_counts_are_part_of_its_certifi
     file = tmp_path / "fix.csv"
     file.write_text("\n".join(["name,bbb", *(f"{name},BBB+" for name in outside)]))
     assert campaign.amend(file, "wrong lot") == 50
-    assert corrected_since(campaign.store).n == 50
+    assert corrected_since(campaign.store, recounted(campaign.store)).n == 50
 
 
 def test_an_amendment_that_was_cut_off_is_ended_by_the_next(screen, tmp_path, monkeypatch):
